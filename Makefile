@@ -1,0 +1,52 @@
+# Two commands do all the set-up: `make run` and `make test`. `make help` lists the rest.
+PYTHON ?= python3
+PORT ?= 8400
+DATA ?= data
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := pyproject.toml constraints.txt hatch_build.py $(shell find web -type f -not -path '*/node_modules/*' 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint types bench web api clean
+
+help: ## list the tasks
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/installed ## install what is needed into .venv, then serve on http://127.0.0.1:8400
+	$(BIN)/mezzotint serve --dev --port $(PORT) --data $(DATA)
+
+test: $(VENV)/installed-dev ## install what is needed into .venv, then run every test
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/installed-dev ## ruff, ring contracts, formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(VENV)/installed-dev ## mypy strict, and the page's types against the API
+	$(BIN)/mypy
+	$(BIN)/python -m hatch_build check
+
+bench: $(VENV)/installed-dev ## run the benchmarks (minutes); results land in benchmarks/results
+	$(BIN)/python benchmarks/serve.py
+
+web: $(VENV)/installed-dev ## rebuild the page
+	$(BIN)/python -m hatch_build build
+
+api: $(VENV)/installed-dev ## write the OpenAPI contract that the page's types come from
+	$(BIN)/mezzotint openapi --out web/openapi.json
+
+clean: ## remove what was built (keeps data)
+	rm -rf $(VENV) build dist web/node_modules src/mezzotint/gateway/page
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Mezzotint needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: $(VENV)/bin/python $(SOURCES)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/bin/python $(SOURCES)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(VENV)/installed $@

@@ -1,0 +1,1 @@
+"""The words: frozen values, enums and errors. Imports nothing that acts."""

@@ -1,0 +1,159 @@
+"""Broken promises, one tree. Expected outcomes (a refusal, a lost race) are values, not errors.
+
+MezzotintError
+├── StartError                 the process cannot start; exit code 1, the message stands alone
+│   ├── PortInUse
+│   ├── DataFolderBusy
+│   ├── DataFolderUnusable
+│   ├── ModelMissing
+│   ├── ModelCorrupt
+│   └── SettingInvalid
+├── JobFault                   a job cannot go on; becomes the job's `error`
+│   ├── NotFinite
+│   ├── StepBudgetExceeded
+│   ├── DeadlineExceeded
+│   ├── RunFailed
+│   ├── WorkerLost
+│   └── StorageUnavailable
+│       └── StorageFull
+├── LeaseLost                  another worker holds the job now; the result is thrown away
+└── CheckpointError            a saved run cannot be used; the job falls back to an older one, then to step 0
+    ├── CheckpointCorrupt
+    └── FingerprintMismatch
+"""
+
+from typing import ClassVar
+
+
+class MezzotintError(Exception):
+    """Root. `code` is stable and documented in docs/reference/errors.md; `hint` says what to do."""
+
+    code: ClassVar[str] = "internal_error"
+    hint: ClassVar[str] = "Try again; if it persists, report it with the server's log."
+
+
+class StartError(MezzotintError):
+    """The process cannot start."""
+
+    code = "start_failed"
+
+
+class PortInUse(StartError):
+    """Another process listens on the port."""
+
+    code = "port_in_use"
+    hint = "Choose another with --port, or stop the process that uses it."
+
+
+class DataFolderBusy(StartError):
+    """Another server works in the data folder."""
+
+    code = "data_folder_busy"
+    hint = "Stop the other server, or give this one a folder of its own with --data."
+
+
+class DataFolderUnusable(StartError):
+    """The data folder cannot be created or written, or the disk is full."""
+
+    code = "data_folder_unusable"
+    hint = "Choose a folder that you may write, on a disk with room, with --data."
+
+
+class ModelMissing(StartError):
+    """A file or a package that the model needs is not there."""
+
+    code = "model_missing"
+    hint = "Check --model: a diffusers folder (with model_index.json) or a hub id."
+
+
+class ModelCorrupt(StartError):
+    """A weights file is damaged."""
+
+    code = "model_corrupt"
+    hint = "Restore the file from its source; nothing was changed."
+
+
+class SettingInvalid(StartError):
+    """A setting has a value that cannot be used."""
+
+    code = "setting_invalid"
+    hint = "See docs/reference/settings.md for names, units and defaults."
+
+
+class JobFault(MezzotintError):
+    """A job cannot go on."""
+
+    code = "job_failed"
+
+
+class NotFinite(JobFault):
+    """The model produced NaN or infinity at this step; the picture would be noise."""
+
+    code = "not_finite"
+    hint = "Try another seed or a lower guidance scale; the other jobs are not affected."
+
+
+class StepBudgetExceeded(JobFault):
+    """The run asked for more denoiser steps than its tier allows."""
+
+    code = "step_budget_exceeded"
+    hint = "Ask for fewer steps."
+
+
+class DeadlineExceeded(JobFault):
+    """The run did not end before its deadline."""
+
+    code = "deadline_exceeded"
+    hint = "Ask for fewer steps or a smaller picture."
+
+
+class RunFailed(JobFault):
+    """The model could not carry out the request."""
+
+    code = "run_failed"
+    hint = "Try other parameters; the server's log has the cause."
+
+
+class WorkerLost(JobFault):
+    """The worker stopped several times while it ran this job."""
+
+    code = "worker_lost"
+    hint = "Submit it again; if it fails again, this request makes the worker crash."
+
+
+class StorageUnavailable(JobFault):
+    """The object store did not take the picture."""
+
+    code = "storage_unavailable"
+    hint = "Try again later."
+
+
+class StorageFull(StorageUnavailable):
+    """The disk that holds the pictures is full."""
+
+    code = "storage_full"
+    hint = "Free some room on the disk of the data folder, then submit the job again."
+
+
+class LeaseLost(MezzotintError):
+    """The lease on the job ended; someone else may hold it."""
+
+    code = "lease_lost"
+
+
+class CheckpointError(MezzotintError):
+    """A checkpoint cannot be used."""
+
+    code = "checkpoint_unusable"
+
+
+class CheckpointCorrupt(CheckpointError):
+    """Its checksum or its form is wrong."""
+
+    code = "checkpoint_corrupt"
+
+
+class FingerprintMismatch(CheckpointError):
+    """It was made under other numerics (versions, device, threads or weights): the picture would differ."""
+
+    code = "fingerprint_mismatch"

@@ -1,0 +1,146 @@
+"""A job: what a user asked for, durable, in exactly one state.
+
+The transition table is the only description of a job's life; `docs/states.md` is generated from it.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from mezzotint.domain.ids import JobId, Sha256, TenantId, WorkerId
+from mezzotint.domain.tier import Tier
+
+
+class JobState(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    BLOCKED = "blocked"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+    @property
+    def is_final(self) -> bool:
+        return not TRANSITIONS[self]
+
+
+TRANSITIONS: dict[JobState, dict[JobState, str]] = {
+    JobState.QUEUED: {
+        JobState.RUNNING: "a worker claims it under a lease",
+        JobState.CANCELLED: "its owner cancels it",
+        JobState.EXPIRED: "it waited longer than its tier allows",
+    },
+    JobState.RUNNING: {
+        JobState.QUEUED: "the lease ended: a crash, a worker's fault, preemption or drain; its checkpoint is kept",
+        JobState.SUCCEEDED: "its pictures are stored",
+        JobState.BLOCKED: "the image filter refused a picture",
+        JobState.FAILED: "it cannot be finished; the error says why",
+        JobState.CANCELLED: "its owner cancels it",
+    },
+    JobState.SUCCEEDED: {},
+    JobState.BLOCKED: {},
+    JobState.FAILED: {},
+    JobState.CANCELLED: {},
+    JobState.EXPIRED: {},
+}
+
+
+def can_change(before: JobState, after: JobState) -> bool:
+    """Whether the table allows the step from one state to the other."""
+    return after in TRANSITIONS[before]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameters:
+    """Everything that decides the pixels. Same parameters, model and numerics: same picture.
+
+    width, height: px. num_steps: sampler steps. seed: of the initial noise.
+    """
+
+    prompt: str
+    negative_prompt: str
+    seed: int
+    num_steps: int
+    guidance_scale: float
+    width: int
+    height: int
+
+    @property
+    def cost(self) -> float:
+        """Predicted cost in step-megapixels."""
+        return self.num_steps * self.width * self.height / 1e6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """Time-bounded exclusive right to a job. `token` grows with every lease of the job: a late holder is fenced off."""
+
+    worker: WorkerId
+    token: int
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointRef:
+    """Where a run saved between two steps is kept."""
+
+    step: int
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """One result of a job: the same picture as PNG and as WebP, each named by the hash of its bytes."""
+
+    job: JobId
+    position: int
+    png: Sha256
+    webp: Sha256
+    seed: int
+    width: int
+    height: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobError:
+    """Why a job ended without a picture, for its owner."""
+
+    code: str
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """Seconds spent in each stage; None where the stage was not reached. Waiting and denoising are never summed up."""
+
+    queue_s: float | None = None
+    denoise_s: float | None = None
+    decode_s: float | None = None
+    filter_s: float | None = None
+    store_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A job as its row holds it. `raw_prompt` is what the user typed; `attempts` counts claims."""
+
+    id: JobId
+    tenant: TenantId
+    tier: Tier
+    state: JobState
+    raw_prompt: str
+    parameters: Parameters
+    model: str
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    step: int = 0
+    attempts: int = 0
+    lease: Lease | None = None
+    checkpoints: tuple[CheckpointRef, ...] = ()
+    images: tuple[Image, ...] = ()
+    error: JobError | None = None
+    timings: Timings = field(default_factory=Timings)

@@ -1,0 +1,28 @@
+"""What a gateway must know of a model to admit a request for it: no weights, no device."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInfo:
+    """A model as its users see it.
+
+    native_width, native_height: the size it was trained at, px.
+    grid_px: width and height must be multiples of it (what one denoiser cell covers).
+    min_px, max_px: bounds of either side.
+    default_steps, default_guidance: used when a request names none.
+    knows, examples: for people: what it can draw, prompts that work well.
+    """
+
+    name: str
+    about: str
+    native_width: int
+    native_height: int
+    grid_px: int
+    min_px: int
+    max_px: int
+    default_steps: int
+    default_guidance: float
+    license: str = "see the model's own card"
+    knows: tuple[str, ...] = ()
+    examples: tuple[str, ...] = ()

@@ -1,0 +1,24 @@
+"""A prompt as people type it: words, then `--name value` parameters."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AspectRatio:
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """The parsed prompt. A parameter that was not written is None; `no` is what must not be in the picture."""
+
+    text: str
+    aspect_ratio: AspectRatio | None = None
+    seed: int | None = None
+    no: str | None = None
+    num_steps: int | None = None
+
+
+MAX_SEED = 2**32 - 1
+"""Largest seed that every generator and every compatible API takes."""

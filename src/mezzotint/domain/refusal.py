@@ -1,0 +1,30 @@
+"""A refusal is an expected outcome: a value, not an exception. It never becomes a job."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class RefusalCode(StrEnum):
+    """Stable codes of everything that a request can be refused for."""
+
+    PROMPT_EMPTY = "prompt_empty"
+    PROMPT_TOO_LONG = "prompt_too_long"
+    PROMPT_CONTROL_CHARACTER = "prompt_control_character"
+    PROMPT_BLOCKED = "prompt_blocked"
+    PARAMETER_UNKNOWN = "parameter_unknown"
+    PARAMETER_INVALID = "parameter_invalid"
+    PARAMETER_REPEATED = "parameter_repeated"
+    PARAMETER_UNSUPPORTED = "parameter_unsupported"
+    SIZE_INVALID = "size_invalid"
+    STEPS_OVER_BUDGET = "steps_over_budget"
+    TOO_MANY_OPEN_JOBS = "too_many_open_jobs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """message: what was wrong. hint: what to do about it. param: the request field it is about."""
+
+    code: RefusalCode
+    message: str
+    hint: str
+    param: str | None = None
