@@ -1,0 +1,1 @@
+"""The judgement: pure functions from plain values, and the time as an argument, to a decision."""

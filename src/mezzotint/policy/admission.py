@@ -1,0 +1,167 @@
+"""Whether a request becomes a job, and with which parameters."""
+
+from dataclasses import dataclass, replace
+
+from mezzotint.domain.job import Parameters
+from mezzotint.domain.model import ModelInfo
+from mezzotint.domain.prompt import MAX_SEED, Prompt
+from mezzotint.domain.refusal import Refusal, RefusalCode
+from mezzotint.domain.tier import Tier, limits_of
+from mezzotint.policy.prompt import check_characters, check_length, parse
+from mezzotint.policy.size import bounds, can_shape, check_size, size_for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a user asks for, as sent. A field may instead be written in the prompt (`--seed 7`), not in both."""
+
+    prompt: str
+    negative_prompt: str | None = None
+    seed: int | None = None
+    num_steps: int | None = None
+    width: int | None = None
+    height: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admit:
+    """The request may become a job with these parameters, every default filled in."""
+
+    parameters: Parameters
+
+
+def admit(request: Request, *, tier: Tier, model: ModelInfo, num_open_jobs: int, fresh_seed: int) -> Admit | Refusal:
+    """Decide on a request.
+
+    num_open_jobs: jobs of the tenant that are queued or running.
+    fresh_seed: in 0..MAX_SEED, used when the request names no seed.
+    """
+    prompt = parse(request.prompt)
+    if isinstance(prompt, Refusal):
+        return prompt
+    if refusal := _check_repeats(request, prompt) or _check_negative_prompt(request):
+        return refusal
+    size = _choose_size(request, prompt, model)
+    if isinstance(size, Refusal):
+        return size
+    budget = limits_of(tier).step_budget
+    merged = _merge(request, prompt)
+    parameters = Parameters(
+        prompt=merged.text,
+        negative_prompt=merged.no or "",
+        seed=fresh_seed if merged.seed is None else merged.seed,
+        num_steps=min(model.default_steps, budget) if merged.num_steps is None else merged.num_steps,
+        guidance_scale=model.default_guidance,
+        width=size[0],
+        height=size[1],
+    )
+    return (
+        _check_seed(parameters)
+        or _check_steps(parameters, tier, written_in="prompt" if request.num_steps is None else "num_steps")
+        or _check_open_jobs(num_open_jobs, tier)
+        or Admit(parameters=parameters)
+    )
+
+
+def _merge(request: Request, prompt: Prompt) -> Prompt:
+    return replace(
+        prompt,
+        no=prompt.no or " ".join((request.negative_prompt or "").split()),
+        seed=prompt.seed if request.seed is None else request.seed,
+        num_steps=prompt.num_steps if request.num_steps is None else request.num_steps,
+    )
+
+
+def _check_repeats(request: Request, prompt: Prompt) -> Refusal | None:
+    size_field = "width" if request.width is not None else "height"
+    has_size = request.width is not None or request.height is not None
+    both = (
+        ("--no", prompt.no is not None, "negative_prompt", bool(request.negative_prompt)),
+        ("--seed", prompt.seed is not None, "seed", request.seed is not None),
+        ("--steps", prompt.num_steps is not None, "num_steps", request.num_steps is not None),
+        ("--ar", prompt.aspect_ratio is not None, size_field, has_size),
+    )
+    for name, is_written, field, is_given in both:
+        if is_written and is_given:
+            return Refusal(
+                code=RefusalCode.PARAMETER_REPEATED,
+                message=f'{name} is written in the prompt and the field "{field}" is given too.',
+                hint="Keep one of the two.",
+                param=field,
+            )
+    return None
+
+
+def _check_negative_prompt(request: Request) -> Refusal | None:
+    text = request.negative_prompt or ""
+    return check_characters(text, param="negative_prompt") or check_length(
+        " ".join(text.split()), param="negative_prompt"
+    )
+
+
+def _choose_size(request: Request, prompt: Prompt, model: ModelInfo) -> tuple[int, int] | Refusal:
+    if request.width is not None and request.height is not None:
+        return check_size(model, request.width, request.height) or (request.width, request.height)
+    if request.width is not None or request.height is not None:
+        given, missing = ("width", "height") if request.height is None else ("height", "width")
+        return Refusal(
+            code=RefusalCode.SIZE_INVALID,
+            message=f'"{given}" is given without "{missing}".',
+            hint=f"Give both, or neither for {model.native_width} x {model.native_height} px, "
+            'or write "--ar W:H" in the prompt.',
+            param=missing,
+        )
+    if prompt.aspect_ratio is not None and not can_shape(model, prompt.aspect_ratio):
+        low, high = bounds(model)
+        return Refusal(
+            code=RefusalCode.PARAMETER_INVALID,
+            message=f"--ar {prompt.aspect_ratio.width}:{prompt.aspect_ratio.height} is too narrow for {model.name}, "
+            f"whose sides go from {low} to {high} px.",
+            hint=f"The longer side can be at most {high / low:.3g} times the shorter.",
+            param="prompt",
+        )
+    return size_for(model, prompt.aspect_ratio)
+
+
+def _check_seed(parameters: Parameters) -> Refusal | None:
+    if 0 <= parameters.seed <= MAX_SEED:
+        return None
+    return Refusal(
+        code=RefusalCode.PARAMETER_INVALID,
+        message=f"The seed {parameters.seed} is out of range.",
+        hint=f"Choose a whole number from 0 to {MAX_SEED}.",
+        param="seed",
+    )
+
+
+def _check_steps(parameters: Parameters, tier: Tier, *, written_in: str) -> Refusal | None:
+    budget = limits_of(tier).step_budget
+    if 1 <= parameters.num_steps <= budget:
+        return None
+    if parameters.num_steps < 1:
+        return Refusal(
+            code=RefusalCode.PARAMETER_INVALID,
+            message=f"{parameters.num_steps} steps make no picture.",
+            hint=f"Choose a whole number from 1 to {budget}.",
+            param=written_in,
+        )
+    larger = ", ".join(
+        f"{other} {limits_of(other).step_budget}" for other in Tier if limits_of(other).step_budget > budget
+    )
+    return Refusal(
+        code=RefusalCode.STEPS_OVER_BUDGET,
+        message=f"{parameters.num_steps} steps were asked for; the {tier} tier's budget is {budget} a job.",
+        hint=f"Ask for at most {budget} steps" + (f", or use a larger tier ({larger})." if larger else "."),
+        param=written_in,
+    )
+
+
+def _check_open_jobs(num_open_jobs: int, tier: Tier) -> Refusal | None:
+    most = limits_of(tier).max_open_jobs
+    if num_open_jobs < most:
+        return None
+    return Refusal(
+        code=RefusalCode.TOO_MANY_OPEN_JOBS,
+        message=f"You have {num_open_jobs} jobs queued or running; the {tier} tier allows {most}.",
+        hint="Wait until one ends, or cancel one.",
+    )

@@ -1,0 +1,81 @@
+"""Laws of the prompt grammar: nothing raises, what is read can be written and read again, time is linear."""
+
+from time import process_time
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from mezzotint.domain.prompt import MAX_SEED, AspectRatio, Prompt
+from mezzotint.domain.refusal import Refusal
+from mezzotint.policy.prompt import MAX_STEPS_WRITTEN, PARAMETERS, UNSUPPORTED, parse, render
+
+NAMES = [parameter.name for parameter in PARAMETERS] + [
+    "aspect",
+    "chaos",
+    "s",
+    "foo",
+    "AR",
+    "İ",
+    *list(UNSUPPORTED)[:3],
+]
+PIECES = st.one_of(
+    st.sampled_from(
+        ["a cat", "7", "3:2", "text,", ",", "text", "--", "—", "–", "-", " ", "\n", "\u200d", "🫨", "0007"]
+    ),
+    st.builds(
+        lambda dashes, name, tail: f" {dashes}{name}{tail}",
+        st.sampled_from(["--", "—", "–", "———", "-", ""]),
+        st.sampled_from(NAMES),
+        st.sampled_from([" ", "", ",", "=", " 7 "]),
+    ),
+    st.text(max_size=5),
+)
+RAW = st.one_of(st.text(), st.lists(PIECES, max_size=12).map("".join))
+WORDS = st.lists(st.from_regex(r"[a-z0-9,.'🍎é][a-z0-9-]{0,6}", fullmatch=True), min_size=1, max_size=6).map(" ".join)
+PROMPTS = st.builds(
+    Prompt,
+    text=WORDS,
+    aspect_ratio=st.none() | st.builds(AspectRatio, width=st.integers(1, 999), height=st.integers(1, 999)),
+    seed=st.none() | st.integers(0, MAX_SEED),
+    no=st.none() | WORDS,
+    num_steps=st.none() | st.integers(1, MAX_STEPS_WRITTEN),
+)
+
+
+@given(RAW)
+@example("a cat --no —ar,")
+@example("a cat --no ,--ar --no x,")
+@example("--İ 3")
+@example("\ud800")
+def test_any_text_is_read_or_refused_and_what_is_read_can_be_written_and_read_again(raw: str) -> None:
+    outcome = parse(raw)
+    if isinstance(outcome, Prompt):
+        assert parse(render(outcome)) == outcome
+    else:
+        assert isinstance(outcome, Refusal)
+        assert outcome.message
+        assert outcome.hint
+
+
+@given(PROMPTS)
+def test_every_prompt_of_words_and_values_survives_writing_and_reading(prompt: Prompt) -> None:
+    assert parse(render(prompt)) == prompt
+
+
+@given(st.integers(1, 2000), st.sampled_from(["—seed 7", " —ar 3:2", "a" * 40 + " --no b"]))
+def test_whatever_fits_can_be_written_again_within_the_limit(num_letters: int, tail: str) -> None:
+    outcome = parse("a" * num_letters + " " + tail)
+    if isinstance(outcome, Prompt):
+        assert parse(render(outcome)) == outcome
+
+
+def test_time_grows_no_faster_than_the_text() -> None:
+    for hostile in ("-", "--a ", "—", "a" * 9 + " ", "--no ", "--seed ", " ", "\u0301", "--ar 1:", "9"):
+        seconds = {}
+        for size in (200_000, 1_600_000):
+            raw = hostile * (size // len(hostile))
+            before = process_time()
+            parse(raw)
+            seconds[size] = process_time() - before
+        # 8 times the text: about 8 times the time, 64 times if it were quadratic; small times are noise.
+        assert seconds[1_600_000] < max(0.25, 24 * seconds[200_000]), hostile

@@ -1,0 +1,164 @@
+"""From a request to a job's parameters, or to a refusal."""
+
+from dataclasses import replace
+
+import pytest
+
+from mezzotint.domain.job import Parameters
+from mezzotint.domain.model import ModelInfo
+from mezzotint.domain.prompt import MAX_SEED
+from mezzotint.domain.refusal import Refusal, RefusalCode
+from mezzotint.domain.tier import Tier, limits_of
+from mezzotint.policy.admission import Admit, Request, admit
+
+MODEL = ModelInfo(
+    name="tiny",
+    about="",
+    native_width=64,
+    native_height=64,
+    grid_px=16,
+    min_px=32,
+    max_px=128,
+    default_steps=40,
+    default_guidance=3.5,
+)
+
+
+def decide(
+    request: Request, *, tier: Tier = Tier.PRO, model: ModelInfo = MODEL, num_open_jobs: int = 0
+) -> Admit | Refusal:
+    return admit(request, tier=tier, model=model, num_open_jobs=num_open_jobs, fresh_seed=11)
+
+
+def admitted(request: Request, *, tier: Tier = Tier.PRO, model: ModelInfo = MODEL) -> Parameters:
+    decision = decide(request, tier=tier, model=model)
+    assert isinstance(decision, Admit), decision
+    return decision.parameters
+
+
+def refused(request: Request, *, tier: Tier = Tier.PRO, num_open_jobs: int = 0) -> Refusal:
+    decision = decide(request, tier=tier, num_open_jobs=num_open_jobs)
+    assert isinstance(decision, Refusal), decision
+    assert decision.message
+    assert decision.hint
+    return decision
+
+
+def test_a_bare_prompt_gets_every_default() -> None:
+    assert admitted(Request(prompt="a red apple")) == Parameters(
+        prompt="a red apple", negative_prompt="", seed=11, num_steps=40, guidance_scale=3.5, width=64, height=64
+    )
+
+
+def test_fields_and_prompt_parameters_mean_the_same() -> None:
+    in_fields = Request(prompt="a cat", negative_prompt=" text \n people", seed=7, num_steps=20, width=80, height=48)
+    in_prompt = Request(prompt="a cat --no text people --seed 7 --steps 20 --ar 3:2")
+    assert admitted(in_fields) == admitted(in_prompt)
+
+
+def test_seed_zero_is_a_seed() -> None:
+    assert admitted(Request(prompt="a cat", seed=0)).seed == 0
+    assert admitted(Request(prompt="a cat --seed 0")).seed == 0
+
+
+def test_default_steps_are_capped_by_the_budget() -> None:
+    assert admitted(Request(prompt="a cat"), tier=Tier.FREE).num_steps == 30
+    assert admitted(Request(prompt="a cat"), tier=Tier.FREE, model=replace(MODEL, default_steps=4)).num_steps == 4
+
+
+def test_an_empty_negative_prompt_is_none_at_all() -> None:
+    assert admitted(Request(prompt="a cat --no text", negative_prompt="")).negative_prompt == "text"
+
+
+@pytest.mark.parametrize(
+    ("request_", "names"),
+    [
+        (Request(prompt="a cat --seed 7", seed=7), ("--seed", '"seed"')),
+        (Request(prompt="a cat --steps 7", num_steps=7), ("--steps", '"num_steps"')),
+        (Request(prompt="a cat --no text", negative_prompt="people"), ("--no", '"negative_prompt"')),
+        (Request(prompt="a cat --ar 3:2", width=64, height=64), ("--ar", '"width"')),
+        (Request(prompt="a cat --ar 3:2", height=64), ("--ar", '"height"')),
+    ],
+)
+def test_the_same_thing_given_twice_is_refused_naming_both(request_: Request, names: tuple[str, str]) -> None:
+    refusal = refused(request_)
+    assert refusal.code == RefusalCode.PARAMETER_REPEATED
+    assert all(name in refusal.message for name in names)
+    assert refusal.param == names[1].strip('"')
+
+
+@pytest.mark.parametrize("tier", list(Tier))
+def test_the_budget_can_be_used_up_and_not_exceeded(tier: Tier) -> None:
+    budget = limits_of(tier).step_budget
+    assert admitted(Request(prompt="a cat", num_steps=budget), tier=tier).num_steps == budget
+    refusal = refused(Request(prompt="a cat", num_steps=budget + 1), tier=tier)
+    assert refusal.code == RefusalCode.STEPS_OVER_BUDGET
+    assert refusal.param == "num_steps"
+    assert all(part in refusal.message for part in (tier, str(budget), str(budget + 1)))
+
+
+def test_a_larger_tier_is_named_where_there_is_one() -> None:
+    assert "pro 80" in refused(Request(prompt="a cat --steps 60"), tier=Tier.PAID).hint
+    assert "tier" not in refused(Request(prompt="a cat --steps 90"), tier=Tier.PRO).hint
+
+
+def test_steps_in_the_prompt_are_held_to_the_budget_too() -> None:
+    refusal = refused(Request(prompt="a cat --steps 31"), tier=Tier.FREE)
+    assert (refusal.code, refusal.param) == (RefusalCode.STEPS_OVER_BUDGET, "prompt")
+
+
+@pytest.mark.parametrize("num_steps", [0, -1, -(10**30)])
+def test_less_than_one_step_is_refused(num_steps: int) -> None:
+    refusal = refused(Request(prompt="a cat", num_steps=num_steps))
+    assert (refusal.code, refusal.param) == (RefusalCode.PARAMETER_INVALID, "num_steps")
+
+
+@pytest.mark.parametrize("seed", [-1, MAX_SEED + 1, 10**30])
+def test_a_seed_out_of_range_is_refused(seed: int) -> None:
+    refusal = refused(Request(prompt="a cat", seed=seed))
+    assert (refusal.code, refusal.param) == (RefusalCode.PARAMETER_INVALID, "seed")
+
+
+@pytest.mark.parametrize(("field", "missing"), [("width", "height"), ("height", "width")])
+def test_one_side_alone_is_refused(field: str, missing: str) -> None:
+    only = Request(prompt="a cat", width=64) if field == "width" else Request(prompt="a cat", height=64)
+    refusal = refused(only)
+    assert (refusal.code, refusal.param) == (RefusalCode.SIZE_INVALID, missing)
+
+
+def test_a_size_off_the_grid_is_refused() -> None:
+    assert refused(Request(prompt="a cat", width=65, height=64)).code == RefusalCode.SIZE_INVALID
+
+
+def test_a_ratio_that_the_model_cannot_make_is_refused_not_bent() -> None:
+    refusal = refused(Request(prompt="a cat --ar 5:1"))
+    assert refusal.code == RefusalCode.PARAMETER_INVALID
+    assert "5:1" in refusal.message
+    assert "4 times" in refusal.hint
+    assert admitted(Request(prompt="a cat --ar 4:1")).width == 128
+
+
+def test_a_prompt_that_cannot_be_read_is_refused_as_the_parser_says() -> None:
+    assert refused(Request(prompt="a cat --chaos 5")).code == RefusalCode.PARAMETER_UNSUPPORTED
+
+
+@pytest.mark.parametrize(
+    ("negative_prompt", "code"),
+    [("te\x00xt", RefusalCode.PROMPT_CONTROL_CHARACTER), ("t" * 2001, RefusalCode.PROMPT_TOO_LONG)],
+)
+def test_the_negative_prompt_is_held_to_the_rules_of_text(negative_prompt: str, code: RefusalCode) -> None:
+    refusal = refused(Request(prompt="a cat", negative_prompt=negative_prompt))
+    assert (refusal.code, refusal.param) == (code, "negative_prompt")
+    assert "negative prompt" in refusal.message
+
+
+def test_open_jobs_are_bounded_by_the_tier() -> None:
+    most = limits_of(Tier.FREE).max_open_jobs
+    assert isinstance(decide(Request(prompt="a cat"), tier=Tier.FREE, num_open_jobs=most - 1), Admit)
+    refusal = refused(Request(prompt="a cat"), tier=Tier.FREE, num_open_jobs=most)
+    assert refusal.code == RefusalCode.TOO_MANY_OPEN_JOBS
+    assert str(most) in refusal.message
+
+
+def test_a_bad_request_is_told_what_is_wrong_before_the_queue_is_full() -> None:
+    assert refused(Request(prompt=""), num_open_jobs=10**6).code == RefusalCode.PROMPT_EMPTY
