@@ -1,0 +1,167 @@
+// @vitest-environment jsdom
+import { act, cleanup, render, screen, within } from "@testing-library/react";
+import userEvent from "@testing-library/user-event";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { createClient } from "./api/client";
+import { Studio } from "./Studio";
+import { aJob, answer, anImage, anOwnImage, eventStream, json, refusal, type Request } from "./testing/gateway";
+
+const model = {
+  name: "starter",
+  about: "Draws small pictures.",
+  knows: ["animals"],
+  examples: ["a red apple", "a green heart"],
+  native_width: 64,
+  native_height: 64,
+  grid_px: 8,
+  min_px: 64,
+  max_px: 128,
+  default_steps: 30,
+  license: "Apache-2.0",
+  load_another: "mezzotint serve --model black-forest-labs/FLUX.1-schnell",
+};
+
+const idle = {
+  "GET /v1/model": () => json(model),
+  "GET /healthz": () => json({ status: "ok", version: "1", model: { name: "starter", state: "ready" } }),
+  "GET /v1/jobs": () => json({ jobs: [], next_cursor: null }),
+  "GET /v1/images": () => json({ images: [], next_cursor: null }),
+};
+
+type Routes = Parameters<typeof answer>[0];
+
+function open(routes: Routes = {}): Request[] {
+  const seen = answer({ ...idle, ...routes });
+  render(<Studio client={createClient("t")} />);
+  return seen;
+}
+
+const box = () => screen.getByLabelText("Describe a picture");
+
+beforeEach(() => {
+  vi.stubGlobal("matchMedia", () => ({ matches: false }));
+  Element.prototype.scrollIntoView = () => {};
+});
+afterEach(cleanup);
+
+test("a prompt becomes a picture: steps, previews, then seed, download and a place in the grid", async () => {
+  const stream = eventStream();
+  const seen = open({
+    "POST /v1/jobs": () => json(aJob(), 202),
+    "GET /v1/jobs/j1/events": stream.response,
+  });
+  await userEvent.type(box(), "a red apple --seed 7{Enter}");
+  const sheet = await screen.findByRole("article", { name: "a red apple" });
+  expect(within(sheet).getByText("Waiting, number 1 in the queue")).toBeTruthy();
+  expect(seen.find((request) => request.method === "POST")?.body).toEqual({ prompt: "a red apple --seed 7" });
+
+  await act(async () => stream.send("progress", { step: 12, num_steps: 30, preview: "data:image/webp;base64,AA" }));
+  await within(sheet).findByText("Step 12 of 30");
+  expect(within(sheet).getByRole("progressbar").getAttribute("value")).toBe("12");
+  expect(within(sheet).getByAltText("Preview of a red apple").getAttribute("src")).toBe("data:image/webp;base64,AA");
+
+  await act(async () => stream.send("succeeded", aJob({ state: "succeeded", step: 30, images: [anImage()] })));
+  const picture = await within(sheet).findByAltText("a red apple");
+  expect(picture.getAttribute("src")).toBe("/i/aa.webp");
+  expect(within(sheet).getByText("seed 7")).toBeTruthy();
+  const download = within(sheet).getByText("Download PNG");
+  expect([download.getAttribute("href"), download.getAttribute("download")]).toEqual(["/i/aa.png", "a-red-apple-seed-7.png"]);
+  expect(within(screen.getByRole("list", { name: "My pictures" })).getAllByAltText("a red apple")).toHaveLength(1);
+});
+
+test("Shift+Enter writes a line, and an input method's Enter sends nothing", async () => {
+  const seen = open();
+  await userEvent.type(box(), "a red{Shift>}{Enter}{/Shift}apple");
+  expect((box() as HTMLTextAreaElement).value).toBe("a red\napple");
+  const enter = new KeyboardEvent("keydown", { key: "Enter", isComposing: true, bubbles: true });
+  act(() => void box().dispatchEvent(enter));
+  expect(seen.filter((request) => request.method === "POST")).toEqual([]);
+});
+
+test("a refusal stands beside the prompt with its hint, and the prompt stays", async () => {
+  open({ "POST /v1/jobs": () => refusal(422, "steps_over_budget", "60 steps are over your budget.", "Ask for 30.", "prompt") });
+  await userEvent.type(box(), "a red apple --steps 60{Enter}");
+  expect((await screen.findByText("60 steps are over your budget.")).closest("[role=alert]")).not.toBeNull();
+  expect(screen.getByText("Ask for 30.")).toBeTruthy();
+  expect(box().getAttribute("aria-invalid")).toBe("true");
+  expect((box() as HTMLTextAreaElement).value).toBe("a red apple --steps 60");
+});
+
+test("a server that is away is said beside the prompt", async () => {
+  open();
+  await userEvent.type(box(), "a red apple{Enter}");
+  await screen.findByText("The server does not answer.");
+});
+
+test("jobs that were running when the page was opened are followed", async () => {
+  const stream = eventStream();
+  open({
+    "GET /v1/jobs": () => json({ jobs: [aJob({ state: "running", step: 4 }), aJob({ id: "j0", state: "failed" })], next_cursor: null }),
+    "GET /v1/jobs/j1/events": stream.response,
+  });
+  await screen.findByRole("button", { name: "Show a red apple" });
+  expect(screen.getAllByText("Step 4 of 30")).toHaveLength(2);
+});
+
+test("cancelling asks the server and shows what it says", async () => {
+  const stream = eventStream();
+  const seen = open({
+    "POST /v1/jobs": () => json(aJob(), 202),
+    "GET /v1/jobs/j1/events": stream.response,
+    "DELETE /v1/jobs/j1": () => json(aJob({ state: "cancelled" })),
+  });
+  await userEvent.type(box(), "a red apple{Enter}");
+  await userEvent.click(await screen.findByRole("button", { name: "Cancel a red apple" }));
+  await screen.findByRole("button", { name: "Dismiss a red apple" });
+  expect(seen.some((request) => request.method === "DELETE")).toBe(true);
+});
+
+test("a job that fails keeps its card with message and hint until it is dismissed", async () => {
+  const stream = eventStream();
+  open({ "POST /v1/jobs": () => json(aJob(), 202), "GET /v1/jobs/j1/events": stream.response });
+  await userEvent.type(box(), "a red apple{Enter}");
+  const error = { code: "image_blocked", message: "The picture was held back.", hint: "Change the prompt." };
+  await act(async () => stream.send("blocked", aJob({ state: "blocked", error })));
+  await screen.findByText("The picture was held back.");
+  expect(screen.getByText("Change the prompt.")).toBeTruthy();
+  await userEvent.click(screen.getByRole("button", { name: "Dismiss a red apple" }));
+  expect(screen.queryByText("The picture was held back.")).toBeNull();
+});
+
+test("a picture of mine goes on with another seed or gives back its prompt", async () => {
+  const seen = open({
+    "GET /v1/images": () => json({ images: [anOwnImage()], next_cursor: null }),
+    "GET /v1/jobs/j1": () => json(aJob({ state: "succeeded", images: [anImage()] })),
+    "POST /v1/jobs": () => json(aJob({ id: "j2" }), 202),
+    "GET /v1/jobs/j2/events": eventStream().response,
+  });
+  await userEvent.click(await screen.findByText("Use this prompt"));
+  expect((box() as HTMLTextAreaElement).value).toBe("a red apple --seed 7");
+  expect(document.activeElement).toBe(box());
+  await userEvent.click(screen.getByText("Again with another seed"));
+  expect(seen.find((request) => request.method === "POST")?.body).toEqual({ prompt: "a red apple" });
+});
+
+test("older pictures come by the cursor, and the arrows walk the grid", async () => {
+  const pages = [
+    { images: [anOwnImage({ job_id: "a", prompt: "one" }), anOwnImage({ job_id: "b", prompt: "two" })], next_cursor: "c1" },
+    { images: [anOwnImage({ job_id: "b", prompt: "two" }), anOwnImage({ job_id: "c", prompt: "three" })], next_cursor: null },
+  ];
+  const seen = open({ "GET /v1/images": () => json(pages.shift()), "GET /v1/jobs/a": () => json(aJob({ id: "a" })) });
+  await userEvent.click(await screen.findByText("Load more"));
+  await screen.findByAltText("three");
+  const list = screen.getByRole("list", { name: "My pictures" });
+  expect(within(list).getAllByRole("button")).toHaveLength(3);
+  expect(seen.some((request) => request.path.endsWith("cursor=c1"))).toBe(true);
+  expect(screen.queryByText("Load more")).toBeNull();
+  act(() => within(list).getByAltText("one").closest("button")?.focus());
+  await userEvent.keyboard("{End}");
+  expect(document.activeElement).toBe(within(list).getByAltText("three").closest("button"));
+});
+
+test("the note tells what the model knows and how to load another", async () => {
+  open();
+  await screen.findByText("Draws small pictures.");
+  expect(screen.getByText("animals")).toBeTruthy();
+  expect(screen.getByText(model.load_another)).toBeTruthy();
+});

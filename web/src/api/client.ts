@@ -1,0 +1,77 @@
+import { Failure } from "./failure";
+import type { Health, ImagesPage, Job, JobsPage, Me, Model, Session } from "./types";
+
+/** What the page asks of the server on behalf of one signed-in person. Every call throws `Failure`. */
+export interface Client {
+  submit(prompt: string): Promise<Job>;
+  job(id: string, signal?: AbortSignal): Promise<Job>;
+  cancel(id: string): Promise<Job>;
+  jobs(signal?: AbortSignal): Promise<JobsPage>;
+  images(cursor: string | null, signal?: AbortSignal): Promise<ImagesPage>;
+  me(signal?: AbortSignal): Promise<Me>;
+  model(signal?: AbortSignal): Promise<Model>;
+  /** The open event stream of a job. */
+  events(id: string, signal: AbortSignal): Promise<Response>;
+}
+
+/** `onRefused` is told when the server no longer takes the token. */
+export function createClient(token: string, onRefused: (failure: Failure) => void = () => {}): Client {
+  async function send(path: string, init: RequestInit = {}): Promise<Response> {
+    const headers = new Headers(init.headers);
+    headers.set("Authorization", `Bearer ${token}`);
+    try {
+      return await request(path, { ...init, headers });
+    } catch (error) {
+      if (error instanceof Failure && error.status === 401) onRefused(error);
+      throw error;
+    }
+  }
+
+  async function json<T>(path: string, init?: RequestInit): Promise<T> {
+    return (await send(path, init)).json() as Promise<T>;
+  }
+
+  return {
+    submit: (prompt) =>
+      json("/v1/jobs", {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify({ prompt }),
+      }),
+    job: (id, signal) => json(`/v1/jobs/${encodeURIComponent(id)}`, given(signal)),
+    cancel: (id) => json(`/v1/jobs/${encodeURIComponent(id)}`, { method: "DELETE" }),
+    jobs: (signal) => json("/v1/jobs?limit=20", given(signal)),
+    images: (cursor, signal) =>
+      json(`/v1/images?limit=24${cursor === null ? "" : `&cursor=${encodeURIComponent(cursor)}`}`, given(signal)),
+    me: (signal) => json("/v1/me", given(signal)),
+    model: (signal) => json("/v1/model", given(signal)),
+    events: (id, signal) =>
+      send(`/v1/jobs/${encodeURIComponent(id)}/events`, { headers: { Accept: "text/event-stream" }, signal }),
+  };
+}
+
+/** A token for this computer; refused (403) unless the server runs with --dev. */
+export async function openSession(signal?: AbortSignal): Promise<Session> {
+  const response = await request("/v1/session", { method: "POST", ...given(signal) });
+  return (await response.json()) as Session;
+}
+
+export async function health(signal?: AbortSignal): Promise<Health> {
+  return (await (await request("/healthz", given(signal))).json()) as Health;
+}
+
+async function request(path: string, init: RequestInit): Promise<Response> {
+  let response: Response;
+  try {
+    response = await fetch(path, init);
+  } catch (error) {
+    if (init.signal?.aborted) throw error;
+    throw Failure.unreachable();
+  }
+  if (!response.ok) throw await Failure.fromResponse(response);
+  return response;
+}
+
+function given(signal: AbortSignal | undefined): RequestInit {
+  return signal === undefined ? {} : { signal };
+}

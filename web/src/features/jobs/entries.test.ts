@@ -1,0 +1,47 @@
+import { expect, test } from "vitest";
+import { aJob } from "../../testing/gateway";
+import { announcement } from "./Announcer";
+import { learn, type Entry, type News } from "./entries";
+import { describe as words } from "./state";
+
+const after = (...news: News[]): readonly Entry[] => news.reduce(learn, [] as readonly Entry[]);
+
+test("a new job comes first", () => {
+  const entries = after({ kind: "job", job: aJob({ id: "old" }) }, { kind: "job", job: aJob({ id: "new" }) });
+  expect(entries.map((entry) => entry.job.id)).toEqual(["new", "old"]);
+});
+
+test("progress without a preview keeps the last one", () => {
+  const [entry] = after(
+    { kind: "job", job: aJob() },
+    { kind: "progress", id: "j1", progress: { step: 3, num_steps: 30, preview: "data:a" } },
+    { kind: "progress", id: "j1", progress: { step: 4, num_steps: 30, preview: null } },
+  );
+  expect(entry).toMatchObject({ preview: "data:a", job: { state: "running", step: 4 } });
+});
+
+test("an end is not undone by a late answer", () => {
+  const [entry] = after({ kind: "job", job: aJob({ state: "cancelled" }) }, { kind: "job", job: aJob({ state: "running" }) });
+  expect(entry?.job.state).toBe("cancelled");
+});
+
+test("a lost connection is over with the next news", () => {
+  const lost = after({ kind: "job", job: aJob() }, { kind: "lost", id: "j1" });
+  expect(lost[0]?.isLost).toBe(true);
+  expect(learn(lost, { kind: "job", job: aJob({ state: "running" }) })[0]?.isLost).toBe(false);
+});
+
+test("a job's words tell its place, its step and its end", () => {
+  expect(words(aJob({ position: 3 }))).toBe("Waiting, number 3 in the queue");
+  expect(words(aJob({ state: "running", step: 12 }))).toBe("Step 12 of 30");
+  expect(words(aJob({ state: "running", step: 30 }))).toBe("Finishing");
+  expect(words(aJob({ state: "blocked" }))).toContain("safety filter");
+});
+
+test("screen readers hear quarters, not steps", () => {
+  const said = (step: number) =>
+    announcement({ job: aJob({ state: "running", step }), preview: null, isLost: false, problem: null });
+  expect(said(8)).toBe("a red apple: 25 percent");
+  expect(said(9)).toBe(said(8));
+  expect(said(15)).toBe("a red apple: 50 percent");
+});

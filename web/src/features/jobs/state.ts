@@ -1,0 +1,27 @@
+import type { Job, JobState } from "../../api/types";
+
+const FINAL: ReadonlySet<JobState> = new Set(["succeeded", "blocked", "failed", "cancelled", "expired"]);
+
+export function isFinal(job: Job): boolean {
+  return FINAL.has(job.state);
+}
+
+/** Where the job is, in a few words. */
+export function describe(job: Job): string {
+  switch (job.state) {
+    case "queued":
+      return job.position === null ? "Waiting" : `Waiting, number ${job.position} in the queue`;
+    case "running":
+      return job.step >= job.num_steps ? "Finishing" : `Step ${job.step} of ${job.num_steps}`;
+    case "succeeded":
+      return "Done";
+    case "blocked":
+      return "Held back by the safety filter";
+    case "failed":
+      return "Failed";
+    case "cancelled":
+      return "Cancelled";
+    case "expired":
+      return "Waited too long";
+  }
+}

@@ -1,0 +1,45 @@
+import { useEffect, useState } from "react";
+import { health, type Client } from "../../api/client";
+import { Failure, problemOf } from "../../api/failure";
+import type { Model, Problem } from "../../api/types";
+
+const RETRY_MS = 2_000;
+
+export interface ModelView {
+  model: Model | null;
+  /** False while the server still loads the weights; jobs wait for them. */
+  isReady: boolean;
+  problem: Problem | null;
+}
+
+/** The model behind the page, asked for until the server answers and its weights are loaded. */
+export function useModel(client: Client): ModelView {
+  const [view, setView] = useState<ModelView>({ model: null, isReady: true, problem: null });
+
+  useEffect(() => {
+    const leaving = new AbortController();
+    let timer: ReturnType<typeof setTimeout>;
+
+    async function look() {
+      try {
+        const [model, state] = await Promise.all([client.model(leaving.signal), health(leaving.signal)]);
+        const isReady = state.model.state === "ready";
+        setView({ model, isReady, problem: null });
+        if (isReady) return;
+      } catch (error) {
+        if (leaving.signal.aborted) return;
+        setView((known) => ({ ...known, problem: problemOf(error) }));
+        if (error instanceof Failure && error.isFinal) return;
+      }
+      timer = setTimeout(() => void look(), RETRY_MS);
+    }
+
+    void look();
+    return () => {
+      leaving.abort();
+      clearTimeout(timer);
+    };
+  }, [client]);
+
+  return view;
+}

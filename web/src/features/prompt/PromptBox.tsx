@@ -1,0 +1,78 @@
+import { useId, type FormEvent, type KeyboardEvent, type RefObject } from "react";
+import type { Problem } from "../../api/types";
+import { ProblemNote } from "../problem/ProblemNote";
+import "./prompt.css";
+
+interface Props {
+  box: RefObject<HTMLTextAreaElement | null>;
+  prompt: string;
+  examples: readonly string[];
+  isSending: boolean;
+  problem: Problem | null;
+  onChange: (prompt: string) => void;
+  onSubmit: (prompt: string) => void;
+  onDismiss: () => void;
+}
+
+export function PromptBox({ box, prompt, examples, isSending, problem, onChange, onSubmit, onDismiss }: Props) {
+  const id = useId();
+
+  function submit(event: FormEvent | KeyboardEvent) {
+    event.preventDefault();
+    if (!isSending) onSubmit(prompt);
+  }
+
+  function onKeyDown(event: KeyboardEvent) {
+    // an Enter that picks a word of an input method (isComposing) belongs to that method
+    if (event.key === "Enter" && !event.shiftKey && !event.nativeEvent.isComposing) submit(event);
+  }
+
+  return (
+    <form className="prompt" onSubmit={submit} noValidate>
+      <label htmlFor={`${id}-box`}>Describe a picture</label>
+      <div className="box">
+        <textarea
+          ref={box}
+          id={`${id}-box`}
+          name="prompt"
+          rows={3}
+          value={prompt}
+          placeholder={examples[0] ?? "a red apple"}
+          autoFocus
+          enterKeyHint="go"
+          aria-describedby={`${id}-keys ${id}-problem`}
+          aria-invalid={problem?.param === "prompt"}
+          onChange={(event) => onChange(event.target.value)}
+          onKeyDown={onKeyDown}
+        />
+        <div className="foot">
+          <span id={`${id}-keys`} className="quiet keys">
+            <kbd>Enter</kbd> makes it, <kbd>Shift Enter</kbd> starts a line
+          </span>
+          <button className="primary" aria-disabled={isSending}>
+            Make picture
+          </button>
+        </div>
+      </div>
+      <ProblemNote id={`${id}-problem`} problem={problem} onDismiss={onDismiss} />
+      {examples.length > 0 && (
+        <div className="examples" role="group" aria-label="Example prompts">
+          <span className="quiet">Try</span>
+          {examples.map((example) => (
+            <button
+              key={example}
+              type="button"
+              className="chip"
+              onClick={() => {
+                onChange(example);
+                if (!isSending) onSubmit(example);
+              }}
+            >
+              {example}
+            </button>
+          ))}
+        </div>
+      )}
+    </form>
+  );
+}

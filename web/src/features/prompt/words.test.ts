@@ -1,0 +1,20 @@
+import { expect, test } from "vitest";
+import { title, withoutSeed } from "./words";
+
+test.each([
+  ["a red apple", "a red apple"],
+  ["a red apple --seed 7 --no text", "a red apple"],
+  ["a well-known -- and loved -- castle", "a well-known -- and loved -- castle"],
+  ["--seed 7", "--seed 7"],
+])("the title of %j is %j", (prompt, words) => {
+  expect(title(prompt)).toBe(words);
+});
+
+test.each([
+  ["a red apple --seed 7", "a red apple"],
+  ["a red apple --seed 7 --no text", "a red apple --no text"],
+  ["a red apple --SEED=7", "a red apple"],
+  ["a sunflower --seedling", "a sunflower --seedling"],
+])("without its seed %j is %j", (prompt, words) => {
+  expect(withoutSeed(prompt)).toBe(words);
+});

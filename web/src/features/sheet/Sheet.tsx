@@ -1,0 +1,106 @@
+import type { Job, OwnImage } from "../../api/types";
+import type { Entry } from "../jobs/entries";
+import { JobProgress } from "../jobs/JobProgress";
+import { describe, isFinal } from "../jobs/state";
+import { title, withoutSeed } from "../prompt/words";
+import { Details } from "./Details";
+import { Plate } from "./Plate";
+import "./sheet.css";
+
+/** What lies on the table: a job at work, or a picture with the job that made it once that is known. */
+export interface Shown {
+  prompt: string;
+  entry: Entry | null;
+  image: OwnImage | null;
+  job: Job | null;
+}
+
+interface Props {
+  shown: Shown | null;
+  onCancel: (id: string) => void;
+  onMake: (prompt: string) => void;
+  onUse: (prompt: string) => void;
+}
+
+export function Sheet({ shown, onCancel, onMake, onUse }: Props) {
+  if (shown === null) return <BarePlate />;
+  const { prompt, entry, image, job } = shown;
+  const name = title(prompt);
+  return (
+    <article className="sheet" aria-label={name}>
+      <div className="print">
+        <Picture shown={shown} name={name} />
+      </div>
+      <header className="inscription">
+        <span>{image === null ? "" : `seed ${image.seed}`}</span>
+        <h2>{name}</h2>
+        <time dateTime={image?.created_at}>{image === null ? "" : day(image.created_at)}</time>
+      </header>
+      {image === null ? (
+        entry !== null && <AtWork entry={entry} onCancel={onCancel} />
+      ) : (
+        <>
+          <div className="actions">
+            <a className="button" href={image.png_url} download={fileName(name, image.seed)}>
+              Download PNG
+            </a>
+            <button type="button" onClick={() => onMake(withoutSeed(prompt))}>
+              Again with another seed
+            </button>
+            <button type="button" onClick={() => onUse(prompt)}>
+              Use this prompt
+            </button>
+          </div>
+          {job !== null && <Details job={job} image={image} />}
+        </>
+      )}
+    </article>
+  );
+}
+
+function Picture({ shown: { entry, image, job }, name }: { shown: Shown; name: string }) {
+  const parameters = job?.parameters ?? entry?.job.parameters;
+  const width = image?.width ?? parameters?.width ?? 1;
+  const height = image?.height ?? parameters?.height ?? 1;
+  const src = image?.url ?? entry?.preview ?? null;
+  if (src === null) return <Plate width={width} height={height} />;
+  // one element for previews and picture: a browser shows the old source until the new one is decoded
+  const alt = image === null ? `Preview of ${name}` : name;
+  return <img className={image === null ? "preview" : "finished"} src={src} alt={alt} width={width} height={height} />;
+}
+
+function AtWork({ entry, onCancel }: { entry: Entry; onCancel: (id: string) => void }) {
+  const { job, problem } = entry;
+  if (isFinal(job) || problem !== null) return <p className="ended">{describe(job)}</p>;
+  return (
+    <div className="at-work">
+      <JobProgress entry={entry} />
+      <button type="button" onClick={() => onCancel(job.id)}>
+        Cancel
+      </button>
+    </div>
+  );
+}
+
+function BarePlate() {
+  return (
+    <article className="sheet bare" aria-label="No picture yet">
+      <div className="print">
+        <Plate width={1} height={1} />
+      </div>
+      <p>
+        A mezzotint begins as a plate that would print solid black. The picture is burnished out of the grain, step by
+        step. Yours appears here.
+      </p>
+    </article>
+  );
+}
+
+function day(instant: string): string {
+  return new Date(instant).toLocaleDateString(undefined, { day: "numeric", month: "short", year: "numeric" });
+}
+
+function fileName(name: string, seed: number): string {
+  const slug = name.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 60);
+  return `${slug || "picture"}-seed-${seed}.png`;
+}

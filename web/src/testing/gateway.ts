@@ -1,0 +1,89 @@
+import { vi } from "vitest";
+import type { Image, Job, OwnImage } from "../api/types";
+
+export interface Request {
+  method: string;
+  path: string;
+  body: unknown;
+  token: string | null;
+}
+
+type Route = (request: Request) => Response | Promise<Response>;
+
+/** Answers the page's requests by "METHOD /path" (the query left out); an unknown one is as a server that is away. */
+export function answer(routes: Record<string, Route>): Request[] {
+  const seen: Request[] = [];
+  vi.stubGlobal("fetch", async (url: string, init: RequestInit = {}) => {
+    const request: Request = {
+      method: init.method ?? "GET",
+      path: url,
+      body: typeof init.body === "string" ? JSON.parse(init.body) : null,
+      token: new Headers(init.headers).get("Authorization"),
+    };
+    seen.push(request);
+    const route = routes[`${request.method} ${url.split("?")[0]}`];
+    if (route === undefined) throw new TypeError("Failed to fetch");
+    const response = await route(request);
+    init.signal?.throwIfAborted();
+    if (response.body === null || !init.signal) return response;
+    return new Response(response.body.pipeThrough(new TransformStream(), { signal: init.signal }), response);
+  });
+  return seen;
+}
+
+export function json(body: unknown, status = 200): Response {
+  return new Response(JSON.stringify(body), { status, headers: { "Content-Type": "application/json" } });
+}
+
+export function refusal(status: number, code: string, message: string, hint: string, param: string | null = null): Response {
+  return json({ error: { code, message, hint, param } }, status);
+}
+
+/** An event stream that the test writes. */
+export function eventStream() {
+  const pipe = new TransformStream<Uint8Array, Uint8Array>(undefined, undefined, { highWaterMark: 100 });
+  const writer = pipe.writable.getWriter();
+  const text = new TextEncoder();
+  return {
+    response: () => new Response(pipe.readable, { headers: { "Content-Type": "text/event-stream" } }),
+    send: (event: string, data: unknown) => writer.write(text.encode(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`)),
+    sendBytes: (bytes: Uint8Array) => writer.write(bytes),
+    end: () => writer.close(),
+    tear: () => writer.abort(new TypeError("network error")),
+  };
+}
+
+export function aJob(changes: Partial<Job> = {}): Job {
+  return {
+    id: "j1",
+    state: "queued",
+    prompt: "a red apple --seed 7",
+    parameters: {
+      prompt: "a red apple",
+      negative_prompt: "",
+      seed: 7,
+      num_steps: 30,
+      guidance_scale: 3.5,
+      width: 64,
+      height: 64,
+    },
+    step: 0,
+    num_steps: 30,
+    position: 1,
+    created_at: "2026-01-02T03:04:05Z",
+    started_at: null,
+    finished_at: null,
+    images: [],
+    error: null,
+    timings: { queue_s: null, denoise_s: null, decode_s: null, filter_s: null, store_s: null },
+    ...changes,
+  };
+}
+
+export function anImage(changes: Partial<Image> = {}): Image {
+  return { url: "/i/aa.webp", png_url: "/i/aa.png", seed: 7, width: 64, height: 64, ...changes };
+}
+
+export function anOwnImage(changes: Partial<OwnImage> = {}): OwnImage {
+  return { ...anImage(), job_id: "j1", prompt: "a red apple --seed 7", created_at: "2026-01-02T03:04:05Z", ...changes };
+}

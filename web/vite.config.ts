@@ -1,0 +1,18 @@
+import react from "@vitejs/plugin-react";
+import { defineConfig } from "vitest/config";
+
+const gateway = "http://127.0.0.1:8400";
+
+export default defineConfig({
+  plugins: [react()],
+  build: {
+    // the gateway's content security policy allows no data: URL but for pictures, and no inline script
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    reportCompressedSize: false,
+  },
+  server: {
+    proxy: { "/v1": gateway, "/i": gateway, "/healthz": gateway },
+  },
+  test: { include: ["src/**/*.test.{ts,tsx}"], restoreMocks: true },
+});
