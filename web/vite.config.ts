@@ -1,5 +1,5 @@
 import react from "@vitejs/plugin-react";
-import { defineConfig } from "vitest/config";
+import { defineConfig } from "vite";
 
 const gateway = "http://127.0.0.1:8400";
 
@@ -14,5 +14,4 @@ export default defineConfig({
   server: {
     proxy: { "/v1": gateway, "/i": gateway, "/healthz": gateway },
   },
-  test: { include: ["src/**/*.test.{ts,tsx}"], restoreMocks: true },
 });
