@@ -1,12 +1,15 @@
 """Broken promises, one tree. Expected outcomes (a refusal, a lost race) are values, not errors.
 
 MezzotintError
-├── StartError                 the process cannot start; exit code 1, the message stands alone
+├── StartError                 the command cannot go on; exit code 1, the message stands alone
 │   ├── PortInUse
 │   ├── DataFolderBusy
 │   ├── DataFolderUnusable
 │   ├── ModelMissing
 │   ├── ModelCorrupt
+│   ├── DeviceMissing
+│   ├── OutputUnwritable
+│   ├── ServerUnreachable
 │   └── SettingInvalid
 ├── JobFault                   a job cannot go on; becomes the job's `error`
 │   ├── NotFinite
@@ -33,7 +36,7 @@ class MezzotintError(Exception):
 
 
 class StartError(MezzotintError):
-    """The process cannot start."""
+    """The command cannot go on."""
 
     code = "start_failed"
 
@@ -71,6 +74,27 @@ class ModelCorrupt(StartError):
 
     code = "model_corrupt"
     hint = "Restore the file from its source; nothing was changed."
+
+
+class DeviceMissing(StartError):
+    """The device that was asked for is not there."""
+
+    code = "device_missing"
+    hint = "Use --device auto or --device cpu; `mezzotint doctor` shows what PyTorch sees."
+
+
+class OutputUnwritable(StartError):
+    """The picture's file cannot be written."""
+
+    code = "output_unwritable"
+    hint = "Choose another place with --out, ending in .png or .webp."
+
+
+class ServerUnreachable(StartError):
+    """The server given with --server does not answer, or not as a Mezzotint server."""
+
+    code = "server_unreachable"
+    hint = "Check the address, and that `mezzotint serve` runs there."
 
 
 class SettingInvalid(StartError):

@@ -125,7 +125,8 @@ class Timings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A job as its row holds it. `raw_prompt` is what the user typed; `attempts` counts claims."""
+    """A job as its row holds it. `raw_prompt` is what the user typed; `attempts` counts claims since its last
+    checkpoint."""
 
     id: JobId
     tenant: TenantId
@@ -144,3 +145,15 @@ class Job:
     images: tuple[Image, ...] = ()
     error: JobError | None = None
     timings: Timings = field(default_factory=Timings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a running job ends: everything that is written in one transaction."""
+
+    state: JobState
+    at: datetime
+    timings: Timings
+    step: int
+    error: JobError | None = None
+    images: tuple[Image, ...] = ()

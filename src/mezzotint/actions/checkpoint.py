@@ -1,0 +1,34 @@
+"""A run saved between two steps: the bytes first, then the row, so that a row never names bytes that are not there."""
+
+from datetime import datetime
+
+from mezzotint.actions.finish import Desk
+from mezzotint.domain.ids import JobId
+from mezzotint.domain.job import CheckpointRef, Job, Lease
+
+KEPT = 2
+"""Checkpoints kept a job: when the newest is damaged, the one before it still saves most of the work."""
+
+
+async def save(desk: Desk, job: JobId, lease: Lease, step: int, data: bytes, at: datetime) -> None:
+    """Keep a checkpoint. Raises: LeaseLost, StorageUnavailable."""
+    # the token in the key keeps a late holder from overwriting its successor's bytes
+    saved = CheckpointRef(step=step, key=f"checkpoints/{job}/{lease.token:04d}-{step:05d}.safetensors")
+    await desk.objects.put(saved.key, data)
+    await desk.objects.delete(await desk.jobs.add_checkpoint(job, lease, saved, KEPT, at))
+
+
+async def newest(desk: Desk, job: Job) -> tuple[CheckpointRef, bytes] | None:
+    """The newest checkpoint whose bytes are there; None when the job starts from noise."""
+    for saved in job.checkpoints:
+        data = await desk.objects.get(saved.key)
+        if data is not None:
+            return saved, data
+        await desk.jobs.drop_checkpoint(job.id, saved.step)
+    return None
+
+
+async def discard(desk: Desk, job: JobId, saved: CheckpointRef) -> None:
+    """Drop a checkpoint that cannot be used."""
+    await desk.jobs.drop_checkpoint(job, saved.step)
+    await desk.objects.delete([saved.key])

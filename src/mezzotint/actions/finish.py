@@ -1,0 +1,49 @@
+"""A job ends: pictures first, then the row, fenced by the lease; then its checkpoints go."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mezzotint.domain.event import Changed
+from mezzotint.domain.ids import Sha256
+from mezzotint.domain.job import Ending, Job, Lease
+from mezzotint.store import EventBus, Jobs, Objects
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A picture that passed the filter, encoded and named by its content. Sizes in px."""
+
+    png: bytes
+    webp: bytes
+    png_hash: Sha256
+    webp_hash: Sha256
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """Where a job is written down: rows, bytes, and who hears of it."""
+
+    jobs: Jobs
+    objects: Objects
+    bus: EventBus
+
+
+async def store_pictures(objects: Objects, pictures: Sequence[Picture]) -> None:
+    """Raises: StorageFull, StorageUnavailable."""
+    for picture in pictures:
+        await objects.put_once(image_key(picture.png_hash, "png"), picture.png)
+        await objects.put_once(image_key(picture.webp_hash, "webp"), picture.webp)
+
+
+async def finish(desk: Desk, job: Job, lease: Lease, ending: Ending) -> None:
+    """Write the end of a running job and tell its watchers. Raises: LeaseLost."""
+    ended = await desk.jobs.finish(job.id, lease, ending)
+    desk.bus.publish(job.id, Changed(job=ended))
+    await desk.objects.delete(await desk.jobs.drop_checkpoints(job.id))
+
+
+def image_key(content: Sha256, suffix: str) -> str:
+    """Where a picture lies in the object store; two levels of folders keep any one small."""
+    return f"images/{content[:2]}/{content}.{suffix}"

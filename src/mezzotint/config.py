@@ -1,0 +1,62 @@
+"""Every setting: name, unit, default and one line of help. The only file that reads the environment.
+
+Each is set by an environment variable `MEZZOTINT_<NAME>`; the command's flags win over it.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from mezzotint.domain.errors import SettingInvalid
+
+
+class Device(StrEnum):
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+STARTER = "starter"
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="MEZZOTINT_", frozen=True)
+
+    data: Path = Field(Path("data"), description="folder of the database, pictures, checkpoints and the token secret")
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8400, ge=0, le=65535, description="port to listen on; 0 picks a free one")
+    model: str = Field(STARTER, description="`starter`, a diffusers folder, or a hub id")
+    revision: str | None = Field(None, description="revision of a hub id; pin it in production")
+    device: Device = Field(Device.AUTO, description="where the model runs")
+    exact: bool = Field(
+        True, description="a picture's bytes do not depend on what else is running (a little slower); false: fast mode"
+    )
+    threads: int = Field(0, ge=0, le=256, description="CPU threads of the model; 0 leaves it to PyTorch")
+    max_runs: int = Field(8, ge=1, le=256, description="most jobs in the engine at once")
+    checkpoint_every: int = Field(10, ge=1, le=1000, description="steps between two checkpoints of a job")
+    lease_s: float = Field(30.0, gt=1, le=3600, description="seconds without a heartbeat after which a job is given up")
+    max_attempts: int = Field(5, ge=1, le=100, description="claims of one job before it is declared failed")
+    nsfw_threshold: float = Field(0.8, gt=0, le=1, description="score from which the image filter blocks a picture")
+    prefilter_rules: Path | None = Field(None, description="TOML file of hard rules; default: the built-in ones")
+    token_secret: SecretStr | None = Field(
+        None, description="key that signs tokens, 32 bytes or more; default: made once in the data folder"
+    )
+    token: SecretStr | None = Field(None, description="bearer token that `mezzotint imagine --server` sends")
+    dev: bool = Field(False, description="the page signs in by itself; loopback addresses only")
+    log_json: bool = Field(False, description="log lines as JSON instead of text")
+
+
+def read_settings(**flags: Any) -> Settings:
+    """The settings from the environment, overridden by the flags that are not None.
+
+    Raises: SettingInvalid, naming the setting and what it accepts.
+    """
+    try:
+        return Settings(**{name: value for name, value in flags.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise SettingInvalid(f"{name}: {first['msg']} (got {first['input']!r})") from error

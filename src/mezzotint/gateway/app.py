@@ -1,0 +1,52 @@
+"""The HTTP application: routes, limits and headers."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.resources import files
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
+from fastapi.staticfiles import StaticFiles
+
+from mezzotint import __version__
+from mezzotint.gateway import about, errors, images, jobs
+from mezzotint.gateway.limits import BodyLimit, SecurityHeaders
+from mezzotint.gateway.service import Service
+
+PAGE = Path(str(files("mezzotint.gateway"))) / "page"
+NO_PAGE = "<!doctype html><title>Mezzotint</title><p>The page is not built: run <code>make web</code>."
+
+
+@asynccontextmanager
+async def nothing() -> AsyncIterator[None]:
+    yield
+
+
+def create_app(service: Service | None, running: Callable[[], AbstractAsyncContextManager[None]] = nothing) -> FastAPI:
+    """The application. running: entered while it serves (the worker). Without a service it only tells its OpenAPI."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with running():
+            yield
+
+    app = FastAPI(
+        title="Mezzotint",
+        version=__version__,
+        summary="Serves diffusion models to many people at once.",
+        lifespan=lifespan,
+        docs_url=None,  # its page loads scripts from elsewhere
+        redoc_url=None,
+    )
+    app.state.service = service
+    errors.install(app)
+    for module in (jobs, images, about):
+        app.include_router(module.router)
+    if (PAGE / "index.html").exists():
+        app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
+    else:
+        app.add_api_route("/", lambda: HTMLResponse(NO_PAGE), include_in_schema=False)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(SecurityHeaders)
+    return app

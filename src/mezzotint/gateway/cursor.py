@@ -1,0 +1,29 @@
+"""Cursors of pages: opaque to clients, the place of the last row seen to us."""
+
+from typing import Annotated
+
+from fastapi import Depends, Query
+
+from mezzotint.gateway.errors import Answer
+
+MAX_SEQ = 2**63 - 1
+
+
+def before(
+    cursor: Annotated[str | None, Query(max_length=32, description="`next_cursor` of the last page")] = None,
+) -> int | None:
+    """The row to go on from. Answers 422 for anything that no page handed out."""
+    if not cursor:
+        return None
+    if not (cursor.isascii() and cursor.isdigit()) or not 0 < int(cursor) <= MAX_SEQ:
+        hint = "Use the next_cursor of the last page, or leave it out to start anew."
+        raise Answer(422, "field_invalid", "The cursor is not one that a page gave.", hint, "cursor")
+    return int(cursor)
+
+
+Before = Annotated[int | None, Depends(before)]
+
+
+def next_cursor(seqs: list[int], limit: int) -> str | None:
+    """None when the page was not full: there is nothing older."""
+    return str(seqs[-1]) if len(seqs) == limit else None

@@ -1,0 +1,117 @@
+"""Every error a client can meet: one shape, stable codes, one table of status codes."""
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from mezzotint.domain.errors import MezzotintError, StorageUnavailable
+from mezzotint.domain.refusal import Refusal, RefusalCode
+
+STATUS: dict[RefusalCode, int] = {
+    RefusalCode.STEPS_OVER_BUDGET: 403,
+    RefusalCode.TOO_MANY_OPEN_JOBS: 429,
+}
+"""Refusals answered with something else than 422."""
+
+RETRY_AFTER_S = 5
+"""What a client with too many open jobs is told to wait: a few pictures' time."""
+
+GATEWAY_CODES: dict[str, str] = {
+    "body_invalid": "The body is not valid JSON in UTF-8.",
+    "body_missing": "The request has no body.",
+    "body_too_large": "The body is larger than the server takes.",
+    "field_unknown": "The body has a field that this API does not know.",
+    "field_invalid": "A field, query parameter or path part has a wrong type or value.",
+    "token_missing": "The request carries no bearer token.",
+    "token_invalid": "The token is malformed, expired, or not signed by this server.",
+    "sign_in_required": "The server hands out tokens by itself only with --dev.",
+    "job_not_found": "No such job, or it is not yours.",
+    "image_not_found": "No such picture.",
+    "not_found": "No such address.",
+    "method_not_allowed": "The address does not take this method.",
+    "storage_unavailable": "The object store does not answer.",
+    "internal_error": "The server failed; the request can be repeated.",
+}
+"""Codes that the gateway itself answers with, beside those of refusals."""
+
+
+class Answer(Exception):
+    """An error response, raised where a route cannot go on."""
+
+    def __init__(self, status: int, code: str, message: str, hint: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message, self.hint, self.param = status, code, message, hint, param
+
+    def response(self) -> JSONResponse:
+        headers = {"WWW-Authenticate": "Bearer"} if self.status == 401 else {}
+        if self.status == 429:
+            headers["Retry-After"] = str(RETRY_AFTER_S)
+        error = {"code": self.code, "message": self.message, "hint": self.hint, "param": self.param}
+        return JSONResponse({"error": error}, self.status, headers)
+
+
+def refused(refusal: Refusal) -> Answer:
+    return Answer(STATUS.get(refusal.code, 422), refusal.code, refusal.message, refusal.hint, refusal.param)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every exception in the one shape."""
+    app.add_exception_handler(Answer, _on_answer)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(StorageUnavailable, _on_storage)
+    app.add_exception_handler(Exception, _on_fault)
+
+
+async def _on_answer(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Answer)
+    return error.response()
+
+
+async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    return _explain(error.errors()[0]).response()
+
+
+def _explain(first: dict[str, Any]) -> Answer:
+    where = [str(part) for part in first["loc"]]
+    field = where[-1] if len(where) > 1 else None
+    docs = "See docs/reference/api.md or /openapi.json."
+    if first["type"] == "json_invalid":
+        return Answer(
+            400, "body_invalid", GATEWAY_CODES["body_invalid"], 'Send JSON such as {"prompt": "a red apple"}.'
+        )
+    if first["type"] == "missing" and where == ["body"]:
+        return Answer(
+            422, "body_missing", GATEWAY_CODES["body_missing"], 'Send JSON such as {"prompt": "a red apple"}.'
+        )
+    if first["type"] == "extra_forbidden":
+        return Answer(422, "field_unknown", f'There is no field "{_short(field)}".', docs, _short(field))
+    message = f'"{_short(field)}": {first["msg"]}.' if field else f"{first['msg']}."
+    return Answer(422, "field_invalid", message, docs, _short(field))
+
+
+def _short(name: str | None) -> str | None:
+    """A client's own field name, safe to send back: bounded, without lone surrogates."""
+    return None if name is None else name[:80].encode("utf-8", "replace").decode()
+
+
+async def _on_http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 400:
+        return Answer(400, "body_invalid", GATEWAY_CODES["body_invalid"], "Send UTF-8 JSON.").response()
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "field_invalid")
+    return Answer(error.status_code, code, GATEWAY_CODES[code], "The API is described at /openapi.json.").response()
+
+
+async def _on_storage(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, StorageUnavailable)
+    return Answer(503, error.code, str(error), error.hint).response()
+
+
+async def _on_fault(request: Request, error: Exception) -> JSONResponse:
+    # answered here, then raised again by the server for its log
+    return Answer(500, "internal_error", GATEWAY_CODES["internal_error"], MezzotintError.hint).response()

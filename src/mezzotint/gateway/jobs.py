@@ -1,0 +1,104 @@
+"""Routes of jobs. Each looks the job up by id and owner; somebody else's job is a 404."""
+
+import asyncio
+import re
+import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Response
+from fastapi.responses import StreamingResponse
+
+from mezzotint.actions.cancel import cancel
+from mezzotint.actions.submit import submit
+from mezzotint.domain.claims import Claims
+from mezzotint.domain.ids import JobId
+from mezzotint.domain.job import Job
+from mezzotint.domain.refusal import Refusal
+from mezzotint.gateway.cursor import Before, next_cursor
+from mezzotint.gateway.errors import GATEWAY_CODES, Answer, refused
+from mezzotint.gateway.events import events_of
+from mezzotint.gateway.service import Service, SignedIn, The
+from mezzotint.gateway.shapes import Error, JobPage, JobView, NewJob
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+JOB_ID = re.compile(r"job_[0-9a-f]{24}")
+POLL_S = 1.0
+"""A row is read at least this often while somebody waits: notification wakes, polling guarantees."""
+
+Id = Annotated[str, Path(description="the job's id", max_length=64)]
+NOT_MINE: dict[int | str, dict[str, Any]] = {404: {"model": Error}}
+
+
+async def own_job(service: Service, claims: Claims, job_id: str) -> Job:
+    """The job, if it is the caller's. Answers 404 otherwise, so that ids of others cannot be told from nonsense."""
+    job = await service.desk.jobs.get(JobId(job_id)) if JOB_ID.fullmatch(job_id) else None
+    if job is None or job.tenant != claims.tenant:
+        raise Answer(404, "job_not_found", GATEWAY_CODES["job_not_found"], "GET /v1/jobs lists yours.")
+    return job
+
+
+async def view(service: Service, job: Job) -> JobView:
+    return JobView.of(job, await service.desk.jobs.position(job))
+
+
+@router.post("", status_code=202, responses={422: {"model": Error}, 403: {"model": Error}, 429: {"model": Error}})
+async def create(body: NewJob, service: The, claims: SignedIn, response: Response) -> JobView:
+    """Accept a job. When this answers 202, the job is on the disk and will end in a state you can read."""
+    job = await submit(service.door, body.request(), claims, service.now())
+    if isinstance(job, Refusal):
+        raise refused(job)
+    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    return await view(service, job)
+
+
+@router.get("")
+async def list_mine(
+    service: The, claims: SignedIn, cursor: Before, limit: Annotated[int, Query(ge=1, le=100)] = 20
+) -> JobPage:
+    """Your jobs, newest first."""
+    page = await service.desk.jobs.of_tenant(claims.tenant, limit, cursor)
+    views = [await view(service, job) for _, job in page]
+    return JobPage(jobs=views, next_cursor=next_cursor([seq for seq, _ in page], limit))
+
+
+@router.get("/{job_id}", responses=NOT_MINE)
+async def read(
+    job_id: Id,
+    service: The,
+    claims: SignedIn,
+    wait: Annotated[float, Query(ge=0, le=60, description="seconds to wait for the end", allow_inf_nan=False)] = 0,
+) -> JobView:
+    """One job; with `wait`, answers when it ends or when the time is over."""
+    job = await own_job(service, claims, job_id)
+    until = time.monotonic() + wait
+    with service.desk.bus.watch(job.id) as queue:
+        while not job.state.is_final and (left := until - time.monotonic()) > 0:
+            job = await own_job(service, claims, job_id)
+            if job.state.is_final:
+                break
+            try:
+                async with asyncio.timeout(min(left, POLL_S)):
+                    await queue.get()
+            except TimeoutError:
+                continue
+        job = await own_job(service, claims, job_id)
+    return await view(service, job)
+
+
+@router.delete("/{job_id}", responses=NOT_MINE)
+async def give_up(job_id: Id, service: The, claims: SignedIn) -> JobView:
+    """Cancel a job. One that has ended stays as it is."""
+    job = await own_job(service, claims, job_id)
+    return await view(service, await cancel(service.desk, job.id, service.now()) or job)
+
+
+@router.get(
+    "/{job_id}/events",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {}}, "description": "see docs/reference/events.md"}, **NOT_MINE},
+)
+async def events(job_id: Id, service: The, claims: SignedIn) -> StreamingResponse:
+    """The job's life as server-sent events, from its present state to its end."""
+    job = await own_job(service, claims, job_id)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(events_of(service.desk, job.id), media_type="text/event-stream", headers=headers)

@@ -1,0 +1,178 @@
+"""The JSON of the API. The page's TypeScript types are generated from these."""
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mezzotint.domain.job import Image, Job, JobState
+from mezzotint.domain.tier import Tier
+from mezzotint.policy.admission import Request
+
+
+class NewJob(BaseModel):
+    """What to draw. The rest can also be written in the prompt: `--ar 3:2 --seed 7 --no text --steps 20`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    prompt: str
+    negative_prompt: str | None = Field(None, description="what must not be in the picture")
+    seed: int | None = Field(None, description="0 to 4294967295; same seed, same picture; default: a new one")
+    num_steps: int | None = Field(None, description="sampler steps, up to the tier's budget")
+    width: int | None = Field(None, description="px; give both or neither")
+    height: int | None = Field(None, description="px; give both or neither")
+
+    def request(self) -> Request:
+        return Request(**self.model_dump())
+
+
+class JobParameters(BaseModel):
+    prompt: str
+    negative_prompt: str
+    seed: int
+    num_steps: int
+    guidance_scale: float
+    width: int
+    height: int
+
+
+class JobImage(BaseModel):
+    url: str = Field(description="WebP; never changes, may be cached for ever")
+    png_url: str = Field(description="PNG, the exact pixels")
+    seed: int
+    width: int
+    height: int
+
+    @classmethod
+    def of(cls, image: Image) -> "JobImage":
+        return cls(
+            url=f"/i/{image.webp}.webp",
+            png_url=f"/i/{image.png}.png",
+            seed=image.seed,
+            width=image.width,
+            height=image.height,
+        )
+
+
+class JobFailure(BaseModel):
+    code: str
+    message: str
+    hint: str
+
+
+class JobTimings(BaseModel):
+    """Seconds in each stage; null where it was not reached."""
+
+    queue_s: float | None
+    denoise_s: float | None
+    decode_s: float | None
+    filter_s: float | None
+    store_s: float | None
+
+
+class JobView(BaseModel):
+    id: str
+    state: JobState
+    prompt: str = Field(description="as it was sent")
+    parameters: JobParameters
+    model: str
+    step: int
+    num_steps: int
+    position: int | None = Field(description="queued jobs of the same lane ahead of it; null unless queued")
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    images: list[JobImage]
+    error: JobFailure | None
+    timings: JobTimings
+
+    @classmethod
+    def of(cls, job: Job, position: int | None = None) -> "JobView":
+        parameters = job.parameters
+        return cls(
+            id=job.id,
+            state=job.state,
+            prompt=job.raw_prompt,
+            parameters=JobParameters.model_validate(parameters, from_attributes=True),
+            model=job.model,
+            step=job.step,
+            num_steps=parameters.num_steps,
+            position=position,
+            created_at=job.created_at,
+            started_at=job.started_at,
+            finished_at=job.finished_at,
+            images=[JobImage.of(image) for image in job.images],
+            error=JobFailure.model_validate(job.error, from_attributes=True) if job.error else None,
+            timings=JobTimings.model_validate(job.timings, from_attributes=True),
+        )
+
+
+class JobPage(BaseModel):
+    jobs: list[JobView]
+    next_cursor: str | None
+
+
+class HistoryImage(JobImage):
+    job_id: str
+    prompt: str
+    created_at: datetime
+
+
+class ImagePage(BaseModel):
+    images: list[HistoryImage]
+    next_cursor: str | None
+
+
+class Progress(BaseModel):
+    """Data of a `progress` event."""
+
+    step: int
+    num_steps: int
+    preview: str | None = Field(description="data: URL of a small WebP of the picture so far")
+
+
+class Me(BaseModel):
+    tenant: str
+    tier: Tier
+    step_budget: int
+
+
+class ModelView(BaseModel):
+    name: str
+    about: str
+    knows: list[str]
+    examples: list[str]
+    native_width: int
+    native_height: int
+    grid_px: int
+    min_px: int
+    max_px: int
+    default_steps: int
+    license: str
+    load_another: str
+
+
+class Session(BaseModel):
+    token: str
+    expires_at: datetime
+
+
+class ModelHealth(BaseModel):
+    name: str
+    state: str = Field(description="loading or ready")
+
+
+class Health(BaseModel):
+    status: str = Field(description="starting or ok")
+    version: str
+    model: ModelHealth
+
+
+class ErrorBody(BaseModel):
+    code: str
+    message: str
+    hint: str
+    param: str | None = None
+
+
+class Error(BaseModel):
+    error: ErrorBody

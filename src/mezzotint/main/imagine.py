@@ -1,0 +1,142 @@
+"""`mezzotint imagine`: one picture, drawn here or by a server."""
+
+import json
+import os
+import secrets
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from mezzotint.config import Settings
+from mezzotint.domain.errors import OutputUnwritable, ServerUnreachable
+from mezzotint.domain.job import JobState
+from mezzotint.domain.prompt import MAX_SEED
+from mezzotint.domain.refusal import Refusal
+from mezzotint.domain.tier import Tier
+from mezzotint.main.wiring import find_model, loader
+from mezzotint.policy.admission import Request, admit
+
+DONE, FAILED, REFUSED, BLOCKED = 0, 1, 2, 3
+SUFFIXES = (".png", ".webp")
+
+
+def imagine(settings: Settings, prompt: str, out: Path, server: str | None) -> int:
+    """Draw and write the file. Returns the exit code. Raises: StartError."""
+    if out.suffix.lower() not in SUFFIXES:
+        raise OutputUnwritable(f"{out} must end in .png or .webp")
+    if not out.parent.is_dir():
+        raise OutputUnwritable(f"the folder {out.parent} does not exist")
+    if server is not None:
+        return _by_server(settings, prompt, out, server.rstrip("/"))
+    return _here(settings, prompt, out)
+
+
+def _here(settings: Settings, prompt: str, out: Path) -> int:
+    from mezzotint.safety import PostFilter, PreFilter
+
+    folder, info = find_model(settings)
+    request = Request(prompt=prompt)
+    decision = admit(request, tier=Tier.PRO, model=info, num_open_jobs=0, fresh_seed=secrets.randbelow(MAX_SEED + 1))
+    refusal = decision if isinstance(decision, Refusal) else None
+    if not isinstance(decision, Refusal):
+        parameters = decision.parameters
+        refusal = PreFilter.load(settings.prefilter_rules).check(parameters.prompt, parameters.negative_prompt)
+    if refusal is not None:
+        return _say(REFUSED, refusal.message, refusal.hint, refusal.code)
+    with _bar() as bar:
+        task = bar.add_task("loading the model", total=parameters.num_steps)
+        loaded = loader(settings, folder)()
+        bar.update(task, description="drawing")
+        from mezzotint.engine import call_kwargs
+
+        run = loaded.hub.submit(
+            call_kwargs(loaded.hub.pipeline, parameters), on_step=lambda run: bar.update(task, completed=run.steps)
+        )
+        while loaded.hub.turn():
+            pass
+    if run.error is not None:
+        raise run.error
+    picture = run.output.images[0]
+    if PostFilter(threshold=settings.nsfw_threshold).check(picture).is_blocked:
+        return _say(BLOCKED, "The finished picture did not pass the image filter.", "Change the prompt or the seed.")
+    from mezzotint.media import encode
+
+    files = encode(picture)
+    write(out, files.png if out.suffix.lower() == ".png" else files.webp)
+    print(f"{out}  {picture.width} x {picture.height} px  seed {parameters.seed}")  # noqa: T201
+    return DONE
+
+
+def _by_server(settings: Settings, prompt: str, out: Path, server: str) -> int:
+    try:
+        with httpx.Client(base_url=server, timeout=60) as client:
+            token = settings.token.get_secret_value() if settings.token else _dev_token(client)
+            client.headers["Authorization"] = f"Bearer {token}"
+            answer = client.post("/v1/jobs", json={"prompt": prompt})
+            if answer.status_code != 202:
+                error = answer.json()["error"]
+                return _say(REFUSED, error["message"], error["hint"], error["code"])
+            job = _follow(client, answer.json())
+            if job["state"] != JobState.SUCCEEDED:
+                error = job["error"] or {"message": f"The job was {job['state']}.", "hint": "", "code": job["state"]}
+                code = BLOCKED if job["state"] == JobState.BLOCKED else FAILED
+                return _say(code, error["message"], error["hint"], error["code"])
+            image = job["images"][0]
+            data = client.get(image["png_url"] if out.suffix.lower() == ".png" else image["url"])
+            data.raise_for_status()
+    except (httpx.HTTPError, ValueError, KeyError) as error:
+        raise ServerUnreachable(f"{server}: {error or type(error).__name__}") from error
+    write(out, data.content)
+    print(f"{out}  {image['width']} x {image['height']} px  seed {image['seed']}")  # noqa: T201
+    return DONE
+
+
+def _dev_token(client: httpx.Client) -> str:
+    answer = client.post("/v1/session")
+    if answer.status_code != 200:
+        raise ServerUnreachable("the server wants a token: pass --token, or set MEZZOTINT_TOKEN")
+    return str(answer.json()["token"])
+
+
+def _follow(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
+    """Show the job's progress until it ends. Returns its last state."""
+    name = ""
+    with _bar() as bar, client.stream("GET", f"/v1/jobs/{job['id']}/events", timeout=None) as stream:
+        stream.raise_for_status()
+        task = bar.add_task(job["state"], total=job["num_steps"])
+        for line in stream.iter_lines():
+            if line.startswith("event: "):
+                name = line.removeprefix("event: ")
+            elif line.startswith("data: "):
+                data = json.loads(line.removeprefix("data: "))
+                job = job if name == "progress" else data
+                bar.update(task, completed=data["step"], description=job["state"])
+    return job
+
+
+def _bar() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"))
+    return Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True))
+
+
+def write(out: Path, data: bytes) -> None:
+    """Write the whole file or nothing. Raises: OutputUnwritable."""
+    aside = out.with_name(f".{out.name}.{secrets.token_hex(4)}")
+    try:
+        with aside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(out)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise OutputUnwritable(f"{out} cannot be written: {error.strerror}") from error
+
+
+def _say(code: int, message: str, hint: str, name: str = "image_blocked") -> int:
+    print(f"mezzotint: {message}\n  {hint}  [{name}]", file=sys.stderr)  # noqa: T201
+    return code

@@ -1,0 +1,197 @@
+"""`mezzotint serve`: everything in one process."""
+
+import asyncio
+import errno
+import logging
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import structlog
+import uvicorn
+
+from mezzotint import __version__
+from mezzotint.actions.finish import Desk
+from mezzotint.actions.submit import Door
+from mezzotint.config import Settings
+from mezzotint.domain.errors import PortInUse, SettingInvalid
+from mezzotint.domain.ids import WorkerId
+from mezzotint.domain.model import ModelInfo
+from mezzotint.domain.tier import Tier
+from mezzotint.gateway import Issuer, Service, create_app
+from mezzotint.gateway.about import DEV_LIFETIME, DEV_TENANT, is_loopback
+from mezzotint.main.data import locked, secret_of
+from mezzotint.main.wiring import find_model, loader
+from mezzotint.safety import PostFilter, PreFilter
+from mezzotint.store import Database, EventBus, Images, Jobs, Objects
+from mezzotint.worker import Developer, Device, Habits, Loaded, Worker
+
+GRACE_S = 2
+"""How long open connections (event streams above all) may delay a stop."""
+
+
+def serve(settings: Settings) -> None:
+    """Serve until a signal. Raises: StartError."""
+    if settings.dev and not is_loopback(settings.host):
+        raise SettingInvalid(f"--dev hands out tokens; it works on loopback addresses only, not on {settings.host}")
+    configure_log(settings)
+    with listening(settings.host, settings.port) as listener:
+        folder, info = find_model(settings)
+        with locked(settings.data):
+            server = Serving(settings=settings, info=info, load=loader(settings, folder))
+            announce(settings, info, server.issuer, listener.getsockname()[1])
+            asyncio.run(server.run(listener))
+    if server.broken_by is not None:
+        raise server.broken_by
+
+
+@dataclass(kw_only=True)
+class Serving:
+    """One process with its gateway, store and worker."""
+
+    settings: Settings
+    info: ModelInfo
+    load: Callable[[], Loaded]
+    broken_by: BaseException | None = None
+    issuer: Issuer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.issuer = Issuer(secret_of(self.settings))
+
+    async def run(self, listener: socket.socket) -> None:
+        """Serve on a bound socket until a signal, or until the worker breaks (then `broken_by` says by what)."""
+        settings = self.settings
+        database = Database(settings.data / "mezzotint.db")
+        await asyncio.to_thread(database.migrate)
+        desk = Desk(jobs=Jobs(database), objects=Objects(settings.data / "objects"), bus=EventBus())
+        rules = PreFilter.load(settings.prefilter_rules)
+        eyes = await asyncio.to_thread(PostFilter, threshold=settings.nsfw_threshold)
+        worker = Worker(
+            desk,
+            Developer(objects=desk.objects, is_blocked=lambda picture: eyes.check(picture).is_blocked),
+            Habits(
+                id=WorkerId("embedded"),
+                max_runs=settings.max_runs,
+                lease_s=settings.lease_s,
+                max_attempts=settings.max_attempts,
+            ),
+            now,
+        )
+        service = Service(
+            door=Door(jobs=desk.jobs, bus=desk.bus, model=self.info, check_prompt=rules.check),
+            desk=desk,
+            images=Images(database),
+            issuer=self.issuer,
+            now=now,
+            is_ready=lambda: worker.is_ready,
+            is_dev=settings.dev,
+        )
+
+        @asynccontextmanager
+        async def working() -> AsyncIterator[None]:
+            device = Device(self.load, worker.reporter(), desk.bus.is_watched, settings.checkpoint_every)
+            async with worker.running(device, on_broken):
+                yield
+
+        server = Server(
+            uvicorn.Config(
+                create_app(service, working),
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=GRACE_S,
+            )
+        )
+
+        def on_broken(error: BaseException) -> None:
+            self.broken_by = self.broken_by or error
+            server.should_exit = True
+
+        try:
+            await server.serve(sockets=[listener])
+        finally:
+            await database.close()
+
+
+class Server(uvicorn.Server):
+    """Stops by itself on SIGINT and SIGTERM; uvicorn's own handlers would raise the signal again afterwards."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
+
+
+@contextmanager
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    """A bound socket. Raises: PortInUse, SettingInvalid."""
+    try:
+        family, kind, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise SettingInvalid(f"host {host!r} is not an address of this machine") from error
+    with socket.socket(family, kind) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(address)
+            listener.listen(2048)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise PortInUse(f"port {port} of {host} is already in use") from error
+            raise SettingInvalid(f"cannot listen on {host}:{port}: {error.strerror}") from error
+        yield listener
+
+
+def announce(settings: Settings, info: ModelInfo, issuer: Issuer, port: int) -> None:
+    """What a newcomer needs next, on standard output."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    url = f"http://{host}:{port}"
+    lines = [
+        f"Mezzotint {__version__} serves on {url}",
+        f"  model  {info.name} (loading; the page is up at once, the first picture waits for it)",
+        f"  data   {settings.data.resolve()}",
+    ]
+    if settings.dev:
+        token = issuer.issue(DEV_TENANT, Tier.PRO, now(), DEV_LIFETIME)
+        lines += [
+            f"  token  {token}",
+            "         (for development: tier pro, 30 days; the page signs in with one by itself)",
+            f"Next: open {url} and write a prompt, or in another terminal:",
+            f"  .venv/bin/mezzotint imagine 'a red apple --seed 7' --out apple.png --server {url}",
+        ]
+    else:
+        lines += [
+            "Next: make a token and open the page with it:",
+            f"  mezzotint token --data {settings.data} --tenant NAME --tier free|paid|pro",
+            f"  {url}/#token=<the token>",
+        ]
+    print("\n".join(lines), flush=True)  # noqa: T201 - the command's output
+
+
+def configure_log(settings: Settings) -> None:
+    """Log lines go to standard error; standard output is for what a person asked for."""
+    renderer = structlog.processors.JSONRenderer() if settings.log_json else structlog.dev.ConsoleRenderer(colors=False)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info if settings.log_json else _as_is,
+            renderer,
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s [%(levelname)s] %(name)s: %(message)s")
+
+
+def _as_is(logger: object, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    return event
+
+
+def now() -> datetime:
+    return datetime.fromtimestamp(time.time(), UTC)

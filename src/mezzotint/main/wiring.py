@@ -1,0 +1,39 @@
+"""From settings to parts."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mezzotint.config import Settings
+from mezzotint.domain.model import ModelInfo
+from mezzotint.engine import models
+
+if TYPE_CHECKING:
+    from mezzotint.worker import Loaded
+
+
+def find_model(settings: Settings) -> tuple[Path, ModelInfo]:
+    """The model's folder, checked, and what it is. Loads nothing. Raises: ModelMissing, ModelCorrupt."""
+    folder = models.locate(settings.model, settings.revision)
+    models.check(folder)
+    return folder, models.describe(folder, name=settings.model)
+
+
+def loader(settings: Settings, folder: Path) -> Callable[[], "Loaded"]:
+    """A function that brings the model into memory, for the thread that will use it."""
+
+    def load() -> "Loaded":
+        import torch
+
+        from mezzotint.engine import Hub, PreviewMap
+        from mezzotint.worker import Loaded
+
+        device = models.pick_device(settings.device)
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
+        pipeline = models.load(folder, device, is_half=device != "cpu")
+        vae = getattr(pipeline, "vae", None)
+        previews = PreviewMap.fit(vae) if vae is not None else None
+        return Loaded(hub=Hub(pipeline, exact=settings.exact), previews=previews)
+
+    return load

@@ -1,0 +1,40 @@
+"""Rows of pictures."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import or_, select
+
+from mezzotint.domain.ids import Sha256, TenantId
+from mezzotint.domain.job import Image
+from mezzotint.store.database import Database
+from mezzotint.store.jobs import image_of
+from mezzotint.store.schema import images, jobs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A picture in somebody's history. `seq` is its place in the order."""
+
+    seq: int
+    image: Image
+    raw_prompt: str
+
+
+class Images:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def of_tenant(self, tenant: TenantId, limit: int, before: int | None) -> list[Entry]:
+        """The tenant's pictures, newest first."""
+        query = select(images, jobs.c.raw_prompt).join(jobs, jobs.c.id == images.c.job).where(images.c.tenant == tenant)
+        if before is not None:
+            query = query.where(images.c.seq < before)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query.order_by(images.c.seq.desc()).limit(limit))).mappings().all()
+        return [Entry(seq=row["seq"], image=image_of(row), raw_prompt=row["raw_prompt"]) for row in rows]
+
+    async def is_published(self, content: Sha256) -> bool:
+        """Whether the hash names a picture that passed the filter."""
+        query = select(images.c.seq).where(or_(images.c.png == content, images.c.webp == content)).limit(1)
+        async with self._database.read() as connection:
+            return (await connection.execute(query)).first() is not None

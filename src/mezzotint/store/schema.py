@@ -1,0 +1,115 @@
+"""The tables. A change here needs a migration; a test compares the two."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+from sqlalchemy.types import TypeDecorator
+
+
+class Instant(TypeDecorator[datetime]):
+    """A UTC instant. SQLite keeps no time zone, so it is put back on the way out."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value.astimezone(UTC) if value is not None else None
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None or value.tzinfo is not None:
+            return value
+        return value.replace(tzinfo=UTC)
+
+
+metadata = MetaData()
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("id", String(40), nullable=False, unique=True),
+    Column("tenant", String(64), nullable=False),
+    Column("tier", String(8), nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("raw_prompt", Text, nullable=False),
+    Column("parameters", JSON, nullable=False),
+    Column("model", String(200), nullable=False),
+    Column("cost", Float, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("started_at", Instant),
+    Column("finished_at", Instant),
+    Column("step", Integer, nullable=False, default=0),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("lease_worker", String(64)),
+    Column("lease_token", Integer, nullable=False, default=0),
+    Column("lease_expires_at", Instant),
+    Column("error", JSON),
+    Column("timings", JSON, nullable=False),
+    Index("jobs_line", "state", "tier", "seq"),
+    Index("jobs_of_tenant", "tenant", "seq"),
+    Index("jobs_open_of_tenant", "tenant", "state"),
+    Index("jobs_leases", "lease_expires_at"),
+    sqlite_autoincrement=True,
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("job", String(40), ForeignKey("jobs.id"), primary_key=True),
+    Column("step", Integer, primary_key=True),
+    Column("key", String(200), nullable=False),
+    Column("created_at", Instant, nullable=False),
+)
+
+images = Table(
+    "images",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("job", String(40), ForeignKey("jobs.id"), nullable=False),
+    Column("tenant", String(64), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("png", String(64), nullable=False),
+    Column("webp", String(64), nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Index("images_of_job", "job", "position", unique=True),
+    Index("images_of_tenant", "tenant", "seq"),
+    Index("images_png", "png"),
+    Index("images_webp", "webp"),
+    sqlite_autoincrement=True,
+)
+
+lanes = Table(
+    "lanes",
+    metadata,
+    Column("lane", String(8), primary_key=True),
+    Column("finish_tag", Float, nullable=False),
+)
+
+refusals = Table(
+    "refusals",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("tenant", String(64), nullable=False),
+    Column("code", String(40), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("raw_prompt", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    sqlite_autoincrement=True,
+)

@@ -1,0 +1,7 @@
+"""Owns a device: claims jobs, lets the engine draw them, brings the pictures home."""
+
+from mezzotint.worker.develop import Developer
+from mezzotint.worker.device import Device, Loaded
+from mezzotint.worker.worker import Habits, Worker
+
+__all__ = ["Developer", "Device", "Habits", "Loaded", "Worker"]

@@ -1,0 +1,91 @@
+"""From pixels to published pictures: look, encode, name, store. Nothing leaves before the filter has seen it."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import structlog
+from PIL.Image import Image as Pixels
+
+from mezzotint.actions.finish import Picture, store_pictures
+from mezzotint.domain.errors import JobFault, RunFailed
+from mezzotint.domain.job import Ending, Image, Job, JobError, JobState, Timings
+from mezzotint.media import content_hash, encode
+from mezzotint.store import Objects
+from mezzotint.worker.reports import Ended
+
+log = structlog.get_logger()
+BLOCKED = JobError(
+    code="image_blocked",
+    message="The finished picture did not pass the image filter and was not kept.",
+    hint="Change the prompt or the seed.",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Developer:
+    """is_blocked: the image filter; it may take long and runs beside the event loop."""
+
+    objects: Objects
+    is_blocked: Callable[[Pixels], bool]
+
+    async def ending(self, job: Job, report: Ended, now: Callable[[], datetime]) -> Ending:
+        """What the job's row will say. Whatever goes wrong is the job's own end, told to its owner."""
+        queue_s = (job.started_at - job.created_at).total_seconds() if job.started_at else None
+        timings = Timings(queue_s=queue_s, denoise_s=report.denoise_s, decode_s=report.decode_s)
+        failed = Ending(state=JobState.FAILED, at=now(), timings=timings, step=report.step)
+        if report.error is not None:
+            return replace(failed, error=explain(job, report.error))
+        started_at = time.monotonic()
+        verdicts = [await asyncio.to_thread(self.is_blocked, picture) for picture in report.pictures]
+        timings = replace(timings, filter_s=time.monotonic() - started_at)
+        if any(verdicts):
+            return replace(failed, state=JobState.BLOCKED, at=now(), timings=timings, error=BLOCKED)
+        started_at = time.monotonic()
+        pictures = [await asyncio.to_thread(_picture, picture) for picture in report.pictures]
+        try:
+            await store_pictures(self.objects, pictures)
+        except JobFault as fault:
+            return replace(failed, at=now(), timings=timings, error=explain(job, fault))
+        timings = replace(timings, store_s=time.monotonic() - started_at)
+        images = _rows(job, pictures, now())
+        return Ending(state=JobState.SUCCEEDED, at=now(), timings=timings, step=report.step, images=images)
+
+
+def explain(job: Job, error: BaseException) -> JobError:
+    """The error as the owner sees it; the log has the cause of what is not the owner's."""
+    if isinstance(error, JobFault):
+        return JobError(code=error.code, message=str(error), hint=error.hint)
+    log.error("run failed", job=job.id, exc_info=error)
+    message = f"The model could not carry out the request ({type(error).__name__})."
+    return JobError(code=RunFailed.code, message=message, hint=RunFailed.hint)
+
+
+def _rows(job: Job, pictures: Sequence[Picture], at: datetime) -> tuple[Image, ...]:
+    return tuple(
+        Image(
+            job=job.id,
+            position=position,
+            png=picture.png_hash,
+            webp=picture.webp_hash,
+            seed=job.parameters.seed,
+            width=picture.width,
+            height=picture.height,
+            created_at=at,
+        )
+        for position, picture in enumerate(pictures)
+    )
+
+
+def _picture(pixels: Pixels) -> Picture:
+    files = encode(pixels)
+    return Picture(
+        png=files.png,
+        webp=files.webp,
+        png_hash=content_hash(files.png),
+        webp_hash=content_hash(files.webp),
+        width=pixels.width,
+        height=pixels.height,
+    )

@@ -1,0 +1,168 @@
+"""The one thread that touches the device. Orders come in by a queue, reports go out by a callback."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mezzotint.domain.ids import JobId
+from mezzotint.domain.job import Job
+from mezzotint.worker.reports import Broken, Ended, Parked, Ready, Report, Saved, Stepped
+
+if TYPE_CHECKING:
+    from mezzotint.engine import Hub, PreviewMap, Run, Snapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A model in memory. previews: None where its latents cannot be shown."""
+
+    hub: "Hub"
+    previews: "PreviewMap | None"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draw:
+    """Start a job, from its checkpoint if it has one."""
+
+    job: Job
+    resume: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel:
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Park:
+    """Put every run aside at its last step and end the thread."""
+
+
+Order = Draw | Cancel | Park
+
+
+@dataclass(slots=True, kw_only=True)
+class Going:
+    """A run under way. Instants are of `time.monotonic`."""
+
+    job: Job
+    run: "Run"
+    started_at: float
+    stepped_at: float
+
+
+class Device:
+    """Runs jobs on one device.
+
+    load: makes the model, on this thread. report: called on this thread. is_watched: whether a job's preview would be
+    seen. checkpoint_every: steps.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], Loaded],
+        report: Callable[[Report], None],
+        is_watched: Callable[[JobId], bool],
+        checkpoint_every: int,
+    ) -> None:
+        self._load, self._report, self._is_watched = load, report, is_watched
+        self._checkpoint_every = checkpoint_every
+        self._orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
+        self._going: dict[JobId, Going] = {}
+        self._thread = threading.Thread(target=self._live, name="device", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def order(self, order: Order) -> None:
+        """Hand over an order from any thread."""
+        self._orders.put(order)
+
+    def _live(self) -> None:
+        try:
+            loaded = self._load()
+            self._report(Ready())
+            self._work(loaded)
+        except BaseException as error:  # noqa: BLE001 - the top of the thread: whatever ends it is told, then it ends
+            self._report(Broken(error=error))
+
+    def _work(self, loaded: Loaded) -> None:
+        while True:
+            for order in self._take(block=not self._going):
+                match order:
+                    case Draw():
+                        self._draw(loaded, order)
+                    case Cancel() if order.job in self._going:
+                        loaded.hub.cancel(self._going[order.job].run)
+                    case Cancel():
+                        pass  # it ended meanwhile
+                    case Park():
+                        self._park(loaded)
+                        return
+            loaded.hub.turn()
+            self._reap()
+
+    def _take(self, *, block: bool) -> list[Order]:
+        """All orders that wait; with `block`, at least one."""
+        orders = [self._orders.get()] if block else []
+        while not self._orders.empty():
+            orders.append(self._orders.get())
+        return orders
+
+    def _draw(self, loaded: Loaded, order: Draw) -> None:
+        from mezzotint.engine import call_kwargs
+
+        job = order.job
+        now = time.monotonic()
+        try:
+            run = loaded.hub.submit(
+                call_kwargs(loaded.hub.pipeline, job.parameters),
+                resume=order.resume,
+                checkpoint_every=self._checkpoint_every,
+                on_step=lambda run: self._stepped(loaded, job, run),
+                on_checkpoint=lambda run, snapshot: self._saved(job, snapshot),
+                label=job.id,
+            )
+        except Exception as error:  # noqa: BLE001 - one job's fault must not end the thread; it is told to its owner
+            self._report(Ended(job=job.id, step=job.step, error=error))
+            return
+        self._going[job.id] = Going(job=job, run=run, started_at=now, stepped_at=now)
+
+    def _stepped(self, loaded: Loaded, job: Job, run: "Run") -> None:
+        going = self._going.get(job.id)
+        if going is not None:
+            going.stepped_at = time.monotonic()
+        preview = None
+        if loaded.previews is not None and run.latents is not None and self._is_watched(job.id):
+            preview = loaded.previews.image(run.latents)
+        num_steps = run.num_steps or job.parameters.num_steps
+        self._report(Stepped(job=job.id, step=run.steps, num_steps=num_steps, preview=preview))
+
+    def _saved(self, job: Job, snapshot: "Snapshot") -> None:
+        self._report(Saved(job=job.id, snapshot=snapshot))
+
+    def _reap(self) -> None:
+        for going in [going for going in self._going.values() if going.run.done]:
+            del self._going[going.job.id]
+            now = time.monotonic()
+            pictures = () if going.run.error is not None else tuple(going.run.output.images)
+            self._report(
+                Ended(
+                    job=going.job.id,
+                    step=going.run.steps,
+                    pictures=pictures,
+                    error=going.run.error,
+                    denoise_s=going.stepped_at - going.started_at,
+                    decode_s=now - going.stepped_at,
+                )
+            )
+
+    def _park(self, loaded: Loaded) -> None:
+        for job, going in self._going.items():
+            snapshot = loaded.hub.checkpoint(going.run)
+            loaded.hub.cancel(going.run)
+            self._report(Parked(job=job, snapshot=snapshot))
+        self._going.clear()

@@ -1,0 +1,65 @@
+"""What the device's thread tells the worker."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mezzotint.domain.ids import JobId
+
+if TYPE_CHECKING:  # the gateway's process starts in a second; torch is imported by the device's thread
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mezzotint.engine import Snapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """The model is loaded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """The thread ended by an error; nothing more will come."""
+
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stepped:
+    """A sampler step ended. preview: [H, W, 3] uint8, where one was wanted and could be made."""
+
+    job: JobId
+    step: int
+    num_steps: int
+    preview: "NDArray[np.uint8] | None"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """A checkpoint is due; its tensors are on the host."""
+
+    job: JobId
+    snapshot: "Snapshot"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """The run is over: pictures, or the error. step: how far it got. Times in seconds, shared with the other runs."""
+
+    job: JobId
+    step: int
+    pictures: tuple[Any, ...] = ()
+    error: BaseException | None = None
+    denoise_s: float | None = None
+    decode_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parked:
+    """The run was put aside for a shutdown. snapshot: its last step, None before the first."""
+
+    job: JobId
+    snapshot: "Snapshot | None"
+
+
+Report = Ready | Broken | Stepped | Saved | Ended | Parked

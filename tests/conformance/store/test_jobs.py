@@ -1,0 +1,195 @@
+"""What every store of jobs must do."""
+
+import asyncio
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+
+from mezzotint.domain.errors import LeaseLost
+from mezzotint.domain.ids import JobId, TenantId, WorkerId
+from mezzotint.domain.job import CheckpointRef, Job, JobState, Lease
+from mezzotint.domain.refusal import Refusal, RefusalCode
+from mezzotint.domain.tier import Tier
+from mezzotint.policy.fair_share import choose
+from mezzotint.store import Images, Jobs
+from tests.making import NOW, make_ending, make_image, make_job, make_parameters
+
+pytestmark = pytest.mark.anyio
+WORKER = WorkerId("w1")
+
+
+async def claim(jobs: Jobs, worker: WorkerId = WORKER) -> Job | None:
+    return await jobs.claim(choose, worker, NOW, 30)
+
+
+async def claimed(jobs: Jobs, job: Job) -> Lease:
+    """The lease on the only queued job."""
+    await jobs.add(job)
+    taken = await claim(jobs)
+    assert taken is not None
+    assert taken.id == job.id
+    assert taken.lease is not None
+    return taken.lease
+
+
+async def test_a_job_is_read_back_as_it_was_added(jobs: Jobs) -> None:
+    job = make_job(parameters=make_parameters(seed=4294967295))
+    await jobs.add(job)
+    assert await jobs.get(job.id) == job
+
+
+async def test_an_unknown_job_is_none(jobs: Jobs) -> None:
+    assert await jobs.get(JobId("job_0")) is None
+
+
+async def test_a_claim_takes_a_lease_with_a_growing_token(jobs: Jobs) -> None:
+    job = make_job()
+    first = await claimed(jobs, job)
+    assert (first.worker, first.expires_at) == (WORKER, NOW + timedelta(seconds=30))
+    assert await jobs.requeue(job.id, first)
+    second = await claim(jobs)
+    assert second is not None
+    assert second.lease is not None
+    assert second.lease.token > first.token
+    assert second.attempts == 2
+
+
+async def test_an_empty_queue_gives_nothing(jobs: Jobs) -> None:
+    assert await claim(jobs) is None
+
+
+async def test_concurrent_claims_never_take_one_job_twice(jobs: Jobs) -> None:
+    for _ in range(12):
+        await jobs.add(make_job())
+    taken = await asyncio.gather(*(claim(jobs, WorkerId(f"w{n}")) for n in range(16)))
+    ids = [job.id for job in taken if job is not None]
+    assert len(ids) == len(set(ids)) == 12
+
+
+async def test_backlogged_lanes_are_served_four_two_one(jobs: Jobs) -> None:
+    for tier in Tier:
+        for _ in range(28):
+            await jobs.add(make_job(tier=tier))
+    served = Counter([job.tier for _ in range(28) if (job := await claim(jobs)) is not None])
+    assert served == {Tier.PRO: 16, Tier.PAID: 8, Tier.FREE: 4}
+
+
+async def test_a_lane_is_first_come_first_served(jobs: Jobs) -> None:
+    first, second = make_job(), make_job()
+    await jobs.add(first)
+    await jobs.add(second)
+    taken = [await claim(jobs), await claim(jobs)]
+    assert [job.id for job in taken if job] == [first.id, second.id]
+
+
+async def test_a_fenced_off_holder_cannot_end_renew_or_save(jobs: Jobs) -> None:
+    job = make_job()
+    late = await claimed(jobs, job)
+    await jobs.requeue(job.id, late)
+    await claim(jobs, WorkerId("w2"))
+    with pytest.raises(LeaseLost):
+        await jobs.finish(job.id, late, make_ending(job))
+    with pytest.raises(LeaseLost):
+        await jobs.add_checkpoint(job.id, late, CheckpointRef(step=10, key="k"), 2, NOW)
+    assert await jobs.renew({job.id: late}, {}, NOW) == set()
+    assert not await jobs.requeue(job.id, late)
+    row = await jobs.get(job.id)
+    assert row is not None
+    assert row.state is JobState.RUNNING
+    assert row.checkpoints == ()
+
+
+async def test_a_job_ends_once_with_its_pictures(jobs: Jobs, images: Images) -> None:
+    job = make_job()
+    lease = await claimed(jobs, job)
+    picture = make_image(job)
+    ended = await jobs.finish(job.id, lease, make_ending(job, images=(picture,)))
+    assert (ended.state, ended.images, ended.lease) == (JobState.SUCCEEDED, (picture,), None)
+    with pytest.raises(LeaseLost):
+        await jobs.finish(job.id, lease, make_ending(job, images=(picture,)))
+    assert [entry.image for entry in await images.of_tenant(job.tenant, 10, None)] == [picture]
+
+
+async def test_the_last_two_checkpoints_are_kept_and_newest_first(jobs: Jobs) -> None:
+    job = make_job()
+    lease = await claimed(jobs, job)
+    gone = [await jobs.add_checkpoint(job.id, lease, CheckpointRef(step=n, key=f"k{n}"), 2, NOW) for n in (10, 20, 30)]
+    assert gone == [[], [], ["k10"]]
+    row = await jobs.get(job.id)
+    assert row is not None
+    assert [saved.step for saved in row.checkpoints] == [30, 20]
+
+
+async def test_a_checkpoint_clears_the_count_of_attempts(jobs: Jobs) -> None:
+    job = make_job()
+    lease = await claimed(jobs, job)
+    await jobs.add_checkpoint(job.id, lease, CheckpointRef(step=10, key="k"), 2, NOW)
+    row = await jobs.get(job.id)
+    assert row is not None
+    assert row.attempts == 0
+
+
+async def test_renewing_extends_the_lease_and_writes_the_step(jobs: Jobs) -> None:
+    job = make_job()
+    lease = await claimed(jobs, job)
+    later = NOW + timedelta(seconds=90)
+    assert await jobs.renew({job.id: lease}, {job.id: 12}, later) == {job.id}
+    row = await jobs.get(job.id)
+    assert row is not None
+    assert row.lease is not None
+    assert (row.lease.expires_at, row.step) == (later, 12)
+
+
+async def test_only_expired_leases_are_found_lost(jobs: Jobs) -> None:
+    job = make_job()
+    await claimed(jobs, job)
+    assert await jobs.running(expired_at=NOW + timedelta(seconds=29)) == []
+    assert [lost.id for lost in await jobs.running(expired_at=NOW + timedelta(seconds=31))] == [job.id]
+    assert [mine.id for mine in await jobs.running(worker=WORKER)] == [job.id]
+    assert await jobs.running(worker=WorkerId("other")) == []
+
+
+async def test_cancelling_ends_open_jobs_and_leaves_ended_ones(jobs: Jobs) -> None:
+    queued, running, ended = make_job(), make_job(), make_job()
+    lease = await claimed(jobs, ended)
+    await jobs.finish(ended.id, lease, make_ending(ended))
+    late = await claimed(jobs, running)
+    await jobs.add(queued)
+    assert [await jobs.cancel(job.id, NOW) for job in (queued, running, ended)] == [True, True, False]
+    with pytest.raises(LeaseLost):
+        await jobs.finish(running.id, late, make_ending(running))
+
+
+async def test_pages_of_jobs_hold_only_the_tenants_own_newest_first(jobs: Jobs) -> None:
+    mine = [make_job(tenant="ada") for _ in range(3)]
+    for job in (mine[0], make_job(tenant="eve"), *mine[1:]):
+        await jobs.add(job)
+    page = await jobs.of_tenant(TenantId("ada"), 2, None)
+    assert [job.id for _, job in page] == [mine[2].id, mine[1].id]
+    rest = await jobs.of_tenant(TenantId("ada"), 2, page[-1][0])
+    assert [job.id for _, job in rest] == [mine[0].id]
+
+
+async def test_position_counts_the_queued_ahead_in_the_same_lane(jobs: Jobs) -> None:
+    first, other_lane, mine = make_job(), make_job(tier=Tier.PRO), make_job()
+    for job in (first, other_lane, mine):
+        await jobs.add(job)
+    assert await jobs.position(mine) == 1
+    assert await jobs.count_open(TenantId("ada")) == 3
+
+
+async def test_a_published_picture_is_found_by_either_hash(jobs: Jobs, images: Images) -> None:
+    job = make_job()
+    lease = await claimed(jobs, job)
+    picture = make_image(job)
+    assert not await images.is_published(picture.png)
+    await jobs.finish(job.id, lease, make_ending(job, images=(picture,)))
+    assert await images.is_published(picture.png)
+    assert await images.is_published(picture.webp)
+
+
+async def test_a_refused_prompt_leaves_an_audit_row_and_no_job(jobs: Jobs) -> None:
+    refusal = Refusal(code=RefusalCode.PROMPT_BLOCKED, message="m", hint="h")
+    await jobs.record_refusal(TenantId("ada"), refusal, "words", NOW)
+    assert await jobs.of_tenant(TenantId("ada"), 10, None) == []

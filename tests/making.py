@@ -1,0 +1,72 @@
+"""Plain values for tests: a job with everything filled in but what the test is about."""
+
+from datetime import UTC, datetime
+from itertools import count
+
+from mezzotint.domain.ids import JobId, Sha256, TenantId
+from mezzotint.domain.job import Ending, Image, Job, JobState, Parameters, Timings
+from mezzotint.domain.model import ModelInfo
+from mezzotint.domain.tier import Tier
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+_numbers = count(1)
+
+
+def make_parameters(*, num_steps: int = 30, width: int = 64, height: int = 64, seed: int = 7) -> Parameters:
+    return Parameters(
+        prompt="a red apple",
+        negative_prompt="",
+        seed=seed,
+        num_steps=num_steps,
+        guidance_scale=3.5,
+        width=width,
+        height=height,
+    )
+
+
+def make_job(
+    *, tenant: str = "ada", tier: Tier = Tier.FREE, id: str | None = None, parameters: Parameters | None = None
+) -> Job:
+    return Job(
+        id=JobId(id or f"job_{next(_numbers):024x}"),
+        tenant=TenantId(tenant),
+        tier=tier,
+        state=JobState.QUEUED,
+        raw_prompt="a red apple --seed 7",
+        parameters=parameters or make_parameters(),
+        model="mezzotint-starter",
+        created_at=NOW,
+    )
+
+
+def make_image(job: Job, content: str = "ab") -> Image:
+    return Image(
+        job=job.id,
+        position=0,
+        png=Sha256(content * 32),
+        webp=Sha256(content[::-1] * 32),
+        seed=4294967295,
+        width=64,
+        height=64,
+        created_at=NOW,
+    )
+
+
+def make_ending(job: Job, state: JobState = JobState.SUCCEEDED, images: tuple[Image, ...] = ()) -> Ending:
+    return Ending(state=state, at=NOW, timings=Timings(queue_s=0.5), step=job.parameters.num_steps, images=images)
+
+
+def make_model() -> ModelInfo:
+    return ModelInfo(
+        name="mezzotint-starter",
+        about="draws emoji",
+        native_width=64,
+        native_height=64,
+        grid_px=16,
+        min_px=32,
+        max_px=128,
+        default_steps=30,
+        default_guidance=3.5,
+        knows=("fruit",),
+        examples=("a red apple",),
+    )

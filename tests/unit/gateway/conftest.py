@@ -1,0 +1,56 @@
+"""The real application over a real store, without a worker: jobs stay where the tests put them."""
+
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from mezzotint.actions.finish import Desk
+from mezzotint.actions.submit import Door
+from mezzotint.domain.ids import TenantId
+from mezzotint.domain.tier import Tier
+from mezzotint.gateway import Issuer, Service, create_app
+from mezzotint.safety import PreFilter
+from mezzotint.store import Database, EventBus, Images, Jobs, Objects
+from tests.making import make_model
+
+SECRET = b"s" * 32
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[Service]:
+    database = Database(tmp_path / "mezzotint.db")
+    database.migrate()
+    desk = Desk(jobs=Jobs(database), objects=Objects(tmp_path / "objects"), bus=EventBus())
+    door = Door(jobs=desk.jobs, bus=desk.bus, model=make_model(), check_prompt=PreFilter.load(None).check)
+    yield Service(
+        door=door,
+        desk=desk,
+        images=Images(database),
+        issuer=Issuer(SECRET),
+        now=lambda: datetime.now(UTC),
+        is_ready=lambda: False,
+    )
+    await database.close()
+
+
+Connect = Callable[..., httpx.AsyncClient]
+
+
+@pytest.fixture
+def connect(service: Service) -> Connect:
+    """A client of a tenant; no tenant: without a token."""
+
+    def connect(
+        tenant: str | None = "ada", tier: Tier = Tier.FREE, served: Service = service, peer: str = "127.0.0.1"
+    ) -> httpx.AsyncClient:
+        transport = httpx.ASGITransport(create_app(served), raise_app_exceptions=False, client=(peer, 1))
+        headers = {}
+        if tenant is not None:
+            token = service.issuer.issue(TenantId(tenant), tier, datetime.now(UTC), timedelta(minutes=5))
+            headers = {"Authorization": f"Bearer {token}"}
+        return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8400", headers=headers)
+
+    return connect

@@ -1,0 +1,75 @@
+from dataclasses import replace
+
+import pytest
+
+from mezzotint.gateway import Service
+from tests.unit.gateway.conftest import Connect
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_health_answers_while_the_model_loads(connect: Connect) -> None:
+    async with connect(None) as nobody:
+        health = (await nobody.get("/healthz")).json()
+        assert health["status"] == "starting"
+        assert health["model"] == {"name": "mezzotint-starter", "state": "loading"}
+
+
+async def test_health_is_ok_once_the_model_is_loaded(connect: Connect, service: Service) -> None:
+    async with connect(None, served=replace(service, is_ready=lambda: True)) as nobody:
+        assert (await nobody.get("/healthz")).json()["status"] == "ok"
+
+
+async def test_the_model_says_what_it_knows_and_how_to_load_another(connect: Connect) -> None:
+    async with connect(None) as nobody:
+        model = (await nobody.get("/v1/model")).json()
+        assert model["knows"] == ["fruit"]
+        assert "--model" in model["load_another"]
+
+
+async def test_without_dev_no_token_is_handed_out(connect: Connect) -> None:
+    async with connect(None) as nobody:
+        answer = await nobody.post("/v1/session")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "sign_in_required")
+
+
+async def test_with_dev_a_page_of_this_machine_gets_a_token_that_works(connect: Connect, service: Service) -> None:
+    async with connect(None, served=replace(service, is_dev=True)) as page:
+        token = (await page.post("/v1/session")).json()["token"]
+        me = (await page.get("/v1/me", headers={"Authorization": f"Bearer {token}"})).json()
+        assert (me["tier"], me["step_budget"]) == ("pro", 80)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"host": "evil.example:8400"},
+        {"x-forwarded-for": "203.0.113.7"},
+        {"forwarded": "for=203.0.113.7"},
+        {"via": "1.1 proxy"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+    ],
+)
+async def test_with_dev_nobody_else_gets_a_token(connect: Connect, service: Service, headers: dict[str, str]) -> None:
+    async with connect(None, served=replace(service, is_dev=True)) as stranger:
+        assert (await stranger.post("/v1/session", headers=headers)).status_code == 403
+
+
+async def test_with_dev_another_machine_gets_no_token(connect: Connect, service: Service) -> None:
+    async with connect(None, served=replace(service, is_dev=True), peer="203.0.113.7") as stranger:
+        assert (await stranger.post("/v1/session")).status_code == 403
+
+
+async def test_unknown_addresses_and_methods_have_the_error_shape(connect: Connect) -> None:
+    async with connect() as ada:
+        assert (await ada.put("/v1/jobs")).json()["error"]["code"] == "method_not_allowed"
+        assert (await ada.get("/v1/nothing")).json()["error"]["code"] == "not_found"
+
+
+async def test_every_answer_carries_the_security_headers(connect: Connect) -> None:
+    async with connect() as ada:
+        for path in ("/", "/healthz", "/v1/jobs", "/v1/nothing"):
+            headers = (await ada.get(path)).headers
+            assert "default-src 'self'" in headers["content-security-policy"]
+            assert headers["x-content-type-options"] == "nosniff"

@@ -1,0 +1,230 @@
+"""Routes of jobs: what they take, what they refuse and how, and that nobody reads what is not theirs."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from mezzotint.domain.ids import WorkerId
+from mezzotint.domain.job import JobError, JobState
+from mezzotint.domain.tier import Tier
+from mezzotint.gateway import Service
+from mezzotint.policy.fair_share import choose
+from tests.making import NOW, make_ending, make_image, make_job
+from tests.unit.gateway.conftest import Connect
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_prompt_becomes_a_queued_job(connect: Connect) -> None:
+    async with connect(tier=Tier.PRO) as ada:
+        answer = await ada.post("/v1/jobs", json={"prompt": "a red apple --seed 7 --no leaf --steps 60 --ar 3:2"})
+        assert answer.status_code == 202
+        job = answer.json()
+        assert answer.headers["Location"] == f"/v1/jobs/{job['id']}"
+        assert (job["state"], job["step"], job["num_steps"], job["position"]) == ("queued", 0, 60, 0)
+        assert (job["images"], job["error"]) == ([], None)
+        parameters = job["parameters"]
+        assert (parameters["prompt"], parameters["negative_prompt"], parameters["seed"]) == ("a red apple", "leaf", 7)
+        assert parameters["width"] > parameters["height"]
+        assert (await ada.get(answer.headers["Location"])).json() == job
+        assert (await ada.get("/v1/jobs")).json()["jobs"] == [job]
+
+
+BAD = [
+    ({"prompt": ""}, 422, "prompt_empty"),
+    ({"prompt": "   "}, 422, "prompt_empty"),
+    ({"prompt": "--seed 7"}, 422, "prompt_empty"),
+    ({"prompt": "a" * 2001}, 422, "prompt_too_long"),
+    ({"prompt": "a\x00b"}, 422, "prompt_control_character"),
+    ({"prompt": "a\ud800b"}, 422, None),
+    ({"prompt": "a cat --nonsense 3"}, 422, "parameter_unknown"),
+    ({"prompt": "a cat --chaos 20"}, 422, "parameter_unsupported"),
+    ({"prompt": "a cat --seed banana"}, 422, "parameter_invalid"),
+    ({"prompt": "a cat --seed 1 --seed 2"}, 422, "parameter_repeated"),
+    ({"prompt": "a cat --seed 1", "seed": 2}, 422, "parameter_repeated"),
+    ({"prompt": "a cat --steps 31"}, 403, "steps_over_budget"),
+    ({"prompt": "a cat", "num_steps": 31}, 403, "steps_over_budget"),
+    ({"prompt": "a cat", "num_steps": 0}, 422, "parameter_invalid"),
+    ({"prompt": "a cat", "width": 65, "height": 64}, 422, "size_invalid"),
+    ({"prompt": "a cat", "width": 64}, 422, "size_invalid"),
+    ({"prompt": "a cat", "width": 100000, "height": 100000}, 422, "size_invalid"),
+    ({"prompt": "a cat", "seed": -1}, 422, "parameter_invalid"),
+    ({"prompt": "a cat", "seed": "7"}, 422, "field_invalid"),
+    ({"prompt": 7}, 422, "field_invalid"),
+    ({"prompt": None}, 422, "field_invalid"),
+    ({}, 422, "field_invalid"),
+    ([], 422, "field_invalid"),
+    ({"prompt": "a cat", "step_budget": 500}, 422, "field_unknown"),
+    ({"prompt": "a cat", "\ud800": 1}, 422, "field_unknown"),
+]
+
+
+@pytest.mark.parametrize(("body", "status", "code"), BAD)
+async def test_bad_input_is_refused_with_code_message_and_hint_and_no_job(
+    connect: Connect, body: object, status: int, code: str | None
+) -> None:
+    async with connect() as ada:
+        answer = await ada.post("/v1/jobs", json=body)
+        assert answer.status_code == status
+        error = answer.json()["error"]
+        assert error["code"] == (code or error["code"])
+        assert error["message"]
+        assert error["hint"]
+        assert (await ada.get("/v1/jobs")).json()["jobs"] == []
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "code"),
+    [
+        (b"", 422, "body_missing"),
+        (b"{", 400, "body_invalid"),
+        (b'{"prompt": "\xff\xfe"}', 400, "body_invalid"),
+        (b'{"prompt": ' + b"[" * 20000, 400, "body_invalid"),
+        (b'{"prompt": "x", "seed": ' + b"9" * 5000 + b"}", 400, "body_invalid"),
+        (b'{"prompt": "' + b"a" * 70000 + b'"}', 413, "body_too_large"),
+    ],
+)
+async def test_a_broken_body_is_refused(connect: Connect, content: bytes, status: int, code: str) -> None:
+    async with connect() as ada:
+        answer = await ada.post("/v1/jobs", content=content, headers={"content-type": "application/json"})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+
+
+async def test_a_body_of_undeclared_length_is_limited_too(connect: Connect) -> None:
+    async def endless() -> object:
+        for _ in range(100):
+            yield b"a" * 1024
+
+    async with connect() as ada:
+        answer = await ada.post("/v1/jobs", content=endless())  # type: ignore[arg-type]
+        assert (answer.status_code, answer.json()["error"]["code"]) == (413, "body_too_large")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/jobs"),
+        ("GET", "/v1/jobs"),
+        ("GET", "/v1/jobs/{id}"),
+        ("GET", "/v1/jobs/{id}/events"),
+        ("DELETE", "/v1/jobs/{id}"),
+        ("GET", "/v1/images"),
+        ("GET", "/v1/me"),
+    ],
+)
+async def test_routes_of_a_tenant_want_a_valid_token(
+    connect: Connect, service: Service, method: str, path: str
+) -> None:
+    job = make_job()
+    await service.desk.jobs.add(job)
+    async with connect(None) as nobody:
+        answer = await nobody.request(method, path.format(id=job.id))
+        assert (answer.status_code, answer.json()["error"]["code"]) == (401, "token_missing")
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+        answer = await nobody.request(method, path.format(id=job.id), headers={"Authorization": "Bearer x.y.z"})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (401, "token_invalid")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/v1/jobs/{id}"), ("GET", "/v1/jobs/{id}/events"), ("DELETE", "/v1/jobs/{id}")]
+)
+async def test_somebody_elses_job_is_not_found_and_stays_untouched(
+    connect: Connect, service: Service, method: str, path: str
+) -> None:
+    job = make_job(tenant="ada")
+    await service.desk.jobs.add(job)
+    async with connect("eve", Tier.PRO) as eve:
+        answer = await eve.request(method, path.format(id=job.id))
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "job_not_found")
+    assert await service.desk.jobs.get(job.id) == job
+
+
+async def test_lists_hold_only_what_is_mine(connect: Connect, service: Service) -> None:
+    job = make_job(tenant="ada")
+    await service.desk.jobs.add(job)
+    taken = await service.desk.jobs.claim(choose, WorkerId("w"), NOW, 30)
+    assert taken is not None
+    assert taken.lease is not None
+    await service.desk.jobs.finish(job.id, taken.lease, make_ending(job, images=(make_image(job),)))
+    async with connect("eve") as eve, connect("ada") as ada:
+        assert (await eve.get("/v1/jobs")).json()["jobs"] == []
+        assert (await eve.get("/v1/images")).json()["images"] == []
+        assert [found["id"] for found in (await ada.get("/v1/jobs")).json()["jobs"]] == [job.id]
+        (picture,) = (await ada.get("/v1/images")).json()["images"]
+        assert (picture["job_id"], picture["prompt"], picture["seed"]) == (job.id, job.raw_prompt, 4294967295)
+
+
+@pytest.mark.parametrize("id", ["job_0", "..%2f..%2fsecret", "%00", "job_" + "0" * 24, "x" * 60])
+async def test_nonsense_ids_are_not_found(connect: Connect, id: str) -> None:
+    async with connect() as ada:
+        answer = await ada.get(f"/v1/jobs/{id}")
+        assert answer.status_code == 404
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=101", "limit=x", "cursor=x", "cursor=-1", "cursor=99999999999999999999"]
+)
+async def test_bad_paging_is_refused(connect: Connect, query: str) -> None:
+    async with connect() as ada:
+        answer = await ada.get(f"/v1/jobs?{query}")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (422, "field_invalid")
+
+
+async def test_cursor_pages_cover_all_jobs_once(connect: Connect, service: Service) -> None:
+    jobs = [make_job() for _ in range(5)]
+    for job in jobs:
+        await service.desk.jobs.add(job)
+    seen, cursor = [], ""
+    async with connect() as ada:
+        for _ in range(4):
+            page = (await ada.get(f"/v1/jobs?limit=2&cursor={cursor}")).json()
+            seen += [job["id"] for job in page["jobs"]]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                break
+    assert seen == [job.id for job in reversed(jobs)]
+
+
+async def test_too_many_open_jobs_are_told_to_wait(connect: Connect, service: Service) -> None:
+    for _ in range(20):
+        await service.desk.jobs.add(make_job())
+    async with connect() as ada:
+        answer = await ada.post("/v1/jobs", json={"prompt": "a cat"})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (429, "too_many_open_jobs")
+        assert int(answer.headers["Retry-After"]) > 0
+
+
+async def test_a_long_poll_answers_when_the_job_ends(connect: Connect, service: Service) -> None:
+    job = make_job()
+    await service.desk.jobs.add(job)
+    async with connect() as ada:
+        waiting = asyncio.create_task(ada.get(f"/v1/jobs/{job.id}?wait=30"))
+        while not service.desk.bus.is_watched(job.id):
+            await asyncio.sleep(0)
+        answer = await ada.delete(f"/v1/jobs/{job.id}")
+        assert answer.json()["state"] == "cancelled"
+        assert (await waiting).json()["state"] == "cancelled"
+
+
+async def test_cancelling_twice_changes_nothing(connect: Connect, service: Service) -> None:
+    job = make_job()
+    await service.desk.jobs.add(job)
+    async with connect() as ada:
+        first = (await ada.delete(f"/v1/jobs/{job.id}")).json()
+        assert (await ada.delete(f"/v1/jobs/{job.id}")).json() == first
+
+
+async def test_events_of_an_ended_job_tell_its_end_and_close(connect: Connect, service: Service) -> None:
+    job = make_job()
+    await service.desk.jobs.add(job)
+    taken = await service.desk.jobs.claim(choose, WorkerId("w"), NOW, 30)
+    assert taken is not None
+    assert taken.lease is not None
+    error = JobError(code="not_finite", message="NaN at step 3", hint="another seed")
+    await service.desk.jobs.finish(job.id, taken.lease, replace(make_ending(job, JobState.FAILED), error=error))
+    async with connect() as ada:
+        text = (await ada.get(f"/v1/jobs/{job.id}/events")).text
+    assert text.startswith("event: failed\ndata: {")
+    assert text.count("event:") == 1
+    assert '"code":"not_finite"' in text
