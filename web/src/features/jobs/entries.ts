@@ -40,7 +40,7 @@ function change(entry: Entry, news: Exclude<News, { kind: "job" }>): Entry {
     case "progress": {
       const { step, num_steps, preview } = news.progress;
       const job: Job = { ...entry.job, state: "running", position: null, step, num_steps };
-      return { ...entry, job, preview: preview ?? entry.preview, isLost: false };
+      return { ...entry, job, preview: preview ?? entry.preview, isLost: false, problem: null };
     }
     case "lost":
       return { ...entry, isLost: true };

@@ -60,6 +60,15 @@ test("elsewhere a pasted token opens the door, once the server takes it", async 
   expect(sessionStorage.getItem("mezzotint.token")).toBe("right");
 });
 
+test("asked for a session that only --dev gives, the server's no is shown", async () => {
+  answer({ "POST /v1/session": signInRequired });
+  render(<Door />);
+  await screen.findByLabelText("Token");
+  expect(screen.queryByText("Paste a token.")).toBeNull();
+  await userEvent.click(screen.getByText("Sign in on this computer"));
+  await screen.findByText("Paste a token.");
+});
+
 test("a token that stops working brings the door back, with the reason", async () => {
   const expired = () => refusal(401, "token_expired", "The token has expired.", "Sign in again.");
   answer({ "POST /v1/session": () => json({ token: "dev", expires_at: "" }), "GET /v1/me": expired });

@@ -30,23 +30,26 @@ export function useSession(): Session {
     setState({ kind: "in", token });
   }, []);
 
-  const open = useCallback(async () => {
-    setState({ kind: "opening" });
-    try {
-      const { token } = await openSession();
-      opened.current = token;
-      enter(token);
-    } catch (error) {
-      const isAskedToSignIn = error instanceof Failure && error.status === 403;
-      setState({ kind: "out", problem: isAskedToSignIn ? null : problemOf(error) });
-    }
-  }, [enter]);
+  const ask = useCallback(
+    async (isQuiet: boolean) => {
+      setState({ kind: "opening" });
+      try {
+        const { token } = await openSession();
+        opened.current = token;
+        enter(token);
+      } catch (error) {
+        const isExpected = isQuiet && error instanceof Failure && error.status === 403;
+        setState({ kind: "out", problem: isExpected ? null : problemOf(error) });
+      }
+    },
+    [enter],
+  );
 
   useEffect(() => {
     const token = takeTokenFromAddress() ?? sessionStorage.getItem(KEY);
-    if (token === null) void open();
+    if (token === null) void ask(true);
     else enter(token);
-  }, [enter, open]);
+  }, [enter, ask]);
 
   const token = state.kind === "in" ? state.token : null;
   const client = useMemo(() => {
@@ -54,9 +57,9 @@ export function useSession(): Session {
     return createClient(token, (failure) => {
       sessionStorage.removeItem(KEY);
       if (token === opened.current) setState({ kind: "out", problem: failure.problem });
-      else void open();
+      else void ask(true);
     });
-  }, [token, open]);
+  }, [token, ask]);
 
   const signIn = useCallback(
     async (pasted: string) => {
@@ -72,7 +75,7 @@ export function useSession(): Session {
   }, []);
 
   const problem = state.kind === "out" ? state.problem : null;
-  return { client, isOpening: state.kind === "opening", problem, signIn, open, signOut };
+  return { client, isOpening: state.kind === "opening", problem, signIn, open: () => ask(false), signOut };
 }
 
 /** The token after `#token=`, which leaves the address bar and the history with this call. */
