@@ -52,7 +52,7 @@ test("a prompt becomes a picture: steps, previews, then seed, download and a pla
   });
   await userEvent.type(box(), "a red apple --seed 7{Enter}");
   const sheet = await screen.findByRole("article", { name: "a red apple" });
-  expect(within(sheet).getByText("Waiting, number 1 in the queue")).toBeTruthy();
+  expect(within(sheet).getByText("Waiting, 1 ahead in the queue")).toBeTruthy();
   expect(seen.find((request) => request.method === "POST")?.body).toEqual({ prompt: "a red apple --seed 7" });
 
   await act(async () => stream.send("progress", { step: 12, num_steps: 30, preview: "data:image/webp;base64,AA" }));

@@ -67,6 +67,7 @@ export function aJob(changes: Partial<Job> = {}): Job {
       width: 64,
       height: 64,
     },
+    model: "mezzotint-starter",
     step: 0,
     num_steps: 30,
     position: 1,

@@ -32,7 +32,8 @@ test("a lost connection is over with the next news", () => {
 });
 
 test("a job's words tell its place, its step and its end", () => {
-  expect(words(aJob({ position: 3 }))).toBe("Waiting, number 3 in the queue");
+  expect(words(aJob({ position: 3 }))).toBe("Waiting, 3 ahead in the queue");
+  expect(words(aJob({ position: 0 }))).toBe("Next in the queue");
   expect(words(aJob({ state: "running", step: 12 }))).toBe("Step 12 of 30");
   expect(words(aJob({ state: "running", step: 30 }))).toBe("Finishing");
   expect(words(aJob({ state: "blocked" }))).toContain("safety filter");

@@ -10,7 +10,7 @@ export function isFinal(job: Job): boolean {
 export function describe(job: Job): string {
   switch (job.state) {
     case "queued":
-      return job.position === null ? "Waiting" : `Waiting, number ${job.position} in the queue`;
+      return waiting(job.position);
     case "running":
       return job.step >= job.num_steps ? "Finishing" : `Step ${job.step} of ${job.num_steps}`;
     case "succeeded":
@@ -24,4 +24,9 @@ export function describe(job: Job): string {
     case "expired":
       return "Waited too long";
   }
+}
+
+function waiting(ahead: number | null): string {
+  if (ahead === null) return "Waiting";
+  return ahead === 0 ? "Next in the queue" : `Waiting, ${ahead} ahead in the queue`;
 }
