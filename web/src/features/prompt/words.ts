@@ -1,10 +1,15 @@
+// "--", or what keyboards make of it: figure, en and em dash, horizontal bar, minus sign
+const DASHES = "(?:--|[\\u2012-\\u2015\\u2212]{1,2})";
+const FIRST_PARAMETER = new RegExp(`(?:^|\\s)(?:--[a-z]|${DASHES}(?:ar|no|seed|steps)\\b)`, "i");
+const SEED = new RegExp(`(?:^|\\s+)${DASHES}seed\\s+\\S+`, "gi");
+
 /** The prompt without its `--` parameters: what the picture is called. */
 export function title(prompt: string): string {
-  const words = prompt.split(/(?:^|\s)--[a-z]/i)[0]?.trim() ?? "";
+  const words = prompt.split(FIRST_PARAMETER)[0]?.trim() ?? "";
   return words === "" ? prompt.trim() : words;
 }
 
 /** The same prompt, free to get another seed. */
 export function withoutSeed(prompt: string): string {
-  return prompt.replace(/(^|\s+)--seed(\s+|=)\S+/gi, "").trim();
+  return prompt.replace(SEED, "").trim();
 }
