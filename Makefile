@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SOURCES := pyproject.toml constraints.txt hatch_build.py $(shell find web -type f -not -path '*/node_modules/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types bench web api clean
+.PHONY: help run test lint types bench web api docs clean
 
 help: ## list the tasks
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ web: $(VENV)/installed-dev ## rebuild the page
 
 api: $(VENV)/installed-dev ## write the OpenAPI contract that the page's types come from
 	$(BIN)/mezzotint openapi --out web/openapi.json
+
+docs: $(VENV)/installed-dev ## rewrite the pages that are made from the code
+	$(BIN)/python docs/build.py
 
 clean: ## remove what was built (keeps data)
 	rm -rf $(VENV) build dist web/node_modules src/mezzotint/gateway/page

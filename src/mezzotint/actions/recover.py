@@ -35,8 +35,7 @@ async def requeue(desk: Desk, job: Job) -> bool:
 async def _give_up(desk: Desk, job: Job, now: datetime) -> None:
     if job.lease is None:
         return
-    message = f"The worker stopped {job.attempts} times while it ran this job."
-    error = JobError(code=WorkerLost.code, message=message, hint=WorkerLost.hint)
+    error = JobError.of(WorkerLost(f"The worker stopped {job.attempts} times while it ran this job."))
     ending = Ending(state=JobState.FAILED, at=now, timings=job.timings, step=job.step, error=error)
     try:
         await finish(desk, job, job.lease, ending)

@@ -12,6 +12,7 @@ MezzotintError
 │   ├── ServerUnreachable
 │   └── SettingInvalid
 ├── JobFault                   a job cannot go on; becomes the job's `error`
+│   ├── ImageBlocked
 │   ├── NotFinite
 │   ├── StepBudgetExceeded
 │   ├── DeadlineExceeded
@@ -108,6 +109,13 @@ class JobFault(MezzotintError):
     """A job cannot go on."""
 
     code = "job_failed"
+
+
+class ImageBlocked(JobFault):
+    """The finished picture did not pass the image filter and was not kept."""
+
+    code = "image_blocked"
+    hint = "Change the prompt or the seed."
 
 
 class NotFinite(JobFault):

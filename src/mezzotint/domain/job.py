@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from mezzotint.domain.errors import JobFault
 from mezzotint.domain.ids import JobId, Sha256, TenantId, WorkerId
 from mezzotint.domain.tier import Tier
 
@@ -110,6 +111,10 @@ class JobError:
     code: str
     message: str
     hint: str
+
+    @classmethod
+    def of(cls, fault: JobFault) -> "JobError":
+        return cls(code=fault.code, message=str(fault), hint=fault.hint)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from mezzotint.config import Settings
-from mezzotint.domain.errors import OutputUnwritable, ServerUnreachable
+from mezzotint.domain.errors import ImageBlocked, OutputUnwritable, ServerUnreachable
 from mezzotint.domain.job import JobState
 from mezzotint.domain.prompt import MAX_SEED
 from mezzotint.domain.refusal import Refusal
@@ -36,7 +36,8 @@ def imagine(settings: Settings, prompt: str, out: Path, server: str | None) -> i
 
 
 def _here(settings: Settings, prompt: str, out: Path) -> int:
-    from mezzotint.safety import PostFilter, PreFilter
+    from mezzotint.safety.postfilter import PostFilter
+    from mezzotint.safety.prefilter import PreFilter
 
     folder, info = find_model(settings)
     request = Request(prompt=prompt)
@@ -62,7 +63,9 @@ def _here(settings: Settings, prompt: str, out: Path) -> int:
         raise run.error
     picture = run.output.images[0]
     if PostFilter(threshold=settings.nsfw_threshold).check(picture).is_blocked:
-        return _say(BLOCKED, "The finished picture did not pass the image filter.", "Change the prompt or the seed.")
+        return _say(
+            BLOCKED, "The finished picture did not pass the image filter.", ImageBlocked.hint, ImageBlocked.code
+        )
     from mezzotint.media import encode
 
     files = encode(picture)
@@ -137,6 +140,6 @@ def write(out: Path, data: bytes) -> None:
         raise OutputUnwritable(f"{out} cannot be written: {error.strerror}") from error
 
 
-def _say(code: int, message: str, hint: str, name: str = "image_blocked") -> int:
+def _say(code: int, message: str, hint: str, name: str) -> int:
     print(f"mezzotint: {message}\n  {hint}  [{name}]", file=sys.stderr)  # noqa: T201
     return code

@@ -27,7 +27,8 @@ from mezzotint.gateway import Issuer, Service, create_app
 from mezzotint.gateway.about import DEV_LIFETIME, DEV_TENANT, is_loopback
 from mezzotint.main.data import locked, secret_of
 from mezzotint.main.wiring import find_model, loader
-from mezzotint.safety import PostFilter, PreFilter
+from mezzotint.safety.postfilter import PostFilter
+from mezzotint.safety.prefilter import PreFilter
 from mezzotint.store import Database, EventBus, Images, Jobs, Objects
 from mezzotint.worker import Developer, Device, Habits, Loaded, Worker
 

@@ -10,18 +10,13 @@ import structlog
 from PIL.Image import Image as Pixels
 
 from mezzotint.actions.finish import Picture, store_pictures
-from mezzotint.domain.errors import JobFault, RunFailed
+from mezzotint.domain.errors import ImageBlocked, JobFault, RunFailed
 from mezzotint.domain.job import Ending, Image, Job, JobError, JobState, Timings
 from mezzotint.media import content_hash, encode
 from mezzotint.store import Objects
 from mezzotint.worker.reports import Ended
 
 log = structlog.get_logger()
-BLOCKED = JobError(
-    code="image_blocked",
-    message="The finished picture did not pass the image filter and was not kept.",
-    hint="Change the prompt or the seed.",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +37,8 @@ class Developer:
         verdicts = [await asyncio.to_thread(self.is_blocked, picture) for picture in report.pictures]
         timings = replace(timings, filter_s=time.monotonic() - started_at)
         if any(verdicts):
-            return replace(failed, state=JobState.BLOCKED, at=now(), timings=timings, error=BLOCKED)
+            error = JobError.of(ImageBlocked("The finished picture did not pass the image filter and was not kept."))
+            return replace(failed, state=JobState.BLOCKED, at=now(), timings=timings, error=error)
         started_at = time.monotonic()
         pictures = [await asyncio.to_thread(_picture, picture) for picture in report.pictures]
         try:
@@ -57,10 +53,9 @@ class Developer:
 def explain(job: Job, error: BaseException) -> JobError:
     """The error as the owner sees it; the log has the cause of what is not the owner's."""
     if isinstance(error, JobFault):
-        return JobError(code=error.code, message=str(error), hint=error.hint)
+        return JobError.of(error)
     log.error("run failed", job=job.id, exc_info=error)
-    message = f"The model could not carry out the request ({type(error).__name__})."
-    return JobError(code=RunFailed.code, message=message, hint=RunFailed.hint)
+    return JobError.of(RunFailed(f"The model could not carry out the request ({type(error).__name__})."))
 
 
 def _rows(job: Job, pictures: Sequence[Picture], at: datetime) -> tuple[Image, ...]:

@@ -12,7 +12,7 @@ from mezzotint.actions.submit import Door
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Issuer, Service, create_app
-from mezzotint.safety import PreFilter
+from mezzotint.safety.prefilter import PreFilter
 from mezzotint.store import Database, EventBus, Images, Jobs, Objects
 from tests.making import make_model
 

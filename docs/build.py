@@ -1,0 +1,71 @@
+"""Writes the pages that are made from the code. `make docs` runs it; a test compares the pages with it."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from mezzotint.config import Settings
+from mezzotint.domain.errors import MezzotintError
+from mezzotint.domain.job import TRANSITIONS
+from mezzotint.domain.refusal import RefusalCode
+from mezzotint.gateway.errors import GATEWAY_CODES, STATUS
+
+DOCS = Path(__file__).parent
+NOTICE = "<!-- made from the code by docs/build.py: change the code, then run `make docs` -->\n"
+
+
+def pages() -> dict[Path, str]:
+    """Path under docs/ -> text."""
+    made = {"states.md": states(), "reference/settings.md": settings(), "reference/errors.md": errors()}
+    return {Path(name): text for name, text in made.items()}
+
+
+def states() -> str:
+    lines = [NOTICE, "# The states of a job\n", "```mermaid", "stateDiagram-v2", "  [*] --> queued"]
+    lines += [f"  {before} --> {after}" for before, to in TRANSITIONS.items() for after in to]
+    lines += [f"  {state} --> [*]" for state in TRANSITIONS if state.is_final]
+    lines += ["```\n", "| from | to | when |", "| --- | --- | --- |"]
+    lines += [f"| {before} | {after} | {why} |" for before, to in TRANSITIONS.items() for after, why in to.items()]
+    final = ", ".join(state for state in TRANSITIONS if state.is_final)
+    lines.append(f"\nFinal: {final}. A refused prompt never becomes a job; it is an audit row.")
+    return "\n".join(lines) + "\n"
+
+
+def settings() -> str:
+    lines = [NOTICE, "# Settings\n"]
+    lines.append("Each is an environment variable `MEZZOTINT_<NAME>`; flags of the commands win over it.\n")
+    lines += ["| name | default | what |", "| --- | --- | --- |"]
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default is None else f"`{field.default}`"
+        lines.append(f"| `MEZZOTINT_{name.upper()}` | {default} | {field.description} |")
+    return "\n".join(lines) + "\n"
+
+
+def errors() -> str:
+    lines = [NOTICE, "# Error codes\n"]
+    lines.append('The API answers `{"error": {"code", "message", "hint", "param"}}`: what was wrong, and what to do.\n')
+    lines += ["## Refused requests\n", "| code | status |", "| --- | --- |"]
+    lines += [f"| `{code}` | {STATUS.get(code, 422)} |" for code in RefusalCode]
+    lines += ["\n## The gateway\n", "| code | meaning |", "| --- | --- |"]
+    lines += [f"| `{code}` | {meaning} |" for code, meaning in GATEWAY_CODES.items()]
+    lines += ["\n## Ends of jobs and of commands\n", "| code | meaning | what to do |", "| --- | --- | --- |"]
+    lines += [f"| `{kind.code}` | {first_line(kind)} | {kind.hint} |" for kind in tree(MezzotintError)]
+    return "\n".join(lines) + "\n"
+
+
+def tree(kind: type[MezzotintError]) -> Iterator[type[MezzotintError]]:
+    """Every class under `kind` that the domain defines, parents first."""
+    for child in kind.__subclasses__():
+        if child.__module__ == "mezzotint.domain.errors":
+            yield child
+            yield from tree(child)
+
+
+def first_line(kind: type[MezzotintError]) -> str:
+    return (kind.__doc__ or "").strip().splitlines()[0]
+
+
+if __name__ == "__main__":
+    for path, text in pages().items():
+        (DOCS / path).write_text(text, encoding="utf-8")
+        sys.stdout.write(f"docs/{path}\n")

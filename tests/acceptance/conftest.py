@@ -1,0 +1,114 @@
+"""Real servers, as users start them: processes of the installed command, each with its own data folder."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+MEZZOTINT = str(Path(sys.executable).with_name("mezzotint"))
+START_S = 120
+"""Longest wait for a server to be ready on a busy machine."""
+
+
+@dataclass
+class Server:
+    """A running `mezzotint serve`."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    data: Path
+    log: Path
+    clients: list[httpx.Client] = field(default_factory=list)
+
+    def token(self, tenant: str = "ada", tier: str = "pro") -> str:
+        command = [MEZZOTINT, "token", "--data", str(self.data), "--tenant", tenant, "--tier", tier]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    def client(self, tenant: str = "ada", tier: str = "pro") -> httpx.Client:
+        headers = {"Authorization": f"Bearer {self.token(tenant, tier)}"}
+        client = httpx.Client(base_url=self.url, headers=headers, timeout=90)
+        self.clients.append(client)
+        return client
+
+    def kill(self) -> None:
+        """As a power cut would: no handler runs."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        """As an operator would. Returns the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+
+def wait_until_ready(server: Server) -> None:
+    until = time.monotonic() + START_S
+    while time.monotonic() < until:
+        if server.process.poll() is not None:
+            pytest.fail(f"the server ended with {server.process.returncode}:\n{server.log.read_text()[-3000:]}")
+        try:
+            if httpx.get(f"{server.url}/healthz", timeout=5).json()["status"] == "ok":
+                return
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.05)  # polling another process's start: there is no event to wait for
+    pytest.fail(f"the server is not ready after {START_S} s:\n{server.log.read_text()[-3000:]}")
+
+
+@contextmanager
+def served(data: Path, *flags: str, **environment: str) -> Iterator[Server]:
+    """Start a server on a free port and wait until its model is loaded; end it afterwards, whatever happened."""
+    data.parent.mkdir(parents=True, exist_ok=True)
+    log = data.with_suffix(".log")
+    command = [MEZZOTINT, "serve", "--port", "0", "--data", str(data), "--device", "cpu", *flags]
+    with log.open("ab") as output:
+        start = output.tell()
+        process = subprocess.Popen(command, stdout=output, stderr=output, env={**os.environ, **environment})
+    server = Server(process=process, url="", data=data, log=log)
+    try:
+        server.url = _announced_url(server, start)
+        wait_until_ready(server)
+        yield server
+    finally:
+        for client in server.clients:
+            client.close()
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def _announced_url(server: Server, start: int) -> str:
+    until = time.monotonic() + START_S
+    while time.monotonic() < until and server.process.poll() is None:
+        found = re.search(r"serves on (http://\S+)", server.log.read_text()[start:])
+        if found:
+            return found[1]
+        time.sleep(0.05)
+    pytest.fail(f"the server did not announce itself:\n{server.log.read_text()[-3000:]}")
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One development server that several tests share."""
+    with served(tmp_path_factory.mktemp("server") / "data", "--dev") as server:
+        yield server
+
+
+def finished(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
+    """The job after its end."""
+    until = time.monotonic() + 120
+    while time.monotonic() < until:
+        job = client.get(f"/v1/jobs/{job['id']}", params={"wait": 30}).json()
+        if job["finished_at"] is not None:
+            return job
+    pytest.fail(f"the job did not end: {job}")

@@ -1,0 +1,80 @@
+"""What a crash costs: at most the steps since the last checkpoint, and not one pixel."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.acceptance.conftest import finished, served
+
+PROMPT = {"prompt": "a red apple --seed 7 --steps 60"}
+
+
+def wait_for_step(client: httpx.Client, job: dict[str, Any], step: int) -> None:
+    """Returns when the job has passed the step."""
+    with client.stream("GET", f"/v1/jobs/{job['id']}/events") as stream:
+        for line in stream.iter_lines():
+            if line.startswith("data: ") and json.loads(line.removeprefix("data: "))["step"] >= step:
+                return
+    raise AssertionError(f"the job ended before step {step}")
+
+
+def checkpoints(data: Path) -> list[Path]:
+    return sorted((data / "objects" / "checkpoints").glob("*/*.safetensors"))
+
+
+def test_a_killed_server_goes_on_from_the_checkpoint_to_the_same_bytes(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with served(data) as server, server.client() as ada:
+        whole = finished(ada, ada.post("/v1/jobs", json=PROMPT).json())
+        job = ada.post("/v1/jobs", json=PROMPT).json()
+        wait_for_step(ada, job, 25)
+        server.kill()
+    assert checkpoints(data), "a job past step 25 has checkpoints"
+    with served(data) as server, server.client() as ada:
+        resumed = finished(ada, job)
+    assert resumed["state"] == "succeeded"
+    assert resumed["images"] == whole["images"], "addresses are content hashes: equal addresses are equal bytes"
+    log = server.log.read_text()
+    assert "job goes on from its checkpoint" in log
+    assert checkpoints(data) == []
+
+
+def test_a_damaged_checkpoint_costs_steps_but_not_the_picture(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with served(data) as server, server.client() as ada:
+        whole = finished(ada, ada.post("/v1/jobs", json=PROMPT).json())
+        job = ada.post("/v1/jobs", json=PROMPT).json()
+        wait_for_step(ada, job, 25)
+        server.kill()
+    newest = checkpoints(data)[-1]
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(bytes(content))
+    with served(data) as server, server.client() as ada:
+        resumed = finished(ada, job)
+    assert resumed["images"] == whole["images"]
+    assert "checkpoint refused" in server.log.read_text()
+
+
+def test_a_stopped_server_parks_its_jobs_and_finishes_them_after_the_start(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with served(data) as server, server.client() as ada:
+        whole = finished(ada, ada.post("/v1/jobs", json=PROMPT).json())
+        job = ada.post("/v1/jobs", json=PROMPT).json()
+        wait_for_step(ada, job, 13)
+        assert server.stop() == 0
+    parked = int(checkpoints(data)[-1].stem.split("-")[1])
+    assert parked % 10 != 0 or parked >= 13, "the last checkpoint is where it stopped, not a multiple of ten before"
+    with served(data) as server, server.client() as ada:
+        assert finished(ada, job)["images"] == whole["images"]
+
+
+def test_queued_jobs_survive_a_kill(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with served(data) as server, server.client() as ada:
+        jobs = [ada.post("/v1/jobs", json={"prompt": f"a rocket --seed {n} --steps 20"}).json() for n in range(12)]
+        server.kill()
+    with served(data) as server, server.client() as ada:
+        assert {finished(ada, job)["state"] for job in jobs} == {"succeeded"}

@@ -1,0 +1,225 @@
+"""The page, as a person uses it: a real browser at a real server."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.acceptance.conftest import Server, served
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: `apt-get install chromium` (Debian)")
+
+PICTURE_MS = 120_000
+"""Longest wait for a picture on a busy machine."""
+
+RECORD_WHAT_CHANGES = """() => {
+    window.seen = { steps: [], previews: new Set() };
+    const look = () => {
+        const bar = document.querySelector("article progress[value]");
+        if (bar && bar.value !== window.seen.steps.at(-1)) window.seen.steps.push(bar.value);
+        const preview = document.querySelector("article img.preview");
+        if (preview) window.seen.previews.add(preview.src);
+    };
+    new MutationObserver(look).observe(document.body, { subtree: true, childList: true, attributes: true });
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Window:
+    """A tab on the page, with what its console complained about."""
+
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+
+    @property
+    def prompt(self) -> Any:
+        return self.page.get_by_label("Describe a picture")
+
+    @property
+    def picture(self) -> Any:
+        return self.page.locator("article img.finished")
+
+    @property
+    def grid(self) -> Any:
+        return self.page.get_by_role("list", name="My pictures").get_by_role("button")
+
+    def make(self, prompt: str) -> None:
+        """Write a prompt and send it with the Enter key."""
+        self.prompt.fill(prompt)
+        self.prompt.press("Enter")
+
+    def sideways_px(self) -> int:
+        """How far the page can be scrolled sideways."""
+        width: int = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        return width
+
+
+@contextmanager
+def window(browser: Browser, url: str, **options: Any) -> Iterator[Window]:
+    with browser.new_context(**options) as context:
+        page = context.new_page()
+        page.set_default_timeout(PICTURE_MS)
+        opened = Window(page)
+        page.on("console", lambda line: opened.complaints.append(line.text) if line.type == "error" else None)
+        page.on("pageerror", lambda error: opened.complaints.append(str(error)))
+        page.goto(url)
+        opened.prompt.wait_for()
+        yield opened
+
+
+def test_a_prompt_becomes_a_picture_before_ones_eyes(server: Server, browser: Browser) -> None:
+    with window(browser, server.url) as tab:
+        tab.page.evaluate(RECORD_WHAT_CHANGES)
+        tab.make("a red apple --seed 7 --steps 60")
+        tab.picture.wait_for()
+        seen = tab.page.evaluate("({ steps: window.seen.steps, previews: window.seen.previews.size })")
+        assert seen["steps"] == sorted(set(seen["steps"])), "the step count only ever rises"
+        assert len(seen["steps"]) > 5
+        assert seen["previews"] > 3
+        decoded = tab.picture.evaluate("async (image) => { await image.decode(); return image.naturalWidth; }")
+        assert decoded == 64
+        expect(tab.page.get_by_role("article")).to_contain_text("seed 7")
+        expect(tab.grid.first).to_have_attribute("title", "a red apple")
+        with tab.page.expect_download() as download:
+            tab.page.get_by_text("Download PNG").click()
+        assert download.value.suggested_filename == "a-red-apple-seed-7.png"
+        assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
+        tab.page.reload()
+        expect(tab.grid.first).to_have_attribute("title", "a red apple")
+        assert tab.complaints == []
+
+
+def test_a_bad_prompt_is_answered_beside_the_box(server: Server, browser: Browser) -> None:
+    with server.client() as ada:
+        error = ada.post("/v1/jobs", json={"prompt": "a castle --sref 1"}).json()["error"]
+    with window(browser, server.url) as tab:
+        before = tab.grid.count()
+        tab.make("a castle --sref 1")
+        alert = tab.page.locator("form [role=alert]")
+        expect(alert).to_contain_text(error["message"])
+        expect(alert).to_contain_text(error["hint"])
+        expect(tab.prompt).to_have_value("a castle --sref 1")
+        expect(tab.prompt).to_be_focused()
+        assert tab.grid.count() == before
+
+
+def test_the_keyboard_is_enough(server: Server, browser: Browser) -> None:
+    with window(browser, server.url) as tab:
+        keys, page = tab.page.keyboard, tab.page
+        expect(tab.prompt).to_be_focused()
+        keys.type("a green heart")
+        keys.press("Shift+Enter")
+        keys.type("shining --steps 8")
+        keys.press("Enter")
+        tab.picture.wait_for()
+        expect(tab.prompt).to_be_focused()
+
+        def tab_to(name: str) -> None:
+            for _ in range(40):
+                keys.press("Tab")
+                has_outline, words = page.evaluate(
+                    "[getComputedStyle(document.activeElement).outlineStyle !== 'none', document.activeElement.title"
+                    " || document.activeElement.textContent]"
+                )
+                assert has_outline, f"one sees where the focus is: {words}"
+                if words == name:
+                    return
+            raise AssertionError(f"{name} cannot be reached")
+
+        tab_to("Again with another seed")
+        keys.press("Enter")
+        expect(tab.grid.nth(1)).to_have_attribute("title", "a green heart shining")
+        tab_to("a green heart shining")
+        keys.press("ArrowRight")
+        expect(tab.grid.nth(1)).to_be_focused()
+        keys.press("Enter")
+        expect(tab.grid.nth(1)).to_have_attribute("aria-current", "true")
+
+
+def test_a_narrow_screen_never_scrolls_sideways(server: Server, browser: Browser) -> None:
+    with window(browser, server.url, viewport={"width": 360, "height": 740}) as tab:
+        assert tab.sideways_px() == 0
+        tab.make("a_very_long_word_without_any_place_to_break_it_" * 3 + " --steps 40")
+        expect(tab.page.locator("article progress[value]")).to_be_visible()
+        assert tab.sideways_px() == 0
+        tab.picture.wait_for()
+        tab.page.locator("summary").click()
+        assert tab.sideways_px() == 0
+        tab.make("--nonsense_" + "x" * 60)
+        expect(tab.page.locator("form [role=alert]")).not_to_be_empty()
+        assert tab.sideways_px() == 0
+
+
+def test_more_jobs_than_connections_all_end_as_pictures(server: Server, browser: Browser) -> None:
+    """A browser opens six connections: event streams must leave some for everything else."""
+    with window(browser, server.url) as tab:
+        for number in range(8):
+            tab.make(f"a rocket --seed {number} --steps 12")
+            expect(tab.prompt).to_have_js_property("selectionStart", 0)
+        expect(tab.page.locator(".job-card")).to_have_count(0)
+        expect(tab.page.locator(".image-grid [title='a rocket']")).to_have_count(8)
+        assert tab.complaints == []
+
+
+def test_a_job_is_cancelled_from_its_card(server: Server, browser: Browser) -> None:
+    with window(browser, server.url) as tab:
+        tab.make("a snowman --steps 80")
+        tab.page.get_by_role("button", name="Cancel a snowman").click()
+        expect(tab.page.locator(".job-card")).to_contain_text("Cancelled")
+        tab.page.get_by_role("button", name="Dismiss a snowman").click()
+        expect(tab.page.locator(".job-card")).to_have_count(0)
+
+
+def test_the_theme_follows_the_system_until_it_is_chosen(server: Server, browser: Browser) -> None:
+    ground = "getComputedStyle(document.body).backgroundColor"
+    with window(browser, server.url, color_scheme="dark") as tab:
+        dark = tab.page.evaluate(ground)
+        tab.page.get_by_role("button", name="Use the light theme").click()
+        light = tab.page.evaluate(ground)
+        assert light != dark
+        tab.page.reload()
+        tab.prompt.wait_for()
+        assert tab.page.evaluate(ground) == light
+
+
+def test_without_dev_mode_a_token_opens_the_page(tmp_path: Path, browser: Browser) -> None:
+    with served(tmp_path / "data") as server, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(server.url)
+        page.get_by_label("Token").fill("nonsense")
+        page.get_by_role("button", name="Sign in", exact=True).click()
+        expect(page.get_by_role("alert")).not_to_be_empty()
+        page.get_by_label("Token").fill(server.token(tenant="ada", tier="free"))
+        page.get_by_role("button", name="Sign in", exact=True).click()
+        expect(page.get_by_text("ada, free, up to 30 steps")).to_be_visible()
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_label("Token")).to_be_visible()
+        page.goto(f"{server.url}/?again#token={server.token(tenant='bob', tier='paid')}")
+        expect(page.get_by_text("bob, paid, up to 50 steps")).to_be_visible()
+        assert "token" not in page.url
+
+
+def test_the_page_finds_a_server_that_crashed_and_came_back(tmp_path: Path, browser: Browser) -> None:
+    data = tmp_path / "data"
+    with served(data, "--dev") as server, window(browser, server.url) as tab:
+        tab.make("a red apple --seed 7 --steps 80")
+        expect(tab.page.locator("article progress[value]")).to_be_visible()
+        server.kill()
+        expect(tab.page.get_by_role("article")).to_contain_text("Connection lost")
+        with served(data, "--dev", "--port", server.url.rsplit(":", 1)[1]):
+            tab.picture.wait_for()
+            expect(tab.grid).to_have_count(1)
