@@ -1,20 +1,18 @@
 import { useCallback, useRef, useState } from "react";
 import type { Client } from "./api/client";
 import { problemOf } from "./api/failure";
-import type { Job, OwnImage, Problem } from "./api/types";
+import type { Problem } from "./api/types";
 import { ImageGrid } from "./features/images/ImageGrid";
-import { imagesOf, useImages } from "./features/images/useImages";
+import { useImages } from "./features/images/useImages";
 import { Announcer } from "./features/jobs/Announcer";
-import type { Entry } from "./features/jobs/entries";
 import { JobList } from "./features/jobs/JobList";
 import { useJobs } from "./features/jobs/useJobs";
 import { AboutModel } from "./features/model/AboutModel";
 import { useModel } from "./features/model/useModel";
 import { PromptBox } from "./features/prompt/PromptBox";
-import { Sheet, type Shown } from "./features/sheet/Sheet";
+import { Sheet } from "./features/sheet/Sheet";
+import { lay, type Choice } from "./features/sheet/shown";
 import { useJobOf } from "./features/sheet/useJobOf";
-
-type Choice = { kind: "job"; id: string } | { kind: "image"; image: OwnImage };
 
 /** The one screen: a prompt, what is in the works, the picture on the table, and my pictures. */
 export function Studio({ client }: { client: Client }) {
@@ -28,13 +26,8 @@ export function Studio({ client }: { client: Client }) {
   const box = useRef<HTMLTextAreaElement>(null);
   const table = useRef<HTMLDivElement>(null);
 
-  const newest = jobs.entries[0];
-  const chosen = choice?.kind === "job" ? jobs.entries.find((entry) => entry.job.id === choice.id) : undefined;
-  const entry = choice === null ? newest : chosen;
-  const made = entry === undefined ? undefined : imagesOf(entry.job)[0];
-  const image = choice?.kind === "image" ? choice.image : (made ?? (entry === undefined ? images.images[0] : undefined));
-  const job = useJobOf(client, image === undefined || made !== undefined ? null : image);
-  const shown = lay(entry, image, made === undefined ? job : (entry?.job ?? null));
+  const shown = lay(choice, jobs.entries, images.images);
+  const made = useJobOf(client, shown?.entry === null ? shown.image : null);
 
   async function make(text: string) {
     setIsSending(true);
@@ -85,6 +78,7 @@ export function Studio({ client }: { client: Client }) {
       <div className="table" ref={table}>
         <Sheet
           shown={shown}
+          job={shown?.entry?.job ?? made}
           onCancel={(id) => void jobs.cancel(id)}
           onMake={(text) => void make(text)}
           onUse={use}
@@ -96,15 +90,9 @@ export function Studio({ client }: { client: Client }) {
       <div className="margin">
         <AboutModel view={model} />
       </div>
-      <Announcer entry={newest} />
+      <Announcer entry={jobs.entries[0]} />
     </main>
   );
-}
-
-/** What the sheet shows, if there is anything to show. */
-function lay(entry: Entry | undefined, image: OwnImage | undefined, job: Job | null): Shown | null {
-  const prompt = image?.prompt ?? entry?.job.prompt;
-  return prompt === undefined ? null : { prompt, entry: entry ?? null, image: image ?? null, job };
 }
 
 function bringIntoView(element: Element | null): void {

@@ -1,30 +1,27 @@
-import type { Job, OwnImage } from "../../api/types";
+import type { Job } from "../../api/types";
 import type { Entry } from "../jobs/entries";
 import { JobProgress } from "../jobs/JobProgress";
 import { describe, isFinal } from "../jobs/state";
 import { title, withoutSeed } from "../prompt/words";
 import { Details } from "./Details";
 import { Plate } from "./Plate";
+import { promptOf, type Shown } from "./shown";
 import "./sheet.css";
-
-/** What lies on the table: a job at work, or a picture with the job that made it once that is known. */
-export interface Shown {
-  prompt: string;
-  entry: Entry | null;
-  image: OwnImage | null;
-  job: Job | null;
-}
 
 interface Props {
   shown: Shown | null;
+  /** The job of what is shown, once it is known. */
+  job: Job | null;
   onCancel: (id: string) => void;
   onMake: (prompt: string) => void;
   onUse: (prompt: string) => void;
 }
 
-export function Sheet({ shown, onCancel, onMake, onUse }: Props) {
+/** What lies on the table: a job at work or a picture, named and dated like a print. */
+export function Sheet({ shown, job, onCancel, onMake, onUse }: Props) {
   if (shown === null) return <BarePlate />;
-  const { prompt, entry, image, job } = shown;
+  const { entry, image } = shown;
+  const prompt = promptOf(shown);
   const name = title(prompt);
   return (
     <article className="sheet" aria-label={name}>
@@ -37,7 +34,7 @@ export function Sheet({ shown, onCancel, onMake, onUse }: Props) {
         <time dateTime={image?.created_at}>{image === null ? "" : day(image.created_at)}</time>
       </header>
       {image === null ? (
-        entry !== null && <AtWork entry={entry} onCancel={onCancel} />
+        <AtWork entry={entry} onCancel={onCancel} />
       ) : (
         <>
           <div className="actions">
@@ -58,11 +55,9 @@ export function Sheet({ shown, onCancel, onMake, onUse }: Props) {
   );
 }
 
-function Picture({ shown: { entry, image, job }, name }: { shown: Shown; name: string }) {
-  const parameters = job?.parameters ?? entry?.job.parameters;
-  const width = image?.width ?? parameters?.width ?? 1;
-  const height = image?.height ?? parameters?.height ?? 1;
-  const src = image?.url ?? entry?.preview ?? null;
+function Picture({ shown: { entry, image }, name }: { shown: Shown; name: string }) {
+  const { width, height } = image === null ? entry.job.parameters : image;
+  const src = image === null ? entry.preview : image.url;
   if (src === null) return <Plate width={width} height={height} />;
   // one element for previews and picture: a browser shows the old source until the new one is decoded
   const alt = image === null ? `Preview of ${name}` : name;
