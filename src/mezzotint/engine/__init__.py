@@ -1,0 +1,30 @@
+"""The step engine: any diffusers pipeline, batched across runs at different steps, metered, interrupted and resumed.
+
+Its names load torch only when they are used, since `mezzotint.engine.models` must be able to check files without it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mezzotint.engine.checkpoint import Snapshot, verify
+    from mezzotint.engine.errors import RunCancelled
+    from mezzotint.engine.hub import Hub, Parked
+    from mezzotint.engine.run import Run
+
+__all__ = ["Hub", "Parked", "Run", "RunCancelled", "Snapshot", "verify"]
+
+_HOMES = {
+    "Hub": "hub",
+    "Parked": "hub",
+    "Run": "run",
+    "RunCancelled": "errors",
+    "Snapshot": "checkpoint",
+    "verify": "checkpoint",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,22 @@
+"""Errors that only the engine raises; the rest of the tree stands in `domain/errors.py`."""
+
+from mezzotint.domain.errors import JobFault, MezzotintError
+
+
+class RunCancelled(JobFault):
+    """The run was cancelled before it ended."""
+
+    code = "run_cancelled"
+    hint = "Submit it again if that was not meant."
+
+
+class CannotMerge(MezzotintError):
+    """These calls cannot share one pass; each is made alone. Its text is the reason that is counted."""
+
+    code = "cannot_merge"
+
+
+class CannotCheckpoint(MezzotintError):
+    """The run's state holds something that cannot be written without pickle; the run goes on unsaved."""
+
+    code = "cannot_checkpoint"

@@ -1,0 +1,183 @@
+"""Everything that depends on the device, the dtype or the kernels, in one place.
+
+Exact mode promises: what else runs in a pass never changes a bit of a run's output. Kernels break that promise when
+they choose another order of summation for another number of rows. What is done about it:
+
+CPU    oneDNN and NNPACK convolutions are off (both choose by batch size; the native one works image by image); a
+       linear layer sees at least `MIN_GEMM_ROWS` rows a sample, and 2-D inputs in blocks of exactly that many (matrix
+       times vector and short products take other kernels); and the verifier compares every new width bit by bit.
+CUDA   every pass has one fixed width (short ones are filled with copies), cuDNN is deterministic and does not tune,
+       TF32 and reduced-precision reductions are off, attention uses one backend. CUBLAS_WORKSPACE_CONFIG=:4096:8 must
+       be set before the process starts. Right by construction; no GPU was at hand to measure it.
+
+All of it lasts only while a `Numerics.kernels()` block is open.
+"""
+
+import hashlib
+import platform
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import diffusers
+import torch
+import transformers
+from torch.nn import functional
+
+from mezzotint.engine.tree import tensors_in
+
+MIN_GEMM_ROWS = 16  # measured: from 12 rows on, MKL sums in one order at 1 and 2 threads; 16 leaves a margin
+SAMPLED_BYTES = 4096  # of each block of a big weight that enters the weights hash
+SAMPLED_BLOCKS = 16
+
+_plain_linear = functional.linear
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Numerics:
+    """How one pipeline computes. `fixed_rows`: the width every pass is filled to, None where widths may vary."""
+
+    device: torch.device
+    dtype: torch.dtype
+    exact: bool
+    fixed_rows: int | None = None
+
+    @contextmanager
+    def kernels(self) -> Iterator[None]:
+        """Choose the kernels for the time of the block; process-wide flags are put back at its end."""
+        with ExitStack() as stack:
+            if self.exact:
+                if self.device.type == "cuda":
+                    _enter_exact_cuda(stack)
+                else:
+                    _enter_exact_cpu(stack)
+            yield
+
+    def tolerance(self) -> float:
+        """Largest relative difference between a merged and a separate call that still counts as rounding."""
+        return min(max(2e-4, 20 * torch.finfo(self.dtype).eps), 5e-2) if self.dtype.is_floating_point else 2e-4
+
+    def synchronize(self) -> None:
+        """Wait for the device, so that a clock read next to a pass measures the pass."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    def relieve(self) -> None:
+        """Give cached device memory back after an allocation failed."""
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def device_rng(self) -> torch.Tensor | None:
+        """State of the device's own global generator; None on the CPU, whose generator is the host's."""
+        return torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
+
+    def set_device_rng(self, state: torch.Tensor | None) -> None:
+        if state is not None:
+            torch.cuda.set_rng_state(state, self.device)
+
+
+def numerics_of(pipeline: Any, denoisers: list[torch.nn.Module], *, exact: bool, max_rows: int) -> Numerics:
+    """Read device and dtype off the denoisers (off the pipeline where they have no parameters)."""
+    parameter = next((p for module in denoisers for p in module.parameters() if p.is_floating_point()), None)
+    device = torch.device(parameter.device if parameter is not None else getattr(pipeline, "device", "cpu"))
+    dtype = parameter.dtype if parameter is not None else torch.float32
+    fixed = max_rows if exact and device.type == "cuda" else None
+    return Numerics(device=device, dtype=dtype, exact=exact, fixed_rows=fixed)
+
+
+def _enter_exact_cpu(stack: ExitStack) -> None:
+    stack.enter_context(torch.backends.mkldnn.flags(enabled=False))
+    stack.enter_context(torch.backends.nnpack.flags(enabled=False))
+    replaced = functional.linear
+    functional.linear = row_stable_linear
+    stack.callback(setattr, functional, "linear", replaced)
+
+
+def _enter_exact_cuda(stack: ExitStack) -> None:
+    matmul = torch.backends.cuda.matmul
+    for flag in ("allow_tf32", "allow_fp16_reduced_precision_reduction", "allow_bf16_reduced_precision_reduction"):
+        stack.callback(setattr, matmul, flag, getattr(matmul, flag))
+        setattr(matmul, flag, False)
+    stack.enter_context(torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False))
+    stack.enter_context(torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH))
+
+
+def row_stable_linear(input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+    """`F.linear` whose result for one sample does not depend on how many samples there are (float32, CPU).
+
+    input: [n, features], or [n, ..., rows, features] whose last two dimensions belong to one sample.
+    """
+    if input.ndim < 2 or input.device.type != "cpu" or (input.shape[-2] >= MIN_GEMM_ROWS and input.ndim > 2):
+        return _plain_linear(input, weight, bias)
+    if input.ndim > 2:
+        rows = input.shape[-2]
+        return _plain_linear(functional.pad(input, (0, 0, 0, MIN_GEMM_ROWS - rows)), weight, bias)[..., :rows, :]
+    rows = input.shape[0]
+    blocks = torch.split(functional.pad(input, (0, 0, 0, -rows % MIN_GEMM_ROWS)), MIN_GEMM_ROWS)
+    answers = [_plain_linear(block, weight, bias) for block in blocks]
+    return (answers[0] if len(answers) == 1 else torch.cat(answers))[:rows]
+
+
+def is_finite(value: Any) -> bool:
+    """Whether every floating-point tensor in the tree is free of NaN and infinity."""
+    return all(bool(torch.isfinite(t).all()) for t in tensors_in(value) if t.is_floating_point() and t.numel() > 0)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def weights_hash(pipeline: Any) -> str:
+    """SHA-256 over names, shapes and values of all weights; of a big tensor 16 blocks of 4 KiB, evenly spread.
+
+    Any training or fused adapter changes nearly every weight, so the sample tells models apart at a cost of
+    milliseconds.
+    """
+    digest = hashlib.sha256()
+    for name, module in sorted(_modules(pipeline, "").items()):
+        for key, tensor in module.state_dict().items():
+            digest.update(f"{name}.{key}:{tuple(tensor.shape)}:{tensor.dtype};".encode())
+            for block in _blocks(tensor.detach()):
+                digest.update(block.cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _modules(pipeline: Any, path: str) -> dict[str, torch.nn.Module]:
+    found: dict[str, torch.nn.Module] = {}
+    for name, value in vars(pipeline).items():
+        if isinstance(value, torch.nn.Module):
+            found[path + name] = value
+        elif isinstance(value, diffusers.DiffusionPipeline):
+            found |= _modules(value, f"{path}{name}.")
+    return found
+
+
+def _blocks(tensor: torch.Tensor) -> list[torch.Tensor]:
+    if tensor.device.type == "meta" or tensor.is_quantized:
+        return []
+    flat = tensor.reshape(-1)
+    width = max(1, SAMPLED_BYTES // tensor.element_size())
+    if flat.numel() <= width * SAMPLED_BLOCKS:
+        return [flat]
+    stride = (flat.numel() - width) // (SAMPLED_BLOCKS - 1)
+    return [flat[i * stride : i * stride + width] for i in range(SAMPLED_BLOCKS)]
+
+
+def fingerprint(numerics: Numerics, weights: str) -> dict[str, str]:
+    """What must be equal for two processes to compute the same bits."""
+    on_gpu = numerics.device.type == "cuda"
+    return {
+        "torch": torch.__version__,
+        "diffusers": diffusers.__version__,
+        "transformers": transformers.__version__,
+        "device": torch.cuda.get_device_name(numerics.device) if on_gpu else f"cpu {platform.machine()}",
+        "kernels": torch.backends.cpu.get_cpu_capability(),
+        "dtype": str(numerics.dtype).removeprefix("torch."),
+        "threads": str(torch.get_num_threads()),
+        "exact": str(numerics.exact),
+        "rows": str(numerics.fixed_rows),
+        "weights": weights,
+    }

@@ -1,0 +1,247 @@
+"""Making the passes: the parked calls of several runs answered by one call of the real denoiser where that is right.
+
+A pass goes through four questions: can the calls be merged under some layout; is the pattern of decisions trusted, or
+does it now come out equal to separate calls; did memory suffice (else halves); is each run's part finite. Any "no"
+leads to a narrower pass or to separate ones; a run's own failure becomes its `Answer.error` and nobody else's.
+"""
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from mezzotint.domain.errors import NotFinite
+from mezzotint.engine.errors import CannotMerge
+from mezzotint.engine.isolation import Isolation, ThreadState
+from mezzotint.engine.merge import LAYOUTS, Layout, Merged, merge, rows_of, split, takes_lists
+from mezzotint.engine.numerics import Numerics, is_finite, is_out_of_memory
+from mezzotint.engine.proxy import Call
+from mezzotint.engine.run import Run
+from mezzotint.engine.verify import Verdict, Verifier
+
+MAX_REASONS = 256  # distinct reasons kept; further ones are counted under "other"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """What a run's parked call comes back with: an output or an error."""
+
+    run: Run
+    output: Any = None
+    error: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Batch:
+    """Runs whose calls share a batch key; `calls` and `rows` may be filled beyond them with copies of the first."""
+
+    runs: list[Run]
+    calls: list[Call]
+    rows: list[int]
+
+
+class Passes:
+    """Calls the real denoisers, and counts and charges what it does.
+
+    num_passes: passes whose output was used. num_merged: those that served several runs. num_verifications: separate
+    calls made only to check a merged one; verify_s: their time, charged to no run. pass_s: time of the passes, equal to
+    the sum of all runs' `cost_s`.
+    """
+
+    def __init__(self, numerics: Numerics, isolation: Isolation, verifier: Verifier, paths: dict[int, str]) -> None:
+        self.num_passes = 0
+        self.num_merged = 0
+        self.num_verifications = 0
+        self.pass_s = 0.0
+        self.verify_s = 0.0
+        self.unmerged_reasons: Counter[str] = Counter()
+        self._numerics = numerics
+        self._isolation = isolation
+        self._verifier = verifier
+        self._paths = paths
+
+    def answer(self, runs: list[Run]) -> list[Answer]:
+        """One answer for each run, whose parked calls share a batch key."""
+        if len(runs) > 1 or self._numerics.fixed_rows is not None:
+            try:
+                answers = self._together(self._batch(runs))
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                answers = self._narrower(runs, "memory ran out at this width")
+            if answers is not None:
+                return answers
+        return [self._alone(run) for run in runs]
+
+    def inline(self, run: Run, call: Call) -> Any:
+        """The call at once, in the run's own greenlet and state."""
+        self.count_unmerged("the run differentiates through its denoiser, or a guider has hooks on it")
+        output, spent_s = self._timed(lambda: call.module(*call.args, **call.kwargs))
+        self._charge([run], [1], spent_s)
+        return output
+
+    def count_unmerged(self, reason: str) -> None:
+        known = reason in self.unmerged_reasons or len(self.unmerged_reasons) < MAX_REASONS
+        self.unmerged_reasons[reason if known else "other"] += 1
+
+    # -- merged
+
+    def _batch(self, runs: list[Run]) -> _Batch:
+        calls = [_call_of(run) for run in runs]
+        fixed = self._numerics.fixed_rows
+        if fixed is not None:
+            calls += [calls[0]] * (fixed // rows_of(calls[0]) - len(calls))
+        return _Batch(runs, calls, [rows_of(call) for call in calls])
+
+    def _together(self, batch: _Batch) -> list[Answer] | None:
+        """None where no layout is right: then each call is made alone."""
+        reasons = []
+        for layout in LAYOUTS:
+            try:
+                merged = merge(batch.calls, layout, expand_all=self._numerics.fixed_rows is not None)
+            except CannotMerge as reason:
+                reasons.append(str(reason))
+                continue
+            denoiser = (self._paths[id(batch.calls[0].module)], batch.calls[0].cache_context)
+            key = self._verifier.key(denoiser, merged.decisions, layout, batch.rows)
+            verdict = self._verifier.verdict(key)
+            if verdict is None:
+                verdict, answers = self._first_time(batch, merged, layout, key)
+                if answers is not None:
+                    return answers
+            elif verdict is Verdict.SAME:
+                return self._trusted(batch, merged, layout)
+            if verdict is Verdict.DRIFT:
+                return self._narrower(batch.runs, "not bit-identical at this width")
+            reasons.append("merged output differs from separate calls")
+        self.count_unmerged(reasons[0])
+        return None
+
+    def _trusted(self, batch: _Batch, merged: Merged, layout: Layout) -> list[Answer]:
+        output, spent_s = self._timed(lambda: self._call(batch.runs[0], merged.args, merged.kwargs))
+        parts = split(output, batch.rows, layout, lists=takes_lists(batch.calls[0]))
+        return self._settle(batch, parts, spent_s, is_clean=is_finite(output))
+
+    def _settle(self, batch: _Batch, parts: list[Any], spent_s: float, *, is_clean: bool) -> list[Answer]:
+        self._charge(batch.runs, batch.rows, spent_s)
+        self.num_merged += len(batch.runs) > 1
+        if is_clean:
+            return [Answer(run, part) for run, part in zip(batch.runs, parts, strict=False)]
+        # whoever got NaN asks again alone, so that a neighbour's poison can never be taken for its own
+        return [
+            Answer(run, part) if is_finite(part) else self._alone(run)
+            for run, part in zip(batch.runs, parts, strict=False)
+        ]
+
+    def _first_time(
+        self, batch: _Batch, merged: Merged, layout: Layout, key: str
+    ) -> tuple[Verdict | None, list[Answer] | None]:
+        """Try the merged pass and compare it with separate calls; answers only where they are final."""
+        try:
+            output, spent_s = self._timed(lambda: self._call(batch.runs[0], merged.args, merged.kwargs))
+            parts = split(output, batch.rows, layout, lists=takes_lists(batch.calls[0]))
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            return self._failed(batch, key, error)
+        begun = time.perf_counter()
+        separate = [self._attempt(run) for run in batch.runs]
+        self._numerics.synchronize()
+        self.verify_s += time.perf_counter() - begun
+        self.num_verifications += len(separate)
+        pairs = [
+            (mine, theirs.output)
+            for mine, theirs in zip(parts, separate, strict=False)
+            if theirs.error is None and is_finite(theirs.output)
+        ]
+        if not pairs:
+            return None, [self._alone(run) for run in batch.runs]
+        verdict = self._verifier.judge([mine for mine, _ in pairs], [theirs for _, theirs in pairs])
+        self._verifier.remember(key, verdict)
+        if verdict is not Verdict.SAME:
+            return verdict, None
+        return verdict, self._settle(batch, parts, spent_s, is_clean=is_finite(output))
+
+    def _failed(self, batch: _Batch, key: str, error: Exception) -> tuple[Verdict | None, list[Answer] | None]:
+        """The merged call raised. It is the layout's fault only if every call succeeds alone."""
+        self.count_unmerged(f"merged call failed: {type(error).__name__}: {str(error)[:120]}")
+        answers = [self._alone(run) for run in batch.runs]
+        if all(answer.error is None for answer in answers):
+            self._verifier.remember(key, Verdict.WRONG)
+        return None, answers
+
+    def _narrower(self, runs: list[Run], reason: str) -> list[Answer]:
+        self.count_unmerged(reason)
+        self._numerics.relieve()
+        if len(runs) == 1:
+            return [self._alone(runs[0])]
+        half = len(runs) // 2
+        return self.answer(runs[:half]) + self.answer(runs[half:])
+
+    # -- alone
+
+    def _alone(self, run: Run) -> Answer:
+        begun = time.perf_counter()
+        answer = self._attempt(run)
+        self._numerics.synchronize()
+        self._charge([run], [1], time.perf_counter() - begun)
+        return answer
+
+    def _attempt(self, run: Run) -> Answer:
+        call = _call_of(run)
+        try:
+            output = self._call(run, call.args, call.kwargs)
+        except Exception as error:  # noqa: BLE001 - whatever the denoiser raises belongs to the run that called it
+            return Answer(run, error=error)
+        if is_finite(output):
+            return Answer(run, output)
+        return Answer(run, error=NotFinite(f"in the denoiser's output at step {run.steps + 1}"))
+
+    def _call(self, run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The real denoiser, under the run's attention processors, autocast and cache context."""
+        call, state = _call_of(run), run.state
+        module: Any = call.module
+        assert state is not None
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(torch.no_grad())
+            stack.enter_context(self._dressed(state))
+            if call.cache_context is not None and hasattr(module, "cache_context"):
+                stack.enter_context(module.cache_context(call.cache_context))
+            return module(*args, **kwargs)
+
+    @contextlib.contextmanager
+    def _dressed(self, state: ThreadState) -> Iterator[None]:
+        before = self._isolation.processors()
+        self._isolation.set_processors(state.processors)
+        try:
+            if state.autocast[0]:
+                with torch.autocast(self._numerics.device.type, dtype=state.autocast[1]):
+                    yield
+            else:
+                yield
+        finally:
+            self._isolation.set_processors(before)
+
+    def _timed(self, work: Callable[[], Any]) -> tuple[Any, float]:
+        self._numerics.synchronize()
+        begun = time.perf_counter()
+        result = work()
+        self._numerics.synchronize()
+        return result, time.perf_counter() - begun
+
+    def _charge(self, runs: Sequence[Run], rows: Sequence[int], spent_s: float) -> None:
+        """Share the time of one pass by rows."""
+        self.num_passes += 1
+        self.pass_s += spent_s
+        total = sum(rows[: len(runs)])
+        for run, own in zip(runs, rows, strict=False):
+            run.cost_s += spent_s * own / total
+
+
+def _call_of(run: Run) -> Call:
+    assert run.parked is not None
+    return run.parked

@@ -1,0 +1,180 @@
+"""The seam: stand-ins for the denoisers and watched samplers on a run's own shallow copy of the pipeline.
+
+`borrow` copies the pipeline object (not its weights), replaces every denoiser by a `DenoiserProxy` and every sampler
+and guider by a deep copy of its own, recursively through nested pipelines and with one stand-in per real object. The
+proxy is not an nn.Module: it only says that it is one, so that assignments to it reach the real module and
+`isinstance` holds. Never test a proxy for truth: that calls `__len__`, which most modules lack.
+"""
+
+import copy
+import functools
+import inspect
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from diffusers import DiffusionPipeline, SchedulerMixin
+from diffusers.guiders import BaseGuidance
+from greenlet import getcurrent  # type: ignore[import-untyped]
+
+DENOISER_NAME = re.compile(r"^(unet|transformer|prior|decoder|controlnet|dit|denoiser)(_\d+)?$")
+TIME_PARAMETERS = frozenset({"timestep", "timesteps", "timestep_ratio", "sigma"})
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """One call of a denoiser that a run has made and that waits for its answer."""
+
+    module: torch.nn.Module
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    cache_context: str | None
+
+
+class Seam(Protocol):
+    """What a stand-in tells the run in whose greenlet it is used."""
+
+    cache_context: str | None
+
+    def ask(self, call: Call) -> Any: ...
+
+    def before_step(self, sampler: Any) -> None: ...
+
+    def after_step(self, sampler: Any, output: Any) -> Any: ...
+
+
+def current_run() -> Seam | None:
+    """The run whose greenlet is executing; None outside of all runs."""
+    return getattr(getcurrent(), "seam", None)
+
+
+class DenoiserProxy:
+    """Stands in for one denoiser; outside of a run it calls straight through."""
+
+    def __init__(self, real: torch.nn.Module) -> None:
+        object.__setattr__(self, "_seam", real)
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        return type(object.__getattribute__(self, "_seam"))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(object.__getattribute__(self, "_seam"), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(object.__getattribute__(self, "_seam"), name, value)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        real = object.__getattribute__(self, "_seam")
+        run = current_run()
+        if run is None:
+            return real(*args, **kwargs)
+        return run.ask(Call(real, args, kwargs, run.cache_context))
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self(*args, **kwargs)
+
+    def __len__(self) -> int:
+        return len(object.__getattribute__(self, "_seam"))
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(object.__getattribute__(self, "_seam"))
+
+    def __getitem__(self, index: Any) -> Any:
+        return object.__getattribute__(self, "_seam")[index]
+
+    @contextmanager
+    def cache_context(self, name: str) -> Iterator[None]:
+        """Keep the context's name with the run; the hub opens the real context around the real call."""
+        run = current_run()
+        if run is None:
+            with object.__getattribute__(self, "_seam").cache_context(name):
+                yield
+            return
+        previous, run.cache_context = run.cache_context, name
+        try:
+            yield
+        finally:
+            run.cache_context = previous
+
+
+@functools.cache
+def _watched(cls: Any) -> Any:
+    """A subclass of a sampler's class, under the same name, whose `step` reports to the current run.
+
+    A class, not a function set on the instance: pipelines deep-copy samplers, or swap their `__dict__`, in mid-call.
+    """
+    real_step = cls.step
+
+    @functools.wraps(real_step)
+    def step(self: Any, *args: Any, **kwargs: Any) -> Any:
+        run = current_run()
+        if run is None:
+            return real_step(self, *args, **kwargs)
+        run.before_step(self)
+        return run.after_step(self, real_step(self, *args, **kwargs))
+
+    body = {"step": step, "__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
+    return type(cls.__name__, (cls,), body)
+
+
+def is_denoiser(name: str, value: Any) -> bool:
+    """A module that pipelines call once or more a step: by its usual name, or because it takes a timestep."""
+    if not isinstance(value, torch.nn.Module):
+        return False
+    kind: Any = type(value)
+    return DENOISER_NAME.match(name) is not None or _takes_time(kind)
+
+
+@functools.cache
+def _takes_time(cls: Any) -> bool:
+    return not TIME_PARAMETERS.isdisjoint(inspect.signature(cls.forward).parameters)
+
+
+def denoisers_of(pipeline: Any) -> dict[str, torch.nn.Module]:
+    """Path -> real module for all denoisers, nested pipelines included."""
+    found: dict[str, torch.nn.Module] = {}
+    for name, value in vars(pipeline).items():
+        if isinstance(value, DiffusionPipeline):
+            found |= {f"{name}.{path}": module for path, module in denoisers_of(value).items()}
+        elif is_denoiser(name, value):
+            found[name] = value
+    return found
+
+
+def borrow(pipeline: Any) -> tuple[Any, list[Any]]:
+    """A copy of the pipeline for one run, and its own samplers and guiders in a fixed order."""
+    stateful: list[Any] = []
+    return _borrow(pipeline, {}, stateful), stateful
+
+
+def _borrow(pipeline: Any, twins: dict[int, Any], stateful: list[Any]) -> Any:
+    twin = copy.copy(pipeline)
+    object.__setattr__(twin, "_progress_bar_config", {"disable": True})
+    for name, value in list(vars(twin).items()):
+        if id(value) not in twins:
+            made = _stand_in(name, value, twins, stateful)
+            if made is None:
+                continue
+            twins[id(value)] = made
+        object.__setattr__(twin, name, twins[id(value)])
+    return twin
+
+
+def _stand_in(name: str, value: Any, twins: dict[int, Any], stateful: list[Any]) -> Any:
+    if isinstance(value, DiffusionPipeline):
+        return _borrow(value, twins, stateful)
+    if is_denoiser(name, value):
+        return DenoiserProxy(value)
+    is_sampler = isinstance(value, SchedulerMixin) or callable(getattr(value, "set_timesteps", None))
+    if not (is_sampler or isinstance(value, BaseGuidance)) or isinstance(value, torch.nn.Module):
+        return None
+    made = copy.deepcopy(value)
+    if is_sampler and callable(getattr(value, "step", None)):
+        kind: Any = type(made)
+        made.__class__ = _watched(kind)
+    stateful.append(made)
+    return made

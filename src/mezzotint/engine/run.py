@@ -1,0 +1,421 @@
+"""One pipeline call in a greenlet of its own.
+
+States: new -> parked (a denoiser call waits for its answer) -> ... -> done. Only the hub wakes a run. The run reaches
+the seam in two places: `ask`, when its pipeline calls a denoiser, and `before_step`/`after_step`, when its sampler
+steps.
+
+Resume is a replay: the call begins again, `ask` answers the first calls with zeros of the recorded form at no cost
+(so that random draws, tables and counters go their usual way), and at the saved step `after_step` returns the saved
+output after putting samplers and guiders into the saved state. From there on the run cannot be told from one never
+interrupted.
+"""
+
+import contextvars
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from diffusers.guiders import BaseGuidance
+from greenlet import GreenletExit  # type: ignore[import-untyped]
+
+from mezzotint.domain.errors import CheckpointCorrupt, FingerprintMismatch, NotFinite, StepBudgetExceeded
+from mezzotint.engine import capture
+from mezzotint.engine.checkpoint import MemberState, Snapshot, Specs, decode, has_opaque, zeros_of
+from mezzotint.engine.errors import CannotCheckpoint, RunCancelled
+from mezzotint.engine.isolation import ThreadState
+from mezzotint.engine.merge import is_opaque
+from mezzotint.engine.numerics import is_finite
+from mezzotint.engine.proxy import Call
+from mezzotint.engine.restore import graft_output, restore_member
+from mezzotint.engine.tree import map_leaves, tensors_in
+
+ANSWER_BYTES_FLOOR = 64 << 20  # a replayed answer may always have this size,
+ANSWER_BYTES_PER_INPUT = 4096  # or this multiple of the call's inputs (ControlNet residuals: about 1000)
+
+
+class Host(Protocol):
+    """What a run needs of the hub."""
+
+    fingerprint: dict[str, str]
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def park(self, call: Call) -> Any:
+        """Hand the call to the hub and sleep until it is answered."""
+
+    def call_inline(self, run: "Run", call: Call) -> Any:
+        """Make the call at once, inside the run's greenlet."""
+
+    def outside(self, work: Callable[[], None]) -> None:
+        """Do the caller's own work without disturbing the run's random streams."""
+
+    def count_unsaved(self, reason: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How a run is to be treated; see `Hub.submit`."""
+
+    checkpoint_at: int | None = None
+    checkpoint_every: int | None = None
+    budget: int | None = None
+    on_step: "Callable[[Run], None] | None" = None
+    on_checkpoint: "Callable[[Run, Snapshot], None] | None" = None
+    deadline_at: float | None = None
+    label: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Member:
+    """A sampler or guider of the run; `base` is None until its first step."""
+
+    target: Any
+    base: capture.Baseline | None = None
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Boundary:
+    """The state right after a step, by reference."""
+
+    steps: int
+    num_calls: int
+    output: Any
+    differences: list[capture.Difference | None]
+    drew_globally: bool
+
+
+class Run:
+    """A submitted pipeline call. Read-only for callers.
+
+    output, error: one of them is set once `done`. steps: sampler steps done, those before a checkpoint included.
+    num_steps: sampler steps of the whole call, None before known. latents: what the last step returned, not to be
+    written to. denoised: the sampler's estimate of the end result at that step, where it gives one. num_calls:
+    denoiser calls made; num_replayed: those answered from the checkpoint. cost_s: share, by rows, of the time of the
+    passes. traceback: text of the error's.
+    """
+
+    def __init__(  # noqa: PLR0917
+        self, host: Host, id: int, pipeline: Any, members: list[Any], kwargs: dict[str, Any], options: Options
+    ) -> None:
+        self.id = id
+        self.done = False
+        self.output: Any = None
+        self.error: BaseException | None = None
+        self.traceback = ""
+        self.steps = 0
+        self.num_calls = 0
+        self.num_replayed = 0
+        self.cost_s = 0.0
+        self.latents: torch.Tensor | None = None
+        self.denoised: torch.Tensor | None = None
+        self.resumed_elsewhere = False
+        self.label = options.label
+        self.options = options
+        self.cache_context: str | None = None
+        self.phase = -1  # denoiser calls since the last step, counted from 0; -1 right after a step
+        self.calls_per_step: int | None = None
+        self.waited_turns = 0  # in a row, parked without a pass
+        self.state: ThreadState | None = None
+        self.context = contextvars.copy_context()
+        self.parked: Call | None = None
+        self.greenlet: Any = None
+        self._host = host
+        self._pipeline = pipeline
+        self._members = [Member(target) for target in members]
+        self._kwargs, self._generators = _own_generators(kwargs)
+        self._seeds = [generator.get_state() for generator in self._generators]
+        self._rng: torch.Tensor | None = None
+        self._specs = Specs()
+        self._asked = 0
+        self._stepped = 0
+        self._finished_samplers = 0
+        self._sampler: Any = None
+        self._saved: Snapshot | None = None
+        self._boundary: Boundary | None = None
+        self._snapshot: Snapshot | None = None
+        self._checkpoint: bytes | None = None
+        self._doom: BaseException | None = None
+
+    @property
+    def checkpoint(self) -> bytes | None:
+        """The latest checkpoint that was asked for, encoded."""
+        if self._checkpoint is None and self._snapshot is not None:
+            self._checkpoint = self._snapshot.encode()
+        return self._checkpoint
+
+    @property
+    def is_replaying(self) -> bool:
+        return self._saved is not None
+
+    @property
+    def has_guider(self) -> bool:
+        return any(isinstance(member.target, BaseGuidance) for member in self._members)
+
+    @property
+    def num_steps(self) -> int | None:
+        """Sampler steps of the call as its own sampler has them (of several samplers: those in use so far)."""
+        if self._sampler is None:
+            return None
+        own = getattr(self._pipeline, "_num_timesteps", None)
+        timesteps = getattr(self._sampler, "timesteps", None)
+        if not isinstance(own, int) or self._finished_samplers:
+            if timesteps is None:
+                return None
+            own = len(timesteps) - (getattr(self._sampler, "begin_index", None) or 0)
+        return max(self._finished_samplers + own, self.steps)
+
+    # -- used by the hub
+
+    def start_from(self, data: bytes, *, allow_other_numerics: bool) -> None:
+        """Make the run a replay of a checkpoint. Raises: CheckpointCorrupt, FingerprintMismatch."""
+        saved = decode(data)
+        if saved.pipeline != type(self._pipeline).__qualname__:
+            raise CheckpointCorrupt(f"it belongs to a {saved.pipeline[:80]}")
+        other = [key for key, value in self._host.fingerprint.items() if saved.fingerprint.get(key) != value]
+        if other and not allow_other_numerics:
+            raise FingerprintMismatch(f"differs in {', '.join(other)}")
+        self.resumed_elsewhere = bool(other)
+        self._restore_origin(saved.origin)
+        self._saved, self._specs, self.steps = saved, saved.specs.copy(), saved.steps
+
+    def begin(self, state: ThreadState) -> None:
+        """Take the thread state to begin with; a resumed run keeps the random stream of its checkpoint."""
+        if self._rng is not None:
+            state.torch_rng = self._rng
+        self._rng = state.torch_rng.clone()
+        self.state = state
+
+    def main(self) -> None:
+        """The greenlet's body. Interrupts of the process pass through to the hub's caller."""
+        try:
+            self._raise_if_doomed()
+            self.output = self._pipeline(**self._kwargs)
+            if self._saved is not None:
+                raise CheckpointCorrupt("the call ended before the saved step")
+            self._raise_if_doomed()
+        except GreenletExit:
+            self.fail(self._doom or RunCancelled())
+        except Exception as error:  # noqa: BLE001 - whatever a pipeline raises belongs to its run alone
+            self.traceback = traceback.format_exc()
+            self.fail(error)
+
+    def doom(self, error: BaseException) -> None:
+        """Let the run end with `error` at its next call."""
+        self._doom = self._doom or error
+
+    @property
+    def is_doomed(self) -> bool:
+        return self._doom is not None
+
+    def fail(self, error: BaseException) -> None:
+        self.output, self.error = None, error
+
+    def finish(self) -> None:
+        """Let go of everything but the results; frames of a failed call hold its tensors otherwise."""
+        self.done = True
+        if self.error is not None and self.error.__traceback__ is not None:
+            traceback.clear_frames(self.error.__traceback__)
+            self.error.__traceback__ = None
+        self.parked = self.greenlet = self.state = None
+        self._pipeline = self._sampler = self._boundary = self._saved = None
+        self._members, self._kwargs, self._generators, self._seeds = [], {}, [], []
+
+    def snapshot(self) -> Snapshot | None:
+        """The last step boundary, copied to host memory; None before the first step, or where it cannot be saved."""
+        if self._boundary is None:
+            return self._snapshot
+        try:
+            self._snapshot = self._copy_boundary(self._boundary)
+            self._checkpoint = None
+        except CannotCheckpoint as reason:
+            self._host.count_unsaved(str(reason))
+        return self._snapshot
+
+    # -- the seam
+
+    def ask(self, call: Call) -> Any:
+        """Answer a denoiser call of this run's pipeline."""
+        self._raise_if_doomed()
+        index, self._asked = self._asked, self._asked + 1
+        self.phase += 1
+        if self._saved is not None and index < self._saved.num_calls:
+            self.num_replayed += 1
+            return self._replayed(call, self._saved.specs.at(index))
+        if self.options.budget is not None and self.steps >= self.options.budget:
+            raise StepBudgetExceeded(f"more than {self.options.budget} steps")
+        self.num_calls += 1
+        output = self._answer(call)
+        self._specs.add(output)
+        return output
+
+    def before_step(self, sampler: Any) -> None:
+        """Note what samplers (and, at the first step of all, guiders) hold at their own first step."""
+        if sampler is not self._sampler:
+            self._finished_samplers = self.steps if self._saved is None else self._stepped
+            self._sampler = sampler
+        if not any(member.target is sampler for member in self._members):
+            self._members.append(Member(sampler))
+        for member in self._members:
+            if member.base is None and (member.target is sampler or not hasattr(member.target, "step")):
+                member.base = self._baseline(member.target)
+
+    def after_step(self, sampler: Any, output: Any) -> Any:
+        """What the pipeline gets for the sampler's `output`."""
+        self._stepped += 1
+        self.calls_per_step, self.phase = self.phase + 1, -1
+        if self._saved is not None:
+            if self._stepped < self._saved.steps:
+                return output
+            output = self._put_back(self._saved, output)
+            self._observe(output)
+            return output
+        self.steps += 1
+        if not is_finite(output):
+            raise NotFinite(f"at step {self.steps}")
+        self._observe(output)
+        self._report()
+        self._raise_if_doomed()
+        return output
+
+    # -- its parts
+
+    def _answer(self, call: Call) -> Any:
+        differentiates = torch.is_grad_enabled() and any(t.requires_grad for t in tensors_in([call.args, call.kwargs]))
+        if differentiates or (self.has_guider and _has_hooks(call.module)):
+            return self._host.call_inline(self, call)
+        return self._host.park(call)
+
+    def _replayed(self, call: Call, form: Any) -> Any:
+        if self._stepped == 0 and (has_opaque(form) or is_opaque(call.args, call.kwargs)):
+            # an opaque object, such as a key-value cache, is filled by the first step's calls, whose inputs are exact
+            return self._answer(call)
+        inputs = sum(t.numel() * t.element_size() for t in tensors_in([call.args, call.kwargs]))
+        device = next((t.device for t in tensors_in([call.args, call.kwargs]) if t.ndim), self._host.device)
+        return zeros_of(form, device, max(ANSWER_BYTES_FLOOR, ANSWER_BYTES_PER_INPUT * inputs))
+
+    def _put_back(self, saved: Snapshot, output: Any) -> Any:
+        if self._asked != saved.num_calls or len(saved.members) != len(self._members):
+            raise CheckpointCorrupt("the call takes another course than the saved one")
+        for member, state in zip(self._members, saved.members, strict=True):
+            restore_member(member.target, member.base, state, self._host.device)
+        self._saved = None
+        return graft_output(output, saved.output, self._host.device)
+
+    def _observe(self, output: Any) -> None:
+        tensors = [t for t in tensors_in(output) if t.ndim]
+        self.latents = tensors[0].detach() if tensors else None
+        self.denoised = tensors[1].detach() if len(tensors) > 1 and tensors[1].shape == tensors[0].shape else None
+        rng = torch.get_rng_state()
+        try:
+            differences = [capture.difference(m.target, m.base) if m.base else None for m in self._members]
+            drew = self._rng is not None and not torch.equal(rng, self._rng)
+            self._boundary = Boundary(self.steps, self._asked, capture.sketch(output), differences, drew)
+        except CannotCheckpoint as reason:
+            self._boundary = None
+            self._host.count_unsaved(str(reason))
+
+    def _report(self) -> None:
+        """Tell whoever listens; checkpoints first, so that a listener to steps may read `checkpoint`."""
+        every = self.options.checkpoint_every
+        if self.steps == self.options.checkpoint_at or (every is not None and self.steps % every == 0):
+            before, taken = self._snapshot, self.snapshot()
+            listener = self.options.on_checkpoint
+            if listener is not None and taken is not None and taken is not before:
+                self._host.outside(lambda: listener(self, taken))
+        on_step = self.options.on_step
+        if on_step is not None:
+            self._host.outside(lambda: on_step(self))
+
+    def _baseline(self, target: Any) -> capture.Baseline | None:
+        try:
+            return capture.baseline(target)
+        except CannotCheckpoint as reason:
+            self._host.count_unsaved(str(reason))
+            return capture.Baseline(raw={}, versions={}, sketches={"unreadable": str(reason)})
+
+    def _copy_boundary(self, boundary: Boundary) -> Snapshot:
+        copies: dict[int, capture.Seen] = {}
+        members = []
+        for member, found in zip(self._members, boundary.differences, strict=False):
+            if member.base is not None and not member.digest:
+                member.digest = member.base.digest()
+            changed = None if found is None else capture.copied(found.changed, copies)
+            digest = member.digest if found is not None else ""
+            members.append(MemberState(name=type(member.target).__qualname__, baseline=digest, changed=changed))
+        return Snapshot(
+            pipeline=type(self._pipeline).__qualname__,
+            steps=boundary.steps,
+            num_calls=boundary.num_calls,
+            specs=_until(self._specs, boundary.num_calls),
+            output=capture.copied(boundary.output, copies),
+            members=members,
+            origin=self._origin(boundary.drew_globally),
+            fingerprint=dict(self._host.fingerprint),
+        )
+
+    def _origin(self, drew_globally: bool) -> dict[str, Any]:
+        """Where the random streams began: seeds of generators where those say it all, else their states."""
+        generators = []
+        for generator, state in zip(self._generators, self._seeds, strict=True):
+            seed = generator.initial_seed()
+            fresh = torch.Generator(generator.device).manual_seed(seed).get_state()
+            generators.append(seed if torch.equal(fresh, state) else state)
+        return {"generators": generators, "rng": self._rng if drew_globally else None}
+
+    def _restore_origin(self, origin: dict[str, Any]) -> None:
+        states = origin.get("generators")
+        if not isinstance(states, list) or len(states) != len(self._generators):
+            raise CheckpointCorrupt("the call has another number of generators")
+        try:
+            for generator, state in zip(self._generators, states, strict=True):
+                generator.manual_seed(state) if isinstance(state, int) else generator.set_state(state)
+            if origin.get("rng") is not None:
+                torch.Generator().set_state(origin["rng"])
+                self._rng = origin["rng"]
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise CheckpointCorrupt("a random state cannot be read") from error
+        self._seeds = [generator.get_state() for generator in self._generators]
+
+    def _raise_if_doomed(self) -> None:
+        if self._doom is not None:
+            raise GreenletExit
+
+
+def _own_generators(kwargs: dict[str, Any]) -> tuple[dict[str, Any], list[torch.Generator]]:
+    """The arguments with every generator replaced by one of the run's own in the same state."""
+    own: dict[int, torch.Generator] = {}
+
+    def replace(value: Any) -> Any:
+        if not isinstance(value, torch.Generator):
+            return value
+        if id(value) not in own:
+            own[id(value)] = torch.Generator(value.device)
+            own[id(value)].set_state(value.get_state())
+        return own[id(value)]
+
+    replaced = {
+        name: map_leaves(value, replace) if type(value) in (list, tuple) else replace(value)
+        for name, value in kwargs.items()
+    }
+    return replaced, list(own.values())
+
+
+def _until(specs: Specs, num_calls: int) -> Specs:
+    """The first `num_calls` forms: the run may have gone on since the boundary."""
+    kept = specs.copy()
+    extra = len(kept) - num_calls
+    for span in reversed(kept.spans):
+        dropped = min(extra, span[1])
+        span[1], extra = span[1] - dropped, extra - dropped
+    kept.spans = [span for span in kept.spans if span[1]]
+    return kept
+
+
+def _has_hooks(module: torch.nn.Module) -> bool:
+    """Whether a guider has put hooks on the denoiser for this very call."""
+    registries = (getattr(m, "_diffusers_hook", None) for m in module.modules())
+    return any(registry is not None and registry.hooks for registry in registries)

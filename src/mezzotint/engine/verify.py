@@ -1,0 +1,74 @@
+"""Trust in merged passes: each pattern of decisions is compared once with separate calls, and the verdict kept.
+
+A verdict belongs to (weights, numerics, denoiser, decisions, layout, rows) and says one of three things: SAME (use it),
+DRIFT (right, but not bit by bit, at this width, in exact mode: try a narrower pass), WRONG (never use this layout).
+Verdicts are plain strings in a mapping that the caller may keep between processes.
+"""
+
+import hashlib
+from collections.abc import Hashable, MutableMapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+import torch
+
+from mezzotint.engine.merge import Layout
+from mezzotint.engine.numerics import Numerics
+from mezzotint.engine.tree import leaves
+
+MAX_VERDICTS = 20_000  # per mapping; about 2 MB; a verdict beyond it costs a verification, not a picture
+
+
+class Verdict(StrEnum):
+    SAME = "same"
+    DRIFT = "drift"
+    WRONG = "wrong"
+
+
+class Verifier:
+    """Keeps verdicts in `verdicts` (caller's mapping, shared between hubs if wanted)."""
+
+    def __init__(self, numerics: Numerics, model: str, verdicts: MutableMapping[str, str] | None = None) -> None:
+        self._numerics = numerics
+        self._model = model
+        self._verdicts: MutableMapping[str, str] = {} if verdicts is None else verdicts
+
+    def key(self, denoiser: Hashable, decisions: Sequence[Hashable], layout: Layout, rows: Sequence[int]) -> str:
+        """Stable between processes. In exact mode the number of rows counts, since kernels may depend on it."""
+        shape = (sum(rows), rows[0]) if self._numerics.exact else (rows[0], len(set(rows)))
+        seen = repr((denoiser, tuple(decisions), layout.interleaved, layout.multiples, shape))
+        return f"{self._model}:{hashlib.sha256(seen.encode()).hexdigest()[:32]}"
+
+    def verdict(self, key: str) -> Verdict | None:
+        found = self._verdicts.get(key)
+        return Verdict(found) if found in set(Verdict) else None
+
+    def remember(self, key: str, verdict: Verdict) -> None:
+        if len(self._verdicts) < MAX_VERDICTS:
+            self._verdicts[key] = verdict.value
+
+    def judge(self, merged: Sequence[Any], separate: Sequence[Any]) -> Verdict:
+        """Compare the parts of a merged output with the outputs of separate calls, finite ones only."""
+        worst, equal = 0.0, True
+        for mine, theirs in zip(merged, separate, strict=True):
+            difference, same = _difference(mine, theirs)
+            worst, equal = max(worst, difference), equal and same
+        if not worst < self._numerics.tolerance():
+            return Verdict.WRONG
+        if self._numerics.exact and self._numerics.fixed_rows is None and not equal:
+            return Verdict.DRIFT
+        return Verdict.SAME
+
+
+def _difference(mine: Any, theirs: Any) -> tuple[float, bool]:
+    """Largest relative difference between two outputs (infinite if their structure differs), and bit equality."""
+    a, b = list(leaves(mine)), list(leaves(theirs))
+    if [getattr(x, "shape", None) for x in a] != [getattr(y, "shape", None) for y in b]:
+        return float("inf"), False
+    worst, equal = 0.0, True
+    for x, y in zip(a, b, strict=True):
+        if isinstance(x, torch.Tensor) and x.numel() and not torch.equal(x, y):
+            equal = False
+            scale = y.abs().max().float().clamp_min(1e-3)
+            worst = max(worst, float((x.float() - y.float()).abs().max() / scale))
+    return worst, equal
