@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from mezzotint.domain.errors import StartError
+from mezzotint.domain.errors import SettingInvalid
 
 AGE_PLACE = "{minor age}"  # in a term, stands for every age below 18, in digits and in words
 _UNITS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -19,10 +19,9 @@ _AGES = (*map(str, range(1, 18)), *_UNITS, *_TEENS)
 _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety", "hundred", "hundred and")
 
 
-class RulesInvalid(StartError):
+class RulesInvalid(SettingInvalid):
     """The file of hard rules cannot be used."""
 
-    code = "rules_invalid"
     hint = "See docs/how-to/add-a-hard-rule.md for the form of the file."
 
 
