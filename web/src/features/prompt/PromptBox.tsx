@@ -47,7 +47,7 @@ export function PromptBox({ box, prompt, examples, isSending, problem, onChange,
         />
         <div className="foot">
           <span id={`${id}-keys`} className="quiet keys">
-            <kbd>Enter</kbd> makes it, <kbd>Shift Enter</kbd> starts a line
+            <kbd>Enter</kbd> make <kbd>Shift Enter</kbd> new line
           </span>
           <button className="primary" aria-disabled={isSending}>
             Make picture
