@@ -2,6 +2,10 @@
 
 import pytest
 
+from mezzotint.config import wait_passively
+
+wait_passively()
+
 
 @pytest.fixture
 def anyio_backend() -> str:

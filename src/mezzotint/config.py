@@ -3,6 +3,7 @@
 Each is set by an environment variable `MEZZOTINT_<NAME>`; the command's flags win over it.
 """
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -40,13 +41,22 @@ class Settings(BaseSettings):
     lease_s: float = Field(30.0, gt=1, le=3600, description="seconds without a heartbeat after which a job is given up")
     max_attempts: int = Field(5, ge=1, le=100, description="claims of one job before it is declared failed")
     nsfw_threshold: float = Field(0.8, gt=0, le=1, description="score from which the image filter blocks a picture")
-    prefilter_rules: Path | None = Field(None, description="TOML file of hard rules; default: the built-in ones")
+    prefilter_rules: Path | None = Field(None, description="TOML file of hard rules, added to the built-in ones")
     token_secret: SecretStr | None = Field(
         None, description="key that signs tokens, 32 bytes or more; default: made once in the data folder"
     )
     token: SecretStr | None = Field(None, description="bearer token that `mezzotint imagine --server` sends")
     dev: bool = Field(False, description="the page signs in by itself; loopback addresses only")
     log_json: bool = Field(False, description="log lines as JSON instead of text")
+
+
+def wait_passively() -> None:
+    """Let idle compute threads sleep. Call it before torch is imported; a choice made outside is kept.
+
+    OpenMP's threads spin while they wait for each other; on a machine that does anything else (a gateway, a second
+    process) each pass then takes many times as long: measured 15 s instead of 2 s for one picture on two busy cores.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def read_settings(**flags: Any) -> Settings:

@@ -7,6 +7,7 @@ Everything but `load` runs without torch, so a damaged model stops a server befo
 
 import hashlib
 import json
+import warnings
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
@@ -104,15 +105,21 @@ def load(folder: Path, device: str, *, is_half: bool) -> "DiffusionPipeline":
 
     is_half: float16 weights, for accelerators; otherwise float32. Raises: ModelMissing, ModelCorrupt.
     """
+    import diffusers
     import torch
+    import transformers
     from diffusers import DiffusionPipeline
     from safetensors import SafetensorError
 
+    for library in (diffusers.utils, transformers.utils):  # their remarks on components are for model authors
+        library.logging.set_verbosity_error()
+        library.logging.disable_progress_bar()
     dtype = torch.float16 if is_half else torch.float32
     try:
-        pipeline = DiffusionPipeline.from_pretrained(
-            str(folder), dtype=dtype, use_safetensors=True, local_files_only=True, **_parts(folder)
-        )
+        with warnings.catch_warnings(category=FutureWarning, action="ignore"):
+            pipeline = DiffusionPipeline.from_pretrained(
+                str(folder), dtype=dtype, use_safetensors=True, local_files_only=True, **_parts(folder)
+            )
     except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelCorrupt(f"{folder} could not be loaded: {str(error).strip().splitlines()[0]}") from error
     pipeline.set_progress_bar_config(disable=True)

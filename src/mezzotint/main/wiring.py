@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mezzotint.config import Settings
+from mezzotint.config import Settings, wait_passively
 from mezzotint.domain.model import ModelInfo
 from mezzotint.engine import models
 
@@ -23,6 +23,7 @@ def loader(settings: Settings, folder: Path) -> Callable[[], "Loaded"]:
     """A function that brings the model into memory, for the thread that will use it."""
 
     def load() -> "Loaded":
+        wait_passively()
         import torch
 
         from mezzotint.engine import Hub, PreviewMap
