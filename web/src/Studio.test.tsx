@@ -161,7 +161,7 @@ test("older pictures come by the cursor, and the arrows walk the grid", async ()
 
 test("the note tells what the model knows and how to load another", async () => {
   open();
-  await screen.findByText("Draws small pictures.");
+  await screen.findByText(/^Draws small pictures. A prompt far/);
   expect(screen.getByText("animals")).toBeTruthy();
   expect(screen.getByText(model.load_another)).toBeTruthy();
 });

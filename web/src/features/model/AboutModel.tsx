@@ -13,7 +13,10 @@ export function AboutModel({ view: { model, isReady, problem } }: { view: ModelV
           Its weights are still loading. Prompts you send now wait and start by themselves.
         </p>
       )}
-      <p>{model.about}</p>
+      <p>
+        {model.about}
+        {model.knows.length > 0 && " A prompt far from what it knows gives the nearest picture it can make."}
+      </p>
       <details>
         <summary>What it knows, and how to load another</summary>
         {model.knows.length > 0 && (
@@ -24,7 +27,6 @@ export function AboutModel({ view: { model, isReady, problem } }: { view: ModelV
                 <li key={thing}>{thing}</li>
               ))}
             </ul>
-            <p className="quiet">A prompt far from these gives the nearest picture it can make.</p>
           </>
         )}
         <h3>Fine control</h3>
