@@ -39,13 +39,13 @@ SCHEDULER = DDIMScheduler(
 )
 
 
-def new_unet() -> UNet2DConditionModel:
+def new_unet(widths: tuple[int, int] = (96, 192)) -> UNet2DConditionModel:
     return UNet2DConditionModel(
         sample_size=8,
         in_channels=16,
         out_channels=16,
         layers_per_block=1,
-        block_out_channels=(96, 192),
+        block_out_channels=widths,
         down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
         cross_attention_dim=384,
@@ -179,7 +179,7 @@ class Run:
         self.steps += 1
         self.samples += BATCH
         self._follow(cool_down)
-        return float(loss)
+        return float(loss.detach())
 
     @torch.no_grad()
     def _follow(self, cool_down: int) -> None:

@@ -22,7 +22,6 @@ LATENT_NOISE = 0.03  # the denoiser's latents are never exact: the decoder must 
 EDGE_WEIGHT = 0.5
 LATENT_WEIGHT = 1e-3
 LOG_STEPS = 100
-SAVE_STEPS = 500
 
 
 def new_vae() -> AutoencoderTiny:
@@ -56,7 +55,7 @@ def psnr(decoded: Tensor, images: Tensor) -> float:
     return -10 * math.log10(float((decoded.clamp(-1, 1) - images).div(2).pow(2).mean()))
 
 
-def train(vae: AutoencoderTiny, pictures: Tensor, num_samples: int, run: Path, *, decoder_only: bool) -> None:
+def train(vae: AutoencoderTiny, pictures: Tensor, num_samples: int, *, decoder_only: bool) -> None:
     """`num_samples` pictures with a cosine rate that ends at zero."""
     vae.encoder.requires_grad_(not decoder_only)
     trained = vae.decoder if decoder_only else vae
@@ -79,8 +78,6 @@ def train(vae: AutoencoderTiny, pictures: Tensor, num_samples: int, run: Path, *
         smooth = now if math.isnan(smooth) else 0.99 * smooth + 0.01 * now
         if (step + 1) % LOG_STEPS == 0:
             print(f"{(step + 1) * BATCH} samples  {smooth:.2f} dB", flush=True)
-        if (step + 1) % SAVE_STEPS == 0:
-            vae.save_pretrained(run / "vae")
 
 
 @torch.inference_mode()
@@ -103,7 +100,7 @@ def main() -> None:
     source: Path | None = arguments.decoder_of
     vae = AutoencoderTiny.from_pretrained(source, torch_dtype=torch.float32) if source else new_vae()
     pictures = load_pictures(arguments.work, only_learned=source is not None)
-    train(vae, pictures, arguments.samples, arguments.run, decoder_only=source is not None)
+    train(vae, pictures, arguments.samples, decoder_only=source is not None)
     if source is None:
         learned = load_pictures(arguments.work, only_learned=True)
         vae.register_to_config(scaling_factor=latent_scale(vae, learned))
