@@ -194,11 +194,11 @@ class TestTraining:
 
         examples = tiny_examples(tmp_path, train_unet)
         run = train_unet.Run(tmp_path, tiny_unet(train_unet))
+        run.optimiser.param_groups[0]["lr"] = 3e-3
         batch = examples.draw(8)
         timesteps, noise = torch.full((8,), 900), torch.zeros_like(batch.latents)
         before = float(train_unet.loss_of(run.unet, batch, timesteps, noise))
-        for _ in range(12):
-            run.samples = train_unet.WARM_UP
+        for _ in range(30):
             loss = train_unet.loss_of(run.unet, batch, timesteps, noise)
             run.optimiser.zero_grad()
             loss.backward()
