@@ -197,13 +197,13 @@ class TestTraining:
         run.optimiser.param_groups[0]["lr"] = 3e-3
         batch = examples.draw(8)
         timesteps, noise = torch.full((8,), 900), torch.zeros_like(batch.latents)
-        before = float(train_unet.loss_of(run.unet, batch, timesteps, noise))
+        before = train_unet.loss_of(run.unet, batch, timesteps, noise).item()
         for _ in range(30):
             loss = train_unet.loss_of(run.unet, batch, timesteps, noise)
             run.optimiser.zero_grad()
             loss.backward()
             run.optimiser.step()
-        assert float(train_unet.loss_of(run.unet, batch, timesteps, noise)) < 0.9 * before
+        assert train_unet.loss_of(run.unet, batch, timesteps, noise).item() < 0.9 * before
 
     def test_polishing_the_decoder_leaves_latents_as_they_were(self) -> None:
         import train_vae
