@@ -10,16 +10,20 @@ if TYPE_CHECKING:
     from mezzotint.engine.checkpoint import Snapshot, verify
     from mezzotint.engine.errors import RunCancelled
     from mezzotint.engine.hub import Hub, Parked
+    from mezzotint.engine.preview import PreviewMap
+    from mezzotint.engine.request import call_kwargs
     from mezzotint.engine.run import Run
 
-__all__ = ["Hub", "Parked", "Run", "RunCancelled", "Snapshot", "verify"]
+__all__ = ["Hub", "Parked", "PreviewMap", "Run", "RunCancelled", "Snapshot", "call_kwargs", "verify"]
 
 _HOMES = {
     "Hub": "hub",
     "Parked": "hub",
+    "PreviewMap": "preview",
     "Run": "run",
     "RunCancelled": "errors",
     "Snapshot": "checkpoint",
+    "call_kwargs": "request",
     "verify": "checkpoint",
 }
 

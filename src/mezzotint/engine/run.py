@@ -107,6 +107,7 @@ class Run:
         self.error: BaseException | None = None
         self.traceback = ""
         self.steps = 0
+        self.num_steps: int | None = None
         self.num_calls = 0
         self.num_replayed = 0
         self.cost_s = 0.0
@@ -154,19 +155,6 @@ class Run:
     @property
     def has_guider(self) -> bool:
         return any(isinstance(member.target, BaseGuidance) for member in self._members)
-
-    @property
-    def num_steps(self) -> int | None:
-        """Sampler steps of the call as its own sampler has them (of several samplers: those in use so far)."""
-        if self._sampler is None:
-            return None
-        own = getattr(self._pipeline, "_num_timesteps", None)
-        timesteps = getattr(self._sampler, "timesteps", None)
-        if not isinstance(own, int) or self._finished_samplers:
-            if timesteps is None:
-                return None
-            own = len(timesteps) - (getattr(self._sampler, "begin_index", None) or 0)
-        return max(self._finished_samplers + own, self.steps)
 
     # -- used by the hub
 
@@ -255,8 +243,7 @@ class Run:
     def before_step(self, sampler: Any) -> None:
         """Note what samplers (and, at the first step of all, guiders) hold at their own first step."""
         if sampler is not self._sampler:
-            self._finished_samplers = self.steps if self._saved is None else self._stepped
-            self._sampler = sampler
+            self._finished_samplers, self._sampler = self._stepped, sampler
         if not any(member.target is sampler for member in self._members):
             self._members.append(Member(sampler))
         for member in self._members:
@@ -266,6 +253,7 @@ class Run:
     def after_step(self, sampler: Any, output: Any) -> Any:
         """What the pipeline gets for the sampler's `output`."""
         self._stepped += 1
+        self.num_steps = self._count_steps(sampler)
         self.calls_per_step, self.phase = self.phase + 1, -1
         if self._saved is not None:
             if self._stepped < self._saved.steps:
@@ -304,6 +292,16 @@ class Run:
             restore_member(member.target, member.base, state, self._host.device)
         self._saved = None
         return graft_output(output, saved.output, self._host.device)
+
+    def _count_steps(self, sampler: Any) -> int | None:
+        """Sampler steps of the call as its own sampler has them (of several samplers: those in use so far)."""
+        own = getattr(self._pipeline, "_num_timesteps", None)
+        timesteps = getattr(sampler, "timesteps", None)
+        if not isinstance(own, int) or self._finished_samplers:
+            if timesteps is None:
+                return None
+            own = len(timesteps) - (getattr(sampler, "begin_index", None) or 0)
+        return max(self._finished_samplers + own, self.steps)
 
     def _observe(self, output: Any) -> None:
         tensors = [t for t in tensors_in(output) if t.ndim]
