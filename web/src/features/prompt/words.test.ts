@@ -5,6 +5,7 @@ test.each([
   ["a red apple", "a red apple"],
   ["a red apple --seed 7 --no text", "a red apple"],
   ["a well-known -- and loved -- castle", "a well-known -- and loved -- castle"],
+  ["a red\n apple\n--seed 7", "a red apple"],
   ["--seed 7", "--seed 7"],
   ["a red apple –seed 7", "a red apple"],
   ["Turner – no, Monet", "Turner – no, Monet"],
