@@ -34,6 +34,7 @@ def test_a_killed_server_goes_on_from_the_checkpoint_to_the_same_bytes(tmp_path:
     assert checkpoints(data), "a job past step 25 has checkpoints"
     with served(data) as server, server.client() as ada:
         resumed = finished(ada, job)
+        assert server.stop() == 0
     assert resumed["state"] == "succeeded"
     assert resumed["images"] == whole["images"], "addresses are content hashes: equal addresses are equal bytes"
     log = server.log.read_text()
@@ -69,6 +70,15 @@ def test_a_stopped_server_parks_its_jobs_and_finishes_them_after_the_start(tmp_p
     assert parked % 10 != 0 or parked >= 13, "the last checkpoint is where it stopped, not a multiple of ten before"
     with served(data) as server, server.client() as ada:
         assert finished(ada, job)["images"] == whole["images"]
+
+
+def test_checkpoints_that_a_crash_left_behind_are_swept_at_the_next_start(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    orphan = data / "objects" / "checkpoints" / "job_gone" / "0001-00010.safetensors"
+    orphan.parent.mkdir(parents=True)
+    orphan.write_bytes(b"left behind")
+    with served(data):
+        assert checkpoints(data) == []
 
 
 def test_queued_jobs_survive_a_kill(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from mezzotint.actions.finish import Desk
+from mezzotint.actions.finish import Desk, drop_checkpoints
 from mezzotint.domain.event import Changed
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Job
@@ -11,7 +11,7 @@ from mezzotint.domain.job import Job
 async def cancel(desk: Desk, job: JobId, now: datetime) -> Job | None:
     """Cancel the job if it has not ended. Returns its row afterwards; its worker hears of it through the bus."""
     if await desk.jobs.cancel(job, now):
-        await desk.objects.delete(await desk.jobs.drop_checkpoints(job))
+        await drop_checkpoints(desk, job)
     row = await desk.jobs.get(job)
     if row is not None:
         desk.bus.publish(job, Changed(job=row))

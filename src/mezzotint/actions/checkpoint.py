@@ -4,18 +4,19 @@ from datetime import datetime
 
 from mezzotint.actions.finish import Desk
 from mezzotint.domain.ids import JobId
-from mezzotint.domain.job import CheckpointRef, Job, Lease
+from mezzotint.domain.job import CheckpointRef, Job
 
 KEPT = 2
 """Checkpoints kept a job: when the newest is damaged, the one before it still saves most of the work."""
 
 
-async def save(desk: Desk, job: JobId, lease: Lease, step: int, data: bytes, at: datetime) -> None:
-    """Keep a checkpoint. Raises: LeaseLost, StorageUnavailable."""
+async def save(desk: Desk, job: Job, step: int, data: bytes, at: datetime) -> None:
+    """Keep a checkpoint of a running job. Raises: LeaseLost, StorageUnavailable."""
+    assert job.lease is not None, "only its holder saves a job"
     # the token in the key keeps a late holder from overwriting its successor's bytes
-    saved = CheckpointRef(step=step, key=f"checkpoints/{job}/{lease.token:04d}-{step:05d}.safetensors")
+    saved = CheckpointRef(step=step, key=f"checkpoints/{job.id}/{job.lease.token:04d}-{step:05d}.safetensors")
     await desk.objects.put(saved.key, data)
-    await desk.objects.delete(await desk.jobs.add_checkpoint(job, lease, saved, KEPT, at))
+    await desk.objects.delete(await desk.jobs.add_checkpoint(job.id, job.lease, saved, KEPT, at))
 
 
 async def newest(desk: Desk, job: Job) -> tuple[CheckpointRef, bytes] | None:

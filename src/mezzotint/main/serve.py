@@ -18,6 +18,7 @@ import uvicorn
 from mezzotint import __version__
 from mezzotint.actions.finish import Desk
 from mezzotint.actions.submit import Door
+from mezzotint.actions.sweep import sweep
 from mezzotint.config import Settings
 from mezzotint.domain.errors import PortInUse, SettingInvalid
 from mezzotint.domain.ids import WorkerId
@@ -96,6 +97,7 @@ class Serving:
         @asynccontextmanager
         async def working() -> AsyncIterator[None]:
             device = Device(self.load, worker.reporter(), desk.bus.is_watched, settings.checkpoint_every)
+            await sweep(desk)
             async with worker.running(device, on_broken):
                 yield
 

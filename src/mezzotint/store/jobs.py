@@ -152,14 +152,27 @@ class Jobs:
         async with self._database.write() as connection:
             await connection.execute(delete(checkpoints).where(_saved(job, step)))
 
-    async def drop_checkpoints(self, job: JobId) -> list[str]:
-        """Forget all checkpoints of a job that ended. Returns their keys."""
+    async def drop_checkpoints(self, job: JobId) -> None:
+        """Forget all checkpoints of a job that ended."""
         async with self._database.write() as connection:
+            await connection.execute(delete(checkpoints).where(checkpoints.c.job == job))
+
+    async def checkpoint_keys(self, job: JobId) -> list[str]:
+        async with self._database.read() as connection:
             query = select(checkpoints.c.key).where(checkpoints.c.job == job)
-            keys = list((await connection.execute(query)).scalars())
-            if keys:
-                await connection.execute(delete(checkpoints).where(checkpoints.c.job == job))
-            return keys
+            return list((await connection.execute(query)).scalars())
+
+    async def open_checkpoint_keys(self) -> set[str]:
+        """Keys of the checkpoints that a queued or running job may go on from."""
+        query = select(checkpoints.c.key).join(jobs, jobs.c.id == checkpoints.c.job).where(jobs.c.state.in_(OPEN))
+        async with self._database.read() as connection:
+            return set((await connection.execute(query)).scalars())
+
+    async def drop_checkpoints_of_ended(self) -> None:
+        """Forget checkpoints that a crash left behind the end of their job."""
+        ended = select(jobs.c.id).where(jobs.c.state.not_in(OPEN))
+        async with self._database.write() as connection:
+            await connection.execute(delete(checkpoints).where(checkpoints.c.job.in_(ended)))
 
     async def finish(self, job: JobId, lease: Lease, ending: Ending) -> Job:
         """End a running job, with its pictures, once. Raises: LeaseLost."""

@@ -40,6 +40,10 @@ class Objects:
         except FileNotFoundError:
             return None
 
+    async def keys(self, prefix: str) -> list[str]:
+        """The keys under a prefix such as `checkpoints/`. Raises: StorageUnavailable."""
+        return await _translated(partial(self._keys, prefix))
+
     async def delete(self, keys: list[str]) -> None:
         """Delete what is there of `keys`."""
         if keys:
@@ -54,6 +58,9 @@ class Objects:
     def _get(self, key: str) -> bytes:
         self._path(key)
         return bytes(obstore.get(self._store, key).bytes())
+
+    def _keys(self, prefix: str) -> list[str]:
+        return [str(meta["path"]) for page in obstore.list(self._store, prefix) for meta in page]
 
     def _put(self, key: str, data: bytes) -> None:
         path = self._path(key)

@@ -79,9 +79,8 @@ class Worker:
     @asynccontextmanager
     async def running(self, device: Device, on_broken: Callable[[BaseException], None]) -> AsyncIterator[None]:
         """Works until the block ends, then parks. on_broken: told when the worker cannot go on."""
-        await recover(
-            self.desk, await self.desk.jobs.running(worker=self.habits.id), self.habits.max_attempts, self.now()
-        )
+        mine = await self.desk.jobs.running(worker=self.habits.id)
+        await recover(self.desk, mine, self.habits.max_attempts, self.now())
         device.start()
         tasks = [
             asyncio.create_task(self._claims(device), name="claims"),
@@ -200,7 +199,7 @@ class Worker:
         assert report.snapshot is not None, "callers look"
         try:
             data = await asyncio.to_thread(report.snapshot.encode)
-            await save(self.desk, held.job.id, held.lease, report.snapshot.steps, data, self.now())
+            await save(self.desk, held.job, report.snapshot.steps, data, self.now())
         except LeaseLost:
             log.info("checkpoint came after the lease", job=held.job.id)
         except MezzotintError as error:

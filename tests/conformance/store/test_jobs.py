@@ -121,6 +121,17 @@ async def test_the_last_two_checkpoints_are_kept_and_newest_first(jobs: Jobs) ->
     assert [saved.step for saved in row.checkpoints] == [30, 20]
 
 
+async def test_only_open_jobs_keep_checkpoints_after_a_sweep(jobs: Jobs) -> None:
+    ended, running = make_job(), make_job()
+    for job in (ended, running):
+        await jobs.add_checkpoint(job.id, await claimed(jobs, job), CheckpointRef(step=10, key=f"k-{job.id}"), 2, NOW)
+    await jobs.cancel(ended.id, NOW)
+    assert await jobs.open_checkpoint_keys() == {f"k-{running.id}"}
+    await jobs.drop_checkpoints_of_ended()
+    assert await jobs.checkpoint_keys(ended.id) == []
+    assert await jobs.checkpoint_keys(running.id) == [f"k-{running.id}"]
+
+
 async def test_a_checkpoint_clears_the_count_of_attempts(jobs: Jobs) -> None:
     job = make_job()
     lease = await claimed(jobs, job)

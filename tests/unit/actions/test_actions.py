@@ -1,0 +1,171 @@
+"""Actions over a real store."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from mezzotint.actions.cancel import cancel
+from mezzotint.actions.checkpoint import discard, newest, save
+from mezzotint.actions.claim import claim
+from mezzotint.actions.finish import Desk, finish
+from mezzotint.actions.recover import recover
+from mezzotint.actions.submit import Door, submit
+from mezzotint.actions.sweep import sweep
+from mezzotint.domain.claims import Claims
+from mezzotint.domain.errors import LeaseLost, WorkerLost
+from mezzotint.domain.event import Changed
+from mezzotint.domain.ids import TenantId, WorkerId
+from mezzotint.domain.job import Job, JobState
+from mezzotint.domain.refusal import Refusal, RefusalCode
+from mezzotint.domain.tier import Tier
+from mezzotint.policy.admission import Request
+from mezzotint.store import Database, EventBus, Jobs, Objects
+from tests.making import NOW, make_ending, make_job, make_model
+
+pytestmark = pytest.mark.anyio
+ADA = Claims(tenant=TenantId("ada"), tier=Tier.FREE, expires_at=datetime(2030, 1, 1, tzinfo=UTC))
+WORKER = WorkerId("w1")
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    database = Database(tmp_path / "mezzotint.db")
+    database.migrate()
+    yield Desk(jobs=Jobs(database), objects=Objects(tmp_path / "objects"), bus=EventBus())
+    await database.close()
+
+
+def door(desk: Desk, blocked: Refusal | None = None) -> Door:
+    return Door(jobs=desk.jobs, bus=desk.bus, model=make_model(), check_prompt=lambda prompt, negative: blocked)
+
+
+async def started(desk: Desk) -> Job:
+    """A running job."""
+    await desk.jobs.add(make_job())
+    job = await claim(desk, WORKER, NOW, 30)
+    assert job is not None
+    return job
+
+
+async def test_a_submitted_job_is_stored_and_wakes_the_worker(desk: Desk) -> None:
+    job = await submit(door(desk), Request(prompt="a red apple"), ADA, NOW)
+    assert isinstance(job, Job)
+    assert await desk.jobs.get(job.id) == job
+    assert desk.bus.work.is_set()
+
+
+async def test_two_jobs_without_a_seed_get_different_ones(desk: Desk) -> None:
+    jobs = [await submit(door(desk), Request(prompt="a red apple"), ADA, NOW) for _ in range(2)]
+    seeds = {job.parameters.seed for job in jobs if isinstance(job, Job)}
+    assert len(seeds) == 2
+
+
+async def test_a_blocked_prompt_is_refused_before_any_job(desk: Desk) -> None:
+    blocked = Refusal(code=RefusalCode.PROMPT_BLOCKED, message="m", hint="h")
+    assert await submit(door(desk, blocked), Request(prompt="a red apple"), ADA, NOW) is blocked
+    assert await desk.jobs.count_open(ADA.tenant) == 0
+
+
+async def test_a_claim_is_heard_by_the_jobs_watchers(desk: Desk) -> None:
+    job = make_job()
+    await desk.jobs.add(job)
+    with desk.bus.watch(job.id) as queue:
+        await claim(desk, WORKER, NOW, 30)
+        event = queue.get_nowait()
+    assert isinstance(event, Changed)
+    assert event.job.state is JobState.RUNNING
+
+
+async def test_the_newest_checkpoint_that_is_there_is_used(desk: Desk) -> None:
+    job = await started(desk)
+    for step in (10, 20, 30):
+        await save(desk, job, step, b"state at %d" % step, NOW)
+    row = await desk.jobs.get(job.id)
+    assert row is not None
+    found = await newest(desk, row)
+    assert found is not None
+    assert found[1] == b"state at 30"
+    await desk.objects.delete([found[0].key])
+    older = await newest(desk, row)
+    assert older is not None
+    assert older[1] == b"state at 20"
+    await discard(desk, job.id, older[0])
+    row = await desk.jobs.get(job.id)
+    assert row is not None
+    assert await newest(desk, row) is None
+
+
+async def test_a_late_checkpoint_does_not_replace_the_new_holders(desk: Desk) -> None:
+    late = await started(desk)
+    assert late.lease is not None
+    await desk.jobs.requeue(late.id, late.lease)
+    holder = await claim(desk, WorkerId("w2"), NOW, 30)
+    assert holder is not None
+    await save(desk, holder, 10, b"new", NOW)
+    with pytest.raises(LeaseLost):
+        await save(desk, late, 10, b"late", NOW)
+    row = await desk.jobs.get(late.id)
+    assert row is not None
+    found = await newest(desk, row)
+    assert found is not None
+    assert found[1] == b"new"
+
+
+async def test_ending_or_cancelling_a_job_deletes_its_checkpoints(desk: Desk) -> None:
+    for end in (True, False):
+        job = await started(desk)
+        assert job.lease is not None
+        await save(desk, job, 10, b"x", NOW)
+        if end:
+            await finish(desk, job, job.lease, make_ending(job))
+        else:
+            await cancel(desk, job.id, NOW)
+        assert await desk.objects.keys("checkpoints/") == []
+
+
+async def test_a_lost_job_goes_back_to_the_queue_with_its_checkpoint(desk: Desk) -> None:
+    job = await started(desk)
+    await save(desk, job, 10, b"x", NOW)
+    lost = await desk.jobs.running(expired_at=NOW + timedelta(minutes=1))
+    assert await recover(desk, lost, 5, NOW) == 1
+    row = await desk.jobs.get(job.id)
+    assert row is not None
+    assert row.state is JobState.QUEUED
+    assert [saved.step for saved in row.checkpoints] == [10]
+
+
+async def test_a_job_that_keeps_killing_its_worker_is_given_up(desk: Desk) -> None:
+    job = make_job()
+    await desk.jobs.add(job)
+    for _ in range(3):
+        await claim(desk, WORKER, NOW, 30)
+        await recover(desk, await desk.jobs.running(worker=WORKER), 3, NOW)
+    row = await desk.jobs.get(job.id)
+    assert row is not None
+    assert row.error is not None
+    assert (row.state, row.error.code) == (JobState.FAILED, WorkerLost.code)
+    assert await claim(desk, WORKER, NOW, 30) is None
+
+
+async def test_a_renewed_job_is_not_taken_for_lost(desk: Desk) -> None:
+    job = await started(desk)
+    lost = await desk.jobs.running(worker=WORKER)
+    assert job.lease is not None
+    await desk.jobs.requeue(job.id, job.lease)
+    await claim(desk, WorkerId("w2"), NOW, 30)
+    assert await recover(desk, lost, 5, NOW) == 0
+    assert await recover(desk, [replace(lost[0], attempts=99)], 5, NOW) == 0
+    row = await desk.jobs.get(job.id)
+    assert row is not None
+    assert row.state is JobState.RUNNING
+
+
+async def test_a_sweep_keeps_what_open_jobs_need(desk: Desk) -> None:
+    job = await started(desk)
+    await save(desk, job, 10, b"x", NOW)
+    await desk.objects.put("checkpoints/job_gone/0001-00010.safetensors", b"left behind")
+    assert await sweep(desk) == 1
+    assert len(await desk.objects.keys("checkpoints/")) == 1
