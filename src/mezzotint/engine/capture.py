@@ -21,10 +21,11 @@ import torch
 from diffusers.configuration_utils import FrozenDict
 
 from mezzotint.engine.errors import CannotCheckpoint
+from mezzotint.engine.proxy import WatchedStep
 
 ATOMS = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size, FrozenDict)
 # code, not data: a replay holds the same by itself
-CODE = (types.FunctionType, types.MethodType, types.BuiltinFunctionType, type, torch.nn.Module)
+CODE = (types.FunctionType, types.MethodType, types.BuiltinFunctionType, type, torch.nn.Module, WatchedStep)
 MAX_DEPTH = 12
 
 

@@ -81,14 +81,15 @@ class MemberState:
 class Snapshot:
     """A run at a step boundary, on host memory and independent of the run: may be encoded on any thread.
 
-    steps: sampler steps done. num_calls: denoiser calls done. output: what the last step returned.
+    steps: sampler steps done. num_calls: denoiser calls done. output: the tensors that the last step returned, the
+    latents first; those after it only if the pipeline looks at them.
     """
 
     pipeline: str
     steps: int
     num_calls: int
     specs: Specs
-    output: Any
+    output: list[Any]
     members: list[MemberState]
     origin: dict[str, Any]
     fingerprint: dict[str, str]
@@ -166,7 +167,7 @@ def _snapshot(document: Mapping[str, Any], tensors: dict[str, torch.Tensor]) -> 
         steps=steps,
         num_calls=num_calls,
         specs=specs,
-        output=unpack(document["output"]),
+        output=_list(unpack(document["output"])),
         members=members,
         origin=_dict(unpack(document["origin"])),
         fingerprint={_text(k): _text(v) for k, v in document["fingerprint"].items()},

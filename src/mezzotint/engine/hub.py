@@ -30,6 +30,7 @@ from mezzotint.engine.numerics import fingerprint, numerics_of, weights_hash
 from mezzotint.engine.passes import Answer, Passes
 from mezzotint.engine.proxy import Call, borrow, denoisers_of
 from mezzotint.engine.run import Options, Run
+from mezzotint.engine.usage import takes_only_latents
 from mezzotint.engine.verify import Verifier
 
 MAX_WAIT_TURNS = 8  # how long a run that is ahead within its step waits for those that will reach the same call
@@ -75,6 +76,7 @@ class Hub:
         self.max_rows = max_rows
         self.unsaved_reasons: Counter[str] = Counter()
         self.numerics = numerics_of(pipeline, self._denoisers, exact=exact, max_rows=max_rows)
+        self.only_latents = takes_only_latents(pipeline)
         self.fingerprint = fingerprint(self.numerics, weights_hash(pipeline))
         self._isolation = Isolation(self.numerics, self._denoisers)
         model = hashlib.sha256(json.dumps(self.fingerprint, sort_keys=True).encode()).hexdigest()[:32]

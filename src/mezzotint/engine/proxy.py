@@ -101,24 +101,29 @@ class DenoiserProxy:
             run.cache_context = previous
 
 
-@functools.cache
-def _watched(cls: Any) -> Any:
-    """A subclass of a sampler's class, under the same name, whose `step` reports to the current run.
+class WatchedStep:
+    """A sampler's `step` that reports to the current run; set on the instance, whose class stays what it was.
 
-    A class, not a function set on the instance: pipelines deep-copy samplers, or swap their `__dict__`, in mid-call.
+    Pipelines deep-copy samplers, or save and restore their `__dict__`, in mid-call: a copy of the sampler gets a step
+    of its own, a copy of its `__dict__` keeps this one.
     """
-    real_step = cls.step
 
-    @functools.wraps(real_step)
-    def step(self: Any, *args: Any, **kwargs: Any) -> Any:
-        run = current_run()
+    def __init__(self, sampler: Any) -> None:
+        self._sampler = sampler
+        real = type(sampler).step
+        self.__doc__ = real.__doc__
+        parameters = list(inspect.signature(real).parameters.values())[1:]
+        self.__signature__ = inspect.Signature(parameters)  # pipelines ask it whether `generator` or `eta` is taken
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        sampler, run = self._sampler, current_run()
         if run is None:
-            return real_step(self, *args, **kwargs)
-        run.before_step(self)
-        return run.after_step(self, real_step(self, *args, **kwargs))
+            return type(sampler).step(sampler, *args, **kwargs)
+        run.before_step(sampler)
+        return run.after_step(sampler, type(sampler).step(sampler, *args, **kwargs))
 
-    body = {"step": step, "__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
-    return type(cls.__name__, (cls,), body)
+    def __deepcopy__(self, memo: dict[int, Any]) -> "WatchedStep":
+        return WatchedStep(memo.get(id(self._sampler), self._sampler))
 
 
 def is_denoiser(name: str, value: Any) -> bool:
@@ -174,7 +179,6 @@ def _stand_in(name: str, value: Any, twins: dict[int, Any], stateful: list[Any])
         return None
     made = copy.deepcopy(value)
     if is_sampler and callable(getattr(value, "step", None)):
-        kind: Any = type(made)
-        made.__class__ = _watched(kind)
+        made.step = WatchedStep(made)
     stateful.append(made)
     return made

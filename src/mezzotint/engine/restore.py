@@ -13,6 +13,7 @@ import torch
 from mezzotint.domain.errors import CheckpointCorrupt
 from mezzotint.engine.capture import Baseline, Code, Parts, Seen, difference
 from mezzotint.engine.checkpoint import MemberState
+from mezzotint.engine.tree import map_leaves
 
 
 def restore_member(target: Any, base: Baseline | None, saved: MemberState, device: torch.device) -> None:
@@ -76,17 +77,22 @@ def _graft_parts(current: Any, saved: Parts, device: torch.device) -> Any:
     return current
 
 
-def graft_output(current: Any, saved: Any, device: torch.device) -> Any:
-    """The saved output of a step in the form of the replay's own. Raises: CheckpointCorrupt if the forms differ."""
-    if isinstance(saved, tuple) and isinstance(current, tuple) and len(saved) == len(current):
-        return tuple(graft_output(was, item, device) for was, item in zip(current, saved, strict=True))
-    if isinstance(saved, dict) and isinstance(current, dict) and saved.keys() == current.keys():
-        items = {key: graft_output(current[key], item, device) for key, item in saved.items()}
-        return type(current)(**items)
-    if isinstance(saved, torch.Tensor) and isinstance(current, torch.Tensor):
-        if saved.shape != current.shape or saved.dtype != current.dtype:
+def graft_output(current: Any, saved: list[Any]) -> Any:
+    """The replay's own step output with the saved tensors in the place of its first ones.
+
+    Raises: CheckpointCorrupt if there are more of them, or of another shape or dtype.
+    """
+    waiting = list(saved)
+
+    def replace(leaf: Any) -> Any:
+        if not isinstance(leaf, torch.Tensor) or not waiting:
+            return leaf
+        tensor = waiting.pop(0)
+        if not isinstance(tensor, torch.Tensor) or tensor.shape != leaf.shape or tensor.dtype != leaf.dtype:
             raise CheckpointCorrupt("its latents have another shape or dtype")
-        return saved.to(current.device)
-    if type(saved) is type(current) and not isinstance(saved, torch.Tensor):
-        return graft(current, saved, device)
-    raise CheckpointCorrupt("its step output has another form")
+        return tensor.to(leaf.device)
+
+    output = map_leaves(current, replace)
+    if waiting or not saved:
+        raise CheckpointCorrupt("its step output has another form")
+    return output

@@ -39,6 +39,7 @@ class Host(Protocol):
     """What a run needs of the hub."""
 
     fingerprint: dict[str, str]
+    only_latents: bool  # whether the pipeline uses nothing else of a step's output
 
     @property
     def device(self) -> torch.device: ...
@@ -83,7 +84,7 @@ class Boundary:
 
     steps: int
     num_calls: int
-    output: Any
+    output: list[Any]
     differences: list[capture.Difference | None]
     drew_globally: bool
 
@@ -262,9 +263,9 @@ class Run:
             self._observe(output)
             return output
         self.steps += 1
-        if not is_finite(output):
-            raise NotFinite(f"at step {self.steps}")
         self._observe(output)
+        if not is_finite(self.latents):
+            raise NotFinite(f"in the latents at step {self.steps}")
         self._report()
         self._raise_if_doomed()
         return output
@@ -291,7 +292,7 @@ class Run:
         for member, state in zip(self._members, saved.members, strict=True):
             restore_member(member.target, member.base, state, self._host.device)
         self._saved = None
-        return graft_output(output, saved.output, self._host.device)
+        return graft_output(output, saved.output)
 
     def _count_steps(self, sampler: Any) -> int | None:
         """Sampler steps of the call as its own sampler has them (of several samplers: those in use so far)."""
@@ -304,14 +305,15 @@ class Run:
         return max(self._finished_samplers + own, self.steps)
 
     def _observe(self, output: Any) -> None:
-        tensors = [t for t in tensors_in(output) if t.ndim]
+        tensors = list(tensors_in(output))
         self.latents = tensors[0].detach() if tensors else None
         self.denoised = tensors[1].detach() if len(tensors) > 1 and tensors[1].shape == tensors[0].shape else None
         rng = torch.get_rng_state()
         try:
             differences = [capture.difference(m.target, m.base) if m.base else None for m in self._members]
             drew = self._rng is not None and not torch.equal(rng, self._rng)
-            self._boundary = Boundary(self.steps, self._asked, capture.sketch(output), differences, drew)
+            kept = [capture.sketch(t) for t in (tensors[:1] if self._host.only_latents else tensors)]
+            self._boundary = Boundary(self.steps, self._asked, kept, differences, drew)
         except CannotCheckpoint as reason:
             self._boundary = None
             self._host.count_unsaved(str(reason))
