@@ -112,7 +112,8 @@ def row_stable_linear(input: torch.Tensor, weight: torch.Tensor, bias: torch.Ten
         return _plain_linear(input, weight, bias)
     if input.ndim > 2:
         rows = input.shape[-2]
-        return _plain_linear(functional.pad(input, (0, 0, 0, MIN_GEMM_ROWS - rows)), weight, bias)[..., :rows, :]
+        padded = functional.pad(input, (0, 0, 0, MIN_GEMM_ROWS - rows))
+        return _plain_linear(padded, weight, bias)[..., :rows, :].contiguous()
     rows = input.shape[0]
     blocks = torch.split(functional.pad(input, (0, 0, 0, -rows % MIN_GEMM_ROWS)), MIN_GEMM_ROWS)
     answers = [_plain_linear(block, weight, bias) for block in blocks]
