@@ -1,4 +1,3 @@
-import type { Problem } from "../../api/types";
 import { title } from "../prompt/words";
 import type { Entry } from "./entries";
 import { JobProgress } from "./JobProgress";
@@ -17,7 +16,7 @@ interface Props {
 export function JobCard({ entry, isShown, onShow, onCancel, onDismiss, onRetry }: Props) {
   const { job, preview } = entry;
   const name = title(job.prompt);
-  const problem = entry.problem ?? job.error;
+  const isOver = isFinal(job) || entry.problem !== null;
   return (
     <li className="job-card" data-state={job.state} aria-current={isShown || undefined}>
       <button type="button" className="open" onClick={onShow} aria-label={`Show ${name}`}>
@@ -25,10 +24,10 @@ export function JobCard({ entry, isShown, onShow, onCancel, onDismiss, onRetry }
       </button>
       <div className="what">
         <p className="name">{name}</p>
-        {isFinal(job) || entry.problem !== null ? <Ending words={describe(job)} problem={problem} /> : <JobProgress entry={entry} />}
+        {isOver ? <Ending entry={entry} /> : <JobProgress entry={entry} />}
       </div>
       <div className="deeds">
-        {isFinal(job) || entry.problem !== null ? (
+        {isOver ? (
           <>
             {job.state !== "blocked" && (
               <button type="button" className="plain" onClick={onRetry} aria-label={`Try ${name} again`}>
@@ -49,11 +48,12 @@ export function JobCard({ entry, isShown, onShow, onCancel, onDismiss, onRetry }
   );
 }
 
-function Ending({ words, problem }: { words: string; problem: Problem | null }) {
+function Ending({ entry: { job, problem } }: { entry: Entry }) {
+  const why = problem ?? job.error;
   return (
     <p className="ending">
-      <strong>{problem?.message ?? words}</strong>
-      {problem !== null && problem.hint !== "" && <span>{problem.hint}</span>}
+      <strong>{why?.message ?? describe(job)}</strong>
+      {why !== null && why.hint !== "" && <span>{why.hint}</span>}
     </p>
   );
 }
