@@ -7,14 +7,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mezzotint.engine.checkpoint import Snapshot, verify
+    from mezzotint.engine.checkpoint import Snapshot
     from mezzotint.engine.errors import RunCancelled
     from mezzotint.engine.hub import Hub, Parked
     from mezzotint.engine.preview import PreviewMap
     from mezzotint.engine.request import call_kwargs
     from mezzotint.engine.run import Run
 
-__all__ = ["Hub", "Parked", "PreviewMap", "Run", "RunCancelled", "Snapshot", "call_kwargs", "verify"]
+__all__ = ["Hub", "Parked", "PreviewMap", "Run", "RunCancelled", "Snapshot", "call_kwargs"]
 
 _HOMES = {
     "Hub": "hub",
@@ -24,7 +24,6 @@ _HOMES = {
     "RunCancelled": "errors",
     "Snapshot": "checkpoint",
     "call_kwargs": "request",
-    "verify": "checkpoint",
 }
 
 

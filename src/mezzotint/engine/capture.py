@@ -138,7 +138,7 @@ def copied(value: Any, copies: dict[int, Seen]) -> Any:
         if not seen.is_current():
             raise CannotCheckpoint("a tensor of the sampler was overwritten after the step")
         if id(seen.tensor) not in copies:
-            tensor = seen.tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+            tensor = seen.tensor.detach().to("cpu", copy=True)
             copies[id(seen.tensor)] = Seen(tensor, _version(tensor))
         return copies[id(seen.tensor)]
 

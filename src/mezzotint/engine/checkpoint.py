@@ -44,8 +44,7 @@ class Specs:
     spans: list[list[int]] = field(default_factory=list)  # [index into forms, number of calls]
     _index: dict[str, int] = field(default_factory=dict)
 
-    def add(self, output: Any) -> None:
-        form = spec_of(output)
+    def add(self, form: Any) -> None:
         index = self._index.setdefault(json.dumps(form), len(self.forms))
         if index == len(self.forms):
             self.forms.append(form)
@@ -209,7 +208,7 @@ class _Packer:
         if value is None or isinstance(value, (bool, int, float, str)):
             return _exact_number(value)
         if isinstance(value, (Seen, torch.Tensor)):
-            return {"t": self._store(value.tensor if isinstance(value, Seen) else value)}
+            return {"t": self._store_in_order(value.tensor if isinstance(value, Seen) else value)}
         if isinstance(value, (np.ndarray, np.generic)):
             return {"n": [self._store(torch.from_numpy(np.array(value))), isinstance(value, np.generic)]}
         if isinstance(value, Difference):
@@ -238,6 +237,14 @@ class _Packer:
         if isinstance(value, bytes):
             return {"b": value.hex()}
         raise CannotCheckpoint(f"{type(value).__qualname__} cannot be written")
+
+    def _store_in_order(self, tensor: torch.Tensor) -> Any:
+        """Name of the stored tensor, with the order of its dimensions in memory where that is unusual: kernels choose
+        by it, so bits depend on it."""
+        if tensor.is_contiguous():
+            return self._store(tensor)
+        order = sorted(range(tensor.ndim), key=tensor.stride, reverse=True)
+        return [self._store(tensor.permute(order)), order]
 
     def _store(self, tensor: torch.Tensor) -> str:
         flat = tensor.detach().contiguous()
@@ -270,7 +277,10 @@ class _Unpacker:
         ((tag, body),) = value.items()
         match tag:
             case "t":
-                return self._tensors[body].clone()
+                if isinstance(body, str):
+                    return self._tensors[body].clone()
+                name, order = body
+                return self._tensors[name].clone().permute([order.index(dim) for dim in range(len(order))])
             case "n":
                 array = self._tensors[body[0]].numpy().copy()
                 return array[()] if body[1] else array

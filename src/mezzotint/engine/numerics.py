@@ -5,7 +5,8 @@ they choose another order of summation for another number of rows. What is done 
 
 CPU    oneDNN and NNPACK convolutions are off (both choose by batch size; the native one works image by image); a
        linear layer sees at least `MIN_GEMM_ROWS` rows a sample, and 2-D inputs in blocks of exactly that many (matrix
-       times vector and short products take other kernels); and the verifier compares every new width bit by bit.
+       times vector and short products take other kernels); activations see whole vector blocks (the rest of a loop
+       takes scalar code that rounds otherwise); and the verifier compares every new width bit by bit.
 CUDA   every pass has one fixed width (short ones are filled with copies), cuDNN is deterministic and does not tune,
        TF32 and reduced-precision reductions are off, attention uses one backend. CUBLAS_WORKSPACE_CONFIG=:4096:8 must
        be set before the process starts. Right by construction; no GPU was at hand to measure it.
@@ -13,6 +14,7 @@ CUDA   every pass has one fixed width (short ones are filled with copies), cuDNN
 All of it lasts only while a `Numerics.kernels()` block is open.
 """
 
+import functools
 import hashlib
 import platform
 from collections.abc import Iterator
@@ -27,6 +29,9 @@ from torch.nn import functional
 
 from mezzotint.engine.tree import tensors_in
 
+VECTOR_BLOCK = 64  # elements that the widest unrolled vector loop takes at once (AVX-512, 16-bit)
+PARALLEL_GRAIN = 32_768  # elements from which torch shares an elementwise loop among threads
+CURVES = {functional: ("silu", "gelu", "mish", "softplus"), torch: ("sigmoid", "tanh", "exp", "sin", "cos")}
 MIN_GEMM_ROWS = 16  # measured: from 12 rows on, MKL sums in one order at 1 and 2 threads; 16 leaves a margin
 SAMPLED_BYTES = 4096  # of each block of a big weight that enters the weights hash
 SAMPLED_BLOCKS = 16
@@ -89,9 +94,15 @@ def numerics_of(pipeline: Any, denoisers: list[torch.nn.Module], *, exact: bool,
 def _enter_exact_cpu(stack: ExitStack) -> None:
     stack.enter_context(torch.backends.mkldnn.flags(enabled=False))
     stack.enter_context(torch.backends.nnpack.flags(enabled=False))
-    replaced = functional.linear
-    functional.linear = row_stable_linear
-    stack.callback(setattr, functional, "linear", replaced)
+    _replace(stack, functional, "linear", row_stable_linear)
+    for module, names in CURVES.items():
+        for name in names:
+            _replace(stack, module, name, _stable_curve(getattr(module, name)))
+
+
+def _replace(stack: ExitStack, module: Any, name: str, function: Any) -> None:
+    stack.callback(setattr, module, name, getattr(module, name))
+    setattr(module, name, function)
 
 
 def _enter_exact_cuda(stack: ExitStack) -> None:
@@ -101,6 +112,35 @@ def _enter_exact_cuda(stack: ExitStack) -> None:
         setattr(matmul, flag, False)
     stack.enter_context(torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False))
     stack.enter_context(torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH))
+
+
+@functools.cache
+def _stable_curve(curve: Any) -> Any:
+    """An elementwise function whose result does not depend on the element's place in the tensor.
+
+    Vector loops leave what does not fill a block, at the end of each thread's share, to scalar code that rounds
+    otherwise.
+    """
+
+    @functools.wraps(curve)
+    def stable(input: Any, *args: Any, **kwargs: Any) -> Any:
+        plain = not isinstance(input, torch.Tensor) or input.device.type != "cpu" or not input.is_floating_point()
+        filled = 0 if plain else _filled_size(input.numel())
+        if plain or filled == input.numel() or "out" in kwargs:
+            return curve(input, *args, **kwargs)
+        in_place = kwargs.pop("inplace", False)
+        flat = functional.pad(input.reshape(-1), (0, filled - input.numel()))
+        result = curve(flat, *args, **kwargs)[: input.numel()].view(input.shape)
+        return input.copy_(result) if in_place else result
+
+    return stable
+
+
+def _filled_size(count: int) -> int:
+    """The next number of elements whose equal shares for all threads at work are whole vector blocks."""
+    threads = min(torch.get_num_threads(), -(-count // PARALLEL_GRAIN)) or 1
+    unit = VECTOR_BLOCK * threads
+    return -(-count // unit) * unit
 
 
 def row_stable_linear(input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:

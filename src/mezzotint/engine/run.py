@@ -20,9 +20,15 @@ import torch
 from diffusers.guiders import BaseGuidance
 from greenlet import GreenletExit  # type: ignore[import-untyped]
 
-from mezzotint.domain.errors import CheckpointCorrupt, FingerprintMismatch, NotFinite, StepBudgetExceeded
+from mezzotint.domain.errors import (
+    CheckpointCorrupt,
+    CheckpointError,
+    FingerprintMismatch,
+    NotFinite,
+    StepBudgetExceeded,
+)
 from mezzotint.engine import capture
-from mezzotint.engine.checkpoint import MemberState, Snapshot, Specs, decode, has_opaque, zeros_of
+from mezzotint.engine.checkpoint import MemberState, Snapshot, Specs, decode, has_opaque, spec_of, zeros_of
 from mezzotint.engine.errors import CannotCheckpoint, RunCancelled
 from mezzotint.engine.isolation import ThreadState
 from mezzotint.engine.merge import is_opaque
@@ -141,6 +147,7 @@ class Run:
         self._snapshot: Snapshot | None = None
         self._checkpoint: bytes | None = None
         self._doom: BaseException | None = None
+        self._unsavable: str | None = None
 
     @property
     def checkpoint(self) -> bytes | None:
@@ -190,7 +197,7 @@ class Run:
             self.fail(self._doom or RunCancelled())
         except Exception as error:  # noqa: BLE001 - whatever a pipeline raises belongs to its run alone
             self.traceback = traceback.format_exc()
-            self.fail(error)
+            self.fail(self._blame(error))
 
     def doom(self, error: BaseException) -> None:
         """Let the run end with `error` at its next call."""
@@ -206,6 +213,8 @@ class Run:
     def finish(self) -> None:
         """Let go of everything but the results; frames of a failed call hold its tensors otherwise."""
         self.done = True
+        if self._doom is not None and self.error is None:  # it had not begun, or its pipeline swallowed the end
+            self.fail(self._doom)
         if self.error is not None and self.error.__traceback__ is not None:
             traceback.clear_frames(self.error.__traceback__)
             self.error.__traceback__ = None
@@ -238,7 +247,10 @@ class Run:
             raise StepBudgetExceeded(f"more than {self.options.budget} steps")
         self.num_calls += 1
         output = self._answer(call)
-        self._specs.add(output)
+        form = spec_of(output)
+        if self._stepped and has_opaque(form):
+            self._unsavable = "a denoiser returns an opaque object after the first step"
+        self._specs.add(form)
         return output
 
     def before_step(self, sampler: Any) -> None:
@@ -310,6 +322,8 @@ class Run:
         self.denoised = tensors[1].detach() if len(tensors) > 1 and tensors[1].shape == tensors[0].shape else None
         rng = torch.get_rng_state()
         try:
+            if self._unsavable is not None:
+                raise CannotCheckpoint(self._unsavable)
             differences = [capture.difference(m.target, m.base) if m.base else None for m in self._members]
             drew = self._rng is not None and not torch.equal(rng, self._rng)
             kept = [capture.sketch(t) for t in (tensors[:1] if self._host.only_latents else tensors)]
@@ -379,6 +393,12 @@ class Run:
         except (RuntimeError, TypeError, ValueError) as error:
             raise CheckpointCorrupt("a random state cannot be read") from error
         self._seeds = [generator.get_state() for generator in self._generators]
+
+    def _blame(self, error: Exception) -> Exception:
+        """An error in the middle of a replay speaks against the checkpoint: from step 0 the call may be sound."""
+        if self._saved is None or isinstance(error, CheckpointError):
+            return error
+        return CheckpointCorrupt(f"its replay failed: {type(error).__name__}: {str(error)[:200]}")
 
     def _raise_if_doomed(self) -> None:
         if self._doom is not None:
