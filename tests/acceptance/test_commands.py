@@ -16,7 +16,12 @@ def mezzotint(*arguments: str, **environment: str) -> subprocess.CompletedProces
     import os
 
     return subprocess.run(
-        [MEZZOTINT, *arguments], capture_output=True, text=True, timeout=240, env={**os.environ, **environment}
+        [MEZZOTINT, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env={**os.environ, **environment},
     )
 
 

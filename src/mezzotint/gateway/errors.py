@@ -32,7 +32,8 @@ GATEWAY_CODES: dict[str, str] = {
     "image_not_found": "No such picture.",
     "not_found": "No such address.",
     "method_not_allowed": "The address does not take this method.",
-    "storage_unavailable": "The object store does not answer.",
+    "storage_unavailable": "The database or the object store does not answer.",
+    "storage_full": "The disk of the data folder is full.",
     "internal_error": "The server failed; the request can be repeated.",
 }
 """Codes that the gateway itself answers with, beside those of refusals."""

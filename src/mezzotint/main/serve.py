@@ -96,7 +96,7 @@ class Serving:
 
         @asynccontextmanager
         async def working() -> AsyncIterator[None]:
-            device = Device(self.load, worker.reporter(), desk.bus.is_watched, settings.checkpoint_every)
+            device = Device(self.load, worker.reporter(), worker.wants_preview, settings.checkpoint_every)
             await sweep(desk)
             async with worker.running(device, on_broken):
                 yield

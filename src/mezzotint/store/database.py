@@ -1,14 +1,17 @@
 """One database: SQLite in a file by default. Reads see a snapshot; a writer waits for the write lock at its start."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, event
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from mezzotint.domain.errors import StorageFull, StorageUnavailable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -31,19 +34,34 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        async with self._engine.connect() as connection, connection.begin():
-            yield connection
+        with translated():
+            async with self._engine.connect() as connection, connection.begin():
+                yield connection
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that is durable when the block ends."""
-        async with self._engine.connect() as plain:
-            connection = await plain.execution_options(takes_write_lock=True)
-            async with connection.begin():
-                yield connection
+        with translated():
+            async with self._engine.connect() as plain:
+                connection = await plain.execution_options(takes_write_lock=True)
+                async with connection.begin():
+                    yield connection
 
     async def close(self) -> None:
         await self._engine.dispose()
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Faults of the disk in our words."""
+    try:
+        yield
+    except OperationalError as error:
+        if "full" in str(error.orig):
+            raise StorageFull("the disk of the data folder is full") from error
+        if any(word in str(error.orig) for word in ("unable to open", "disk I/O", "readonly")):
+            raise StorageUnavailable(f"the database cannot be used: {error.orig}") from error
+        raise
 
 
 def _prepare(connection: Any, record: object) -> None:

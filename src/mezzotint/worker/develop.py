@@ -5,16 +5,21 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import structlog
-from PIL.Image import Image as Pixels
+from PIL import Image as Pixels
 
 from mezzotint.actions.finish import Picture, store_pictures
 from mezzotint.domain.errors import ImageBlocked, JobFault, RunFailed
 from mezzotint.domain.job import Ending, Image, Job, JobError, JobState, Timings
-from mezzotint.media import content_hash, encode
+from mezzotint.media import content_hash, encode, preview_data_url
 from mezzotint.store import Objects
 from mezzotint.worker.reports import Ended
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 log = structlog.get_logger()
 
@@ -24,7 +29,11 @@ class Developer:
     """is_blocked: the image filter; it may take long and runs beside the event loop."""
 
     objects: Objects
-    is_blocked: Callable[[Pixels], bool]
+    is_blocked: Callable[[Pixels.Image], bool]
+
+    def preview(self, rgb: "NDArray[np.uint8]") -> str | None:
+        """A data URL of a picture that is not finished; None where the filter blocks it. rgb: [H, W, 3]."""
+        return None if self.is_blocked(Pixels.fromarray(rgb)) else preview_data_url(rgb)
 
     async def ending(self, job: Job, report: Ended, now: Callable[[], datetime]) -> Ending:
         """What the job's row will say. Whatever goes wrong is the job's own end, told to its owner."""
@@ -74,7 +83,7 @@ def _rows(job: Job, pictures: Sequence[Picture], at: datetime) -> tuple[Image, .
     )
 
 
-def _picture(pixels: Pixels) -> Picture:
+def _picture(pixels: Pixels.Image) -> Picture:
     files = encode(pixels)
     return Picture(
         png=files.png,

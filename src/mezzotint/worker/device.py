@@ -57,18 +57,18 @@ class Going:
 class Device:
     """Runs jobs on one device.
 
-    load: makes the model, on this thread. report: called on this thread. is_watched: whether a job's preview would be
-    seen. checkpoint_every: steps.
+    load: makes the model, on this thread. report: called on this thread. wants_preview: whether a job's preview would
+    be seen. checkpoint_every: steps.
     """
 
     def __init__(
         self,
         load: Callable[[], Loaded],
         report: Callable[[Report], None],
-        is_watched: Callable[[JobId], bool],
+        wants_preview: Callable[[JobId], bool],
         checkpoint_every: int,
     ) -> None:
-        self._load, self._report, self._is_watched = load, report, is_watched
+        self._load, self._report, self._wants_preview = load, report, wants_preview
         self._checkpoint_every = checkpoint_every
         self._orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
         self._going: dict[JobId, Going] = {}
@@ -76,6 +76,10 @@ class Device:
 
     def start(self) -> None:
         self._thread.start()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the thread to end; it does after `Park` or an error."""
+        self._thread.join(timeout_s)
 
     def order(self, order: Order) -> None:
         """Hand over an order from any thread."""
@@ -136,7 +140,7 @@ class Device:
         if going is not None:
             going.stepped_at = time.monotonic()
         preview = None
-        if loaded.previews is not None and run.latents is not None and self._is_watched(job.id):
+        if loaded.previews is not None and run.latents is not None and self._wants_preview(job.id):
             preview = loaded.previews.image(run.latents)
         num_steps = run.num_steps or job.parameters.num_steps
         self._report(Stepped(job=job.id, step=run.steps, num_steps=num_steps, preview=preview))

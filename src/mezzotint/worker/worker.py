@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 import structlog
 
@@ -22,14 +22,17 @@ from mezzotint.domain.errors import CheckpointError, LeaseLost, MezzotintError
 from mezzotint.domain.event import Progressed
 from mezzotint.domain.ids import JobId, WorkerId
 from mezzotint.domain.job import CheckpointRef, Job, Lease
-from mezzotint.media import preview_data_url
 from mezzotint.worker.develop import Developer
 from mezzotint.worker.device import Cancel, Device, Draw, Park
 from mezzotint.worker.reports import Broken, Ended, Parked, Ready, Report, Saved, Stepped
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 log = structlog.get_logger()
 PARK_S = 20.0
-"""Longest wait for runs to be put aside; what is left then goes on from its last checkpoint after the restart."""
+"""Longest wait for the device's thread; what it has not put aside goes on from its last checkpoint after a restart."""
 TICK_S = 0.25
 """How often reached steps are written and lost leases noticed."""
 
@@ -43,6 +46,7 @@ class Held:
     resumed_from: CheckpointRef | None = None
     step: int = 0
     is_saving: bool = False
+    is_showing: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +80,11 @@ class Worker:
 
         return report
 
+    def wants_preview(self, job: JobId) -> bool:
+        """Whether somebody watches the job and no preview of it is being made. May be asked from any thread."""
+        held = self._held.get(job)
+        return held is not None and not held.is_showing and self.desk.bus.is_watched(job)
+
     @asynccontextmanager
     async def running(self, device: Device, on_broken: Callable[[BaseException], None]) -> AsyncIterator[None]:
         """Works until the block ends, then parks. on_broken: told when the worker cannot go on."""
@@ -98,12 +107,13 @@ class Worker:
         claims, heartbeat, listen = tasks
         claims.cancel()
         await asyncio.wait([claims])
-        if self.is_ready and not listen.done():
-            device.order(Park())
-            deadline = asyncio.get_running_loop().time() + PARK_S
-            while self._held and not listen.done() and asyncio.get_running_loop().time() < deadline:
-                await asyncio.wait([listen], timeout=0.05)
-        await asyncio.gather(*self._errands, return_exceptions=True)
+        device.order(Park())
+        await asyncio.to_thread(device.join, PARK_S)
+        heard = asyncio.create_task(self._reports.join(), name="heard")
+        await asyncio.wait([heard, listen], return_when=asyncio.FIRST_COMPLETED)
+        heard.cancel()
+        while self._errands:
+            await asyncio.wait(self._errands)
         heartbeat.cancel()
         listen.cancel()
         await asyncio.wait([heartbeat, listen])
@@ -171,19 +181,39 @@ class Worker:
                     self._put_aside(report)
                 case _ as never:
                     assert_never(never)
+            self._reports.task_done()
 
     def _errand(self, work: asyncio.Task[None]) -> None:
         self._errands.add(work)
-        work.add_done_callback(self._errands.discard)
+        work.add_done_callback(self._errand_done)
+
+    def _errand_done(self, work: asyncio.Task[None]) -> None:
+        self._errands.discard(work)
+        error = None if work.cancelled() else work.exception()
+        if error is not None:  # the rows may not say what happened: better to stop than to go on beside them
+            self._reports.put_nowait(Broken(error=error))
 
     def _progress(self, report: Stepped) -> None:
         held = self._held.get(report.job)
         if held is None:
             return
         held.step = report.step
-        preview = preview_data_url(report.preview) if report.preview is not None else None
-        event = Progressed(job=report.job, step=report.step, num_steps=report.num_steps, preview=preview)
-        self.desk.bus.publish(report.job, event)
+        if report.preview is None:
+            event = Progressed(job=report.job, step=report.step, num_steps=report.num_steps, preview=None)
+            self.desk.bus.publish(report.job, event)
+        else:
+            held.is_showing = True
+            work = self._show(held, report.preview, report.num_steps)
+            self._errand(asyncio.create_task(work, name=f"show {report.job}"))
+
+    async def _show(self, held: Held, rgb: "NDArray[np.uint8]", num_steps: int) -> None:
+        try:
+            preview = await asyncio.to_thread(self.developer.preview, rgb)
+        finally:
+            held.is_showing = False
+        # the step reached by now: later steps may have been told already
+        event = Progressed(job=held.job.id, step=held.step, num_steps=num_steps, preview=preview)
+        self.desk.bus.publish(held.job.id, event)
 
     def _save(self, report: Saved) -> None:
         held = self._held.get(report.job)
