@@ -9,7 +9,7 @@ COLOUR_WORDS = frozenset(
 )
 UNCOLOURED_SECTIONS = frozenset({"smileys", "people", "cat faces", "signs and shapes"})
 MAX_TAGS = 3
-OFTEN_ASKED_WEIGHT = 3
+OFTEN_ASKED_WEIGHT = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
