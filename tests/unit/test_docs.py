@@ -1,10 +1,13 @@
 """The docs are true: pages made from the code are fresh, links lead somewhere, README's commands exist."""
 
+import json
 import re
 import runpy
 from pathlib import Path
 
 import pytest
+
+from mezzotint.gateway import create_app
 
 ROOT = Path(__file__).parents[2]
 MADE = runpy.run_path(str(ROOT / "docs" / "build.py"))["pages"]()
@@ -38,3 +41,8 @@ def test_only_config_reads_the_environment() -> None:
     for path in (ROOT / "src").rglob("*.py"):
         if path.name != "config.py":
             assert not re.search(r"os\.environ|os\.getenv|envvar=", path.read_text()), path
+
+
+def test_the_contract_that_the_page_is_typed_by_is_fresh() -> None:
+    written = json.loads((ROOT / "web" / "openapi.json").read_text())
+    assert written == create_app(None).openapi(), "run `make api`, then `npm run types` in web/"

@@ -10,7 +10,7 @@ from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.gateway.errors import GATEWAY_CODES, Answer
 from mezzotint.gateway.service import SignedIn, The
-from mezzotint.gateway.shapes import Error, Health, Me, ModelHealth, ModelView, Session
+from mezzotint.gateway.shapes import Health, Me, ModelHealth, ModelView, Session, answers
 
 router = APIRouter(tags=["about"])
 DEV_TENANT = TenantId("dev")
@@ -26,7 +26,7 @@ async def health(service: The) -> Health:
     return Health(status="ok" if is_ready else "starting", version=__version__, model=model)
 
 
-@router.get("/v1/me")
+@router.get("/v1/me", responses=answers(401))
 async def me(claims: SignedIn) -> Me:
     return Me(tenant=claims.tenant, tier=claims.tier, step_budget=limits_of(claims.tier).step_budget)
 
@@ -43,7 +43,7 @@ async def model(service: The) -> ModelView:
     )
 
 
-@router.post("/v1/session", responses={403: {"model": Error}})
+@router.post("/v1/session", responses=answers(403))
 async def session(request: Request, service: The) -> Session:
     """With --dev, a token for the page of this very machine; otherwise 403."""
     if not (service.is_dev and is_local(request)):

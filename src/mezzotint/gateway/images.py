@@ -14,14 +14,14 @@ from mezzotint.domain.ids import Sha256
 from mezzotint.gateway.cursor import Before, next_cursor
 from mezzotint.gateway.errors import GATEWAY_CODES, Answer
 from mezzotint.gateway.service import SignedIn, The
-from mezzotint.gateway.shapes import Error, HistoryImage, ImagePage, JobImage
+from mezzotint.gateway.shapes import HistoryImage, ImagePage, JobImage, answers
 
 router = APIRouter(tags=["images"])
 NAME = re.compile(r"([0-9a-f]{64})\.(webp|png)")
 IMMUTABLE = "public, max-age=31536000, immutable"
 
 
-@router.get("/v1/images")
+@router.get("/v1/images", responses=answers(401, 422, 503))
 async def list_mine(
     service: The, claims: SignedIn, cursor: Before, limit: Annotated[int, Query(ge=1, le=100)] = 24
 ) -> ImagePage:
@@ -42,7 +42,7 @@ async def list_mine(
 @router.get(
     "/i/{name}",
     response_class=Response,
-    responses={200: {"content": {"image/webp": {}, "image/png": {}}}, 404: {"model": Error}},
+    responses={200: {"content": {"image/webp": {}, "image/png": {}}}, **answers(404, 422, 503)},
 )
 async def deliver(
     name: Annotated[str, Path(description="<sha256>.webp or .png", max_length=80)], service: The

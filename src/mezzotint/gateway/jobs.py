@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import StreamingResponse
@@ -18,15 +18,14 @@ from mezzotint.gateway.cursor import Before, next_cursor
 from mezzotint.gateway.errors import GATEWAY_CODES, Answer, refused
 from mezzotint.gateway.events import events_of
 from mezzotint.gateway.service import Service, SignedIn, The
-from mezzotint.gateway.shapes import Error, JobPage, JobView, NewJob
+from mezzotint.gateway.shapes import JobPage, JobView, NewJob, answers
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=answers(401, 422, 503))
 JOB_ID = re.compile(r"job_[0-9a-f]{24}")
 POLL_S = 1.0
 """A row is read at least this often while somebody waits: notification wakes, polling guarantees."""
 
 Id = Annotated[str, Path(description="the job's id", max_length=64)]
-NOT_MINE: dict[int | str, dict[str, Any]] = {404: {"model": Error}}
 
 
 async def own_job(service: Service, claims: Claims, job_id: str) -> Job:
@@ -41,7 +40,7 @@ async def view(service: Service, job: Job) -> JobView:
     return JobView.of(job, await service.desk.jobs.position(job))
 
 
-@router.post("", status_code=202, responses={422: {"model": Error}, 403: {"model": Error}, 429: {"model": Error}})
+@router.post("", status_code=202, responses=answers(400, 403, 413, 429))
 async def create(body: NewJob, service: The, claims: SignedIn, response: Response) -> JobView:
     """Accept a job. When this answers 202, the job is on the disk and will end in a state you can read."""
     job = await submit(service.door, body.request(), claims, service.now())
@@ -61,7 +60,7 @@ async def list_mine(
     return JobPage(jobs=views, next_cursor=next_cursor([seq for seq, _ in page], limit))
 
 
-@router.get("/{job_id}", responses=NOT_MINE)
+@router.get("/{job_id}", responses=answers(404))
 async def read(
     job_id: Id,
     service: The,
@@ -85,7 +84,7 @@ async def read(
     return await view(service, job)
 
 
-@router.delete("/{job_id}", responses=NOT_MINE)
+@router.delete("/{job_id}", responses=answers(404))
 async def give_up(job_id: Id, service: The, claims: SignedIn) -> JobView:
     """Cancel a job. One that has ended stays as it is."""
     job = await own_job(service, claims, job_id)
@@ -95,7 +94,10 @@ async def give_up(job_id: Id, service: The, claims: SignedIn) -> JobView:
 @router.get(
     "/{job_id}/events",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {}}, "description": "see docs/reference/events.md"}, **NOT_MINE},
+    responses={
+        200: {"content": {"text/event-stream": {}}, "description": "see docs/reference/events.md"},
+        **answers(404),
+    },
 )
 async def events(job_id: Id, service: The, claims: SignedIn) -> StreamingResponse:
     """The job's life as server-sent events, from its present state to its end."""

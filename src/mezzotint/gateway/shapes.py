@@ -1,6 +1,7 @@
 """The JSON of the API. The page's TypeScript types are generated from these."""
 
 from datetime import datetime
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -176,3 +177,20 @@ class ErrorBody(BaseModel):
 
 class Error(BaseModel):
     error: ErrorBody
+
+
+MEANINGS = {
+    400: "the body is not JSON in UTF-8",
+    401: "no valid token",
+    403: "not allowed to this tier or server",
+    404: "no such thing, or not yours",
+    413: "the body is too large",
+    422: "something in the request cannot be used",
+    429: "too many open jobs; see Retry-After",
+    503: "the database or the object store does not answer",
+}
+
+
+def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The error responses of a route, for its description."""
+    return {status: {"model": Error, "description": MEANINGS[status]} for status in statuses}

@@ -1,0 +1,29 @@
+"""The whole API under generated requests: never a server error, and answers as the contract says."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.acceptance.conftest import Server
+
+CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+
+
+def test_generated_requests_never_meet_a_server_error(server: Server, tmp_path: Path) -> None:
+    command = [
+        str(Path(sys.executable).with_name("schemathesis")),
+        "run",
+        f"{server.url}/openapi.json",
+        "--checks",
+        CHECKS,
+        "--max-examples",
+        "25",
+        "--seed",
+        "1",
+        "--header",
+        f"Authorization: Bearer {server.token('fuzz', 'free')}",
+        "--exclude-path-regex",
+        "/v1/session",
+    ]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout[-6000:]
