@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from mezzotint.config import Settings
-from mezzotint.domain.errors import ImageBlocked, OutputUnwritable, ServerUnreachable
+from mezzotint.domain.errors import ImageBlocked, MezzotintError, OutputUnwritable, RunFailed, ServerUnreachable
 from mezzotint.domain.job import JobState
 from mezzotint.domain.prompt import MAX_SEED
 from mezzotint.domain.refusal import Refusal
@@ -59,8 +59,10 @@ def _here(settings: Settings, prompt: str, out: Path) -> int:
         )
         while loaded.hub.turn():
             pass
-    if run.error is not None:
+    if isinstance(run.error, MezzotintError):
         raise run.error
+    if run.error is not None:
+        raise RunFailed(f"the model could not carry out the request: {run.error}") from run.error
     picture = run.output.images[0]
     if PostFilter(threshold=settings.nsfw_threshold).check(picture).is_blocked:
         return _say(

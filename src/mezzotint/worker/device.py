@@ -140,8 +140,9 @@ class Device:
         if going is not None:
             going.stepped_at = time.monotonic()
         preview = None
-        if loaded.previews is not None and run.latents is not None and self._wants_preview(job.id):
-            preview = loaded.previews.image(run.latents)
+        latents = run.latents if run.denoised is None else run.denoised  # the estimate of the end is less noisy
+        if loaded.previews is not None and latents is not None and self._wants_preview(job.id):
+            preview = loaded.previews.image(latents)
         num_steps = run.num_steps or job.parameters.num_steps
         self._report(Stepped(job=job.id, step=run.steps, num_steps=num_steps, preview=preview))
 
