@@ -14,6 +14,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # on a machine that does anything else, spinning threads starve
+
 import numpy as np
 import torch
 from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
