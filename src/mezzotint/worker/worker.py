@@ -167,6 +167,7 @@ class Worker:
             report = await self._reports.get()
             match report:
                 case Ready():
+                    log.info("model ready")
                     self.is_ready = True
                     self.desk.bus.work.set()
                 case Broken():

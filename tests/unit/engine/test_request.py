@@ -1,0 +1,48 @@
+"""Parameters as arguments of real pipeline classes."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from diffusers import DDPMPipeline, DDPMScheduler, FluxPipeline, StableDiffusionPipeline, UNet2DModel
+
+from mezzotint.domain.errors import RunFailed
+from mezzotint.engine import call_kwargs
+from tests.making import make_parameters
+
+
+def bare(kind: type) -> object:
+    """An instance without parts: only its signature is looked at."""
+    return kind.__new__(kind)
+
+
+def test_every_parameter_reaches_the_call() -> None:
+    kwargs = call_kwargs(bare(StableDiffusionPipeline), replace(make_parameters(seed=7), negative_prompt="leaf"))
+    assert kwargs["prompt"] == "a red apple"
+    assert kwargs["negative_prompt"] == "leaf"
+    assert (kwargs["num_inference_steps"], kwargs["width"], kwargs["height"]) == (30, 64, 64)
+    assert kwargs["guidance_scale"] == 3.5
+    assert torch.equal(kwargs["generator"].get_state(), torch.Generator().manual_seed(7).get_state())
+
+
+def test_no_negative_prompt_is_none_and_not_an_empty_one() -> None:
+    """SDXL zeroes its embedding for None alone."""
+    assert call_kwargs(bare(StableDiffusionPipeline), make_parameters())["negative_prompt"] is None
+
+
+def test_transformer_pipelines_take_the_same_parameters() -> None:
+    assert call_kwargs(bare(FluxPipeline), make_parameters())["guidance_scale"] == 3.5
+
+
+def test_what_a_pipeline_cannot_do_is_refused_by_name() -> None:
+    pipeline = DDPMPipeline(
+        unet=UNet2DModel(
+            sample_size=8,
+            block_out_channels=(32, 64),
+            down_block_types=("DownBlock2D",) * 2,
+            up_block_types=("UpBlock2D",) * 2,
+        ),
+        scheduler=DDPMScheduler(),
+    )
+    with pytest.raises(RunFailed, match="prompt"):
+        call_kwargs(pipeline, make_parameters())

@@ -1,0 +1,85 @@
+"""From pixels to rows: what passes the filter is stored, what does not leaves no trace, and faults reach the owner."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pixels
+
+from mezzotint.domain.errors import NotFinite
+from mezzotint.domain.job import JobState
+from mezzotint.store import Objects
+from mezzotint.worker.develop import Developer
+from mezzotint.worker.reports import Ended
+from tests.making import NOW, make_job
+
+pytestmark = pytest.mark.anyio
+
+
+def picture(level: int = 90) -> Pixels.Image:
+    return Pixels.new("RGB", (64, 64), (level, 20, 30))
+
+
+def ended(**changes: object) -> Ended:
+    return Ended(job=make_job().id, step=30, denoise_s=1.5, decode_s=0.1, **changes)  # type: ignore[arg-type]
+
+
+def developer(tmp_path: Path, *, is_blocked: bool = False) -> Developer:
+    return Developer(objects=Objects(tmp_path / "objects"), is_blocked=lambda pixels: is_blocked)
+
+
+def files(tmp_path: Path) -> list[Path]:
+    return [path for path in (tmp_path / "objects").rglob("*") if path.is_file()]
+
+
+async def test_pictures_are_stored_under_the_hash_of_their_bytes(tmp_path: Path) -> None:
+    job = make_job()
+    report = ended(pictures=(picture(90), picture(200)))
+    ending = await developer(tmp_path).ending(job, report, lambda: NOW)
+    assert (ending.state, ending.error, ending.step) == (JobState.SUCCEEDED, None, 30)
+    assert [image.position for image in ending.images] == [0, 1]
+    names = {path.name for path in files(tmp_path)}
+    assert names == {f"{i.png}.png" for i in ending.images} | {f"{i.webp}.webp" for i in ending.images}
+    assert ending.timings.denoise_s == 1.5
+    assert ending.timings.filter_s is not None
+    assert ending.timings.store_s is not None
+
+
+async def test_a_blocked_picture_is_never_stored(tmp_path: Path) -> None:
+    report = ended(pictures=(picture(),))
+    ending = await developer(tmp_path, is_blocked=True).ending(make_job(), report, lambda: NOW)
+    assert ending.state is JobState.BLOCKED
+    assert ending.images == ()
+    assert ending.error is not None
+    assert ending.error.code == "image_blocked"
+    assert files(tmp_path) == []
+
+
+async def test_a_preview_that_the_filter_blocks_is_left_out(tmp_path: Path) -> None:
+    rgb = np.zeros((64, 64, 3), np.uint8)
+    assert developer(tmp_path, is_blocked=True).preview(rgb) is None
+    assert (developer(tmp_path).preview(rgb) or "").startswith("data:image/webp;base64,")
+
+
+async def test_a_fault_of_the_job_is_told_with_its_own_code(tmp_path: Path) -> None:
+    ending = await developer(tmp_path).ending(make_job(), ended(error=NotFinite("at step 3")), lambda: NOW)
+    assert ending.error is not None
+    assert (ending.state, ending.error.code, ending.error.message) == (JobState.FAILED, "not_finite", "at step 3")
+
+
+async def test_a_foreign_exception_is_told_without_its_text(tmp_path: Path) -> None:
+    """The text may hold paths or prompts; the log has it, the owner gets the kind."""
+    error = RuntimeError("/secret/path is missing")
+    ending = await developer(tmp_path).ending(make_job(), ended(error=error), lambda: NOW)
+    assert ending.error is not None
+    assert ending.error.code == "run_failed"
+    assert "RuntimeError" in ending.error.message
+    assert "secret" not in ending.error.message
+
+
+async def test_a_store_that_fails_fails_the_job_with_its_reason(tmp_path: Path) -> None:
+    (tmp_path / "objects").mkdir()
+    (tmp_path / "objects" / "images").write_text("a file where a folder must be")
+    ending = await developer(tmp_path).ending(make_job(), ended(pictures=(picture(),)), lambda: NOW)
+    assert ending.error is not None
+    assert (ending.state, ending.error.code) == (JobState.FAILED, "storage_unavailable")
