@@ -8,7 +8,7 @@ checkpoint elsewhere, or here after a restart.
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, assert_never
 
@@ -253,6 +253,7 @@ class Worker:
         try:
             ending = await self.developer.ending(held.job, report, self.now)
             await finish(self.desk, held.job, held.lease, ending)
+            log.info("job ended", job=held.job.id, state=ending.state, **asdict(ending.timings))
         except LeaseLost:
             log.info("result came after the lease", job=held.job.id)
         finally:
