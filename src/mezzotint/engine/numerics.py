@@ -6,7 +6,8 @@ they choose another order of summation for another number of rows. What is done 
 CPU    oneDNN and NNPACK convolutions are off (both choose by batch size; the native one works image by image); a
        linear layer sees at least `MIN_GEMM_ROWS` rows a sample, and 2-D inputs in blocks of exactly that many (matrix
        times vector and short products take other kernels); activations see whole vector blocks (the rest of a loop
-       takes scalar code that rounds otherwise); and the verifier compares every new width bit by bit.
+       takes scalar code that rounds otherwise); convolutions and group norms see the usual memory order (one sample
+       may come in another than several); and the verifier compares every new width bit by bit.
 CUDA   every pass has one fixed width (short ones are filled with copies), cuDNN is deterministic and does not tune,
        TF32 and reduced-precision reductions are off, attention uses one backend. CUBLAS_WORKSPACE_CONFIG=:4096:8 must
        be set before the process starts. Right by construction; no GPU was at hand to measure it.
@@ -32,6 +33,7 @@ from mezzotint.engine.tree import tensors_in
 VECTOR_BLOCK = 64  # elements that the widest unrolled vector loop takes at once (AVX-512, 16-bit)
 PARALLEL_GRAIN = 32_768  # elements from which torch shares an elementwise loop among threads
 CURVES = {functional: ("silu", "gelu", "mish", "softplus"), torch: ("sigmoid", "tanh", "exp", "sin", "cos")}
+LAYOUT_BOUND = ("conv1d", "conv2d", "conv3d", "conv_transpose2d", "group_norm")  # their kernels depend on memory order
 MIN_GEMM_ROWS = 16  # measured: from 12 rows on, MKL sums in one order at 1 and 2 threads; 16 leaves a margin
 SAMPLED_BYTES = 4096  # of each block of a big weight that enters the weights hash
 SAMPLED_BLOCKS = 16
@@ -95,6 +97,8 @@ def _enter_exact_cpu(stack: ExitStack) -> None:
     stack.enter_context(torch.backends.mkldnn.flags(enabled=False))
     stack.enter_context(torch.backends.nnpack.flags(enabled=False))
     _replace(stack, functional, "linear", row_stable_linear)
+    for name in LAYOUT_BOUND:
+        _replace(stack, functional, name, _on_contiguous(getattr(functional, name)))
     for module, names in CURVES.items():
         for name in names:
             _replace(stack, module, name, _stable_curve(getattr(module, name)))
@@ -112,6 +116,18 @@ def _enter_exact_cuda(stack: ExitStack) -> None:
         setattr(matmul, flag, False)
     stack.enter_context(torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False))
     stack.enter_context(torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH))
+
+
+@functools.cache
+def _on_contiguous(layer: Any) -> Any:
+    """The layer on its input in the usual memory order, which for one sample may come out otherwise than for
+    several."""
+
+    @functools.wraps(layer)
+    def stable(input: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        return layer(input.contiguous() if input.device.type == "cpu" else input, *args, **kwargs)
+
+    return stable
 
 
 @functools.cache

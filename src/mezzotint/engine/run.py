@@ -77,7 +77,7 @@ class Options:
 
 @dataclass(slots=True, eq=False)
 class Member:
-    """A sampler or guider of the run; `base` is None until its first step."""
+    """A sampler or guider of the run; a sampler's `base` is None until its first step."""
 
     target: Any
     base: capture.Baseline | None = None
@@ -133,7 +133,8 @@ class Run:
         self.greenlet: Any = None
         self._host = host
         self._pipeline = pipeline
-        self._members = [Member(target) for target in members]
+        # a guider may hold results of calls by its first step: its baseline is what it is now
+        self._members = [Member(m, None if hasattr(m, "step") else self._baseline(m)) for m in members]
         self._kwargs, self._generators = _own_generators(kwargs)
         self._seeds = [generator.get_state() for generator in self._generators]
         self._rng: torch.Tensor | None = None
@@ -254,13 +255,13 @@ class Run:
         return output
 
     def before_step(self, sampler: Any) -> None:
-        """Note what samplers (and, at the first step of all, guiders) hold at their own first step."""
+        """Note what the sampler holds at its own first step."""
         if sampler is not self._sampler:
             self._finished_samplers, self._sampler = self._stepped, sampler
         if not any(member.target is sampler for member in self._members):
             self._members.append(Member(sampler))
         for member in self._members:
-            if member.base is None and (member.target is sampler or not hasattr(member.target, "step")):
+            if member.base is None and member.target is sampler:
                 member.base = self._baseline(member.target)
 
     def after_step(self, sampler: Any, output: Any) -> Any:
