@@ -24,11 +24,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import diffusers
+import numpy as np
 import torch
 import transformers
 from torch.nn import functional
 
-from mezzotint.engine.tree import tensors_in
+from mezzotint.engine.tree import leaves
 
 VECTOR_BLOCK = 64  # elements that the widest unrolled vector loop takes at once (AVX-512, 16-bit)
 PARALLEL_GRAIN = 32_768  # elements from which torch shares an elementwise loop among threads
@@ -177,8 +178,14 @@ def row_stable_linear(input: torch.Tensor, weight: torch.Tensor, bias: torch.Ten
 
 
 def is_finite(value: Any) -> bool:
-    """Whether every floating-point tensor in the tree is free of NaN and infinity."""
-    return all(bool(torch.isfinite(t).all()) for t in tensors_in(value) if t.is_floating_point() and t.numel() > 0)
+    """Whether every floating-point tensor and array in the tree is free of NaN and infinity."""
+    return all(map(_is_finite_leaf, leaves(value)))
+
+
+def _is_finite_leaf(leaf: Any) -> bool:
+    if isinstance(leaf, torch.Tensor):
+        return not leaf.is_floating_point() or bool(torch.isfinite(leaf).all())
+    return not isinstance(leaf, np.ndarray) or leaf.dtype.kind != "f" or bool(np.isfinite(leaf).all())
 
 
 def is_out_of_memory(error: BaseException) -> bool:

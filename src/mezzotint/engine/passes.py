@@ -1,8 +1,8 @@
 """Making the passes: the parked calls of several runs answered by one call of the real denoiser where that is right.
 
-A pass goes through four questions: can the calls be merged under some layout; is the pattern of decisions trusted, or
-does it now come out equal to separate calls; did memory suffice (else halves); is each run's part finite. Any "no"
-leads to a narrower pass or to separate ones; a run's own failure becomes its `Answer.error` and nobody else's.
+A pass goes through three questions: can the calls be merged under some layout; is the pattern of decisions trusted, or
+does it now come out equal to separate calls; did memory suffice. Any "no" leads to a narrower pass or to separate ones;
+a run's own failure becomes its `Answer.error` and nobody else's.
 """
 
 import contextlib
@@ -14,11 +14,10 @@ from typing import Any
 
 import torch
 
-from mezzotint.domain.errors import NotFinite
 from mezzotint.engine.errors import CannotMerge
 from mezzotint.engine.isolation import Isolation, ThreadState
 from mezzotint.engine.merge import LAYOUTS, Layout, Merged, merge, rows_of, split, takes_lists
-from mezzotint.engine.numerics import Numerics, is_finite, is_out_of_memory
+from mezzotint.engine.numerics import Numerics, is_out_of_memory
 from mezzotint.engine.proxy import Call
 from mezzotint.engine.run import Run
 from mezzotint.engine.verify import Verdict, Verifier
@@ -124,18 +123,12 @@ class Passes:
     def _trusted(self, batch: _Batch, merged: Merged, layout: Layout) -> list[Answer]:
         output, spent_s = self._timed(lambda: self._call(batch.runs[0], merged.args, merged.kwargs))
         parts = split(output, batch.rows, layout, lists=takes_lists(batch.calls[0]))
-        return self._settle(batch, parts, spent_s, is_clean=is_finite(output))
+        return self._settle(batch, parts, spent_s)
 
-    def _settle(self, batch: _Batch, parts: list[Any], spent_s: float, *, is_clean: bool) -> list[Answer]:
+    def _settle(self, batch: _Batch, parts: list[Any], spent_s: float) -> list[Answer]:
         self._charge(batch.runs, batch.rows, spent_s)
         self.num_merged += len(batch.runs) > 1
-        if is_clean:
-            return [Answer(run, part) for run, part in zip(batch.runs, parts, strict=False)]
-        # whoever got NaN asks again alone, so that a neighbour's poison can never be taken for its own
-        return [
-            Answer(run, part) if is_finite(part) else self._alone(run)
-            for run, part in zip(batch.runs, parts, strict=False)
-        ]
+        return [Answer(run, part) for run, part in zip(batch.runs, parts, strict=False)]
 
     def _first_time(
         self, batch: _Batch, merged: Merged, layout: Layout, key: str
@@ -153,18 +146,11 @@ class Passes:
         self._numerics.synchronize()
         self.verify_s += time.perf_counter() - begun
         self.num_verifications += len(separate)
-        pairs = [
-            (mine, theirs.output)
-            for mine, theirs in zip(parts, separate, strict=False)
-            if theirs.error is None and is_finite(theirs.output)
-        ]
-        if not pairs:
+        if any(answer.error is not None for answer in separate):
             return None, [self._alone(run) for run in batch.runs]
-        verdict = self._verifier.judge([mine for mine, _ in pairs], [theirs for _, theirs in pairs])
+        verdict = self._verifier.judge(parts[: len(separate)], [answer.output for answer in separate])
         self._verifier.remember(key, verdict)
-        if verdict is not Verdict.SAME:
-            return verdict, None
-        return verdict, self._settle(batch, parts, spent_s, is_clean=is_finite(output))
+        return verdict, self._settle(batch, parts, spent_s) if verdict is Verdict.SAME else None
 
     def _failed(self, batch: _Batch, key: str, error: Exception) -> tuple[Verdict | None, list[Answer] | None]:
         """The merged call raised. It is the layout's fault only if every call succeeds alone."""
@@ -194,12 +180,9 @@ class Passes:
     def _attempt(self, run: Run) -> Answer:
         call = _call_of(run)
         try:
-            output = self._call(run, call.args, call.kwargs)
+            return Answer(run, self._call(run, call.args, call.kwargs))
         except Exception as error:  # noqa: BLE001 - whatever the denoiser raises belongs to the run that called it
             return Answer(run, error=error)
-        if is_finite(output):
-            return Answer(run, output)
-        return Answer(run, error=NotFinite(f"in the denoiser's output at step {run.steps + 1}"))
 
     def _call(self, run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The real denoiser, under the run's attention processors, autocast and cache context."""

@@ -193,6 +193,8 @@ class Run:
             self.output = self._pipeline(**self._kwargs)
             if self._saved is not None:
                 raise CheckpointCorrupt("the call ended before the saved step")
+            if not is_finite(self.output):
+                raise NotFinite("in the finished picture")
             self._raise_if_doomed()
         except GreenletExit:
             self.fail(self._doom or RunCancelled())
@@ -275,10 +277,10 @@ class Run:
             output = self._put_back(self._saved, output)
             self._observe(output)
             return output
+        if not is_finite(_first_tensor(output)):
+            raise NotFinite(f"in the latents at step {self.steps + 1}")
         self.steps += 1
         self._observe(output)
-        if not is_finite(self.latents):
-            raise NotFinite(f"in the latents at step {self.steps}")
         self._report()
         self._raise_if_doomed()
         return output
@@ -404,6 +406,10 @@ class Run:
     def _raise_if_doomed(self) -> None:
         if self._doom is not None:
             raise GreenletExit
+
+
+def _first_tensor(output: Any) -> torch.Tensor | None:
+    return next(tensors_in(output), None)
 
 
 def _own_generators(kwargs: dict[str, Any]) -> tuple[dict[str, Any], list[torch.Generator]]:

@@ -48,7 +48,10 @@ class Verifier:
             self._verdicts[key] = verdict.value
 
     def judge(self, merged: Sequence[Any], separate: Sequence[Any]) -> Verdict:
-        """Compare the parts of a merged output with the outputs of separate calls, finite ones only."""
+        """Compare the parts of a merged output with the outputs of separate calls.
+
+        NaN equals NaN: some denoisers leave it in rows that nobody reads, and a poisoned run says nothing on merging.
+        """
         worst, equal = 0.0, True
         for mine, theirs in zip(merged, separate, strict=True):
             difference, same = _difference(mine, theirs)
@@ -68,7 +71,16 @@ def _difference(mine: Any, theirs: Any) -> tuple[float, bool]:
     worst, equal = 0.0, True
     for x, y in zip(a, b, strict=True):
         if isinstance(x, torch.Tensor) and x.numel() and not torch.equal(x, y):
-            equal = False
-            scale = y.abs().max().float().clamp_min(1e-3)
-            worst = max(worst, float((x.float() - y.float()).abs().max() / scale))
+            relative = _relative(x.float(), y.float())
+            worst, equal = max(worst, relative), equal and relative == 0
     return worst, equal
+
+
+def _relative(x: torch.Tensor, y: torch.Tensor) -> float:
+    """Largest difference over the largest magnitude among values that are finite; infinite if others differ."""
+    finite = torch.isfinite(y)
+    if not torch.equal(x.isnan(), y.isnan()) or not torch.equal(x[~finite].nan_to_num(), y[~finite].nan_to_num()):
+        return float("inf")
+    if not finite.any():
+        return 0.0
+    return float((x[finite] - y[finite]).abs().max() / y[finite].abs().max().clamp_min(1e-3))

@@ -275,7 +275,7 @@ def test_a_checkpoint_of_another_call_or_pipeline_does_not_fit(pipeline: Any) ->
     others = [
         hub.submit(flux_request(0, 3), resume=saved),
         hub.submit(flux_request(0, 7), resume=saved),
-        hub.submit(flux_request(0, 5) | {"height": 32}, resume=saved),
+        hub.submit(flux_request(0, 5) | {"height": 64}, resume=saved),
         hub.submit(flux_request(0, 5) | {"generator": None}, resume=saved),
     ]
     good = hub.submit(flux_request(0, 5), resume=saved)
@@ -386,12 +386,12 @@ def test_memory_that_runs_out_halves_the_group(pipeline: Any) -> None:
 
 def test_memory_that_runs_out_for_one_run_alone_is_its_error(pipeline: Any) -> None:
     def full(module: Any, args: Any, kwargs: Any) -> None:
-        if kwargs["hidden_states"].shape[1] > 64:
+        if kwargs["hidden_states"].shape[1] > 100:
             raise torch.OutOfMemoryError("out of memory")
 
     handle = pipeline.transformer.register_forward_pre_hook(full, with_kwargs=True)
     hub = Hub(pipeline)
-    small, big = hub.submit(flux_request(0, 3)), hub.submit(flux_request(1, 3) | {"height": 32})
+    small, big = hub.submit(flux_request(0, 3)), hub.submit(flux_request(1, 3) | {"height": 64})
     finish(hub, small)
     handle.remove()
     assert isinstance(big.error, torch.OutOfMemoryError)
