@@ -15,7 +15,7 @@ from mezzotint.gateway.shapes import Health, Me, ModelHealth, ModelView, Session
 router = APIRouter(tags=["about"])
 DEV_TENANT = TenantId("dev")
 DEV_LIFETIME = timedelta(days=30)
-LOAD_ANOTHER = "mezzotint serve --model stabilityai/stable-diffusion-xl-base-1.0 (any diffusers folder or hub id)"
+LOAD_ANOTHER = "mezzotint serve --model stabilityai/stable-diffusion-xl-base-1.0"
 
 
 @router.get("/healthz")

@@ -6,8 +6,9 @@ from importlib.resources import files
 from pathlib import Path
 
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from mezzotint import __version__
 from mezzotint.gateway import about, errors, images, jobs
@@ -16,6 +17,15 @@ from mezzotint.gateway.service import Service
 
 PAGE = Path(str(files("mezzotint.gateway"))) / "page"
 NO_PAGE = "<!doctype html><title>Mezzotint</title><p>The page is not built: run <code>make web</code>."
+
+
+class Page(StaticFiles):
+    """The built page: hashed assets for ever, everything else asked for anew, so that an upgrade is seen at once."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers["Cache-Control"] = images.IMMUTABLE if path.startswith("assets/") else "no-cache"
+        return response
 
 
 @asynccontextmanager
@@ -44,7 +54,7 @@ def create_app(service: Service | None, running: Callable[[], AbstractAsyncConte
     for module in (jobs, images, about):
         app.include_router(module.router)
     if (PAGE / "index.html").exists():
-        app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
+        app.mount("/", Page(directory=PAGE, html=True), name="page")
     else:
         app.add_api_route("/", lambda: HTMLResponse(NO_PAGE), include_in_schema=False)
     app.add_middleware(BodyLimit)

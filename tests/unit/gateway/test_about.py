@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import pytest
@@ -65,6 +66,15 @@ async def test_unknown_addresses_and_methods_have_the_error_shape(connect: Conne
     async with connect() as ada:
         assert (await ada.put("/v1/jobs")).json()["error"]["code"] == "method_not_allowed"
         assert (await ada.get("/v1/nothing")).json()["error"]["code"] == "not_found"
+
+
+async def test_the_page_is_asked_for_anew_and_its_assets_never(connect: Connect) -> None:
+    """Built by installation: an editable one too."""
+    async with connect(None) as nobody:
+        page = await nobody.get("/")
+        assert page.headers["cache-control"] == "no-cache"
+        (asset,) = re.findall(r'src="(/assets/[^"]+\.js)"', page.text)
+        assert "immutable" in (await nobody.get(asset)).headers["cache-control"]
 
 
 async def test_every_answer_carries_the_security_headers(connect: Connect) -> None:
