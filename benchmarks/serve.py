@@ -49,9 +49,9 @@ def main() -> None:
 class Server:
     """`mezzotint serve` on a free port. Times are seconds since its start."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, *flags: str) -> None:
         begun = time.monotonic()
-        command = [MEZZOTINT, "serve", "--dev", "--port", "0", "--data", str(data)]
+        command = [MEZZOTINT, "serve", "--dev", "--port", "0", "--data", str(data), *flags]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
