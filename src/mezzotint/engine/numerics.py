@@ -165,7 +165,10 @@ def row_stable_linear(input: torch.Tensor, weight: torch.Tensor, bias: torch.Ten
 
     input: [n, features], or [n, ..., rows, features] whose last two dimensions belong to one sample.
     """
-    if input.ndim < 2 or input.device.type != "cpu" or (input.shape[-2] >= MIN_GEMM_ROWS and input.ndim > 2):
+    if input.ndim < 2 or input.device.type != "cpu":
+        return _plain_linear(input, weight, bias)
+    input = input.contiguous()  # one sample may come transposed where several are copied
+    if input.ndim > 2 and input.shape[-2] >= MIN_GEMM_ROWS:
         return _plain_linear(input, weight, bias)
     if input.ndim > 2:
         rows = input.shape[-2]

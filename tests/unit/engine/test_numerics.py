@@ -1,0 +1,148 @@
+"""Exact mode's kernels: the number of samples changes no bit of one sample's result."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import functional
+
+from mezzotint.engine.numerics import (
+    Numerics,
+    is_finite,
+    is_out_of_memory,
+    row_stable_linear,
+    weights_hash,
+)
+
+CPU = torch.device("cpu")
+EXACT = Numerics(device=CPU, dtype=torch.float32, exact=True)
+
+
+@pytest.fixture(params=[1, 2], autouse=True)
+def threads(request: pytest.FixtureRequest, one_thread: None) -> Any:
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 5, 9, 11, 15, 16, 20, 64, 77])
+@pytest.mark.parametrize(("features", "outputs"), [(32, 32), (48, 20), (320, 64)])
+def test_a_linear_layer_gives_a_sample_the_same_bits_in_every_company(rows: int, features: int, outputs: int) -> None:
+    weight, bias = torch.randn(outputs, features), torch.randn(outputs)
+    samples = torch.randn(12, rows, features)
+    with EXACT.kernels():
+        alone = torch.cat([functional.linear(samples[i : i + 1], weight, bias) for i in range(12)])
+        for count in (2, 3, 5, 8, 12):
+            assert torch.equal(functional.linear(samples[:count], weight, bias), alone[:count])
+
+
+def test_a_sample_that_comes_transposed_gives_the_same_bits() -> None:
+    weight, bias = torch.randn(24, 32), torch.randn(24)
+    samples = torch.randn(6, 32, 20).transpose(1, 2)
+    with EXACT.kernels():
+        together = functional.linear(samples.contiguous(), weight, bias)
+        alone = torch.cat([functional.linear(samples[i : i + 1], weight, bias) for i in range(6)])
+    assert torch.equal(together, alone)
+
+
+@pytest.mark.parametrize("features", [8, 32, 320])
+def test_a_linear_layer_of_single_rows_gives_the_same_bits_in_every_company(features: int) -> None:
+    weight, bias = torch.randn(24, features), torch.randn(24)
+    rows = torch.randn(40, features)
+    alone = torch.cat([row_stable_linear(rows[i : i + 1], weight, bias) for i in range(40)])
+    for count in (2, 7, 16, 17, 40):
+        assert torch.equal(row_stable_linear(rows[:count], weight, bias), alone[:count])
+    assert torch.allclose(alone, functional.linear(rows, weight, bias), atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 8, 16])
+def test_a_convolution_gives_a_sample_the_same_bits_in_every_company(size: int) -> None:
+    weight, bias = torch.randn(24, 16, 3, 3), torch.randn(24)
+    samples = torch.randn(16, 16, size, size)
+    with EXACT.kernels():
+        alone = torch.cat([functional.conv2d(samples[i : i + 1], weight, bias, padding=1) for i in range(16)])
+        for count in (2, 3, 8, 16):
+            assert torch.equal(functional.conv2d(samples[:count], weight, bias, padding=1), alone[:count])
+
+
+@pytest.mark.parametrize("curve", [functional.silu, functional.gelu, torch.sigmoid, torch.tanh, torch.exp, torch.sin])
+@pytest.mark.parametrize("width", [1, 3, 8, 31, 64, 4099])
+def test_an_activation_gives_an_element_the_same_bits_at_every_place(curve: Any, width: int) -> None:
+    name = curve.__name__
+    samples = torch.randn(24, width)
+    with EXACT.kernels():
+        stable = getattr(functional if name in ("silu", "gelu") else torch, name)
+        alone = torch.cat([stable(samples[i : i + 1]) for i in range(24)])
+        for count in (2, 3, 7, 24):
+            assert torch.equal(stable(samples[:count]), alone[:count])
+        assert torch.allclose(alone, curve(samples), atol=1e-6)
+
+
+def test_an_activation_in_place_writes_where_it_was_told() -> None:
+    values = torch.randn(3, 5)
+    expected = functional.silu(values)
+    with EXACT.kernels():
+        result = functional.silu(values, inplace=True)
+    assert result is values
+    assert torch.allclose(values, expected)
+
+
+def test_kernels_are_put_back_even_after_an_error() -> None:
+    before = (functional.linear, functional.silu, torch.exp, torch.backends.mkldnn.enabled)
+
+    def fail() -> None:
+        with EXACT.kernels():
+            assert functional.linear is row_stable_linear
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        fail()
+    assert (functional.linear, functional.silu, torch.exp, torch.backends.mkldnn.enabled) == before
+
+
+def test_fast_mode_changes_no_kernels() -> None:
+    before = (functional.linear, torch.backends.mkldnn.enabled)
+    with Numerics(device=CPU, dtype=torch.float32, exact=False).kernels():
+        assert (functional.linear, torch.backends.mkldnn.enabled) == before
+
+
+def test_not_a_number_and_infinity_are_found_wherever_they_hide() -> None:
+    good = {"a": [torch.ones(3), None, 3], "b": (torch.arange(3), torch.zeros(0))}
+    assert is_finite(good)
+    for bad in (float("nan"), float("inf"), -float("inf")):
+        spoiled = torch.ones(100)
+        spoiled[77] = bad
+        assert not is_finite([good, {"c": (spoiled,)}])
+
+
+def test_only_a_lack_of_memory_counts_as_one() -> None:
+    assert is_out_of_memory(torch.OutOfMemoryError("x"))
+    assert is_out_of_memory(MemoryError())
+    assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ..."))
+    assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+
+
+def test_the_tolerance_follows_the_precision() -> None:
+    tolerances = [
+        Numerics(device=CPU, dtype=dtype, exact=False).tolerance()
+        for dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+    ]
+    assert tolerances == sorted(tolerances)
+    assert tolerances[1] == 2e-4
+
+
+def test_the_hash_of_weights_sees_one_changed_value_of_a_small_model_and_any_training_of_a_big_one() -> None:
+    class Pipe:
+        def __init__(self) -> None:
+            torch.manual_seed(0)
+            self.unet = torch.nn.Linear(2000, 2000)
+
+    one, other = Pipe(), Pipe()
+    assert weights_hash(one) == weights_hash(other)
+    with torch.no_grad():
+        other.unet.bias[1999] += 1e-3
+    assert weights_hash(one) != weights_hash(other)
+    trained = Pipe()
+    with torch.no_grad():
+        trained.unet.weight.mul_(1.0001)
+    assert weights_hash(one) != weights_hash(trained)
