@@ -3,7 +3,8 @@
 A run is a folder: `checkpoint.pt` (everything needed to go on after a kill), `unet/`, `vae/` and `scheduler/` (the
 averaged weights as diffusers loads them) and `log.csv`. Starting again with the same folder goes on where it was.
 The learning rate depends on samples seen, never on time: a warm-up, a constant rate for as long as wanted, and, in an
-invocation of its own with `--cool-down N`, a fall to zero over N samples.
+invocation of its own with `--cool-down N`, a fall to zero over N samples. Another cool-down after one that is over
+starts from `--learning-rate` again.
 """
 
 import argparse
@@ -118,11 +119,12 @@ def spread_timesteps(num: int) -> Tensor:
 class Run:
     """A run folder and the state of training in it."""
 
-    def __init__(self, folder: Path, unet: UNet2DConditionModel) -> None:
+    def __init__(self, folder: Path, unet: UNet2DConditionModel, constant_rate: float = LEARNING_RATE) -> None:
         self.folder = folder
         self.unet = unet
+        self.constant_rate = constant_rate
         self.optimiser = torch.optim.AdamW(
-            unet.parameters(), LEARNING_RATE, betas=(0.9, 0.99), weight_decay=0.0, fused=True
+            unet.parameters(), constant_rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True
         )
         self.average = {name: value.clone() for name, value in unet.state_dict().items()}
         self.samples = 0
@@ -162,11 +164,15 @@ class Run:
         averaged.load_state_dict(self.average)
         averaged.save_pretrained(self.folder / "unet")
 
+    def is_cooling(self, cool_down: int) -> bool:
+        """A cool-down of so many samples has begun and is not over."""
+        return self.cool_down_from is not None and self.samples < self.cool_down_from + cool_down
+
     def learning_rate(self, cool_down: int) -> float:
         if self.cool_down_from is not None:
             left = 1 - (self.samples - self.cool_down_from) / cool_down
-            return LEARNING_RATE * max(0.0, left)
-        return LEARNING_RATE * min(1.0, (self.samples + BATCH) / WARM_UP)
+            return self.constant_rate * max(0.0, left)
+        return self.constant_rate * min(1.0, (self.samples + BATCH) / WARM_UP)
 
     def step(self, examples: Examples, cool_down: int) -> float:
         """One update; the loss."""
@@ -220,6 +226,7 @@ def main() -> None:
     parser.add_argument("--warm-start", type=Path, help="folder of a denoiser to begin a new run from")
     parser.add_argument("--until", type=int, default=0, help="stop when this many samples have been seen")
     parser.add_argument("--cool-down", type=int, default=0, metavar="N", help="bring the rate to zero over N samples")
+    parser.add_argument("--learning-rate", type=float, default=LEARNING_RATE, help="the constant rate")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -229,8 +236,8 @@ def main() -> None:
     SCHEDULER.save_pretrained(arguments.run / "scheduler")
     warm: Path | None = arguments.warm_start
     unet = UNet2DConditionModel.from_pretrained(warm, torch_dtype=torch.float32) if warm else new_unet()
-    run = Run(arguments.run, unet.train())
-    if arguments.cool_down and run.cool_down_from is None:
+    run = Run(arguments.run, unet.train(), arguments.learning_rate)
+    if arguments.cool_down and not run.is_cooling(arguments.cool_down):
         run.cool_down_from = run.samples
     until = run.cool_down_from + arguments.cool_down if run.cool_down_from is not None else arguments.until
     torch.manual_seed(run.samples)

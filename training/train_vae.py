@@ -58,7 +58,7 @@ def psnr(decoded: Tensor, images: Tensor) -> float:
 
 def train(vae: AutoencoderTiny, pictures: Tensor, num_samples: int, *, decoder_only: bool) -> None:
     """`num_samples` pictures with a cosine rate that ends at zero."""
-    vae.encoder.requires_grad_(not decoder_only)
+    fixed = encode(vae, pictures) if decoder_only else None
     trained = vae.decoder if decoder_only else vae
     optimiser = torch.optim.AdamW(trained.parameters(), LEARNING_RATE, betas=(0.9, 0.99), weight_decay=0.0)
     num_steps = -(-num_samples // BATCH)
@@ -67,8 +67,9 @@ def train(vae: AutoencoderTiny, pictures: Tensor, num_samples: int, *, decoder_o
         rate = LEARNING_RATE * min(1, (step + 1) / WARM_UP_STEPS) * (1 + math.cos(math.pi * step / num_steps)) / 2
         for group in optimiser.param_groups:
             group["lr"] = rate
-        images = pictures[torch.randint(len(pictures), (BATCH,))].float().div(127.5).sub(1)
-        latents = vae.encode(images).latents
+        chosen = torch.randint(len(pictures), (BATCH,))
+        images = pictures[chosen].float().div(127.5).sub(1)
+        latents = vae.encode(images).latents if fixed is None else fixed[chosen]
         amount = POLISH_NOISE * torch.rand(BATCH, 1, 1, 1) if decoder_only else LATENT_NOISE
         decoded = vae.decode(latents + amount * torch.randn_like(latents)).sample
         loss = loss_of(decoded, images, latents)
@@ -82,11 +83,10 @@ def train(vae: AutoencoderTiny, pictures: Tensor, num_samples: int, *, decoder_o
             print(f"{(step + 1) * BATCH} samples  {smooth:.2f} dB", flush=True)
 
 
-@torch.inference_mode()
-def latent_scale(vae: AutoencoderTiny, pictures: Tensor) -> float:
-    """1 over the standard deviation of the latents."""
-    parts = [vae.encode(part.float().div(127.5).sub(1)).latents for part in pictures.split(64)]
-    return float(1 / torch.cat(parts).std())
+@torch.no_grad()
+def encode(vae: AutoencoderTiny, pictures: Tensor) -> Tensor:
+    """pictures: [n, 3, 64, 64] uint8 -> latents [n, 16, 8, 8], not yet scaled to unit variance."""
+    return torch.cat([vae.encode(part.float().div(127.5).sub(1)).latents for part in pictures.split(64)])
 
 
 def main() -> None:
@@ -105,7 +105,7 @@ def main() -> None:
     train(vae, pictures, arguments.samples, decoder_only=source is not None)
     if source is None:
         learned = load_pictures(arguments.work, only_learned=True)
-        vae.register_to_config(scaling_factor=latent_scale(vae, learned))
+        vae.register_to_config(scaling_factor=1 / encode(vae, learned).std().item())
     vae.save_pretrained(arguments.run / "vae")
 
 
