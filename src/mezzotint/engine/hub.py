@@ -14,7 +14,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +38,10 @@ MAX_WAIT_TURNS = 8  # how long a run that is ahead within its step waits for tho
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parked:
-    """What a stepping policy sees of a run whose next denoiser call waits. Equal `batch_key`s may share a pass."""
+    """What a stepping policy sees of a run whose next denoiser call waits.
+
+    Equal `batch_key`s may share a pass. pass_s: rows of a pass -> seconds it took, for calls of this form.
+    """
 
     id: int
     label: str
@@ -48,6 +51,7 @@ class Parked:
     num_steps: int | None
     waited_turns: int
     cost_s: float
+    pass_s: Mapping[int, float]
 
 
 class Hub:
@@ -301,7 +305,9 @@ class Hub:
         """What the stepping policy leaves of the groups; never nothing."""
         if self._choose is None or not groups:
             return groups
-        parked = [_parked(run, i) for i, group in enumerate(groups) for run in group]
+        parked = [
+            _parked(run, i, self._passes.seconds_by_rows(group[0])) for i, group in enumerate(groups) for run in group
+        ]
         chosen = set(self._choose(parked)) or {parked[0].id}
         return [[run for run in group if run.id in chosen] for group in groups]
 
@@ -333,7 +339,7 @@ def _aligned(parked: list[Run]) -> list[Run]:
     return ready
 
 
-def _parked(run: Run, batch: int) -> Parked:
+def _parked(run: Run, batch: int, pass_s: Mapping[int, float]) -> Parked:
     return Parked(
         id=run.id,
         label=run.label,
@@ -343,6 +349,7 @@ def _parked(run: Run, batch: int) -> Parked:
         num_steps=run.num_steps,
         waited_turns=run.waited_turns,
         cost_s=run.cost_s,
+        pass_s=pass_s,
     )
 
 

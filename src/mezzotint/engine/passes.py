@@ -6,22 +6,25 @@ a run's own failure becomes its `Answer.error` and nobody else's.
 """
 
 import contextlib
+import statistics
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from mezzotint.engine.errors import CannotMerge
 from mezzotint.engine.isolation import Isolation, ThreadState
-from mezzotint.engine.merge import LAYOUTS, Layout, Merged, merge, rows_of, split, takes_lists
+from mezzotint.engine.merge import LAYOUTS, Layout, Merged, merge, primary_of, rows_of, split, takes_lists
 from mezzotint.engine.numerics import Numerics, is_out_of_memory
 from mezzotint.engine.proxy import Call
 from mezzotint.engine.run import Run
 from mezzotint.engine.verify import Verdict, Verifier
 
+CURVE_MEMORY_PASSES = 300
+MAX_CURVES = 512  # forms of calls whose costs are kept
 MAX_REASONS = 256  # distinct reasons kept; further ones are counted under "other"
 
 
@@ -43,6 +46,26 @@ class _Batch:
     rows: list[int]
 
 
+@dataclass(slots=True, eq=False)
+class Curve:
+    """What passes of one form cost at each width. A width not seen for long is forgotten, so that one slow moment of
+    the machine does not count for ever."""
+
+    seconds: dict[int, deque[float]] = field(default_factory=dict)
+    seen_at: dict[int, int] = field(default_factory=dict)
+    num_passes: int = 0
+
+    def add(self, rows: int, spent_s: float) -> None:
+        self.num_passes += 1
+        self.seconds.setdefault(rows, deque(maxlen=8)).append(spent_s)
+        self.seen_at[rows] = self.num_passes
+        for old in [r for r, at in self.seen_at.items() if self.num_passes - at > CURVE_MEMORY_PASSES]:
+            del self.seconds[old], self.seen_at[old]
+
+    def medians(self) -> dict[int, float]:
+        return {rows: statistics.median(found) for rows, found in self.seconds.items()}
+
+
 class Passes:
     """Calls the real denoisers, and counts and charges what it does.
 
@@ -62,6 +85,7 @@ class Passes:
         self._isolation = isolation
         self._verifier = verifier
         self._paths = paths
+        self._curves: dict[Hashable, Curve] = {}
 
     def answer(self, runs: list[Run]) -> list[Answer]:
         """One answer for each run, whose parked calls share a batch key."""
@@ -82,6 +106,13 @@ class Passes:
         output, spent_s = self._timed(lambda: call.module(*call.args, **call.kwargs))
         self._charge([run], [1], spent_s)
         return output
+
+    def seconds_by_rows(self, run: Run) -> dict[int, float]:
+        """Rows of a pass -> median seconds of the last ones that wide, for calls of the form of this run's."""
+        try:
+            return self._curves.get(self._form(_call_of(run)), Curve()).medians()
+        except CannotMerge:
+            return {}
 
     def count_unmerged(self, reason: str) -> None:
         known = reason in self.unmerged_reasons or len(self.unmerged_reasons) < MAX_REASONS
@@ -127,6 +158,7 @@ class Passes:
 
     def _settle(self, batch: _Batch, parts: list[Any], spent_s: float) -> list[Answer]:
         self._charge(batch.runs, batch.rows, spent_s)
+        self._learn(batch.calls[0], sum(batch.rows), spent_s)
         self.num_merged += len(batch.runs) > 1
         return [Answer(run, part) for run, part in zip(batch.runs, parts, strict=False)]
 
@@ -174,7 +206,10 @@ class Passes:
         begun = time.perf_counter()
         answer = self._attempt(run)
         self._numerics.synchronize()
-        self._charge([run], [1], time.perf_counter() - begun)
+        spent_s = time.perf_counter() - begun
+        self._charge([run], [1], spent_s)
+        with contextlib.suppress(CannotMerge):
+            self._learn(_call_of(run), rows_of(_call_of(run)), spent_s)
         return answer
 
     def _attempt(self, run: Run) -> Answer:
@@ -223,6 +258,17 @@ class Passes:
         total = sum(rows[: len(runs)])
         for run, own in zip(runs, rows, strict=False):
             run.cost_s += spent_s * own / total
+
+    def _learn(self, call: Call, rows: int, spent_s: float) -> None:
+        form = self._form(call)
+        if form in self._curves or len(self._curves) < MAX_CURVES:
+            self._curves.setdefault(form, Curve()).add(rows, spent_s)
+
+    def _form(self, call: Call) -> Hashable:
+        """What decides the cost of a row: the denoiser and the shape of its samples."""
+        primary = primary_of(call)
+        sample = primary if isinstance(primary, torch.Tensor) else primary[0]
+        return self._paths[id(call.module)], call.cache_context, tuple(sample.shape[1:])
 
 
 def _call_of(run: Run) -> Call:

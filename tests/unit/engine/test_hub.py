@@ -19,6 +19,7 @@ from mezzotint.domain.errors import (
 )
 from mezzotint.engine import Hub, Parked, Run, RunCancelled, Snapshot
 from mezzotint.engine.checkpoint import verify
+from mezzotint.policy import stepping
 from tests.conformance.engine.driving import finish, pictures, run_alone, same_pictures, turn_until_idle
 from tests.conformance.engine.zoo import flux, flux_request, sdxl, sdxl_request
 
@@ -482,3 +483,21 @@ def test_the_output_is_that_of_the_stock_pipeline(pipeline: Any) -> None:
     run = fast.submit(flux_request(0, 4))
     finish(fast, run)
     assert np.array_equal(pictures(run.output), stock)
+
+
+def test_the_stepping_policy_drives_the_hub_and_sees_what_passes_cost(pipeline: Any) -> None:
+    seen: list[Parked] = []
+
+    def policy(parked: Sequence[Parked]) -> Sequence[int]:
+        seen.extend(parked)
+        return stepping.choose(parked, {"pro": 4.0}, max_rows=2)
+
+    hub = Hub(pipeline, choose=policy)
+    runs = [hub.submit(flux_request(i, 4), label="pro" if i == 0 else "free") for i in range(5)]
+    ended: list[Run] = []
+    while hub.turn():
+        ended += [run for run in runs if run.done and run not in ended]
+    assert all(run.error is None for run in runs)
+    assert ended[0] is runs[0]
+    assert set(seen[-1].pass_s) <= {1, 2}
+    assert all(seconds > 0 for seconds in seen[-1].pass_s.values())
