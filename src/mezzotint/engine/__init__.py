@@ -13,10 +13,23 @@ if TYPE_CHECKING:
     from mezzotint.engine.preview import PreviewMap
     from mezzotint.engine.request import call_kwargs
     from mezzotint.engine.run import Run
+    from mezzotint.engine.selftest import Capabilities, self_test
 
-__all__ = ["Hub", "Parked", "PreviewMap", "Run", "RunCancelled", "Snapshot", "call_kwargs"]
+__all__ = [
+    "Capabilities",
+    "Hub",
+    "Parked",
+    "PreviewMap",
+    "Run",
+    "RunCancelled",
+    "Snapshot",
+    "call_kwargs",
+    "self_test",
+]
 
 _HOMES = {
+    "Capabilities": "selftest",
+    "self_test": "selftest",
     "Hub": "hub",
     "Parked": "hub",
     "PreviewMap": "preview",

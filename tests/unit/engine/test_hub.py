@@ -501,3 +501,46 @@ def test_the_stepping_policy_drives_the_hub_and_sees_what_passes_cost(pipeline: 
     assert ended[0] is runs[0]
     assert set(seen[-1].pass_s) <= {1, 2}
     assert all(seconds > 0 for seconds in seen[-1].pass_s.values())
+
+
+def test_runs_of_unequal_numbers_of_rows_share_passes() -> None:
+    pipeline = sdxl()
+    requests = [
+        lambda: sdxl_request(0, 4),
+        lambda: sdxl_request(1, 4) | {"guidance_scale": 1.0},
+        lambda: sdxl_request(2, 4) | {"num_images_per_prompt": 2},
+    ]
+    alone = [run_alone(pipeline, request()) for request in requests]
+    hub = Hub(pipeline)
+    runs = [hub.submit(request()) for request in requests]
+    finish(hub, *runs)
+    assert all(same_pictures(a, b) for a, b in zip(alone, runs, strict=True))
+    assert hub.num_passes < 12
+    assert runs[2].cost_s > runs[0].cost_s > runs[1].cost_s
+
+
+def test_an_exception_in_a_listener_ends_its_run_alone(pipeline: Any) -> None:
+    def fail(run: Run, *_: Any) -> None:
+        raise LookupError("the listener broke")
+
+    hub = Hub(pipeline)
+    good = hub.submit(flux_request(0, 4))
+    bad = [
+        hub.submit(flux_request(1, 4), on_step=fail),
+        hub.submit(flux_request(2, 4), checkpoint_every=2, on_checkpoint=fail),
+    ]
+    finish(hub, good)
+    assert all(isinstance(run.error, LookupError) for run in bad)
+    assert [run.steps for run in bad] == [1, 2]
+
+
+def test_runs_of_other_sizes_form_groups_of_their_own(pipeline: Any) -> None:
+    def request(i: int) -> dict[str, Any]:
+        return flux_request(i, 4) | {"height": 32 + 16 * (i % 2)}
+
+    alone = [run_alone(pipeline, request(i)) for i in range(4)]
+    hub = Hub(pipeline)
+    runs = [hub.submit(request(i)) for i in range(4)]
+    finish(hub, *runs)
+    assert all(same_pictures(a, b) for a, b in zip(alone, runs, strict=True))
+    assert hub.num_passes == 8

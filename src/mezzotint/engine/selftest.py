@@ -1,0 +1,87 @@
+"""What a pipeline can do under the engine, found out with two small requests before users' requests depend on it.
+
+The answer is for logs and metrics, and to fill the mapping of verdicts at start-up rather than in users' time. A
+pipeline that cannot merge or resume still runs, alone and from the beginning: the hub finds that out by itself at
+every call.
+"""
+
+from collections.abc import Callable, Iterator, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from mezzotint.engine.hub import Hub
+from mezzotint.engine.run import Run
+from mezzotint.engine.tree import leaves
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """merges: runs shared passes, and their pictures were those of the same runs alone. resumes: a run resumed from its
+    middle made the same picture with only the remaining calls. difference: largest difference of a picture to the stock
+    pipeline's, in its own units (levels of 0..255 for PIL). reasons: why not, where something is False."""
+
+    merges: bool
+    resumes: bool
+    difference: float
+    reasons: tuple[str, ...]
+
+
+def self_test(
+    pipeline: Any,
+    requests: Callable[[], tuple[dict[str, Any], dict[str, Any]]],
+    *,
+    exact: bool = True,
+    verdicts: MutableMapping[str, str] | None = None,
+) -> Capabilities:
+    """Run two requests stock, alone, together and resumed. requests: makes their arguments, with fresh generators.
+
+    Takes about nine times as long as one request. Raises: what the pipeline raises on these requests by itself.
+    """
+    stock = [pipeline(**request) for request in requests()]
+    alone = [_finish(_hub(pipeline, exact, verdicts), [request])[0] for request in requests()]
+    hub = _hub(pipeline, exact, verdicts)
+    together = _finish(hub, list(requests()), checkpoint_at=max(1, alone[0].steps // 2))
+    again = _hub(pipeline, exact, verdicts)
+    resumed = _finish(again, [requests()[0]], resume=together[0].checkpoint) if together[0].checkpoint else []
+    bound = 0.0 if exact else max(_apart(a.output, b) for a, b in zip(alone, stock, strict=True)) + 1e-4
+    same = all(_apart(a.output, b.output) <= bound for a, b in zip(alone, together, strict=True))
+    went_on = bool(resumed) and resumed[0].num_calls + resumed[0].num_replayed == alone[0].num_calls
+    return Capabilities(
+        merges=same and hub.num_merged > 0,
+        resumes=went_on and _apart(resumed[0].output, together[0].output) <= bound,
+        difference=max(_apart(a.output, b) for a, b in zip(alone, stock, strict=True)),
+        reasons=(*hub.unmerged_reasons, *hub.unsaved_reasons),
+    )
+
+
+def _hub(pipeline: Any, exact: bool, verdicts: MutableMapping[str, str] | None) -> Hub:
+    return Hub(pipeline, exact=exact, verdicts=verdicts, allow_other_numerics=True)
+
+
+def _finish(hub: Hub, requests: list[dict[str, Any]], **options: Any) -> list[Run]:
+    runs = [hub.submit(request, **options) for request in requests]
+    while hub.turn():
+        pass
+    for run in runs:
+        if run.error is not None:
+            raise run.error
+    return runs
+
+
+def _apart(one: Any, other: Any) -> float:
+    """Largest difference between two outputs; infinite where their forms differ."""
+    pairs = list(zip(_arrays(one), _arrays(other), strict=False))
+    if not pairs or any(a.shape != b.shape for a, b in pairs):
+        return float("inf")
+    return max(float(np.abs(a - b).max(initial=0.0)) for a, b in pairs)
+
+
+def _arrays(output: Any) -> Iterator[np.ndarray[Any, np.dtype[np.float32]]]:
+    for leaf in leaves(output):
+        if isinstance(leaf, torch.Tensor):
+            yield leaf.float().cpu().numpy()
+        elif hasattr(leaf, "__array__") or hasattr(leaf, "__array_interface__"):
+            yield np.asarray(leaf, dtype=np.float32)
