@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from mezzotint.actions.finish import Desk
+from mezzotint.domain.errors import LeaseLost
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import CheckpointRef, Job
 
@@ -16,7 +17,12 @@ async def save(desk: Desk, job: Job, step: int, data: bytes, at: datetime) -> No
     # the token in the key keeps a late holder from overwriting its successor's bytes
     saved = CheckpointRef(step=step, key=f"checkpoints/{job.id}/{job.lease.token:04d}-{step:05d}.safetensors")
     await desk.objects.put(saved.key, data)
-    await desk.objects.delete(await desk.jobs.add_checkpoint(job.id, job.lease, saved, KEPT, at))
+    try:
+        unused = await desk.jobs.add_checkpoint(job.id, job.lease, saved, KEPT, at)
+    except LeaseLost:
+        await desk.objects.delete([saved.key])
+        raise
+    await desk.objects.delete(unused)
 
 
 async def newest(desk: Desk, job: Job) -> tuple[CheckpointRef, bytes] | None:

@@ -127,7 +127,7 @@ class Device:
                 resume=order.resume,
                 checkpoint_every=self._checkpoint_every,
                 on_step=lambda run: self._stepped(loaded, job, run),
-                on_checkpoint=lambda run, snapshot: self._saved(job, snapshot),
+                on_checkpoint=lambda run, snapshot: self._saved(job, run, snapshot),
                 label=job.id,
             )
         except Exception as error:  # noqa: BLE001 - one job's fault must not end the thread; it is told to its owner
@@ -146,8 +146,9 @@ class Device:
         num_steps = run.num_steps or job.parameters.num_steps
         self._report(Stepped(job=job.id, step=run.steps, num_steps=num_steps, preview=preview))
 
-    def _saved(self, job: Job, snapshot: "Snapshot") -> None:
-        self._report(Saved(job=job.id, snapshot=snapshot))
+    def _saved(self, job: Job, run: "Run", snapshot: "Snapshot") -> None:
+        if snapshot.steps != run.num_steps:  # after the last step the picture is quicker than its checkpoint
+            self._report(Saved(job=job.id, snapshot=snapshot))
 
     def _reap(self) -> None:
         for going in [going for going in self._going.values() if going.run.done]:

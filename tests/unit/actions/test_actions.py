@@ -106,7 +106,8 @@ async def test_a_late_checkpoint_does_not_replace_the_new_holders(desk: Desk) ->
     assert holder is not None
     await save(desk, holder, 10, b"new", NOW)
     with pytest.raises(LeaseLost):
-        await save(desk, late, 10, b"late", NOW)
+        await save(desk, late, 20, b"late", NOW)
+    assert len(await desk.objects.keys("checkpoints/")) == 1
     row = await desk.jobs.get(late.id)
     assert row is not None
     found = await newest(desk, row)
