@@ -1,12 +1,19 @@
 """From settings to parts."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mezzotint.config import Settings, wait_passively
 from mezzotint.domain.model import ModelInfo
+from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.engine import models
+from mezzotint.policy.stepping import choose
+
+MAX_ROWS = 16
+"""Widest pass; two rows a picture with guidance. The stepping policy stays below it where width does not pay."""
+WEIGHTS = {tier.value: float(limits_of(tier).weight) for tier in Tier}
 
 if TYPE_CHECKING:
     from mezzotint.worker import Loaded
@@ -35,6 +42,12 @@ def loader(settings: Settings, folder: Path) -> Callable[[], "Loaded"]:
         pipeline = models.load(folder, device, is_half=device != "cpu")
         vae = getattr(pipeline, "vae", None)
         previews = PreviewMap.fit(vae) if vae is not None else None
-        return Loaded(hub=Hub(pipeline, exact=settings.exact), previews=previews)
+        hub = Hub(
+            pipeline,
+            exact=settings.exact,
+            max_rows=MAX_ROWS,
+            choose=partial(choose, weights=WEIGHTS, max_rows=MAX_ROWS),
+        )
+        return Loaded(hub=hub, previews=previews)
 
     return load

@@ -128,7 +128,7 @@ class Device:
                 checkpoint_every=self._checkpoint_every,
                 on_step=lambda run: self._stepped(loaded, job, run),
                 on_checkpoint=lambda run, snapshot: self._saved(job, run, snapshot),
-                label=job.id,
+                label=job.tier,
             )
         except Exception as error:  # noqa: BLE001 - one job's fault must not end the thread; it is told to its owner
             self._report(Ended(job=job.id, step=job.step, error=error))
