@@ -30,10 +30,13 @@ MODEL_INDEX: dict[str, object] = {
 }
 
 
-def export(run: Path, starter: Path) -> None:
-    """Copy `run`'s unet, vae and scheduler into `starter` in half precision and write its SHA256SUMS."""
+def export(run: Path, starter: Path, polished_vae: Path | None = None) -> None:
+    """Copy `run`'s unet, scheduler and vae into `starter` in half precision and write its SHA256SUMS.
+
+    polished_vae: folder of an autoencoder with the same encoder and a better decoder, to take instead of the run's.
+    """
     unet = UNet2DConditionModel.from_pretrained(run / "unet", torch_dtype=torch.float16)
-    vae = AutoencoderTiny.from_pretrained(run / "vae", torch_dtype=torch.float16)
+    vae = AutoencoderTiny.from_pretrained(polished_vae or run / "vae", torch_dtype=torch.float16)
     for model, name in ((unet, "unet"), (vae, "vae")):
         model.register_to_config(_name_or_path="mezzotint-starter")
         model.save_pretrained(starter / name)
@@ -65,8 +68,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, help="folder with unet/, vae/ and scheduler/")
     parser.add_argument("starter", type=Path, help="the folder to write, src/mezzotint/starter")
+    parser.add_argument("--vae", type=Path, help="an autoencoder with a polished decoder, instead of the run's")
     arguments = parser.parse_args()
-    export(arguments.run, arguments.starter)
+    export(arguments.run, arguments.starter, arguments.vae)
 
 
 if __name__ == "__main__":
