@@ -3,11 +3,12 @@
 Exact mode promises: what else runs in a pass never changes a bit of a run's output. Kernels break that promise when
 they choose another order of summation for another number of rows. What is done about it:
 
-CPU    oneDNN and NNPACK convolutions are off (both choose by batch size; the native one works image by image); a
-       linear layer sees at least `MIN_GEMM_ROWS` rows a sample, and 2-D inputs in blocks of exactly that many (matrix
-       times vector and short products take other kernels); activations see whole vector blocks (the rest of a loop
-       takes scalar code that rounds otherwise); convolutions and group norms see the usual memory order (one sample
-       may come in another than several); and the verifier compares every new width bit by bit.
+CPU    oneDNN and NNPACK convolutions are off (both choose by batch size; the native one works image by image), but
+       for oneDNN's on two samples and more inside a pass, which are stable and faster; a linear layer sees at least
+       `MIN_GEMM_ROWS` rows a sample, and 2-D inputs in blocks of exactly that many (matrix times vector and short
+       products take other kernels); activations see whole vector blocks (the rest of a loop takes scalar code that
+       rounds otherwise); convolutions and group norms see the usual memory order (one sample may come in another
+       than several); and the verifier compares every new width bit by bit.
 CUDA   every pass has one fixed width (short ones are filled with copies), cuDNN is deterministic and does not tune,
        TF32 and reduced-precision reductions are off, attention uses one backend. CUBLAS_WORKSPACE_CONFIG=:4096:8 must
        be set before the process starts. Right by construction; no GPU was at hand to measure it.
@@ -40,6 +41,7 @@ SAMPLED_BYTES = 4096  # of each block of a big weight that enters the weights ha
 SAMPLED_BLOCKS = 16
 
 _plain_linear = functional.linear
+_plain_conv2d = functional.conv2d
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +62,14 @@ class Numerics:
                     _enter_exact_cuda(stack)
                 else:
                     _enter_exact_cpu(stack)
+            yield
+
+    @contextmanager
+    def pass_kernels(self) -> Iterator[None]:
+        """Inside `kernels()`, for the time of a denoiser's pass: what is stable there and faster."""
+        with ExitStack() as stack:
+            if self.exact and self.device.type == "cpu":
+                _replace(stack, functional, "conv2d", _paired_conv2d)
             yield
 
     def tolerance(self) -> float:
@@ -95,7 +105,7 @@ def numerics_of(pipeline: Any, denoisers: list[torch.nn.Module], *, exact: bool,
 
 
 def _enter_exact_cpu(stack: ExitStack) -> None:
-    stack.enter_context(torch.backends.mkldnn.flags(enabled=False))
+    stack.enter_context(_onednn(enabled=False))
     stack.enter_context(torch.backends.nnpack.flags(enabled=False))
     _replace(stack, functional, "linear", row_stable_linear)
     for name in LAYOUT_BOUND:
@@ -103,6 +113,17 @@ def _enter_exact_cpu(stack: ExitStack) -> None:
     for module, names in CURVES.items():
         for name in names:
             _replace(stack, module, name, _stable_curve(getattr(module, name)))
+
+
+@contextmanager
+def _onednn(*, enabled: bool) -> Iterator[None]:
+    """Not `torch.backends.mkldnn.flags`, which also sets what concerns Intel's GPUs and warns where there are none."""
+    before = torch._C._get_mkldnn_enabled()
+    torch._C._set_mkldnn_enabled(enabled)
+    try:
+        yield
+    finally:
+        torch._C._set_mkldnn_enabled(before)
 
 
 def _replace(stack: ExitStack, module: Any, name: str, function: Any) -> None:
@@ -129,6 +150,20 @@ def _on_contiguous(layer: Any) -> Any:
         return layer(input.contiguous() if input.device.type == "cpu" else input, *args, **kwargs)
 
     return stable
+
+
+def _paired_conv2d(input: torch.Tensor, weight: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+    """`F.conv2d` by oneDNN for two samples and more, whose bits then do not depend on how many; one sample is doubled.
+
+    oneDNN's 1 x 1 convolutions depend on the number of samples even so (measured at 16): those stay native.
+    """
+    input = input.contiguous()
+    if weight.shape[-1] == 1 and weight.shape[-2] == 1:
+        return _plain_conv2d(input, weight, *args, **kwargs)
+    is_single = input.shape[0] == 1
+    with _onednn(enabled=True):
+        output = _plain_conv2d(input.repeat(2, 1, 1, 1) if is_single else input, weight, *args, **kwargs)
+    return output[:1] if is_single else output
 
 
 @functools.cache

@@ -226,6 +226,7 @@ class Passes:
         assert state is not None
         with contextlib.ExitStack() as stack:
             stack.enter_context(torch.no_grad())
+            stack.enter_context(self._numerics.pass_kernels())
             stack.enter_context(self._dressed(state))
             if call.cache_context is not None and hasattr(module, "cache_context"):
                 stack.enter_context(module.cache_context(call.cache_context))

@@ -1,5 +1,6 @@
 """Exact mode's kernels: the number of samples changes no bit of one sample's result."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -56,13 +57,19 @@ def test_a_linear_layer_of_single_rows_gives_the_same_bits_in_every_company(feat
 
 
 @pytest.mark.parametrize("size", [1, 2, 4, 8, 16])
-def test_a_convolution_gives_a_sample_the_same_bits_in_every_company(size: int) -> None:
-    weight, bias = torch.randn(24, 16, 3, 3), torch.randn(24)
+@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize("in_pass", [True, False])
+def test_a_convolution_gives_a_sample_the_same_bits_in_every_company(size: int, kernel: int, in_pass: bool) -> None:
+    weight, bias = torch.randn(24, 16, kernel, kernel), torch.randn(24)
     samples = torch.randn(16, 16, size, size)
-    with EXACT.kernels():
-        alone = torch.cat([functional.conv2d(samples[i : i + 1], weight, bias, padding=1) for i in range(16)])
+    settings: Any = {"padding": kernel // 2, "stride": 1}
+    expected = functional.conv2d(samples, weight, bias, **settings)
+    with EXACT.kernels(), EXACT.pass_kernels() if in_pass else nullcontext():
+        alone = torch.cat([functional.conv2d(samples[i : i + 1], weight, bias, **settings) for i in range(16)])
         for count in (2, 3, 8, 16):
-            assert torch.equal(functional.conv2d(samples[:count], weight, bias, padding=1), alone[:count])
+            assert torch.equal(functional.conv2d(samples[:count], weight, bias, **settings), alone[:count])
+        assert not torch.backends.mkldnn.enabled
+    assert torch.allclose(alone, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("curve", [functional.silu, functional.gelu, torch.sigmoid, torch.tanh, torch.exp, torch.sin])
