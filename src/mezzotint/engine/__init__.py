@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mezzotint.engine.checkpoint import Snapshot
+    from mezzotint.engine.embeddings import EmbeddingCache
     from mezzotint.engine.errors import RunCancelled
     from mezzotint.engine.hub import Hub, Parked
     from mezzotint.engine.preview import PreviewMap
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Capabilities",
+    "EmbeddingCache",
     "Hub",
     "Parked",
     "PreviewMap",
@@ -28,6 +30,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "EmbeddingCache": "embeddings",
     "Capabilities": "selftest",
     "self_test": "selftest",
     "Hub": "hub",

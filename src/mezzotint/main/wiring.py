@@ -33,13 +33,14 @@ def loader(settings: Settings, folder: Path) -> Callable[[], "Loaded"]:
         wait_passively()
         import torch
 
-        from mezzotint.engine import Hub, PreviewMap
+        from mezzotint.engine import EmbeddingCache, Hub, PreviewMap
         from mezzotint.worker import Loaded
 
         device = models.pick_device(settings.device)
         if settings.threads:
             torch.set_num_threads(settings.threads)
         pipeline = models.load(folder, device, is_half=device != "cpu")
+        EmbeddingCache().attach(pipeline)
         vae = getattr(pipeline, "vae", None)
         previews = PreviewMap.fit(vae) if vae is not None else None
         hub = Hub(
