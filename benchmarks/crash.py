@@ -31,7 +31,8 @@ def main() -> None:
         for damage in ("none", "flip", "cut"):
             for step in range(1, arguments.steps):
                 server, trial = crash(server, data, flags, body, step, damage)
-                trials.append({**trial, "is_same": trial.pop("images") == whole})
+                is_same = trial.pop("images") == whole
+                trials.append({**trial, "is_same": is_same})
                 print(json.dumps(trials[-1]), flush=True)
         server.stop()
     result = {"hardware": hardware(), "steps": arguments.steps, "checkpoint_every": arguments.every}
