@@ -27,6 +27,7 @@ from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Issuer, Service, create_app
 from mezzotint.gateway.about import DEV_LIFETIME, DEV_TENANT, is_loopback
 from mezzotint.main.data import locked, secret_of
+from mezzotint.main.verdicts import Verdicts
 from mezzotint.main.wiring import find_model, loader
 from mezzotint.safety.postfilter import PostFilter
 from mezzotint.safety.prefilter import PreFilter
@@ -45,7 +46,8 @@ def serve(settings: Settings) -> None:
     with listening(settings.host, settings.port) as listener:
         folder, info = find_model(settings)
         with locked(settings.data):
-            server = Serving(settings=settings, info=info, load=loader(settings, folder))
+            verdicts = Verdicts(settings.data / "verdicts.json")
+            server = Serving(settings=settings, info=info, load=loader(settings, folder, verdicts))
             announce(settings, info, server.issuer, listener.getsockname()[1])
             asyncio.run(server.run(listener))
     if server.broken_by is not None:

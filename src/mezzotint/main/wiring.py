@@ -1,6 +1,6 @@
 """From settings to parts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,8 +26,10 @@ def find_model(settings: Settings) -> tuple[Path, ModelInfo]:
     return folder, models.describe(folder, name=settings.model)
 
 
-def loader(settings: Settings, folder: Path) -> Callable[[], "Loaded"]:
-    """A function that brings the model into memory, for the thread that will use it."""
+def loader(
+    settings: Settings, folder: Path, verdicts: MutableMapping[str, str] | None = None
+) -> Callable[[], "Loaded"]:
+    """A function that brings the model into memory, on the thread that will use it. verdicts: of earlier times."""
 
     def load() -> "Loaded":
         wait_passively()
@@ -48,6 +50,7 @@ def loader(settings: Settings, folder: Path) -> Callable[[], "Loaded"]:
             exact=settings.exact,
             max_rows=MAX_ROWS,
             choose=partial(choose, weights=WEIGHTS, max_rows=MAX_ROWS),
+            verdicts=verdicts,
         )
         return Loaded(hub=hub, previews=previews)
 
