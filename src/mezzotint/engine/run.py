@@ -228,7 +228,7 @@ class Run:
     def snapshot(self) -> Snapshot | None:
         """The last step boundary, copied to host memory; None before the first step, or where it cannot be saved."""
         if self._boundary is None:
-            return self._snapshot
+            return self._snapshot or self._saved
         try:
             self._snapshot = self._copy_boundary(self._boundary)
             self._checkpoint = None

@@ -237,6 +237,9 @@ def test_a_resumed_run_is_silent_about_replayed_steps_and_can_be_saved_at_once(p
     hub = Hub(pipeline)
     run = hub.submit(flux_request(0, 6), resume=whole.checkpoint, on_step=lambda run: told.append(run.steps))
     assert run.steps == 4
+    untouched = hub.checkpoint(run)
+    assert untouched is not None
+    assert untouched.encode() == whole.checkpoint
     hub.turn()
     again = hub.checkpoint(run)
     assert again is not None
