@@ -33,9 +33,10 @@ from mezzotint.engine.errors import CannotCheckpoint, RunCancelled
 from mezzotint.engine.isolation import ThreadState
 from mezzotint.engine.merge import is_opaque
 from mezzotint.engine.numerics import is_finite
+from mezzotint.engine.origin import Origin
 from mezzotint.engine.proxy import Call
 from mezzotint.engine.restore import graft_output, restore_member
-from mezzotint.engine.tree import map_leaves, tensors_in
+from mezzotint.engine.tree import tensors_in
 
 ANSWER_BYTES_FLOOR = 64 << 20  # a replayed answer may always have this size,
 ANSWER_BYTES_PER_INPUT = 4096  # or this multiple of the call's inputs (ControlNet residuals: about 1000)
@@ -135,9 +136,7 @@ class Run:
         self._pipeline = pipeline
         # a guider may hold results of calls by its first step: its baseline is what it is now
         self._members = [Member(m, None if hasattr(m, "step") else self._baseline(m)) for m in members]
-        self._kwargs, self._generators = _own_generators(kwargs)
-        self._seeds = [generator.get_state() for generator in self._generators]
-        self._rng: torch.Tensor | None = None
+        self._origin = Origin(kwargs)
         self._specs = Specs()
         self._asked = 0
         self._stepped = 0
@@ -176,21 +175,19 @@ class Run:
         if other and not allow_other_numerics:
             raise FingerprintMismatch(f"differs in {', '.join(other)}")
         self.resumed_elsewhere = bool(other)
-        self._restore_origin(saved.origin)
+        self._origin.restore(saved.origin)
         self._saved, self._specs, self.steps = saved, saved.specs.copy(), saved.steps
 
     def begin(self, state: ThreadState) -> None:
         """Take the thread state to begin with; a resumed run keeps the random stream of its checkpoint."""
-        if self._rng is not None:
-            state.torch_rng = self._rng
-        self._rng = state.torch_rng.clone()
+        self._origin.begin(state)
         self.state = state
 
     def main(self) -> None:
         """The greenlet's body. Interrupts of the process pass through to the hub's caller."""
         try:
             self._raise_if_doomed()
-            self.output = self._pipeline(**self._kwargs)
+            self.output = self._pipeline(**self._origin.kwargs)
             if self._saved is not None:
                 raise CheckpointCorrupt("the call ended before the saved step")
             if not is_finite(self.output):
@@ -223,7 +220,7 @@ class Run:
             self.error.__traceback__ = None
         self.parked = self.greenlet = self.state = None
         self._pipeline = self._sampler = self._boundary = self._saved = None
-        self._members, self._kwargs, self._generators, self._seeds = [], {}, [], []
+        self._members, self._origin = [], Origin({})
 
     def snapshot(self) -> Snapshot | None:
         """The last step boundary, copied to host memory; None before the first step, or where it cannot be saved."""
@@ -328,7 +325,7 @@ class Run:
             if self._unsavable is not None:
                 raise CannotCheckpoint(self._unsavable)
             differences = [capture.difference(m.target, m.base) if m.base else None for m in self._members]
-            drew = self._rng is not None and not torch.equal(rng, self._rng)
+            drew = self._origin.is_drawn_from(rng)
             kept = [capture.sketch(t) for t in (tensors[:1] if self._host.only_latents else tensors)]
             self._boundary = Boundary(self.steps, self._asked, kept, differences, drew)
         except CannotCheckpoint as reason:
@@ -370,32 +367,9 @@ class Run:
             specs=_until(self._specs, boundary.num_calls),
             output=capture.copied(boundary.output, copies),
             members=members,
-            origin=self._origin(boundary.drew_globally),
+            origin=self._origin.document(drew_globally=boundary.drew_globally),
             fingerprint=dict(self._host.fingerprint),
         )
-
-    def _origin(self, drew_globally: bool) -> dict[str, Any]:
-        """Where the random streams began: seeds of generators where those say it all, else their states."""
-        generators = []
-        for generator, state in zip(self._generators, self._seeds, strict=True):
-            seed = generator.initial_seed()
-            fresh = torch.Generator(generator.device).manual_seed(seed).get_state()
-            generators.append(seed if torch.equal(fresh, state) else state)
-        return {"generators": generators, "rng": self._rng if drew_globally else None}
-
-    def _restore_origin(self, origin: dict[str, Any]) -> None:
-        states = origin.get("generators")
-        if not isinstance(states, list) or len(states) != len(self._generators):
-            raise CheckpointCorrupt("the call has another number of generators")
-        try:
-            for generator, state in zip(self._generators, states, strict=True):
-                generator.manual_seed(state) if isinstance(state, int) else generator.set_state(state)
-            if origin.get("rng") is not None:
-                torch.Generator().set_state(origin["rng"])
-                self._rng = origin["rng"]
-        except (RuntimeError, TypeError, ValueError) as error:
-            raise CheckpointCorrupt("a random state cannot be read") from error
-        self._seeds = [generator.get_state() for generator in self._generators]
 
     def _blame(self, error: Exception) -> Exception:
         """An error in the middle of a replay speaks against the checkpoint: from step 0 the call may be sound."""
@@ -410,25 +384,6 @@ class Run:
 
 def _first_tensor(output: Any) -> torch.Tensor | None:
     return next(tensors_in(output), None)
-
-
-def _own_generators(kwargs: dict[str, Any]) -> tuple[dict[str, Any], list[torch.Generator]]:
-    """The arguments with every generator replaced by one of the run's own in the same state."""
-    own: dict[int, torch.Generator] = {}
-
-    def replace(value: Any) -> Any:
-        if not isinstance(value, torch.Generator):
-            return value
-        if id(value) not in own:
-            own[id(value)] = torch.Generator(value.device)
-            own[id(value)].set_state(value.get_state())
-        return own[id(value)]
-
-    replaced = {
-        name: map_leaves(value, replace) if type(value) in (list, tuple) else replace(value)
-        for name, value in kwargs.items()
-    }
-    return replaced, list(own.values())
 
 
 def _until(specs: Specs, num_calls: int) -> Specs:

@@ -1,0 +1,72 @@
+"""Where a run's random streams begin: a replay that begins there draws what the first run drew."""
+
+from typing import Any
+
+import torch
+
+from mezzotint.domain.errors import CheckpointCorrupt
+from mezzotint.engine.isolation import ThreadState
+from mezzotint.engine.tree import map_leaves
+
+
+class Origin:
+    """The generators in a call's arguments, replaced by copies of the run's own, and the global streams' first states.
+
+    kwargs: the arguments with those copies in place.
+    """
+
+    def __init__(self, kwargs: dict[str, Any]) -> None:
+        own: dict[int, torch.Generator] = {}
+
+        def replace(value: Any) -> Any:
+            if not isinstance(value, torch.Generator):
+                return value
+            if id(value) not in own:
+                own[id(value)] = torch.Generator(value.device)
+                own[id(value)].set_state(value.get_state())
+            return own[id(value)]
+
+        self.kwargs = {
+            name: map_leaves(value, replace) if type(value) in (list, tuple) else replace(value)
+            for name, value in kwargs.items()
+        }
+        self._generators = list(own.values())
+        self._states = [generator.get_state() for generator in self._generators]
+        self._host: torch.Tensor | None = None
+        self._device: torch.Tensor | None = None
+
+    def begin(self, state: ThreadState) -> None:
+        """Note the global streams of a new run; a resumed one gets those that its checkpoint began with."""
+        if self._host is not None:
+            state.torch_rng = self._host
+        if self._device is not None and state.device_rng is not None:
+            state.device_rng = self._device
+        self._host, self._device = state.torch_rng.clone(), state.device_rng
+
+    def is_drawn_from(self, rng: torch.Tensor) -> bool:
+        """Whether the host's global stream has moved on to `rng` since the beginning."""
+        return self._host is not None and not torch.equal(rng, self._host)
+
+    def document(self, *, drew_globally: bool) -> dict[str, Any]:
+        """For a checkpoint: seeds of generators where those say it all, else states; the host's 5 KB only if used."""
+        generators: list[Any] = []
+        for generator, state in zip(self._generators, self._states, strict=True):
+            seed = generator.initial_seed()
+            fresh = torch.Generator(generator.device).manual_seed(seed).get_state()
+            generators.append(seed if torch.equal(fresh, state) else state)
+        return {"generators": generators, "rng": self._host if drew_globally else None, "device_rng": self._device}
+
+    def restore(self, document: dict[str, Any]) -> None:
+        """Begin where the checkpoint's run began. Raises: CheckpointCorrupt."""
+        states = document.get("generators")
+        if not isinstance(states, list) or len(states) != len(self._generators):
+            raise CheckpointCorrupt("the call has another number of generators")
+        try:
+            for generator, state in zip(self._generators, states, strict=True):
+                generator.manual_seed(state) if isinstance(state, int) else generator.set_state(state)
+            if document.get("rng") is not None:
+                torch.Generator().set_state(document["rng"])
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise CheckpointCorrupt("a random state cannot be read") from error
+        self._states = [generator.get_state() for generator in self._generators]
+        self._host, self._device = document.get("rng"), document.get("device_rng")
