@@ -29,8 +29,8 @@ types: $(VENV)/installed-dev ## mypy strict, and the page's types against the AP
 
 bench: $(VENV)/installed-dev ## run the benchmarks (minutes); results land in benchmarks/results
 	$(BIN)/python benchmarks/serve.py
-	$(BIN)/python benchmarks/engine_overhead.py
-	$(BIN)/python benchmarks/engine_load.py
+	$(BIN)/python benchmarks/engine_overhead.py --out benchmarks/results/engine_overhead.json
+	$(BIN)/python benchmarks/engine_load.py --out benchmarks/results/engine_load.json
 
 web: $(VENV)/installed-dev ## rebuild the page
 	$(BIN)/python -m hatch_build build
