@@ -4,11 +4,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from prometheus_client import Counter, Gauge, Histogram
+
 from mezzotint.config import Settings
 from mezzotint.domain.errors import MezzotintError
 from mezzotint.domain.job import TRANSITIONS
 from mezzotint.domain.refusal import RefusalCode
 from mezzotint.gateway.errors import GATEWAY_CODES, STATUS
+from mezzotint.metrics import Metrics
 
 DOCS = Path(__file__).parent
 NOTICE = "<!-- made from the code by docs/build.py: change the code, then run `make docs` -->\n"
@@ -17,6 +20,7 @@ NOTICE = "<!-- made from the code by docs/build.py: change the code, then run `m
 def pages() -> dict[Path, str]:
     """Path under docs/ -> text."""
     made = {"states.md": states(), "reference/settings.md": settings(), "reference/errors.md": errors()}
+    made["reference/metrics.md"] = metrics()
     return {Path(name): text for name, text in made.items()}
 
 
@@ -50,6 +54,24 @@ def errors() -> str:
     lines += [f"| `{code}` | {meaning} |" for code, meaning in GATEWAY_CODES.items()]
     lines += ["\n## Ends of jobs and of commands\n", "| code | meaning | what to do |", "| --- | --- | --- |"]
     lines += [f"| `{kind.code}` | {first_line(kind)} | {kind.hint} |" for kind in tree(MezzotintError)]
+    return "\n".join(lines) + "\n"
+
+
+def metrics() -> str:
+    lines = [NOTICE, "# Metrics\n"]
+    lines.append(
+        "`GET /metrics` in Prometheus' text format, for operators: with `Authorization: Bearer` and the setting\n"
+        "`MEZZOTINT_METRICS_TOKEN`, or, while that is unset, from the server's own machine. Counters are of the\n"
+        "process that answers. Times are seconds.\n"
+    )
+    lines += ["| metric | kind | labels | what |", "| --- | --- | --- | --- |"]
+    kinds = (Counter, Gauge, Histogram)
+    for made in (value for value in vars(Metrics()).values() if isinstance(value, kinds)):
+        (described,) = made.describe()
+        name = described.name + ("_total" if described.type == "counter" else "")
+        labels = ", ".join(f"`{label}`" for label in made._labelnames)
+        lines.append(f"| `{name}` | {described.type} | {labels} | {described.documentation} |")
+    lines.append("\nAnd the usual `process_*` of the process itself.")
     return "\n".join(lines) + "\n"
 
 

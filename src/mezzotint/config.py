@@ -46,6 +46,9 @@ class Settings(BaseSettings):
         None, description="key that signs tokens, 32 bytes or more; default: made once in the data folder"
     )
     token: SecretStr | None = Field(None, description="bearer token that `mezzotint imagine --server` sends")
+    metrics_token: SecretStr | None = Field(
+        None, description="bearer token that reads `/metrics`; without it only the server's own machine may"
+    )
     dev: bool = Field(False, description="the page signs in by itself; loopback addresses only")
     log_json: bool = Field(False, description="log lines as JSON instead of text")
 

@@ -97,3 +97,14 @@ def test_nothing_is_left_of_a_finished_jobs_checkpoints(server: Server, tmp_path
     with server.client() as ada:
         finished(ada, ada.post("/v1/jobs", json={"prompt": "a snowman --seed 5"}).json())
     assert list((server.data / "objects").glob("checkpoints/**/*.safetensors")) == []
+
+
+def test_every_phase_of_a_finished_job_is_metered(server: Server) -> None:
+    with server.client(tier="paid") as ada:
+        job = finished(ada, ada.post("/v1/jobs", json={"prompt": "a red apple --seed 7"}).json())
+        assert all(seconds is not None and seconds >= 0 for seconds in job["timings"].values()), job["timings"]
+        text = ada.get("/metrics").text
+    for phase in ("queue", "load", "denoise", "decode", "filter", "upload"):
+        assert f'mezzotint_job_phase_seconds_count{{lane="paid",phase="{phase}"}}' in text
+    (passes,) = [line for line in text.splitlines() if line.startswith("mezzotint_engine_passes_total ")]
+    assert float(passes.split()[1]) >= job["num_steps"]

@@ -10,9 +10,12 @@ from mezzotint.domain.job import Job
 
 async def cancel(desk: Desk, job: JobId, now: datetime) -> Job | None:
     """Cancel the job if it has not ended. Returns its row afterwards; its worker hears of it through the bus."""
-    if await desk.jobs.cancel(job, now):
+    is_changed = await desk.jobs.cancel(job, now)
+    if is_changed:
         await drop_checkpoints(desk, job)
     row = await desk.jobs.get(job)
     if row is not None:
+        if is_changed:
+            desk.metrics.closed(row)
         desk.bus.publish(job, Changed(job=row))
     return row

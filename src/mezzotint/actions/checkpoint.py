@@ -31,6 +31,7 @@ async def newest(desk: Desk, job: Job) -> tuple[CheckpointRef, bytes] | None:
         data = await desk.objects.get(saved.key)
         if data is not None:
             return saved, data
+        desk.metrics.unusable.labels(why="missing").inc()
         await desk.jobs.drop_checkpoint(job.id, saved.step)
     return None
 

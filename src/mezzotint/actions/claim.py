@@ -13,5 +13,6 @@ async def claim(desk: Desk, worker: WorkerId, now: datetime, lease_s: float) -> 
     """The job that fair share picks, now running under this worker's lease; None when nothing waits."""
     job = await desk.jobs.claim(choose, worker, now, lease_s)
     if job is not None:
+        desk.metrics.claimed.labels(lane=job.tier).inc()
         desk.bus.publish(job.id, Changed(job=job))
     return job

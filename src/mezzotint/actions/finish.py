@@ -1,11 +1,12 @@
 """A job ends: pictures first, then the row, fenced by the lease; then its checkpoints go."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mezzotint.domain.event import Changed
 from mezzotint.domain.ids import JobId, Sha256
 from mezzotint.domain.job import Ending, Job, Lease
+from mezzotint.metrics import Metrics
 from mezzotint.store import EventBus, Jobs, Objects
 
 
@@ -23,11 +24,12 @@ class Picture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """Where a job is written down: rows, bytes, and who hears of it."""
+    """Where a job is written down: rows, bytes, who hears of it, and the meter."""
 
     jobs: Jobs
     objects: Objects
     bus: EventBus
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 async def store_pictures(objects: Objects, pictures: Sequence[Picture]) -> None:
@@ -40,6 +42,7 @@ async def store_pictures(objects: Objects, pictures: Sequence[Picture]) -> None:
 async def finish(desk: Desk, job: Job, lease: Lease, ending: Ending) -> None:
     """Write the end of a running job and tell its watchers. Raises: LeaseLost."""
     ended = await desk.jobs.finish(job.id, lease, ending)
+    desk.metrics.measured(job.tier, ending.state, ending.timings)
     desk.bus.publish(job.id, Changed(job=ended))
     await drop_checkpoints(desk, job.id)
 

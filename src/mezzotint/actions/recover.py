@@ -15,17 +15,18 @@ async def recover(desk: Desk, lost: Sequence[Job], max_attempts: int, now: datet
     for job in lost:
         if job.attempts >= max_attempts:
             await _give_up(desk, job, now)
-        elif await requeue(desk, job):
+        elif await requeue(desk, job, "lost"):
             num_requeued += 1
     if num_requeued:
         desk.bus.work.set()
     return num_requeued
 
 
-async def requeue(desk: Desk, job: Job) -> bool:
+async def requeue(desk: Desk, job: Job, reason: str) -> bool:
     """Give a running job back to the queue. Returns whether its lease was still the one in `job`."""
     if job.lease is None or not await desk.jobs.requeue(job.id, job.lease):
         return False
+    desk.metrics.requeued.labels(reason=reason).inc()
     row = await desk.jobs.get(job.id)
     if row is not None:
         desk.bus.publish(job.id, Changed(job=row))

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from mezzotint.domain.claims import Claims
@@ -12,6 +12,7 @@ from mezzotint.domain.job import Job, JobState
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.prompt import MAX_SEED
 from mezzotint.domain.refusal import Refusal
+from mezzotint.metrics import Metrics
 from mezzotint.policy.admission import Request, admit
 from mezzotint.store import EventBus, Jobs
 
@@ -24,10 +25,20 @@ class Door:
     bus: EventBus
     model: ModelInfo
     check_prompt: Callable[[str, str], Refusal | None]
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 async def submit(door: Door, request: Request, claims: Claims, now: datetime) -> Job | Refusal:
     """Admit, filter, commit. When a job is returned its row is on the disk."""
+    outcome = await _submit(door, request, claims, now)
+    if isinstance(outcome, Refusal):
+        door.metrics.refused.labels(code=outcome.code).inc()
+    else:
+        door.metrics.accepted.labels(lane=outcome.tier).inc()
+    return outcome
+
+
+async def _submit(door: Door, request: Request, claims: Claims, now: datetime) -> Job | Refusal:
     num_open = await door.jobs.count_open(claims.tenant)
     decision = admit(
         request,

@@ -119,13 +119,18 @@ class JobError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timings:
-    """Seconds spent in each stage; None where the stage was not reached. Waiting and denoising are never summed up."""
+    """Seconds spent in each phase; None where the phase was not reached. They do not overlap and are never summed up.
+
+    queue_s: from acceptance to the first claim. load_s: from the last claim until the engine took the run (model,
+    checkpoint). upload_s: encoding and storing the pictures.
+    """
 
     queue_s: float | None = None
+    load_s: float | None = None
     denoise_s: float | None = None
     decode_s: float | None = None
     filter_s: float | None = None
-    store_s: float | None = None
+    upload_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

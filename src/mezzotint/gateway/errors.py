@@ -28,6 +28,7 @@ GATEWAY_CODES: dict[str, str] = {
     "token_missing": "The request carries no bearer token.",
     "token_invalid": "The token is malformed, expired, or not signed by this server.",
     "sign_in_required": "The server hands out tokens by itself only with --dev.",
+    "operators_only": "The meter is read with the scrape token, or from the server's own machine.",
     "job_not_found": "No such job, or it is not yours.",
     "image_not_found": "No such picture.",
     "not_found": "No such address.",

@@ -18,7 +18,10 @@ from mezzotint.store import Images
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """Everything the gateway is given. is_ready: whether the model is loaded. is_dev: the page signs in by itself."""
+    """Everything the gateway is given. is_ready: whether the model is loaded. is_dev: the page signs in by itself.
+
+    metrics_token: what /metrics asks for; None: only this machine may read it.
+    """
 
     door: Door
     desk: Desk
@@ -27,6 +30,7 @@ class Service:
     now: Callable[[], datetime]
     is_ready: Callable[[], bool]
     is_dev: bool = False
+    metrics_token: str | None = None
 
 
 def service_of(request: Request) -> Service:

@@ -61,13 +61,14 @@ class JobFailure(BaseModel):
 
 
 class JobTimings(BaseModel):
-    """Seconds in each stage; null where it was not reached."""
+    """Seconds in each phase; null where it was not reached."""
 
     queue_s: float | None
+    load_s: float | None
     denoise_s: float | None
     decode_s: float | None
     filter_s: float | None
-    store_s: float | None
+    upload_s: float | None
 
 
 class JobView(BaseModel):

@@ -29,6 +29,7 @@ from mezzotint.gateway.about import DEV_LIFETIME, DEV_TENANT, is_loopback
 from mezzotint.main.data import locked, secret_of
 from mezzotint.main.verdicts import Verdicts
 from mezzotint.main.wiring import find_model, loader
+from mezzotint.metrics import Metrics
 from mezzotint.safety.postfilter import PostFilter
 from mezzotint.safety.prefilter import PreFilter
 from mezzotint.store import Database, EventBus, Images, Jobs, Objects
@@ -70,9 +71,16 @@ class Serving:
     async def run(self, listener: socket.socket) -> None:
         """Serve on a bound socket until a signal, or until the worker breaks (then `broken_by` says by what)."""
         settings = self.settings
-        database = Database(settings.data / "mezzotint.db")
+        metrics = Metrics()
+        fault = metrics.storage_faults.labels
+        database = Database(settings.data / "mezzotint.db", on_fault=fault(store="database").inc)
         await asyncio.to_thread(database.migrate)
-        desk = Desk(jobs=Jobs(database), objects=Objects(settings.data / "objects"), bus=EventBus())
+        desk = Desk(
+            jobs=Jobs(database),
+            objects=Objects(settings.data / "objects", on_fault=fault(store="objects").inc),
+            bus=EventBus(),
+            metrics=metrics,
+        )
         rules = PreFilter.load(settings.prefilter_rules)
         eyes = await asyncio.to_thread(PostFilter, threshold=settings.nsfw_threshold)
         worker = Worker(
@@ -87,13 +95,14 @@ class Serving:
             now,
         )
         service = Service(
-            door=Door(jobs=desk.jobs, bus=desk.bus, model=self.info, check_prompt=rules.check),
+            door=Door(jobs=desk.jobs, bus=desk.bus, model=self.info, check_prompt=rules.check, metrics=metrics),
             desk=desk,
             images=Images(database),
             issuer=self.issuer,
             now=now,
             is_ready=lambda: worker.is_ready,
             is_dev=settings.dev,
+            metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
         )
 
         @asynccontextmanager

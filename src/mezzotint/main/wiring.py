@@ -42,7 +42,8 @@ def loader(
         if settings.threads:
             torch.set_num_threads(settings.threads)
         pipeline = models.load(folder, device, is_half=device != "cpu")
-        EmbeddingCache().attach(pipeline)
+        embeddings = EmbeddingCache()
+        embeddings.attach(pipeline)
         vae = getattr(pipeline, "vae", None)
         previews = PreviewMap.fit(vae) if vae is not None else None
         hub = Hub(
@@ -52,6 +53,6 @@ def loader(
             choose=partial(choose, weights=WEIGHTS, max_rows=MAX_ROWS),
             verdicts=verdicts,
         )
-        return Loaded(hub=hub, previews=previews)
+        return Loaded(hub=hub, previews=previews, embeddings=embeddings)
 
     return load

@@ -1,6 +1,6 @@
 """One database: SQLite in a file by default. Reads see a snapshot; a writer waits for the write lock at its start."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 class Database:
-    """Transactions on the SQLite file at `path`."""
+    """Transactions on the SQLite file at `path`. on_fault: called when the database fails."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, on_fault: Callable[[], None] = lambda: None) -> None:
         self.path = path
+        self._on_fault = on_fault
         self._engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
         event.listen(self._engine.sync_engine, "connect", _prepare)
         event.listen(self._engine.sync_engine, "begin", _begin)
@@ -34,14 +35,14 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        with translated():
+        with translated(self._on_fault):
             async with self._engine.connect() as connection, connection.begin():
                 yield connection
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that is durable when the block ends."""
-        with translated():
+        with translated(self._on_fault):
             async with self._engine.connect() as plain:
                 connection = await plain.execution_options(takes_write_lock=True)
                 async with connection.begin():
@@ -52,11 +53,12 @@ class Database:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translated(on_fault: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Faults of the disk in our words."""
     try:
         yield
     except OperationalError as error:
+        on_fault()
         if "full" in str(error.orig):
             raise StorageFull("the disk of the data folder is full") from error
         if any(word in str(error.orig) for word in ("unable to open", "disk I/O", "readonly")):

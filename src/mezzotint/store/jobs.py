@@ -76,6 +76,17 @@ class Jobs:
         async with self._database.read() as connection:
             return int((await connection.execute(query)).scalar_one())
 
+    async def backlog(self) -> list[tuple[Tier, JobState, int, datetime]]:
+        """Open jobs by lane and state: how many, and since when the oldest has been there."""
+        query = (
+            select(jobs.c.tier, jobs.c.state, func.count(), func.min(jobs.c.created_at))
+            .where(jobs.c.state.in_(OPEN))
+            .group_by(jobs.c.tier, jobs.c.state)
+        )
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).all()
+        return [(Tier(tier), JobState(state), number, oldest) for tier, state, number, oldest in rows]
+
     async def claim(
         self,
         choose: Callable[[Sequence[Flow], float], Choice | None],

@@ -18,36 +18,55 @@ T = TypeVar("T")
 
 
 class Objects:
-    """Objects in a folder. A put replaces the whole object at once and is on the disk when it returns."""
+    """Objects in a folder. A put replaces the whole object at once and is on the disk when it returns.
 
-    def __init__(self, folder: Path) -> None:
+    on_fault: called when the store fails.
+    """
+
+    def __init__(self, folder: Path, on_fault: Callable[[], None] = lambda: None) -> None:
+        self._on_fault = on_fault
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder.resolve()
         self._store = LocalStore(str(self._folder), automatic_cleanup=True)
 
     async def put(self, key: str, data: bytes) -> None:
         """Raises: StorageFull, StorageUnavailable."""
-        await _translated(partial(self._put, key, data))
+        await self._translated(partial(self._put, key, data))
 
     async def put_once(self, key: str, data: bytes) -> None:
         """Store content-addressed bytes: equal bytes are stored once. Raises: StorageFull, StorageUnavailable."""
-        await _translated(partial(self._put_once, key, data))
+        await self._translated(partial(self._put_once, key, data))
 
     async def get(self, key: str) -> bytes | None:
         """The object's bytes, or None when there is no such object. Raises: StorageUnavailable."""
         try:
-            return await _translated(partial(self._get, key))
+            return await self._translated(partial(self._get, key))
         except FileNotFoundError:
             return None
 
     async def keys(self, prefix: str) -> list[str]:
         """The keys under a prefix such as `checkpoints/`. Raises: StorageUnavailable."""
-        return await _translated(partial(self._keys, prefix))
+        return await self._translated(partial(self._keys, prefix))
 
     async def delete(self, keys: list[str]) -> None:
         """Delete what is there of `keys`."""
         if keys:
-            await _translated(partial(self._delete, keys))
+            await self._translated(partial(self._delete, keys))
+
+    async def _translated(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.to_thread(work)
+        except (FileNotFoundError, NotFoundError) as error:
+            raise FileNotFoundError(str(error)) from error
+        except (OSError, obstore.exceptions.BaseError) as error:
+            self._on_fault()
+            if (
+                getattr(error, "errno", None) == errno.ENOSPC
+                or "No space left" in str(error)
+                or "os error 28" in str(error)
+            ):
+                raise StorageFull("no space left on the disk of the data folder") from error
+            raise StorageUnavailable(f"the object store failed: {type(error).__name__}") from error
 
     def _path(self, key: str) -> Path:
         path = self._folder / key
@@ -89,18 +108,3 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-async def _translated(work: Callable[[], T]) -> T:
-    try:
-        return await asyncio.to_thread(work)
-    except (FileNotFoundError, NotFoundError) as error:
-        raise FileNotFoundError(str(error)) from error
-    except (OSError, obstore.exceptions.BaseError) as error:
-        if (
-            getattr(error, "errno", None) == errno.ENOSPC
-            or "No space left" in str(error)
-            or "os error 28" in str(error)
-        ):
-            raise StorageFull("no space left on the disk of the data folder") from error
-        raise StorageUnavailable(f"the object store failed: {type(error).__name__}") from error

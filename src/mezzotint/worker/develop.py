@@ -35,10 +35,10 @@ class Developer:
         """A data URL of a picture that is not finished; None where the filter blocks it. rgb: [H, W, 3]."""
         return None if self.is_blocked(Pixels.fromarray(rgb)) else preview_data_url(rgb)
 
-    async def ending(self, job: Job, report: Ended, now: Callable[[], datetime]) -> Ending:
+    async def ending(self, job: Job, report: Ended, now: Callable[[], datetime], load_s: float | None = None) -> Ending:
         """What the job's row will say. Whatever goes wrong is the job's own end, told to its owner."""
         queue_s = (job.started_at - job.created_at).total_seconds() if job.started_at else None
-        timings = Timings(queue_s=queue_s, denoise_s=report.denoise_s, decode_s=report.decode_s)
+        timings = Timings(queue_s=queue_s, load_s=load_s, denoise_s=report.denoise_s, decode_s=report.decode_s)
         failed = Ending(state=JobState.FAILED, at=now(), timings=timings, step=report.step)
         if report.error is not None:
             return replace(failed, error=explain(job, report.error))
@@ -54,7 +54,7 @@ class Developer:
             await store_pictures(self.objects, pictures)
         except JobFault as fault:
             return replace(failed, at=now(), timings=timings, error=explain(job, fault))
-        timings = replace(timings, store_s=time.monotonic() - started_at)
+        timings = replace(timings, upload_s=time.monotonic() - started_at)
         images = _rows(job, pictures, now())
         return Ending(state=JobState.SUCCEEDED, at=now(), timings=timings, step=report.step, images=images)
 

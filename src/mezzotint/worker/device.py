@@ -9,18 +9,38 @@ from typing import TYPE_CHECKING
 
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Job
-from mezzotint.worker.reports import Broken, Ended, Parked, Ready, Report, Saved, Stepped
+from mezzotint.metrics import EngineCounts
+from mezzotint.worker.reports import Broken, Counted, Ended, Parked, Ready, Report, Saved, Stepped
 
 if TYPE_CHECKING:
-    from mezzotint.engine import Hub, PreviewMap, Run, Snapshot
+    from mezzotint.engine import EmbeddingCache, Hub, PreviewMap, Run, Snapshot
+
+
+COUNT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """A model in memory. previews: None where its latents cannot be shown."""
+    """A model in memory. previews: None where its latents cannot be shown. embeddings: its encoders' cache."""
 
     hub: "Hub"
     previews: "PreviewMap | None"
+    embeddings: "EmbeddingCache | None" = None
+
+    def counts(self) -> EngineCounts:
+        """What its engine counted since it was made."""
+        hub, cache = self.hub, self.embeddings
+        return EngineCounts(
+            passes=hub.num_passes,
+            merged=hub.num_merged,
+            verifications=hub.num_verifications,
+            pass_s=hub.pass_s,
+            verify_s=hub.verify_s,
+            cache_hits=cache.num_hits if cache else 0,
+            cache_misses=cache.num_misses if cache else 0,
+            unmerged=dict(hub.unmerged_reasons),
+            unsaved=dict(hub.unsaved_reasons),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +92,7 @@ class Device:
         self._checkpoint_every = checkpoint_every
         self._orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
         self._going: dict[JobId, Going] = {}
+        self._counts, self._counted_at = EngineCounts(), 0.0
         self._thread = threading.Thread(target=self._live, name="device", daemon=True)
 
     def start(self) -> None:
@@ -108,6 +129,16 @@ class Device:
                         return
             loaded.hub.turn()
             self._reap()
+            self._count(loaded)
+
+    def _count(self, loaded: Loaded) -> None:
+        """Tell what the engine counted: once a second, and when it comes to rest."""
+        now = time.monotonic()
+        if now - self._counted_at < COUNT_S and self._going:
+            return
+        counts = loaded.counts()
+        self._report(Counted(counts=counts.since(self._counts)))
+        self._counts, self._counted_at = counts, now
 
     def _take(self, *, block: bool) -> list[Order]:
         """All orders that wait; with `block`, at least one."""
@@ -161,8 +192,10 @@ class Device:
                     step=going.run.steps,
                     pictures=pictures,
                     error=going.run.error,
+                    begun_at=going.started_at,
                     denoise_s=going.stepped_at - going.started_at,
                     decode_s=now - going.stepped_at,
+                    cost_s=going.run.cost_s,
                 )
             )
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mezzotint.domain.ids import JobId
+from mezzotint.metrics import EngineCounts
 
 if TYPE_CHECKING:  # the gateway's process starts in a second; torch is imported by the device's thread
     import numpy as np
@@ -35,6 +36,13 @@ class Stepped:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """What the engine counted since the last such report."""
+
+    counts: EngineCounts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Saved:
     """A checkpoint is due; its tensors are on the host."""
 
@@ -44,14 +52,20 @@ class Saved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """The run is over: pictures, or the error. step: how far it got. Times in seconds, shared with the other runs."""
+    """The run is over: pictures, or the error. step: how far it got.
+
+    begun_at: when the engine took the run, by `time.monotonic`. denoise_s, decode_s: shared with the other runs.
+    cost_s: the run's own share, by rows, of the passes it took part in.
+    """
 
     job: JobId
     step: int
     pictures: tuple[Any, ...] = ()
     error: BaseException | None = None
+    begun_at: float | None = None
     denoise_s: float | None = None
     decode_s: float | None = None
+    cost_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,4 +76,4 @@ class Parked:
     snapshot: "Snapshot | None"
 
 
-Report = Ready | Broken | Stepped | Saved | Ended | Parked
+Report = Ready | Broken | Stepped | Counted | Saved | Ended | Parked

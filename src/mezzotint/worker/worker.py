@@ -6,6 +6,7 @@ checkpoint elsewhere, or here after a restart.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
@@ -18,13 +19,13 @@ from mezzotint.actions.checkpoint import discard, newest, save
 from mezzotint.actions.claim import claim
 from mezzotint.actions.finish import Desk, finish
 from mezzotint.actions.recover import recover, requeue
-from mezzotint.domain.errors import CheckpointError, LeaseLost, MezzotintError
+from mezzotint.domain.errors import CheckpointError, FingerprintMismatch, LeaseLost, MezzotintError
 from mezzotint.domain.event import Progressed
 from mezzotint.domain.ids import JobId, WorkerId
 from mezzotint.domain.job import CheckpointRef, Job, Lease
 from mezzotint.worker.develop import Developer
 from mezzotint.worker.device import Cancel, Device, Draw, Park
-from mezzotint.worker.reports import Broken, Ended, Parked, Ready, Report, Saved, Stepped
+from mezzotint.worker.reports import Broken, Counted, Ended, Parked, Ready, Report, Saved, Stepped
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,6 +46,7 @@ class Held:
     lease: Lease
     resumed_from: CheckpointRef | None = None
     step: int = 0
+    claimed_at: float = field(default_factory=time.monotonic)
     is_saving: bool = False
     is_showing: bool = False
 
@@ -66,7 +68,6 @@ class Worker:
     habits: Habits
     now: Callable[[], datetime]
     is_ready: bool = False
-    num_checkpoints_skipped: int = 0
     _held: dict[JobId, Held] = field(default_factory=dict)
     _reports: asyncio.Queue[Report] = field(default_factory=asyncio.Queue)
     _errands: set[asyncio.Task[None]] = field(default_factory=set)
@@ -137,6 +138,8 @@ class Worker:
     async def _draw(self, device: Device, held: Held) -> None:
         """Hand a job to the device, from its newest checkpoint that is there."""
         saved = await newest(self.desk, held.job)
+        if held.job.checkpoints or held.resumed_from is not None:
+            self.desk.metrics.resumed.labels(source=_source(held, saved[0] if saved else None)).inc()
         held.resumed_from = saved[0] if saved else None
         if saved:
             log.info("job goes on from its checkpoint", job=held.job.id, step=saved[0].step)
@@ -174,6 +177,8 @@ class Worker:
                     raise report.error
                 case Stepped():
                     self._progress(report)
+                case Counted():
+                    self.desk.metrics.engine(report.counts)
                 case Saved():
                     self._save(report)
                 case Ended():
@@ -221,19 +226,25 @@ class Worker:
         if held is None:
             return
         if held.is_saving:
-            self.num_checkpoints_skipped += 1
+            self.desk.metrics.checkpoints.labels(result="skipped").inc()
             return
         held.is_saving = True
         self._errand(asyncio.create_task(self._save_now(held, report), name=f"save {report.job}"))
 
     async def _save_now(self, held: Held, report: Saved | Parked) -> None:
         assert report.snapshot is not None, "callers look"
+        metrics, started_at = self.desk.metrics, time.monotonic()
         try:
             data = await asyncio.to_thread(report.snapshot.encode)
             await save(self.desk, held.job, report.snapshot.steps, data, self.now())
+            metrics.checkpoint_write.observe(time.monotonic() - started_at)
+            metrics.checkpoint_bytes.inc(len(data))
+            metrics.checkpoints.labels(result="written").inc()
         except LeaseLost:
+            metrics.checkpoints.labels(result="late").inc()
             log.info("checkpoint came after the lease", job=held.job.id)
         except MezzotintError as error:
+            metrics.checkpoints.labels(result="failed").inc()
             log.warning("checkpoint not kept", job=held.job.id, step=report.snapshot.steps, why=str(error))
         finally:
             held.is_saving = False
@@ -245,14 +256,18 @@ class Worker:
 
     async def _end_now(self, device: Device, held: Held, report: Ended) -> None:
         if isinstance(report.error, CheckpointError) and held.resumed_from is not None:
+            why = "other_numerics" if isinstance(report.error, FingerprintMismatch) else "corrupt"
+            self.desk.metrics.unusable.labels(why=why).inc()
             log.warning("checkpoint refused", job=held.job.id, step=held.resumed_from.step, code=report.error.code)
             await discard(self.desk, held.job.id, held.resumed_from)
             held.job = await self.desk.jobs.get(held.job.id) or held.job
             await self._draw(device, held)
             return
         try:
-            ending = await self.developer.ending(held.job, report, self.now)
+            load_s = report.begun_at - held.claimed_at if report.begun_at is not None else None
+            ending = await self.developer.ending(held.job, report, self.now, load_s)
             await finish(self.desk, held.job, held.lease, ending)
+            self.desk.metrics.gpu_seconds.labels(lane=held.job.tier).inc(report.cost_s)
             log.info("job ended", job=held.job.id, state=ending.state, **asdict(ending.timings))
         except LeaseLost:
             log.info("result came after the lease", job=held.job.id)
@@ -269,8 +284,16 @@ class Worker:
     async def _put_aside_now(self, held: Held, report: Parked) -> None:
         if report.snapshot is not None:
             await self._save_now(held, report)
-        await requeue(self.desk, held.job)
+        await requeue(self.desk, held.job, "drain")
         self._held.pop(held.job.id, None)
+
+
+def _source(held: Held, used: CheckpointRef | None) -> str:
+    """What a job that had run before goes on from."""
+    if used is None:
+        return "noise"
+    is_newest = held.resumed_from is None and used == held.job.checkpoints[0]
+    return "newest" if is_newest else "older"
 
 
 def _tell(task: asyncio.Task[None], on_broken: Callable[[BaseException], None]) -> None:

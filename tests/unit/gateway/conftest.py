@@ -24,7 +24,8 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
     database = Database(tmp_path / "mezzotint.db")
     database.migrate()
     desk = Desk(jobs=Jobs(database), objects=Objects(tmp_path / "objects"), bus=EventBus())
-    door = Door(jobs=desk.jobs, bus=desk.bus, model=make_model(), check_prompt=PreFilter.load(None).check)
+    check = PreFilter.load(None).check
+    door = Door(jobs=desk.jobs, bus=desk.bus, model=make_model(), check_prompt=check, metrics=desk.metrics)
     yield Service(
         door=door,
         desk=desk,

@@ -42,7 +42,7 @@ async def test_pictures_are_stored_under_the_hash_of_their_bytes(tmp_path: Path)
     assert names == {f"{i.png}.png" for i in ending.images} | {f"{i.webp}.webp" for i in ending.images}
     assert ending.timings.denoise_s == 1.5
     assert ending.timings.filter_s is not None
-    assert ending.timings.store_s is not None
+    assert ending.timings.upload_s is not None
 
 
 async def test_a_blocked_picture_is_never_stored(tmp_path: Path) -> None:

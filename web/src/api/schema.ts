@@ -313,7 +313,7 @@ export interface components {
         JobState: "queued" | "running" | "succeeded" | "blocked" | "failed" | "cancelled" | "expired";
         /**
          * JobTimings
-         * @description Seconds in each stage; null where it was not reached.
+         * @description Seconds in each phase; null where it was not reached.
          */
         JobTimings: {
             /** Decode S */
@@ -322,10 +322,12 @@ export interface components {
             denoise_s: number | null;
             /** Filter S */
             filter_s: number | null;
+            /** Load S */
+            load_s: number | null;
             /** Queue S */
             queue_s: number | null;
-            /** Store S */
-            store_s: number | null;
+            /** Upload S */
+            upload_s: number | null;
         };
         /** JobView */
         JobView: {

@@ -76,7 +76,7 @@ export function aJob(changes: Partial<Job> = {}): Job {
     finished_at: null,
     images: [],
     error: null,
-    timings: { queue_s: null, denoise_s: null, decode_s: null, filter_s: null, store_s: null },
+    timings: { queue_s: null, load_s: null, denoise_s: null, decode_s: null, filter_s: null, upload_s: null },
     ...changes,
   };
 }

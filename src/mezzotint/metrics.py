@@ -1,0 +1,150 @@
+"""One meter: what this process counted and timed, as Prometheus reads it from `GET /metrics`.
+
+Built in `main` and handed on; there is no global registry, so a test has a meter of its own. Names, labels and help
+become docs/reference/metrics.md.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+from mezzotint.domain.job import Job, JobState, Timings
+from mezzotint.domain.tier import Tier
+
+PREFIX = "mezzotint_"
+PHASES = {"queue_s": "queue", "load_s": "load", "denoise_s": "denoise", "decode_s": "decode", "filter_s": "filter"}
+PHASES |= {"upload_s": "upload"}
+"""Field of `Timings` -> value of the label `phase`."""
+SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 180, 300, 600, 1800)
+"""From a filter's milliseconds to the half hour that a Free job may wait."""
+WRITE_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """Open jobs of one lane, as the database has them. oldest_s: age of the longest queued one."""
+
+    lane: Tier
+    num_queued: int
+    num_running: int
+    oldest_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineCounts:
+    """What an engine counted, since it was made or since the last time it was asked."""
+
+    passes: int = 0
+    merged: int = 0
+    verifications: int = 0
+    pass_s: float = 0.0
+    verify_s: float = 0.0
+    cache_hits: int = 0
+    cache_misses: int = 0
+    unmerged: Mapping[str, int] = field(default_factory=dict)
+    unsaved: Mapping[str, int] = field(default_factory=dict)
+
+    def since(self, before: "EngineCounts") -> "EngineCounts":
+        return EngineCounts(
+            passes=self.passes - before.passes,
+            merged=self.merged - before.merged,
+            verifications=self.verifications - before.verifications,
+            pass_s=self.pass_s - before.pass_s,
+            verify_s=self.verify_s - before.verify_s,
+            cache_hits=self.cache_hits - before.cache_hits,
+            cache_misses=self.cache_misses - before.cache_misses,
+            unmerged={reason: n - before.unmerged.get(reason, 0) for reason, n in self.unmerged.items()},
+            unsaved={reason: n - before.unsaved.get(reason, 0) for reason, n in self.unsaved.items()},
+        )
+
+
+class Metrics:
+    """Each attribute is one metric; those who cause a thing count it."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry(auto_describe=True)
+        ProcessCollector(registry=self.registry)
+
+        self.accepted = self._counter("jobs_accepted", "jobs accepted: durable and queued", "lane")
+        self.refused = self._counter("jobs_refused", "requests refused, which became no job", "code")
+        self.claimed = self._counter("jobs_claimed", "leases taken", "lane")
+        self.requeued = self._counter("jobs_requeued", "running jobs given back to the queue", "reason")
+        self.ended = self._counter("jobs_ended", "jobs that reached a final state", "lane", "state")
+        self.phase = self._histogram(
+            "job_phase_seconds", "time of a finished job in each phase; they do not overlap", SECONDS, "lane", "phase"
+        )
+        self.gpu_seconds = self._counter("gpu_seconds", "time of runs in passes, shared by rows", "lane")
+        self.queued = self._gauge("jobs_queued", "jobs that wait, in the whole database", "lane")
+        self.running = self._gauge("jobs_running", "jobs under a lease, in the whole database", "lane")
+        self.oldest = self._gauge("oldest_queued_seconds", "age of the job that waits longest", "lane")
+
+        self.passes = self._counter("engine_passes", "forward passes of denoisers, without verification")
+        self.merged = self._counter("engine_passes_merged", "passes that served more than one run")
+        self.verifications = self._counter("engine_verifications", "separate calls made to check a merged pass")
+        self.unmerged = self._counter("engine_unmerged", "calls that could not share a pass", "reason")
+        self.unsaved = self._counter("engine_unsaved", "step boundaries that could not be saved", "reason")
+        self.pass_seconds = self._counter("engine_pass_seconds", "time spent in passes")
+        self.verify_seconds = self._counter("engine_verify_seconds", "time spent in verification, charged to nobody")
+        self.embeddings = self._counter("embedding_cache", "text encoder calls by how they were answered", "result")
+
+        self.checkpoints = self._counter(
+            "checkpoints", "checkpoints by outcome: written, skipped (one was being written), late, failed", "result"
+        )
+        self.checkpoint_write = self._histogram(
+            "checkpoint_write_seconds", "encoding and storing one checkpoint", WRITE_SECONDS
+        )
+        self.checkpoint_bytes = self._counter("checkpoint_bytes", "bytes of checkpoints written")
+        self.unusable = self._counter(
+            "checkpoints_unusable", "saved runs that could not be resumed: missing, corrupt, other_numerics", "why"
+        )
+        self.resumed = self._counter(
+            "resumes", "starts of jobs that had run before, by what they went on from: newest, older, noise", "source"
+        )
+        self.storage_faults = self._counter(
+            "storage_faults", "failed calls of the database or the object store; alert on any rate", "store"
+        )
+
+    def measured(self, lane: Tier, state: JobState, timings: Timings) -> None:
+        """A job ended: its phases, each by itself."""
+        self.ended.labels(lane=lane, state=state).inc()
+        for name, seconds in asdict(timings).items():
+            if seconds is not None and name in PHASES:
+                self.phase.labels(lane=lane, phase=PHASES[name]).observe(seconds)
+
+    def engine(self, new: EngineCounts) -> None:
+        """Add what an engine counted since the last time."""
+        self.passes.inc(new.passes)
+        self.merged.inc(new.merged)
+        self.verifications.inc(new.verifications)
+        self.pass_seconds.inc(new.pass_s)
+        self.verify_seconds.inc(new.verify_s)
+        self.embeddings.labels(result="hit").inc(new.cache_hits)
+        self.embeddings.labels(result="miss").inc(new.cache_misses)
+        for reason, times in new.unmerged.items():
+            self.unmerged.labels(reason=reason).inc(times)
+        for reason, times in new.unsaved.items():
+            self.unsaved.labels(reason=reason).inc(times)
+
+    def closed(self, job: Job) -> None:
+        """A job ended without having been drawn: cancelled or expired."""
+        self.ended.labels(lane=job.tier, state=job.state).inc()
+
+    def waiting(self, lanes: list[Waiting]) -> None:
+        for lane in lanes:
+            self.queued.labels(lane=lane.lane).set(lane.num_queued)
+            self.running.labels(lane=lane.lane).set(lane.num_running)
+            self.oldest.labels(lane=lane.lane).set(lane.oldest_s)
+
+    def text(self) -> bytes:
+        """Everything, in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def _counter(self, name: str, help: str, *labels: str) -> Counter:
+        return Counter(PREFIX + name, help, labels, registry=self.registry)
+
+    def _gauge(self, name: str, help: str, *labels: str) -> Gauge:
+        return Gauge(PREFIX + name, help, labels, registry=self.registry)
+
+    def _histogram(self, name: str, help: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(PREFIX + name, help, labels, registry=self.registry, buckets=buckets)
