@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from mezzotint.domain.errors import JobFault
 from mezzotint.domain.ids import JobId, Sha256, TenantId, WorkerId
+from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier
 
 
@@ -56,7 +57,10 @@ def can_change(before: JobState, after: JobState) -> bool:
 class Parameters:
     """Everything that decides the pixels. Same parameters, model and numerics: same picture.
 
-    width, height: px. num_steps: sampler steps. seed: of the initial noise.
+    width, height: of the result, px. num_steps: sampler steps of a whole schedule. seed: of the initial noise.
+    source: the PNG that the task begins with. mask: white where to redraw. strength: share of the schedule that is run
+    on the source, 0..1. scale: of an upscale. left, top: where the source lies on an outpaint's canvas, px;
+    source_width, source_height: its size there.
     """
 
     prompt: str
@@ -66,11 +70,25 @@ class Parameters:
     guidance_scale: float
     width: int
     height: int
+    task: Task = Task.GENERATE
+    source: Sha256 | None = None
+    mask: Sha256 | None = None
+    strength: float | None = None
+    scale: int | None = None
+    left: int | None = None
+    top: int | None = None
+    source_width: int | None = None
+    source_height: int | None = None
+
+    @property
+    def num_sampled(self) -> int:
+        """Sampler steps that will be made: a strength below one skips the first of the schedule."""
+        return self.num_steps if self.strength is None else int(self.num_steps * self.strength)
 
     @property
     def cost(self) -> float:
-        """Predicted cost in step-megapixels."""
-        return self.num_steps * self.width * self.height / 1e6
+        """Predicted cost in step-megapixels; an upscale counts as one step."""
+        return self.num_sampled * self.width * self.height / 1e6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from mezzotint.domain.task import Task
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:
@@ -11,6 +13,7 @@ class ModelInfo:
     grid_px: width and height must be multiples of it (what one denoiser cell covers).
     min_px, max_px: bounds of either side.
     default_steps, default_guidance: used when a request names none.
+    tasks: what can be asked of it.
     knows, examples: for people: what it can draw, prompts that work well.
     """
 
@@ -23,6 +26,7 @@ class ModelInfo:
     max_px: int
     default_steps: int
     default_guidance: float
+    tasks: tuple[Task, ...] = (Task.GENERATE,)
     license: str = "see the model's own card"
     knows: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()

@@ -6,14 +6,20 @@ from mezzotint.domain.job import Parameters
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.prompt import MAX_SEED, Prompt
 from mezzotint.domain.refusal import Refusal, RefusalCode
+from mezzotint.domain.task import Source, Task
 from mezzotint.domain.tier import Tier, limits_of
+from mezzotint.policy.editing import DEFAULT_STRENGTH, Place, check_task, place
 from mezzotint.policy.prompt import check_characters, check_length, parse
 from mezzotint.policy.size import bounds, can_shape, check_size, size_for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What a user asks for, as sent. A field may instead be written in the prompt (`--seed 7`), not in both."""
+    """What a user asks for, as sent. A field may instead be written in the prompt (`--seed 7`), not in both.
+
+    source, mask: a picture's hash, or a job's id for its first picture. zoom, left, top, right, bottom: how an outpaint
+    grows the canvas; the sides in px.
+    """
 
     prompt: str
     negative_prompt: str | None = None
@@ -21,6 +27,16 @@ class Request:
     num_steps: int | None = None
     width: int | None = None
     height: int | None = None
+    task: Task = Task.GENERATE
+    source: str | None = None
+    mask: str | None = None
+    strength: float | None = None
+    scale: int | None = None
+    zoom: float | None = None
+    left: int | None = None
+    top: int | None = None
+    right: int | None = None
+    bottom: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,20 +46,32 @@ class Admit:
     parameters: Parameters
 
 
-def admit(request: Request, *, tier: Tier, model: ModelInfo, num_open_jobs: int, fresh_seed: int) -> Admit | Refusal:
+def admit(  # noqa: PLR0913 - each is a fact the decision depends on
+    request: Request,
+    *,
+    tier: Tier,
+    model: ModelInfo,
+    num_open_jobs: int,
+    fresh_seed: int,
+    source: Source | None = None,
+    mask: Source | None = None,
+) -> Admit | Refusal:
     """Decide on a request.
 
     num_open_jobs: jobs of the tenant that are queued or running.
     fresh_seed: in 0..MAX_SEED, used when the request names no seed.
+    source, mask: what the request's names stand for; None where its owner has no such picture.
     """
-    prompt = parse(request.prompt)
+    prompt = _prompt_of(request)
     if isinstance(prompt, Refusal):
         return prompt
     if refusal := _check_repeats(request, prompt) or _check_negative_prompt(request):
         return refusal
-    size = _choose_size(request, prompt, model)
-    if isinstance(size, Refusal):
-        return size
+    if refusal := check_task(request, model, source, mask):
+        return refusal
+    where = _place(request, prompt, model, source)
+    if isinstance(where, Refusal):
+        return where
     budget = limits_of(tier).step_budget
     merged = _merge(request, prompt)
     parameters = Parameters(
@@ -52,14 +80,72 @@ def admit(request: Request, *, tier: Tier, model: ModelInfo, num_open_jobs: int,
         seed=fresh_seed if merged.seed is None else merged.seed,
         num_steps=min(model.default_steps, budget) if merged.num_steps is None else merged.num_steps,
         guidance_scale=model.default_guidance,
-        width=size[0],
-        height=size[1],
+        width=where.width,
+        height=where.height,
     )
+    if source is not None:
+        parameters = _with_source(parameters, request, where, source, mask)
     return (
         _check_seed(parameters)
         or _check_steps(parameters, tier, written_in="prompt" if request.num_steps is None else "num_steps")
+        or _check_strength(parameters)
         or _check_open_jobs(num_open_jobs, tier)
         or Admit(parameters=parameters)
+    )
+
+
+def _prompt_of(request: Request) -> Prompt | Refusal:
+    if request.task is Task.UPSCALE and not request.prompt.strip():
+        return Prompt(text="")
+    return parse(request.prompt)
+
+
+def _place(request: Request, prompt: Prompt, model: ModelInfo, source: Source | None) -> Place | Refusal:
+    """The result's size: as asked for, else the source's, else the model's own."""
+    has_size = request.width is not None or request.height is not None or prompt.aspect_ratio is not None
+    if source is not None and not has_size:
+        return place(request, model, source)
+    if request.task in {Task.OUTPAINT, Task.UPSCALE}:
+        return Refusal(
+            code=RefusalCode.PARAMETER_UNSUPPORTED,
+            message=f"The task {request.task} takes no size and no --ar: its size follows from the source's.",
+            hint='An outpaint takes "zoom" or "left", "top", "right", "bottom" in px; an upscale takes "scale".',
+            param="width" if prompt.aspect_ratio is None else "prompt",
+        )
+    size = _choose_size(request, prompt, model)
+    if isinstance(size, Refusal):
+        return size
+    return Place(width=size[0], height=size[1], source_width=size[0], source_height=size[1])
+
+
+def _with_source(
+    parameters: Parameters, request: Request, where: Place, source: Source, mask: Source | None
+) -> Parameters:
+    is_upscale = request.task is Task.UPSCALE
+    strength = DEFAULT_STRENGTH.get(request.task) if request.strength is None else request.strength
+    return replace(
+        parameters,
+        num_steps=1 if is_upscale else parameters.num_steps,
+        task=request.task,
+        source=source.content,
+        mask=mask.content if mask else None,
+        strength=strength,
+        scale=where.width // source.width if is_upscale else None,
+        left=where.left,
+        top=where.top,
+        source_width=where.source_width,
+        source_height=where.source_height,
+    )
+
+
+def _check_strength(parameters: Parameters) -> Refusal | None:
+    if parameters.num_sampled >= 1 or parameters.strength is None:
+        return None
+    return Refusal(
+        code=RefusalCode.PARAMETER_INVALID,
+        message=f"A strength of {parameters.strength:g} leaves none of the {parameters.num_steps} steps.",
+        hint=f"Choose at least {1 / parameters.num_steps:.2g}, or more steps.",
+        param="strength",
     )
 
 

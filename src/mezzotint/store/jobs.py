@@ -23,6 +23,7 @@ from mezzotint.domain.job import (
     Timings,
 )
 from mezzotint.domain.refusal import Refusal
+from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.policy.fair_share import Choice, Flow
 from mezzotint.store.database import Database
@@ -308,7 +309,7 @@ def _job(row: RowMapping, pictures: Sequence[Image], saved: Sequence[CheckpointR
         tier=Tier(row["tier"]),
         state=JobState(row["state"]),
         raw_prompt=row["raw_prompt"],
-        parameters=Parameters(**row["parameters"]),
+        parameters=_parameters(row["parameters"]),
         model=row["model"],
         created_at=row["created_at"],
         started_at=row["started_at"],
@@ -321,6 +322,10 @@ def _job(row: RowMapping, pictures: Sequence[Image], saved: Sequence[CheckpointR
         error=JobError(**row["error"]) if row["error"] else None,
         timings=Timings(**row["timings"]),
     )
+
+
+def _parameters(document: dict[str, Any]) -> Parameters:
+    return Parameters(**{**document, "task": Task(document.get("task", Task.GENERATE))})
 
 
 def image_of(row: RowMapping) -> Image:

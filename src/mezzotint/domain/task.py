@@ -1,0 +1,26 @@
+"""What a job does with pixels. All but `generate` begin with a source: a picture that is there already."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mezzotint.domain.ids import Sha256
+
+
+class Task(StrEnum):
+    """generate: from noise. variation: the source, drawn again from a noisy copy of it. inpaint: only where the mask is
+    white. outpaint: only around the source, on a larger canvas. upscale: the source with more pixels."""
+
+    GENERATE = "generate"
+    VARIATION = "variation"
+    INPAINT = "inpaint"
+    OUTPAINT = "outpaint"
+    UPSCALE = "upscale"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A stored picture that a job may begin with. content: of its PNG. Sizes in px."""
+
+    content: Sha256
+    width: int
+    height: int
