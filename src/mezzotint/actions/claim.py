@@ -6,7 +6,7 @@ from mezzotint.actions.finish import Desk
 from mezzotint.domain.event import Changed
 from mezzotint.domain.ids import WorkerId
 from mezzotint.domain.job import Job
-from mezzotint.policy.fair_share import choose
+from mezzotint.policy.lane_share import choose
 
 
 async def claim(desk: Desk, worker: WorkerId, now: datetime, lease_s: float) -> Job | None:

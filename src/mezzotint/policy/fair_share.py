@@ -1,39 +1,166 @@
-"""Who is next: start-time fair queueing over the lanes (Goyal, Vin, Cheng 1996, section 2).
+"""Who is next: hierarchical start-time fair queueing over lanes, expresses and tenants (Goyal, Vin, Cheng 1996).
 
-Each lane carries a finish tag. Its next job would start at `max(virtual time, finish tag)` and finish one
-`cost / weight` later; the lane whose job would start first is served. A lane that was idle gets no credit: its start
-is never before the virtual time. A backlogged lane gets at least `weight / sum of weights`, so Free keeps its floor.
+At both levels the competitor with the smallest start tag goes, except that a job which fits the worker, or has waited
+long, may go before it by a bounded slack. Virtual time is the smallest start tag of those that wait, so nobody who
+waits falls behind it, whatever slack others used. What was idle starts at virtual time: no credit. The bounds and their
+derivation stand in docs/explanation/fair-queue.md.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from mezzotint.domain.tier import Tier
+from mezzotint.policy.accounts import usage_weight
+from mezzotint.policy.queue import RULES, Account, Candidate, Charge, Choice, Flow, Line, Queue, Rules, Share
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flow:
-    """A backlogged lane: its weight, its finish tag so far and the cost of its first job (step-megapixels)."""
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """The job that a share would run next. tag: its flow's start tag. time: the lane's virtual time afterwards."""
 
-    lane: Tier
-    weight: int
-    finish_tag: float
-    head_cost: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """The lane to serve; the tags to store once the job is taken. The start tag is the new virtual time."""
-
-    lane: Tier
-    start_tag: float
-    finish_tag: float
+    flow: Flow
+    job: Candidate
+    tag: float
+    time: float
 
 
-def choose(flows: Sequence[Flow], virtual_time: float) -> Choice | None:
-    """The lane whose first job goes next; None when nothing waits. Ties go to the heavier lane."""
-    if not flows:
+@dataclass(frozen=True, slots=True)
+class Bid:
+    """A share that competes at the root with its pick."""
+
+    account: Account
+    tag: float
+    weight: float
+    pick: Pick
+
+
+def choose(queue: Queue, now: datetime, rules: Rules = RULES) -> Choice | None:
+    """The job to take, and the rows to store; None when nothing that may run waits. Same input, same choice."""
+    bids = _bids(queue, now, rules)
+    if not bids:
         return None
-    flow = min(flows, key=lambda flow: (max(virtual_time, flow.finish_tag), -flow.weight))
-    start_tag = max(virtual_time, flow.finish_tag)
-    return Choice(lane=flow.lane, start_tag=start_tag, finish_tag=start_tag + flow.head_cost / flow.weight)
+    first = min(bids, key=lambda bid: (bid.tag, -bid.weight))
+    unit = rules.lane_slack * first.pick.job.cost / first.weight
+    best = min(bids, key=lambda bid: (bid.tag - unit * bid.pick.job.affinity, bid.tag, -bid.weight))
+    cost = best.pick.job.cost
+    flow = _taken(best, cost, queue, now, rules)
+    charge = Charge(
+        share=best.account.share,
+        cost=cost,
+        to_share=cost / best.weight,
+        to_flow=flow.start_tag - best.pick.tag,
+    )
+    return Choice(
+        job=best.pick.job.job,
+        charge=charge,
+        virtual_time=max(queue.virtual_time, first.tag),
+        shares=_changed(queue, bids, best, charge),
+        flow=flow,
+    )
+
+
+def _bids(queue: Queue, now: datetime, rules: Rules) -> list[Bid]:
+    weights: dict[Share, float] = {lane: weight for lane, weight in queue.weights.items()}
+    picks: dict[Share, Pick] = {}
+    for line in queue.lines:
+        pick = _pick(line, _account(queue, line.lane).virtual_time, now, rules)
+        if pick is not None:
+            picks[line.lane] = pick
+    for express, fare in rules.expresses.items():
+        for line in queue.lines:
+            if line.lane is fare.lane and (pick := _overdue(line, queue, now - timedelta(seconds=fare.after_s))):
+                picks[express] = pick
+                weights[express] = fare.part * queue.weights[fare.donor]
+                weights[fare.donor] -= weights[express]
+    return [_bid(_account(queue, share), queue, weights[share], pick) for share, pick in picks.items()]
+
+
+def _bid(account: Account, queue: Queue, weight: float, pick: Pick) -> Bid:
+    tag = max(account.start_tag, queue.virtual_time) if account.is_idle else account.start_tag
+    return Bid(account, tag, weight, pick)
+
+
+def _account(queue: Queue, share: Share) -> Account:
+    return queue.shares.get(share) or Account(share=share)
+
+
+def _pick(line: Line, virtual_time: float, now: datetime, rules: Rules) -> Pick | None:
+    """The next job of a lane. Tenants at their burst limit go only when all that wait are."""
+    field = [waiting for waiting in line.waiting if waiting.jobs]
+    below = [waiting for waiting in field if not waiting.flow.is_at_burst]
+    if not field:
+        return None
+    tags = [_tag(waiting.flow, virtual_time) for waiting in below or field]
+    runners = list(zip(tags, below or field, strict=True))
+    first_tag, first = min(runners, key=lambda runner: (runner[0], _order(runner[1].flow)))
+    unit = first.jobs[0].cost / usage_weight(first.flow, now, rules)
+    best: tuple[float, float, tuple[datetime, str]] | None = None
+    chosen = (first_tag, first, first.jobs[0])
+    for tag, waiting in runners:
+        job = _of_tenant(waiting.jobs, line.lane, now, rules)
+        age = (now - waiting.jobs[0].created_at).total_seconds() / rules.full_age_s[line.lane]
+        bonus = rules.affinity_slack * job.affinity + rules.age_slack * min(1.0, max(0.0, age))
+        rank = (tag - unit * bonus, tag, _order(waiting.flow))
+        if best is None or rank < best:
+            best, chosen = rank, (tag, waiting, job)
+    tag, waiting, job = chosen
+    return Pick(waiting.flow, job, tag, max(virtual_time, first_tag))
+
+
+def _tag(flow: Flow, virtual_time: float) -> float:
+    """A tenant held back by its burst limit gets no credit for that time."""
+    return max(flow.start_tag, virtual_time) if flow.is_at_burst else flow.start_tag
+
+
+def _order(flow: Flow) -> tuple[datetime, str]:
+    return flow.backlogged_at, flow.tenant
+
+
+def _of_tenant(jobs: Sequence[Candidate], lane: Tier, now: datetime, rules: Rules) -> Candidate:
+    """The oldest job, or one little younger that fits the worker better; the oldest once it has its full age."""
+    oldest = jobs[0]
+    if len(jobs) == 1 or (now - oldest.created_at).total_seconds() >= rules.full_age_s[lane]:
+        return oldest
+    latest = oldest.created_at + timedelta(seconds=rules.overtake_s)
+    return max((job for job in jobs if job.created_at <= latest), key=lambda job: job.affinity)
+
+
+def _overdue(line: Line, queue: Queue, before: datetime) -> Pick | None:
+    """The oldest job of a lane, if it was created before the instant; tenants below their burst limit first."""
+    old = [waiting for waiting in line.oldest if waiting.jobs and waiting.jobs[0].created_at <= before]
+    if not old:
+        return None
+    oldest = min(old, key=lambda waiting: (waiting.flow.is_at_burst, waiting.jobs[0].created_at, waiting.jobs[0].job))
+    time = _account(queue, line.lane).virtual_time
+    return Pick(oldest.flow, oldest.jobs[0], _tag(oldest.flow, time), time)
+
+
+def _taken(bid: Bid, cost: float, queue: Queue, now: datetime, rules: Rules) -> Flow:
+    """The flow without the job. An express never puts a flow further than one job past virtual time."""
+    pick = bid.pick
+    tag = pick.tag + cost / usage_weight(pick.flow, now, rules)
+    if not isinstance(bid.account.share, Tier):
+        tag = max(pick.tag, min(tag, tag - pick.tag + pick.time))
+    num_running = pick.flow.num_running + 1
+    return replace(
+        pick.flow,
+        start_tag=tag,
+        num_queued=pick.flow.num_queued - 1,
+        num_running=num_running,
+        is_at_burst=num_running >= rules.burst[pick.flow.lane],
+    )
+
+
+def _changed(queue: Queue, bids: Sequence[Bid], best: Bid, charge: Charge) -> list[Account]:
+    """The accounts whose rows differ now: the one that was served, and those that fell idle or came back."""
+    active = {bid.account.share for bid in bids}
+    changed = [replace(a, is_idle=True) for share, a in queue.shares.items() if share not in active and not a.is_idle]
+    for bid in bids:
+        account = replace(bid.account, start_tag=bid.tag, is_idle=False)
+        if bid is best:
+            time = bid.pick.time if isinstance(bid.account.share, Tier) else account.virtual_time
+            account = replace(account, start_tag=bid.tag + charge.to_share, virtual_time=time)
+        if account != bid.account:
+            changed.append(account)
+    return changed

@@ -25,7 +25,7 @@ from mezzotint.domain.job import (
 from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier, limits_of
-from mezzotint.policy.fair_share import Choice, Flow
+from mezzotint.policy.lane_share import Choice, Flow
 from mezzotint.store.database import Database
 from mezzotint.store.schema import checkpoints, images, jobs, lanes, refusals
 

@@ -11,7 +11,7 @@ from mezzotint.domain.ids import JobId, TenantId, WorkerId
 from mezzotint.domain.job import CheckpointRef, Job, JobState, Lease
 from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.fair_share import choose
+from mezzotint.policy.lane_share import choose
 from mezzotint.store import Images, Jobs
 from tests.making import NOW, make_ending, make_image, make_job, make_parameters
 

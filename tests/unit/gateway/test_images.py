@@ -3,7 +3,7 @@ import pytest
 from mezzotint.actions.finish import image_key
 from mezzotint.domain.ids import Sha256, WorkerId
 from mezzotint.gateway import Service
-from mezzotint.policy.fair_share import choose
+from mezzotint.policy.lane_share import choose
 from tests.making import NOW, make_ending, make_image, make_job
 from tests.unit.gateway.conftest import Connect
 

@@ -10,7 +10,7 @@ from mezzotint.domain.ids import WorkerId
 from mezzotint.domain.job import JobError, JobState
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Service
-from mezzotint.policy.fair_share import choose
+from mezzotint.policy.lane_share import choose
 from tests.making import NOW, make_ending, make_image, make_job
 from tests.unit.gateway.conftest import Connect
 

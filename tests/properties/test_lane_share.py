@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mezzotint.domain.tier import Tier, limits_of
-from mezzotint.policy.fair_share import Flow, choose
+from mezzotint.policy.lane_share import Flow, choose
 
 COSTS = st.floats(0.01, 10)
 MAX_COST = 10.0
