@@ -72,6 +72,13 @@ def test_a_servers_refusal_exits_with_2(server: Server, tmp_path: Path) -> None:
     assert (done.returncode, "steps_over_budget" in done.stderr) == (2, True)
 
 
+def test_choices_give_a_file_each(server: Server, tmp_path: Path) -> None:
+    flags = ("--out", str(tmp_path / "x.png"), "--server", server.url)
+    done = mezzotint("imagine", "a {red, green} apple --steps 2", *flags)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == ["x-1.png", "x-2.png"]
+
+
 @pytest.mark.parametrize("out", ["a.gif", "no/such/folder/a.png"])
 def test_a_bad_output_is_named_before_any_work(out: str, tmp_path: Path) -> None:
     done = mezzotint("imagine", "a cat", "--out", str(tmp_path / out))

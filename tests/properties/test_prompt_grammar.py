@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 
 from mezzotint.domain.prompt import MAX_SEED, AspectRatio, Prompt
 from mezzotint.domain.refusal import Refusal
+from mezzotint.policy.permutation import MAX_JOBS
 from mezzotint.policy.prompt import MAX_STEPS_WRITTEN, PARAMETERS, UNSUPPORTED, parse, render
 
 NAMES = [parameter.name for parameter in PARAMETERS] + [
     "aspect",
-    "chaos",
+    "weird",
     "s",
     "foo",
     "AR",
@@ -39,6 +40,7 @@ PROMPTS = st.builds(
     seed=st.none() | st.integers(0, MAX_SEED),
     no=st.none() | WORDS,
     num_steps=st.none() | st.integers(1, MAX_STEPS_WRITTEN),
+    repeat=st.none() | st.integers(2, MAX_JOBS),
 )
 
 

@@ -4,7 +4,7 @@ import userEvent from "@testing-library/user-event";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { createClient } from "./api/client";
 import { Studio } from "./Studio";
-import { aJob, answer, anImage, anOwnImage, eventStream, json, refusal, type Request } from "./testing/gateway";
+import { accepted, aJob, answer, anImage, anOwnImage, eventStream, json, refusal, type Request } from "./testing/gateway";
 
 const model = {
   name: "starter",
@@ -47,7 +47,7 @@ afterEach(cleanup);
 test("a prompt becomes a picture: steps, previews, then seed, download and a place in the grid", async () => {
   const stream = eventStream();
   const seen = open({
-    "POST /v1/jobs": () => json(aJob(), 202),
+    "POST /v1/jobs": () => accepted(aJob()),
     "GET /v1/jobs/j1/events": stream.response,
   });
   await userEvent.type(box(), "a red apple --seed 7{Enter}");
@@ -106,7 +106,7 @@ test("jobs that were running when the page was opened are followed", async () =>
 test("cancelling asks the server and shows what it says", async () => {
   const stream = eventStream();
   const seen = open({
-    "POST /v1/jobs": () => json(aJob(), 202),
+    "POST /v1/jobs": () => accepted(aJob()),
     "GET /v1/jobs/j1/events": stream.response,
     "DELETE /v1/jobs/j1": () => json(aJob({ state: "cancelled" })),
   });
@@ -116,9 +116,20 @@ test("cancelling asks the server and shows what it says", async () => {
   expect(seen.some((request) => request.method === "DELETE")).toBe(true);
 });
 
+test("every job of a prompt with choices is followed", async () => {
+  const seen = open({
+    "POST /v1/jobs": () => accepted(aJob({ batch: "j1" }), aJob({ id: "j2", batch: "j1" })),
+    "GET /v1/jobs/j1/events": eventStream().response,
+    "GET /v1/jobs/j2/events": eventStream().response,
+  });
+  await userEvent.type(box(), "a {{red, green} apple{Enter}");
+  await vi.waitFor(() => expect(seen.some((request) => request.path === "/v1/jobs/j2/events")).toBe(true));
+  expect(seen.some((request) => request.path === "/v1/jobs/j1/events")).toBe(true);
+});
+
 test("a job that fails keeps its card with message and hint until it is dismissed", async () => {
   const stream = eventStream();
-  open({ "POST /v1/jobs": () => json(aJob(), 202), "GET /v1/jobs/j1/events": stream.response });
+  open({ "POST /v1/jobs": () => accepted(aJob()), "GET /v1/jobs/j1/events": stream.response });
   await userEvent.type(box(), "a red apple{Enter}");
   const error = { code: "image_blocked", message: "The picture was held back.", hint: "Change the prompt." };
   await act(async () => stream.send("blocked", aJob({ state: "blocked", error })));
@@ -132,7 +143,7 @@ test("a picture of mine goes on with another seed or gives back its prompt", asy
   const seen = open({
     "GET /v1/images": () => json({ images: [anOwnImage()], next_cursor: null }),
     "GET /v1/jobs/j1": () => json(aJob({ state: "succeeded", images: [anImage()] })),
-    "POST /v1/jobs": () => json(aJob({ id: "j2" }), 202),
+    "POST /v1/jobs": () => accepted(aJob({ id: "j2" })),
     "GET /v1/jobs/j2/events": eventStream().response,
   });
   await userEvent.click(await screen.findByText("Use this prompt"));

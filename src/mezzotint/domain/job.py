@@ -154,7 +154,7 @@ class Timings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """A job as its row holds it. `raw_prompt` is what the user typed; `attempts` counts claims since its last
-    checkpoint."""
+    checkpoint. `batch`: the first job of the same request, where it made several."""
 
     id: JobId
     tenant: TenantId
@@ -173,6 +173,7 @@ class Job:
     images: tuple[Image, ...] = ()
     error: JobError | None = None
     timings: Timings = field(default_factory=Timings)
+    batch: JobId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ class Prompt:
     seed: int | None = None
     no: str | None = None
     num_steps: int | None = None
+    repeat: int | None = None
 
 
 MAX_SEED = 2**32 - 1

@@ -18,6 +18,8 @@ class RefusalCode(StrEnum):
     PARAMETER_MISSING = "parameter_missing"
     TASK_UNSUPPORTED = "task_unsupported"
     SOURCE_NOT_FOUND = "source_not_found"
+    PERMUTATION_INVALID = "permutation_invalid"
+    TOO_MANY_JOBS_AT_ONCE = "too_many_jobs_at_once"
     SIZE_INVALID = "size_invalid"
     STEPS_OVER_BUDGET = "steps_over_budget"
     TOO_MANY_OPEN_JOBS = "too_many_open_jobs"

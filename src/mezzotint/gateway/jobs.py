@@ -18,7 +18,7 @@ from mezzotint.gateway.cursor import Before, next_cursor
 from mezzotint.gateway.errors import GATEWAY_CODES, Answer, refused
 from mezzotint.gateway.events import events_of
 from mezzotint.gateway.service import Service, SignedIn, The
-from mezzotint.gateway.shapes import JobPage, JobView, NewJob, answers
+from mezzotint.gateway.shapes import Accepted, JobPage, JobView, NewJob, answers
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=answers(401, 422, 503))
 JOB_ID = re.compile(r"job_[0-9a-f]{24}")
@@ -41,13 +41,17 @@ async def view(service: Service, job: Job) -> JobView:
 
 
 @router.post("", status_code=202, responses=answers(400, 403, 413, 429))
-async def create(body: NewJob, service: The, claims: SignedIn, response: Response) -> JobView:
-    """Accept a job. When this answers 202, the job is on the disk and will end in a state you can read."""
-    job = await submit(service.door, body.request(), claims, service.now())
-    if isinstance(job, Refusal):
-        raise refused(job)
-    response.headers["Location"] = f"/v1/jobs/{job.id}"
-    return await view(service, job)
+async def create(body: NewJob, service: The, claims: SignedIn, response: Response) -> Accepted:
+    """Accept a job, or with choices (`{a, b}`) and `--repeat` several.
+
+    When this answers 202, the jobs are on the disk and will end in a state you can read.
+    """
+    jobs = await submit(service.door, body.request(), claims, service.now())
+    if isinstance(jobs, Refusal):
+        raise refused(jobs)
+    response.headers["Location"] = f"/v1/jobs/{jobs[0].id}"
+    views = [await view(service, job) for job in jobs]
+    return Accepted(**dict(views[0]), jobs=views)
 
 
 @router.get("")

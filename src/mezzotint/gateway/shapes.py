@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from mezzotint.domain.job import Image, Job, JobState
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.admission import Request
+from mezzotint.policy.permutation import MAX_JOBS
 
 
 class NewJob(BaseModel):
@@ -21,6 +22,7 @@ class NewJob(BaseModel):
     num_steps: int | None = Field(None, description="sampler steps, up to the tier's budget")
     width: int | None = Field(None, description="px; give both or neither")
     height: int | None = Field(None, description="px; give both or neither")
+    repeat: int | None = Field(None, ge=1, le=MAX_JOBS, description="so many jobs, each with a seed of its own")
 
     def request(self) -> Request:
         return Request(**self.model_dump())
@@ -86,6 +88,7 @@ class JobView(BaseModel):
     images: list[JobImage]
     error: JobFailure | None
     timings: JobTimings
+    batch: str | None = Field(description="id of the first job of the same request, where it made several")
 
     @classmethod
     def of(cls, job: Job, position: int | None = None) -> "JobView":
@@ -105,7 +108,14 @@ class JobView(BaseModel):
             images=[JobImage.of(image) for image in job.images],
             error=JobFailure.model_validate(job.error, from_attributes=True) if job.error else None,
             timings=JobTimings.model_validate(job.timings, from_attributes=True),
+            batch=job.batch,
         )
+
+
+class Accepted(JobView):
+    """The first of the jobs that the request made; `jobs` are all of them, in the order of the prompt."""
+
+    jobs: list[JobView]
 
 
 class JobPage(BaseModel):

@@ -4,8 +4,9 @@ import json
 import os
 import secrets
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from rich.console import Console
@@ -13,12 +14,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mezzotint.config import Settings
 from mezzotint.domain.errors import ImageBlocked, MezzotintError, OutputUnwritable, RunFailed, ServerUnreachable
-from mezzotint.domain.job import JobState
+from mezzotint.domain.job import JobState, Parameters
 from mezzotint.domain.prompt import MAX_SEED
 from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.tier import Tier
 from mezzotint.main.wiring import find_model, loader
 from mezzotint.policy.admission import Request, admit
+
+if TYPE_CHECKING:
+    from mezzotint.engine import Run
+    from mezzotint.safety.postfilter import PostFilter
 
 DONE, FAILED, REFUSED, BLOCKED = 0, 1, 2, 3
 SUFFIXES = (".png", ".webp")
@@ -42,29 +47,46 @@ def _here(settings: Settings, prompt: str, out: Path) -> int:
     folder, info = find_model(settings)
     request = Request(prompt=prompt)
     decision = admit(request, tier=Tier.PRO, model=info, num_open_jobs=0, fresh_seed=secrets.randbelow(MAX_SEED + 1))
-    refusal = decision if isinstance(decision, Refusal) else None
-    if not isinstance(decision, Refusal):
-        parameters = decision.parameters
-        refusal = PreFilter.load(settings.prefilter_rules).check(parameters.prompt, parameters.negative_prompt)
-    if refusal is not None:
-        return _say(REFUSED, refusal.message, refusal.hint, refusal.code)
+    if isinstance(decision, Refusal):
+        return _say(REFUSED, decision.message, decision.hint, decision.code)
+    wanted = [plan.parameters for plan in decision.plans]
+    rules = PreFilter.load(settings.prefilter_rules)
+    for parameters in wanted:
+        if refusal := rules.check(parameters.prompt, parameters.negative_prompt):
+            return _say(REFUSED, refusal.message, refusal.hint, refusal.code)
+    runs = _draw(settings, folder, wanted)
+    eyes = PostFilter(threshold=settings.nsfw_threshold)
+    codes = [
+        _keep(run, parameters, path, eyes)
+        for run, parameters, path in zip(runs, wanted, paths(out, len(runs)), strict=True)
+    ]
+    return max(codes)
+
+
+def _draw(settings: Settings, folder: Path, wanted: Sequence[Parameters]) -> "list[Run]":
+    """All pictures, together."""
     with _bar() as bar:
-        task = bar.add_task("loading the model", total=parameters.num_steps)
+        task = bar.add_task("loading the model", total=sum(parameters.num_steps for parameters in wanted))
         loaded = loader(settings, folder)()
         bar.update(task, description="drawing")
         from mezzotint.engine import call_kwargs
 
-        run = loaded.hub.submit(
-            call_kwargs(loaded.hub.pipeline, parameters), on_step=lambda run: bar.update(task, completed=run.steps)
-        )
+        runs = [
+            loaded.hub.submit(call_kwargs(loaded.hub.pipeline, parameters), on_step=lambda run: bar.advance(task))
+            for parameters in wanted
+        ]
         while loaded.hub.turn():
             pass
+    return runs
+
+
+def _keep(run: "Run", parameters: Parameters, out: Path, eyes: "PostFilter") -> int:
     if isinstance(run.error, MezzotintError):
         raise run.error
     if run.error is not None:
         raise RunFailed(f"the model could not carry out the request: {run.error}") from run.error
     picture = run.output.images[0]
-    if PostFilter(threshold=settings.nsfw_threshold).check(picture).is_blocked:
+    if eyes.check(picture).is_blocked:
         return _say(
             BLOCKED, "The finished picture did not pass the image filter.", ImageBlocked.hint, ImageBlocked.code
         )
@@ -76,6 +98,13 @@ def _here(settings: Settings, prompt: str, out: Path) -> int:
     return DONE
 
 
+def paths(out: Path, num_pictures: int) -> list[Path]:
+    """Where the pictures go: `out` itself, or `out-1`, `out-2` ... where there are several."""
+    if num_pictures == 1:
+        return [out]
+    return [out.with_stem(f"{out.stem}-{number}") for number in range(1, num_pictures + 1)]
+
+
 def _by_server(settings: Settings, prompt: str, out: Path, server: str) -> int:
     try:
         with httpx.Client(base_url=server, timeout=60) as client:
@@ -85,16 +114,21 @@ def _by_server(settings: Settings, prompt: str, out: Path, server: str) -> int:
             if answer.status_code != 202:
                 error = answer.json()["error"]
                 return _say(REFUSED, error["message"], error["hint"], error["code"])
-            job = _follow(client, answer.json())
-            if job["state"] != JobState.SUCCEEDED:
-                error = job["error"] or {"message": f"The job was {job['state']}.", "hint": "", "code": job["state"]}
-                code = BLOCKED if job["state"] == JobState.BLOCKED else FAILED
-                return _say(code, error["message"], error["hint"], error["code"])
-            image = job["images"][0]
-            data = client.get(image["png_url"] if out.suffix.lower() == ".png" else image["url"])
-            data.raise_for_status()
+            jobs = answer.json()["jobs"]
+            return max(_fetch(client, job, path) for job, path in zip(jobs, paths(out, len(jobs)), strict=True))
     except (httpx.HTTPError, ValueError, KeyError) as error:
         raise ServerUnreachable(f"{server}: {error or type(error).__name__}") from error
+
+
+def _fetch(client: httpx.Client, job: dict[str, Any], out: Path) -> int:
+    job = _follow(client, job)
+    if job["state"] != JobState.SUCCEEDED:
+        error = job["error"] or {"message": f"The job was {job['state']}.", "hint": "", "code": job["state"]}
+        code = BLOCKED if job["state"] == JobState.BLOCKED else FAILED
+        return _say(code, error["message"], error["hint"], error["code"])
+    image = job["images"][0]
+    data = client.get(image["png_url"] if out.suffix.lower() == ".png" else image["url"])
+    data.raise_for_status()
     write(out, data.content)
     print(f"{out}  {image['width']} x {image['height']} px  seed {image['seed']}")  # noqa: T201
     return DONE

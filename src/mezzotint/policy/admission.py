@@ -9,8 +9,11 @@ from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.task import Source, Task
 from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.policy.editing import DEFAULT_STRENGTH, Place, check_task, place
-from mezzotint.policy.prompt import check_characters, check_length, parse
+from mezzotint.policy.permutation import escape, expand, too_many
+from mezzotint.policy.prompt import check_characters, check_length, parse, render
 from mezzotint.policy.size import bounds, can_shape, check_size, size_for
+
+NUM_SEEDS = MAX_SEED + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +21,7 @@ class Request:
     """What a user asks for, as sent. A field may instead be written in the prompt (`--seed 7`), not in both.
 
     source, mask: a picture's hash, or a job's id for its first picture. zoom, left, top, right, bottom: how an outpaint
-    grows the canvas; the sides in px.
+    grows the canvas; the sides in px. is_plain: braces in the prompt are characters, not choices.
     """
 
     prompt: str
@@ -37,13 +40,23 @@ class Request:
     top: int | None = None
     right: int | None = None
     bottom: int | None = None
+    repeat: int | None = None
+    is_plain: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A job to be: its prompt as one would type it for this job alone, and every default filled in."""
+
+    raw_prompt: str
+    parameters: Parameters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admit:
-    """The request may become a job with these parameters, every default filled in."""
+    """The request may become these jobs: at least one, more with choices and repeats."""
 
-    parameters: Parameters
+    plans: tuple[Plan, ...]
 
 
 def admit(  # noqa: PLR0913 - each is a fact the decision depends on
@@ -62,23 +75,71 @@ def admit(  # noqa: PLR0913 - each is a fact the decision depends on
     fresh_seed: in 0..MAX_SEED, used when the request names no seed.
     source, mask: what the request's names stand for; None where its owner has no such picture.
     """
-    prompt = _prompt_of(request)
-    if isinstance(prompt, Refusal):
-        return prompt
-    if refusal := _check_repeats(request, prompt) or _check_negative_prompt(request):
-        return refusal
+    prompts = _prompts(request)
+    if isinstance(prompts, Refusal):
+        return prompts
     if refusal := check_task(request, model, source, mask):
         return refusal
+    plans: list[Plan] = []
+    for prompt in prompts:
+        fresh = (fresh_seed + len(plans)) % NUM_SEEDS
+        parameters = _parameters(request, prompt, tier, model, fresh_seed=fresh, source=source, mask=mask)
+        if isinstance(parameters, Refusal):
+            return parameters
+        is_alone = len(prompts) == 1 and prompt.repeat is None
+        raw_prompt = request.prompt if is_alone else _written_alone(request, prompt)
+        seeds = ((parameters.seed + nth) % NUM_SEEDS for nth in range(prompt.repeat or 1))
+        plans += (Plan(raw_prompt=raw_prompt, parameters=replace(parameters, seed=seed)) for seed in seeds)
+    return _check_open_jobs(num_open_jobs, len(plans), tier) or Admit(plans=tuple(plans))
+
+
+def _prompts(request: Request) -> list[Prompt] | Refusal:
+    """The prompts that the request stands for, each with its repeats; no more than one request may have."""
+    texts = (request.prompt,) if request.is_plain else expand(request.prompt)
+    if isinstance(texts, Refusal):
+        return texts
+    prompts: list[Prompt] = []
+    for text in texts:
+        prompt = _prompt_of(request, text)
+        if isinstance(prompt, Refusal):
+            return prompt
+        if refusal := _check_repeats(request, prompt):
+            return refusal
+        prompts.append(prompt if request.repeat is None else replace(prompt, repeat=request.repeat))
+    return too_many(sum(prompt.repeat or 1 for prompt in prompts)) or _check_negative_prompt(request) or prompts
+
+
+def _prompt_of(request: Request, text: str) -> Prompt | Refusal:
+    if request.task is Task.UPSCALE and not text.strip():
+        return Prompt(text="")
+    return parse(text)
+
+
+def _written_alone(request: Request, prompt: Prompt) -> str:
+    written = render(replace(prompt, repeat=None))
+    return written if request.is_plain else escape(written)
+
+
+def _parameters(  # noqa: PLR0913 - each is a fact the parameters depend on
+    request: Request,
+    prompt: Prompt,
+    tier: Tier,
+    model: ModelInfo,
+    *,
+    fresh_seed: int,
+    source: Source | None,
+    mask: Source | None,
+) -> Parameters | Refusal:
     where = _place(request, prompt, model, source)
     if isinstance(where, Refusal):
         return where
-    budget = limits_of(tier).step_budget
     merged = _merge(request, prompt)
+    default_steps = min(model.default_steps, limits_of(tier).step_budget)
     parameters = Parameters(
         prompt=merged.text,
         negative_prompt=merged.no or "",
         seed=fresh_seed if merged.seed is None else merged.seed,
-        num_steps=min(model.default_steps, budget) if merged.num_steps is None else merged.num_steps,
+        num_steps=default_steps if merged.num_steps is None else merged.num_steps,
         guidance_scale=model.default_guidance,
         width=where.width,
         height=where.height,
@@ -89,15 +150,8 @@ def admit(  # noqa: PLR0913 - each is a fact the decision depends on
         _check_seed(parameters)
         or _check_steps(parameters, tier, written_in="prompt" if request.num_steps is None else "num_steps")
         or _check_strength(parameters)
-        or _check_open_jobs(num_open_jobs, tier)
-        or Admit(parameters=parameters)
+        or parameters
     )
-
-
-def _prompt_of(request: Request) -> Prompt | Refusal:
-    if request.task is Task.UPSCALE and not request.prompt.strip():
-        return Prompt(text="")
-    return parse(request.prompt)
 
 
 def _place(request: Request, prompt: Prompt, model: ModelInfo, source: Source | None) -> Place | Refusal:
@@ -166,6 +220,7 @@ def _check_repeats(request: Request, prompt: Prompt) -> Refusal | None:
         ("--seed", prompt.seed is not None, "seed", request.seed is not None),
         ("--steps", prompt.num_steps is not None, "num_steps", request.num_steps is not None),
         ("--ar", prompt.aspect_ratio is not None, size_field, has_size),
+        ("--repeat", prompt.repeat is not None, "repeat", request.repeat is not None),
     )
     for name, is_written, field, is_given in both:
         if is_written and is_given:
@@ -242,12 +297,13 @@ def _check_steps(parameters: Parameters, tier: Tier, *, written_in: str) -> Refu
     )
 
 
-def _check_open_jobs(num_open_jobs: int, tier: Tier) -> Refusal | None:
+def _check_open_jobs(num_open: int, num_new: int, tier: Tier) -> Refusal | None:
     most = limits_of(tier).max_open_jobs
-    if num_open_jobs < most:
+    if num_open + num_new <= most:
         return None
+    made = "" if num_new == 1 else f"The request makes {num_new} jobs. "
     return Refusal(
         code=RefusalCode.TOO_MANY_OPEN_JOBS,
-        message=f"You have {num_open_jobs} jobs queued or running; the {tier} tier allows {most}.",
-        hint="Wait until one ends, or cancel one.",
+        message=f"{made}You have {num_open} jobs queued or running; the {tier} tier allows {most}.",
+        hint="Wait until one ends, or cancel one." if num_new <= most else "Ask for fewer at once.",
     )

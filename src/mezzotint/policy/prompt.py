@@ -16,6 +16,7 @@ from unicodedata import category
 
 from mezzotint.domain.prompt import MAX_SEED, AspectRatio, Prompt
 from mezzotint.domain.refusal import Refusal, RefusalCode
+from mezzotint.policy.permutation import MAX_JOBS
 
 MAX_CHARACTERS = 2000  # of a prompt, white space between words counted as one; far beyond what any text encoder reads
 MAX_STEPS_WRITTEN = 9999  # sanity bound of the grammar; the tier's budget is far lower
@@ -78,6 +79,11 @@ def _write_no(prompt: Prompt, value: str) -> Prompt | None:
     return replace(prompt, no=f"{prompt.no}{'' if prompt.no.endswith(',') else ','} {value}")
 
 
+def _write_repeat(prompt: Prompt, value: str) -> Prompt | None:
+    repeat = _whole_number(value, 2, MAX_JOBS)
+    return None if repeat is None else replace(prompt, repeat=repeat)
+
+
 def _write_seed(prompt: Prompt, value: str) -> Prompt | None:
     seed = _whole_number(value, 0, MAX_SEED)
     return None if seed is None else replace(prompt, seed=seed)
@@ -113,6 +119,16 @@ PARAMETERS = (
         write=_write_no,
         show=lambda prompt: prompt.no,
         is_repeatable=True,
+    ),
+    Parameter(
+        name="repeat",
+        aliases=("r",),
+        placeholder="N",
+        takes=f"a whole number from 2 to {MAX_JOBS}",
+        does="So many jobs from one prompt. Each has a seed of its own: the given one, the next, and so on.",
+        example="--repeat 4",
+        write=_write_repeat,
+        show=lambda prompt: None if prompt.repeat is None else str(prompt.repeat),
     ),
     Parameter(
         name="seed",
@@ -153,7 +169,6 @@ UNSUPPORTED = {
     "quality": "time spent on a picture",
     "raw": "raw style",
     "relax": "relaxed mode",
-    "repeat": "several jobs from one prompt",
     "sref": "a style reference",
     "stop": "stopping before the last step",
     "style": "a model's style variant",
@@ -172,7 +187,6 @@ UNSUPPORTED_SHORT = {
     "c": "chaos",
     "p": "personalize",
     "q": "quality",
-    "r": "repeat",
     "s": "stylize",
     "v": "version",
     "w": "weird",

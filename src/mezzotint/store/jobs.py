@@ -38,9 +38,10 @@ class Jobs:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, job: Job) -> None:
+    async def add(self, *added: Job) -> None:
+        """Write new jobs, all or none."""
         async with self._database.write() as connection:
-            await connection.execute(insert(jobs).values(_row(job)))
+            await connection.execute(insert(jobs), [_row(job) for job in added])
 
     async def record_refusal(self, tenant: TenantId, refusal: Refusal, raw_prompt: str, at: datetime) -> None:
         """Keep a refused prompt for audit: it never becomes a job."""
@@ -51,6 +52,12 @@ class Jobs:
     async def get(self, job: JobId) -> Job | None:
         async with self._database.read() as connection:
             return await _get(connection, job)
+
+    async def of_batch(self, batch: JobId) -> list[Job]:
+        """The jobs that one request made, in its order."""
+        async with self._database.read() as connection:
+            query = select(jobs).where(jobs.c.batch == batch).order_by(jobs.c.seq)
+            return await _jobs(connection, (await connection.execute(query)).mappings().all())
 
     async def of_tenant(self, tenant: TenantId, limit: int, before: int | None) -> list[tuple[int, Job]]:
         """The tenant's jobs, newest first, each with its place in the order (the cursor of the next page)."""
@@ -294,6 +301,7 @@ def _row(job: Job) -> dict[str, Any]:
         "cost": job.parameters.cost,
         "created_at": job.created_at,
         "timings": asdict(job.timings),
+        "batch": job.batch,
     }
 
 
@@ -321,6 +329,7 @@ def _job(row: RowMapping, pictures: Sequence[Image], saved: Sequence[CheckpointR
         images=tuple(pictures),
         error=JobError(**row["error"]) if row["error"] else None,
         timings=Timings(**row["timings"]),
+        batch=JobId(row["batch"]) if row["batch"] else None,
     )
 
 

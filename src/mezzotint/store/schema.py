@@ -59,6 +59,8 @@ jobs = Table(
     Column("lease_expires_at", Instant),
     Column("error", JSON),
     Column("timings", JSON, nullable=False),
+    Column("batch", String(40)),
+    Index("jobs_of_batch", "batch", "seq"),
     Index("jobs_line", "state", "tier", "seq"),
     Index("jobs_of_tenant", "tenant", "seq"),
     Index("jobs_open_of_tenant", "tenant", "state"),

@@ -28,6 +28,7 @@ async def test_a_prompt_becomes_a_queued_job(connect: Connect) -> None:
         parameters = job["parameters"]
         assert (parameters["prompt"], parameters["negative_prompt"], parameters["seed"]) == ("a red apple", "leaf", 7)
         assert parameters["width"] > parameters["height"]
+        assert job.pop("jobs") == [job]
         assert (await ada.get(answer.headers["Location"])).json() == job
         assert (await ada.get("/v1/jobs")).json()["jobs"] == [job]
 
@@ -40,7 +41,7 @@ BAD = [
     ({"prompt": "a\x00b"}, 422, "prompt_control_character"),
     ({"prompt": "a\ud800b"}, 422, None),
     ({"prompt": "a cat --nonsense 3"}, 422, "parameter_unknown"),
-    ({"prompt": "a cat --chaos 20"}, 422, "parameter_unsupported"),
+    ({"prompt": "a cat --weird 20"}, 422, "parameter_unsupported"),
     ({"prompt": "a cat --seed banana"}, 422, "parameter_invalid"),
     ({"prompt": "a cat --seed 1 --seed 2"}, 422, "parameter_repeated"),
     ({"prompt": "a cat --seed 1", "seed": 2}, 422, "parameter_repeated"),
@@ -229,3 +230,22 @@ async def test_events_of_an_ended_job_tell_its_end_and_close(connect: Connect, s
     assert text.startswith("event: failed\ndata: {")
     assert text.count("event:") == 1
     assert '"code":"not_finite"' in text
+
+
+async def test_choices_and_repeats_are_answered_with_every_job_and_the_first_on_top(connect: Connect) -> None:
+    async with connect() as ada:
+        answer = await ada.post("/v1/jobs", json={"prompt": "a {red, green} cat --repeat 2"})
+        assert answer.status_code == 202
+        made = answer.json()
+        assert [job["prompt"] for job in made["jobs"]] == ["a red cat"] * 2 + ["a green cat"] * 2
+        assert {job["batch"] for job in made["jobs"]} == {made["id"]}
+        assert made["jobs"][0] == {name: value for name, value in made.items() if name != "jobs"}
+        assert answer.headers["Location"] == f"/v1/jobs/{made['id']}"
+        assert len((await ada.get("/v1/jobs")).json()["jobs"]) == 4
+
+
+async def test_a_job_alone_is_its_own_answer(connect: Connect) -> None:
+    async with connect() as ada:
+        made = (await ada.post("/v1/jobs", json={"prompt": "a cat"})).json()
+        assert made["batch"] is None
+        assert [job["id"] for job in made["jobs"]] == [made["id"]]

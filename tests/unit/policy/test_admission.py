@@ -33,7 +33,9 @@ def decide(
 def admitted(request: Request, *, tier: Tier = Tier.PRO, model: ModelInfo = MODEL) -> Parameters:
     decision = decide(request, tier=tier, model=model)
     assert isinstance(decision, Admit), decision
-    return decision.parameters
+    (plan,) = decision.plans
+    assert plan.raw_prompt == request.prompt
+    return plan.parameters
 
 
 def refused(request: Request, *, tier: Tier = Tier.PRO, num_open_jobs: int = 0) -> Refusal:
@@ -139,7 +141,7 @@ def test_a_ratio_that_the_model_cannot_make_is_refused_not_bent() -> None:
 
 
 def test_a_prompt_that_cannot_be_read_is_refused_as_the_parser_says() -> None:
-    assert refused(Request(prompt="a cat --chaos 5")).code == RefusalCode.PARAMETER_UNSUPPORTED
+    assert refused(Request(prompt="a cat --weird 5")).code == RefusalCode.PARAMETER_UNSUPPORTED
 
 
 @pytest.mark.parametrize(
@@ -162,3 +164,68 @@ def test_open_jobs_are_bounded_by_the_tier() -> None:
 
 def test_a_bad_request_is_told_what_is_wrong_before_the_queue_is_full() -> None:
     assert refused(Request(prompt=""), num_open_jobs=10**6).code == RefusalCode.PROMPT_EMPTY
+
+
+def plans(request: Request, *, tier: Tier = Tier.PRO) -> list[tuple[str, int]]:
+    decision = decide(request, tier=tier)
+    assert isinstance(decision, Admit), decision
+    return [(plan.raw_prompt, plan.parameters.seed) for plan in decision.plans]
+
+
+def test_choices_become_a_job_each_that_says_what_it_is_of() -> None:
+    assert plans(Request(prompt="a {red, green} cat --ar {1:1, 2:1} --seed 7")) == [
+        ("a red cat --ar 1:1 --seed 7", 7),
+        ("a red cat --ar 2:1 --seed 7", 7),
+        ("a green cat --ar 1:1 --seed 7", 7),
+        ("a green cat --ar 2:1 --seed 7", 7),
+    ]
+
+
+def test_repeats_count_the_seed_on_and_begin_again_after_the_largest() -> None:
+    wanted = [("a cat --seed 4294967295", seed) for seed in (MAX_SEED, 0, 1)]
+    assert plans(Request(prompt=f"a cat --repeat 3 --seed {MAX_SEED}")) == wanted
+    assert [seed for _, seed in plans(Request(prompt="a cat", repeat=3))] == [11, 12, 13]
+
+
+def test_jobs_of_one_request_without_a_seed_have_seeds_of_their_own() -> None:
+    seeds = [seed for _, seed in plans(Request(prompt="a {red, green} cat --repeat 2"))]
+    assert len(set(seeds)) == 4
+
+
+def test_literal_braces_are_kept_in_what_a_job_says_of_itself() -> None:
+    assert plans(Request(prompt=r"a \{cat\} {a, b} --seed 1"))[0] == (r"a \{cat\} a --seed 1", 1)
+
+
+def test_a_plain_request_has_no_choices() -> None:
+    plan = decide(Request(prompt="{a, b}", is_plain=True))
+    assert isinstance(plan, Admit)
+    assert [one.parameters.prompt for one in plan.plans] == ["{a, b}"]
+
+
+def test_more_jobs_than_a_request_may_have_are_refused() -> None:
+    assert len(plans(Request(prompt="{a, b} cat --repeat 20"))) == 40
+    refusal = refused(Request(prompt="{a, b, c} cat --repeat 20"))
+    assert refusal.code == RefusalCode.TOO_MANY_JOBS_AT_ONCE
+    assert "60" in refusal.message
+
+
+def test_every_job_of_a_request_counts_against_the_open_jobs() -> None:
+    most = limits_of(Tier.FREE).max_open_jobs
+    request = Request(prompt="a cat", repeat=4)
+    assert isinstance(decide(request, tier=Tier.FREE, num_open_jobs=most - 4), Admit)
+    refusal = refused(request, tier=Tier.FREE, num_open_jobs=most - 3)
+    assert refusal.code == RefusalCode.TOO_MANY_OPEN_JOBS
+    assert "makes 4 jobs" in refusal.message
+
+
+def test_one_bad_choice_refuses_the_whole_request() -> None:
+    assert refused(Request(prompt="a cat --ar {1:1, 5:1}")).code == RefusalCode.PARAMETER_INVALID
+
+
+def test_repeat_in_the_prompt_and_as_a_field_is_refused() -> None:
+    assert refused(Request(prompt="a cat --repeat 2", repeat=2)).param == "repeat"
+
+
+@pytest.mark.parametrize("prompt", ["a {red, green cat", "a red} cat", "{" * 9 + "a" + "}" * 9])
+def test_braces_that_do_not_match_are_refused(prompt: str) -> None:
+    assert refused(Request(prompt=prompt)).code == RefusalCode.PERMUTATION_INVALID

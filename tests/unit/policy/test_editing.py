@@ -30,7 +30,7 @@ def decide(request: Request, source: Source | None = SOURCE, mask: Source | None
         source=source if request.source else None,
         mask=mask if request.mask else None,
     )
-    return decision.parameters if isinstance(decision, Admit) else decision
+    return decision.plans[0].parameters if isinstance(decision, Admit) else decision
 
 
 def admitted(request: Request, source: Source = SOURCE) -> Parameters:

@@ -1,9 +1,9 @@
 import { Failure } from "./failure";
-import type { Health, ImagesPage, Job, JobsPage, Me, Model, Session } from "./types";
+import type { Accepted, Health, ImagesPage, Job, JobsPage, Me, Model, Session } from "./types";
 
 /** What the page asks of the server on behalf of one signed-in person. Every call throws `Failure`. */
 export interface Client {
-  submit(prompt: string): Promise<Job>;
+  submit(prompt: string): Promise<Accepted>;
   job(id: string, signal?: AbortSignal): Promise<Job>;
   cancel(id: string): Promise<Job>;
   jobs(signal?: AbortSignal): Promise<JobsPage>;

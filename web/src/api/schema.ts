@@ -79,7 +79,9 @@ export interface paths {
         put?: never;
         /**
          * Create
-         * @description Accept a job. When this answers 202, the job is on the disk and will end in a state you can read.
+         * @description Accept a job, or with choices (`{a, b}`) and `--repeat` several.
+         *
+         *     When this answers 202, the jobs are on the disk and will end in a state you can read.
          */
         post: operations["create_v1_jobs_post"];
         delete?: never;
@@ -193,6 +195,52 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * Accepted
+         * @description The first of the jobs that the request made; `jobs` are all of them, in the order of the prompt.
+         */
+        Accepted: {
+            /**
+             * Batch
+             * @description id of the first job of the same request, where it made several
+             */
+            batch: string | null;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            error: components["schemas"]["JobFailure"] | null;
+            /** Finished At */
+            finished_at: string | null;
+            /** Id */
+            id: string;
+            /** Images */
+            images: components["schemas"]["JobImage"][];
+            /** Jobs */
+            jobs: components["schemas"]["JobView"][];
+            /** Model */
+            model: string;
+            /** Num Steps */
+            num_steps: number;
+            parameters: components["schemas"]["JobParameters"];
+            /**
+             * Position
+             * @description queued jobs of the same lane ahead of it; null unless queued
+             */
+            position: number | null;
+            /**
+             * Prompt
+             * @description as it was sent
+             */
+            prompt: string;
+            /** Started At */
+            started_at: string | null;
+            state: components["schemas"]["JobState"];
+            /** Step */
+            step: number;
+            timings: components["schemas"]["JobTimings"];
+        };
         /** Error */
         Error: {
             error: components["schemas"]["ErrorBody"];
@@ -332,6 +380,11 @@ export interface components {
         /** JobView */
         JobView: {
             /**
+             * Batch
+             * @description id of the first job of the same request, where it made several
+             */
+            batch: string | null;
+            /**
              * Created At
              * Format: date-time
              */
@@ -432,6 +485,11 @@ export interface components {
             num_steps?: number | null;
             /** Prompt */
             prompt: string;
+            /**
+             * Repeat
+             * @description so many jobs, each with a seed of its own
+             */
+            repeat?: number | null;
             /**
              * Seed
              * @description 0 to 4294967295; same seed, same picture; default: a new one
@@ -659,7 +717,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["JobView"];
+                    "application/json": components["schemas"]["Accepted"];
                 };
             };
             /** @description the body is not JSON in UTF-8 */

@@ -4,6 +4,8 @@ import type { components } from "./schema";
 type Schemas = components["schemas"];
 
 export type Job = Schemas["JobView"];
+/** What became of a request: its first job, and all of them. */
+export type Accepted = Schemas["Accepted"];
 export type JobState = Schemas["JobState"];
 export type JobsPage = Schemas["JobPage"];
 export type Image = Schemas["JobImage"];

@@ -53,6 +53,11 @@ export function eventStream() {
   };
 }
 
+/** The answer to a request that made these jobs. */
+export function accepted(...jobs: [Job, ...Job[]]): Response {
+  return json({ ...jobs[0], jobs }, 202);
+}
+
 export function aJob(changes: Partial<Job> = {}): Job {
   return {
     id: "j1",
@@ -77,6 +82,7 @@ export function aJob(changes: Partial<Job> = {}): Job {
     images: [],
     error: null,
     timings: { queue_s: null, load_s: null, denoise_s: null, decode_s: null, filter_s: null, upload_s: null },
+    batch: null,
     ...changes,
   };
 }

@@ -74,9 +74,9 @@ export function useJobs(client: Client, onSucceeded: (job: Job) => void): Jobs {
 
   const submit = useCallback(
     async (prompt: string) => {
-      const job = await client.submit(prompt);
-      follow(job);
-      return job;
+      const accepted = await client.submit(prompt);
+      accepted.jobs.forEach(follow);
+      return accepted;
     },
     [client, follow],
   );

@@ -1,0 +1,147 @@
+"""Prompts that stand for several: `a {red, green} apple` is two prompts.
+
+    text   = { literal | choice }
+    choice = "{" text { "," text } "}"
+
+Choices may be nested and may stand anywhere, parameters included (`--ar {1:1, 3:2}`). `\\{`, `\\}` and `\\,` are the
+characters themselves; any other backslash is a backslash. White space around an option is not part of it, and an
+option may be empty.
+"""
+
+import re
+from dataclasses import dataclass, field
+from itertools import product
+from math import prod
+
+from mezzotint.domain.refusal import Refusal, RefusalCode
+
+MAX_JOBS = 40
+"""Most jobs that one request may become, permutations and repeats together."""
+MAX_DEPTH = 8  # of nesting; what people write has two levels
+
+_TOKEN = re.compile(r"\\([{},])|([{},])|([^\\{},]+|\\)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One of several texts."""
+
+    options: tuple["Text", ...]
+
+
+Text = tuple[str | Choice, ...]
+"""Literals and choices in turn; no literal is empty and no two stand side by side."""
+
+
+@dataclass(slots=True)
+class _Open:
+    """A choice whose end has not been read: its options, the pieces of the last one, and the literal under way."""
+
+    options: list[Text] = field(default_factory=list)
+    pieces: list[str | Choice] = field(default_factory=list)
+    literal: list[str] = field(default_factory=list)
+
+    def end_literal(self) -> None:
+        if self.literal:
+            self.pieces.append("".join(self.literal))
+            self.literal = []
+
+    def end_option(self) -> None:
+        self.end_literal()
+        self.options.append(_stripped(self.pieces))
+        self.pieces = []
+
+
+def read(raw: str) -> Text | Refusal:
+    """Read a text with its choices. `read(write(text)) == text` for every text that it returns."""
+    stack = [_Open()]
+    for match in _TOKEN.finditer(raw):
+        escaped, mark, literal = match.groups()
+        if mark == "{":
+            if len(stack) > MAX_DEPTH:
+                return _refuse(f"Choices are nested more than {MAX_DEPTH} deep.")
+            stack.append(_Open())
+        elif mark == "}":
+            if len(stack) == 1:
+                return _refuse(f'Character {match.start() + 1} of the prompt is a "}}" without its "{{".')
+            closed = stack.pop()
+            closed.end_option()
+            stack[-1].end_literal()
+            stack[-1].pieces.append(Choice(options=tuple(closed.options)))
+        elif mark == "," and len(stack) > 1:
+            stack[-1].end_option()
+        else:
+            stack[-1].literal.append(escaped or mark or literal)
+    stack[0].end_literal()
+    return tuple(stack[0].pieces) if len(stack) == 1 else _refuse('The prompt has a "{" without its "}".')
+
+
+def write(text: Text, *, is_option: bool = False) -> str:
+    """Write a text as `read` takes it. is_option: inside a choice, where a comma ends the option."""
+    return "".join(
+        _escaped(piece, r"[{},]" if is_option else r"[{}]|(?<=\\),")
+        if isinstance(piece, str)
+        else "{" + ", ".join(write(option, is_option=True) for option in piece.options) + "}"
+        for piece in text
+    )
+
+
+def escape(plain: str) -> str:
+    """A text without choices, as `read` takes it."""
+    return write((plain,))
+
+
+def count(text: Text) -> int:
+    """How many texts it stands for."""
+    return prod(sum(map(count, piece.options)) for piece in text if isinstance(piece, Choice))
+
+
+def expand(raw: str) -> tuple[str, ...] | Refusal:
+    """The prompts that a prompt stands for, the last choice varying fastest; at most MAX_JOBS."""
+    text = read(raw)
+    if isinstance(text, Refusal):
+        return text
+    return too_many(count(text)) or tuple(_texts(text))
+
+
+def too_many(num_jobs: int) -> Refusal | None:
+    """Refuse more jobs than one request may become."""
+    if num_jobs <= MAX_JOBS:
+        return None
+    return Refusal(
+        code=RefusalCode.TOO_MANY_JOBS_AT_ONCE,
+        message=f"The prompt stands for {num_jobs if num_jobs < 10**9 else 'more than 10^9'} jobs; "
+        f"{MAX_JOBS} is the most of one request.",
+        hint="Give fewer choices or repeats, or send several requests.",
+        param="prompt",
+    )
+
+
+def _texts(text: Text) -> list[str]:
+    choices = (
+        [piece] if isinstance(piece, str) else [one for option in piece.options for one in _texts(option)]
+        for piece in text
+    )
+    return ["".join(parts) for parts in product(*choices)]
+
+
+def _stripped(pieces: list[str | Choice]) -> Text:
+    ends = list(pieces)
+    if ends and isinstance(ends[0], str):
+        ends[0] = ends[0].lstrip()
+    if ends and isinstance(ends[-1], str):
+        ends[-1] = ends[-1].rstrip()
+    return tuple(piece for piece in ends if piece != "")
+
+
+def _escaped(literal: str, special: str) -> str:
+    return re.sub(special, r"\\\g<0>", literal)
+
+
+def _refuse(message: str) -> Refusal:
+    return Refusal(
+        code=RefusalCode.PERMUTATION_INVALID,
+        message=message,
+        hint=r"Write choices as {red, green}; for the characters themselves write \{ \} and \, instead.",
+        param="prompt",
+    )
