@@ -18,6 +18,7 @@ MezzotintError
 │   ├── DeadlineExceeded
 │   ├── RunFailed
 │   ├── WorkerLost
+│   ├── WaitedTooLong
 │   └── StorageUnavailable
 │       └── StorageFull
 ├── LeaseLost                  another worker holds the job now; the result is thrown away
@@ -151,6 +152,13 @@ class WorkerLost(JobFault):
 
     code = "worker_lost"
     hint = "Submit it again; if it fails again, this request makes the worker crash."
+
+
+class WaitedTooLong(JobFault):
+    """The job waited longer than its tier lets a job wait, and was given up."""
+
+    code = "waited_too_long"
+    hint = "Submit it again when the queue is shorter; a larger tier does not expire."
 
 
 class StorageUnavailable(JobFault):

@@ -13,26 +13,68 @@ class Tier(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a tier may ask for.
+    """What a tier may ask for, and what it may expect.
 
     step_budget: most sampler steps of one job.
     weight: share of the machine against the other lanes when all are backlogged.
     max_open_jobs: most jobs of one tenant that are queued or running.
+    burst: jobs of one tenant that run at once before others of the lane go first.
+    target_wait_s: what 95 of 100 jobs should wait at most.
+    max_wait_s: a job that has waited so long goes by an express: oldest first, with a bounded part of a lane's weight.
+    expires_after_s: a job that has waited so long is given up and says so; None: never.
+    quota_s: GPU-seconds a month; what is beyond goes to the free lane. None: no quota.
     """
 
     step_budget: int
     weight: int
     max_open_jobs: int
+    burst: int
+    target_wait_s: float
+    max_wait_s: float
+    expires_after_s: float | None
+    quota_s: float | None
+
+
+FREE = Limits(
+    step_budget=30,
+    weight=1,
+    max_open_jobs=20,
+    burst=2,
+    target_wait_s=120,
+    max_wait_s=30,
+    expires_after_s=3600,
+    quota_s=None,
+)
+PAID = Limits(
+    step_budget=50,
+    weight=2,
+    max_open_jobs=100,
+    burst=4,
+    target_wait_s=30,
+    max_wait_s=300,
+    expires_after_s=None,
+    quota_s=36_000,
+)
+PRO = Limits(
+    step_budget=80,
+    weight=4,
+    max_open_jobs=400,
+    burst=8,
+    target_wait_s=5,
+    max_wait_s=60,
+    expires_after_s=None,
+    quota_s=144_000,
+)
 
 
 def limits_of(tier: Tier) -> Limits:
-    """The limits of a tier, as the mission fixes them."""
+    """The limits of a tier."""
     match tier:
         case Tier.FREE:
-            return Limits(step_budget=30, weight=1, max_open_jobs=20)
+            return FREE
         case Tier.PAID:
-            return Limits(step_budget=50, weight=2, max_open_jobs=100)
+            return PAID
         case Tier.PRO:
-            return Limits(step_budget=80, weight=4, max_open_jobs=400)
+            return PRO
         case _ as never:
             assert_never(never)

@@ -52,10 +52,14 @@ class Fare:
 
 
 def _fares() -> Mapping[Express, Fare]:
+    places = (
+        (Express.PROMOTED, Tier.FREE, Tier.PAID, 0.2),
+        (Express.OVERDUE_PAID, Tier.PAID, Tier.PAID, 0.25),
+        (Express.OVERDUE_PRO, Tier.PRO, Tier.PRO, 0.25),
+    )
     return {
-        Express.PROMOTED: Fare(lane=Tier.FREE, donor=Tier.PAID, part=0.2, after_s=30.0),
-        Express.OVERDUE_PAID: Fare(lane=Tier.PAID, donor=Tier.PAID, part=0.25, after_s=300.0),
-        Express.OVERDUE_PRO: Fare(lane=Tier.PRO, donor=Tier.PRO, part=0.25, after_s=60.0),
+        express: Fare(lane=lane, donor=donor, part=part, after_s=limits_of(lane).max_wait_s)
+        for express, lane, donor, part in places
     }
 
 
@@ -78,8 +82,10 @@ class Rules:
     """
 
     expresses: Mapping[Express, Fare] = field(default_factory=_fares)
-    burst: Mapping[Tier, int] = field(default_factory=lambda: {Tier.FREE: 2, Tier.PAID: 4, Tier.PRO: 8})
-    full_age_s: Mapping[Tier, float] = field(default_factory=lambda: {Tier.FREE: 120.0, Tier.PAID: 30.0, Tier.PRO: 5.0})
+    burst: Mapping[Tier, int] = field(default_factory=lambda: {tier: limits_of(tier).burst for tier in Tier})
+    full_age_s: Mapping[Tier, float] = field(
+        default_factory=lambda: {tier: limits_of(tier).target_wait_s for tier in Tier}
+    )
     affinity_slack: float = 2.0
     age_slack: float = 1.0
     lane_slack: float = 1.0

@@ -1,0 +1,25 @@
+"""The lane of a new job. Beyond the month's quota it is the free lane: slower, never refused."""
+
+from dataclasses import dataclass
+
+from mezzotint.domain.tier import Tier, limits_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assigned:
+    """The lane a job waits in; `is_over_quota` tells its owner why it is not the tier's own."""
+
+    lane: Tier
+    is_over_quota: bool = False
+
+
+def assign(tier: Tier, *, used_s: float, quota_s: float | None = None) -> Assigned:
+    """The lane of a new job.
+
+    used_s: GPU-seconds that the tenant used this month.
+    quota_s: the tenant's own quota; None: its tier's.
+    """
+    quota = limits_of(tier).quota_s if quota_s is None else quota_s
+    if quota is None or used_s < quota or tier is Tier.FREE:
+        return Assigned(lane=tier)
+    return Assigned(lane=Tier.FREE, is_over_quota=True)

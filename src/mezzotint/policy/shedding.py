@@ -1,0 +1,74 @@
+"""Overload: new free jobs are refused, with the time to come back, until the queue is short again.
+
+Two marks, not one, so that the answer does not flutter: it takes a long queue *and* long waits to begin, and a short
+queue to end.
+"""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import assert_never
+
+from mezzotint.domain.tier import Tier
+
+SHED_ABOVE_QUEUED = 500
+SHED_ABOVE_P99_WAIT_S = 180.0
+RESTORE_BELOW_QUEUED = 200
+MIN_RETRY_AFTER_S = 10
+MAX_RETRY_AFTER_S = 600
+
+
+class Load(StrEnum):
+    NORMAL = "normal"
+    SHEDDING = "shedding"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pressure:
+    """How full the queue is. p99_wait_s: of jobs started lately and of those that wait. drain_per_s: jobs that start
+    a second, 0 if not known."""
+
+    num_queued: int
+    p99_wait_s: float
+    drain_per_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shed:
+    """The request is refused for now; its sender reads why and when to come back."""
+
+    message: str
+    hint: str
+    retry_after_s: int
+
+
+def reassess(load: Load, pressure: Pressure) -> Load:
+    """The load after a look at the queue; it changes only when a mark is passed."""
+    match load:
+        case Load.NORMAL:
+            is_over = pressure.num_queued > SHED_ABOVE_QUEUED and pressure.p99_wait_s > SHED_ABOVE_P99_WAIT_S
+            return Load.SHEDDING if is_over else Load.NORMAL
+        case Load.SHEDDING:
+            return Load.NORMAL if pressure.num_queued < RESTORE_BELOW_QUEUED else Load.SHEDDING
+        case _ as never:
+            assert_never(never)
+
+
+def shed(load: Load, lane: Tier, pressure: Pressure) -> Shed | None:
+    """Whether a new job of the lane is refused now. Accepted jobs are never dropped by this."""
+    if load is Load.NORMAL or lane is not Tier.FREE:
+        return None
+    wait_s = retry_after_s(pressure)
+    return Shed(
+        message=f"Too many jobs wait ({pressure.num_queued}); the free tier is not taking more for now.",
+        hint=f"Try again in {wait_s} seconds. Jobs already accepted are kept.",
+        retry_after_s=wait_s,
+    )
+
+
+def retry_after_s(pressure: Pressure) -> int:
+    """Seconds until the queue should be short enough again, at the pace at which it drains; bounded both ways."""
+    excess = max(0, pressure.num_queued - RESTORE_BELOW_QUEUED)
+    if pressure.drain_per_s <= 0.0:
+        return MAX_RETRY_AFTER_S if excess else MIN_RETRY_AFTER_S
+    return math.ceil(min(max(excess / pressure.drain_per_s, MIN_RETRY_AFTER_S), MAX_RETRY_AFTER_S))

@@ -1,0 +1,20 @@
+from datetime import UTC, datetime, timedelta
+
+from mezzotint.domain.tier import Tier
+from mezzotint.policy.expiry import expired_before, has_expired, reason
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def test_free_jobs_expire_after_an_hour_and_others_never() -> None:
+    assert not has_expired(Tier.FREE, NOW - timedelta(hours=1), NOW)
+    assert has_expired(Tier.FREE, NOW - timedelta(hours=1, seconds=1), NOW)
+    assert not has_expired(Tier.PAID, NOW - timedelta(days=9), NOW)
+    assert expired_before(Tier.PRO, NOW) is None
+
+
+def test_the_owner_reads_why() -> None:
+    error = reason(Tier.FREE)
+    assert error.code == "waited_too_long"
+    assert error.message == "The job waited more than 60 minutes in the free lane."
+    assert error.hint

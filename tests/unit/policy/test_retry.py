@@ -1,0 +1,63 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mezzotint.domain.errors import (
+    DeadlineExceeded,
+    ImageBlocked,
+    JobFault,
+    NotFinite,
+    RunFailed,
+    StepBudgetExceeded,
+    StorageUnavailable,
+    WorkerLost,
+)
+from mezzotint.domain.ids import WorkerId
+from mezzotint.policy.retry import AVOID_S, MAX_DELAY_S, DeadLetter, Failure, Retry, after, delay_s
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+WORKER = WorkerId("w1")
+
+
+def failure(fault: JobFault, num_tries: int = 1, jitter: float = 1.0) -> Failure:
+    return Failure(fault=fault, num_tries=num_tries, worker=WORKER, at=NOW, jitter=jitter)
+
+
+@pytest.mark.parametrize("fault", [ImageBlocked("x"), StepBudgetExceeded("x"), DeadlineExceeded("x")])
+def test_a_fault_that_would_repeat_itself_ends_the_job_at_once(fault: JobFault) -> None:
+    decision = after(failure(fault), max_tries=5)
+    assert isinstance(decision, DeadLetter)
+    assert (decision.error.code, decision.error.message) == (fault.code, "x")
+
+
+@pytest.mark.parametrize("fault", [NotFinite("step 47"), RunFailed("boom")])
+def test_a_fault_that_may_lie_with_the_machine_is_tried_once_elsewhere(fault: JobFault) -> None:
+    first = after(failure(fault), max_tries=5)
+    assert isinstance(first, Retry)
+    assert (first.avoid, first.avoid_until) == (WORKER, NOW + timedelta(seconds=AVOID_S))
+    second = after(failure(fault, num_tries=2), max_tries=5)
+    assert isinstance(second, DeadLetter)
+    assert "tried 2 times" in second.error.message
+
+
+def test_the_general_limit_ends_what_nobody_is_guilty_of() -> None:
+    assert isinstance(after(failure(WorkerLost("gone"), num_tries=4), max_tries=5), Retry)
+    assert isinstance(after(failure(WorkerLost("gone"), num_tries=5), max_tries=5), DeadLetter)
+    assert isinstance(after(failure(NotFinite("nan"), num_tries=1), max_tries=1), DeadLetter)
+
+
+def test_a_job_whose_worker_died_goes_on_at_once_and_waits_when_it_happens_again() -> None:
+    decision = after(failure(WorkerLost("gone")), max_tries=5)
+    assert isinstance(decision, Retry)
+    assert decision.not_before == NOW
+    assert delay_s(failure(WorkerLost("gone"), num_tries=2)) == 2.0
+
+
+@given(st.integers(0, 10_000), st.floats(-1, 2))
+def test_backoff_grows_to_a_limit_and_dice_spread_only_its_upper_half(num_tries: int, jitter: float) -> None:
+    fault = StorageUnavailable("away")
+    longest = delay_s(failure(fault, num_tries, jitter=1.0))
+    assert longest / 2 <= delay_s(failure(fault, num_tries, jitter)) <= longest <= MAX_DELAY_S
+    assert delay_s(failure(fault, num_tries + 1)) >= longest
