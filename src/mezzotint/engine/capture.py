@@ -1,58 +1,22 @@
-"""What a run's samplers and guiders hold, taken at a step boundary by reference and copied only when it is kept.
+"""What a run's samplers and guiders hold at a step boundary, as differences to what a replay makes by itself.
 
-A sketch is a value with its containers copied and its tensors referenced together with their version counters. Taking
-one costs microseconds, so every boundary gets one; `hub.checkpoint` can then save the last boundary although the run
-has gone on, unless a tensor was written to since (`Sketch.is_current`).
-
-Only differences to the baseline are kept: the baseline is the object at its own first `step`, after `set_timesteps`. A
-replayed run makes the same baseline by itself, so the big tables of a sampler never enter a checkpoint. A digest of the
-baseline does, and a checkpoint is refused where it differs.
+The baseline is the object at its own first `step`, after `set_timesteps`. A replayed run makes the same baseline, so
+the big tables of a sampler never enter a checkpoint. A digest of the baseline does, and a checkpoint is refused where
+it differs.
 """
 
 import hashlib
-import types
-from collections import deque
-from collections.abc import Callable
+import json
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from diffusers.configuration_utils import FrozenDict
 
-from mezzotint.engine.errors import CannotCheckpoint
-from mezzotint.engine.proxy import WatchedStep
+from mezzotint.domain.errors import CheckpointCorrupt
+from mezzotint.engine.sketch import Seen, copied, graft, is_same, sketch, version_of
+from mezzotint.engine.tree import map_leaves
 
-ATOMS = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size, FrozenDict)
-# code, not data: a replay holds the same by itself
-CODE = (types.FunctionType, types.MethodType, types.BuiltinFunctionType, type, torch.nn.Module, WatchedStep)
-MAX_DEPTH = 12
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Seen:
-    """A tensor as it was: valid while its version counter has not moved."""
-
-    tensor: torch.Tensor
-    version: int
-
-    def is_current(self) -> bool:
-        return _version(self.tensor) == self.version
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Parts:
-    """A plain object: its class's name and its attributes."""
-
-    name: str
-    attributes: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Code:
-    """Something that a replay makes by itself and that is left as the replay has it."""
-
-    name: str
+ATOMS = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size)
 
 
 @dataclass(slots=True, eq=False)
@@ -65,146 +29,96 @@ class Baseline:
 
     def digest(self) -> str:
         """SHA-256 of everything in it, the same in every process that makes the same call."""
-        digest = hashlib.sha256()
-        for name, value in sorted(self.sketches.items()):
-            digest.update(name.encode())
-            _feed(digest.update, value)
-        return digest.hexdigest()
+        return hashlib.sha256(json.dumps(self.sketches, sort_keys=True, default=tensor_digest).encode()).hexdigest()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Difference:
-    """What an object holds that its baseline did not; everything else of it is as in the baseline."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MemberState:
+    """A sampler or guider at a boundary; `changed`, its attributes as sketches, is None where it had not come to its
+    first step."""
 
-    changed: dict[str, Any]
+    name: str
+    baseline: str
+    changed: dict[str, Any] | None
+
+
+def tensor_digest(seen: Seen) -> str:
+    """SHA-256 of a tensor's bits, dtype and shape."""
+    tensor = seen.tensor.detach().cpu().contiguous()
+    digest = hashlib.sha256(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+    digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def baseline(target: Any) -> Baseline:
     raw = dict(vars(target))
-    versions = {name: _version(value) for name, value in raw.items() if isinstance(value, torch.Tensor)}
+    versions = {name: version_of(value) for name, value in raw.items() if isinstance(value, torch.Tensor)}
     # own copies: some samplers write into their tables
-    return Baseline(
-        raw=raw, versions=versions, sketches={name: copied(sketch(value), {}) for name, value in raw.items()}
-    )
+    return Baseline(raw=raw, versions=versions, sketches={name: copied(sketch(v), {}) for name, v in raw.items()})
 
 
-def difference(target: Any, base: Baseline) -> Difference:
-    """Compare by identity first: nearly all attributes of a sampler never change."""
+def difference(target: Any, base: Baseline) -> dict[str, Any]:
+    """What `target` holds that its baseline did not. Compares by identity first: nearly all attributes of a sampler
+    never change."""
     changed = {}
     for name, value in vars(target).items():
-        before = base.raw.get(name, Code)
-        if before is value and (
-            isinstance(value, ATOMS) or base.versions.get(name, -1) == getattr(value, "_version", -2)
-        ):
+        if _is_untouched(value, base, name):
             continue
         now = sketch(value)
-        if before is Code or not _same(now, base.sketches[name]):
+        if name not in base.raw or not is_same(now, base.sketches[name]):
             changed[name] = now
-    return Difference(changed=changed)
+    return changed
 
 
-def sketch(value: Any, depth: int = 0) -> Any:  # noqa: C901, PLR0911 - one line a kind of value
-    """Raises: CannotCheckpoint for what is neither data nor code, or nested too deeply."""
-    if isinstance(value, torch.Tensor):
-        return Seen(value, _version(value))
-    if isinstance(value, ATOMS):
-        return value
-    if isinstance(value, CODE):
-        return Code(str(getattr(value, "__qualname__", type(value).__name__)))
-    if depth > MAX_DEPTH:
-        raise CannotCheckpoint(f"{type(value).__name__}: nested too deeply")
-    if isinstance(value, (np.ndarray, np.generic)):
-        return value.copy()
-    if isinstance(value, dict):
-        return {key: sketch(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return (list if isinstance(value, list) else tuple)(sketch(item, depth + 1) for item in value)
-    if isinstance(value, deque):
-        return deque((sketch(item, depth + 1) for item in value), value.maxlen)
-    if isinstance(value, torch.Generator):
-        return Parts("torch.Generator", {"state": sketch(value.get_state())})
-    if hasattr(value, "__dict__"):
-        return Parts(type(value).__qualname__, {k: sketch(v, depth + 1) for k, v in vars(value).items()})
-    raise CannotCheckpoint(f"{type(value).__qualname__} cannot be written")
-
-
-def copied(value: Any, copies: dict[int, Seen]) -> Any:
-    """The sketch with host copies of its tensors, one for each tensor in `copies` (by id) and in the sketch.
-
-    Raises: CannotCheckpoint if a tensor was written to since.
-    """
-
-    def copy_of(seen: Seen) -> Seen:
-        if not seen.is_current():
-            raise CannotCheckpoint("a tensor of the sampler was overwritten after the step")
-        if id(seen.tensor) not in copies:
-            tensor = seen.tensor.detach().to("cpu", copy=True)
-            copies[id(seen.tensor)] = Seen(tensor, _version(tensor))
-        return copies[id(seen.tensor)]
-
-    return map_sketch(value, copy_of)
-
-
-def map_sketch(value: Any, change: Callable[[Seen], Any]) -> Any:  # noqa: PLR0911 - one line a kind of value
-    if isinstance(value, Seen):
-        return change(value)
-    if isinstance(value, Parts):
-        return Parts(value.name, map_sketch(value.attributes, change))
-    if isinstance(value, Difference):
-        return Difference(changed=map_sketch(value.changed, change))
-    if isinstance(value, dict) and not isinstance(value, FrozenDict):
-        return {key: map_sketch(item, change) for key, item in value.items()}
-    if isinstance(value, (list, tuple)) and not isinstance(value, torch.Size):
-        return type(value)(map_sketch(item, change) for item in value)
-    if isinstance(value, deque):
-        return deque((map_sketch(item, change) for item in value), value.maxlen)
-    return value
-
-
-def _version(tensor: torch.Tensor) -> int:
-    return 0 if tensor.is_inference() else tensor._version
-
-
-def _same(a: Any, b: Any) -> bool:  # noqa: PLR0911 - one line a kind of value
-    if type(a) is not type(b):
+def _is_untouched(value: Any, base: Baseline, name: str) -> bool:
+    if base.raw.get(name, base) is not value:
         return False
-    if isinstance(a, Seen):
-        x, y = a.tensor, b.tensor
-        if x.dtype != y.dtype or x.shape != y.shape:
-            return False
-        return bool(torch.equal(x.detach().cpu(), y))
-    if isinstance(a, Parts):
-        return a.name == b.name and _same(a.attributes, b.attributes)
-    if isinstance(a, Code):
-        return bool(a.name == b.name)
-    if isinstance(a, np.ndarray):
-        return bool(a.dtype == b.dtype and np.array_equal(a, b))
-    if isinstance(a, dict) and not isinstance(a, FrozenDict):
-        return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
-    if isinstance(a, (list, tuple, deque)) and not isinstance(a, torch.Size):
-        return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
-    return bool(a == b)
+    if isinstance(value, torch.Tensor):
+        return not value.is_inference() and version_of(value) == base.versions[name]
+    return isinstance(value, ATOMS)
 
 
-def _feed(update: Callable[[bytes], None], value: Any) -> None:
-    if isinstance(value, Seen):
-        tensor = value.tensor.detach().cpu().contiguous()
-        update(f"t{tensor.dtype}{tuple(tensor.shape)}".encode())
-        update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    elif isinstance(value, Parts):
-        update(value.name.encode())
-        _feed(update, value.attributes)
-    elif isinstance(value, np.ndarray):
-        update(value.dtype.str.encode() + value.tobytes())
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if isinstance(value, FrozenDict) and str(key).startswith("_"):
-                continue  # where the configuration was loaded from, and by which version
-            update(f"k{key!r}".encode())
-            _feed(update, item)
-    elif isinstance(value, (list, tuple, deque)):
-        update(f"l{len(value)}".encode())
-        for item in value:
-            _feed(update, item)
-    else:
-        update((value.name if isinstance(value, Code) else repr(value)).encode())
+def restore(target: Any, base: Baseline | None, saved: MemberState, device: torch.device) -> None:
+    """Make `target` what it was: its baseline plus the saved changes.
+
+    Raises: CheckpointCorrupt if it is another sampler, one set up for another call, or the state cannot be put back.
+    """
+    if saved.name != type(target).__qualname__ or (saved.changed is None) != (base is None):
+        raise CheckpointCorrupt(f"it was made with {saved.name[:80]}, this run has {type(target).__qualname__}")
+    if base is None or saved.changed is None:
+        return
+    if saved.baseline != base.digest():
+        raise CheckpointCorrupt("the sampler was set up for another call")
+    held = vars(target)
+    undone = {name: base.sketches.get(name) for name in difference(target, base)}
+    try:
+        for name, form in (undone | saved.changed).items():
+            if name in saved.changed or name in base.raw:
+                held[name] = graft(held.get(name), form, device)
+            else:
+                del held[name]
+    except CheckpointCorrupt:
+        raise
+    except Exception as error:  # a forged state fails in as many ways as there are kinds of value
+        raise CheckpointCorrupt(f"a state cannot be put back: {type(error).__name__}") from error
+
+
+def put_output(current: Any, saved: list[Any]) -> Any:
+    """The replay's own step output with the saved tensors in the place of its first ones.
+
+    Raises: CheckpointCorrupt if there are more of them, or of another shape or dtype.
+    """
+    waiting = list(saved)
+
+    def replace(leaf: Any) -> Any:
+        if not isinstance(leaf, torch.Tensor) or not waiting:
+            return leaf
+        seen = waiting.pop(0)
+        if not isinstance(seen, Seen) or seen.tensor.shape != leaf.shape or seen.tensor.dtype != leaf.dtype:
+            raise CheckpointCorrupt("its latents have another shape or dtype")
+        return seen.tensor.clone().to(leaf.device)
+
+    output = map_leaves(current, replace)
+    if waiting or not saved:
+        raise CheckpointCorrupt("its step output has another form")
+    return output

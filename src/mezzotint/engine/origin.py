@@ -6,6 +6,7 @@ import torch
 
 from mezzotint.domain.errors import CheckpointCorrupt
 from mezzotint.engine.isolation import ThreadState
+from mezzotint.engine.sketch import Seen
 from mezzotint.engine.tree import map_leaves
 
 
@@ -53,8 +54,10 @@ class Origin:
         for generator, state in zip(self._generators, self._states, strict=True):
             seed = generator.initial_seed()
             fresh = torch.Generator(generator.device).manual_seed(seed).get_state()
-            generators.append(seed if torch.equal(fresh, state) else state)
-        return {"generators": generators, "rng": self._host if drew_globally else None, "device_rng": self._device}
+            generators.append(seed if torch.equal(fresh, state) else Seen(state))
+        device = None if self._device is None else Seen(self._device)
+        host = Seen(self._host) if drew_globally and self._host is not None else None
+        return {"generators": generators, "rng": host, "device_rng": device}
 
     def restore(self, document: dict[str, Any]) -> None:
         """Begin where the checkpoint's run began. Raises: CheckpointCorrupt."""
@@ -63,10 +66,11 @@ class Origin:
             raise CheckpointCorrupt("the call has another number of generators")
         try:
             for generator, state in zip(self._generators, states, strict=True):
-                generator.manual_seed(state) if isinstance(state, int) else generator.set_state(state)
-            if document.get("rng") is not None:
-                torch.Generator().set_state(document["rng"])
-        except (RuntimeError, TypeError, ValueError) as error:
+                generator.manual_seed(state) if isinstance(state, int) else generator.set_state(state.tensor)
+            host, device = (None if seen is None else seen.tensor for seen in (document["rng"], document["device_rng"]))
+            if host is not None:
+                torch.Generator().set_state(host)
+        except (RuntimeError, TypeError, ValueError, AttributeError, KeyError) as error:
             raise CheckpointCorrupt("a random state cannot be read") from error
         self._states = [generator.get_state() for generator in self._generators]
-        self._host, self._device = document.get("rng"), document.get("device_rng")
+        self._host, self._device = host, device

@@ -28,14 +28,15 @@ from mezzotint.domain.errors import (
     StepBudgetExceeded,
 )
 from mezzotint.engine import capture
-from mezzotint.engine.checkpoint import MemberState, Snapshot, Specs, decode, has_opaque, spec_of, zeros_of
+from mezzotint.engine.checkpoint import Snapshot, decode
 from mezzotint.engine.errors import CannotCheckpoint, RunCancelled
 from mezzotint.engine.isolation import ThreadState
 from mezzotint.engine.merge import is_opaque
 from mezzotint.engine.numerics import is_finite
 from mezzotint.engine.origin import Origin
 from mezzotint.engine.proxy import Call
-from mezzotint.engine.restore import graft_output, restore_member
+from mezzotint.engine.sketch import Seen, copied, sketch
+from mezzotint.engine.spec import Specs, has_opaque, spec_of, zeros_of
 from mezzotint.engine.tree import tensors_in
 
 ANSWER_BYTES_FLOOR = 64 << 20  # a replayed answer may always have this size,
@@ -92,7 +93,7 @@ class Boundary:
     steps: int
     num_calls: int
     output: list[Any]
-    differences: list[capture.Difference | None]
+    differences: list[dict[str, Any] | None]
     drew_globally: bool
 
 
@@ -176,7 +177,7 @@ class Run:
             raise FingerprintMismatch(f"differs in {', '.join(other)}")
         self.resumed_elsewhere = bool(other)
         self._origin.restore(saved.origin)
-        self._saved, self._specs, self.steps = saved, saved.specs.copy(), saved.steps
+        self._saved, self._specs, self.steps = saved, saved.specs.until(saved.num_calls), saved.steps
 
     def begin(self, state: ThreadState) -> None:
         """Take the thread state to begin with; a resumed run keeps the random stream of its checkpoint."""
@@ -302,9 +303,9 @@ class Run:
         if self._asked != saved.num_calls or len(saved.members) != len(self._members):
             raise CheckpointCorrupt("the call takes another course than the saved one")
         for member, state in zip(self._members, saved.members, strict=True):
-            restore_member(member.target, member.base, state, self._host.device)
+            capture.restore(member.target, member.base, state, self._host.device)
         self._saved = None
-        return graft_output(output, saved.output)
+        return capture.put_output(output, saved.output)
 
     def _count_steps(self, sampler: Any) -> int | None:
         """Sampler steps of the call as its own sampler has them (of several samplers: those in use so far)."""
@@ -326,7 +327,7 @@ class Run:
                 raise CannotCheckpoint(self._unsavable)
             differences = [capture.difference(m.target, m.base) if m.base else None for m in self._members]
             drew = self._origin.is_drawn_from(rng)
-            kept = [capture.sketch(t) for t in (tensors[:1] if self._host.only_latents else tensors)]
+            kept = [sketch(t) for t in (tensors[:1] if self._host.only_latents else tensors)]
             self._boundary = Boundary(self.steps, self._asked, kept, differences, drew)
         except CannotCheckpoint as reason:
             self._boundary = None
@@ -352,20 +353,20 @@ class Run:
             return capture.Baseline(raw={}, versions={}, sketches={"unreadable": str(reason)})
 
     def _copy_boundary(self, boundary: Boundary) -> Snapshot:
-        copies: dict[int, capture.Seen] = {}
+        copies: dict[int, Seen] = {}
         members = []
         for member, found in zip(self._members, boundary.differences, strict=False):
             if member.base is not None and not member.digest:
                 member.digest = member.base.digest()
-            changed = None if found is None else capture.copied(found.changed, copies)
+            changed = None if found is None else copied(found, copies)
             digest = member.digest if found is not None else ""
-            members.append(MemberState(name=type(member.target).__qualname__, baseline=digest, changed=changed))
+            members.append(capture.MemberState(name=type(member.target).__qualname__, baseline=digest, changed=changed))
         return Snapshot(
             pipeline=type(self._pipeline).__qualname__,
             steps=boundary.steps,
             num_calls=boundary.num_calls,
-            specs=_until(self._specs, boundary.num_calls),
-            output=capture.copied(boundary.output, copies),
+            specs=self._specs.until(boundary.num_calls),
+            output=copied(boundary.output, copies),
             members=members,
             origin=self._origin.document(drew_globally=boundary.drew_globally),
             fingerprint=dict(self._host.fingerprint),
@@ -384,17 +385,6 @@ class Run:
 
 def _first_tensor(output: Any) -> torch.Tensor | None:
     return next(tensors_in(output), None)
-
-
-def _until(specs: Specs, num_calls: int) -> Specs:
-    """The first `num_calls` forms: the run may have gone on since the boundary."""
-    kept = specs.copy()
-    extra = len(kept) - num_calls
-    for span in reversed(kept.spans):
-        dropped = min(extra, span[1])
-        span[1], extra = span[1] - dropped, extra - dropped
-    kept.spans = [span for span in kept.spans if span[1]]
-    return kept
 
 
 def _has_hooks(module: torch.nn.Module) -> bool:

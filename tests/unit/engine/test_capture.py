@@ -12,10 +12,9 @@ from diffusers.guiders import AdaptiveProjectedGuidance
 from diffusers.guiders.adaptive_projected_guidance import MomentumBuffer
 
 from mezzotint.domain.errors import CheckpointCorrupt
-from mezzotint.engine.capture import Baseline, baseline, copied, difference, sketch
-from mezzotint.engine.checkpoint import MemberState
+from mezzotint.engine.capture import Baseline, MemberState, baseline, difference, put_output, restore
 from mezzotint.engine.errors import CannotCheckpoint
-from mezzotint.engine.restore import graft, graft_output, restore_member
+from mezzotint.engine.sketch import Seen, copied, graft, sketch
 
 CPU = torch.device("cpu")
 
@@ -28,7 +27,7 @@ class Thing:
 
 
 def saved(thing: Any, base: Baseline) -> MemberState:
-    changed = copied(difference(thing, base).changed, {})
+    changed = copied(difference(thing, base), {})
     return MemberState(name=type(thing).__qualname__, baseline=base.digest(), changed=changed)
 
 
@@ -56,14 +55,14 @@ def test_a_sampler_restored_onto_another_run_of_it_goes_on_as_the_first(cls: Any
     state = saved(first, base)
     replay, replay_base = stepped(cls, 5, seed=2)
     assert replay_base.digest() == base.digest()
-    restore_member(replay, replay_base, state, CPU)
+    restore(replay, replay_base, state, CPU)
     assert torch.equal(continued(replay, 5), continued(first, 5))
 
 
 @pytest.mark.parametrize("cls", [DPMSolverMultistepScheduler, UniPCMultistepScheduler, PNDMScheduler])
 def test_tables_that_a_replay_makes_by_itself_are_not_kept(cls: Any) -> None:
     sampler, base = stepped(cls, 5, seed=1)
-    changed = difference(sampler, base).changed
+    changed = difference(sampler, base)
     assert changed
     assert not {"betas", "alphas_cumprod", "sigmas", "timesteps", "_internal_dict"} & set(changed)
 
@@ -74,10 +73,10 @@ def test_a_sampler_set_up_for_another_call_is_refused() -> None:
     other.set_timesteps(9)
     other_base = baseline(other)
     with pytest.raises(CheckpointCorrupt):
-        restore_member(other, other_base, saved(first, base), CPU)
+        restore(other, other_base, saved(first, base), CPU)
     unipc, unipc_base = stepped(UniPCMultistepScheduler, 5, seed=1)
     with pytest.raises(CheckpointCorrupt):
-        restore_member(unipc, unipc_base, saved(first, base), CPU)
+        restore(unipc, unipc_base, saved(first, base), CPU)
 
 
 def test_what_a_replay_changed_and_the_saved_run_had_not_goes_back_to_the_baseline() -> None:
@@ -94,7 +93,7 @@ def test_what_a_replay_changed_and_the_saved_run_had_not_goes_back_to_the_baseli
     replay.order.append(3)
     replay.extra = "new"
     replay.count = 9
-    restore_member(replay, replay_base, state, CPU)
+    restore(replay, replay_base, state, CPU)
     assert torch.equal(replay.table, torch.arange(3.0))
     assert (replay.order, replay.count) == ([1, 2], 5)
     assert not hasattr(replay, "extra")
@@ -103,20 +102,20 @@ def test_what_a_replay_changed_and_the_saved_run_had_not_goes_back_to_the_baseli
 def test_changes_in_place_are_seen() -> None:
     thing = Thing(table=torch.zeros(3), history=[None, None], array=np.zeros(2), queue=deque([1], maxlen=2))
     base = baseline(thing)
-    assert not difference(thing, base).changed
+    assert not difference(thing, base)
     thing.table[0] = 1
     thing.history[1] = torch.ones(1)
     thing.array[0] = 1
     thing.queue.append(2)
-    assert set(difference(thing, base).changed) == {"table", "history", "array", "queue"}
+    assert set(difference(thing, base)) == {"table", "history", "array", "queue"}
     thing.table[0] = 0
-    assert "table" not in difference(thing, base).changed
+    assert "table" not in difference(thing, base)
 
 
 def test_a_boundary_that_was_overwritten_cannot_be_saved_any_more() -> None:
     latents = torch.zeros(3)
     seen = sketch([latents])
-    assert torch.equal(copied(seen, {})[0].tensor, latents)
+    assert torch.equal(graft(None, copied(seen, {}), CPU)[0], latents)
     latents.add_(1)
     with pytest.raises(CannotCheckpoint):
         copied(seen, {})
@@ -132,7 +131,7 @@ def test_a_guiders_momentum_is_carried_over() -> None:
     base, replay_base = baseline(first), baseline(replay)
     first.momentum_buffer.update(torch.ones(2))
     replay.momentum_buffer.update(torch.zeros(2))
-    restore_member(replay, replay_base, saved(first, base), CPU)
+    restore(replay, replay_base, saved(first, base), CPU)
     first.momentum_buffer.update(torch.ones(2))
     replay.momentum_buffer.update(torch.ones(2))
     assert torch.equal(first.momentum_buffer.running_average, replay.momentum_buffer.running_average)
@@ -143,7 +142,7 @@ def test_a_generator_in_a_sampler_goes_on_where_it_was() -> None:
     base, replay_base = baseline(first), baseline(replay)
     torch.randn(7, generator=first.noise)
     torch.randn(2, generator=replay.noise)
-    restore_member(replay, replay_base, saved(first, base), CPU)
+    restore(replay, replay_base, saved(first, base), CPU)
     assert torch.equal(torch.randn(3, generator=first.noise), torch.randn(3, generator=replay.noise))
 
 
@@ -166,12 +165,13 @@ def test_nothing_is_made_of_names_in_a_checkpoint() -> None:
 
 def test_latents_of_another_form_do_not_fit() -> None:
     current = (torch.zeros(1, 4), torch.zeros(1, 4))
-    kept = graft_output(current, [torch.ones(1, 4)])
+    kept = put_output(current, [Seen(torch.ones(1, 4))])
     assert torch.equal(kept[0], torch.ones(1, 4))
     assert torch.equal(kept[1], torch.zeros(1, 4))
-    for wrong in ([], [torch.ones(1, 5)], [torch.ones(1, 4).double()], [torch.ones(1, 4)] * 3, ["text"]):
+    one, longer, wider = torch.ones(1, 4), torch.ones(1, 5), torch.ones(1, 4).double()
+    for wrong in ([], [Seen(longer)], [Seen(wider)], [Seen(one)] * 3, ["text"]):
         with pytest.raises(CheckpointCorrupt):
-            graft_output(current, wrong)
+            put_output(current, wrong)
 
 
 def test_a_digest_does_not_depend_on_where_the_configuration_came_from() -> None:

@@ -13,21 +13,48 @@ import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
 
 from mezzotint.domain.errors import CheckpointCorrupt
-from mezzotint.engine.capture import Code, Parts, Seen
+from mezzotint.engine.capture import MemberState, baseline, put_output, restore
 from mezzotint.engine.checkpoint import (
     DIGEST,
     NO_DIGEST,
-    MemberState,
     Snapshot,
-    Specs,
     decode,
-    has_opaque,
-    spec_of,
     verify,
-    zeros_of,
 )
+from mezzotint.engine.origin import Origin
+from mezzotint.engine.sketch import Seen, graft, sketch
+from mezzotint.engine.spec import Specs, has_opaque, spec_of, zeros_of
 
 CPU = torch.device("cpu")
+
+
+class Sampler:
+    """A thing with an attribute of a few kinds."""
+
+    def __init__(self) -> None:
+        self.order = 1
+        self.history: list[Any] = [None, None]
+
+
+def member(**changed: Any) -> MemberState:
+    forms = {name: sketch(value) for name, value in changed.items()}
+    return MemberState(name="Sampler", baseline=baseline(Sampler()).digest(), changed=forms)
+
+
+def changed_in(data: bytes) -> dict[str, Any]:
+    changed = decode(data).members[0].changed
+    assert changed is not None
+    return {name: graft(None, form, CPU) for name, form in changed.items()}
+
+
+def put_back(data: bytes) -> Sampler:
+    """Do with the bytes what a replay does with them."""
+    saved, sampler = decode(data), Sampler()
+    put_output((torch.zeros(1, 4, 2, 2),), saved.output)
+    Origin({"generator": torch.Generator()}).restore(saved.origin)
+    (state,) = saved.members
+    restore(sampler, baseline(sampler), state, CPU)
+    return sampler
 
 
 def snapshot(**changes: Any) -> Snapshot:
@@ -39,9 +66,9 @@ def snapshot(**changes: Any) -> Snapshot:
         "steps": 3,
         "num_calls": 3,
         "specs": specs,
-        "output": [torch.randn(1, 4, 2, 2)],
-        "members": [MemberState(name="Sampler", baseline="00", changed={"order": 2, "history": [torch.ones(2), None]})],
-        "origin": {"generators": [7], "rng": None},
+        "output": [Seen(torch.randn(1, 4, 2, 2))],
+        "members": [member(order=2, history=[torch.ones(2), None])],
+        "origin": {"generators": [7], "rng": None, "device_rng": None},
         "fingerprint": {"torch": "1"},
     }
     return Snapshot(**(fields | changes))
@@ -76,56 +103,58 @@ def test_what_is_written_comes_back() -> None:
         "dtype": torch.bfloat16,
         "complex": 1 + 2j,
         "bytes": b"\x00\xff",
-        "code": Code("step"),
         3: "a key that is no text",
     }
-    member = MemberState(name="Sampler", baseline="ab", changed=values)
-    back = decode(snapshot(members=[member]).encode()).members[0].changed
-    assert back is not None
-    assert {k: v for k, v in back.items() if k != "code"} == {k: v for k, v in values.items() if k != "code"}
+    back = changed_in(snapshot(members=[member(values=values)]).encode())["values"]
+    assert back == values
+    assert [type(item) for item in back.values()] == [type(item) for item in values.values()]
     assert back["queue"].maxlen == 4
-    assert back["code"].name == "step"
+
+
+def test_code_is_left_as_the_replay_has_it() -> None:
+    form = sketch({"step": len, "model": torch.nn.Linear(1, 1)})
+    held = {"step": len, "model": torch.nn.Linear(1, 1)}
+    assert graft(held, form, CPU) == held
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.int64, torch.bool, torch.uint8])
 def test_tensors_come_back_bit_for_bit(dtype: torch.dtype) -> None:
     tensor = (torch.randn(3, 5) * 3).to(dtype)
-    back = decode(snapshot(output=[tensor, torch.tensor(1.5), tensor[:0]]).encode()).output
-    assert back[0].dtype == dtype
-    assert torch.equal(back[0], tensor)
-    assert back[1].shape == ()
-    assert back[2].shape == (0, 5)
+    back = changed_in(snapshot(members=[member(a=tensor, b=torch.tensor(1.5), c=tensor[:0])]).encode())
+    assert back["a"].dtype == dtype
+    assert torch.equal(back["a"], tensor)
+    assert back["b"].shape == ()
+    assert back["c"].shape == (0, 5)
 
 
 def test_the_order_of_dimensions_in_memory_comes_back() -> None:
     tensor = torch.randn(2, 4, 3, 5).to(memory_format=torch.channels_last)
     transposed = torch.randn(2, 3, 4).permute(2, 0, 1)
     for made in (tensor, transposed):
-        (back,) = decode(snapshot(output=[made]).encode()).output
+        back = changed_in(snapshot(members=[member(a=made)]).encode())["a"]
         assert torch.equal(back, made)
         assert back.stride() == made.stride()
 
 
 def test_arrays_and_parts_of_objects_come_back() -> None:
-    changed = {
-        "sigmas": np.linspace(0, 1, 5),
-        "scalar": np.float64(0.25),
-        "momentum": Parts("Buffer", {"average": Seen(torch.ones(2), 0), "momentum": -0.5}),
-    }
-    back = decode(snapshot(members=[MemberState(name="S", baseline="", changed=changed)]).encode()).members[0].changed
-    assert back is not None
-    assert np.array_equal(back["sigmas"], changed["sigmas"])
-    assert back["scalar"] == 0.25
-    assert back["momentum"].name == "Buffer"
-    assert torch.equal(back["momentum"].attributes["average"], torch.ones(2))
+    other = Sampler()
+    other.order, other.history = 5, [torch.ones(2)]
+    changed = {"sigmas": np.linspace(0, 1, 5), "scalar": np.int64(3), "part": other}
+    (state,) = decode(snapshot(members=[member(**changed)]).encode()).members
+    assert state.changed is not None
+    assert np.array_equal(graft(None, state.changed["sigmas"], CPU), changed["sigmas"])
+    assert graft(None, state.changed["scalar"], CPU) == 3
+    back = graft(Sampler(), state.changed["part"], CPU)
+    assert back.order == 5
+    assert torch.equal(back.history[0], torch.ones(2))
 
 
 def test_tensors_that_are_mentioned_twice_are_stored_once_and_come_back_apart() -> None:
     tensor = torch.randn(1, 4, 16, 16)
-    once = len(snapshot(output=[tensor]).encode())
-    data = snapshot(output=[tensor, tensor.clone()]).encode()
+    once = len(snapshot(members=[member(history=[tensor])]).encode())
+    data = snapshot(members=[member(history=[tensor, tensor.clone()])]).encode()
     assert len(data) < once + 200
-    first, second = decode(data).output
+    first, second = changed_in(data)["history"]
     first.zero_()
     assert torch.equal(second, tensor)
 
@@ -154,29 +183,45 @@ def test_every_truncation_and_every_addition_is_found() -> None:
     "change",
     [
         lambda d: d.pop("specs") and None,
-        lambda d: d.update(format=2),
+        lambda d: d.update(format=1),
         lambda d: d.update(steps=-1),
         lambda d: d.update(steps=True),
         lambda d: d.update(num_calls=10**12),
         lambda d: d.update(num_calls=4),
-        lambda d: d.update(steps=10**9, num_calls=10**9, specs={"forms": [1], "spans": [[0, 10**9]]}),
-        lambda d: d["specs"].update(spans=[[7, 3]]),
-        lambda d: d["specs"].update(spans=[[0, 3], 5]),
-        lambda d: d.update(output={"t": "no such tensor"}),
-        lambda d: d.update(output={"t": ["unhashable"]}),
-        lambda d: d.update(output={"l": [{"t": ["0", [0, 1, 2]]}]}),
-        lambda d: d.update(output={"l": [{"t": ["0", [0, 1, 2, 2]]}]}),
+        lambda d: d.update(steps=10**9, num_calls=10**9, specs=[[1], [[0, 10**9]]]),
+        lambda d: d["specs"][1].append([7, 3]),
+        lambda d: d.update(specs=[d["specs"][0], [[7, 3]]]),
+        lambda d: d.update(specs=[d["specs"][0], [[0, 3], 5]]),
+        lambda d: d.update(output=[{"t": "no such tensor"}]),
+        lambda d: d.update(output=[{"t": [["unhashable"], []]}]),
+        lambda d: d["output"][0]["t"][1].clear(),
+        lambda d: d["output"][0]["t"][1].append(1),
         lambda d: d.update(output=[1, 2]),
         lambda d: d.update(output={"l": 3}),
-        lambda d: d.update(output={"weird": 3}),
-        lambda d: d.update(output={}),
-        lambda d: d.update(output={"l": [{"y": "float33"}]}),
-        lambda d: d.update(output={"l": [{"y": "load"}]}),
-        lambda d: d.update(output={"l": [{"v": "no such device"}]}),
-        lambda d: d.update(output={"l": [{"b": "zz"}]}),
-        lambda d: d.update(output={"l": [{"q": [-1, []]}]}),
+        lambda d: d.update(output=[]),
+        *(
+            lambda d, form=form: d["members"][0].__setitem__(2, [["order", form]])
+            for form in (
+                [1, 2],
+                {"weird": 3},
+                {},
+                {"l": 3},
+                {"y": "float33"},
+                {"y": "load"},
+                {"y": 3},
+                {"v": "no such device"},
+                {"b": "zz"},
+                {"q": [-1, []]},
+                {"d": [[{"l": []}, 1]]},
+                {"n": [3, True]},
+                {"g": 3},
+                {"p": ["Sampler", {"d": []}]},
+                {"p": ["int", {"d": []}]},
+            )
+        ),
         lambda d: d.update(members=[["Sampler", 3, None]]),
         lambda d: d.update(members=[["Sampler", "", {"l": []}]]),
+        lambda d: d.update(members=[["Sampler", "00", []]]),
         lambda d: d.update(members={"a": 1}),
         lambda d: d.update(fingerprint={"a": 1}),
         lambda d: d.update(fingerprint=[]),
@@ -188,7 +233,11 @@ def test_every_truncation_and_every_addition_is_found() -> None:
 )
 def test_forged_documents_with_a_matching_digest_are_corrupt(change: Any) -> None:
     with pytest.raises(CheckpointCorrupt):
-        decode(forged(change))
+        put_back(forged(change))
+
+
+def test_what_was_not_forged_can_be_put_back() -> None:
+    assert put_back(forged(lambda d: None)).order == 2
 
 
 def test_bytes_of_other_kinds_are_corrupt() -> None:
