@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mezzotint.domain.errors import SettingInvalid
+from mezzotint.domain.tier import Tier
 
 
 class Device(StrEnum):
@@ -49,6 +50,19 @@ class Settings(BaseSettings):
     metrics_token: SecretStr | None = Field(
         None, description="bearer token that reads `/metrics`; without it only the server's own machine may"
     )
+    sign_up: bool = Field(False, description="whether strangers may make themselves a tenant of the free tier")
+    session_days: int = Field(14, ge=1, le=365, description="days after which a person signs in again")
+    oidc_issuer: str | None = Field(None, description="`iss` of the OIDC provider whose tokens are taken too")
+    oidc_audience: str | None = Field(None, description="`aud` that the provider's tokens must name")
+    oidc_jwks: str | None = Field(None, description="URL (https) or file of the provider's public keys (JWKS)")
+    oidc_tenant_claim: str = Field("sub", description="claim that names the tenant")
+    oidc_tenant_prefix: str = Field(
+        "oidc.", max_length=24, description="put before that name; empty: provider and server share one set of names"
+    )
+    oidc_tier_claim: str = Field("tier", description="claim that names the tier")
+    oidc_default_tier: Tier | None = Field(None, description="tier of tokens without that claim; default: refused")
+    oidc_role_claim: str = Field("role", description="claim that holds the role or a list of roles")
+    oidc_admin_role: str | None = Field(None, description="role that makes an admin; default: none does")
     dev: bool = Field(False, description="the page signs in by itself; loopback addresses only")
     log_json: bool = Field(False, description="log lines as JSON instead of text")
 

@@ -1,14 +1,49 @@
-"""Who is asking, as the token says."""
+"""Who is asking, and what they may do."""
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
-from mezzotint.domain.ids import TenantId
+from mezzotint.domain.ids import TenantId, UserId
 from mezzotint.domain.tier import Tier
+
+
+class Scope(StrEnum):
+    """What a caller may do. Every way of signing in ends in a set of these; there is no other right."""
+
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
+
+
+class Role(StrEnum):
+    USER = "user"
+    ADMIN = "admin"
+
+
+OWN = frozenset({Scope.READ, Scope.WRITE})
+"""All of one's own tenant's things, nobody else's."""
+
+
+def scopes_of(role: Role) -> frozenset[Scope]:
+    return frozenset(Scope) if role is Role.ADMIN else OWN
+
+
+class Via(StrEnum):
+    """How the caller signed in."""
+
+    TOKEN = "token"
+    KEY = "key"
+    SESSION = "session"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
+    """user: None when a token or a key speaks for the whole tenant. expires_at: None for a key without an end."""
+
     tenant: TenantId
     tier: Tier
-    expires_at: datetime
+    expires_at: datetime | None
+    scopes: frozenset[Scope] = OWN
+    via: Via = Via.TOKEN
+    user: UserId | None = None

@@ -10,6 +10,8 @@ MezzotintError
 │   ├── DeviceMissing
 │   ├── OutputUnwritable
 │   ├── ServerUnreachable
+│   ├── NameTaken
+│   ├── NotKnown
 │   └── SettingInvalid
 ├── JobFault                   a job cannot go on; becomes the job's `error`
 │   ├── ImageBlocked
@@ -97,6 +99,20 @@ class ServerUnreachable(StartError):
 
     code = "server_unreachable"
     hint = "Check the address, and that `mezzotint serve` runs there."
+
+
+class NameTaken(StartError):
+    """There is one of that name already."""
+
+    code = "name_taken"
+    hint = "Choose another name; `list` shows those there are."
+
+
+class NotKnown(StartError):
+    """There is no tenant, user or key of that name."""
+
+    code = "not_known"
+    hint = "`list` shows those there are; `create` makes one."
 
 
 class SettingInvalid(StartError):

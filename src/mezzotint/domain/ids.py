@@ -4,6 +4,8 @@ from typing import NewType
 
 JobId = NewType("JobId", str)
 TenantId = NewType("TenantId", str)
+UserId = NewType("UserId", str)
+KeyId = NewType("KeyId", str)
 WorkerId = NewType("WorkerId", str)
 Sha256 = NewType("Sha256", str)
 """64 lower-case hex digits."""

@@ -7,10 +7,10 @@ from fastapi import APIRouter, Request
 
 from mezzotint import __version__
 from mezzotint.domain.ids import TenantId
-from mezzotint.domain.tier import Tier, limits_of
+from mezzotint.domain.tier import Tier
 from mezzotint.gateway.errors import GATEWAY_CODES, Answer
 from mezzotint.gateway.service import SignedIn, The
-from mezzotint.gateway.shapes import Health, Me, ModelHealth, ModelView, Session, answers
+from mezzotint.gateway.shapes import Health, Me, ModelHealth, ModelView, Session, answers, me_of
 
 router = APIRouter(tags=["about"])
 DEV_TENANT = TenantId("dev")
@@ -28,7 +28,8 @@ async def health(service: The) -> Health:
 
 @router.get("/v1/me", responses=answers(401))
 async def me(claims: SignedIn) -> Me:
-    return Me(tenant=claims.tenant, tier=claims.tier, step_budget=limits_of(claims.tier).step_budget)
+    """Who you are here, and what you may ask for."""
+    return me_of(claims)
 
 
 @router.get("/v1/model")

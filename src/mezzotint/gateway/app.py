@@ -11,7 +11,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from mezzotint import __version__
-from mezzotint.gateway import about, errors, images, jobs, metrics
+from mezzotint.gateway import about, errors, images, jobs, keys, metrics, sign_in
 from mezzotint.gateway.limits import BodyLimit, SecurityHeaders
 from mezzotint.gateway.service import Service
 
@@ -51,7 +51,7 @@ def create_app(service: Service | None, running: Callable[[], AbstractAsyncConte
     )
     app.state.service = service
     errors.install(app)
-    for module in (jobs, images, about, metrics):
+    for module in (jobs, images, sign_in, keys, about, metrics):
         app.include_router(module.router)
     if (PAGE / "index.html").exists():
         app.mount("/", Page(directory=PAGE, html=True), name="page")

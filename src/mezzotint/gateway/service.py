@@ -1,19 +1,35 @@
 """What the routes work with, and who is asking."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Annotated
 
 from fastapi import Depends, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
+from starlette.requests import HTTPConnection
 
 from mezzotint.actions.finish import Desk
 from mezzotint.actions.submit import Door
-from mezzotint.domain.claims import Claims
+from mezzotint.domain.claims import Claims, Scope
+from mezzotint.domain.key import MARK
+from mezzotint.gateway import cookie
 from mezzotint.gateway.errors import GATEWAY_CODES, Answer
-from mezzotint.gateway.tokens import Issuer
-from mezzotint.store import Images
+from mezzotint.gateway.oidc import Provider
+from mezzotint.gateway.tokens import Issuer, algorithm_of
+from mezzotint.store import Images, Keys, Tenants, Users
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accounts:
+    """Who is known here. provider: whose tokens are taken beside our own. can_sign_up: whether strangers may."""
+
+    tenants: Tenants
+    users: Users
+    keys: Keys
+    provider: Provider | None = None
+    can_sign_up: bool = False
+    session_lifetime: timedelta = field(default=timedelta(days=14))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +43,7 @@ class Service:
     desk: Desk
     images: Images
     issuer: Issuer
+    accounts: Accounts
     now: Callable[[], datetime]
     is_ready: Callable[[], bool]
     is_dev: bool = False
@@ -39,19 +56,72 @@ def service_of(request: Request) -> Service:
 
 
 The = Annotated[Service, Depends(service_of)]
-bearer = HTTPBearer(auto_error=False, description="A token from `mezzotint token`.")
+bearer = HTTPBearer(auto_error=False, description="An API key (`mz_...`) or a token.")
+session = APIKeyCookie(name=cookie.PLAIN, auto_error=False, description="What POST /v1/sign-in sets, for the page.")
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
+Cookie = Annotated[str | None, Depends(session)]
+HINT = "Send `Authorization: Bearer <key or token>`; `mezzotint token --data DIR --tenant NAME --tier free` prints one."
 
 
-def signed_in(service: The, credentials: Bearer) -> Claims:
-    """The claims of a valid token. Answers 401 otherwise."""
-    hint = "Send `Authorization: Bearer <token>`; `mezzotint token --data DIR --tenant NAME --tier free` prints one."
-    if credentials is None:
-        raise Answer(401, "token_missing", GATEWAY_CODES["token_missing"], hint)
-    claims = service.issuer.read(credentials.credentials)
-    if claims is None:
-        raise Answer(401, "token_invalid", GATEWAY_CODES["token_invalid"], hint)
-    return claims
+async def signed_in(request: Request, service: The, _bearer: Bearer, _cookie: Cookie) -> Claims:
+    """Who asks, if they may read (GET) or change (all else) what is theirs. Answers 401 or 403 otherwise."""
+    claims = await claims_of(service, request, is_safe=request.method in {"GET", "HEAD"})
+    return with_scope(claims, Scope.READ if request.method in {"GET", "HEAD"} else Scope.WRITE)
+
+
+async def admin_signed_in(request: Request, service: The, _bearer: Bearer, _cookie: Cookie) -> Claims:
+    claims = await claims_of(service, request, is_safe=request.method in {"GET", "HEAD"})
+    return with_scope(claims, Scope.ADMIN)
 
 
 SignedIn = Annotated[Claims, Depends(signed_in)]
+Admin = Annotated[Claims, Depends(admin_signed_in)]
+
+
+async def claims_of(service: Service, connection: HTTPConnection, *, is_safe: bool) -> Claims:
+    """Who asks. is_safe: whether the request changes nothing, whichever page made it. Answers 401 or 403 otherwise."""
+    scheme, _, credentials = connection.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return await by_bearer(service, credentials.strip())
+    secret = cookie.secret_in(connection)
+    if secret is None:
+        raise Answer(401, "token_missing", GATEWAY_CODES["token_missing"], HINT)
+    if not is_safe and not cookie.is_from_our_page(connection):
+        hint = "Use the server's own page, or send an API key instead of the cookie."
+        raise Answer(403, "cross_site", GATEWAY_CODES["cross_site"], hint)
+    claims = await service.accounts.users.in_session(secret, service.now())
+    if claims is None:
+        raise Answer(401, "session_invalid", GATEWAY_CODES["session_invalid"], "Sign in again.")
+    return claims
+
+
+async def by_bearer(service: Service, credentials: str) -> Claims:
+    """Who an API key or a token speaks for. Answers 401 or 403 otherwise."""
+    if credentials.startswith(MARK):
+        claims = await service.accounts.keys.read(credentials, service.now())
+        if claims is None:
+            raise Answer(401, "key_invalid", GATEWAY_CODES["key_invalid"], "Make another: POST /v1/keys.")
+        return claims
+    claims = await _in_token(service, credentials)
+    if claims is None:
+        raise Answer(401, "token_invalid", GATEWAY_CODES["token_invalid"], HINT)
+    tenant = await service.accounts.tenants.get(claims.tenant)
+    if tenant is not None and tenant.disabled_at is not None:
+        raise Answer(403, "tenant_disabled", GATEWAY_CODES["tenant_disabled"], "Ask who runs this server.")
+    return claims
+
+
+async def _in_token(service: Service, token: str) -> Claims | None:
+    algorithm, provider = algorithm_of(token), service.accounts.provider
+    if algorithm == "HS256":
+        return service.issuer.read(token)
+    if algorithm in {"RS256", "ES256"} and provider is not None:
+        return await provider.read(token)
+    return None
+
+
+def with_scope(claims: Claims, scope: Scope) -> Claims:
+    if scope not in claims.scopes:
+        hint = f'It takes a credential with the scope "{scope}"; yours has: {", ".join(sorted(claims.scopes))}.'
+        raise Answer(403, "scope_missing", GATEWAY_CODES["scope_missing"], hint)
+    return claims

@@ -5,8 +5,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mezzotint.domain.claims import Claims, Scope, Via
 from mezzotint.domain.job import Image, Job, JobState
-from mezzotint.domain.tier import Tier
+from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.policy.admission import Request
 from mezzotint.policy.permutation import MAX_JOBS
 
@@ -146,6 +147,25 @@ class Me(BaseModel):
     tenant: str
     tier: Tier
     step_budget: int
+    max_open_jobs: int
+    user: str | None = Field(description="null when a key or a token speaks for the tenant")
+    scopes: list[Scope]
+    via: Via
+    expires_at: datetime | None = Field(description="when this way of signing in ends")
+
+
+def me_of(claims: Claims) -> Me:
+    limits = limits_of(claims.tier)
+    return Me(
+        tenant=claims.tenant,
+        tier=claims.tier,
+        step_budget=limits.step_budget,
+        max_open_jobs=limits.max_open_jobs,
+        user=claims.user,
+        scopes=sorted(claims.scopes),
+        via=claims.via,
+        expires_at=claims.expires_at,
+    )
 
 
 class ModelView(BaseModel):
@@ -192,12 +212,13 @@ class Error(BaseModel):
 
 MEANINGS = {
     400: "the body is not JSON in UTF-8",
-    401: "no valid token",
-    403: "not allowed to this tier or server",
+    401: "no valid key, token or session",
+    403: "not allowed to this caller, tier or server",
     404: "no such thing, or not yours",
+    409: "it meets something that is there already",
     413: "the body is too large",
     422: "something in the request cannot be used",
-    429: "too many open jobs; see Retry-After",
+    429: "too much at once; see Retry-After",
     503: "the database or the object store does not answer",
 }
 

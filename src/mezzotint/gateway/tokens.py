@@ -4,12 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import jwt
 
-from mezzotint.domain.claims import Claims
+from mezzotint.domain.claims import Claims, Role, scopes_of
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
 
 ISSUER = "mezzotint"
-MAX_TOKEN_BYTES = 4096
+MAX_TOKEN_BYTES = 8192
 
 
 class Issuer:
@@ -18,8 +18,10 @@ class Issuer:
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
 
-    def issue(self, tenant: TenantId, tier: Tier, now: datetime, lifetime: timedelta) -> str:
+    def issue(self, tenant: TenantId, tier: Tier, now: datetime, lifetime: timedelta, *, role: Role = Role.USER) -> str:
         claims = {"iss": ISSUER, "aud": ISSUER, "sub": tenant, "tier": tier, "iat": now, "exp": now + lifetime}
+        if role is not Role.USER:
+            claims["role"] = role
         return jwt.encode(claims, self._secret, algorithm="HS256")
 
     def read(self, token: str) -> Claims | None:
@@ -35,6 +37,16 @@ class Issuer:
                 tenant=TenantId(claims["sub"]),
                 tier=Tier(claims["tier"]),
                 expires_at=datetime.fromtimestamp(claims["exp"], UTC),
+                scopes=scopes_of(Role(claims.get("role", Role.USER))),
             )
         except (jwt.InvalidTokenError, ValueError):
             return None
+
+
+def algorithm_of(token: str) -> str | None:
+    """What the token says it is signed with: it only chooses who looks at it, and is checked again there."""
+    try:
+        algorithm = jwt.get_unverified_header(token).get("alg") if len(token) <= MAX_TOKEN_BYTES else None
+    except (jwt.InvalidTokenError, ValueError):
+        return None
+    return algorithm if isinstance(algorithm, str) else None

@@ -1,9 +1,6 @@
-"""`mezzotint serve | imagine | token | doctor | openapi`. The flags are a contract."""
+"""`mezzotint serve | imagine | token | tenants | users | keys | doctor | openapi`. The flags are a contract."""
 
 import json
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -12,9 +9,11 @@ import typer
 
 from mezzotint import __version__
 from mezzotint.config import Device, read_settings
-from mezzotint.domain.errors import MezzotintError
+from mezzotint.domain.claims import Role
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
+from mezzotint.main import keys, tenants, users
+from mezzotint.main.options import Data, said_plainly
 
 app = typer.Typer(
     name="mezzotint",
@@ -23,19 +22,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-Data = Annotated[Path | None, typer.Option(help="Folder of the database, pictures and checkpoints.")]
+app.add_typer(tenants.app, name="tenants")
+app.add_typer(users.app, name="users")
+app.add_typer(keys.app, name="keys")
 Model = Annotated[str | None, typer.Option(help="'starter', a diffusers folder, or a hub id such as owner/name.")]
 OnDevice = Annotated[Device | None, typer.Option(help="Where the model runs.")]
-
-
-@contextmanager
-def said_plainly() -> Iterator[None]:
-    """An expected failure ends the command with its message and what to do, without a trace."""
-    try:
-        yield
-    except MezzotintError as error:
-        print(f"mezzotint: {error}\n  {error.hint}  [{error.code}]", file=sys.stderr)  # noqa: T201
-        raise typer.Exit(1) from error
 
 
 @app.callback(invoke_without_command=True)
@@ -102,6 +93,7 @@ def token(
     tier: Annotated[Tier, typer.Option(help="What the tenant may ask for.")],
     data: Data = None,
     days: Annotated[int, typer.Option(min=1, max=3650, help="How long it is valid.")] = 30,
+    admin: Annotated[bool, typer.Option("--admin", help="May see and change everything of every tenant.")] = False,
 ) -> None:
     """Print a token for the server that works in the data folder."""
     from mezzotint.gateway import Issuer
@@ -110,7 +102,8 @@ def token(
     with said_plainly():
         issuer = Issuer(secret_of(read_settings(data=data)))
         tenant_id = TenantId(check_tenant(tenant))
-        typer.echo(issuer.issue(tenant_id, tier, datetime.now(UTC), timedelta(days=days)))
+        role = Role.ADMIN if admin else Role.USER
+        typer.echo(issuer.issue(tenant_id, tier, datetime.now(UTC), timedelta(days=days), role=role))
 
 
 @app.command()

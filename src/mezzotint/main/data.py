@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -11,11 +10,11 @@ from pathlib import Path
 
 from mezzotint.config import Settings
 from mezzotint.domain.errors import DataFolderBusy, DataFolderUnusable, SettingInvalid
+from mezzotint.domain.tenant import is_tenant_name
 
 MIN_FREE_BYTES = 64 * 1024 * 1024
 """Less room than this and a server would fail within minutes: it does not start."""
 MIN_SECRET_BYTES = 32
-TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @contextmanager
@@ -85,6 +84,6 @@ def _write_once(path: Path, text: str) -> None:
 
 def check_tenant(name: str) -> str:
     """Raises: SettingInvalid."""
-    if not TENANT.fullmatch(name):
+    if not is_tenant_name(name):
         raise SettingInvalid(f"tenant {name[:80]!r}: use 1 to 64 letters, digits, '.', '_' or '-'")
     return name

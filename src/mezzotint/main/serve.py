@@ -26,6 +26,7 @@ from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Issuer, Service, create_app
 from mezzotint.gateway.about import DEV_LIFETIME, DEV_TENANT, is_loopback
+from mezzotint.main.accounts import accounts_on, provider_of
 from mezzotint.main.data import locked, secret_of
 from mezzotint.main.verdicts import Verdicts
 from mezzotint.main.wiring import find_model, loader
@@ -44,6 +45,7 @@ def serve(settings: Settings) -> None:
     if settings.dev and not is_loopback(settings.host):
         raise SettingInvalid(f"--dev hands out tokens; it works on loopback addresses only, not on {settings.host}")
     configure_log(settings)
+    provider_of(settings)  # wrong settings stop the start before anything is made
     with listening(settings.host, settings.port) as listener:
         folder, info = find_model(settings)
         with locked(settings.data):
@@ -99,6 +101,7 @@ class Serving:
             desk=desk,
             images=Images(database),
             issuer=self.issuer,
+            accounts=accounts_on(database, settings),
             now=now,
             is_ready=lambda: worker.is_ready,
             is_dev=settings.dev,

@@ -4,6 +4,9 @@ from mezzotint.store.database import Database
 from mezzotint.store.events import EventBus
 from mezzotint.store.images import Images
 from mezzotint.store.jobs import Jobs
+from mezzotint.store.keys import Keys
 from mezzotint.store.objects import Objects
+from mezzotint.store.tenants import Tenants
+from mezzotint.store.users import Users
 
-__all__ = ["Database", "EventBus", "Images", "Jobs", "Objects"]
+__all__ = ["Database", "EventBus", "Images", "Jobs", "Keys", "Objects", "Tenants", "Users"]

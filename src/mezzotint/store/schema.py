@@ -115,3 +115,54 @@ refusals = Table(
     Column("created_at", Instant, nullable=False),
     sqlite_autoincrement=True,
 )
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("tier", String(8), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("disabled_at", Instant),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("tenant", String(64), ForeignKey("tenants.id"), nullable=False),
+    Column("name", String(254), nullable=False, unique=True),
+    Column("role", String(8), nullable=False),
+    Column("password", String(200), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("disabled_at", Instant),
+    Index("users_of_tenant", "tenant"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("user", String(40), ForeignKey("users.id"), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Index("sessions_of_user", "user"),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("tenant", String(64), ForeignKey("tenants.id"), nullable=False),
+    Column("name", String(80), nullable=False),
+    Column("prefix", String(20), nullable=False, unique=True),
+    Column("digest", String(64), nullable=False),
+    Column("scopes", String(40), nullable=False),
+    Column("old_prefix", String(20), unique=True),
+    Column("old_digest", String(64)),
+    Column("old_until", Instant),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant),
+    Column("revoked_at", Instant),
+    Column("last_used_at", Instant),
+    Index("keys_of_tenant", "tenant"),
+)

@@ -6,17 +6,20 @@ from pathlib import Path
 
 import httpx
 import pytest
+from argon2 import PasswordHasher
 
 from mezzotint.actions.finish import Desk
 from mezzotint.actions.submit import Door
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
-from mezzotint.gateway import Issuer, Service, create_app
+from mezzotint.gateway import Accounts, Issuer, Service, create_app
 from mezzotint.safety.prefilter import PreFilter
-from mezzotint.store import Database, EventBus, Images, Jobs, Objects
+from mezzotint.store import Database, EventBus, Images, Jobs, Keys, Objects, Tenants, Users
+from mezzotint.store.passwords import Passwords
 from tests.making import make_model
 
 SECRET = b"s" * 32
+QUICK_HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
 @pytest.fixture
@@ -31,6 +34,9 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
         desk=desk,
         images=Images(database),
         issuer=Issuer(SECRET),
+        accounts=Accounts(
+            tenants=Tenants(database), users=Users(database, Passwords(QUICK_HASHER)), keys=Keys(database)
+        ),
         now=lambda: datetime.now(UTC),
         is_ready=lambda: False,
     )

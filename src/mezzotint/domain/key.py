@@ -1,0 +1,35 @@
+"""An API key: a long-lived secret for programs. Only its hash is kept; its prefix says which one it is."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from mezzotint.domain.claims import Scope
+from mezzotint.domain.ids import KeyId, TenantId
+
+KEY = re.compile(r"mz_[0-9a-f]{12}_[A-Za-z0-9_-]{43}")
+MARK = "mz_"
+"""What every key begins with, so that scanners for leaked secrets can find it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """prefix: the visible beginning. expires_at: None for no end. last_used_at: to the minute."""
+
+    id: KeyId
+    tenant: TenantId
+    name: str
+    prefix: str
+    scopes: frozenset[Scope]
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+    def is_valid(self, now: datetime) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+
+def prefix_of(secret: str) -> str | None:
+    """The visible beginning of a key, `mz_` and 12 hex digits; None for anything that is not a key."""
+    return secret[:15] if KEY.fullmatch(secret) else None

@@ -1,0 +1,96 @@
+"""From settings to who is known here: for the server, and for the commands that work beside it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from mezzotint.config import Settings
+from mezzotint.domain.errors import NotKnown, SettingInvalid
+from mezzotint.gateway import Accounts, KeySet, Provider, Trust
+from mezzotint.gateway.about import is_loopback
+from mezzotint.gateway.oidc import from_address, from_file
+from mezzotint.main.data import make
+from mezzotint.store import Database, Keys, Tenants, Users
+
+T = TypeVar("T")
+
+
+def accounts_on(database: Database, settings: Settings) -> Accounts:
+    """Raises: SettingInvalid."""
+    return Accounts(
+        tenants=Tenants(database),
+        users=Users(database),
+        keys=Keys(database),
+        provider=provider_of(settings),
+        can_sign_up=settings.sign_up,
+        session_lifetime=timedelta(days=settings.session_days),
+    )
+
+
+def provider_of(settings: Settings) -> Provider | None:
+    """The OIDC provider that the settings name; None when they name none. Raises: SettingInvalid."""
+    given = {
+        "oidc_issuer": settings.oidc_issuer,
+        "oidc_audience": settings.oidc_audience,
+        "oidc_jwks": settings.oidc_jwks,
+    }
+    missing = [name for name, value in given.items() if not value]
+    if len(missing) == len(given):
+        return None
+    if missing or not (settings.oidc_issuer and settings.oidc_audience and settings.oidc_jwks):
+        raise SettingInvalid(f"{missing[0]}: a provider takes {', '.join(given)} together")
+    trust = Trust(
+        issuer=settings.oidc_issuer,
+        audience=settings.oidc_audience,
+        tenant_claim=settings.oidc_tenant_claim,
+        tenant_prefix=settings.oidc_tenant_prefix,
+        tier_claim=settings.oidc_tier_claim,
+        default_tier=settings.oidc_default_tier,
+        role_claim=settings.oidc_role_claim,
+        admin_role=settings.oidc_admin_role,
+    )
+    return Provider(trust, keys_at(settings.oidc_jwks))
+
+
+def keys_at(place: str) -> KeySet:
+    """Raises: SettingInvalid."""
+    parts = urlsplit(place)
+    if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or "")):
+        return KeySet(from_address(place))
+    if parts.scheme == "http":
+        raise SettingInvalid("oidc_jwks: keys that come over plain http can be exchanged on the way; use https")
+    if not Path(place).is_file():
+        raise SettingInvalid(f"oidc_jwks: there is no file {place}")
+    return KeySet(from_file(Path(place)))
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Accounts]:
+    """The accounts in the data folder; a server may be working in it at the same time."""
+    make(settings.data)
+    database = Database(settings.data / "mezzotint.db")
+    await asyncio.to_thread(database.migrate)
+    try:
+        yield accounts_on(database, settings)
+    finally:
+        await database.close()
+
+
+def run(settings: Settings, work: Callable[[Accounts], Coroutine[None, None, T]]) -> T:
+    """Carry out a command's work on the accounts."""
+
+    async def worked() -> T:
+        async with opened(settings) as accounts:
+            return await work(accounts)
+
+    return asyncio.run(worked())
+
+
+def known(found: bool, what: str) -> None:
+    """Raises: NotKnown."""
+    if not found:
+        raise NotKnown(f"there is no {what}")

@@ -1,0 +1,30 @@
+"""What every command shares: the data folder's flag, how a failure is said, how a table is printed."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mezzotint.domain.errors import MezzotintError
+
+Data = Annotated[Path | None, typer.Option(help="Folder of the database, pictures and checkpoints.")]
+
+
+@contextmanager
+def said_plainly() -> Iterator[None]:
+    """An expected failure ends the command with its message and what to do, without a trace."""
+    try:
+        yield
+    except MezzotintError as error:
+        print(f"mezzotint: {error}\n  {error.hint}  [{error.code}]", file=sys.stderr)  # noqa: T201
+        raise typer.Exit(1) from error
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns that people read and `awk` splits (on two spaces)."""
+    widths = [max(len(str(row[column])) for row in (head, *rows)) for column in range(len(head))]
+    for row in (head, *rows):
+        typer.echo("  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

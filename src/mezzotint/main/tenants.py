@@ -1,0 +1,84 @@
+"""`mezzotint tenants create | list | tier | disable | enable`."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from mezzotint.config import read_settings
+from mezzotint.domain.errors import NameTaken
+from mezzotint.domain.ids import TenantId
+from mezzotint.domain.tenant import Tenant
+from mezzotint.domain.tier import Tier
+from mezzotint.main.options import Data, said_plainly, table
+
+app = typer.Typer(help="Who owns jobs, pictures, users and keys.", no_args_is_help=True)
+Name = Annotated[str, typer.Argument(help="The tenant's name.")]
+OfTier = Annotated[Tier, typer.Option("--tier", help="What the tenant may ask for.")]
+PAGE = 500
+
+
+@app.command()
+def create(name: Name, tier: OfTier = Tier.FREE, data: Data = None) -> None:
+    """Make a tenant."""
+    from mezzotint.main.accounts import run
+    from mezzotint.main.data import check_tenant
+
+    with said_plainly():
+        tenant = Tenant(id=TenantId(check_tenant(name)), tier=tier, created_at=datetime.now(UTC))
+        if not run(read_settings(data=data), lambda accounts: accounts.tenants.add(tenant)):
+            raise NameTaken(f"there is a tenant {name!r} already")
+        typer.echo(f"{name}  {tier}")
+
+
+@app.command("list")
+def show(data: Data = None) -> None:
+    """Every tenant, by name."""
+    from mezzotint.gateway import Accounts
+    from mezzotint.main.accounts import run
+
+    async def all_of(accounts: Accounts) -> list[Tenant]:
+        found: list[Tenant] = []
+        while page := await accounts.tenants.page(PAGE, found[-1].id if found else ""):
+            found += page
+        return found
+
+    with said_plainly():
+        rows = [(one.id, one.tier, _state(one)) for one in run(read_settings(data=data), all_of)]
+        table(("tenant", "tier", "state"), rows)
+
+
+@app.command()
+def tier(name: Name, tier: Annotated[Tier, typer.Argument(help="The new tier.")], data: Data = None) -> None:
+    """Give a tenant another tier: for its users and keys at once; tokens keep the tier written in them."""
+    from mezzotint.main.accounts import known, run
+
+    with said_plainly():
+        found = run(read_settings(data=data), lambda accounts: accounts.tenants.set_tier(TenantId(name), tier))
+        known(found, f"tenant {name!r}")
+        typer.echo(f"{name}  {tier}")
+
+
+@app.command()
+def disable(name: Name, data: Data = None) -> None:
+    """Let nothing of the tenant in any more: users, keys and tokens. Jobs under way go on."""
+    _let_in(name, data, datetime.now(UTC))
+
+
+@app.command()
+def enable(name: Name, data: Data = None) -> None:
+    """Let a disabled tenant in again."""
+    _let_in(name, data, None)
+
+
+def _let_in(name: str, data: Data, at: datetime | None) -> None:
+    from mezzotint.main.accounts import known, run
+
+    with said_plainly():
+        found = run(read_settings(data=data), lambda accounts: accounts.tenants.disable(TenantId(name), at))
+        known(found, f"tenant {name!r}")
+        typer.echo(f"{name}  {'enabled' if at is None else 'disabled'}")
+
+
+def _state(tenant: Tenant) -> str:
+    return "enabled" if tenant.disabled_at is None else f"disabled {tenant.disabled_at:%Y-%m-%d}"

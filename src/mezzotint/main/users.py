@@ -1,0 +1,112 @@
+"""`mezzotint users create | list | password | role | disable | enable`."""
+
+import sys
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from mezzotint.config import read_settings
+from mezzotint.domain.claims import Role
+from mezzotint.domain.errors import NameTaken, SettingInvalid
+from mezzotint.domain.ids import TenantId
+from mezzotint.domain.user import User
+from mezzotint.main.options import Data, said_plainly, table
+from mezzotint.policy.credentials import MAX_PASSWORD, folded, name_fault, password_fault
+
+app = typer.Typer(help="People who sign in with a name and a password.", no_args_is_help=True)
+Name = Annotated[str, typer.Argument(help="The name to sign in with, such as an e-mail address.")]
+FromStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
+
+
+@app.command()
+def create(
+    name: Name,
+    tenant: Annotated[str, typer.Option(help="The tenant it belongs to; it must exist.")],
+    admin: Annotated[bool, typer.Option("--admin", help="May see and change everything of every tenant.")] = False,
+    password_stdin: FromStdin = False,
+    data: Data = None,
+) -> None:
+    """Make a user; asks for the password."""
+    from mezzotint.gateway import Accounts
+    from mezzotint.gateway.sign_in import new_user_id
+    from mezzotint.main.accounts import known, run
+
+    async def add(accounts: Accounts) -> bool:
+        known(await accounts.tenants.get(TenantId(tenant)) is not None, f"tenant {tenant!r}")
+        role = Role.ADMIN if admin else Role.USER
+        now = datetime.now(UTC)
+        user = User(id=new_user_id(), tenant=TenantId(tenant), name=folded(name), role=role, created_at=now)
+        return await accounts.users.add(user, secret)
+
+    with said_plainly():
+        if fault := name_fault(name):
+            raise SettingInvalid(f"name {name[:80]!r}: {fault}")
+        secret = ask(name, from_stdin=password_stdin)
+        if not run(read_settings(data=data), add):
+            raise NameTaken(f"there is a user {name!r} already")
+        typer.echo(f"{folded(name)}  {tenant}")
+
+
+@app.command("list")
+def show(tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None, data: Data = None) -> None:
+    """Users by name."""
+    from mezzotint.main.accounts import run
+
+    with said_plainly():
+        of = None if tenant is None else TenantId(tenant)
+        found = run(read_settings(data=data), lambda accounts: accounts.users.of_tenant(of))
+        rows = [(one.name, one.tenant, one.role, "enabled" if one.disabled_at is None else "disabled") for one in found]
+        table(("user", "tenant", "role", "state"), rows)
+
+
+@app.command()
+def password(name: Name, password_stdin: FromStdin = False, data: Data = None) -> None:
+    """Give a user another password; their sessions end."""
+    from mezzotint.main.accounts import known, run
+
+    with said_plainly():
+        new = ask(name, from_stdin=password_stdin)
+        known(run(read_settings(data=data), lambda accounts: accounts.users.set_password(name, new)), f"user {name!r}")
+        typer.echo(f"{folded(name)}  password changed, sessions ended")
+
+
+@app.command()
+def role(name: Name, role: Annotated[Role, typer.Argument(help="The new role.")], data: Data = None) -> None:
+    """Make a user an admin, or no longer one; their sessions end."""
+    from mezzotint.main.accounts import known, run
+
+    with said_plainly():
+        known(run(read_settings(data=data), lambda accounts: accounts.users.set_role(name, role)), f"user {name!r}")
+        typer.echo(f"{folded(name)}  {role}")
+
+
+@app.command()
+def disable(name: Name, data: Data = None) -> None:
+    """Let a user in no more; their sessions end."""
+    _let_in(name, data, datetime.now(UTC))
+
+
+@app.command()
+def enable(name: Name, data: Data = None) -> None:
+    """Let a disabled user sign in again."""
+    _let_in(name, data, None)
+
+
+def _let_in(name: str, data: Data, at: datetime | None) -> None:
+    from mezzotint.main.accounts import known, run
+
+    with said_plainly():
+        known(run(read_settings(data=data), lambda accounts: accounts.users.disable(name, at)), f"user {name!r}")
+        typer.echo(f"{folded(name)}  {'enabled' if at is None else 'disabled'}")
+
+
+def ask(name: str, *, from_stdin: bool) -> str:
+    """A password that may be used. Raises: SettingInvalid."""
+    if from_stdin:
+        given = sys.stdin.readline(MAX_PASSWORD + 2).rstrip("\n")
+    else:
+        given = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    if fault := password_fault(name, given):
+        raise SettingInvalid(f"password: {fault}")
+    return given

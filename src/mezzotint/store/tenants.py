@@ -1,0 +1,59 @@
+"""Rows of tenants."""
+
+from dataclasses import asdict
+from datetime import datetime
+
+from sqlalchemy import RowMapping, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from mezzotint.domain.ids import TenantId
+from mezzotint.domain.tenant import Tenant
+from mezzotint.domain.tier import Tier
+from mezzotint.store.database import Database
+from mezzotint.store.schema import tenants
+
+
+class Tenants:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, tenant: Tenant) -> bool:
+        """Returns whether the name was free."""
+        try:
+            async with self._database.write() as connection:
+                await connection.execute(insert(tenants).values(asdict(tenant)))
+        except IntegrityError:
+            return False
+        return True
+
+    async def get(self, tenant: TenantId) -> Tenant | None:
+        async with self._database.read() as connection:
+            row = (await connection.execute(select(tenants).where(tenants.c.id == tenant))).mappings().first()
+        return None if row is None else tenant_of(row)
+
+    async def page(self, limit: int, after: str = "") -> list[Tenant]:
+        """Tenants by name, those after `after`."""
+        query = select(tenants).where(tenants.c.id > after).order_by(tenants.c.id).limit(limit)
+        async with self._database.read() as connection:
+            return [tenant_of(row) for row in (await connection.execute(query)).mappings()]
+
+    async def set_tier(self, tenant: TenantId, tier: Tier) -> bool:
+        return await self._set(tenant, tier=tier)
+
+    async def disable(self, tenant: TenantId, at: datetime | None) -> bool:
+        """Let nothing of the tenant in any more; None lets it in again. Returns whether there is such a tenant."""
+        return await self._set(tenant, disabled_at=at)
+
+    async def _set(self, tenant: TenantId, **values: object) -> bool:
+        async with self._database.write() as connection:
+            result = await connection.execute(update(tenants).where(tenants.c.id == tenant).values(values))
+            return bool(result.rowcount)
+
+
+def tenant_of(row: RowMapping) -> Tenant:
+    return Tenant(
+        id=TenantId(row["id"]),
+        tier=Tier(row["tier"]),
+        created_at=row["created_at"],
+        disabled_at=row["disabled_at"],
+    )
