@@ -12,6 +12,7 @@ from mezzotint.domain.job import TRANSITIONS
 from mezzotint.domain.refusal import RefusalCode
 from mezzotint.gateway.errors import GATEWAY_CODES, STATUS
 from mezzotint.metrics import Metrics
+from mezzotint.policy.prompt_parameters import PARAMETERS, UNSUPPORTED, UNSUPPORTED_SHORT
 
 DOCS = Path(__file__).parent
 NOTICE = "<!-- made from the code by docs/build.py: change the code, then run `make docs` -->\n"
@@ -19,7 +20,12 @@ NOTICE = "<!-- made from the code by docs/build.py: change the code, then run `m
 
 def pages() -> dict[Path, str]:
     """Path under docs/ -> text."""
-    made = {"states.md": states(), "reference/settings.md": settings(), "reference/errors.md": errors()}
+    made = {
+        "states.md": states(),
+        "reference/settings.md": settings(),
+        "reference/errors.md": errors(),
+        "reference/prompt-parameters.md": prompt_parameters(),
+    }
     made["reference/metrics.md"] = metrics()
     return {Path(name): text for name, text in made.items()}
 
@@ -73,6 +79,29 @@ def metrics() -> str:
         lines.append(f"| `{name}` | {described.type} | {labels} | {described.documentation} |")
     lines.append("\nAnd the usual `process_*` of the process itself.")
     return "\n".join(lines) + "\n"
+
+
+def prompt_parameters() -> str:
+    """The page as it is, its tables made anew."""
+    page = (DOCS / "reference/prompt-parameters.md").read_text(encoding="utf-8")
+    taken = ["| parameter | takes | does |", "| --- | --- | --- |"]
+    for one in PARAMETERS:
+        names = ", ".join([f"`{f'--{one.name} {one.placeholder}'.strip()}`", *(f"`--{name}`" for name in one.aliases)])
+        taken.append(f"| {names} | {one.takes} | {one.does} |")
+    refused = ["| parameter | what it is |", "| --- | --- |"]
+    for name, meaning in UNSUPPORTED.items():
+        short = [f", `--{letter}`" for letter, long in UNSUPPORTED_SHORT.items() if long == name]
+        refused.append(f"| `--{name}`{''.join(short)} | {meaning} |")
+    return between(between(page, "parameters", taken), "refused", refused)
+
+
+def between(page: str, name: str, lines: list[str]) -> str:
+    """The page with other lines between its two marks of that name."""
+    before, mark, rest = page.partition(f"<!-- made from the code: {name} -->\n")
+    _, end, after = rest.partition("<!-- until here -->\n")
+    assert mark
+    assert end
+    return "".join([before, mark, *(f"{line}\n" for line in lines), end, after])
 
 
 def tree(kind: type[MezzotintError]) -> Iterator[type[MezzotintError]]:

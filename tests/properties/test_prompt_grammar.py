@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from mezzotint.domain.prompt import MAX_SEED, AspectRatio, Prompt
 from mezzotint.domain.refusal import Refusal
 from mezzotint.policy.permutation import MAX_JOBS
-from mezzotint.policy.prompt import MAX_STEPS_WRITTEN, PARAMETERS, UNSUPPORTED, parse, render
+from mezzotint.policy.prompt import parse, render
+from mezzotint.policy.prompt_parameters import MAX_STEPS_WRITTEN, MAX_STYLIZE, PARAMETERS, UNSUPPORTED
 
 NAMES = [parameter.name for parameter in PARAMETERS] + [
     "aspect",
@@ -41,6 +42,9 @@ PROMPTS = st.builds(
     no=st.none() | WORDS,
     num_steps=st.none() | st.integers(1, MAX_STEPS_WRITTEN),
     repeat=st.none() | st.integers(2, MAX_JOBS),
+    quality=st.none() | st.integers(10, 400).map(lambda hundredths: hundredths / 100),
+    stylize=st.none() | st.integers(0, MAX_STYLIZE),
+    is_draft=st.booleans(),
 )
 
 

@@ -11,7 +11,10 @@ class AspectRatio:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """The parsed prompt. A parameter that was not written is None; `no` is what must not be in the picture."""
+    """The parsed prompt. A parameter that was not written is None, a flag False.
+
+    no: what must not be in the picture.
+    """
 
     text: str
     aspect_ratio: AspectRatio | None = None
@@ -19,6 +22,9 @@ class Prompt:
     no: str | None = None
     num_steps: int | None = None
     repeat: int | None = None
+    quality: float | None = None
+    stylize: int | None = None
+    is_draft: bool = False
 
 
 MAX_SEED = 2**32 - 1

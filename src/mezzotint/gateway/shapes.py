@@ -23,6 +23,7 @@ class NewJob(BaseModel):
     num_steps: int | None = Field(None, description="sampler steps, up to the tier's budget")
     width: int | None = Field(None, description="px; give both or neither")
     height: int | None = Field(None, description="px; give both or neither")
+    guidance_scale: float | None = Field(None, description="how hard the words pull; default: the model's own")
     repeat: int | None = Field(None, ge=1, le=MAX_JOBS, description="so many jobs, each with a seed of its own")
 
     def request(self) -> Request:

@@ -11,9 +11,11 @@ from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.policy.editing import DEFAULT_STRENGTH, Place, check_task, place
 from mezzotint.policy.permutation import escape, expand, too_many
 from mezzotint.policy.prompt import check_characters, check_length, parse, render
+from mezzotint.policy.prompt_parameters import DRAFT_QUALITY, guidance_of
 from mezzotint.policy.size import bounds, can_shape, check_size, size_for
 
 NUM_SEEDS = MAX_SEED + 1
+MAX_GUIDANCE = 30.0  # what front ends offer; beyond it every model's colours burn out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,7 @@ class Request:
     top: int | None = None
     right: int | None = None
     bottom: int | None = None
+    guidance_scale: float | None = None
     repeat: int | None = None
     is_plain: bool = False
 
@@ -134,13 +137,12 @@ def _parameters(  # noqa: PLR0913 - each is a fact the parameters depend on
     if isinstance(where, Refusal):
         return where
     merged = _merge(request, prompt)
-    default_steps = min(model.default_steps, limits_of(tier).step_budget)
     parameters = Parameters(
         prompt=merged.text,
         negative_prompt=merged.no or "",
         seed=fresh_seed if merged.seed is None else merged.seed,
-        num_steps=default_steps if merged.num_steps is None else merged.num_steps,
-        guidance_scale=model.default_guidance,
+        num_steps=_num_steps(merged, model, tier),
+        guidance_scale=_guidance(request, prompt, model),
         width=where.width,
         height=where.height,
     )
@@ -150,6 +152,7 @@ def _parameters(  # noqa: PLR0913 - each is a fact the parameters depend on
         _check_seed(parameters)
         or _check_steps(parameters, tier, written_in="prompt" if request.num_steps is None else "num_steps")
         or _check_strength(parameters)
+        or _check_guidance(request, prompt, model)
         or parameters
     )
 
@@ -212,6 +215,40 @@ def _merge(request: Request, prompt: Prompt) -> Prompt:
     )
 
 
+def _num_steps(prompt: Prompt, model: ModelInfo, tier: Tier) -> int:
+    usual = min(model.default_steps, limits_of(tier).step_budget)
+    quality = DRAFT_QUALITY if prompt.is_draft else prompt.quality
+    if quality is not None:
+        return max(1, round(usual * quality))
+    return usual if prompt.num_steps is None else prompt.num_steps
+
+
+def _guidance(request: Request, prompt: Prompt, model: ModelInfo) -> float:
+    if prompt.stylize is not None:
+        return guidance_of(prompt.stylize, model.default_guidance)
+    return model.default_guidance if request.guidance_scale is None else request.guidance_scale
+
+
+def _check_guidance(request: Request, prompt: Prompt, model: ModelInfo) -> Refusal | None:
+    asked = request.guidance_scale
+    param = "prompt" if asked is None else "guidance_scale"
+    if asked is not None and not 0 <= asked <= MAX_GUIDANCE:
+        return Refusal(
+            code=RefusalCode.PARAMETER_INVALID,
+            message=f"The guidance scale {asked:g} is out of range.",
+            hint=f"Choose from 0 to {MAX_GUIDANCE:g}; {model.default_guidance:g} is the model's own.",
+            param=param,
+        )
+    if model.default_guidance > 1 or (prompt.stylize is None and asked in {None, model.default_guidance}):
+        return None
+    return Refusal(
+        code=RefusalCode.PARAMETER_UNSUPPORTED,
+        message=f"{model.name} draws without guidance: --stylize and guidance_scale mean nothing to it.",
+        hint="Leave it out.",
+        param=param,
+    )
+
+
 def _check_repeats(request: Request, prompt: Prompt) -> Refusal | None:
     size_field = "width" if request.width is not None else "height"
     has_size = request.width is not None or request.height is not None
@@ -221,7 +258,19 @@ def _check_repeats(request: Request, prompt: Prompt) -> Refusal | None:
         ("--steps", prompt.num_steps is not None, "num_steps", request.num_steps is not None),
         ("--ar", prompt.aspect_ratio is not None, size_field, has_size),
         ("--repeat", prompt.repeat is not None, "repeat", request.repeat is not None),
+        ("--stylize", prompt.stylize is not None, "guidance_scale", request.guidance_scale is not None),
+        ("--quality", prompt.quality is not None, "num_steps", request.num_steps is not None),
+        ("--draft", prompt.is_draft, "num_steps", request.num_steps is not None),
     )
+    deciders = {"--steps": prompt.num_steps, "--quality": prompt.quality, "--draft": prompt.is_draft or None}
+    written = [name for name, value in deciders.items() if value is not None]
+    if len(written) > 1:
+        return Refusal(
+            code=RefusalCode.PARAMETER_REPEATED,
+            message=f"{' and '.join(written)} all decide the number of steps.",
+            hint="Keep one of them.",
+            param="prompt",
+        )
     for name, is_written, field, is_given in both:
         if is_written and is_given:
             return Refusal(

@@ -9,17 +9,14 @@ What follows a parameter up to the next one is its value, so words after a value
 """
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
-from unicodedata import category
 
-from mezzotint.domain.prompt import MAX_SEED, AspectRatio, Prompt
+from mezzotint.domain.prompt import Prompt
 from mezzotint.domain.refusal import Refusal, RefusalCode
-from mezzotint.policy.permutation import MAX_JOBS
+from mezzotint.policy.prompt_parameters import PARAMETERS, UNSUPPORTED, UNSUPPORTED_SHORT, Parameter, is_blank
 
 MAX_CHARACTERS = 2000  # of a prompt, white space between words counted as one; far beyond what any text encoder reads
-MAX_STEPS_WRITTEN = 9999  # sanity bound of the grammar; the tier's budget is far lower
 _MAX_QUOTED = 40  # characters of a wrong value that a message repeats
 
 _TYPOGRAPHIC_DASHES = "\u2012\u2013\u2014\u2015\u2212"  # figure, en and em dash, horizontal bar, minus sign
@@ -32,166 +29,7 @@ _FORBIDDEN = re.compile(
     + "".join(f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0, 0x110000, 0x10000))
     + "]"
 )
-_INVISIBLE = frozenset({"Cf", "Mn", "Mc", "Me", "Pd", "Zs", "Zl", "Zp"})
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parameter:
-    """A parameter that may be written in a prompt.
-
-    takes: the value, in words that complete "--name takes ...".
-    write: puts a value into the prompt; None when the value cannot be read.
-    show: the value of a prompt as it would be written; None when it has none.
-    """
-
-    name: str
-    placeholder: str
-    takes: str
-    does: str
-    example: str
-    write: Callable[[Prompt, str], Prompt | None]
-    show: Callable[[Prompt], str | None]
-    aliases: tuple[str, ...] = ()
-    is_repeatable: bool = False
-
-
-def _whole_number(value: str, low: int, high: int) -> int | None:
-    is_short = len(value) <= len(str(high)) + 2  # a few leading zeros; int() of thousands of digits is quadratic
-    if not (is_short and value.isascii() and value.isdigit()):
-        return None
-    number = int(value)
-    return number if low <= number <= high else None
-
-
-def _write_aspect_ratio(prompt: Prompt, value: str) -> Prompt | None:
-    left, colon, right = value.partition(":")
-    width, height = _whole_number(left, 1, 999), _whole_number(right, 1, 999)
-    if not colon or width is None or height is None:
-        return None
-    return replace(prompt, aspect_ratio=AspectRatio(width=width, height=height))
-
-
-def _write_no(prompt: Prompt, value: str) -> Prompt | None:
-    if _is_blank(value):
-        return None
-    if prompt.no is None:
-        return replace(prompt, no=value)
-    return replace(prompt, no=f"{prompt.no}{'' if prompt.no.endswith(',') else ','} {value}")
-
-
-def _write_repeat(prompt: Prompt, value: str) -> Prompt | None:
-    repeat = _whole_number(value, 2, MAX_JOBS)
-    return None if repeat is None else replace(prompt, repeat=repeat)
-
-
-def _write_seed(prompt: Prompt, value: str) -> Prompt | None:
-    seed = _whole_number(value, 0, MAX_SEED)
-    return None if seed is None else replace(prompt, seed=seed)
-
-
-def _write_steps(prompt: Prompt, value: str) -> Prompt | None:
-    num_steps = _whole_number(value, 1, MAX_STEPS_WRITTEN)
-    return None if num_steps is None else replace(prompt, num_steps=num_steps)
-
-
-def _show_aspect_ratio(prompt: Prompt) -> str | None:
-    return None if prompt.aspect_ratio is None else f"{prompt.aspect_ratio.width}:{prompt.aspect_ratio.height}"
-
-
-PARAMETERS = (
-    Parameter(
-        name="ar",
-        aliases=("aspect",),
-        placeholder="W:H",
-        takes="width to height as W:H, whole numbers from 1 to 999",
-        does="Shape of the picture, at about the model's native area.",
-        example="--ar 3:2",
-        write=_write_aspect_ratio,
-        show=_show_aspect_ratio,
-    ),
-    Parameter(
-        name="no",
-        placeholder="WORDS",
-        takes="the words for what must not be in the picture",
-        does="What must not be in the picture: everything up to the next parameter. "
-        "Written several times, the words are joined by commas.",
-        example="--no text, people",
-        write=_write_no,
-        show=lambda prompt: prompt.no,
-        is_repeatable=True,
-    ),
-    Parameter(
-        name="repeat",
-        aliases=("r",),
-        placeholder="N",
-        takes=f"a whole number from 2 to {MAX_JOBS}",
-        does="So many jobs from one prompt. Each has a seed of its own: the given one, the next, and so on.",
-        example="--repeat 4",
-        write=_write_repeat,
-        show=lambda prompt: None if prompt.repeat is None else str(prompt.repeat),
-    ),
-    Parameter(
-        name="seed",
-        placeholder="N",
-        takes=f"a whole number from 0 to {MAX_SEED}",
-        does="Where the noise starts: the same prompt, seed and settings give the same picture.",
-        example="--seed 7",
-        write=_write_seed,
-        show=lambda prompt: None if prompt.seed is None else str(prompt.seed),
-    ),
-    Parameter(
-        name="steps",
-        placeholder="N",
-        takes=f"a whole number from 1 to {MAX_STEPS_WRITTEN}",
-        does="Number of sampler steps; your tier's step budget is the ceiling.",
-        example="--steps 20",
-        write=_write_steps,
-        show=lambda prompt: None if prompt.num_steps is None else str(prompt.num_steps),
-    ),
-)
-
-UNSUPPORTED = {
-    "chaos": "variety between the pictures of a grid",
-    "cref": "a character reference",
-    "cw": "weight of a character reference",
-    "draft": "draft mode",
-    "exp": "experimental aesthetics",
-    "fast": "fast mode",
-    "hd": "high-definition mode",
-    "iw": "weight of an image prompt",
-    "loop": "looping video",
-    "motion": "motion of a video",
-    "niji": "the Niji model",
-    "oref": "an omni reference",
-    "ow": "weight of an omni reference",
-    "personalize": "personal style",
-    "profile": "a personal profile",
-    "quality": "time spent on a picture",
-    "raw": "raw style",
-    "relax": "relaxed mode",
-    "sref": "a style reference",
-    "stop": "stopping before the last step",
-    "style": "a model's style variant",
-    "stylize": "strength of the house style",
-    "sv": "version of style references",
-    "sw": "weight of a style reference",
-    "tile": "seamless tiles",
-    "turbo": "turbo mode",
-    "version": "choice of a model version",
-    "video": "video output",
-    "weird": "unusual aesthetics",
-}
-"""Parameters of the field that no model here takes yet. They are refused by name, never ignored."""
-
-UNSUPPORTED_SHORT = {
-    "c": "chaos",
-    "p": "personalize",
-    "q": "quality",
-    "s": "stylize",
-    "v": "version",
-    "w": "weird",
-}
-"""Short names of unsupported parameters."""
 
 _BY_NAME = {name: parameter for parameter in PARAMETERS for name in (parameter.name, *parameter.aliases)}
 _KNOWN = frozenset({*_BY_NAME, *UNSUPPORTED, *UNSUPPORTED_SHORT})
@@ -229,7 +67,7 @@ def render(prompt: Prompt) -> str:
     prompt: as `parse` returns it; in particular no word of its texts may look like a parameter.
     """
     written = ((parameter.name, parameter.show(prompt)) for parameter in PARAMETERS)
-    return " ".join([prompt.text, *(f"--{name} {value}" for name, value in written if value is not None)])
+    return " ".join([prompt.text, *(f"--{name} {value}".rstrip() for name, value in written if value is not None)])
 
 
 def check_characters(raw: str, *, param: str) -> Refusal | None:
@@ -299,12 +137,7 @@ def _fill(prompt: Prompt, written: list[_Written]) -> Prompt | Refusal:
         if filled is None:
             return _invalid(parameter, " ".join(one.words))
         prompt = filled
-    return _empty() if _is_blank(prompt.text) else prompt
-
-
-def _is_blank(text: str) -> bool:
-    """Whether the text has nothing but dashes and what cannot be seen."""
-    return all(category(character) in _INVISIBLE for character in text)
+    return _empty() if is_blank(prompt.text) else prompt
 
 
 def _empty() -> Refusal:

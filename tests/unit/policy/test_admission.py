@@ -229,3 +229,47 @@ def test_repeat_in_the_prompt_and_as_a_field_is_refused() -> None:
 @pytest.mark.parametrize("prompt", ["a {red, green cat", "a red} cat", "{" * 9 + "a" + "}" * 9])
 def test_braces_that_do_not_match_are_refused(prompt: str) -> None:
     assert refused(Request(prompt=prompt)).code == RefusalCode.PERMUTATION_INVALID
+
+
+@pytest.mark.parametrize(("written", "num_steps"), [("--q .5", 20), ("--draft", 20), ("--q 2", 80), ("--q .1", 4)])
+def test_quality_counts_from_the_usual_steps(written: str, num_steps: int) -> None:
+    assert admitted(Request(prompt=f"a cat {written}")).num_steps == num_steps
+
+
+def test_quality_is_held_to_the_budget_like_steps() -> None:
+    assert admitted(Request(prompt="a cat --q .5"), tier=Tier.FREE).num_steps == 15
+    assert refused(Request(prompt="a cat --q 2"), tier=Tier.FREE).code == RefusalCode.STEPS_OVER_BUDGET
+
+
+@pytest.mark.parametrize("written", ["--q 1 --steps 5", "--draft --steps 5", "--draft --q .25"])
+def test_two_parameters_that_decide_the_steps_are_refused(written: str) -> None:
+    assert refused(Request(prompt=f"a cat {written}")).code == RefusalCode.PARAMETER_REPEATED
+
+
+@pytest.mark.parametrize(
+    ("written", "field"),
+    [("--q 1", {"num_steps": 5}), ("--draft", {"num_steps": 5}), ("--s 200", {"guidance_scale": 5.0})],
+)
+def test_a_parameter_and_the_field_it_decides_are_refused(written: str, field: dict[str, float]) -> None:
+    refusal = refused(Request(prompt=f"a cat {written}", **field))  # type: ignore[arg-type]
+    assert (refusal.code, refusal.param) == (RefusalCode.PARAMETER_REPEATED, next(iter(field)))
+
+
+def test_guidance_comes_from_the_field_or_from_stylize() -> None:
+    assert admitted(Request(prompt="a cat", guidance_scale=7.5)).guidance_scale == 7.5
+    assert admitted(Request(prompt="a cat --stylize 0")).guidance_scale == 1
+    assert admitted(Request(prompt="a cat --stylize 1000")).guidance_scale == pytest.approx(10.5)
+
+
+@pytest.mark.parametrize("guidance_scale", [-1.0, 31.0, float("nan"), float("inf")])
+def test_a_guidance_out_of_range_is_refused(guidance_scale: float) -> None:
+    assert refused(Request(prompt="a cat", guidance_scale=guidance_scale)).code == RefusalCode.PARAMETER_INVALID
+
+
+@pytest.mark.parametrize(
+    "request_", [Request(prompt="a cat --stylize 50"), Request(prompt="a cat", guidance_scale=3.0)]
+)
+def test_a_model_without_guidance_refuses_it(request_: Request) -> None:
+    decision = decide(request_, model=replace(MODEL, default_guidance=0.0))
+    assert isinstance(decision, Refusal)
+    assert decision.code == RefusalCode.PARAMETER_UNSUPPORTED

@@ -1,14 +1,11 @@
 """Reading prompts, by example. The laws stand in tests/properties/test_prompt_grammar.py."""
 
-from pathlib import Path
-
 import pytest
 
 from mezzotint.domain.prompt import MAX_SEED, AspectRatio, Prompt
 from mezzotint.domain.refusal import Refusal, RefusalCode
-from mezzotint.policy.prompt import MAX_CHARACTERS, PARAMETERS, UNSUPPORTED, UNSUPPORTED_SHORT, parse, render
-
-PAGE = Path(__file__).parents[3] / "docs/reference/prompt-parameters.md"
+from mezzotint.policy.prompt import MAX_CHARACTERS, parse, render
+from mezzotint.policy.prompt_parameters import PARAMETERS, UNSUPPORTED, UNSUPPORTED_SHORT, guidance_of
 
 
 def refused(raw: str) -> Refusal:
@@ -25,9 +22,17 @@ def test_words_alone_are_the_text() -> None:
 
 
 def test_every_parameter_is_read() -> None:
-    assert parse("a red apple --ar 3:2 --seed 7 --no text, people --steps 20") == Prompt(
-        text="a red apple", aspect_ratio=AspectRatio(width=3, height=2), seed=7, no="text, people", num_steps=20
+    assert parse("a red apple --ar 3:2 --seed 7 --no text, people --steps 20 --r 4 --s 250") == Prompt(
+        text="a red apple",
+        aspect_ratio=AspectRatio(width=3, height=2),
+        seed=7,
+        no="text, people",
+        num_steps=20,
+        repeat=4,
+        stylize=250,
     )
+    assert parse("a red apple --q .5") == parse("a red apple --quality 0.50") == Prompt(text="a red apple", quality=0.5)
+    assert parse("a red apple --draft") == Prompt(text="a red apple", is_draft=True)
 
 
 def test_white_space_and_line_ends_become_one_space() -> None:
@@ -145,6 +150,16 @@ def test_an_unknown_parameter_near_nothing_is_answered_with_all() -> None:
         *("--seed " + "9" * 1900, "--seed 7, --steps 5", "--steps 0", "--steps 10000", "--steps two"),
         *("--no", "--no --seed 7", "--no --", "--ar", "--ar 3", "--ar 3:", "--ar :2", "--ar 0:2", "--ar 3:0"),
         *("--ar 3x2", "--ar 3:2:1", "--ar 1000:1", "--ar 1.5:1", "--ar 3 : 2"),
+        *(
+            "--quality 5",
+            "--quality .05",
+            "--quality 1.234",
+            "--quality 1.",
+            "--quality",
+            "--stylize 1001",
+            "--draft 2",
+        ),
+        *("--repeat 1", "--repeat 41", "--repeat"),
     ],
 )
 def test_a_bad_value_is_answered_with_what_is_taken(value: str) -> None:
@@ -178,11 +193,8 @@ def test_every_example_of_the_table_is_accepted() -> None:
         assert isinstance(parse(f"a red apple {parameter.example}"), Prompt)
 
 
-def test_the_reference_page_has_a_row_for_every_parameter() -> None:
-    page = PAGE.read_text(encoding="utf-8")
-    for parameter in PARAMETERS:
-        row = f"| `--{parameter.name} {parameter.placeholder}` | {parameter.takes} | {parameter.does} |"
-        assert row in page
-    for name, meaning in UNSUPPORTED.items():
-        short = [f", `--{letter}`" for letter, long in UNSUPPORTED_SHORT.items() if long == name]
-        assert f"| `--{name}`{''.join(short)} | {meaning} |" in page
+@pytest.mark.parametrize(("stylize", "guidance"), [(0, 1), (50, 2.25), (100, 3.5), (1000, 10.5)])
+def test_stylize_runs_from_no_guidance_over_the_models_own_to_three_times_as_much(
+    stylize: int, guidance: float
+) -> None:
+    assert guidance_of(stylize, 3.5) == pytest.approx(guidance)

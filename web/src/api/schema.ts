@@ -683,6 +683,11 @@ export interface components {
          */
         NewJob: {
             /**
+             * Guidance Scale
+             * @description how hard the words pull; default: the model's own
+             */
+            guidance_scale?: number | null;
+            /**
              * Height
              * @description px; give both or neither
              */
