@@ -28,6 +28,16 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="MEZZOTINT_", frozen=True)
 
     data: Path = Field(Path("data"), description="folder of the database, pictures, checkpoints and the token secret")
+    database: SecretStr | None = Field(
+        None, description="`postgresql://user:password@host:port/name`; default: SQLite in the data folder"
+    )
+    objects: str | None = Field(
+        None, description="pictures and checkpoints: a folder or `s3://bucket/prefix`; default: in the data folder"
+    )
+    s3_endpoint: str | None = Field(None, description="address of an S3 that is not Amazon's (or AWS_ENDPOINT_URL)")
+    s3_region: str | None = Field(None, description="region of the bucket (or AWS_REGION); default `us-east-1`")
+    s3_access_key_id: str | None = Field(None, description="key of the bucket (or AWS_ACCESS_KEY_ID)")
+    s3_secret_access_key: SecretStr | None = Field(None, description="its secret (or AWS_SECRET_ACCESS_KEY)")
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8400, ge=0, le=65535, description="port to listen on; 0 picks a free one")
     model: str = Field(STARTER, description="`starter`, a diffusers folder, or a hub id")
@@ -65,6 +75,21 @@ class Settings(BaseSettings):
     oidc_admin_role: str | None = Field(None, description="role that makes an admin; default: none does")
     dev: bool = Field(False, description="the page signs in by itself; loopback addresses only")
     log_json: bool = Field(False, description="log lines as JSON instead of text")
+
+
+def s3_options(settings: Settings) -> dict[str, str]:
+    """What is known of an S3 bucket's credentials: settings first, then the names that every S3 tool knows."""
+    secret = settings.s3_secret_access_key
+    own = {
+        "endpoint": settings.s3_endpoint,
+        "region": settings.s3_region,
+        "access_key_id": settings.s3_access_key_id,
+        "secret_access_key": secret.get_secret_value() if secret else None,
+    }
+    usual = {"endpoint": "AWS_ENDPOINT_URL", "region": "AWS_REGION", "access_key_id": "AWS_ACCESS_KEY_ID"}
+    usual |= {"secret_access_key": "AWS_SECRET_ACCESS_KEY", "session_token": "AWS_SESSION_TOKEN"}
+    found = {name: own.get(name) or os.environ.get(variable) for name, variable in usual.items()}
+    return {"region": "us-east-1"} | {name: value for name, value in found.items() if value}
 
 
 def wait_passively() -> None:

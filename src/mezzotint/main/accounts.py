@@ -14,6 +14,8 @@ from mezzotint.gateway import Accounts, KeySet, Provider, Trust
 from mezzotint.gateway.about import is_loopback
 from mezzotint.gateway.oidc import from_address, from_file
 from mezzotint.main.data import make
+from mezzotint.main.desk import open_database
+from mezzotint.metrics import Metrics
 from mezzotint.store import Database, Keys, Tenants, Users
 
 T = TypeVar("T")
@@ -70,9 +72,9 @@ def keys_at(place: str) -> KeySet:
 
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Accounts]:
-    """The accounts in the data folder; a server may be working in it at the same time."""
+    """The accounts in the database; a server may be working in it at the same time."""
     make(settings.data)
-    database = Database(settings.data / "mezzotint.db")
+    database = open_database(settings, Metrics())
     await asyncio.to_thread(database.migrate)
     try:
         yield accounts_on(database, settings)

@@ -26,6 +26,8 @@ app.add_typer(tenants.app, name="tenants")
 app.add_typer(users.app, name="users")
 app.add_typer(keys.app, name="keys")
 Model = Annotated[str | None, typer.Option(help="'starter', a diffusers folder, or a hub id such as owner/name.")]
+AtDatabase = Annotated[str | None, typer.Option(help="postgresql://...; default: SQLite in the data folder.")]
+AtObjects = Annotated[str | None, typer.Option(help="A folder or s3://bucket/prefix; default: in the data folder.")]
 OnDevice = Annotated[Device | None, typer.Option(help="Where the model runs.")]
 
 
@@ -41,6 +43,8 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 picks a free one.")] = None,
     data: Data = None,
+    database: AtDatabase = None,
+    objects: AtObjects = None,
     model: Model = None,
     revision: Annotated[str | None, typer.Option(help="Revision of a hub id.")] = None,
     device: OnDevice = None,
@@ -59,6 +63,8 @@ def serve(
                 host=host,
                 port=port,
                 data=data,
+                database=database,
+                objects=objects,
                 model=model,
                 revision=revision,
                 device=device,

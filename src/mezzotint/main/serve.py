@@ -10,32 +10,32 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
 import uvicorn
 
 from mezzotint import __version__
-from mezzotint.actions.finish import Desk
 from mezzotint.actions.submit import Door
 from mezzotint.actions.sweep import sweep
 from mezzotint.config import Settings
 from mezzotint.domain.errors import PortInUse, SettingInvalid
-from mezzotint.domain.ids import WorkerId
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Issuer, Service, create_app
 from mezzotint.gateway.about import DEV_LIFETIME, DEV_TENANT, is_loopback
 from mezzotint.main.accounts import accounts_on, provider_of
 from mezzotint.main.data import locked, secret_of
+from mezzotint.main.desk import open_database, open_desk, worker_id
 from mezzotint.main.verdicts import Verdicts
 from mezzotint.main.wiring import find_model, loader
 from mezzotint.metrics import Metrics
 from mezzotint.safety.postfilter import PostFilter
 from mezzotint.safety.prefilter import PreFilter
-from mezzotint.store import Database, EventBus, Images, Jobs, Objects
+from mezzotint.store import Images
 from mezzotint.worker import Developer, Device, Habits, Loaded, Worker
 
+SWEPT_AFTER = timedelta(hours=1)
 GRACE_S = 2
 """How long open connections (event streams above all) may delay a stop."""
 
@@ -74,22 +74,16 @@ class Serving:
         """Serve on a bound socket until a signal, or until the worker breaks (then `broken_by` says by what)."""
         settings = self.settings
         metrics = Metrics()
-        fault = metrics.storage_faults.labels
-        database = Database(settings.data / "mezzotint.db", on_fault=fault(store="database").inc)
+        database = open_database(settings, metrics)
         await asyncio.to_thread(database.migrate)
-        desk = Desk(
-            jobs=Jobs(database),
-            objects=Objects(settings.data / "objects", on_fault=fault(store="objects").inc),
-            bus=EventBus(),
-            metrics=metrics,
-        )
+        desk = open_desk(settings, database, metrics)
         rules = PreFilter.load(settings.prefilter_rules)
         eyes = await asyncio.to_thread(PostFilter, threshold=settings.nsfw_threshold)
         worker = Worker(
             desk,
             Developer(objects=desk.objects, is_blocked=lambda picture: eyes.check(picture).is_blocked),
             Habits(
-                id=WorkerId("embedded"),
+                id=worker_id(database),
                 max_runs=settings.max_runs,
                 lease_s=settings.lease_s,
                 max_attempts=settings.max_attempts,
@@ -111,7 +105,7 @@ class Serving:
         @asynccontextmanager
         async def working() -> AsyncIterator[None]:
             device = Device(self.load, worker.reporter(), worker.wants_preview, settings.checkpoint_every)
-            await sweep(desk)
+            await sweep(desk, now() - SWEPT_AFTER if database.is_postgres else None)
             async with worker.running(device, on_broken):
                 yield
 

@@ -1,5 +1,12 @@
-"""One database: SQLite in a file by default. Reads see a snapshot; a writer waits for the write lock at its start."""
+"""One database: SQLite in a file by default, PostgreSQL where several processes share the work.
 
+SQLite: reads see a snapshot; a writer waits for the write lock at its start. PostgreSQL: read committed; whoever takes
+several row locks takes them in the order shares, flows, jobs, so that nobody waits in a circle.
+"""
+
+import asyncio
+import threading
+import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -7,63 +14,160 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, event
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy import URL, Connection, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
 
-from mezzotint.domain.errors import StorageFull, StorageUnavailable
+from mezzotint.domain.errors import SettingInvalid, StorageFull, StorageUnavailable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+MIGRATION_LOCK = 6_380_941
+"""Any number; processes that start together migrate one after the other."""
+CONNECT_S = 5
+STATEMENT_S = 30
+POOL = 12
+"""Connections a process; more would only wait for each other's locks."""
 
 
 class Database:
-    """Transactions on the SQLite file at `path`. on_fault: called when the database fails."""
+    """Transactions on the SQLite file at a path, or on the database that a URL names.
 
-    def __init__(self, path: Path, on_fault: Callable[[], None] = lambda: None) -> None:
-        self.path = path
+    on_fault: called when the database fails.
+    """
+
+    def __init__(self, address: Path | str, on_fault: Callable[[], None] = lambda: None) -> None:
+        self.url = url_of(address)
+        self.is_postgres = self.url.get_backend_name() == "postgresql"
         self._on_fault = on_fault
-        self._engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
-        event.listen(self._engine.sync_engine, "connect", _prepare)
-        event.listen(self._engine.sync_engine, "begin", _begin)
+        self._engine = self._postgres() if self.is_postgres else self._sqlite()
+
+    def _sqlite(self) -> AsyncEngine:
+        engine = create_async_engine(self.url)
+        event.listen(engine.sync_engine, "connect", _prepare)
+        event.listen(engine.sync_engine, "begin", _begin)
+        return engine
+
+    def _postgres(self, **options: Any) -> AsyncEngine:
+        settings = {"application_name": "mezzotint"}
+        connect = {"timeout": CONNECT_S, "command_timeout": STATEMENT_S, "server_settings": settings}
+        options = options or {"pool_size": POOL, "max_overflow": 0, "pool_timeout": STATEMENT_S, "pool_recycle": 1800}
+        return create_async_engine(self.url, connect_args=connect, **options)
 
     def migrate(self) -> None:
-        """Bring the tables to the newest revision. Run it before the first transaction; it blocks."""
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
-        config.set_main_option("sqlalchemy.url", f"sqlite:///{self.path}".replace("%", "%%"))
-        command.upgrade(config, "head")
+        """Bring the tables to the newest revision. Run it before the first transaction; it blocks.
+
+        Raises: StorageUnavailable.
+        """
+        with translated(self._on_fault):
+            if self.is_postgres:
+                _beside_any_loop(self._migrate_postgres)
+            else:
+                engine = create_engine(self.url.set(drivername="sqlite"), poolclass=NullPool)
+                with engine.connect() as connection:
+                    _upgrade(connection)
+
+    async def _migrate_postgres(self) -> None:
+        engine = self._postgres(poolclass=NullPool)
+        async with engine.connect() as connection:
+            await connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
+            await connection.commit()
+            await connection.run_sync(_upgrade)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
+        """Raises: StorageUnavailable."""
         with translated(self._on_fault):
             async with self._engine.connect() as connection, connection.begin():
                 yield connection
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that is durable when the block ends."""
+        """A transaction that is durable when the block ends. Raises: StorageUnavailable, StorageFull."""
         with translated(self._on_fault):
             async with self._engine.connect() as plain:
                 connection = await plain.execution_options(takes_write_lock=True)
                 async with connection.begin():
                     yield connection
 
+    async def lock(self, connection: AsyncConnection, name: str) -> None:
+        """One transaction at a time from here on, among those that name the same; SQLite has only one writer anyway."""
+        if self.is_postgres:
+            key = MIGRATION_LOCK + 1 + zlib.crc32(name.encode())
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+
     async def close(self) -> None:
         await self._engine.dispose()
 
 
+def url_of(address: Path | str) -> URL:
+    """The address with the driver that is used. Raises: SettingInvalid."""
+    if isinstance(address, Path):
+        return URL.create("sqlite+aiosqlite", database=str(address))
+    try:
+        url = make_url(address)
+    except ArgumentError as error:
+        raise SettingInvalid("database: use postgresql://user:password@host:port/name, or sqlite:///path") from error
+    match url.drivername:
+        case "postgresql" | "postgres" | "postgresql+asyncpg":
+            return url.set(drivername="postgresql+asyncpg")
+        case "sqlite" | "sqlite+aiosqlite":
+            return url.set(drivername="sqlite+aiosqlite")
+        case other:
+            raise SettingInvalid(f"database: {other} is not spoken; use postgresql:// or sqlite:///")
+
+
 @contextmanager
 def translated(on_fault: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Faults of the disk in our words."""
+    """Faults of the disk, the server and the way to it in our words."""
     try:
         yield
-    except OperationalError as error:
+    except DBAPIError as error:
+        fault = _fault(error)
+        if fault is None:
+            raise
         on_fault()
-        if "full" in str(error.orig):
-            raise StorageFull("the disk of the data folder is full") from error
-        if any(word in str(error.orig) for word in ("unable to open", "disk I/O", "readonly")):
-            raise StorageUnavailable(f"the database cannot be used: {error.orig}") from error
-        raise
+        raise fault from error
+    except (OSError, PoolTimeout) as error:  # refused, reset, timed out; a time limit is an OSError too
+        on_fault()
+        raise StorageUnavailable(f"the database does not answer ({type(error).__name__})") from error
+
+
+def _fault(error: DBAPIError) -> StorageUnavailable | None:
+    """What the error means, unless it is a mistake of ours."""
+    said, state = str(error.orig), getattr(error.orig, "sqlstate", None) or ""
+    if "database or disk is full" in said or state == "53100":
+        return StorageFull("the disk of the database is full")
+    is_away = error.connection_invalidated or state[:2] in {"08", "53", "57"} or state == "25006"
+    if is_away or any(words in said for words in ("unable to open", "disk I/O", "readonly", "connection is closed")):
+        return StorageUnavailable("the database does not answer")
+    return None
+
+
+def _upgrade(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    connection.commit()
+
+
+def _beside_any_loop(work: Callable[[], Any]) -> None:
+    """Run async work to its end, whether or not this thread has a loop."""
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            asyncio.run(work())
+        except BaseException as error:  # noqa: BLE001 - raised again by the caller's thread
+            failed.append(error)
+
+    thread = threading.Thread(target=run, name="migrate")
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
 
 
 def _prepare(connection: Any, record: object) -> None:

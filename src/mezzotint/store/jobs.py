@@ -104,6 +104,7 @@ class Jobs:
     ) -> Job | None:
         """Take the job that `choose` picks among the heads of the lanes; None when nothing waits."""
         async with self._database.write() as connection:
+            await self._database.lock(connection, "claim")
             tags = {row.lane: row.finish_tag for row in await connection.execute(select(lanes))}
             heads = await _heads(connection)
             flows = [

@@ -3,31 +3,42 @@
 import asyncio
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import obstore
 from obstore.exceptions import NotFoundError
-from obstore.store import LocalStore
+from obstore.store import LocalStore, S3Store
 
-from mezzotint.domain.errors import StorageFull, StorageUnavailable
+from mezzotint.domain.errors import SettingInvalid, StorageFull, StorageUnavailable
 
 T = TypeVar("T")
+RETRY_S = 5.0
+"""How long a call keeps trying by itself; whoever needs more patience has its own."""
 
 
 class Objects:
-    """Objects in a folder. A put replaces the whole object at once and is on the disk when it returns.
+    """Objects in a folder or an S3 bucket (`s3://bucket/prefix`). A put replaces the whole object at once and is
+    durable when it returns.
 
-    on_fault: called when the store fails.
+    s3: `endpoint`, `region`, `access_key_id`, `secret_access_key`, those that are known; the rest comes from where the
+    machine runs (its role). on_fault: called when the store fails.
     """
 
-    def __init__(self, folder: Path, on_fault: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, place: Path | str, on_fault: Callable[[], None] = lambda: None, *, s3: Mapping[str, str] | None = None
+    ) -> None:
         self._on_fault = on_fault
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder.resolve()
-        self._store = LocalStore(str(self._folder), automatic_cleanup=True)
+        self._folder: Path | None = None
+        self._store: LocalStore | S3Store
+        if isinstance(place, str) and "://" in place:
+            self._store = _bucket(place, s3 or {})
+        else:
+            self._folder = _made(Path(place))
+            self._store = LocalStore(str(self._folder), automatic_cleanup=True)
 
     async def put(self, key: str, data: bytes) -> None:
         """Raises: StorageFull, StorageUnavailable."""
@@ -44,12 +55,15 @@ class Objects:
         except FileNotFoundError:
             return None
 
-    async def keys(self, prefix: str) -> list[str]:
-        """The keys under a prefix such as `checkpoints/`. Raises: StorageUnavailable."""
-        return await self._translated(partial(self._keys, prefix))
+    async def keys(self, prefix: str, before: datetime | None = None) -> list[str]:
+        """The keys under a prefix such as `checkpoints/`, or those written before an instant.
+
+        Raises: StorageUnavailable.
+        """
+        return await self._translated(partial(self._keys, prefix, before))
 
     async def delete(self, keys: list[str]) -> None:
-        """Delete what is there of `keys`."""
+        """Delete what is there of `keys`. Raises: StorageUnavailable."""
         if keys:
             await self._translated(partial(self._delete, keys))
 
@@ -68,38 +82,63 @@ class Objects:
                 raise StorageFull("no space left on the disk of the data folder") from error
             raise StorageUnavailable(f"the object store failed: {type(error).__name__}") from error
 
-    def _path(self, key: str) -> Path:
-        path = self._folder / key
-        if ".." in path.parts or not path.is_relative_to(self._folder):
+    def _check(self, key: str) -> None:
+        if key.startswith("/") or ".." in key.split("/"):
             raise StorageUnavailable(f"{key!r} is not a key of this store")
-        return path
 
     def _get(self, key: str) -> bytes:
-        self._path(key)
+        self._check(key)
         return bytes(obstore.get(self._store, key).bytes())
 
-    def _keys(self, prefix: str) -> list[str]:
-        return [str(meta["path"]) for page in obstore.list(self._store, prefix) for meta in page]
+    def _keys(self, prefix: str, before: datetime | None) -> list[str]:
+        found = [meta for page in obstore.list(self._store, prefix) for meta in page]
+        return [str(meta["path"]) for meta in found if before is None or meta["last_modified"] < before]
 
     def _put(self, key: str, data: bytes) -> None:
-        path = self._path(key)
+        self._check(key)
         obstore.put(self._store, key, data)
-        # the store writes aside and renames but does not sync: a power cut could keep the row and lose the file
-        _sync(path)
-        _sync(path.parent)
+        if self._folder is not None:
+            # the store writes aside and renames but does not sync: a power cut could keep the row and lose the file
+            _sync(self._folder / key)
+            _sync((self._folder / key).parent)
 
     def _put_once(self, key: str, data: bytes) -> None:
-        path = self._path(key)
-        if not (path.exists() and path.stat().st_size == len(data)):
+        self._check(key)
+        try:
+            is_there = obstore.head(self._store, key)["size"] == len(data)
+        except (FileNotFoundError, NotFoundError):
+            is_there = False
+        if not is_there:
             self._put(key, data)
 
     def _delete(self, keys: list[str]) -> None:
         for key in keys:
-            self._path(key)
+            self._check(key)
             try:
                 obstore.delete(self._store, key)
             except FileNotFoundError:
                 continue
+
+
+def _bucket(url: str, s3: Mapping[str, str]) -> S3Store:
+    """Raises: SettingInvalid."""
+    scheme, _, rest = url.partition("://")
+    bucket, _, prefix = rest.partition("/")
+    if scheme != "s3" or not bucket:
+        raise SettingInvalid(f"objects: {scheme}://... is not spoken; use a folder or s3://bucket/prefix")
+    is_plain = s3.get("endpoint", "").startswith("http://")
+    return S3Store(
+        bucket,
+        prefix=prefix.strip("/") or None,
+        config={**s3},  # type: ignore[arg-type]  # its keys are those of S3Config
+        client_options={"allow_http": is_plain, "connect_timeout": "3s", "timeout": "30s"},
+        retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=RETRY_S)},
+    )
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder.resolve()
 
 
 def _sync(path: Path) -> None:

@@ -35,12 +35,14 @@ class Instant(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC)
 
 
+Ordinal = BigInteger().with_variant(Integer(), "sqlite")
+"""SQLite counts up by itself only in a plain INTEGER."""
 metadata = MetaData()
 
 jobs = Table(
     "jobs",
     metadata,
-    Column("seq", Integer, primary_key=True),
+    Column("seq", Ordinal, primary_key=True),
     Column("id", String(40), nullable=False, unique=True),
     Column("tenant", String(64), nullable=False),
     Column("tier", String(8), nullable=False),
@@ -80,7 +82,7 @@ checkpoints = Table(
 images = Table(
     "images",
     metadata,
-    Column("seq", Integer, primary_key=True),
+    Column("seq", Ordinal, primary_key=True),
     Column("job", String(40), ForeignKey("jobs.id"), nullable=False),
     Column("tenant", String(64), nullable=False),
     Column("position", Integer, nullable=False),
@@ -107,7 +109,7 @@ lanes = Table(
 refusals = Table(
     "refusals",
     metadata,
-    Column("seq", Integer, primary_key=True),
+    Column("seq", Ordinal, primary_key=True),
     Column("tenant", String(64), nullable=False),
     Column("code", String(40), nullable=False),
     Column("message", Text, nullable=False),

@@ -1,16 +1,28 @@
-"""The store's suite runs on every database that the store speaks to."""
+"""The store's suite runs on every database and every object store that the store speaks to."""
 
 from collections.abc import AsyncIterator
+from itertools import count
 from pathlib import Path
 
 import pytest
 
-from mezzotint.store import Database, Images, Jobs
+from mezzotint.store import Database, Images, Jobs, Objects
+
+_prefixes = count(1)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+    """Of an empty database."""
+    if request.param == "sqlite":
+        return tmp_path / "mezzotint.db"
+    url: str = request.getfixturevalue("postgres").database()
+    return url
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    database = Database(tmp_path / "mezzotint.db")
+async def database(address: Path | str) -> AsyncIterator[Database]:
+    database = Database(address)
     database.migrate()
     yield database
     await database.close()
@@ -24,3 +36,10 @@ def jobs(database: Database) -> Jobs:
 @pytest.fixture
 def images(database: Database) -> Images:
     return Images(database)
+
+
+@pytest.fixture(params=["folder", "s3"])
+def objects(request: pytest.FixtureRequest, tmp_path: Path) -> Objects:
+    if request.param == "folder":
+        return Objects(tmp_path / "objects")
+    return Objects(f"s3://media/suite-{next(_prefixes)}", s3=request.getfixturevalue("s3").options)

@@ -4,28 +4,48 @@ from pathlib import Path
 
 import pytest
 
-from mezzotint.domain.errors import StorageUnavailable
+from mezzotint.domain.errors import SettingInvalid, StorageUnavailable
 from mezzotint.store import Objects
+from tests.servers import free_port
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_bytes_are_read_back(tmp_path: Path) -> None:
-    objects = Objects(tmp_path)
+async def test_bytes_are_read_back(objects: Objects) -> None:
     await objects.put("a/b.bin", b"one")
     await objects.put("a/b.bin", b"two")
     assert await objects.get("a/b.bin") == b"two"
 
 
-async def test_a_missing_object_is_none(tmp_path: Path) -> None:
-    assert await Objects(tmp_path).get("a/b.bin") is None
+async def test_a_missing_object_is_none(objects: Objects) -> None:
+    assert await objects.get("a/b.bin") is None
 
 
-async def test_deleting_what_is_not_there_is_no_error(tmp_path: Path) -> None:
-    objects = Objects(tmp_path)
+async def test_deleting_what_is_not_there_is_no_error(objects: Objects) -> None:
     await objects.put("a", b"x")
     await objects.delete(["a", "b"])
     assert await objects.get("a") is None
+
+
+async def test_keys_are_listed_by_prefix_and_can_be_read(objects: Objects) -> None:
+    for key in ("checkpoints/j1/a", "checkpoints/j2/b", "images/c"):
+        await objects.put(key, key.encode())
+    keys = await objects.keys("checkpoints/")
+    assert sorted(keys) == ["checkpoints/j1/a", "checkpoints/j2/b"]
+    assert [await objects.get(key) for key in keys] == [key.encode() for key in keys]
+
+
+async def test_content_addressed_bytes_may_be_stored_again(objects: Objects) -> None:
+    for _ in range(2):
+        await objects.put_once("images/x", b"same")
+    assert await objects.get("images/x") == b"same"
+
+
+@pytest.mark.parametrize("key", ["../outside", "a/../../outside", "/etc/outside"])
+async def test_a_key_cannot_leave_its_place(objects: Objects, tmp_path: Path, key: str) -> None:
+    with pytest.raises(StorageUnavailable):
+        await objects.put(key, b"x")
+    assert not list(tmp_path.rglob("outside"))
 
 
 async def test_content_addressed_bytes_are_written_once(tmp_path: Path) -> None:
@@ -37,15 +57,22 @@ async def test_content_addressed_bytes_are_written_once(tmp_path: Path) -> None:
 
 
 async def test_no_half_written_object_is_left_by_a_failed_put(tmp_path: Path) -> None:
+    faults: list[str] = []
     (tmp_path / "a").write_bytes(b"a file where a folder must be")
     with pytest.raises(StorageUnavailable):
-        await Objects(tmp_path).put("a/b", b"x")
+        await Objects(tmp_path, on_fault=lambda: faults.append("put")).put("a/b", b"x")
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert faults == ["put"]
 
 
-@pytest.mark.parametrize("key", ["../outside", "a/../../outside", "/etc/outside"])
-async def test_a_key_cannot_leave_the_folder(tmp_path: Path, key: str) -> None:
-    objects = Objects(tmp_path / "objects")
+async def test_a_store_that_does_not_answer_is_named() -> None:
+    options = {"endpoint": f"http://127.0.0.1:{free_port()}", "region": "us-east-1"}
+    objects = Objects("s3://media", s3={**options, "access_key_id": "a", "secret_access_key": "b"})
     with pytest.raises(StorageUnavailable):
-        await objects.put(key, b"x")
-    assert not (tmp_path / "outside").exists()
+        await objects.put("a", b"x")
+
+
+@pytest.mark.parametrize("place", ["gs://bucket", "s3://", "http://host/bucket"])
+def test_a_place_that_is_not_spoken_is_refused_at_the_start(place: str) -> None:
+    with pytest.raises(SettingInvalid):
+        Objects(place)

@@ -10,7 +10,7 @@ down_revision = None
 def upgrade() -> None:
     op.create_table(
         "jobs",
-        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("tenant", sa.String(length=64), nullable=False),
         sa.Column("tier", sa.String(length=8), nullable=False),
@@ -47,7 +47,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "refusals",
-        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("tenant", sa.String(length=64), nullable=False),
         sa.Column("code", sa.String(length=40), nullable=False),
         sa.Column("message", sa.Text(), nullable=False),
@@ -70,7 +70,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "images",
-        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("job", sa.String(length=40), nullable=False),
         sa.Column("tenant", sa.String(length=64), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),

@@ -1,0 +1,36 @@
+"""Where things are kept, picked by the settings."""
+
+import os
+import secrets
+import socket
+
+from mezzotint.actions.finish import Desk
+from mezzotint.config import Settings, s3_options
+from mezzotint.domain.errors import SettingInvalid
+from mezzotint.domain.ids import WorkerId
+from mezzotint.metrics import Metrics
+from mezzotint.store import Database, EventBus, Jobs, Objects
+
+
+def open_database(settings: Settings, metrics: Metrics) -> Database:
+    """Raises: SettingInvalid."""
+    address = settings.database.get_secret_value() if settings.database else settings.data / "mezzotint.db"
+    try:
+        return Database(address, on_fault=metrics.storage_faults.labels(store="database").inc)
+    except ImportError as error:
+        raise SettingInvalid("database: PostgreSQL needs pip install 'mezzotint[postgres]'") from error
+
+
+def open_desk(settings: Settings, database: Database, metrics: Metrics) -> Desk:
+    """Raises: SettingInvalid."""
+    place = settings.objects or settings.data / "objects"
+    on_fault = metrics.storage_faults.labels(store="objects").inc
+    objects = Objects(place, on_fault=on_fault, s3=s3_options(settings))
+    return Desk(jobs=Jobs(database), objects=objects, bus=EventBus(), metrics=metrics)
+
+
+def worker_id(database: Database) -> WorkerId:
+    """SQLite has one worker, which finds its jobs again after a restart; elsewhere each process is a new one."""
+    if not database.is_postgres:
+        return WorkerId("embedded")
+    return WorkerId(f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(3)}")
