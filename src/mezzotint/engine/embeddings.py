@@ -33,11 +33,13 @@ class EmbeddingCache:
         """Stand before every text encoder of the pipeline, but those that are moved between devices call by call."""
         for name, module in pipeline.components.items():
             if TEXT_ENCODER.fullmatch(name) and isinstance(module, torch.nn.Module) and not hasattr(module, "_hf_hook"):
-                module.forward = self._remembering(name, module.forward)
+                module.forward = self._remembering(name, module, module.forward)
 
-    def _remembering(self, name: str, forward: Callable[..., Any]) -> Callable[..., Any]:
+    def _remembering(self, name: str, module: torch.nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
         def remembered(*args: Any, **kwargs: Any) -> Any:
-            key = None if torch.is_grad_enabled() else key_of(name, args, kwargs)
+            # adapters in the encoder change from run to run
+            is_unknown = torch.is_grad_enabled() or bool(getattr(module, "peft_config", None))
+            key = None if is_unknown else key_of(name, args, kwargs)
             if key is None:
                 return forward(*args, **kwargs)
             if key in self._entries:

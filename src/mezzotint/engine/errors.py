@@ -10,6 +10,13 @@ class RunCancelled(JobFault):
     hint = "Submit it again if that was not meant."
 
 
+class UnknownAdapter(JobFault):
+    """The model has no adapter of this name."""
+
+    code = "unknown_adapter"
+    hint = "Name one that is loaded, or none."
+
+
 class CannotMerge(MezzotintError):
     """These calls cannot share one pass; each is made alone. Its text is the reason that is counted."""
 

@@ -22,8 +22,9 @@ import torch
 from greenlet import GreenletExit, getcurrent, greenlet  # type: ignore[import-untyped]
 
 from mezzotint.domain.errors import CheckpointError, DeadlineExceeded
+from mezzotint.engine.adapters import Wardrobe
 from mezzotint.engine.checkpoint import Snapshot
-from mezzotint.engine.errors import CannotMerge, RunCancelled
+from mezzotint.engine.errors import CannotMerge, RunCancelled, UnknownAdapter
 from mezzotint.engine.isolation import Isolation
 from mezzotint.engine.merge import batch_key, rows_of
 from mezzotint.engine.numerics import fingerprint, numerics_of, weights_hash
@@ -84,7 +85,9 @@ class Hub:
         self.fingerprint = fingerprint(self.numerics, weights_hash(pipeline))
         self._isolation = Isolation(self.numerics, self._denoisers)
         model = hashlib.sha256(json.dumps(self.fingerprint, sort_keys=True).encode()).hexdigest()[:32]
-        self._passes = Passes(self.numerics, self._isolation, Verifier(self.numerics, model, verdicts), paths)
+        self._wardrobe = Wardrobe(pipeline)
+        verifier = Verifier(self.numerics, model, verdicts)
+        self._passes = Passes(self.numerics, self._isolation, self._wardrobe, verifier, paths)
         self._choose = choose
         self._allow_other_numerics = allow_other_numerics
         self._clock = clock
@@ -142,6 +145,7 @@ class Hub:
         on_step: Callable[[Run], None] | None = None,
         on_checkpoint: Callable[[Run, Snapshot], None] | None = None,
         deadline_at: float | None = None,
+        adapters: Mapping[str, float] | None = None,
         label: str = "",
     ) -> Run:
         """Add a pipeline call; it starts with the next turn.
@@ -149,8 +153,9 @@ class Hub:
         call_kwargs: what the pipeline's `__call__` takes; generators in it are copied. checkpoint_at,
         checkpoint_every: in sampler steps. resume: a checkpoint of the same call; one that cannot be used ends the
         run with CheckpointCorrupt or FingerprintMismatch. budget: sampler steps the run may make. deadline_at: by the
-        hub's clock. on_step, on_checkpoint: called on this thread, not for replayed steps; what they raise ends their
-        run.
+        hub's clock. adapters: names of loaded ones and their weights, worn by this run and no others; one that is not
+        loaded ends the run with UnknownAdapter. on_step, on_checkpoint: called on this thread, not for replayed steps;
+        what they raise ends their run.
         """
         options = Options(
             checkpoint_at=checkpoint_at,
@@ -165,9 +170,10 @@ class Hub:
         self._next_id += 1
         run = Run(self, self._next_id, pipeline, members, call_kwargs, options)
         try:
+            run.wear(self._wardrobe.outfit(adapters or {}))
             if resume is not None:
                 run.start_from(resume, allow_other_numerics=self._allow_other_numerics)
-        except CheckpointError as error:
+        except (CheckpointError, UnknownAdapter) as error:
             run.fail(error)
             run.finish()
             return run
@@ -233,6 +239,7 @@ class Hub:
             with self.numerics.kernels():
                 yield
         finally:
+            self._wardrobe.take_off()
             self._main = None
 
     def _wake(self, run: Run, *answer: Any, error: BaseException | None = None) -> None:
@@ -244,6 +251,7 @@ class Hub:
         run.greenlet.parent = self._main
         run.parked, run.waited_turns = None, 0
         assert run.state is not None
+        self._wardrobe.wear(run.outfit)
         outer = self._isolation.exchange(run.state)
         try:
             run.parked = run.greenlet.switch(*answer) if error is None else run.greenlet.throw(error)
@@ -293,6 +301,7 @@ class Hub:
                     batch_key(run.parked),
                     run.state.autocast,
                     self._isolation.processor_key(run.state.processors),
+                    run.outfit,
                     rows_of(run.parked) if self.numerics.fixed_rows else None,
                 )
             except CannotMerge as reason:

@@ -233,27 +233,33 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def weights_hash(pipeline: Any) -> str:
-    """SHA-256 over names, shapes and values of all weights; of a big tensor 16 blocks of 4 KiB, evenly spread.
+    """SHA-256 over names, shapes and values of all weights but those of adapters, which belong to runs.
 
-    Any training or fused adapter changes nearly every weight, so the sample tells models apart at a cost of
-    milliseconds.
+    Of a big tensor 16 blocks of 4 KiB, evenly spread: any training or fused adapter changes nearly every weight, so
+    the sample tells models apart at a cost of milliseconds.
     """
     digest = hashlib.sha256()
-    for name, module in sorted(_modules(pipeline, "").items()):
+    for name, module in sorted(modules_of(pipeline).items()):
         for key, tensor in module.state_dict().items():
-            digest.update(f"{name}.{key}:{tuple(tensor.shape)}:{tensor.dtype};".encode())
-            for block in _blocks(tensor.detach()):
-                digest.update(block.cpu().contiguous().view(torch.uint8).numpy().tobytes())
+            if ".lora_" not in key:
+                hash_tensor(digest, f"{name}.{key}".replace(".base_layer", ""), tensor)
     return digest.hexdigest()
 
 
-def _modules(pipeline: Any, path: str) -> dict[str, torch.nn.Module]:
+def hash_tensor(digest: Any, name: str, tensor: torch.Tensor) -> None:
+    digest.update(f"{name}:{tuple(tensor.shape)}:{tensor.dtype};".encode())
+    for block in _blocks(tensor.detach()):
+        digest.update(block.cpu().contiguous().view(torch.uint8).numpy().tobytes())
+
+
+def modules_of(pipeline: Any, path: str = "") -> dict[str, torch.nn.Module]:
+    """Path -> module for all components, nested pipelines included."""
     found: dict[str, torch.nn.Module] = {}
     for name, value in vars(pipeline).items():
         if isinstance(value, torch.nn.Module):
             found[path + name] = value
         elif isinstance(value, diffusers.DiffusionPipeline):
-            found |= _modules(value, f"{path}{name}.")
+            found |= modules_of(value, f"{path}{name}.")
     return found
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from mezzotint.engine.adapters import Wardrobe
 from mezzotint.engine.errors import CannotMerge
 from mezzotint.engine.isolation import Isolation, ThreadState
 from mezzotint.engine.merge import LAYOUTS, Layout, Merged, merge, primary_of, rows_of, split, takes_lists
@@ -74,7 +75,14 @@ class Passes:
     the sum of all runs' `cost_s`.
     """
 
-    def __init__(self, numerics: Numerics, isolation: Isolation, verifier: Verifier, paths: dict[int, str]) -> None:
+    def __init__(
+        self,
+        numerics: Numerics,
+        isolation: Isolation,
+        wardrobe: Wardrobe,
+        verifier: Verifier,
+        paths: dict[int, str],
+    ) -> None:
         self.num_passes = 0
         self.num_merged = 0
         self.num_verifications = 0
@@ -83,6 +91,7 @@ class Passes:
         self.unmerged_reasons: Counter[str] = Counter()
         self._numerics = numerics
         self._isolation = isolation
+        self._wardrobe = wardrobe
         self._verifier = verifier
         self._paths = paths
         self._curves: dict[Hashable, Curve] = {}
@@ -136,7 +145,8 @@ class Passes:
             except CannotMerge as reason:
                 reasons.append(str(reason))
                 continue
-            denoiser = (self._paths[id(batch.calls[0].module)], batch.calls[0].cache_context)
+            call = batch.calls[0]
+            denoiser = (self._paths[id(call.module)], call.cache_context, batch.runs[0].outfit.digest)
             key = self._verifier.key(denoiser, merged.decisions, layout, batch.rows)
             verdict = self._verifier.verdict(key)
             if verdict is None:
@@ -220,10 +230,11 @@ class Passes:
             return Answer(run, error=error)
 
     def _call(self, run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The real denoiser, under the run's attention processors, autocast and cache context."""
+        """The real denoiser, under the run's adapters, attention processors, autocast and cache context."""
         call, state = _call_of(run), run.state
         module: Any = call.module
         assert state is not None
+        self._wardrobe.wear(run.outfit)
         with contextlib.ExitStack() as stack:
             stack.enter_context(torch.no_grad())
             stack.enter_context(self._numerics.pass_kernels())

@@ -28,6 +28,7 @@ from mezzotint.domain.errors import (
     StepBudgetExceeded,
 )
 from mezzotint.engine import capture
+from mezzotint.engine.adapters import Outfit
 from mezzotint.engine.checkpoint import Snapshot, decode
 from mezzotint.engine.errors import CannotCheckpoint, RunCancelled
 from mezzotint.engine.isolation import ThreadState
@@ -124,6 +125,7 @@ class Run:
         self.denoised: torch.Tensor | None = None
         self.resumed_elsewhere = False
         self.label = options.label
+        self.outfit = Outfit()
         self.options = options
         self.cache_context: str | None = None
         self.phase = -1  # denoiser calls since the last step, counted from 0; -1 right after a step
@@ -165,14 +167,22 @@ class Run:
     def has_guider(self) -> bool:
         return any(isinstance(member.target, BaseGuidance) for member in self._members)
 
+    @property
+    def fingerprint(self) -> dict[str, str]:
+        """The hub's, and the run's adapters, which decide bits as weights do."""
+        return self._host.fingerprint | {"adapters": f"{self.outfit.weights} {self.outfit.digest}"}
+
     # -- used by the hub
+
+    def wear(self, outfit: Outfit) -> None:
+        self.outfit = outfit
 
     def start_from(self, data: bytes, *, allow_other_numerics: bool) -> None:
         """Make the run a replay of a checkpoint. Raises: CheckpointCorrupt, FingerprintMismatch."""
         saved = decode(data)
         if saved.pipeline != type(self._pipeline).__qualname__:
             raise CheckpointCorrupt(f"it belongs to a {saved.pipeline[:80]}")
-        other = [key for key, value in self._host.fingerprint.items() if saved.fingerprint.get(key) != value]
+        other = [key for key, value in self.fingerprint.items() if saved.fingerprint.get(key) != value]
         if other and not allow_other_numerics:
             raise FingerprintMismatch(f"differs in {', '.join(other)}")
         self.resumed_elsewhere = bool(other)
@@ -369,7 +379,7 @@ class Run:
             output=copied(boundary.output, copies),
             members=members,
             origin=self._origin.document(drew_globally=boundary.drew_globally),
-            fingerprint=dict(self._host.fingerprint),
+            fingerprint=self.fingerprint,
         )
 
     def _blame(self, error: Exception) -> Exception:

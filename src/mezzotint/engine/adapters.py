@@ -1,0 +1,103 @@
+"""Adapters (LoRA), worn by one run at a time.
+
+Adapters are loaded into the modules (`pipeline.load_lora_weights(..., adapter_name=...)`). Which of them act, and how
+strongly, is a state of those modules, which all runs share; so it is kept per run and put on around all that a run
+does: its own code, which calls the text encoders, and its denoiser calls. A run wears what it names and nothing else.
+Between turns the modules are as they were found. What is fused into the weights acts for every run.
+"""
+
+import hashlib
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mezzotint.engine.errors import UnknownAdapter
+from mezzotint.engine.numerics import hash_tensor, modules_of
+
+
+@dataclass(frozen=True, slots=True)
+class Outfit:
+    """Adapters by name, each with its weight. digest: of the adapters' own weights, whatever their names."""
+
+    weights: tuple[tuple[str, float], ...] = ()
+    digest: str = ""
+
+
+class Wardrobe:
+    """Puts adapters on and off the layers of one pipeline."""
+
+    def __init__(self, pipeline: Any) -> None:
+        self._pipeline = pipeline
+        self._loaded: dict[str, int] = {}
+        self._layers: list[Any] = []
+        self._found: list[tuple[list[str], dict[str, float]]] = []
+        self._worn: Outfit | None = None  # None: as they were found
+
+    def outfit(self, adapters: Mapping[str, float]) -> Outfit:
+        """Raises: UnknownAdapter unless each is loaded."""
+        if not adapters:
+            return Outfit()
+        self._look()
+        names = {path.rpartition(":")[2] for path in self._loaded}
+        for name in adapters:
+            if name not in names:
+                raise UnknownAdapter(f"{name!r}; loaded are {', '.join(sorted(names)) or 'none'}")
+        weights = tuple(sorted((name, float(weight)) for name, weight in adapters.items()))
+        return Outfit(weights, self._digest([name for name, _ in weights]))
+
+    def wear(self, wanted: Outfit) -> None:
+        if wanted == self._worn:
+            return
+        if self._worn is None:
+            self._look()
+            self._found = [
+                ([] if layer.disable_adapters else layer.active_adapters, dict(layer.scaling)) for layer in self._layers
+            ]
+        for layer in self._layers:
+            _put_on(layer, [name for name, _ in wanted.weights])
+            for name, weight in wanted.weights:
+                layer.set_scale(name, weight)
+        self._worn = wanted
+
+    def take_off(self) -> None:
+        """Leave the layers as they were found."""
+        if self._worn is None:
+            return
+        for layer, (names, scaling) in zip(self._layers, self._found, strict=True):
+            _put_on(layer, names)
+            layer.scaling.update(scaling)
+        self._worn = None
+
+    def _look(self) -> None:
+        """List the layers anew where adapters have come or gone."""
+        loaded = {
+            f"{path}:{name}": id(config)
+            for path, module in modules_of(self._pipeline).items()
+            for name, config in (getattr(module, "peft_config", None) or {}).items()
+        }
+        if loaded == self._loaded or self._worn is not None:
+            return
+        from peft.tuners.tuners_utils import BaseTunerLayer  # costs seconds, and most pipelines have no adapter
+
+        self._loaded = loaded
+        self._layers = [
+            layer
+            for module in modules_of(self._pipeline).values()
+            for layer in module.modules()
+            if isinstance(layer, BaseTunerLayer) and not layer.merged
+        ]
+
+    def _digest(self, names: list[str]) -> str:
+        digest = hashlib.sha256()
+        for name, layer in itertools.product(names, self._layers):
+            for kind in layer.adapter_layer_names:
+                for key, tensor in getattr(layer, kind).state_dict().items():
+                    if key == name or key.startswith(f"{name}."):
+                        hash_tensor(digest, kind, tensor)
+        return digest.hexdigest()
+
+
+def _put_on(layer: Any, names: list[str]) -> None:
+    layer.enable_adapters(enabled=bool(names))  # asks for gradients, which the next line takes back
+    layer.set_adapter(names, inference_mode=True)
