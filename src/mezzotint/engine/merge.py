@@ -209,7 +209,7 @@ def merge(calls: Sequence[Call], layout: Layout, *, expand_all: bool = False) ->
 def split(output: Any, rows: Sequence[int], layout: Layout, *, lists: bool) -> list[Any]:
     """The output of a merged pass as one structure per call, each with memory of its own.
 
-    Raises: CannotMerge if a tensor's dim 0 is not a multiple of R.
+    Raises: CannotMerge if a tensor's dim 0 is not a multiple of R, or for an opaque object, which would be shared.
     """
     count, total = len(rows), sum(rows)
 
@@ -238,6 +238,8 @@ def _split(
         items = value.values() if isinstance(value, dict) else value
         columns = [_split(item, rows, layout, lists, tensor) for item in items]
         return [rebuild(value, [column[i] for column in columns]) for i in range(len(rows))]
+    if not isinstance(value, PLAIN):
+        raise CannotMerge(f"an output holds an opaque {type(value).__name__}")
     return [value] * len(rows)
 
 

@@ -149,22 +149,27 @@ class Passes:
             denoiser = (self._paths[id(call.module)], call.cache_context, batch.runs[0].outfit.digest)
             key = self._verifier.key(denoiser, merged.decisions, layout, batch.rows)
             verdict = self._verifier.verdict(key)
-            if verdict is None:
-                verdict, answers = self._first_time(batch, merged, layout, key)
+            if verdict is None or verdict is Verdict.SAME:
+                try:
+                    parts, spent_s = self._pass(batch, merged, layout)
+                except Exception as error:
+                    if is_out_of_memory(error):
+                        raise
+                    return self._failed(batch, key, error)
+                if verdict is Verdict.SAME:
+                    return self._settle(batch, parts, spent_s)
+                verdict, answers = self._verified(batch, parts, spent_s, key)
                 if answers is not None:
                     return answers
-            elif verdict is Verdict.SAME:
-                return self._trusted(batch, merged, layout)
             if verdict is Verdict.DRIFT:
                 return self._narrower(batch.runs, "not bit-identical at this width")
             reasons.append("merged output differs from separate calls")
         self.count_unmerged(reasons[0])
         return None
 
-    def _trusted(self, batch: _Batch, merged: Merged, layout: Layout) -> list[Answer]:
+    def _pass(self, batch: _Batch, merged: Merged, layout: Layout) -> tuple[list[Any], float]:
         output, spent_s = self._timed(lambda: self._call(batch.runs[0], merged.args, merged.kwargs))
-        parts = split(output, batch.rows, layout, lists=takes_lists(batch.calls[0]))
-        return self._settle(batch, parts, spent_s)
+        return split(output, batch.rows, layout, lists=takes_lists(batch.calls[0])), spent_s
 
     def _settle(self, batch: _Batch, parts: list[Any], spent_s: float) -> list[Answer]:
         self._charge(batch.runs, batch.rows, spent_s)
@@ -172,17 +177,10 @@ class Passes:
         self.num_merged += len(batch.runs) > 1
         return [Answer(run, part) for run, part in zip(batch.runs, parts, strict=False)]
 
-    def _first_time(
-        self, batch: _Batch, merged: Merged, layout: Layout, key: str
+    def _verified(
+        self, batch: _Batch, parts: list[Any], spent_s: float, key: str
     ) -> tuple[Verdict | None, list[Answer] | None]:
-        """Try the merged pass and compare it with separate calls; answers only where they are final."""
-        try:
-            output, spent_s = self._timed(lambda: self._call(batch.runs[0], merged.args, merged.kwargs))
-            parts = split(output, batch.rows, layout, lists=takes_lists(batch.calls[0]))
-        except Exception as error:
-            if is_out_of_memory(error):
-                raise
-            return self._failed(batch, key, error)
+        """Compare a pass of a new kind with separate calls; answers only where they are final."""
         begun = time.perf_counter()
         separate = [self._attempt(run) for run in batch.runs]
         self._numerics.synchronize()
@@ -194,13 +192,16 @@ class Passes:
         self._verifier.remember(key, verdict)
         return verdict, self._settle(batch, parts, spent_s) if verdict is Verdict.SAME else None
 
-    def _failed(self, batch: _Batch, key: str, error: Exception) -> tuple[Verdict | None, list[Answer] | None]:
+    def _failed(self, batch: _Batch, key: str, error: Exception) -> list[Answer]:
         """The merged call raised. It is the layout's fault only if every call succeeds alone."""
-        self.count_unmerged(f"merged call failed: {type(error).__name__}: {str(error)[:120]}")
+        is_known = isinstance(error, CannotMerge)
+        self.count_unmerged(
+            str(error) if is_known else f"merged call failed: {type(error).__name__}: {str(error)[:120]}"
+        )
         answers = [self._alone(run) for run in batch.runs]
         if all(answer.error is None for answer in answers):
             self._verifier.remember(key, Verdict.WRONG)
-        return None, answers
+        return answers
 
     def _narrower(self, runs: list[Run], reason: str) -> list[Answer]:
         self.count_unmerged(reason)

@@ -418,6 +418,29 @@ def test_a_denoiser_that_mixes_rows_is_found_out_and_never_merged(pipeline: Any)
     assert "wrong" in verdicts.values()
 
 
+def test_a_run_that_breaks_a_trusted_pass_breaks_alone(pipeline: Any) -> None:
+    def refuse(module: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        if kwargs["encoder_hidden_states"].abs().max() > 50:
+            raise ValueError("out of range")
+
+    handle = pipeline.transformer.register_forward_pre_hook(refuse, with_kwargs=True)
+    alone = [run_alone(pipeline, flux_request(i, 5)) for i in range(2)]
+    hub = Hub(pipeline)
+    finish(hub, *[hub.submit(flux_request(i, 3)) for i in range(3)])
+    runs = [hub.submit(flux_request(i, 5)) for i in range(2)]
+    request = flux_request(2, 5)
+    broken = hub.submit(request | {"prompt_embeds": request["prompt_embeds"] * 100})
+    finish(hub, *runs)
+    handle.remove()
+    assert isinstance(broken.error, ValueError)
+    assert all(same_pictures(a, b) for a, b in zip(alone, runs, strict=True))
+    assert hub.unmerged_reasons["merged call failed: ValueError: out of range"] > 0
+    later = [hub.submit(flux_request(i, 3)) for i in range(3)]
+    merged = hub.num_merged
+    finish(hub, *later)
+    assert hub.num_merged == merged + 3
+
+
 def test_verdicts_that_are_kept_save_the_verification(pipeline: Any) -> None:
     verdicts: dict[str, str] = {}
     for expected in (True, False):

@@ -138,6 +138,23 @@ def test_denoisers_that_keep_state_between_calls_serve_one_run_at_a_time() -> No
     assert all(same_pictures(a, b) for a, b in zip(alone, runs, strict=True))
 
 
+def test_an_object_that_a_denoiser_hands_out_is_never_shared(pipeline: Any) -> None:
+    """As a cache of keys and values is, whose rows are those of one run."""
+
+    class Cache:
+        pass
+
+    handle = pipeline.transformer.register_forward_hook(lambda module, args, output: (*output, Cache()))
+    alone = [run_alone(pipeline, flux_request(i, 4)) for i in range(2)]
+    hub = Hub(pipeline)
+    runs = [hub.submit(flux_request(i, 4)) for i in range(2)]
+    finish(hub, *runs)
+    handle.remove()
+    assert hub.num_merged == 0
+    assert hub.unmerged_reasons["an output holds an opaque Cache"] > 0
+    assert all(same_pictures(a, b) for a, b in zip(alone, runs, strict=True))
+
+
 def test_passes_of_one_fixed_width_give_the_same_bits_in_every_company(
     pipeline: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
