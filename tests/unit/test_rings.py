@@ -40,6 +40,8 @@ def test_the_contracts_are_kept(copy: Path) -> None:
         ("newcomer/__init__.py", "", "Arrows point down the rings"),
         ("policy/fair_share.py", "import time", "Judgement and words are pure"),
         ("domain/tier.py", "import numpy", "Judgement and words are pure"),
+        ("sim/dice.py", "import random", "Judgement and words are pure"),
+        ("sim/dice.py", "import mezzotint.media.encoding", "The simulator knows judgement and words alone"),
         ("engine/tree.py", "import mezzotint.policy.size", "The engine can be lifted out"),
         ("engine/tree.py", "import httpx", "The engine can be lifted out"),
         ("gateway/cursor.py", "import torch", "A gateway machine installs without torch"),

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.accounts import usage_weight
-from mezzotint.policy.queue import RULES, Account, Candidate, Charge, Choice, Flow, Line, Queue, Rules, Share
+from mezzotint.policy.queue import RULES, Account, Candidate, Charge, Choice, Flow, Line, Queue, Rules, Share, Waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,24 +88,30 @@ def _account(queue: Queue, share: Share) -> Account:
 def _pick(line: Line, virtual_time: float, now: datetime, rules: Rules) -> Pick | None:
     """The next job of a lane. Tenants at their burst limit go only when all that wait are."""
     field = [waiting for waiting in line.waiting if waiting.jobs]
-    below = [waiting for waiting in field if not waiting.flow.is_at_burst]
     if not field:
         return None
-    tags = [_tag(waiting.flow, virtual_time) for waiting in below or field]
-    runners = list(zip(tags, below or field, strict=True))
-    first_tag, first = min(runners, key=lambda runner: (runner[0], _order(runner[1].flow)))
+    runners = _in_order([waiting for waiting in field if not waiting.flow.is_at_burst] or field, virtual_time)
+    first_tag, first = runners[0]
     unit = first.jobs[0].cost / usage_weight(first.flow, now, rules)
-    best: tuple[float, float, tuple[datetime, str]] | None = None
-    chosen = (first_tag, first, first.jobs[0])
+    most = unit * (rules.affinity_slack + rules.age_slack)
+    best = Pick(first.flow, first.jobs[0], first_tag, max(virtual_time, first_tag))
+    best_rank, full_age_s = float("inf"), rules.full_age_s[line.lane]
     for tag, waiting in runners:
-        job = _of_tenant(waiting.jobs, line.lane, now, rules)
-        age = (now - waiting.jobs[0].created_at).total_seconds() / rules.full_age_s[line.lane]
-        bonus = rules.affinity_slack * job.affinity + rules.age_slack * min(1.0, max(0.0, age))
-        rank = (tag - unit * bonus, tag, _order(waiting.flow))
-        if best is None or rank < best:
-            best, chosen = rank, (tag, waiting, job)
-    tag, waiting, job = chosen
-    return Pick(waiting.flow, job, tag, max(virtual_time, first_tag))
+        if tag - most >= best_rank:
+            break  # nor can any behind it
+        waited_s = (now - waiting.jobs[0].created_at).total_seconds()
+        age = 0.0 if waited_s <= 0.0 else waited_s / full_age_s if waited_s < full_age_s else 1.0
+        job = waiting.jobs[0] if age >= 1.0 else _of_tenant(waiting.jobs, rules)
+        rank = tag - unit * (rules.affinity_slack * job.affinity + rules.age_slack * age)
+        if rank < best_rank:
+            best_rank, best = rank, Pick(waiting.flow, job, tag, best.time)
+    return best
+
+
+def _in_order(field: Sequence[Waiting], virtual_time: float) -> list[tuple[float, Waiting]]:
+    """By start tag; of equals, who has waited longer."""
+    keys = [(_tag(w.flow, virtual_time), w.flow.backlogged_at, w.flow.tenant, i) for i, w in enumerate(field)]
+    return [(tag, field[i]) for tag, _, _, i in sorted(keys)]
 
 
 def _tag(flow: Flow, virtual_time: float) -> float:
@@ -113,22 +119,19 @@ def _tag(flow: Flow, virtual_time: float) -> float:
     return max(flow.start_tag, virtual_time) if flow.is_at_burst else flow.start_tag
 
 
-def _order(flow: Flow) -> tuple[datetime, str]:
-    return flow.backlogged_at, flow.tenant
-
-
-def _of_tenant(jobs: Sequence[Candidate], lane: Tier, now: datetime, rules: Rules) -> Candidate:
-    """The oldest job, or one little younger that fits the worker better; the oldest once it has its full age."""
-    oldest = jobs[0]
-    if len(jobs) == 1 or (now - oldest.created_at).total_seconds() >= rules.full_age_s[lane]:
-        return oldest
-    latest = oldest.created_at + timedelta(seconds=rules.overtake_s)
-    return max((job for job in jobs if job.created_at <= latest), key=lambda job: job.affinity)
+def _of_tenant(jobs: Sequence[Candidate], rules: Rules) -> Candidate:
+    """The oldest job, or one little younger that fits the worker better."""
+    best = oldest = jobs[0]
+    for job in jobs:
+        if job.affinity > best.affinity and (job.created_at - oldest.created_at).total_seconds() <= rules.overtake_s:
+            best = job
+    return best
 
 
 def _overdue(line: Line, queue: Queue, before: datetime) -> Pick | None:
-    """The oldest job of a lane, if it was created before the instant; tenants below their burst limit first."""
-    old = [waiting for waiting in line.oldest if waiting.jobs and waiting.jobs[0].created_at <= before]
+    """The oldest job of a lane that was created before the instant; tenants below their burst limit first."""
+    heads = (*line.oldest, *line.waiting)
+    old = [waiting for waiting in heads if waiting.jobs and waiting.jobs[0].created_at <= before]
     if not old:
         return None
     oldest = min(old, key=lambda waiting: (waiting.flow.is_at_burst, waiting.jobs[0].created_at, waiting.jobs[0].job))
@@ -156,11 +159,7 @@ def _changed(queue: Queue, bids: Sequence[Bid], best: Bid, charge: Charge) -> li
     """The accounts whose rows differ now: the one that was served, and those that fell idle or came back."""
     active = {bid.account.share for bid in bids}
     changed = [replace(a, is_idle=True) for share, a in queue.shares.items() if share not in active and not a.is_idle]
-    for bid in bids:
-        account = replace(bid.account, start_tag=bid.tag, is_idle=False)
-        if bid is best:
-            time = bid.pick.time if isinstance(bid.account.share, Tier) else account.virtual_time
-            account = replace(account, start_tag=bid.tag + charge.to_share, virtual_time=time)
-        if account != bid.account:
-            changed.append(account)
-    return changed
+    changed += [replace(b.account, start_tag=b.tag, is_idle=False) for b in bids if b.account.is_idle and b is not best]
+    time = best.pick.time if isinstance(charge.share, Tier) else best.account.virtual_time
+    served = replace(best.account, start_tag=best.tag + charge.to_share, virtual_time=time, is_idle=False)
+    return [*changed, served]

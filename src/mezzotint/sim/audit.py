@@ -1,0 +1,78 @@
+"""Measures, for every pair of competitors, how far their service drifts apart while both wait for more.
+
+The drift of a pair over any interval inside such a time is the difference of two values of (service of f) - (service of
+m); so its largest is the span between the lowest and the highest value seen. Service is normalised: cost over weight.
+"""
+
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
+ROUNDING = 1e-6
+
+
+@dataclass(slots=True)
+class Span:
+    """Lowest and highest difference of service since both wait."""
+
+    low: float
+    high: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Audit(Generic[Key]):
+    """One level of the queue.
+
+    num_largest: how often the largest jobs of a pair count in its bound.
+    slack: how many jobs, of the largest that anybody was passed over with, each of the two may be ahead besides.
+    Largest: normalised, and so far.
+    """
+
+    num_largest: float
+    slack: float
+    num_checks: int = 0
+    num_violations: int = 0
+    worst: float = 0.0
+    _largest: dict[Key, float] = field(default_factory=dict)
+    _passed: float = 0.0
+    _service: dict[Key, float] = field(default_factory=dict)
+    _spans: dict[Key, dict[Key, Span]] = field(default_factory=dict)
+
+    def compete(self, keys: Iterable[Key]) -> None:
+        """Who waits at this decision, before it is made. A pair is watched as long as both stay."""
+        present = set(keys)
+        for gone in self._spans.keys() - present:
+            for other in self._spans.pop(gone):
+                del self._spans[other][gone]
+        for new in present - self._spans.keys():
+            self._spans[new] = {}
+            for other in self._spans.keys() - {new}:
+                difference = self._service.get(new, 0.0) - self._service.get(other, 0.0)
+                self._spans[new][other] = Span(difference, difference)
+                self._spans[other][new] = Span(-difference, -difference)
+
+    def meet(self, key: Key, size: float) -> None:
+        """A job of this normalised size is served, or was predicted to have it."""
+        self._largest[key] = max(size, self._largest.get(key, 0.0))
+
+    def see(self, size: float) -> None:
+        """A job of this normalised size may be passed over."""
+        self._passed = max(size, self._passed)
+
+    def serve(self, key: Key, amount: float) -> None:
+        """Service that `key` was given; negative where a charge was too high."""
+        self._service[key] = self._service.get(key, 0.0) + amount
+        for other, span in self._spans.get(key, {}).items():
+            difference = self._service[key] - self._service.get(other, 0.0)
+            span.low, span.high = min(span.low, difference), max(span.high, difference)
+            mirror = self._spans[other][key]
+            mirror.low, mirror.high = -span.high, -span.low
+            self._check(span, self._largest.get(key, 0.0) + self._largest.get(other, 0.0))
+
+    def _check(self, span: Span, pair: float) -> None:
+        bound = self.num_largest * pair + 2 * self.slack * self._passed
+        drift = (span.high - span.low) / bound if bound > 0.0 else 0.0
+        self.num_checks += 1
+        self.num_violations += drift > 1.0 + ROUNDING
+        self.worst = max(self.worst, drift)
