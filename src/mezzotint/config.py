@@ -60,6 +60,18 @@ class Settings(BaseSettings):
     metrics_token: SecretStr | None = Field(
         None, description="bearer token that reads `/metrics`; without it only the server's own machine may"
     )
+    rate_per_address: int = Field(
+        1200, ge=0, le=1_000_000, description="requests a minute from one address; 0: no limit; never for this machine"
+    )
+    rate_scale: float = Field(
+        1.0, ge=0, le=1000, description="multiplies how fast and how wide each tier may ask; 0: no limit"
+    )
+    trusted_proxies: str = Field(
+        "", description="addresses or networks, comma-separated, whose X-Forwarded-For and -Proto are believed"
+    )
+    valkey: SecretStr | None = Field(
+        None, description="`valkey://` address that several gateways keep their limits in; default: each its own"
+    )
     sign_up: bool = Field(False, description="whether strangers may make themselves a tenant of the free tier")
     session_days: int = Field(14, ge=1, le=365, description="days after which a person signs in again")
     oidc_issuer: str | None = Field(None, description="`iss` of the OIDC provider whose tokens are taken too")

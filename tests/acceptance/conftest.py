@@ -100,7 +100,7 @@ def _announced_url(server: Server, start: int) -> str:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One development server that several tests share."""
-    with served(tmp_path_factory.mktemp("server") / "data", "--dev") as server:
+    with served(tmp_path_factory.mktemp("server") / "data", "--dev", MEZZOTINT_RATE_SCALE="100") as server:
         yield server
 
 

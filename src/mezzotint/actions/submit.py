@@ -4,16 +4,26 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import overload
 
 from mezzotint.domain.claims import Claims
 from mezzotint.domain.event import Changed
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Job, JobState
 from mezzotint.domain.model import ModelInfo
-from mezzotint.domain.refusal import Refusal
+from mezzotint.domain.refusal import Refusal, RefusalCode
+from mezzotint.domain.submission import Once
 from mezzotint.metrics import Metrics
 from mezzotint.policy.admission import NUM_SEEDS, Admit, Request, admit
-from mezzotint.store import EventBus, Jobs
+from mezzotint.store import EventBus, Jobs, Submissions
+
+MAX_RACES = 3
+"""Two requests of one name that come together: the loser finds the winner's jobs at its second try."""
+TAKEN = Refusal(
+    code=RefusalCode.IDEMPOTENCY_KEY_REUSED,
+    message="The Idempotency-Key was sent before, with another request.",
+    hint="Send a new key with a new request, and the same key only with the very same one.",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,23 +31,73 @@ class Door:
     """What admission needs. check_prompt: the pre-filter, (prompt, negative prompt) -> refusal or None."""
 
     jobs: Jobs
+    submissions: Submissions
     bus: EventBus
     model: ModelInfo
     check_prompt: Callable[[str, str], Refusal | None]
     metrics: Metrics = field(default_factory=Metrics)
 
 
-async def submit(door: Door, request: Request, claims: Claims, now: datetime) -> tuple[Job, ...] | Refusal:
-    """Admit, filter, commit: all of the request's jobs or none. When jobs are returned their rows are on the disk."""
-    outcome = await _submit(door, request, claims, now)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeated:
+    """The request was carried out before; these are its jobs, as they are now."""
+
+    jobs: tuple[Job, ...]
+
+
+async def submit_once(
+    door: Door, request: Request, claims: Claims, now: datetime, once: Once | None
+) -> tuple[Job, ...] | Repeated | Refusal:
+    """`submit`, unless the tenant's same request made jobs already: then those."""
+    if once is None:
+        return await submit(door, request, claims, now)
+    for _ in range(MAX_RACES):
+        earlier = await _repeated(door, claims, once, now)
+        if earlier is not None:
+            return earlier
+        outcome = await submit(door, request, claims, now, once)
+        if outcome is not None:
+            return outcome
+    return TAKEN
+
+
+async def _repeated(door: Door, claims: Claims, once: Once, now: datetime) -> Repeated | Refusal | None:
+    found = await door.submissions.find(claims.tenant, once, now)
+    if found is None:
+        return None
+    if found.body != once.body:
+        return TAKEN
+    jobs = tuple([job for id in found.jobs if (job := await door.jobs.get(id)) is not None])
+    if jobs and (once.has_key or once.is_retry or any(not job.state.is_final for job in jobs)):
+        return Repeated(jobs=jobs)
+    await door.submissions.forget(claims.tenant, once, found.jobs)  # they ended: asking anew means a new picture
+    return None
+
+
+@overload
+async def submit(door: Door, request: Request, claims: Claims, now: datetime) -> tuple[Job, ...] | Refusal: ...
+@overload
+async def submit(
+    door: Door, request: Request, claims: Claims, now: datetime, once: Once
+) -> tuple[Job, ...] | Refusal | None: ...
+async def submit(
+    door: Door, request: Request, claims: Claims, now: datetime, once: Once | None = None
+) -> tuple[Job, ...] | Refusal | None:
+    """Admit, filter, commit: all of the request's jobs or none. When jobs are returned their rows are on the disk.
+
+    Returns None when another request of the same name (`once`) was committed meanwhile.
+    """
+    outcome = await _submit(door, request, claims, now, once)
     if isinstance(outcome, Refusal):
         door.metrics.refused.labels(code=outcome.code).inc()
-    else:
+    elif outcome is not None:
         door.metrics.accepted.labels(lane=claims.tier).inc(len(outcome))
     return outcome
 
 
-async def _submit(door: Door, request: Request, claims: Claims, now: datetime) -> tuple[Job, ...] | Refusal:
+async def _submit(
+    door: Door, request: Request, claims: Claims, now: datetime, once: Once | None
+) -> tuple[Job, ...] | Refusal | None:
     decision = admit(
         request,
         tier=claims.tier,
@@ -53,7 +113,8 @@ async def _submit(door: Door, request: Request, claims: Claims, now: datetime) -
         await door.jobs.record_refusal(claims.tenant, blocked, request.prompt, now)
         return blocked
     jobs = _jobs(door, decision, claims, now)
-    await door.jobs.add(*jobs)
+    if not await door.jobs.add(*jobs, once=once):
+        return None
     for job in jobs:
         door.bus.publish(job.id, Changed(job=job))
     door.bus.work.set()

@@ -22,6 +22,7 @@ class RefusalCode(StrEnum):
     TOO_MANY_JOBS_AT_ONCE = "too_many_jobs_at_once"
     SIZE_INVALID = "size_invalid"
     STEPS_OVER_BUDGET = "steps_over_budget"
+    IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
     TOO_MANY_OPEN_JOBS = "too_many_open_jobs"
 
 

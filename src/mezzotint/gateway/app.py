@@ -12,8 +12,10 @@ from starlette.types import Scope
 
 from mezzotint import __version__
 from mezzotint.gateway import about, errors, images, jobs, keys, metrics, sign_in
-from mezzotint.gateway.limits import BodyLimit, SecurityHeaders
+from mezzotint.gateway.limits import BodyLimit, SecurityHeaders, UrlLimit
+from mezzotint.gateway.rates import RateLimit, Rates
 from mezzotint.gateway.service import Service
+from mezzotint.gateway.shapes import answers
 
 PAGE = Path(str(files("mezzotint.gateway"))) / "page"
 NO_PAGE = "<!doctype html><title>Mezzotint</title><p>The page is not built: run <code>make web</code>."
@@ -51,12 +53,15 @@ def create_app(service: Service | None, running: Callable[[], AbstractAsyncConte
     )
     app.state.service = service
     errors.install(app)
+    errors_of_all = answers(429)
     for module in (jobs, images, sign_in, keys, about, metrics):
-        app.include_router(module.router)
+        app.include_router(module.router, responses=errors_of_all)
     if (PAGE / "index.html").exists():
         app.mount("/", Page(directory=PAGE, html=True), name="page")
     else:
         app.add_api_route("/", lambda: HTMLResponse(NO_PAGE), include_in_schema=False)
     app.add_middleware(BodyLimit)
+    app.add_middleware(UrlLimit)
+    app.add_middleware(RateLimit, rates=service.rates if service is not None else Rates())
     app.add_middleware(SecurityHeaders)
     return app

@@ -13,6 +13,7 @@ from mezzotint.domain.refusal import Refusal, RefusalCode
 STATUS: dict[RefusalCode, int] = {
     RefusalCode.STEPS_OVER_BUDGET: 403,
     RefusalCode.TOO_MANY_OPEN_JOBS: 429,
+    RefusalCode.IDEMPOTENCY_KEY_REUSED: 409,
 }
 """Refusals answered with something else than 422."""
 
@@ -42,6 +43,10 @@ GATEWAY_CODES: dict[str, str] = {
     "too_many_keys": "The tenant has as many keys as it may have.",
     "sign_in_required": "The server hands out tokens by itself only with --dev.",
     "operators_only": "The meter is read with the scrape token, or from the server's own machine.",
+    "idempotency_key_invalid": "The Idempotency-Key is empty, too long, or has other than printable ASCII characters.",
+    "rate_limited": "Too many requests; Retry-After says how long to wait.",
+    "too_many_streams": "The tenant has as many event streams and long polls open as its tier may have.",
+    "url_too_long": "The address with its query is longer than the server takes.",
     "job_not_found": "No such job, or it is not yours.",
     "image_not_found": "No such picture.",
     "not_found": "No such address.",
@@ -56,14 +61,26 @@ GATEWAY_CODES: dict[str, str] = {
 class Answer(Exception):
     """An error response, raised where a route cannot go on."""
 
-    def __init__(self, status: int, code: str, message: str, hint: str, param: str | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        hint: str,
+        param: str | None = None,
+        *,
+        retry_after_s: int = RETRY_AFTER_S,
+    ) -> None:
         super().__init__(message)
+        self.retry_after_s = retry_after_s
         self.status, self.code, self.message, self.hint, self.param = status, code, message, hint, param
 
     def response(self) -> JSONResponse:
         headers = {"WWW-Authenticate": "Bearer"} if self.status == 401 else {}
+        if self.status == 409:
+            headers["x-should-retry"] = "false"  # OpenAI's clients would otherwise repeat it
         if self.status == 429:
-            headers["Retry-After"] = str(RETRY_AFTER_S)
+            headers["Retry-After"] = str(self.retry_after_s)
         error = {"code": self.code, "message": self.message, "hint": self.hint, "param": self.param}
         return JSONResponse({"error": error}, self.status, headers)
 

@@ -3,13 +3,14 @@
 import asyncio
 import re
 import time
+from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from mezzotint.actions.cancel import cancel
-from mezzotint.actions.submit import submit
+from mezzotint.actions.submit import Repeated, submit_once
 from mezzotint.domain.claims import Claims
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Job
@@ -17,6 +18,7 @@ from mezzotint.domain.refusal import Refusal
 from mezzotint.gateway.cursor import Before, next_cursor
 from mezzotint.gateway.errors import GATEWAY_CODES, Answer, refused
 from mezzotint.gateway.events import events_of
+from mezzotint.gateway.idempotency import once_of
 from mezzotint.gateway.service import Service, SignedIn, The
 from mezzotint.gateway.shapes import Accepted, JobPage, JobView, NewJob, answers
 
@@ -25,6 +27,7 @@ JOB_ID = re.compile(r"job_[0-9a-f]{24}")
 POLL_S = 1.0
 """A row is read at least this often while somebody waits: notification wakes, polling guarantees."""
 
+IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", description="names this request for 24 hours")]
 Id = Annotated[str, Path(description="the job's id", max_length=64)]
 
 
@@ -40,15 +43,25 @@ async def view(service: Service, job: Job) -> JobView:
     return JobView.of(job, await service.desk.jobs.position(job))
 
 
-@router.post("", status_code=202, responses=answers(400, 403, 413, 429))
-async def create(body: NewJob, service: The, claims: SignedIn, response: Response) -> Accepted:
+@router.post(
+    "",
+    status_code=202,
+    responses={200: {"model": Accepted, "description": "this request was made before"}, **answers(400, 403, 409, 413)},
+)
+async def create(
+    body: NewJob, request: Request, service: The, claims: SignedIn, response: Response, _key: IdempotencyKey = None
+) -> Accepted:
     """Accept a job, or with choices (`{a, b}`) and `--repeat` several.
 
-    When this answers 202, the jobs are on the disk and will end in a state you can read.
+    When this answers 202, the jobs are on the disk and will end in a state you can read. 200: they were there already.
     """
-    jobs = await submit(service.door, body.request(), claims, service.now())
+    wish = body.request()
+    once = once_of(request, wish, service, is_new=body.new)
+    jobs = await submit_once(service.door, wish, claims, service.now(), once)
     if isinstance(jobs, Refusal):
         raise refused(jobs)
+    if isinstance(jobs, Repeated):
+        response.status_code, jobs = 200, jobs.jobs
     response.headers["Location"] = f"/v1/jobs/{jobs[0].id}"
     views = [await view(service, job) for job in jobs]
     return Accepted(**dict(views[0]), jobs=views)
@@ -74,7 +87,10 @@ async def read(
     """One job; with `wait`, answers when it ends or when the time is over."""
     job = await own_job(service, claims, job_id)
     until = time.monotonic() + wait
-    with service.desk.bus.watch(job.id) as queue:
+    if not wait or job.state.is_final:
+        return await view(service, job)
+    service.rates.check_stream(claims)
+    with service.rates.stream(claims), service.desk.bus.watch(job.id) as queue:
         while not job.state.is_final and (left := until - time.monotonic()) > 0:
             job = await own_job(service, claims, job_id)
             if job.state.is_final:
@@ -106,5 +122,15 @@ async def give_up(job_id: Id, service: The, claims: SignedIn) -> JobView:
 async def events(job_id: Id, service: The, claims: SignedIn) -> StreamingResponse:
     """The job's life as server-sent events, from its present state to its end."""
     job = await own_job(service, claims, job_id)
+    service.rates.check_stream(claims)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(events_of(service.desk, job.id), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(
+        held(service, claims, events_of(service.desk, job.id)), media_type="text/event-stream", headers=headers
+    )
+
+
+async def held(service: Service, claims: Claims, lines: AsyncIterator[str]) -> AsyncIterator[str]:
+    """The lines of a stream that counts as open while it is."""
+    with service.rates.stream(claims):
+        async for line in lines:
+            yield line

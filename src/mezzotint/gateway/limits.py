@@ -8,6 +8,8 @@ from mezzotint.gateway.errors import GATEWAY_CODES, Answer
 MAX_BODY_BYTES = 64 * 1024
 """A prompt of 2,000 characters in any script, many times over."""
 
+MAX_URL_BYTES = 8 * 1024
+
 CSP = "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
 HEADERS = {
     "Content-Security-Policy": CSP,
@@ -73,3 +75,17 @@ class SecurityHeaders:
             await send(message)
 
         await self.app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+
+class UrlLimit:
+    """Answers 414 to an address of more than `MAX_URL_BYTES`. Headers in all are bounded by the HTTP parser."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MAX_URL_BYTES:
+            hint = f"Send at most {MAX_URL_BYTES} bytes, and long things in the body."
+            await Answer(414, "url_too_long", GATEWAY_CODES["url_too_long"], hint).response()(scope, receive, send)
+            return
+        await self.app(scope, receive, send)

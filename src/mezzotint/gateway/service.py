@@ -16,6 +16,7 @@ from mezzotint.domain.key import MARK
 from mezzotint.gateway import cookie
 from mezzotint.gateway.errors import GATEWAY_CODES, Answer
 from mezzotint.gateway.oidc import Provider
+from mezzotint.gateway.rates import Rates
 from mezzotint.gateway.tokens import Issuer, algorithm_of
 from mezzotint.store import Images, Keys, Tenants, Users
 
@@ -46,6 +47,7 @@ class Service:
     accounts: Accounts
     now: Callable[[], datetime]
     is_ready: Callable[[], bool]
+    rates: Rates = field(default_factory=Rates)
     is_dev: bool = False
     metrics_token: str | None = None
 
@@ -66,11 +68,13 @@ HINT = "Send `Authorization: Bearer <key or token>`; `mezzotint token --data DIR
 async def signed_in(request: Request, service: The, _bearer: Bearer, _cookie: Cookie) -> Claims:
     """Who asks, if they may read (GET) or change (all else) what is theirs. Answers 401 or 403 otherwise."""
     claims = await claims_of(service, request, is_safe=request.method in {"GET", "HEAD"})
+    await service.rates.count_tenant(request, claims)
     return with_scope(claims, Scope.READ if request.method in {"GET", "HEAD"} else Scope.WRITE)
 
 
 async def admin_signed_in(request: Request, service: The, _bearer: Bearer, _cookie: Cookie) -> Claims:
     claims = await claims_of(service, request, is_safe=request.method in {"GET", "HEAD"})
+    await service.rates.count_tenant(request, claims)
     return with_scope(claims, Scope.ADMIN)
 
 

@@ -25,9 +25,12 @@ class NewJob(BaseModel):
     height: int | None = Field(None, description="px; give both or neither")
     guidance_scale: float | None = Field(None, description="how hard the words pull; default: the model's own")
     repeat: int | None = Field(None, ge=1, le=MAX_JOBS, description="so many jobs, each with a seed of its own")
+    new: bool = Field(
+        False, description="a new picture, though the same request is under way; matters only without a fixed seed"
+    )
 
     def request(self) -> Request:
-        return Request(**self.model_dump())
+        return Request(**self.model_dump(exclude={"new"}))
 
 
 class JobParameters(BaseModel):
@@ -218,6 +221,7 @@ MEANINGS = {
     404: "no such thing, or not yours",
     409: "it meets something that is there already",
     413: "the body is too large",
+    414: "the address is too long",
     422: "something in the request cannot be used",
     429: "too much at once; see Retry-After",
     503: "the database or the object store does not answer",

@@ -41,6 +41,7 @@ class NewPassword(BaseModel):
 async def sign_in(body: Credentials, request: Request, response: Response, service: The) -> Me:
     """Open a session; its cookie is for the page. Programs use API keys instead."""
     check_origin(request)
+    await service.rates.count_sign_in(request, folded(body.name))
     user = await service.accounts.users.with_password(body.name, body.password.get_secret_value())
     if user is None or user.disabled_at is not None:
         raise Answer(401, "password_wrong", GATEWAY_CODES["password_wrong"], "Check both, or ask who runs this server.")
@@ -51,6 +52,7 @@ async def sign_in(body: Credentials, request: Request, response: Response, servi
 async def sign_up(body: Credentials, request: Request, response: Response, service: The) -> Me:
     """Make a tenant of the free tier with one user, and sign in; 403 unless the server allows it."""
     check_origin(request)
+    await service.rates.count_sign_in(request, folded(body.name))
     if not service.accounts.can_sign_up:
         raise Answer(403, "sign_up_closed", GATEWAY_CODES["sign_up_closed"], "Ask who runs this server for a name.")
     check_credentials(body.name, body.password.get_secret_value())
@@ -80,6 +82,7 @@ async def change_password(
 ) -> Me:
     """Change one's own password; every session ends, and this page gets a new one."""
     user = await user_of(service, claims)
+    await service.rates.count_sign_in(request, user.name)
     old, new = body.old_password.get_secret_value(), body.new_password.get_secret_value()
     if await service.accounts.users.with_password(user.name, old) is None:
         raise Answer(403, "password_wrong", GATEWAY_CODES["password_wrong"], "Send the present password too.")

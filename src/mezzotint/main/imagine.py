@@ -110,7 +110,7 @@ def _by_server(settings: Settings, prompt: str, out: Path, server: str) -> int:
         with httpx.Client(base_url=server, timeout=60) as client:
             token = settings.token.get_secret_value() if settings.token else _dev_token(client)
             client.headers["Authorization"] = f"Bearer {token}"
-            answer = client.post("/v1/jobs", json={"prompt": prompt})
+            answer = client.post("/v1/jobs", json={"prompt": prompt, "new": True})
             if answer.status_code != 202:
                 error = answer.json()["error"]
                 return _say(REFUSED, error["message"], error["hint"], error["code"])

@@ -24,6 +24,7 @@ from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Issuer, Service, create_app
 from mezzotint.gateway.about import DEV_LIFETIME, DEV_TENANT, is_loopback
+from mezzotint.gateway.rates import Rates
 from mezzotint.main.accounts import accounts_on, provider_of
 from mezzotint.main.data import locked, secret_of
 from mezzotint.main.desk import open_database, open_desk, worker_id
@@ -32,7 +33,7 @@ from mezzotint.main.wiring import find_model, loader
 from mezzotint.metrics import Metrics
 from mezzotint.safety.postfilter import PostFilter
 from mezzotint.safety.prefilter import PreFilter
-from mezzotint.store import Images
+from mezzotint.store import Buckets, Images, LocalBuckets, Submissions, ValkeyBuckets
 from mezzotint.worker import Developer, Device, Habits, Loaded, Worker
 
 SWEPT_AFTER = timedelta(hours=1)
@@ -90,14 +91,24 @@ class Serving:
             ),
             now,
         )
+        submissions = Submissions(database)
+        buckets = buckets_of(settings)
         service = Service(
-            door=Door(jobs=desk.jobs, bus=desk.bus, model=self.info, check_prompt=rules.check, metrics=metrics),
+            door=Door(
+                jobs=desk.jobs,
+                submissions=submissions,
+                bus=desk.bus,
+                model=self.info,
+                check_prompt=rules.check,
+                metrics=metrics,
+            ),
             desk=desk,
             images=Images(database),
             issuer=self.issuer,
             accounts=accounts_on(database, settings),
             now=now,
             is_ready=lambda: worker.is_ready,
+            rates=Rates(buckets=buckets, scale=settings.rate_scale, per_address=settings.rate_per_address),
             is_dev=settings.dev,
             metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
         )
@@ -106,6 +117,8 @@ class Serving:
         async def working() -> AsyncIterator[None]:
             device = Device(self.load, worker.reporter(), worker.wants_preview, settings.checkpoint_every)
             await sweep(desk, now() - SWEPT_AFTER if database.is_postgres else None)
+            await sweep(desk)
+            await submissions.sweep(now())
             async with worker.running(device, on_broken):
                 yield
 
@@ -115,6 +128,8 @@ class Serving:
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=bool(settings.trusted_proxies),
+                forwarded_allow_ips=settings.trusted_proxies or None,
                 timeout_graceful_shutdown=GRACE_S,
             )
         )
@@ -126,7 +141,18 @@ class Serving:
         try:
             await server.serve(sockets=[listener])
         finally:
+            await buckets.close()
             await database.close()
+
+
+def buckets_of(settings: Settings) -> Buckets:
+    """Raises: SettingInvalid."""
+    if settings.valkey is None:
+        return LocalBuckets()
+    try:
+        return ValkeyBuckets(settings.valkey.get_secret_value())
+    except (ImportError, ValueError) as error:
+        raise SettingInvalid(f"valkey: {error}; it takes the package `valkey` and an address valkey://...") from error
 
 
 class Server(uvicorn.Server):

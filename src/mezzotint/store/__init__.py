@@ -1,12 +1,27 @@
 """Where things are kept: rows in a database, bytes in an object store, events between those who listen."""
 
+from mezzotint.store.buckets import Buckets, LocalBuckets, ValkeyBuckets
 from mezzotint.store.database import Database
 from mezzotint.store.events import EventBus
 from mezzotint.store.images import Images
 from mezzotint.store.jobs import Jobs
 from mezzotint.store.keys import Keys
 from mezzotint.store.objects import Objects
+from mezzotint.store.submissions import Submissions
 from mezzotint.store.tenants import Tenants
 from mezzotint.store.users import Users
 
-__all__ = ["Database", "EventBus", "Images", "Jobs", "Keys", "Objects", "Tenants", "Users"]
+__all__ = [
+    "Buckets",
+    "Database",
+    "EventBus",
+    "Images",
+    "Jobs",
+    "Keys",
+    "LocalBuckets",
+    "Objects",
+    "Submissions",
+    "Tenants",
+    "Users",
+    "ValkeyBuckets",
+]

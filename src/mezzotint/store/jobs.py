@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, RowMapping, and_, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.errors import LeaseLost
@@ -23,11 +24,13 @@ from mezzotint.domain.job import (
     Timings,
 )
 from mezzotint.domain.refusal import Refusal
+from mezzotint.domain.submission import Once
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.policy.lane_share import Choice, Flow
 from mezzotint.store.database import Database
 from mezzotint.store.schema import checkpoints, images, jobs, lanes, refusals
+from mezzotint.store.submissions import remember
 
 OPEN = (JobState.QUEUED, JobState.RUNNING)
 
@@ -38,10 +41,19 @@ class Jobs:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, *added: Job) -> None:
-        """Write new jobs, all or none."""
-        async with self._database.write() as connection:
-            await connection.execute(insert(jobs), [_row(job) for job in added])
+    async def add(self, *added: Job, once: Once | None = None) -> bool:
+        """Write new jobs, all or none. False, and nothing written, when `once` was taken already."""
+        try:
+            async with self._database.write() as connection:
+                if once is not None:
+                    ids, first = tuple(job.id for job in added), added[0]
+                    await remember(connection, first.tenant, once, ids, first.created_at)
+                await connection.execute(insert(jobs), [_row(job) for job in added])
+        except IntegrityError:
+            if once is None:
+                raise
+            return False
+        return True
 
     async def record_refusal(self, tenant: TenantId, refusal: Refusal, raw_prompt: str, at: datetime) -> None:
         """Keep a refused prompt for audit: it never becomes a job."""

@@ -168,3 +168,15 @@ keys = Table(
     Column("last_used_at", Instant),
     Index("keys_of_tenant", "tenant"),
 )
+
+submissions = Table(
+    "submissions",
+    metadata,
+    Column("tenant", String(64), primary_key=True),
+    Column("name", String(80), primary_key=True),
+    Column("body", String(64), nullable=False),
+    Column("jobs", JSON, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Index("submissions_over", "expires_at"),
+)

@@ -22,7 +22,7 @@ from mezzotint.domain.job import Job, JobState
 from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.admission import Request
-from mezzotint.store import Database, EventBus, Jobs, Objects
+from mezzotint.store import Database, EventBus, Jobs, Objects, Submissions
 from tests.making import NOW, make_ending, make_job, make_model
 
 pytestmark = pytest.mark.anyio
@@ -39,7 +39,13 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 
 
 def door(desk: Desk, blocked: Refusal | None = None) -> Door:
-    return Door(jobs=desk.jobs, bus=desk.bus, model=make_model(), check_prompt=lambda prompt, negative: blocked)
+    return Door(
+        jobs=desk.jobs,
+        submissions=Submissions(desk.jobs._database),
+        bus=desk.bus,
+        model=make_model(),
+        check_prompt=lambda prompt, negative: blocked,
+    )
 
 
 async def started(desk: Desk) -> Job:

@@ -14,7 +14,7 @@ from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Accounts, Issuer, Service, create_app
 from mezzotint.safety.prefilter import PreFilter
-from mezzotint.store import Database, EventBus, Images, Jobs, Keys, Objects, Tenants, Users
+from mezzotint.store import Database, EventBus, Images, Jobs, Keys, Objects, Submissions, Tenants, Users
 from mezzotint.store.passwords import Passwords
 from tests.making import make_model
 
@@ -28,7 +28,14 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
     database.migrate()
     desk = Desk(jobs=Jobs(database), objects=Objects(tmp_path / "objects"), bus=EventBus())
     check = PreFilter.load(None).check
-    door = Door(jobs=desk.jobs, bus=desk.bus, model=make_model(), check_prompt=check, metrics=desk.metrics)
+    door = Door(
+        jobs=desk.jobs,
+        submissions=Submissions(database),
+        bus=desk.bus,
+        model=make_model(),
+        check_prompt=check,
+        metrics=desk.metrics,
+    )
     yield Service(
         door=door,
         desk=desk,

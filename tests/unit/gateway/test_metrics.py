@@ -28,7 +28,7 @@ async def scraped(client: httpx.AsyncClient) -> str:
 async def test_the_queues_length_and_accepted_jobs_are_told_by_lane(connect: Connect) -> None:
     async with connect(tier=Tier.PRO) as ada:
         for _ in range(2):
-            assert (await ada.post("/v1/jobs", json={"prompt": "a red apple"})).status_code == 202
+            assert (await ada.post("/v1/jobs", json={"prompt": "a red apple", "new": True})).status_code == 202
         assert (await ada.post("/v1/jobs", json={"prompt": ""})).status_code == 422
         text = await scraped(ada)
     assert value(text, 'mezzotint_jobs_queued{lane="pro"}') == 2

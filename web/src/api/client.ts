@@ -36,7 +36,7 @@ export function createClient(token: string, onRefused: (failure: Failure) => voi
       json("/v1/jobs", {
         method: "POST",
         headers: { "Content-Type": "application/json" },
-        body: JSON.stringify({ prompt }),
+        body: JSON.stringify({ prompt, new: true }),
       }),
     job: (id, signal) => json(`/v1/jobs/${encodeURIComponent(id)}`, given(signal)),
     cancel: (id) => json(`/v1/jobs/${encodeURIComponent(id)}`, { method: "DELETE" }),

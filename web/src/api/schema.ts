@@ -81,7 +81,7 @@ export interface paths {
          * Create
          * @description Accept a job, or with choices (`{a, b}`) and `--repeat` several.
          *
-         *     When this answers 202, the jobs are on the disk and will end in a state you can read.
+         *     When this answers 202, the jobs are on the disk and will end in a state you can read. 200: they were there already.
          */
         post: operations["create_v1_jobs_post"];
         delete?: never;
@@ -698,6 +698,12 @@ export interface components {
              */
             negative_prompt?: string | null;
             /**
+             * New
+             * @description a new picture, though the same request is under way; matters only without a fixed seed
+             * @default false
+             */
+            new: boolean;
+            /**
              * Num Steps
              * @description sampler steps, up to the tier's budget
              */
@@ -819,6 +825,15 @@ export interface operations {
                     "application/json": components["schemas"]["Health"];
                 };
             };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
         };
     };
     deliver_i__name__get: {
@@ -854,6 +869,15 @@ export interface operations {
             };
             /** @description something in the request cannot be used */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -912,6 +936,15 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description the database or the object store does not answer */
             503: {
                 headers: {
@@ -963,6 +996,15 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description the database or the object store does not answer */
             503: {
                 headers: {
@@ -977,7 +1019,10 @@ export interface operations {
     create_v1_jobs_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description names this request for 24 hours */
+                "Idempotency-Key"?: string | null;
+            };
             path?: never;
             cookie?: never;
         };
@@ -987,6 +1032,15 @@ export interface operations {
             };
         };
         responses: {
+            /** @description this request was made before */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
             /** @description Successful Response */
             202: {
                 headers: {
@@ -1016,6 +1070,15 @@ export interface operations {
             };
             /** @description not allowed to this caller, tier or server */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description it meets something that is there already */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1112,6 +1175,15 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description the database or the object store does not answer */
             503: {
                 headers: {
@@ -1171,6 +1243,15 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description the database or the object store does not answer */
             503: {
                 headers: {
@@ -1223,6 +1304,15 @@ export interface operations {
             };
             /** @description something in the request cannot be used */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1603,6 +1693,15 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
         };
     };
     model_v1_model_get: {
@@ -1621,6 +1720,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ModelView"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
                 };
             };
         };
@@ -1739,6 +1847,15 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
         };
     };
     sign_in_v1_sign_in_post: {
@@ -1846,6 +1963,15 @@ export interface operations {
             };
             /** @description not allowed to this caller, tier or server */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };

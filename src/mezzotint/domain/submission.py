@@ -1,0 +1,30 @@
+"""A request remembered, so that a repetition of it finds the jobs it made instead of making them again."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from mezzotint.domain.ids import JobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Once:
+    """How a repetition of a request is known.
+
+    name: of the client's own key, or of the request's content. body: hash of the content.
+    has_key: whether the client named it; then other content under the same name is a mistake.
+    is_retry: the client says that it sends this again, so that jobs that ended meanwhile are what it asks for.
+    """
+
+    name: str
+    body: str
+    expires_at: datetime
+    has_key: bool
+    is_retry: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """What was made of a request."""
+
+    body: str
+    jobs: tuple[JobId, ...]

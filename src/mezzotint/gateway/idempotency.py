@@ -1,0 +1,53 @@
+"""How a repeated request is known: by the client's `Idempotency-Key`, or by its content inside a short time.
+
+Clients repeat what they saw no answer to, and most send no key; people press a button twice. Neither may make, or be
+charged for, a second job. A request that fixes no seed and says `"new": true` asks for another picture each time.
+"""
+
+import hashlib
+import json
+import re
+from dataclasses import asdict
+from datetime import timedelta
+
+from fastapi import Request
+
+from mezzotint.domain.submission import Once
+from mezzotint.gateway.errors import GATEWAY_CODES, Answer
+from mezzotint.gateway.service import Service
+from mezzotint.policy.admission import Request as Wish
+
+KEY_LIFETIME = timedelta(hours=24)
+WINDOW = timedelta(seconds=60)
+"""Longer than the official OpenAI client goes on retrying by itself (three tries, at most 8 s apart), and its timeouts
+are the caller's to choose."""
+KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
+SEED = re.compile(r"(?:^|\s)(?:--|—)seed\b")
+
+
+def once_of(request: Request, wish: Wish, service: Service, *, is_new: bool = False) -> Once | None:
+    """The name of a request; None when every repetition means another picture. Answers 422 for an unusable key.
+
+    is_new: the client wants a new picture even if it asked for the same a moment ago.
+    """
+    now, body = service.now(), content_hash(request.url.path, wish)
+    key = request.headers.get("idempotency-key")
+    is_retry = request.headers.get("x-stainless-retry-count", "0").strip() not in {"", "0"}
+    if key is not None:
+        if not KEY.fullmatch(key):
+            hint = "Send 1 to 255 printable ASCII characters, such as a UUID."
+            raise Answer(422, "idempotency_key_invalid", GATEWAY_CODES["idempotency_key_invalid"], hint)
+        name = f"key:{hashlib.sha256(key.encode()).hexdigest()}"
+        return Once(name=name, body=body, expires_at=now + KEY_LIFETIME, has_key=True, is_retry=True)
+    if is_new and not is_retry and not has_fixed_seed(wish):
+        return None
+    return Once(name=f"same:{body}", body=body, expires_at=now + WINDOW, has_key=False, is_retry=is_retry)
+
+
+def has_fixed_seed(wish: Wish) -> bool:
+    return wish.seed is not None or SEED.search(wish.prompt) is not None
+
+
+def content_hash(path: str, wish: Wish) -> str:
+    text = json.dumps([path, asdict(wish)], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,128 @@
+"""How fast anybody may ask: by address before anything else, by tenant once it is known, and signing in more slowly.
+
+Each request that was counted tells where its caller stands in `RateLimit-Limit`, `-Remaining`, `-Reset` and `-Policy`
+(draft-ietf-httpapi-ratelimit-headers-06), and a 429 when to come back in `Retry-After`.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mezzotint.domain.claims import Claims
+from mezzotint.domain.tier import limits_of
+from mezzotint.gateway.errors import GATEWAY_CODES, Answer
+from mezzotint.policy.leaky_bucket import Full, Passed, Rate
+from mezzotint.store import Buckets, LocalBuckets
+
+SIGN_IN_FROM_ADDRESS = Rate(num=20, period_s=300, burst=20)
+SIGN_IN_TO_NAME = Rate(num=60, period_s=3600, burst=30)
+"""From many addresses at once; a person who forgot the password stays far below."""
+STATE = "rate_limit"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """scale: multiplies the tiers' rates; 0 lifts them. per_address: requests a minute; 0 lifts the limit."""
+
+    buckets: Buckets = field(default_factory=LocalBuckets)
+    scale: float = 1.0
+    per_address: int = 1200
+    streams: Counter[str] = field(default_factory=Counter)
+
+    async def count_address(self, connection: HTTPConnection) -> None:
+        """Answers 429. This very machine is not limited: a proxy on it speaks for everybody."""
+        address = address_of(connection)
+        if self.per_address and address is not None:
+            await self._pour(connection, f"address:{address}", Rate(num=self.per_address, period_s=60, burst=300))
+
+    async def count_tenant(self, connection: HTTPConnection, claims: Claims) -> None:
+        """Answers 429."""
+        if self.scale:
+            limits = limits_of(claims.tier)
+            burst = max(1, round(limits.request_burst * self.scale))
+            rate = Rate(num=limits.requests_per_minute * self.scale, period_s=60, burst=burst)
+            await self._pour(connection, f"tenant:{claims.tenant}:{claims.tier}", rate)
+
+    async def count_sign_in(self, connection: HTTPConnection, name: str) -> None:
+        """Guessing passwords is slow, from one address and at one name. Answers 429."""
+        address = address_of(connection)
+        if address is not None:
+            await self._pour(connection, f"sign-in:{address}", SIGN_IN_FROM_ADDRESS)
+        await self._pour(connection, f"sign-in-to:{name}", SIGN_IN_TO_NAME)
+
+    def check_stream(self, claims: Claims) -> None:
+        """Whether one more stream (events, socket, long poll) may be opened. Answers 429."""
+        most = limits_of(claims.tier).max_streams * max(self.scale, 1.0)
+        if self.scale and self.streams[claims.tenant] >= most:
+            hint = f"The {claims.tier} tier may have {most:g}; close one, or watch all jobs through /v1/ws."
+            raise Answer(429, "too_many_streams", GATEWAY_CODES["too_many_streams"], hint)
+
+    @contextmanager
+    def stream(self, claims: Claims) -> Iterator[None]:
+        """Hold one of the tenant's streams."""
+        self.streams[claims.tenant] += 1
+        try:
+            yield
+        finally:
+            self.streams[claims.tenant] -= 1
+            if not self.streams[claims.tenant]:
+                del self.streams[claims.tenant]
+
+    async def _pour(self, connection: HTTPConnection, name: str, rate: Rate) -> None:
+        outcome = await self.buckets.pour(name, rate)
+        connection.scope.setdefault("state", {})[STATE] = headers_of(outcome, rate)
+        if isinstance(outcome, Full):
+            wait_s = max(1, math.ceil(outcome.retry_s))
+            raise Answer(429, "rate_limited", GATEWAY_CODES["rate_limited"], f"Wait {wait_s} s.", retry_after_s=wait_s)
+
+
+def address_of(connection: HTTPConnection) -> str | None:
+    """Who is counted: an IPv4 address, or the /64 that one IPv6 customer has; None for this very machine."""
+    try:
+        address = ip_address(connection.client.host if connection.client else "")
+    except ValueError:
+        return None
+    if address.is_loopback:
+        return None
+    return str(ip_network(f"{address}/64", strict=False)) if address.version == 6 else str(address)
+
+
+def headers_of(outcome: Passed | Full, rate: Rate) -> dict[str, str]:
+    remaining = outcome.remaining if isinstance(outcome, Passed) else 0
+    return {
+        "RateLimit-Limit": str(rate.burst),
+        "RateLimit-Remaining": str(remaining),
+        "RateLimit-Reset": str(math.ceil(outcome.reset_s)),
+        "RateLimit-Policy": f"{rate.num:g};w={rate.period_s:g};burst={rate.burst}",
+    }
+
+
+class RateLimit:
+    """Counts each request's address, and puts the last count's headers on the answer. The page's files are free."""
+
+    def __init__(self, app: ASGIApp, rates: Rates) -> None:
+        self.app, self.rates = app, rates
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(scope.get("state", {}).get(STATE, {}))
+            await send(message)
+
+        try:
+            await self.rates.count_address(HTTPConnection(scope))
+        except Answer as answer:
+            await answer.response()(scope, receive, with_headers)
+            return
+        await self.app(scope, receive, with_headers)

