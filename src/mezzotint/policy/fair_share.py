@@ -1,9 +1,9 @@
 """Who is next: hierarchical start-time fair queueing over lanes, expresses and tenants (Goyal, Vin, Cheng 1996).
 
-At both levels the competitor with the smallest start tag goes, except that a job which fits the worker, or has waited
-long, may go before it by a bounded slack. Virtual time is the smallest start tag of those that wait, so nobody who
-waits falls behind it, whatever slack others used. What was idle starts at virtual time: no credit. The bounds and their
-derivation stand in docs/explanation/fair-queue.md.
+At both levels the competitor with the smallest start tag goes, except that a job which fits the worker, has waited
+long, or belongs to a lane with a head start (Duda, Cheriton 1999) may go before it by a bounded slack. Virtual time is
+the smallest start tag of those that wait, so nobody who waits falls behind it, whatever slack others used. What was
+idle starts at virtual time: no credit. The bounds and their derivation stand in docs/explanation/fair-queue.md.
 """
 
 from collections.abc import Sequence
@@ -41,8 +41,8 @@ def choose(queue: Queue, now: datetime, rules: Rules = RULES) -> Choice | None:
     if not bids:
         return None
     first = min(bids, key=lambda bid: (bid.tag, -bid.weight))
-    unit = rules.lane_slack * first.pick.job.cost / first.weight
-    best = min(bids, key=lambda bid: (bid.tag - unit * bid.pick.job.affinity, bid.tag, -bid.weight))
+    slack = rules.lane_slack * first.pick.job.cost / first.weight
+    best = min(bids, key=lambda bid: (_rank(bid, slack, rules), bid.tag, -bid.weight))
     cost = best.pick.job.cost
     flow = _taken(best, cost, queue, now, rules)
     charge = Charge(
@@ -58,6 +58,13 @@ def choose(queue: Queue, now: datetime, rules: Rules = RULES) -> Choice | None:
         shares=_changed(queue, bids, best, charge),
         flow=flow,
     )
+
+
+def _rank(bid: Bid, slack: float, rules: Rules) -> float:
+    """The tag, less what the share may go before its turn: a little for affinity, and its lane's head start."""
+    job, lane = bid.pick.job, bid.account.share
+    head_start = rules.head_start[lane] if isinstance(lane, Tier) else 0.0
+    return bid.tag - slack * job.affinity - head_start * job.cost / bid.weight
 
 
 def _bids(queue: Queue, now: datetime, rules: Rules) -> list[Bid]:

@@ -76,6 +76,7 @@ class Rules:
     affinity_slack, age_slack: how far a flow may go before the first of its lane, for a job that fits the worker and
     for one that has waited `full_age_s`; in jobs of the size of the one passed over.
     lane_slack: the same between lanes, for a job that fits the worker.
+    head_start: how many of its own jobs a lane may always be ahead, so that short bursts do not wait for slow lanes.
     overtake_s: a job may go before older ones of its own tenant that are older by at most this.
     usage_scale_s: GPU-seconds of the last hours that halve a tenant's weight; never below `min_usage_weight` of it.
     max_correction: a measured cost counts as at most this many times the predicted one.
@@ -89,6 +90,7 @@ class Rules:
     affinity_slack: float = 2.0
     age_slack: float = 1.0
     lane_slack: float = 1.0
+    head_start: Mapping[Tier, float] = field(default_factory=lambda: {Tier.FREE: 0.0, Tier.PAID: 4.0, Tier.PRO: 8.0})
     overtake_s: float = 10.0
     usage_half_life_s: float = 7200.0
     usage_scale_s: float = 600.0

@@ -4,7 +4,7 @@ The drift of a pair over any interval inside such a time is the difference of tw
 m); so its largest is the span between the lowest and the highest value seen. Service is normalised: cost over weight.
 """
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -25,12 +25,14 @@ class Audit(Generic[Key]):
     """One level of the queue.
 
     num_largest: how often the largest jobs of a pair count in its bound.
-    slack: how many jobs, of the largest that anybody was passed over with, each of the two may be ahead besides.
+    head_start: how many of its largest jobs a competitor may be ahead besides.
+    slack: the same for all, in jobs of the largest that anybody was passed over with.
     Largest: normalised, and so far.
     """
 
     num_largest: float
     slack: float
+    head_start: Mapping[Key, float] = field(default_factory=dict)
     num_checks: int = 0
     num_violations: int = 0
     worst: float = 0.0
@@ -68,10 +70,12 @@ class Audit(Generic[Key]):
             span.low, span.high = min(span.low, difference), max(span.high, difference)
             mirror = self._spans[other][key]
             mirror.low, mirror.high = -span.high, -span.low
-            self._check(span, self._largest.get(key, 0.0) + self._largest.get(other, 0.0))
+            self._check(span, self._reach(key) + self._reach(other) + 2 * self.slack * self._passed)
 
-    def _check(self, span: Span, pair: float) -> None:
-        bound = self.num_largest * pair + 2 * self.slack * self._passed
+    def _reach(self, key: Key) -> float:
+        return (self.num_largest + self.head_start.get(key, 0.0)) * self._largest.get(key, 0.0)
+
+    def _check(self, span: Span, bound: float) -> None:
         drift = (span.high - span.low) / bound if bound > 0.0 else 0.0
         self.num_checks += 1
         self.num_violations += drift > 1.0 + ROUNDING

@@ -20,6 +20,7 @@ from mezzotint.sim.dice import Dice
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 LARGEST_COST = 30.0
+NOBODY: Mapping[Tier, float] = {}
 
 SIZES: Mapping[str, Callable[[Dice], float]] = {
     "equal": lambda dice: 1.0,
@@ -50,6 +51,7 @@ def draw(dice: Dice) -> World:
         affinity_slack=slack,
         age_slack=slack / 2,
         lane_slack=slack / 2,
+        head_start={tier: most * dice.choice((0.0, 0.5, 1.0)) for tier, most in RULES.head_start.items()},
         burst={tier: dice.choice((1, 3, 1000)) for tier in Tier},
     )
     return World(
@@ -114,7 +116,7 @@ class Trial:
         self._num_jobs = 0
         self._running: list[Running] = []
         rules = self.world.rules
-        self._shares: dict[str, Audit[Share]] = self._audits(rules.lane_slack)
+        self._shares: dict[str, Audit[Share]] = self._audits(rules.lane_slack, rules.head_start)
         slack = rules.affinity_slack + rules.age_slack
         self._flows: dict[Tier, dict[str, Audit[TenantId]]] = {lane: self._audits(slack) for lane in Tier}
 
@@ -135,11 +137,10 @@ class Trial:
                 self.report.add(f"tenants, {name}", lane)
         return self.report
 
-    def _audits(self, slack: float) -> dict[str, Audit[Any]]:
+    def _audits(self, slack: float, head_start: Mapping[Tier, float] = NOBODY) -> dict[str, Audit[Any]]:
         workers = self.world.num_workers
-        if self.world.corrects:
-            return {"corrected": Audit(num_largest=2 * workers - 1, slack=slack)}
-        return {"started": Audit(num_largest=1, slack=slack), "finished": Audit(num_largest=workers + 1, slack=slack)}
+        num = {"corrected": 2 * workers - 1} if self.world.corrects else {"started": 1, "finished": workers + 1}
+        return {name: Audit(num_largest=n, slack=slack, head_start=head_start) for name, n in num.items()}
 
     def _arrive(self) -> None:
         """About as many jobs as leave; tenants fall silent and come back with several."""

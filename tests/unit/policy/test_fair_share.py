@@ -17,6 +17,7 @@ from mezzotint.policy.queue import (
     Flow,
     Line,
     Queue,
+    Rules,
     Share,
     Waiting,
     affinity_of,
@@ -55,8 +56,11 @@ def line(lane: Tier, *those: Waiting, oldest: Waiting | None = None) -> Line:
     return Line(lane=lane, waiting=those, oldest=(oldest,) if oldest else ())
 
 
-def chosen(queue: Queue) -> Choice:
-    choice = choose(queue, NOW)
+EVEN = replace(RULES, head_start=dict.fromkeys(Tier, 0.0))
+
+
+def chosen(queue: Queue, rules: Rules = EVEN) -> Choice:
+    choice = choose(queue, NOW, rules)
     assert choice is not None
     return choice
 
@@ -84,6 +88,14 @@ def test_a_lane_gets_no_credit_for_idle_time() -> None:
     choice = chosen(queue(*lanes, time=100.0, pro=pro, free=free))
     assert choice.job == "free-1"
     assert [a.start_tag for a in choice.shares if a.share is Tier.FREE] == [101.0]
+
+
+def test_pro_may_run_eight_jobs_ahead_so_that_its_bursts_do_not_wait() -> None:
+    lanes = [line(tier, waiting(tier, "t", job(f"{tier}-1"))) for tier in (Tier.FREE, Tier.PRO)]
+    free = Account(share=Tier.FREE, start_tag=10.0, is_idle=False)
+    within, beyond = (Account(share=Tier.PRO, start_tag=tag, is_idle=False) for tag in (11.9, 12.1))
+    assert chosen(queue(*lanes, time=10.0, free=free, pro=within), RULES).job == "pro-1"
+    assert chosen(queue(*lanes, time=10.0, free=free, pro=beyond), RULES).job == "free-1"
 
 
 def test_a_lane_that_ran_empty_is_marked_idle() -> None:

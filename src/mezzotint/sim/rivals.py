@@ -1,0 +1,25 @@
+"""Queues to compare fair share with."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from mezzotint.policy.fair_share import choose
+from mezzotint.policy.queue import Choice, Queue, Rules
+
+
+def one_line(queue: Queue, now: datetime, rules: Rules) -> Choice | None:
+    """First come, first served, whoever it is."""
+    heads = [(line, waiting) for line in queue.lines for waiting in line.oldest]
+    if not heads:
+        return None
+    line, head = min(heads, key=lambda entry: (entry[1].jobs[0].created_at, entry[1].jobs[0].job))
+    alone = replace(line, waiting=[replace(head, jobs=head.jobs[:1])], oldest=())
+    return choose(replace(queue, lines=[alone]), now, replace(rules, expresses={}))
+
+
+def strict_priority(queue: Queue, now: datetime, rules: Rules) -> Choice | None:
+    """The heaviest lane that has anything."""
+    if not queue.lines:
+        return None
+    heaviest = max(queue.lines, key=lambda line: queue.weights[line.lane])
+    return choose(replace(queue, lines=[heaviest]), now, replace(rules, expresses={}))

@@ -1,0 +1,182 @@
+"""A discrete-event simulation: jobs arrive, workers claim them through the policy of production, and run them.
+
+A worker runs several jobs at once, which share its speed; how much it gains from each further one is what step-level
+batching measured. Time is in seconds from the start.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+from mezzotint.domain.ids import JobId, TenantId
+from mezzotint.domain.tier import Tier
+from mezzotint.policy.accounts import Done
+from mezzotint.policy.queue import Share, affinity_of
+from mezzotint.sim.backlog import Backlog, Taken, Ticket
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A job that will be submitted. cost: step-megapixels."""
+
+    at_s: float
+    lane: Tier
+    tenant: TenantId
+    cost: float
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """speeds: step-megapixels a second of one worker with 1, 2, ... jobs at once; as many as it takes.
+
+    load_s: what the first job of another model than the last one spends on loading it.
+    """
+
+    num_workers: int
+    speeds: Sequence[float]
+    load_s: float = 0.0
+
+    @property
+    def capacity(self) -> float:
+        """Step-megapixels a second of all workers, fully used."""
+        return self.num_workers * max(self.speeds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """What happened to a job. share: through which share of the machine it was taken."""
+
+    lane: Tier
+    share: Share
+    tenant: TenantId
+    cost: float
+    arrived_s: float
+    started_s: float
+    ended_s: float
+
+    @property
+    def wait_s(self) -> float:
+        return self.started_s - self.arrived_s
+
+
+@dataclass(slots=True)
+class Run:
+    """A job on a worker. remaining: step-megapixels, loading included. gpu_s: its part of the worker's time."""
+
+    taken: Taken
+    started_s: float
+    remaining: float
+    gpu_s: float = 0.0
+
+
+@dataclass(slots=True)
+class Worker:
+    """A device that runs up to `len(machine.speeds)` jobs at once."""
+
+    machine: Machine
+    runs: list[Run] = field(default_factory=list)
+    model: str = ""
+    now_s: float = 0.0
+
+    def is_full(self) -> bool:
+        return len(self.runs) == len(self.machine.speeds)
+
+    def pace(self) -> float:
+        """Step-megapixels a second of each of its jobs."""
+        return self.machine.speeds[len(self.runs) - 1] / len(self.runs)
+
+    def next_end_s(self) -> float:
+        if not self.runs:
+            return float("inf")
+        return self.now_s + min(run.remaining for run in self.runs) / self.pace()
+
+    def advance(self, now_s: float) -> None:
+        if self.runs:
+            done = self.pace() * (now_s - self.now_s)
+            for run in self.runs:
+                run.remaining -= done
+                run.gpu_s += (now_s - self.now_s) / len(self.runs)
+        self.now_s = now_s
+
+    def start(self, taken: Taken) -> None:
+        model = taken.ticket.model
+        load_s = self.machine.load_s if model != self.model else 0.0
+        self.model = model
+        self.runs.append(Run(taken, self.now_s, taken.ticket.cost + load_s * self.machine.speeds[0]))
+
+    def finish(self) -> Run:
+        """The run that ends now."""
+        run = min(self.runs, key=lambda run: run.remaining)
+        self.runs.remove(run)
+        return run
+
+    def affinity(self, ticket: Ticket) -> float:
+        is_warm = ticket.model == self.model
+        return affinity_of(is_warm=is_warm, joins_batch=is_warm and bool(self.runs))
+
+
+def simulate(arrivals: Iterable[Arrival], machine: Machine, backlog: Backlog) -> list[Story]:
+    """Run until all jobs have ended, told in the order of their ends. The backlog brings the rules; it is used up."""
+    workers = [Worker(machine) for _ in range(machine.num_workers)]
+    coming = sorted(arrivals, key=lambda arrival: arrival.at_s)
+    coming.reverse()
+    seqs, stories = count(1), []
+    while coming or any(worker.runs for worker in workers):
+        busiest = min(workers, key=Worker.next_end_s)
+        now_s = min(busiest.next_end_s(), coming[-1].at_s if coming else float("inf"))
+        for worker in workers:
+            worker.advance(now_s)
+        if coming and coming[-1].at_s <= now_s:
+            _submit(coming.pop(), next(seqs), backlog)
+        else:
+            stories.append(_end(busiest.finish(), backlog, now_s))
+        _claim(workers, backlog, now_s)
+    return stories
+
+
+def _submit(arrival: Arrival, seq: int, backlog: Backlog) -> None:
+    at = _instant(arrival.at_s)
+    ticket = Ticket(
+        id=JobId(f"job_{seq}"),
+        seq=seq,
+        lane=arrival.lane,
+        tenant=arrival.tenant,
+        cost=arrival.cost,
+        created_at=at,
+        model=arrival.model,
+    )
+    backlog.add(ticket, at)
+
+
+def _claim(workers: Sequence[Worker], backlog: Backlog, now_s: float) -> None:
+    """Workers with room take jobs, the least busy first."""
+    while len(backlog):
+        worker = min(workers, key=lambda worker: len(worker.runs))
+        if worker.is_full():
+            return
+        taken = backlog.take(_instant(now_s), worker.affinity)
+        if taken is None:
+            return
+        worker.start(taken)
+
+
+def _end(run: Run, backlog: Backlog, now_s: float) -> Story:
+    ticket = run.taken.ticket
+    backlog.end(run.taken, Done(cost=ticket.cost, gpu_s=run.gpu_s, at=_instant(now_s)))
+    return Story(
+        lane=ticket.lane,
+        share=run.taken.charge.share,
+        tenant=ticket.tenant,
+        cost=ticket.cost,
+        arrived_s=(ticket.created_at - EPOCH).total_seconds(),
+        started_s=run.started_s,
+        ended_s=now_s,
+    )
+
+
+def _instant(at_s: float) -> datetime:
+    return EPOCH + timedelta(seconds=at_s)
