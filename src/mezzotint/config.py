@@ -72,6 +72,9 @@ class Settings(BaseSettings):
     valkey: SecretStr | None = Field(
         None, description="`valkey://` address that several gateways keep their limits in; default: each its own"
     )
+    webhook_inside: str = Field(
+        "", description="host names and networks, comma-separated, that webhooks may reach though they are private"
+    )
     sign_up: bool = Field(False, description="whether strangers may make themselves a tenant of the free tier")
     session_days: int = Field(14, ge=1, le=365, description="days after which a person signs in again")
     oidc_issuer: str | None = Field(None, description="`iss` of the OIDC provider whose tokens are taken too")

@@ -23,4 +23,9 @@ class Progressed:
     preview: str | None
 
 
-JobEvent = Changed | Progressed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stale:
+    """The row is not what it was when somebody looked last; read it."""
+
+
+JobEvent = Changed | Progressed | Stale

@@ -11,8 +11,9 @@ from fastapi.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from mezzotint import __version__
-from mezzotint.gateway import about, errors, images, jobs, keys, metrics, sign_in
+from mezzotint.gateway import about, admin, errors, images, jobs, keys, metrics, sign_in, socket, webhooks
 from mezzotint.gateway.limits import BodyLimit, SecurityHeaders, UrlLimit
+from mezzotint.gateway.lookout import Lookout
 from mezzotint.gateway.rates import RateLimit, Rates
 from mezzotint.gateway.service import Service
 from mezzotint.gateway.shapes import answers
@@ -35,12 +36,22 @@ async def nothing() -> AsyncIterator[None]:
     yield
 
 
+@asynccontextmanager
+async def _attended(service: Service | None) -> AsyncIterator[None]:
+    """What the gateway does by itself while it serves: look at watched jobs, tell webhooks."""
+    if service is None:
+        yield
+        return
+    async with Lookout(service.desk.bus, service.changes).looking(), service.courier.carrying():
+        yield
+
+
 def create_app(service: Service | None, running: Callable[[], AbstractAsyncContextManager[None]] = nothing) -> FastAPI:
     """The application. running: entered while it serves (the worker). Without a service it only tells its OpenAPI."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with running():
+        async with running(), _attended(service):
             yield
 
     app = FastAPI(
@@ -54,8 +65,9 @@ def create_app(service: Service | None, running: Callable[[], AbstractAsyncConte
     app.state.service = service
     errors.install(app)
     errors_of_all = answers(429)
-    for module in (jobs, images, sign_in, keys, about, metrics):
+    for module in (jobs, images, webhooks, sign_in, keys, admin, about, metrics):
         app.include_router(module.router, responses=errors_of_all)
+    app.include_router(socket.router)
     if (PAGE / "index.html").exists():
         app.mount("/", Page(directory=PAGE, html=True), name="page")
     else:

@@ -1,62 +1,116 @@
 """A job's life as server-sent events.
 
-The first event is the present state, so a watcher that comes back after a break has missed nothing that matters.
-Each later one wakes the stream; the row is read again every second in case an event was lost. The stream ends with
-the event of a final state.
+Every change of state has a number, kept in the database; an event's id is that number, with the step behind a dot for
+progress. A watcher that comes back with `Last-Event-ID` gets each later change in order, then the present; one that
+comes without begins with the present state. Steps and previews it missed are not repeated: the last one replaces them.
 """
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import assert_never
 
 from pydantic import BaseModel
 
 from mezzotint.actions.finish import Desk
-from mezzotint.domain.event import Changed, JobEvent, Progressed
+from mezzotint.domain.change import as_of
+from mezzotint.domain.event import Changed, JobEvent, Progressed, Stale
 from mezzotint.domain.ids import JobId
-from mezzotint.domain.job import Job
+from mezzotint.domain.job import Job, JobState
 from mezzotint.gateway.shapes import JobView, Progress
+from mezzotint.store import Changes
 
-POLL_S = 1.0
 KEEP_ALIVE_S = 10.0
 """Comment lines keep proxies from closing a quiet stream."""
+EVENT_ID = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,5}))?")
 
 
-async def events_of(desk: Desk, job_id: JobId) -> AsyncIterator[str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What a watcher knows: the last change, and the last step after it. Nothing: change 0."""
+
+    number: int = 0
+    step: int = -1
+
+    @property
+    def id(self) -> str:
+        return f"{self.number}.{self.step}" if self.step >= 0 else str(self.number)
+
+
+def seen_in(last_event_id: str | None) -> Seen | None:
+    """None for a watcher that comes anew, or with an id that this API never gave."""
+    match = EVENT_ID.fullmatch(last_event_id or "")
+    return None if match is None else Seen(number=int(match[1]), step=int(match[2] or -1))
+
+
+async def events_of(desk: Desk, changes: Changes, job_id: JobId, seen: Seen | None) -> AsyncIterator[str]:
+    """The lines of the stream, to the event of the job's final state."""
     with desk.bus.watch(job_id) as queue:
-        shown: Job | None = None
-        heard_at = time.monotonic()
-        while True:
-            job = await desk.jobs.get(job_id)
-            if job is None:
-                return
-            if shown is None or job.state is not shown.state:
-                shown, heard_at = job, time.monotonic()
-                yield line(job.state, JobView.of(job, await desk.jobs.position(job)))
+        known, shown = seen, None
+        while (job := await desk.jobs.get(job_id)) is not None:
+            async for name, data, new in _news(desk, changes, job, known, shown):
+                known = new
+                yield line(name, data, new.id)
+            shown = job.state
             if job.state.is_final:
                 return
-            async for progress in progress_until_change(queue):
-                heard_at = time.monotonic()
-                yield line("progress", progress)
-            if time.monotonic() - heard_at > KEEP_ALIVE_S:
-                heard_at = time.monotonic()
-                yield ": keep-alive\n\n"
+            known = known or Seen()
+            async for item in until_change(queue):
+                if item is None:
+                    yield ": keep-alive\n\n"
+                    continue
+                if item.step > known.step:  # the last one may have been told already, to one who came in the middle
+                    known = Seen(number=known.number, step=item.step)
+                    yield line("progress", progress_of(item), known.id)
 
 
-async def progress_until_change(queue: asyncio.Queue[JobEvent]) -> AsyncIterator[Progress]:
-    """Progress as it comes; ends at a change of state or after a second of silence: time to read the row."""
+async def _news(
+    desk: Desk, changes: Changes, job: Job, seen: Seen | None, shown: JobState | None
+) -> AsyncIterator[tuple[str, BaseModel, Seen]]:
+    """What the watcher does not know yet, up to the row as it was just read."""
+    log = await changes.of_job(job.id, seen.number if seen else 0)
+    while log and log[-1].state is not job.state:
+        log.pop()  # the log was read after the row, so it can be ahead of it; the rest comes at the next reading
+    now = JobView.of(job, await desk.jobs.position(job))
+    if log:
+        for change in log[:-1] if seen else ():
+            yield change.state, JobView.of(as_of(job, change)), Seen(number=change.number)
+        seen = Seen(number=log[-1].number)
+        yield job.state, now, seen
+    elif shown is not job.state and (shown is not None or seen is None or job.state.is_final):
+        seen = seen or Seen()  # its log was swept long ago
+        yield job.state, now, seen
+    latest = desk.bus.progress_of(job.id)
+    if latest is not None and job.state is JobState.RUNNING and seen and latest.step > seen.step:
+        yield "progress", progress_of(latest), Seen(number=seen.number, step=latest.step)
+
+
+async def until_change(queue: asyncio.Queue[JobEvent]) -> AsyncIterator[Progressed | None]:
+    """Progress as it comes, None when it is quiet; ends when the row is to be read."""
+    heard_at = time.monotonic()
     while True:
         try:
-            async with asyncio.timeout(POLL_S):
+            async with asyncio.timeout(heard_at + KEEP_ALIVE_S - time.monotonic()):
                 event = await queue.get()
         except TimeoutError:
-            return
+            heard_at = time.monotonic()
+            yield None
+            continue
         match event:
-            case Changed():
+            case Changed() | Stale():
                 return
             case Progressed():
-                yield Progress(step=event.step, num_steps=event.num_steps, preview=event.preview)
+                heard_at = time.monotonic()
+                yield event
+            case _ as never:
+                assert_never(never)
 
 
-def line(name: str, data: BaseModel) -> str:
-    return f"event: {name}\ndata: {data.model_dump_json()}\n\n"
+def progress_of(event: Progressed) -> Progress:
+    return Progress(step=event.step, num_steps=event.num_steps, preview=event.preview)
+
+
+def line(name: str, data: BaseModel, id: str) -> str:
+    return f"id: {id}\nevent: {name}\ndata: {data.model_dump_json()}\n\n"

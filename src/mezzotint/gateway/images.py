@@ -18,15 +18,22 @@ from mezzotint.gateway.shapes import HistoryImage, ImagePage, JobImage, answers
 
 router = APIRouter(tags=["images"])
 NAME = re.compile(r"([0-9a-f]{64})\.(webp|png)")
+MAX_WORDS = 8
+"""Of one search; more would only make it slower."""
 IMMUTABLE = "public, max-age=31536000, immutable"
 
 
 @router.get("/v1/images", responses=answers(401, 422, 503))
 async def list_mine(
-    service: The, claims: SignedIn, cursor: Before, limit: Annotated[int, Query(ge=1, le=100)] = 24
+    service: The,
+    claims: SignedIn,
+    cursor: Before,
+    limit: Annotated[int, Query(ge=1, le=100)] = 24,
+    q: Annotated[str, Query(max_length=200, description="words that stand in the prompt")] = "",
 ) -> ImagePage:
     """Your pictures, newest first."""
-    entries = await service.images.of_tenant(claims.tenant, limit, cursor)
+    words = tuple(q.replace("\0", " ").split()[:MAX_WORDS])
+    entries = await service.images.of_tenant(claims.tenant, limit, cursor, words)
     pictures = [
         HistoryImage(
             **JobImage.of(entry.image).model_dump(),

@@ -17,7 +17,7 @@ from mezzotint.domain.job import Job
 from mezzotint.domain.refusal import Refusal
 from mezzotint.gateway.cursor import Before, next_cursor
 from mezzotint.gateway.errors import GATEWAY_CODES, Answer, refused
-from mezzotint.gateway.events import events_of
+from mezzotint.gateway.events import events_of, seen_in
 from mezzotint.gateway.idempotency import once_of
 from mezzotint.gateway.service import Service, SignedIn, The
 from mezzotint.gateway.shapes import Accepted, JobPage, JobView, NewJob, answers
@@ -27,6 +27,7 @@ JOB_ID = re.compile(r"job_[0-9a-f]{24}")
 POLL_S = 1.0
 """A row is read at least this often while somebody waits: notification wakes, polling guarantees."""
 
+LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", description="go on after this event")]
 IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", description="names this request for 24 hours")]
 Id = Annotated[str, Path(description="the job's id", max_length=64)]
 
@@ -40,7 +41,8 @@ async def own_job(service: Service, claims: Claims, job_id: str) -> Job:
 
 
 async def view(service: Service, job: Job) -> JobView:
-    return JobView.of(job, await service.desk.jobs.position(job))
+    position = await service.desk.jobs.position(job)
+    return JobView.of(job, position, await service.forecast.wait_s(job, position, service.now()))
 
 
 @router.post(
@@ -119,14 +121,13 @@ async def give_up(job_id: Id, service: The, claims: SignedIn) -> JobView:
         **answers(404),
     },
 )
-async def events(job_id: Id, service: The, claims: SignedIn) -> StreamingResponse:
-    """The job's life as server-sent events, from its present state to its end."""
+async def events(job_id: Id, service: The, claims: SignedIn, last_event_id: LastEventId = None) -> StreamingResponse:
+    """The job's life as server-sent events: from its present state, or from `Last-Event-ID` on, to its end."""
     job = await own_job(service, claims, job_id)
     service.rates.check_stream(claims)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(
-        held(service, claims, events_of(service.desk, job.id)), media_type="text/event-stream", headers=headers
-    )
+    events = events_of(service.desk, service.changes, job.id, seen_in(last_event_id))
+    return StreamingResponse(held(service, claims, events), media_type="text/event-stream", headers=headers)
 
 
 async def held(service: Service, claims: Claims, lines: AsyncIterator[str]) -> AsyncIterator[str]:

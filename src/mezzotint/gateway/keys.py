@@ -1,5 +1,6 @@
 """Routes of API keys: their tenant lists, makes, rotates and revokes them. A key cannot make keys."""
 
+import re
 from datetime import datetime, timedelta
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from mezzotint.gateway.shapes import answers
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"], responses=answers(401, 403, 422, 429, 503))
 Id = Annotated[str, Path(description="the key's id", max_length=64)]
+KEY_ID = re.compile(r"key_[0-9a-f]{16}")
 MAX_KEYS = 100
 """Of one tenant, revoked ones included: nobody needs more, and a loop that makes keys is stopped."""
 
@@ -86,7 +88,7 @@ async def rotate(key_id: Id, service: The, claims: SignedIn, body: Rotation | No
     """A new secret for the key; the old one works on for a while, so that nothing stops meanwhile."""
     check_may_manage(claims)
     grace = timedelta(hours=(body or Rotation(grace_hours=24)).grace_hours)
-    rotated = await service.accounts.keys.rotate(KeyId(key_id), claims.tenant, service.now(), grace)
+    rotated = await service.accounts.keys.rotate(checked(key_id), claims.tenant, service.now(), grace)
     if rotated is None:
         raise not_found()
     return MadeKey(key=KeyView.of(rotated[0]), secret=rotated[1])
@@ -96,7 +98,7 @@ async def rotate(key_id: Id, service: The, claims: SignedIn, body: Rotation | No
 async def revoke(key_id: Id, service: The, claims: SignedIn) -> Response:
     """End the key at once."""
     check_may_manage(claims)
-    if not await service.accounts.keys.revoke(KeyId(key_id), claims.tenant, service.now()):
+    if not await service.accounts.keys.revoke(checked(key_id), claims.tenant, service.now()):
         raise not_found()
     return Response(status_code=204)
 
@@ -111,6 +113,13 @@ async def ensure_tenant(service: Service, claims: Claims, now: datetime) -> None
     """A tenant known from tokens alone gets its row, with the token's tier, when it makes its first key."""
     if await service.accounts.tenants.get(claims.tenant) is None:
         await service.accounts.tenants.add(Tenant(id=claims.tenant, tier=claims.tier, created_at=now))
+
+
+def checked(key_id: str) -> KeyId:
+    """Nothing but an id goes on to the database."""
+    if not KEY_ID.fullmatch(key_id):
+        raise not_found()
+    return KeyId(key_id)
 
 
 def not_found() -> Answer:

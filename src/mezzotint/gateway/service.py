@@ -14,11 +14,13 @@ from mezzotint.actions.submit import Door
 from mezzotint.domain.claims import Claims, Scope
 from mezzotint.domain.key import MARK
 from mezzotint.gateway import cookie
+from mezzotint.gateway.courier import Courier
 from mezzotint.gateway.errors import GATEWAY_CODES, Answer
+from mezzotint.gateway.forecast import Forecast
 from mezzotint.gateway.oidc import Provider
 from mezzotint.gateway.rates import Rates
 from mezzotint.gateway.tokens import Issuer, algorithm_of
-from mezzotint.store import Images, Keys, Tenants, Users
+from mezzotint.store import Changes, Images, Keys, Tenants, Users
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,9 @@ class Service:
     door: Door
     desk: Desk
     images: Images
+    changes: Changes
+    courier: Courier
+    forecast: Forecast
     issuer: Issuer
     accounts: Accounts
     now: Callable[[], datetime]

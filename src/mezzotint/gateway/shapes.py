@@ -87,6 +87,9 @@ class JobView(BaseModel):
     step: int
     num_steps: int
     position: int | None = Field(description="queued jobs of the same lane ahead of it; null unless queued")
+    estimated_wait_s: float | None = Field(
+        None, description="seconds until it starts, from how fast jobs end now; null unless queued or while none end"
+    )
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -96,7 +99,7 @@ class JobView(BaseModel):
     batch: str | None = Field(description="id of the first job of the same request, where it made several")
 
     @classmethod
-    def of(cls, job: Job, position: int | None = None) -> "JobView":
+    def of(cls, job: Job, position: int | None = None, estimated_wait_s: float | None = None) -> "JobView":
         parameters = job.parameters
         return cls(
             id=job.id,
@@ -107,6 +110,7 @@ class JobView(BaseModel):
             step=job.step,
             num_steps=parameters.num_steps,
             position=position,
+            estimated_wait_s=estimated_wait_s,
             created_at=job.created_at,
             started_at=job.started_at,
             finished_at=job.finished_at,
@@ -121,6 +125,14 @@ class Accepted(JobView):
     """The first of the jobs that the request made; `jobs` are all of them, in the order of the prompt."""
 
     jobs: list[JobView]
+
+
+class WebhookMessage(BaseModel):
+    """The body of a webhook's message."""
+
+    type: str = Field(description="job.succeeded, job.blocked, job.failed, job.cancelled or job.expired")
+    timestamp: datetime
+    data: JobView
 
 
 class JobPage(BaseModel):

@@ -42,7 +42,9 @@ async def sign_in(body: Credentials, request: Request, response: Response, servi
     """Open a session; its cookie is for the page. Programs use API keys instead."""
     check_origin(request)
     await service.rates.count_sign_in(request, folded(body.name))
-    user = await service.accounts.users.with_password(body.name, body.password.get_secret_value())
+    user = None
+    if name_fault(body.name) is None:
+        user = await service.accounts.users.with_password(body.name, body.password.get_secret_value())
     if user is None or user.disabled_at is not None:
         raise Answer(401, "password_wrong", GATEWAY_CODES["password_wrong"], "Check both, or ask who runs this server.")
     return await open_session(service, request, response, user)

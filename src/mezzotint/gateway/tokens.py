@@ -1,5 +1,7 @@
 """Bearer tokens: JWTs signed with HS256 by this server; the tier is a claim in them."""
 
+import hashlib
+import hmac
 from datetime import UTC, datetime, timedelta
 
 import jwt
@@ -23,6 +25,10 @@ class Issuer:
         if role is not Role.USER:
             claims["role"] = role
         return jwt.encode(claims, self._secret, algorithm="HS256")
+
+    def derive(self, name: str) -> bytes:
+        """A secret of its own for a purpose: knowing it tells nothing of the one that signs tokens."""
+        return hmac.new(self._secret, f"derive:{name}".encode(), hashlib.sha256).digest()
 
     def read(self, token: str) -> Claims | None:
         """Who the token speaks for; None unless algorithm, signature, issuer, audience, expiry and tier all hold."""

@@ -24,6 +24,9 @@ from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Issuer, Service, create_app
 from mezzotint.gateway.about import DEV_LIFETIME, DEV_TENANT, is_loopback
+from mezzotint.gateway.courier import Courier
+from mezzotint.gateway.forecast import Forecast
+from mezzotint.gateway.outside import Inside, Outside
 from mezzotint.gateway.rates import Rates
 from mezzotint.main.accounts import accounts_on, provider_of
 from mezzotint.main.data import locked, secret_of
@@ -33,7 +36,7 @@ from mezzotint.main.wiring import find_model, loader
 from mezzotint.metrics import Metrics
 from mezzotint.safety.postfilter import PostFilter
 from mezzotint.safety.prefilter import PreFilter
-from mezzotint.store import Buckets, Images, LocalBuckets, Submissions, ValkeyBuckets
+from mezzotint.store import Buckets, Changes, Images, LocalBuckets, Submissions, ValkeyBuckets, Webhooks
 from mezzotint.worker import Developer, Device, Habits, Loaded, Worker
 
 SWEPT_AFTER = timedelta(hours=1)
@@ -91,7 +94,7 @@ class Serving:
             ),
             now,
         )
-        submissions = Submissions(database)
+        submissions, changes = Submissions(database), Changes(database)
         buckets = buckets_of(settings)
         service = Service(
             door=Door(
@@ -104,6 +107,17 @@ class Serving:
             ),
             desk=desk,
             images=Images(database),
+            changes=changes,
+            forecast=Forecast(jobs=desk.jobs),
+            courier=Courier(
+                webhooks=Webhooks(database),
+                jobs=desk.jobs,
+                changes=changes,
+                submissions=submissions,
+                outside=Outside(inside=Inside.read(settings.webhook_inside)),
+                derive=self.issuer.derive,
+                now=now,
+            ),
             issuer=self.issuer,
             accounts=accounts_on(database, settings),
             now=now,
@@ -118,7 +132,6 @@ class Serving:
             device = Device(self.load, worker.reporter(), worker.wants_preview, settings.checkpoint_every)
             await sweep(desk, now() - SWEPT_AFTER if database.is_postgres else None)
             await sweep(desk)
-            await submissions.sweep(now())
             async with worker.running(device, on_broken):
                 yield
 
@@ -128,6 +141,7 @@ class Serving:
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                ws_max_size=64 * 1024,
                 proxy_headers=bool(settings.trusted_proxies),
                 forwarded_allow_ips=settings.trusted_proxies or None,
                 timeout_graceful_shutdown=GRACE_S,

@@ -1,6 +1,7 @@
 """Where things are kept: rows in a database, bytes in an object store, events between those who listen."""
 
 from mezzotint.store.buckets import Buckets, LocalBuckets, ValkeyBuckets
+from mezzotint.store.changes import Changes
 from mezzotint.store.database import Database
 from mezzotint.store.events import EventBus
 from mezzotint.store.images import Images
@@ -10,9 +11,11 @@ from mezzotint.store.objects import Objects
 from mezzotint.store.submissions import Submissions
 from mezzotint.store.tenants import Tenants
 from mezzotint.store.users import Users
+from mezzotint.store.webhooks import Webhooks
 
 __all__ = [
     "Buckets",
+    "Changes",
     "Database",
     "EventBus",
     "Images",
@@ -24,4 +27,5 @@ __all__ = [
     "Tenants",
     "Users",
     "ValkeyBuckets",
+    "Webhooks",
 ]

@@ -4,30 +4,61 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
-from mezzotint.domain.event import JobEvent
-from mezzotint.domain.ids import JobId
+from mezzotint.domain.event import Changed, JobEvent, Progressed
+from mezzotint.domain.ids import JobId, TenantId
 
+T = TypeVar("T")
 MAX_PENDING = 256
 """Events kept for one slow watcher; older ones are dropped, since each later one replaces them."""
+Pending = asyncio.Queue[tuple[JobId, JobEvent]]
 
 
 class EventBus:
-    """Publish and subscribe by job, and a bell that wakes the claim loop."""
+    """Publish and subscribe by job and by tenant, and a bell that wakes the claim loop."""
 
     def __init__(self) -> None:
         self._watchers: dict[JobId, set[asyncio.Queue[JobEvent]]] = defaultdict(set)
+        self._tenants: dict[TenantId, set[Pending]] = defaultdict(set)
+        self._owners: dict[JobId, TenantId] = {}
+        self._progress: dict[JobId, Progressed] = {}
         self.work = asyncio.Event()
 
     def publish(self, job: JobId, event: JobEvent) -> None:
+        if isinstance(event, Changed):
+            self._remember(event)
+        elif isinstance(event, Progressed):
+            self._progress[job] = event
         for queue in self._watchers.get(job, ()):
-            if queue.full():
-                queue.get_nowait()
-            queue.put_nowait(event)
+            _put(queue, event)
+        owner = self._owners.get(job) if not isinstance(event, Changed) else event.job.tenant
+        for pending in self._tenants.get(owner, ()) if owner is not None else ():
+            _put(pending, (job, event))
+
+    def _remember(self, event: Changed) -> None:
+        """Whose an open job is, so that its progress finds the owner; and its last progress is over."""
+        self._progress.pop(event.job.id, None)
+        if event.job.state.is_final:
+            self._owners.pop(event.job.id, None)
+        else:
+            self._owners[event.job.id] = event.job.tenant
+
+    def own(self, job: JobId, tenant: TenantId) -> None:
+        """Say whose an open job is that was changed before this process began."""
+        self._owners.setdefault(job, tenant)
+
+    def progress_of(self, job: JobId) -> Progressed | None:
+        """The last progress of a running job, for one who comes in the middle."""
+        return self._progress.get(job)
 
     def is_watched(self, job: JobId) -> bool:
         """Whether anybody would hear of the job. May be asked from any thread."""
-        return job in self._watchers
+        return job in self._watchers or self._owners.get(job) in self._tenants
+
+    def watched(self) -> list[JobId]:
+        """Jobs that somebody watches one by one."""
+        return list(self._watchers)
 
     @contextmanager
     def watch(self, job: JobId) -> Iterator[asyncio.Queue[JobEvent]]:
@@ -40,3 +71,21 @@ class EventBus:
             self._watchers[job].discard(queue)
             if not self._watchers[job]:
                 del self._watchers[job]
+
+    @contextmanager
+    def watch_all(self, tenant: TenantId) -> Iterator[Pending]:
+        """The events of all the tenant's jobs from now on."""
+        pending: Pending = asyncio.Queue(MAX_PENDING)
+        self._tenants[tenant].add(pending)
+        try:
+            yield pending
+        finally:
+            self._tenants[tenant].discard(pending)
+            if not self._tenants[tenant]:
+                del self._tenants[tenant]
+
+
+def _put(queue: asyncio.Queue[T], event: T) -> None:
+    if queue.full():
+        queue.get_nowait()
+    queue.put_nowait(event)

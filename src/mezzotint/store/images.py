@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 
 from mezzotint.domain.ids import Sha256, TenantId
 from mezzotint.domain.job import Image
@@ -24,11 +24,18 @@ class Images:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def of_tenant(self, tenant: TenantId, limit: int, before: int | None) -> list[Entry]:
-        """The tenant's pictures, newest first."""
+    async def of_tenant(
+        self, tenant: TenantId, limit: int, before: int | None, words: tuple[str, ...] = ()
+    ) -> list[Entry]:
+        """The tenant's pictures, newest first; words: each stands in the prompt.
+
+        Case does not matter; beyond ASCII that holds on PostgreSQL only.
+        """
         query = select(images, jobs.c.raw_prompt).join(jobs, jobs.c.id == images.c.job).where(images.c.tenant == tenant)
         if before is not None:
             query = query.where(images.c.seq < before)
+        for word in words:
+            query = query.where(func.lower(jobs.c.raw_prompt).contains(word.lower(), autoescape=True))
         async with self._database.read() as connection:
             rows = (await connection.execute(query.order_by(images.c.seq.desc()).limit(limit))).mappings().all()
         return [Entry(seq=row["seq"], image=image_of(row), raw_prompt=row["raw_prompt"]) for row in rows]

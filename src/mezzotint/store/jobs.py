@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, RowMapping, and_, delete, func, insert, select, update
@@ -28,6 +28,7 @@ from mezzotint.domain.submission import Once
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.policy.lane_share import Choice, Flow
+from mezzotint.store.changes import record
 from mezzotint.store.database import Database
 from mezzotint.store.schema import checkpoints, images, jobs, lanes, refusals
 from mezzotint.store.submissions import remember
@@ -49,6 +50,8 @@ class Jobs:
                     ids, first = tuple(job.id for job in added), added[0]
                     await remember(connection, first.tenant, once, ids, first.created_at)
                 await connection.execute(insert(jobs), [_row(job) for job in added])
+                for job in added:
+                    await record(connection, job.id, job.created_at)
         except IntegrityError:
             if once is None:
                 raise
@@ -86,6 +89,32 @@ class Jobs:
         query = select(func.count()).where(jobs.c.tenant == tenant, jobs.c.state.in_(OPEN))
         async with self._database.read() as connection:
             return int((await connection.execute(query)).scalar_one())
+
+    async def of_all(
+        self, limit: int, before: int | None, state: JobState | None, tenant: TenantId | None
+    ) -> list[tuple[int, Job]]:
+        """Everybody's jobs, newest first, each with its place in the order."""
+        query = select(jobs).order_by(jobs.c.seq.desc()).limit(limit)
+        for column, value in ((jobs.c.state, state), (jobs.c.tenant, tenant)):
+            if value is not None:
+                query = query.where(column == value)
+        if before is not None:
+            query = query.where(jobs.c.seq < before)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).mappings().all()
+            return [(row["seq"], job) for row, job in zip(rows, await _jobs(connection, rows), strict=True)]
+
+    async def num_ended_since(self, at: datetime) -> int:
+        """How many jobs succeeded since an instant, whoever's they are."""
+        query = select(func.count()).where(jobs.c.state == JobState.SUCCEEDED, jobs.c.finished_at >= at)
+        async with self._database.read() as connection:
+            return int((await connection.execute(query)).scalar_one())
+
+    async def open_of(self, tenant: TenantId) -> list[Job]:
+        """The tenant's jobs that are queued or running, oldest first."""
+        query = select(jobs).where(jobs.c.tenant == tenant, jobs.c.state.in_(OPEN)).order_by(jobs.c.seq)
+        async with self._database.read() as connection:
+            return await _jobs(connection, (await connection.execute(query)).mappings().all())
 
     async def position(self, job: Job) -> int | None:
         """How many queued jobs of its lane are ahead of it; None unless it is queued."""
@@ -143,6 +172,7 @@ class Jobs:
                 "lease_expires_at": now + timedelta(seconds=lease_s),
             }
             await connection.execute(update(jobs).where(jobs.c.id == row["id"]).values(changed))
+            await record(connection, JobId(row["id"]), now)
             return await _get(connection, JobId(row["id"]))
 
     async def renew(self, held: dict[JobId, Lease], steps: dict[JobId, int], expires_at: datetime) -> set[JobId]:
@@ -223,6 +253,7 @@ class Jobs:
             tenant = (await connection.execute(select(jobs.c.tenant).where(jobs.c.id == job))).scalar_one()
             for picture in ending.images:
                 await connection.execute(insert(images).values(tenant=tenant, **asdict(picture)))
+            await record(connection, job, ending.at)
             ended = await _get(connection, job)
         assert ended is not None, "the row was just updated"
         return ended
@@ -233,13 +264,19 @@ class Jobs:
         values = {"state": JobState.CANCELLED, "finished_at": at, **NO_LEASE}
         async with self._database.write() as connection:
             condition = and_(jobs.c.id == job, jobs.c.state.in_(allowed))
-            return bool((await connection.execute(update(jobs).where(condition).values(values))).rowcount)
+            is_cancelled = bool((await connection.execute(update(jobs).where(condition).values(values))).rowcount)
+            if is_cancelled:
+                await record(connection, job, at)
+        return is_cancelled
 
     async def requeue(self, job: JobId, lease: Lease) -> bool:
         """Give a running job back to the queue with its checkpoints. Returns whether the lease was still held."""
         async with self._database.write() as connection:
             values = {"state": JobState.QUEUED, **NO_LEASE}
-            return bool((await connection.execute(update(jobs).where(_holds(job, lease)).values(values))).rowcount)
+            is_back = bool((await connection.execute(update(jobs).where(_holds(job, lease)).values(values))).rowcount)
+            if is_back:
+                await record(connection, job, datetime.now(UTC))
+        return is_back
 
     async def running(self, *, worker: WorkerId | None = None, expired_at: datetime | None = None) -> list[Job]:
         """Running jobs of a worker, or those whose lease ended before an instant."""

@@ -180,3 +180,42 @@ submissions = Table(
     Column("expires_at", Instant, nullable=False),
     Index("submissions_over", "expires_at"),
 )
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("job", String(40), ForeignKey("jobs.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("state", String(12), nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("at", Instant, nullable=False),
+    Index("changes_at", "at"),
+)
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("tenant", String(64), nullable=False),
+    Column("url", String(2000), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("disabled_at", Instant),
+    Index("webhooks_of_tenant", "tenant"),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("seq", Ordinal, primary_key=True),
+    Column("webhook", String(40), ForeignKey("webhooks.id", ondelete="CASCADE"), nullable=False),
+    Column("job", String(40), nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", Instant),
+    Column("delivered_at", Instant),
+    Column("status", Integer),
+    Column("failure", String(200)),
+    Index("deliveries_due", "next_at"),
+    Index("deliveries_of_webhook", "webhook", "seq"),
+    sqlite_autoincrement=True,
+)

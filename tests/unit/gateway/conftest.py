@@ -13,8 +13,23 @@ from mezzotint.actions.submit import Door
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Accounts, Issuer, Service, create_app
+from mezzotint.gateway.courier import Courier
+from mezzotint.gateway.forecast import Forecast
+from mezzotint.gateway.outside import Outside
 from mezzotint.safety.prefilter import PreFilter
-from mezzotint.store import Database, EventBus, Images, Jobs, Keys, Objects, Submissions, Tenants, Users
+from mezzotint.store import (
+    Changes,
+    Database,
+    EventBus,
+    Images,
+    Jobs,
+    Keys,
+    Objects,
+    Submissions,
+    Tenants,
+    Users,
+    Webhooks,
+)
 from mezzotint.store.passwords import Passwords
 from tests.making import make_model
 
@@ -40,6 +55,17 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
         door=door,
         desk=desk,
         images=Images(database),
+        changes=Changes(database),
+        forecast=Forecast(jobs=desk.jobs),
+        courier=Courier(
+            webhooks=Webhooks(database),
+            jobs=desk.jobs,
+            changes=Changes(database),
+            submissions=door.submissions,
+            outside=Outside(),
+            derive=Issuer(SECRET).derive,
+            now=lambda: datetime.now(UTC),
+        ),
         issuer=Issuer(SECRET),
         accounts=Accounts(
             tenants=Tenants(database), users=Users(database, Passwords(QUICK_HASHER)), keys=Keys(database)

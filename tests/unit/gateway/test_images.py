@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from mezzotint.actions.finish import image_key
@@ -36,3 +38,30 @@ async def test_any_other_name_is_not_found(connect: Connect, service: Service, n
     async with connect(None) as nobody:
         answer = await nobody.get(f"/i/{name}")
         assert (answer.status_code, answer.json()["error"]["code"]) in {(404, "image_not_found"), (404, "not_found")}
+
+
+async def test_history_is_searched_by_words_of_the_prompt(connect: Connect, service: Service) -> None:
+    for number, prompt in enumerate(("A Red apple", "a green apple 100%", "a red_car")):
+        job = replace(make_job(), raw_prompt=prompt)
+        await service.desk.jobs.add(job)
+        taken = await service.desk.jobs.claim(choose, WorkerId("w"), NOW, 30)
+        assert taken is not None
+        assert taken.lease is not None
+        picture = make_image(job, content=f"{number}a")
+        await service.desk.jobs.finish(job.id, taken.lease, make_ending(job, images=(picture,)))
+    async with connect() as ada, connect("eve") as eve:
+
+        async def found(q: str) -> list[str]:
+            answer = await ada.get("/v1/images", params={"q": q})
+            assert answer.status_code == 200
+            return [image["prompt"] for image in answer.json()["images"]]
+
+        assert await found("apple") == ["a green apple 100%", "A Red apple"]
+        assert await found("APPLE red") == ["A Red apple"]
+        assert await found("100%") == ["a green apple 100%"]
+        assert await found("d_c") == ["a red_car"]
+        assert await found("%") == ["a green apple 100%"]
+        assert await found("pear") == []
+        assert await found("a\x00b") == []
+        assert len(await found("  ")) == 3
+        assert (await eve.get("/v1/images", params={"q": "apple"})).json()["images"] == []

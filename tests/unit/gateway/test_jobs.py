@@ -10,6 +10,7 @@ from mezzotint.domain.ids import WorkerId
 from mezzotint.domain.job import JobError, JobState
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Service
+from mezzotint.gateway.forecast import Forecast
 from mezzotint.policy.lane_share import choose
 from tests.making import NOW, make_ending, make_image, make_job
 from tests.unit.gateway.conftest import Connect
@@ -227,7 +228,7 @@ async def test_events_of_an_ended_job_tell_its_end_and_close(connect: Connect, s
     await service.desk.jobs.finish(job.id, taken.lease, replace(make_ending(job, JobState.FAILED), error=error))
     async with connect() as ada:
         text = (await ada.get(f"/v1/jobs/{job.id}/events")).text
-    assert text.startswith("event: failed\ndata: {")
+    assert text.startswith("id: 3\nevent: failed\ndata: {")
     assert text.count("event:") == 1
     assert '"code":"not_finite"' in text
 
@@ -249,3 +250,19 @@ async def test_a_job_alone_is_its_own_answer(connect: Connect) -> None:
         made = (await ada.post("/v1/jobs", json={"prompt": "a cat"})).json()
         assert made["batch"] is None
         assert [job["id"] for job in made["jobs"]] == [made["id"]]
+
+
+async def test_a_queued_job_tells_its_place_and_its_probable_wait(connect: Connect, service: Service) -> None:
+    async with connect() as ada:
+        first = (await ada.post("/v1/jobs", json={"prompt": "a cat"})).json()
+        assert (first["position"], first["estimated_wait_s"]) == (0, None), "nothing has ended yet"
+    done = make_job(tenant="eve", tier=Tier.PRO)
+    await service.desk.jobs.add(done)
+    while (taken := await service.desk.jobs.claim(choose, WorkerId("w"), NOW, 30)) is not None:
+        assert taken.lease is not None
+        ending = replace(make_ending(taken), at=service.now())
+        await service.desk.jobs.finish(taken.id, taken.lease, ending)
+    anew = replace(service, forecast=Forecast(jobs=service.desk.jobs))
+    async with connect(served=anew) as ada:
+        second = (await ada.post("/v1/jobs", json={"prompt": "a dog"})).json()
+        assert (second["position"], second["estimated_wait_s"]) == (0, 150.0), "two ended in five minutes"

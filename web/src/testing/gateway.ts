@@ -76,6 +76,7 @@ export function aJob(changes: Partial<Job> = {}): Job {
     step: 0,
     num_steps: 30,
     position: 1,
+    estimated_wait_s: null,
     created_at: "2026-01-02T03:04:05Z",
     started_at: null,
     finished_at: null,

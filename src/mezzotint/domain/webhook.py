@@ -1,0 +1,33 @@
+"""An address of a tenant's that is told of the end of every job."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from mezzotint.domain.ids import JobId, TenantId, WebhookId
+from mezzotint.domain.job import JobState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook:
+    """disabled_at: since when nothing is sent: its receiver answered 410, or its owner ended it."""
+
+    id: WebhookId
+    tenant: TenantId
+    url: str
+    created_at: datetime
+    disabled_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One job's end to be told to one webhook. next_at: None when it is told or given up."""
+
+    seq: int
+    webhook: WebhookId
+    job: JobId
+    state: JobState
+    attempts: int
+    next_at: datetime | None = None
+    delivered_at: datetime | None = None
+    status: int | None = None
+    failure: str | None = None

@@ -1,0 +1,119 @@
+"""Rows of webhooks and of what they are still to be told."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import RowMapping, and_, delete, func, insert, select, update
+
+from mezzotint.domain.ids import JobId, TenantId, WebhookId
+from mezzotint.domain.job import JobState
+from mezzotint.domain.webhook import Delivery, Webhook
+from mezzotint.store.database import Database
+from mezzotint.store.schema import deliveries, webhooks
+
+HELD = timedelta(minutes=2)
+"""Longer than one try can take: a courier that died meanwhile is taken for one that failed."""
+
+
+class Webhooks:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, webhook: Webhook) -> None:
+        row = {"id": webhook.id, "tenant": webhook.tenant, "url": webhook.url, "created_at": webhook.created_at}
+        async with self._database.write() as connection:
+            await connection.execute(insert(webhooks).values(row))
+
+    async def of_tenant(self, tenant: TenantId) -> list[Webhook]:
+        query = select(webhooks).where(webhooks.c.tenant == tenant).order_by(webhooks.c.created_at, webhooks.c.id)
+        async with self._database.read() as connection:
+            return [webhook_of(row) for row in (await connection.execute(query)).mappings()]
+
+    async def get(self, webhook: WebhookId) -> Webhook | None:
+        async with self._database.read() as connection:
+            row = (await connection.execute(select(webhooks).where(webhooks.c.id == webhook))).mappings().first()
+        return None if row is None else webhook_of(row)
+
+    async def remove(self, webhook: WebhookId) -> None:
+        """Its deliveries go with it."""
+        async with self._database.write() as connection:
+            await connection.execute(delete(deliveries).where(deliveries.c.webhook == webhook))
+            await connection.execute(delete(webhooks).where(webhooks.c.id == webhook))
+
+    async def disable(self, webhook: WebhookId, at: datetime) -> None:
+        async with self._database.write() as connection:
+            await connection.execute(update(webhooks).where(webhooks.c.id == webhook).values(disabled_at=at))
+            ended = and_(deliveries.c.webhook == webhook, deliveries.c.next_at.is_not(None))
+            await connection.execute(update(deliveries).where(ended).values(next_at=None, failure="disabled"))
+
+    async def deliveries_of(self, webhook: WebhookId, limit: int) -> list[Delivery]:
+        """The newest first."""
+        query = select(deliveries).where(deliveries.c.webhook == webhook)
+        async with self._database.read() as connection:
+            rows = await connection.execute(query.order_by(deliveries.c.seq.desc()).limit(limit))
+            return [delivery_of(row) for row in rows.mappings()]
+
+    async def take_due(self, now: datetime, limit: int) -> list[Delivery]:
+        """Deliveries whose time has come, held so that no other courier takes them, one try counted."""
+        due = select(deliveries.c.seq, deliveries.c.next_at).where(deliveries.c.next_at <= now)
+        taken: list[Delivery] = []
+        async with self._database.read() as connection:
+            rows = (await connection.execute(due.order_by(deliveries.c.next_at).limit(limit))).all()
+        if not rows:
+            return []
+        async with self._database.write() as connection:
+            for seq, next_at in rows:
+                still = and_(deliveries.c.seq == seq, deliveries.c.next_at == next_at)
+                held = {"next_at": now + HELD, "attempts": deliveries.c.attempts + 1}
+                if (await connection.execute(update(deliveries).where(still).values(held))).rowcount:
+                    row = (await connection.execute(select(deliveries).where(deliveries.c.seq == seq))).mappings().one()
+                    taken.append(delivery_of(row))
+        return taken
+
+    async def settle(
+        self,
+        delivery: Delivery,
+        *,
+        delivered_at: datetime | None,
+        next_at: datetime | None,
+        status: int | None,
+        failure: str | None,
+    ) -> None:
+        """Write how a try ended."""
+        values = {"delivered_at": delivered_at, "next_at": next_at, "status": status, "failure": failure}
+        async with self._database.write() as connection:
+            await connection.execute(update(deliveries).where(deliveries.c.seq == delivery.seq).values(values))
+
+    async def next_due(self) -> datetime | None:
+        async with self._database.read() as connection:
+            found: datetime | None = (await connection.execute(select(func.min(deliveries.c.next_at)))).scalar()
+            return found
+
+    async def sweep(self, before: datetime) -> None:
+        """Forget what was delivered long ago, and what was given up for jobs of long ago."""
+        over = and_(deliveries.c.next_at.is_(None), deliveries.c.delivered_at < before)
+        async with self._database.write() as connection:
+            await connection.execute(delete(deliveries).where(over))
+
+
+def webhook_of(row: RowMapping) -> Webhook:
+    return Webhook(
+        id=WebhookId(row["id"]),
+        tenant=TenantId(row["tenant"]),
+        url=row["url"],
+        created_at=row["created_at"],
+        disabled_at=row["disabled_at"],
+    )
+
+
+def delivery_of(row: RowMapping) -> Delivery:
+    return Delivery(
+        seq=row["seq"],
+        webhook=WebhookId(row["webhook"]),
+        job=JobId(row["job"]),
+        state=JobState(row["state"]),
+        attempts=row["attempts"],
+        next_at=row["next_at"],
+        delivered_at=row["delivered_at"],
+        status=row["status"],
+        failure=row["failure"],
+    )

@@ -1,0 +1,28 @@
+"""The application behind a real HTTP server, for what a client in the same process cannot show: sockets and streams."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import uvicorn
+
+from mezzotint.gateway import Service, create_app
+
+
+@asynccontextmanager
+async def serving(service: Service) -> AsyncIterator[str]:
+    """Its address, such as 127.0.0.1:8400, while it serves."""
+    config = uvicorn.Config(
+        create_app(service), port=0, log_config=None, lifespan="on", proxy_headers=False, ws_max_size=65536
+    )
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server.serve())
+    while not server.started:
+        assert not task.done(), "the server ended"
+        await asyncio.sleep(0.01)  # the server's start has no event to wait for
+    try:
+        yield f"127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        server.force_exit = True
+        await task

@@ -1,0 +1,294 @@
+"""Webhooks: signed, told again until taken, and never a way to what only this machine can reach."""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import ipaddress
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+import pytest
+
+from mezzotint.domain.ids import TenantId, WorkerId
+from mezzotint.gateway import Service
+from mezzotint.gateway.courier import Courier
+from mezzotint.gateway.outside import Inside, Outside, Unreachable, is_public
+from mezzotint.policy.lane_share import choose
+from mezzotint.policy.redelivery import WAITS
+from tests.making import NOW, make_ending, make_job
+from tests.unit.gateway.conftest import Connect
+
+pytestmark = pytest.mark.anyio
+
+
+@dataclass
+class Receiver:
+    """A real HTTP server of somebody else's. answers: the statuses it gives, then 204."""
+
+    answers: list[int] = field(default_factory=list)
+    got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    port: int = 0
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator["Receiver"]:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        async with server:
+            yield self
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        headers = {k.lower(): v for k, _, v in (row.partition(": ") for row in head.split("\r\n")[1:] if row)}
+        self.got.append((headers, await reader.readexactly(int(headers["content-length"]))))
+        status = self.answers.pop(0) if self.answers else 204
+        location = f"http://127.0.0.1:{self.port}/moved"
+        writer.write(f"HTTP/1.1 {status} x\r\nContent-Length: 0\r\nLocation: {location}\r\n\r\n".encode())
+        await writer.drain()
+        writer.close()
+
+
+@dataclass
+class Clock:
+    at: datetime = NOW
+
+    def now(self) -> datetime:
+        return self.at
+
+
+def courier_of(service: Service, clock: Clock, inside: str = "receiver.test") -> Courier:
+    async def resolve(host: str, port: int) -> list[str]:
+        return ["127.0.0.1"]
+
+    return replace(service.courier, outside=Outside(inside=Inside.read(inside), resolve=resolve), now=clock.now)
+
+
+async def end_a_job(service: Service, tenant: str = "ada") -> str:
+    job = make_job(tenant=tenant)
+    await service.desk.jobs.add(job)
+    taken = await service.desk.jobs.claim(choose, WorkerId("w"), NOW, 30)
+    assert taken is not None
+    assert taken.lease is not None
+    await service.desk.jobs.finish(job.id, taken.lease, make_ending(job))
+    return job.id
+
+
+async def registered(connect: Connect, service: Service, receiver: Receiver) -> dict[str, str]:
+    async with connect("ada", served=service) as ada:
+        answer = await ada.post("/v1/webhooks", json={"url": f"http://receiver.test:{receiver.port}/hook"})
+        assert answer.status_code == 201, answer.text
+        made: dict[str, str] = answer.json()
+        return made
+
+
+async def test_the_end_of_a_job_is_told_signed_and_once(connect: Connect, service: Service) -> None:
+    courier = courier_of(service, Clock())
+    service = replace(service, courier=courier)
+    async with Receiver().listening() as receiver:
+        webhook = await registered(connect, service, receiver)
+        await end_a_job(service, tenant="eve")
+        id = await end_a_job(service)
+        assert await courier.carry() == 1
+        assert await courier.carry() == 0
+        ((headers, body),) = receiver.got
+    message = json.loads(body)
+    assert (message["type"], message["data"]["id"], message["data"]["state"]) == ("job.succeeded", id, "succeeded")
+    key = base64.b64decode(webhook["secret"].removeprefix("whsec_"))
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    mac = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    assert headers["webhook-signature"] == f"v1,{mac}"
+    assert headers["webhook-timestamp"] == str(int(NOW.timestamp()))
+    async with connect("ada", served=service) as ada:
+        detail = (await ada.get(f"/v1/webhooks/{webhook['id']}")).json()
+    assert "secret" not in detail
+    ((told),) = detail["deliveries"]
+    assert (told["job_id"], told["status"], told["attempts"], told["next_at"]) == (id, 204, 1, None)
+
+
+async def test_a_receiver_that_is_away_is_tried_again_with_growing_waits_then_given_up(
+    connect: Connect, service: Service
+) -> None:
+    clock = Clock()
+    courier = courier_of(service, clock)
+    service = replace(service, courier=courier)
+    async with Receiver(answers=[500] * (len(WAITS) + 1)).listening() as receiver:
+        webhook = await registered(connect, service, receiver)
+        await end_a_job(service)
+        tries = []
+        while (due := await courier.webhooks.next_due()) is not None:
+            clock.at = max(clock.at, due)
+            tries.append(clock.at)
+            assert await courier.carry() == 1
+        assert [later - earlier for earlier, later in pairwise(tries)] == list(WAITS)
+        assert len({headers["webhook-id"] for headers, _ in receiver.got}) == 1
+    (told,) = await courier.webhooks.deliveries_of(webhook["id"], 9)  # type: ignore[arg-type]
+    assert (told.attempts, told.status, told.delivered_at) == (len(WAITS) + 1, 500, None)
+
+
+async def test_a_try_that_nobody_finished_comes_due_again(connect: Connect, service: Service) -> None:
+    clock = Clock()
+    courier = courier_of(service, clock)
+    service = replace(service, courier=courier)
+    async with Receiver().listening() as receiver:
+        await registered(connect, service, receiver)
+        await end_a_job(service)
+        assert len(await courier.webhooks.take_due(clock.now(), 9)) == 1  # and the courier dies
+        assert await courier.carry() == 0, "held"
+        clock.at += timedelta(minutes=3)
+        assert await courier.carry() == 1
+        assert len(receiver.got) == 1
+
+
+async def test_a_receiver_that_is_gone_is_told_nothing_more(connect: Connect, service: Service) -> None:
+    courier = courier_of(service, Clock())
+    service = replace(service, courier=courier)
+    async with Receiver(answers=[410]).listening() as receiver:
+        await registered(connect, service, receiver)
+        await end_a_job(service)
+        await courier.carry()
+        await end_a_job(service)
+        assert await courier.carry() == 0
+        assert len(receiver.got) == 1
+    (webhook,) = await courier.webhooks.of_tenant(TenantId("ada"))
+    assert webhook.disabled_at is not None
+
+
+async def test_a_redirect_is_not_followed(connect: Connect, service: Service) -> None:
+    courier = courier_of(service, Clock())
+    service = replace(service, courier=courier)
+    async with Receiver(answers=[302]).listening() as receiver:
+        webhook = await registered(connect, service, receiver)
+        await end_a_job(service)
+        await courier.carry()
+        assert len(receiver.got) == 1
+    (told,) = await courier.webhooks.deliveries_of(webhook["id"], 9)  # type: ignore[arg-type]
+    assert (told.status, told.delivered_at) == (302, None)
+
+
+async def test_a_name_that_leads_inside_is_not_reached(connect: Connect, service: Service) -> None:
+    courier = courier_of(service, Clock(), inside="")
+    service = replace(service, courier=courier)
+    async with Receiver().listening() as receiver, connect("ada", served=service) as ada:
+        url = f"https://receiver.test:{receiver.port}/hook"
+        webhook = (await ada.post("/v1/webhooks", json={"url": url})).json()
+        await end_a_job(service)
+        await courier.carry()
+        assert receiver.got == []
+    (told,) = await courier.webhooks.deliveries_of(webhook["id"], 9)
+    assert told.failure == "The name leads to a private address."
+    assert told.next_at is not None
+
+
+async def test_a_name_that_answers_differently_the_second_time_gains_nothing() -> None:
+    """The connection goes to the address that was checked; the name is not asked again."""
+    asked = []
+
+    async def resolve(host: str, port: int) -> list[str]:
+        asked.append(host)
+        return ["127.0.0.9"] if len(asked) == 1 else ["127.0.0.1"]
+
+    async with Receiver().listening() as receiver:
+        inside = Inside.read("127.0.0.9/32")  # stands for a public address: nobody listens there
+        with pytest.raises(Unreachable):
+            await Outside(inside=inside, resolve=resolve).post(f"https://rebinding.test:{receiver.port}/", {}, b"{}")
+        assert receiver.got == []
+    assert len(asked) == 1
+
+
+async def test_one_private_address_among_public_ones_is_enough_to_refuse() -> None:
+    async def resolve(host: str, port: int) -> list[str]:
+        return ["8.8.8.8", "10.0.0.1"]
+
+    with pytest.raises(Unreachable, match="private"):
+        await Outside(resolve=resolve).post("https://mixed.test/", {}, b"{}")
+
+
+PRIVATE = [
+    "127.0.0.1",
+    "127.1.2.3",
+    "0.0.0.0",
+    "10.0.0.1",
+    "172.16.0.1",
+    "192.168.1.1",
+    "169.254.169.254",
+    "100.64.0.1",
+    "224.0.0.1",
+    "255.255.255.255",
+    "::1",
+    "::",
+    "fe80::1",
+    "fc00::1",
+    "ff02::1",
+    "::ffff:127.0.0.1",
+    "::ffff:169.254.169.254",
+    "64:ff9b::7f00:1",
+    "2002:7f00:1::",
+]
+
+
+@pytest.mark.parametrize("address", PRIVATE)
+async def test_a_private_address_is_refused_however_it_is_written(connect: Connect, address: str) -> None:
+    assert not is_public(ipaddress.ip_address(address))
+    host = f"[{address}]" if ":" in address else address
+    async with connect() as ada:
+        answer = await ada.post("/v1/webhooks", json={"url": f"https://{host}/hook"})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (422, "webhook_address_invalid")
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"])
+def test_public_addresses_may_be_reached(address: str) -> None:
+    assert is_public(ipaddress.ip_address(address))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "hook",
+        "http://hooks.example/x",
+        "ftp://hooks.example/x",
+        "file:///etc/passwd",
+        "https://",
+        "https://user:word@hooks.example/x",
+        "https://hooks.example@127.0.0.1/x",
+        "https://hooks.example:0/x",
+        "https://hooks.example:99999/x",
+        "https://hooks.example/a b",
+        "https://hooks.example/\r\nHost: evil",
+        "https://höoks.example/x",
+        "https://[::1/x",
+        "https://hooks.example/" + "x" * 2000,
+    ],
+)
+async def test_an_unusable_address_is_refused(connect: Connect, url: str) -> None:
+    async with connect() as ada:
+        answer = await ada.post("/v1/webhooks", json={"url": url})
+        assert answer.status_code == 422
+        assert (await ada.get("/v1/webhooks")).json()["webhooks"] == []
+
+
+async def test_the_operator_names_what_is_allowed_inside() -> None:
+    inside = Outside(inside=Inside.read("hooks.corp, 10.1.0.0/16"))
+    assert inside.fault_of("http://hooks.corp/x") is None
+    assert inside.fault_of("http://10.1.2.3/x") is None
+    assert inside.fault_of("http://10.2.0.1/x") == "Use https."
+    assert inside.fault_of("https://10.2.0.1/x") == "The address is private."
+    assert inside.fault_of("http://other.corp/x") == "Use https."
+
+
+async def test_ten_are_enough_and_a_removed_one_hears_nothing(connect: Connect, service: Service) -> None:
+    courier = courier_of(service, Clock())
+    service = replace(service, courier=courier)
+    async with Receiver().listening() as receiver, connect("ada", served=service) as ada:
+        made = [await registered(connect, service, receiver) for _ in range(10)]
+        more = await ada.post("/v1/webhooks", json={"url": "https://hooks.example/x"})
+        assert (more.status_code, more.json()["error"]["code"]) == (409, "too_many_webhooks")
+        await end_a_job(service)
+        for webhook in made:
+            assert (await ada.delete(f"/v1/webhooks/{webhook['id']}")).status_code == 204
+        assert await courier.carry() == 0
+        assert receiver.got == []
