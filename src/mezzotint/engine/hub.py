@@ -28,6 +28,7 @@ from mezzotint.engine.errors import CannotMerge, RunCancelled, UnknownAdapter
 from mezzotint.engine.isolation import Isolation
 from mezzotint.engine.merge import batch_key, rows_of
 from mezzotint.engine.numerics import fingerprint, numerics_of, weights_hash
+from mezzotint.engine.padding import padded_key
 from mezzotint.engine.passes import Answer, Passes
 from mezzotint.engine.proxy import Call, borrow, denoisers_of
 from mezzotint.engine.run import Options, Run
@@ -298,7 +299,7 @@ class Hub:
             assert run.state is not None
             try:
                 key: Hashable = (
-                    batch_key(run.parked),
+                    self._key(run.parked),
                     run.state.autocast,
                     self._isolation.processor_key(run.state.processors),
                     run.outfit,
@@ -309,6 +310,11 @@ class Hub:
                 key = ("alone", run.id)
             groups.setdefault(key, []).append(run)
         return list(groups.values())
+
+    def _key(self, call: Call) -> Hashable:
+        if self.numerics.fixed_rows is not None:  # what a pass looks like must not depend on company there
+            return batch_key(call)
+        return padded_key(call, exact=self.numerics.exact)
 
     def _picked(self, groups: list[list[Run]]) -> list[list[Run]]:
         """What the stepping policy leaves of the groups; never nothing."""

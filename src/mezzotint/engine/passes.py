@@ -20,6 +20,7 @@ from mezzotint.engine.errors import CannotMerge
 from mezzotint.engine.isolation import Isolation, ThreadState
 from mezzotint.engine.merge import LAYOUTS, Layout, Merged, merge, primary_of, rows_of, split, takes_lists
 from mezzotint.engine.numerics import Numerics, is_out_of_memory
+from mezzotint.engine.padding import padded, text_length
 from mezzotint.engine.proxy import Call
 from mezzotint.engine.run import Run
 from mezzotint.engine.verify import Verdict, Verifier
@@ -45,6 +46,7 @@ class _Batch:
     runs: list[Run]
     calls: list[Call]
     rows: list[int]
+    lengths: tuple[int, ...] = ()  # of their texts, where those are padded to one
 
 
 @dataclass(slots=True, eq=False)
@@ -97,17 +99,29 @@ class Passes:
         self._curves: dict[Hashable, Curve] = {}
 
     def answer(self, runs: list[Run]) -> list[Answer]:
-        """One answer for each run, whose parked calls share a batch key."""
+        """One answer for each run, whose parked calls share a batch key but for the lengths of their texts."""
+        if len(runs) > 1 and len(pieces := _by_length(runs)) > 1:
+            return self._padded(runs) or [answer for piece in pieces for answer in self.answer(piece)]
         if len(runs) > 1 or self._numerics.fixed_rows is not None:
-            try:
-                answers = self._together(self._batch(runs))
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-                answers = self._narrower(runs, "memory ran out at this width")
+            answers = self._guarded(runs, lambda: self._together(self._batch(runs)))
             if answers is not None:
                 return answers
         return [self._alone(run) for run in runs]
+
+    def _padded(self, runs: list[Run]) -> list[Answer] | None:
+        """None where padding is not right: then runs whose texts are of equal length go together."""
+        calls = [_call_of(run) for run in runs]
+        lengths = tuple(text_length(call) for call in calls) if self._numerics.exact else (0,)
+        batch = _Batch(runs, padded(calls), [rows_of(call) for call in calls], lengths)
+        return self._guarded(runs, lambda: self._together(batch))
+
+    def _guarded(self, runs: list[Run], work: Callable[[], list[Answer] | None]) -> list[Answer] | None:
+        try:
+            return work()
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            return self._narrower(runs, "memory ran out at this width")
 
     def inline(self, run: Run, call: Call) -> Any:
         """The call at once, in the run's own greenlet and state."""
@@ -146,7 +160,7 @@ class Passes:
                 reasons.append(str(reason))
                 continue
             call = batch.calls[0]
-            denoiser = (self._paths[id(call.module)], call.cache_context, batch.runs[0].outfit.digest)
+            denoiser = (self._paths[id(call.module)], call.cache_context, batch.runs[0].outfit.digest, batch.lengths)
             key = self._verifier.key(denoiser, merged.decisions, layout, batch.rows)
             verdict = self._verifier.verdict(key)
             if verdict is None or verdict is Verdict.SAME:
@@ -161,10 +175,10 @@ class Passes:
                 verdict, answers = self._verified(batch, parts, spent_s, key)
                 if answers is not None:
                     return answers
-            if verdict is Verdict.DRIFT:
+            if verdict is Verdict.DRIFT and not batch.lengths:
                 return self._narrower(batch.runs, "not bit-identical at this width")
             reasons.append("merged output differs from separate calls")
-        self.count_unmerged(reasons[0])
+        self.count_unmerged("texts of unequal length" if batch.lengths else reasons[0])
         return None
 
     def _pass(self, batch: _Batch, merged: Merged, layout: Layout) -> tuple[list[Any], float]:
@@ -282,6 +296,13 @@ class Passes:
         primary = primary_of(call)
         sample = primary if isinstance(primary, torch.Tensor) else primary[0]
         return self._paths[id(call.module)], call.cache_context, tuple(sample.shape[1:])
+
+
+def _by_length(runs: Sequence[Run]) -> list[list[Run]]:
+    pieces: dict[int, list[Run]] = {}
+    for run in runs:
+        pieces.setdefault(text_length(_call_of(run)), []).append(run)
+    return list(pieces.values())
 
 
 def _call_of(run: Run) -> Call:
