@@ -35,6 +35,7 @@ class ThreadState:
     sdpa: tuple[bool, bool, bool]
     modes: list[TorchFunctionMode]
     processors: Processors
+    seed: int = 0  # of a run's `torch_rng` at its beginning
 
 
 class Isolation:
@@ -61,8 +62,15 @@ class Isolation:
 
     def fork(self) -> ThreadState:
         """A state for a new run, beginning where the caller's random streams stand; moves those streams on, so that
-        two runs without a generator of their own get different noise."""
+        two runs without a generator of their own get different noise.
+
+        A stream of torch's that is not at its beginning only gives a seed: so a run's stream is told by eight bytes.
+        """
         state = self.capture()
+        state.seed = torch.initial_seed()
+        if not torch.equal(stream_of(state.seed), state.torch_rng):
+            state.seed = int(torch.randint(2**62, ()))
+        state.torch_rng = stream_of(state.seed)
         state.processors = self.base_processors
         state.numpy_rng = copy.deepcopy(state.numpy_rng)
         state.modes = []
@@ -117,6 +125,11 @@ class Isolation:
         if processors == self.base_processors:
             return None
         return tuple(_processor_key(p) for p in processors)
+
+
+def stream_of(seed: int) -> torch.Tensor:
+    """State of the host's random stream at its beginning."""
+    return torch.Generator().manual_seed(seed).get_state()
 
 
 def _processor_key(processor: Any) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from mezzotint.domain.errors import CheckpointCorrupt
-from mezzotint.engine.isolation import ThreadState
+from mezzotint.engine.isolation import ThreadState, stream_of
 from mezzotint.engine.sketch import Seen
 from mezzotint.engine.tree import map_leaves
 
@@ -33,31 +33,26 @@ class Origin:
         }
         self._generators = list(own.values())
         self._states = [generator.get_state() for generator in self._generators]
-        self._host: torch.Tensor | None = None
+        self._seed: int | None = None
         self._device: torch.Tensor | None = None
 
     def begin(self, state: ThreadState) -> None:
         """Note the global streams of a new run; a resumed one gets those that its checkpoint began with."""
-        if self._host is not None:
-            state.torch_rng = self._host
+        if self._seed is not None:
+            state.torch_rng = stream_of(self._seed)
         if self._device is not None and state.device_rng is not None:
             state.device_rng = self._device
-        self._host, self._device = state.torch_rng.clone(), state.device_rng
+        self._seed, self._device = state.seed if self._seed is None else self._seed, state.device_rng
 
-    def is_drawn_from(self, rng: torch.Tensor) -> bool:
-        """Whether the host's global stream has moved on to `rng` since the beginning."""
-        return self._host is not None and not torch.equal(rng, self._host)
-
-    def document(self, *, drew_globally: bool) -> dict[str, Any]:
-        """For a checkpoint: seeds of generators where those say it all, else states; the host's 5 KB only if used."""
+    def document(self) -> dict[str, Any]:
+        """For a checkpoint: seeds of generators where those say it all, else states."""
         generators: list[Any] = []
         for generator, state in zip(self._generators, self._states, strict=True):
             seed = generator.initial_seed()
             fresh = torch.Generator(generator.device).manual_seed(seed).get_state()
             generators.append(seed if torch.equal(fresh, state) else Seen(state))
         device = None if self._device is None else Seen(self._device)
-        host = Seen(self._host) if drew_globally and self._host is not None else None
-        return {"generators": generators, "rng": host, "device_rng": device}
+        return {"generators": generators, "seed": self._seed, "device_rng": device}
 
     def restore(self, document: dict[str, Any]) -> None:
         """Begin where the checkpoint's run began. Raises: CheckpointCorrupt."""
@@ -67,10 +62,9 @@ class Origin:
         try:
             for generator, state in zip(self._generators, states, strict=True):
                 generator.manual_seed(state) if isinstance(state, int) else generator.set_state(state.tensor)
-            host, device = (None if seen is None else seen.tensor for seen in (document["rng"], document["device_rng"]))
-            if host is not None:
-                torch.Generator().set_state(host)
+            stream_of(document["seed"])
+            self._device = None if document["device_rng"] is None else document["device_rng"].tensor
         except (RuntimeError, TypeError, ValueError, AttributeError, KeyError) as error:
             raise CheckpointCorrupt("a random state cannot be read") from error
         self._states = [generator.get_state() for generator in self._generators]
-        self._host, self._device = host, device
+        self._seed = document["seed"]

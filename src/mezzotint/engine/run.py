@@ -95,7 +95,6 @@ class Boundary:
     num_calls: int
     output: list[Any]
     differences: list[dict[str, Any] | None]
-    drew_globally: bool
 
 
 class Run:
@@ -331,14 +330,12 @@ class Run:
         tensors = list(tensors_in(output))
         self.latents = tensors[0].detach() if tensors else None
         self.denoised = tensors[1].detach() if len(tensors) > 1 and tensors[1].shape == tensors[0].shape else None
-        rng = torch.get_rng_state()
         try:
             if self._unsavable is not None:
                 raise CannotCheckpoint(self._unsavable)
             differences = [capture.difference(m.target, m.base) if m.base else None for m in self._members]
-            drew = self._origin.is_drawn_from(rng)
             kept = [sketch(t) for t in (tensors[:1] if self._host.only_latents else tensors)]
-            self._boundary = Boundary(self.steps, self._asked, kept, differences, drew)
+            self._boundary = Boundary(self.steps, self._asked, kept, differences)
         except CannotCheckpoint as reason:
             self._boundary = None
             self._host.count_unsaved(str(reason))
@@ -378,7 +375,7 @@ class Run:
             specs=self._specs.until(boundary.num_calls),
             output=copied(boundary.output, copies),
             members=members,
-            origin=self._origin.document(drew_globally=boundary.drew_globally),
+            origin=self._origin.document(),
             fingerprint=self.fingerprint,
         )
 

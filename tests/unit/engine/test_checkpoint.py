@@ -68,7 +68,7 @@ def snapshot(**changes: Any) -> Snapshot:
         "specs": specs,
         "output": [Seen(torch.randn(1, 4, 2, 2))],
         "members": [member(order=2, history=[torch.ones(2), None])],
-        "origin": {"generators": [7], "rng": None, "device_rng": None},
+        "origin": {"generators": [7], "seed": 3, "device_rng": None},
         "fingerprint": {"torch": "1"},
     }
     return Snapshot(**(fields | changes))
@@ -226,6 +226,9 @@ def test_every_truncation_and_every_addition_is_found() -> None:
         lambda d: d.update(fingerprint={"a": 1}),
         lambda d: d.update(fingerprint=[]),
         lambda d: d.update(origin=3),
+        lambda d: d["origin"].update(seed="3"),
+        lambda d: d["origin"].update(generators=["7"]),
+        lambda d: d["origin"].update(generators=[]),
         lambda d: json.dumps(d)[:-1].replace(" ", ""),
         lambda d: json.dumps(d, separators=(",", ":"))[:-1] + ',"x":' + "[" * 50_000 + "]" * 50_000 + "}",
         lambda d: json.dumps(d, separators=(",", ":"))[:-1] + ',"steps":' + "9" * 6000 + "}",

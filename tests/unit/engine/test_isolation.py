@@ -74,6 +74,28 @@ def test_a_run_without_a_generator_resumes_with_the_noise_it_began_with() -> Non
     assert same_pictures(whole, resumed)
 
 
+def test_a_run_that_first_draws_after_its_checkpoint_resumes_with_the_same_draws(pipeline: Any) -> None:
+    def late(draws: list[float]) -> Any:
+        def callback(pipe: Any, i: int, t: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+            if i < 3:
+                return {}
+            draws.append(float(torch.rand(1)))
+            return {"latents": kwargs["latents"] + draws[-1]}
+
+        return callback
+
+    drawn: list[list[float]] = [[], []]
+    for i in range(3):  # the stream stands anywhere but at its beginning
+        torch.rand(i + 1)
+    whole = run_alone(pipeline, flux_request(0, 5) | {"callback_on_step_end": late(drawn[0])}, checkpoint_at=2)
+    torch.manual_seed(99)
+    hub = Hub(pipeline)
+    resumed = hub.submit(flux_request(0, 5) | {"callback_on_step_end": late(drawn[1])}, resume=whole.checkpoint)
+    finish(hub, resumed)
+    assert drawn[0] == drawn[1]
+    assert same_pictures(whole, resumed)
+
+
 def test_grad_mode_belongs_to_the_run(pipeline: Any) -> None:
     seen = []
     with torch.enable_grad():
