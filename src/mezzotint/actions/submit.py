@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import overload
 
+from mezzotint.actions.overload import Overload
 from mezzotint.domain.claims import Claims
 from mezzotint.domain.event import Changed
 from mezzotint.domain.ids import JobId
@@ -35,6 +36,7 @@ class Door:
     bus: EventBus
     model: ModelInfo
     check_prompt: Callable[[str, str], Refusal | None]
+    overload: Overload
     metrics: Metrics = field(default_factory=Metrics)
 
 
@@ -87,7 +89,8 @@ async def submit(
 
     Returns None when another request of the same name (`once`) was committed meanwhile.
     """
-    outcome = await _submit(door, request, claims, now, once)
+    overloaded = await door.overload.refusal(claims.tier, now)
+    outcome = overloaded or await _submit(door, request, claims, now, once)
     if isinstance(outcome, Refusal):
         door.metrics.refused.labels(code=outcome.code).inc()
     elif outcome is not None:

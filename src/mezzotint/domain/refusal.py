@@ -24,13 +24,18 @@ class RefusalCode(StrEnum):
     STEPS_OVER_BUDGET = "steps_over_budget"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
     TOO_MANY_OPEN_JOBS = "too_many_open_jobs"
+    OVERLOADED = "overloaded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """message: what was wrong. hint: what to do about it. param: the request field it is about."""
+    """message: what was wrong. hint: what to do about it. param: the request field it is about.
+
+    retry_after_s: when the same request may be taken; None where that is not known.
+    """
 
     code: RefusalCode
     message: str
     hint: str
     param: str | None = None
+    retry_after_s: int | None = None

@@ -13,6 +13,7 @@ from mezzotint.domain.refusal import Refusal, RefusalCode
 STATUS: dict[RefusalCode, int] = {
     RefusalCode.STEPS_OVER_BUDGET: 403,
     RefusalCode.TOO_MANY_OPEN_JOBS: 429,
+    RefusalCode.OVERLOADED: 429,
     RefusalCode.IDEMPOTENCY_KEY_REUSED: 409,
 }
 """Refusals answered with something else than 422."""
@@ -90,7 +91,14 @@ class Answer(Exception):
 
 
 def refused(refusal: Refusal) -> Answer:
-    return Answer(STATUS.get(refusal.code, 422), refusal.code, refusal.message, refusal.hint, refusal.param)
+    return Answer(
+        STATUS.get(refusal.code, 422),
+        refusal.code,
+        refusal.message,
+        refusal.hint,
+        refusal.param,
+        retry_after_s=refusal.retry_after_s or RETRY_AFTER_S,
+    )
 
 
 def install(app: FastAPI) -> None:

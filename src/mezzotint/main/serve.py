@@ -11,11 +11,13 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import structlog
 import uvicorn
 
 from mezzotint import __version__
+from mezzotint.actions.overload import Overload
 from mezzotint.actions.submit import Door
 from mezzotint.actions.sweep import sweep
 from mezzotint.config import Settings
@@ -36,7 +38,7 @@ from mezzotint.main.wiring import find_model, loader
 from mezzotint.metrics import Metrics
 from mezzotint.safety.postfilter import PostFilter
 from mezzotint.safety.prefilter import PreFilter
-from mezzotint.store import Buckets, Changes, Images, LocalBuckets, Submissions, ValkeyBuckets, Webhooks
+from mezzotint.store import Buckets, Changes, Images, LocalBuckets, Submissions, ValkeyBuckets, Webhooks, pressure
 from mezzotint.worker import Developer, Device, Habits, Loaded, Worker
 
 SWEPT_AFTER = timedelta(hours=1)
@@ -103,6 +105,7 @@ class Serving:
                 bus=desk.bus,
                 model=self.info,
                 check_prompt=rules.check,
+                overload=Overload(partial(pressure, database)),
                 metrics=metrics,
             ),
             desk=desk,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
+from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.tier import Tier
 
 SHED_ABOVE_QUEUED = 500
@@ -25,21 +26,12 @@ class Load(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pressure:
-    """How full the queue is. p99_wait_s: of jobs started lately and of those that wait. drain_per_s: jobs that start
-    a second, 0 if not known."""
+    """How full the queue is. p99_wait_s: what 99 of 100 jobs have waited at most. drain_per_s: jobs that start a
+    second; 0 where it is not known."""
 
     num_queued: int
     p99_wait_s: float
     drain_per_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shed:
-    """The request is refused for now; its sender reads why and when to come back."""
-
-    message: str
-    hint: str
-    retry_after_s: int
 
 
 def reassess(load: Load, pressure: Pressure) -> Load:
@@ -54,21 +46,21 @@ def reassess(load: Load, pressure: Pressure) -> Load:
             assert_never(never)
 
 
-def shed(load: Load, lane: Tier, pressure: Pressure) -> Shed | None:
+def shed(load: Load, lane: Tier, pressure: Pressure) -> Refusal | None:
     """Whether a new job of the lane is refused now. Accepted jobs are never dropped by this."""
     if load is Load.NORMAL or lane is not Tier.FREE:
         return None
     wait_s = retry_after_s(pressure)
-    return Shed(
-        message=f"Too many jobs wait ({pressure.num_queued}); the free tier is not taking more for now.",
+    return Refusal(
+        code=RefusalCode.OVERLOADED,
+        message=f"Too many jobs wait ({pressure.num_queued}); the free lane takes no more for now.",
         hint=f"Try again in {wait_s} seconds. Jobs already accepted are kept.",
         retry_after_s=wait_s,
     )
 
 
 def retry_after_s(pressure: Pressure) -> int:
-    """Seconds until the queue should be short enough again, at the pace at which it drains; bounded both ways."""
+    """Seconds until the queue should be short enough again: at its pace, or, not known, half of what others waited."""
     excess = max(0, pressure.num_queued - RESTORE_BELOW_QUEUED)
-    if pressure.drain_per_s <= 0.0:
-        return MAX_RETRY_AFTER_S if excess else MIN_RETRY_AFTER_S
-    return math.ceil(min(max(excess / pressure.drain_per_s, MIN_RETRY_AFTER_S), MAX_RETRY_AFTER_S))
+    wait_s = excess / pressure.drain_per_s if pressure.drain_per_s > 0.0 else pressure.p99_wait_s / 2
+    return math.ceil(min(max(wait_s, MIN_RETRY_AFTER_S), MAX_RETRY_AFTER_S))

@@ -8,6 +8,7 @@ from mezzotint.store.images import Images
 from mezzotint.store.jobs import Jobs
 from mezzotint.store.keys import Keys
 from mezzotint.store.objects import Objects
+from mezzotint.store.pressure import pressure
 from mezzotint.store.submissions import Submissions
 from mezzotint.store.tenants import Tenants
 from mezzotint.store.users import Users
@@ -28,4 +29,5 @@ __all__ = [
     "Users",
     "ValkeyBuckets",
     "Webhooks",
+    "pressure",
 ]

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from mezzotint.actions.cancel import cancel
 from mezzotint.actions.checkpoint import discard, newest, save
 from mezzotint.actions.claim import claim
 from mezzotint.actions.finish import Desk, finish
+from mezzotint.actions.overload import Overload
 from mezzotint.actions.recover import recover
 from mezzotint.actions.submit import Door, submit
 from mezzotint.actions.sweep import sweep
@@ -22,7 +24,7 @@ from mezzotint.domain.job import Job, JobState
 from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.admission import Request
-from mezzotint.store import Database, EventBus, Jobs, Objects, Submissions
+from mezzotint.store import Database, EventBus, Jobs, Objects, Submissions, pressure
 from tests.making import NOW, make_ending, make_job, make_model
 
 pytestmark = pytest.mark.anyio
@@ -45,6 +47,7 @@ def door(desk: Desk, blocked: Refusal | None = None) -> Door:
         bus=desk.bus,
         model=make_model(),
         check_prompt=lambda prompt, negative: blocked,
+        overload=Overload(partial(pressure, desk.jobs._database)),
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -9,6 +10,7 @@ import pytest
 from argon2 import PasswordHasher
 
 from mezzotint.actions.finish import Desk
+from mezzotint.actions.overload import Overload
 from mezzotint.actions.submit import Door
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
@@ -29,6 +31,7 @@ from mezzotint.store import (
     Tenants,
     Users,
     Webhooks,
+    pressure,
 )
 from mezzotint.store.passwords import Passwords
 from tests.making import make_model
@@ -49,6 +52,7 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
         bus=desk.bus,
         model=make_model(),
         check_prompt=check,
+        overload=Overload(partial(pressure, database)),
         metrics=desk.metrics,
     )
     yield Service(

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -12,6 +13,7 @@ from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Service
 from mezzotint.gateway.forecast import Forecast
 from mezzotint.policy.lane_share import choose
+from mezzotint.policy.shedding import Load, Pressure
 from tests.making import NOW, make_ending, make_image, make_job
 from tests.unit.gateway.conftest import Connect
 
@@ -196,6 +198,17 @@ async def test_too_many_open_jobs_are_told_to_wait(connect: Connect, service: Se
         answer = await ada.post("/v1/jobs", json={"prompt": "a cat"})
         assert (answer.status_code, answer.json()["error"]["code"]) == (429, "too_many_open_jobs")
         assert int(answer.headers["Retry-After"]) > 0
+
+
+async def test_an_overfull_queue_tells_free_when_to_come_back_and_takes_pro(connect: Connect, service: Service) -> None:
+    overload = service.door.overload
+    overload.load, overload.looked_at = Load.SHEDDING, service.now() + timedelta(hours=1)
+    overload.pressure = Pressure(num_queued=900, p99_wait_s=400.0)
+    async with connect() as ada, connect(tier=Tier.PRO) as pro:
+        answer = await ada.post("/v1/jobs", json={"prompt": "a cat"})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (429, "overloaded")
+        assert answer.headers["Retry-After"] == "200"
+        assert (await pro.post("/v1/jobs", json={"prompt": "a cat"})).status_code == 202
 
 
 async def test_a_long_poll_answers_when_the_job_ends(connect: Connect, service: Service) -> None:

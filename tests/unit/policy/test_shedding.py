@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mezzotint.domain.refusal import RefusalCode
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.shedding import (
     MAX_RETRY_AFTER_S,
@@ -45,8 +46,13 @@ def test_only_free_is_shed_and_is_told_when_to_come_back() -> None:
     assert shed(Load.NORMAL, Tier.FREE, pressure(900, 999)) is None
     refused = shed(Load.SHEDDING, Tier.FREE, pressure(500, drain_per_s=2.0))
     assert refused is not None
+    assert refused.code is RefusalCode.OVERLOADED
     assert refused.retry_after_s == 150
     assert "150 seconds" in refused.hint
+
+
+def test_where_the_pace_is_not_known_half_of_what_others_waited_is_told() -> None:
+    assert retry_after_s(pressure(900, 400.0, drain_per_s=0.0)) == 200
 
 
 @given(st.integers(0, 10**9), st.floats(0, 1e9))

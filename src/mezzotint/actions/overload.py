@@ -1,0 +1,42 @@
+"""Whether free jobs are taken at the moment. The queue is looked at anew every few seconds, by whoever submits.
+
+Each process remembers for itself whether it refuses; one that starts between the two marks begins by taking jobs.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from mezzotint.domain.refusal import Refusal
+from mezzotint.domain.tier import Tier
+from mezzotint.policy.shedding import Load, Pressure, reassess, shed
+
+log = structlog.get_logger()
+EMPTY = Pressure(num_queued=0, p99_wait_s=0.0)
+LOOK_S = 5.0
+"""Old enough to look again: a rush of submissions reads the queue's length once in so long."""
+
+
+@dataclass(slots=True)
+class Overload:
+    """read: the queue's pressure at an instant."""
+
+    read: Callable[[datetime], Awaitable[Pressure]]
+    load: Load = Load.NORMAL
+    pressure: Pressure = EMPTY
+    looked_at: datetime | None = None
+
+    async def refusal(self, lane: Tier, now: datetime) -> Refusal | None:
+        """Why a new job of the lane is not taken now. Raises: StorageUnavailable."""
+        if self.looked_at is None or (now - self.looked_at).total_seconds() >= LOOK_S:
+            self.looked_at = now  # before the reading: others that come meanwhile need not read, too
+            self._judge(await self.read(now))
+        return shed(self.load, lane, self.pressure)
+
+    def _judge(self, pressure: Pressure) -> None:
+        load = reassess(self.load, pressure)
+        if load is not self.load:
+            log.warning("load changed", load=load, queued=pressure.num_queued, p99_wait_s=round(pressure.p99_wait_s, 1))
+        self.load, self.pressure = load, pressure

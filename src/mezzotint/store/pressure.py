@@ -1,0 +1,28 @@
+"""How full the queue is, read from its index."""
+
+from datetime import datetime
+
+from sqlalchemy import and_, func, select
+
+from mezzotint.domain.job import JobState
+from mezzotint.domain.tier import Tier
+from mezzotint.policy.shedding import Pressure
+from mezzotint.store.database import Database
+from mezzotint.store.schema import jobs
+
+
+async def pressure(database: Database, now: datetime) -> Pressure:
+    """Of the jobs that wait: how many, and what 99 of 100 have waited at most, in the lane where that is longest."""
+    num_queued, longest_s = 0, 0.0
+    async with database.read() as connection:
+        for tier in Tier:
+            line = and_(jobs.c.state == JobState.QUEUED, jobs.c.tier == tier)
+            count = int((await connection.execute(select(func.count()).where(line))).scalar_one())
+            if count == 0:
+                continue
+            oldest = select(jobs.c.created_at).where(line).order_by(jobs.c.seq).offset(count // 100).limit(1)
+            created_at = (await connection.execute(oldest)).scalar_one_or_none()
+            num_queued += count
+            if created_at is not None:  # taken between the two looks
+                longest_s = max(longest_s, (now - created_at).total_seconds())
+    return Pressure(num_queued=num_queued, p99_wait_s=longest_s)
