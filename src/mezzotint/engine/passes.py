@@ -6,7 +6,6 @@ a run's own failure becomes its `Answer.error` and nobody else's.
 """
 
 import contextlib
-import statistics
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -25,7 +24,7 @@ from mezzotint.engine.proxy import Call
 from mezzotint.engine.run import Run
 from mezzotint.engine.verify import Verdict, Verifier
 
-CURVE_MEMORY_PASSES = 300
+CURVE_MEMORY_PASSES = 100
 MAX_CURVES = 512  # forms of calls whose costs are kept
 MAX_REASONS = 256  # distinct reasons kept; further ones are counted under "other"
 
@@ -51,8 +50,8 @@ class _Batch:
 
 @dataclass(slots=True, eq=False)
 class Curve:
-    """What passes of one form cost at each width. A width not seen for long is forgotten, so that one slow moment of
-    the machine does not count for ever."""
+    """What passes of one form cost at each width: the least of the last eight, since what else the machine does only
+    adds to it. A width not seen for long is forgotten, so that one slow moment does not count for ever."""
 
     seconds: dict[int, deque[float]] = field(default_factory=dict)
     seen_at: dict[int, int] = field(default_factory=dict)
@@ -65,8 +64,8 @@ class Curve:
         for old in [r for r, at in self.seen_at.items() if self.num_passes - at > CURVE_MEMORY_PASSES]:
             del self.seconds[old], self.seen_at[old]
 
-    def medians(self) -> dict[int, float]:
-        return {rows: statistics.median(found) for rows, found in self.seconds.items()}
+    def least(self) -> dict[int, float]:
+        return {rows: min(found) for rows, found in self.seconds.items()}
 
 
 class Passes:
@@ -131,9 +130,9 @@ class Passes:
         return output
 
     def seconds_by_rows(self, run: Run) -> dict[int, float]:
-        """Rows of a pass -> median seconds of the last ones that wide, for calls of the form of this run's."""
+        """Rows of a pass -> least seconds of the last ones that wide, for calls of the form of this run's."""
         try:
-            return self._curves.get(self._form(_call_of(run)), Curve()).medians()
+            return self._curves.get(self._form(_call_of(run)), Curve()).least()
         except CannotMerge:
             return {}
 

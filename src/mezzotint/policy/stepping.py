@@ -1,16 +1,18 @@
-"""Which parked runs go through the next passes: as many as pay together, the least served first, nobody for ever last.
+"""Which parked runs go through the next passes: as many as pay together, the least served lane first, nobody for ever
+last.
 
 Within a group (runs that may share a pass) at most `paying_width` rows go: on small pictures wide passes cost little
-more than narrow ones, on large ones they only make everybody wait. Who goes is decided by service received over
-weight, so that a lane of twice the weight gets twice the time; whoever has waited `PATIENCE_TURNS` goes before all
-that, longest first.
+more than narrow ones, on large ones they only make everybody wait. Between lanes, service received over weight decides,
+so that a run in a lane of twice the weight gets twice the time; within a lane the shortest remaining run goes first,
+which ends more runs sooner. Whoever has waited `PATIENCE_TURNS` goes before all that, longest first.
 """
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Protocol
 
-PATIENCE_TURNS = 8
-WORTHWHILE = 0.97  # of the best measured rows a second: below that, a wider pass only delays
+PATIENCE_TURNS = 16
+WORTHWHILE = 0.95  # of the best measured rows a second: a wider pass below that only delays; less is noise
 
 
 class Parked(Protocol):
@@ -25,6 +27,10 @@ class Parked(Protocol):
     def batch_key(self) -> int: ...
     @property
     def rows(self) -> int: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def num_steps(self) -> int | None: ...
     @property
     def waited_turns(self) -> int: ...
     @property
@@ -41,29 +47,39 @@ def choose(parked: Sequence[Parked], weights: Mapping[str, float], max_rows: int
     chosen: list[int] = []
     for group in groups.values():
         width = paying_width(group[0].pass_s, max_rows)
-        chosen += _fitting(sorted(group, key=lambda run: _rank(run, weights)), width)
+        served = _service(group, weights)
+        chosen += _fitting(sorted(group, key=lambda run: _rank(run, served)), width)
     return chosen
 
 
 def paying_width(pass_s: Mapping[int, float], max_rows: int) -> int:
-    """The most rows that still pay, of those measured; `max_rows` while nothing wider than one row is known not to pay.
+    """The widest of the measured widths that pays; `max_rows` where that is the widest of all: wider ones may pay too.
 
-    A width that was not measured yet counts as paying as long as every measured one below it does.
+    One that was measured badly between two that pay does not count: a slow moment of the machine, not of the width.
     """
-    best, width = 0.0, 0
-    for rows in sorted(rows for rows in pass_s if rows <= max_rows and pass_s[rows] > 0):
-        speed = rows / pass_s[rows]
-        if speed < best * WORTHWHILE:
-            return width
-        best, width = max(best, speed), rows
-    return max_rows
+    speeds = {rows: rows / seconds for rows, seconds in pass_s.items() if rows <= max_rows and seconds > 0}
+    if not speeds:
+        return max_rows
+    best = max(speeds.values())
+    widest = max(rows for rows, speed in speeds.items() if speed >= best * WORTHWHILE)
+    return max_rows if widest == max(speeds) else widest
 
 
-def _rank(run: Parked, weights: Mapping[str, float]) -> tuple[bool, float, float, int]:
-    """Sorts by who should go first: the impatient by their waiting, the others by service over weight."""
+def _service(group: Sequence[Parked], weights: Mapping[str, float]) -> dict[str, float]:
+    """Mean seconds that a run of each lane has had, over the lane's weight."""
+    costs: dict[str, list[float]] = {}
+    for run in group:
+        costs.setdefault(run.label, []).append(run.cost_s)
+    return {label: fmean(found) / weights.get(label, 1.0) for label, found in costs.items()}
+
+
+def _rank(run: Parked, served: Mapping[str, float]) -> tuple[bool, float, float, int, int]:
+    """Sorts by who should go first: the impatient by their waiting, the others by their lane's service, then by the
+    steps that are left (not known before the first step, which tells)."""
     is_impatient = run.waited_turns >= PATIENCE_TURNS
     waiting = -run.waited_turns if is_impatient else 0
-    return not is_impatient, waiting, run.cost_s / weights.get(run.label, 1.0), run.id
+    remaining = 0 if run.num_steps is None else run.num_steps - run.steps
+    return not is_impatient, waiting, served[run.label], remaining, run.id
 
 
 def _fitting(ranked: Sequence[Parked], width: int) -> list[int]:
