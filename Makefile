@@ -30,7 +30,11 @@ types: $(VENV)/installed-dev ## mypy strict, and the page's types against the AP
 bench: $(VENV)/installed-dev ## run the benchmarks (minutes); results land in benchmarks/results
 	$(BIN)/python benchmarks/serve.py
 	$(BIN)/python benchmarks/engine_overhead.py --out benchmarks/results/engine_overhead.json
-	$(BIN)/python benchmarks/engine_load.py --out benchmarks/results/engine_load.json
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/engine.py --out benchmarks/results/engine.json
+	$(BIN)/python benchmarks/engine_endurance.py --out benchmarks/results/engine_endurance.json
+	$(BIN)/python benchmarks/crash.py
+	$(BIN)/python benchmarks/queue.py --out benchmarks/results/queue.json
 
 web: $(VENV)/installed-dev ## rebuild the page
 	$(BIN)/python -m hatch_build build

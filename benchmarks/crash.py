@@ -2,18 +2,22 @@
 
     python benchmarks/crash.py [--steps 20] [--every 1] [--out benchmarks/results/crash.json]
 
-Each trial: submit, kill the server when it tells step k, (damage the newest checkpoint,) start it again, wait, compare
-the picture's address, which is the hash of its bytes, with an undisturbed job's. Some minutes.
+Each trial: submit, kill the server when it tells step k (0: at once), damage the newest checkpoint, start it again,
+wait, compare the picture's address, which is the hash of its bytes, with an undisturbed job's, and read from /metrics
+what the server counted. Some ten minutes.
 """
 
 import argparse
 import json
+import re
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from serve import Server, hardware
+
+SOURCES = ("noise", "older", "newest")  # a refused one is followed by the next: the first of these that was counted
 
 
 def main() -> None:
@@ -29,7 +33,7 @@ def main() -> None:
         server = Server(data, *flags)
         whole = ended(server, server.client.post("/v1/jobs", json=body).json()["id"])["images"]
         for damage in ("none", "flip", "cut"):
-            for step in range(1, arguments.steps):
+            for step in range(arguments.steps):
                 server, trial = crash(server, data, flags, body, step, damage)
                 is_same = trial.pop("images") == whole
                 trials.append({**trial, "is_same": is_same})
@@ -38,7 +42,13 @@ def main() -> None:
     result = {"hardware": hardware(), "steps": arguments.steps, "checkpoint_every": arguments.every}
     for damage in ("none", "flip", "cut"):
         rows = [trial for trial in trials if trial["damage"] == damage]
-        result[damage] = {"trials": len(rows), "same_bytes": sum(trial["is_same"] for trial in rows)}
+        result[damage] = {
+            "trials": len(rows),
+            "same_bytes": sum(trial["is_same"] for trial in rows),
+            "damaged": sum(trial["is_damaged"] for trial in rows),
+            "counted_corrupt": sum(trial["counted_corrupt"] for trial in rows),
+            "resumed_from": {source: sum(trial["resumed_from"] == source for trial in rows) for source in SOURCES},
+        }
     result["trials"] = trials
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")
@@ -54,7 +64,8 @@ def crash(
     server.process.wait()
     server.client.close()
     saved = sorted((data / "objects" / "checkpoints").glob("*/*.safetensors"))
-    if saved and damage != "none":
+    is_damaged = bool(saved) and damage != "none"
+    if is_damaged:
         content = bytearray(saved[-1].read_bytes())
         middle = (step * 7919) % len(content)
         saved[-1].write_bytes(content[:middle] if damage == "cut" else flipped(content, middle))
@@ -62,14 +73,23 @@ def crash(
     server = Server(data, *flags)
     row = ended(server, job)
     trial = {
-        "damage": damage if saved else "none yet",
+        "damage": damage,
+        "is_damaged": is_damaged,
+        "counted_corrupt": counted(server, "checkpoints_unusable", 'why="corrupt"'),
+        "resumed_from": next((s for s in SOURCES if counted(server, "resumes", f'source="{s}"')), "?"),
         "told_step": killed_at,
         "saved_step": int(saved[-1].stem.split("-")[1]) if saved else 0,
         "seconds_to_finish": round(time.monotonic() - begun, 2),
         "state": row["state"],
         "images": row["images"],
     }
-    return server, {**trial, "damage": damage}
+    return server, trial
+
+
+def counted(server: Server, name: str, label: str) -> int:
+    """What the server, which was just started, has counted since."""
+    found = re.search(rf"{name}_total\{{{label}\}} (\S+)", server.client.get("/metrics").text)
+    return int(float(found[1])) if found else 0
 
 
 def flipped(content: bytearray, place: int) -> bytes:

@@ -70,7 +70,12 @@ class Postgres:
             command += ["-c", setting]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, user=_user())
-        _wait(lambda: _answers(self.port), self.process, self.folder / "log")
+        _wait(self._is_ready, self.process, self.folder / "log")
+
+    def _is_ready(self) -> bool:
+        """By what the server writes itself: it listens before it lets anybody in."""
+        status = self.folder / "d" / "postmaster.pid"
+        return status.exists() and status.read_text().rstrip().endswith("ready")
 
     def stop(self) -> None:
         """As `pg_ctl stop -m fast` does: open connections are cut."""

@@ -1,0 +1,208 @@
+"""Throughput and latency of the step engine against three ways to serve the same pipeline, in one run.
+
+    python benchmarks/engine.py [--minutes 9] [--load 0.95] [--out benchmarks/results/engine.json]
+
+Needs the extra `bench`. Jobs ask for 4, 20, 30 or 50 steps. Saturated: all jobs are there from the beginning. Poisson:
+they come at random at `load` times what request batching does when saturated. The ways:
+
+one_by_one            stock diffusers, first come, first served
+request_batching      LitServe's batched loop: up to 8 requests, those with equal steps in one call of the pipeline
+continuous            LitServe's continuous loop over a step loop written by hand for this model (`litserve_ways.py`)
+continuous_capacity   the same, with LitServe's own admission instead of one inside the loop
+hub_exact, hub_fast   the engine with the stepping policy, as `mezzotint serve` wires them
+
+Two models: the starter model, where wide passes pay, and a random UNet with so much attention that they hardly do.
+All run in this process, on one thread of torch, without HTTP: LitServe's loops are its own, its queue and its transport
+are ours. Time is the process's CPU time; when there is nothing to do the clock jumps to the next arrival. So the
+figures hardly depend on what else the machine does. Every way makes every picture; they are compared with stock's.
+"""
+
+import argparse
+import json
+import logging
+import random
+import time
+import warnings
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import litserve
+import numpy as np
+import torch
+from diffusers import DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from line import Job, Line
+from litserve_ways import Continuous, RequestBatching
+from serve import hardware, spread
+
+from mezzotint.config import Settings
+from mezzotint.engine import EmbeddingCache, Hub, models
+from mezzotint.main.wiring import MAX_ROWS, WEIGHTS
+from mezzotint.policy.stepping import choose
+
+STEPS = (4, 20, 30, 50)
+COLOURS = ("red", "green", "blue", "yellow", "purple", "brown", "white", "black")
+THINGS = ("apple", "car", "fish", "heart", "house", "flower", "butterfly", "hat", "cup", "book", "balloon", "bird")
+WIDTH = MAX_ROWS // 2  # pictures in a pass; guidance makes two rows of each
+BASES = ("one_by_one", "request_batching", "continuous", "continuous_capacity")
+HUBS = ("hub_exact", "hub_fast")
+
+Way = Callable[[Line], None]
+
+
+def jobs(count: int, rate: float | None, seed: int) -> list[Job]:
+    """Each number of steps equally often, in random order; prompts hardly ever twice."""
+    dice, at, made = random.Random(seed), 0.0, []
+    steps = [STEPS[i % len(STEPS)] for i in range(count)]
+    dice.shuffle(steps)
+    for i, num_steps in enumerate(steps):
+        at += dice.expovariate(rate) if rate is not None else 0.0
+        prompt = f"a {dice.choice(COLOURS)} {dice.choice(THINGS)}"
+        made.append(Job(id=i, arrives_at=at, prompt=prompt, steps=num_steps, seed=1000 * seed + i))
+    return made
+
+
+def warm_up() -> list[Job]:
+    """One after the other ends, so that passes of every width are made: the engine verifies the first of each."""
+    return [Job(id=i, arrives_at=0.0, prompt=THINGS[i], steps=2 + i, seed=i) for i in range(WIDTH)]
+
+
+def one_by_one(pipeline: Any, line: Line) -> None:
+    while not line.is_over:
+        job = line.take(is_idle=True)
+        assert job is not None
+        line.finish(job, pipeline(**job.request()).images[0])
+
+
+class HubWay:
+    """The engine as the server drives it: orders in, a turn, what has ended out."""
+
+    def __init__(self, pipeline: Any, *, exact: bool) -> None:
+        policy = partial(choose, weights=WEIGHTS, max_rows=MAX_ROWS)
+        self._hub = Hub(pipeline, exact=exact, max_rows=MAX_ROWS, choose=policy, verdicts={})
+        self._max_runs = Settings.model_fields["max_runs"].default
+
+    def __call__(self, line: Line) -> None:
+        going = {}
+        while not line.is_over:
+            while len(going) < self._max_runs and (job := line.take(is_idle=not going)) is not None:
+                going[self._hub.submit(job.request())] = job
+            self._hub.turn()
+            for run in [run for run in going if run.done]:
+                if run.error is not None:
+                    raise run.error
+                line.finish(going.pop(run), run.output.images[0])
+
+
+def starter() -> Any:
+    return models.load(models.locate("starter"), "cpu", is_half=False)
+
+
+def attentive() -> Any:
+    """A random UNet on 32 x 32 latents, attention at full width as in Stable Diffusion; no VAE enlarges them."""
+    pipeline = starter()
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel(
+        sample_size=32,
+        in_channels=16,
+        out_channels=16,
+        layers_per_block=1,
+        block_out_channels=(8, 16),
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        cross_attention_dim=pipeline.unet.config.cross_attention_dim,
+        attention_head_dim=8,
+        norm_num_groups=8,
+    ).eval()
+    parts = {**pipeline.components, "unet": unet, "scheduler": DDIMScheduler.from_config(pipeline.scheduler.config)}
+    return StableDiffusionPipeline(**parts, requires_safety_checker=False)
+
+
+def ways_of(make: Callable[[], Any]) -> dict[str, Way]:
+    """Peers get a pipeline of their own: the server's has a cache of text embeddings on it."""
+    stock, served = make(), make()
+    for pipeline in (stock, served):
+        pipeline.set_progress_bar_config(disable=True)
+    EmbeddingCache().attach(served)
+    return {
+        "one_by_one": partial(one_by_one, stock),
+        "request_batching": RequestBatching(stock, WIDTH),
+        "continuous": Continuous(stock, WIDTH, admits_itself=True),
+        "continuous_capacity": Continuous(stock, WIDTH, admits_itself=False),
+        "hub_exact": HubWay(served, exact=True),
+        "hub_fast": HubWay(served, exact=False),
+    }
+
+
+def measure(ways: dict[str, Way], work: list[Job]) -> dict[str, Line]:
+    lines = {}
+    for name, way in ways.items():
+        lines[name] = Line(work)
+        way(lines[name])
+    for name, line in lines.items():
+        apart = max(float(np.abs(line.pictures[i] - lines["one_by_one"].pictures[i]).max()) for i in line.pictures)
+        assert apart < 0.02, f"{name} draws other pictures: {apart}"
+    return lines
+
+
+def one_round(ways: dict[str, Way], count: int, load: float, seed: int) -> dict[str, dict[str, Line]]:
+    saturated = measure(ways, jobs(count, None, seed))
+    rate = load * count / saturated["request_batching"].ended_at
+    return {"saturated": saturated, "poisson": measure(ways, jobs(count, rate, seed))}
+
+
+def told(rounds: list[dict[str, dict[str, Line]]]) -> dict[str, Any]:
+    """Ratios are of the same jobs in the same round; above 1 the engine is better."""
+
+    def throughput(name: str) -> list[float]:
+        return [len(found["saturated"][name].latencies) / found["saturated"][name].ended_at for found in rounds]
+
+    def p95(name: str) -> list[float]:
+        return [float(np.percentile(found["poisson"][name].latencies, 95)) for found in rounds]
+
+    def over(mine: list[float], theirs: list[float]) -> dict[str, float]:
+        return spread([a / b for a, b in zip(mine, theirs, strict=True)])
+
+    names = BASES + HUBS
+    return {
+        "rounds": len(rounds),
+        "jobs_per_s": {name: spread(throughput(name)) for name in names},
+        "p95_s": {name: spread(p95(name)) for name in names},
+        "throughput_over": {hub: {base: over(throughput(hub), throughput(base)) for base in BASES} for hub in HUBS},
+        "p95_better_by": {hub: {base: over(p95(base), p95(hub)) for base in BASES} for hub in HUBS},
+        "exact_over_fast": over(throughput("hub_exact"), throughput("hub_fast")),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=9, help="no further round begins that would end later")
+    parser.add_argument("--load", type=float, default=0.95)
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    warnings.simplefilter("ignore")
+    logging.getLogger("litserve").setLevel(logging.WARNING)
+    torch.set_num_threads(1)
+    begun = time.monotonic()
+    result = {"hardware": hardware(), "torch": torch.__version__, "litserve": litserve.__version__, "load": args.load}
+    loaded = {"starter": (ways_of(starter), 16), "attentive": (ways_of(attentive), 8)}
+    rounds: dict[str, list[Any]] = {name: [] for name in loaded}
+    for ways, _ in loaded.values():
+        for way in ways.values():
+            way(Line(warm_up()))
+    spent_s, at = 0.0, time.monotonic()
+    while not rounds["starter"] or at - begun + spent_s < 60 * args.minutes:
+        for name, (ways, count) in loaded.items():
+            rounds[name].append(one_round(ways, count, args.load, seed=1 + len(rounds[name])))
+        spent_s, at = time.monotonic() - at, time.monotonic()
+    result |= {"seconds": round(time.monotonic() - begun), **{name: told(found) for name, found in rounds.items()}}
+    text = json.dumps(result, indent=2)
+    print(text)
+    if args.out is not None:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
