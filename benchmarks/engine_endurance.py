@@ -2,8 +2,8 @@
 
     python benchmarks/engine_endurance.py [--runs 1000] [--steps 2] [--out benchmarks/results/engine_endurance.json]
 
-The starter model, eight runs in flight, eight prompts, a new seed each, every fourth run with checkpoints. After each tenth
-of the runs: CPU time of a run, resident memory, live tensors. Two minutes.
+The starter model, eight runs in flight, eight prompts, a new seed each, every fourth run with checkpoints. After each
+tenth of the runs: CPU time of a run, resident memory, live tensors. Two minutes.
 """
 
 import argparse

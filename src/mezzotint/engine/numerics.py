@@ -19,6 +19,7 @@ All of it lasts only while a `Numerics.kernels()` block is open.
 import functools
 import hashlib
 import platform
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -80,6 +81,14 @@ class Numerics:
         """Wait for the device, so that a clock read next to a pass measures the pass."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
+
+    def clock(self) -> float:
+        """Seconds by which passes are compared: on the CPU those that this thread has worked, so that what else the
+        machine does is not in them; on a device those of the wall, once it is done."""
+        if self.device.type == "cpu":
+            return time.thread_time()
+        self.synchronize()
+        return time.perf_counter()
 
     def relieve(self) -> None:
         """Give cached device memory back after an allocation failed."""

@@ -186,7 +186,6 @@ class Passes:
 
     def _settle(self, batch: _Batch, parts: list[Any], spent_s: float) -> list[Answer]:
         self._charge(batch.runs, batch.rows, spent_s)
-        self._learn(batch.calls[0], sum(batch.rows), spent_s)
         self.num_merged += len(batch.runs) > 1
         return [Answer(run, part) for run, part in zip(batch.runs, parts, strict=False)]
 
@@ -232,8 +231,6 @@ class Passes:
         self._numerics.synchronize()
         spent_s = time.perf_counter() - begun
         self._charge([run], [1], spent_s)
-        with contextlib.suppress(CannotMerge):
-            self._learn(_call_of(run), rows_of(_call_of(run)), spent_s)
         return answer
 
     def _attempt(self, run: Run) -> Answer:
@@ -255,7 +252,10 @@ class Passes:
             stack.enter_context(self._dressed(state))
             if call.cache_context is not None and hasattr(module, "cache_context"):
                 stack.enter_context(module.cache_context(call.cache_context))
-            return module(*args, **kwargs)
+            begun = self._numerics.clock()
+            output = module(*args, **kwargs)
+            self._learn(Call(call.module, args, kwargs, call.cache_context), self._numerics.clock() - begun)
+            return output
 
     @contextlib.contextmanager
     def _dressed(self, state: ThreadState) -> Iterator[None]:
@@ -285,10 +285,11 @@ class Passes:
         for run, own in zip(runs, rows, strict=False):
             run.cost_s += spent_s * own / total
 
-    def _learn(self, call: Call, rows: int, spent_s: float) -> None:
-        form = self._form(call)
-        if form in self._curves or len(self._curves) < MAX_CURVES:
-            self._curves.setdefault(form, Curve()).add(rows, spent_s)
+    def _learn(self, call: Call, spent_s: float) -> None:
+        with contextlib.suppress(CannotMerge):
+            form, rows = self._form(call), rows_of(call)
+            if form in self._curves or len(self._curves) < MAX_CURVES:
+                self._curves.setdefault(form, Curve()).add(rows, spent_s)
 
     def _form(self, call: Call) -> Hashable:
         """What decides the cost of a row: the denoiser and the shape of its samples."""
