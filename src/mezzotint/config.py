@@ -40,6 +40,11 @@ class Settings(BaseSettings):
     s3_secret_access_key: SecretStr | None = Field(None, description="its secret (or AWS_SECRET_ACCESS_KEY)")
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8400, ge=0, le=65535, description="port to listen on; 0 picks a free one")
+    public_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s/?#]+(/[^\s?#]*[^\s/?#])?$",
+        description="how clients reach this server, where absolute addresses are answered; default: as the request did",
+    )
     model: str = Field(STARTER, description="`starter`, a diffusers folder, or a hub id")
     revision: str | None = Field(None, description="revision of a hub id; pin it in production")
     device: Device = Field(Device.AUTO, description="where the model runs")

@@ -12,6 +12,7 @@ from starlette.types import Scope
 
 from mezzotint import __version__
 from mezzotint.gateway import about, admin, errors, images, jobs, keys, metrics, sign_in, socket, webhooks
+from mezzotint.gateway.compatible import ROUTERS
 from mezzotint.gateway.limits import BodyLimit, SecurityHeaders, UrlLimit
 from mezzotint.gateway.lookout import Lookout
 from mezzotint.gateway.rates import RateLimit, Rates
@@ -64,6 +65,8 @@ def create_app(service: Service | None, running: Callable[[], AbstractAsyncConte
     )
     app.state.service = service
     errors.install(app)
+    for router in ROUTERS:
+        app.include_router(router)
     errors_of_all = answers(429)
     for module in (jobs, images, webhooks, sign_in, keys, admin, about, metrics):
         app.include_router(module.router, responses=errors_of_all)

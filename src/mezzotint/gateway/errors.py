@@ -56,6 +56,10 @@ GATEWAY_CODES: dict[str, str] = {
     "image_not_found": "No such picture.",
     "not_found": "No such address.",
     "method_not_allowed": "The address does not take this method.",
+    "job_cancelled": "The job was cancelled before its picture was there.",
+    "job_expired": "The job waited longer than its tier allows.",
+    "job_under_way": "The picture is not there yet; the job goes on.",
+    "model_not_found": "The server has no such model.",
     "storage_unavailable": "The database or the object store does not answer.",
     "storage_full": "The disk of the data folder is full.",
     "internal_error": "The server failed; the request can be repeated.",
@@ -117,10 +121,12 @@ async def _on_answer(request: Request, error: Exception) -> JSONResponse:
 
 async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    return _explain(error.errors()[0]).response()
+    return explain(error).response()
 
 
-def _explain(first: dict[str, Any]) -> Answer:
+def explain(error: RequestValidationError) -> Answer:
+    """What is wrong with a request that its route's types do not take."""
+    first: dict[str, Any] = error.errors()[0]
     where = [str(part) for part in first["loc"]]
     field = where[-1] if len(where) > 1 else None
     docs = "See docs/reference/api.md or /openapi.json."
@@ -153,7 +159,11 @@ async def _on_http(request: Request, error: Exception) -> JSONResponse:
 
 async def _on_storage(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, StorageUnavailable)
-    return Answer(503, error.code, str(error), error.hint).response()
+    return unavailable(error).response()
+
+
+def unavailable(error: StorageUnavailable) -> Answer:
+    return Answer(503, error.code, str(error), error.hint)
 
 
 async def _on_fault(request: Request, error: Exception) -> JSONResponse:

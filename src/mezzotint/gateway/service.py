@@ -39,6 +39,7 @@ class Accounts:
 class Service:
     """Everything the gateway is given. is_ready: whether the model is loaded. is_dev: the page signs in by itself.
 
+    public_url: how clients reach this server, without a slash at its end; None: as the request did.
     metrics_token: what /metrics asks for; None: only this machine may read it.
     """
 
@@ -54,6 +55,7 @@ class Service:
     is_ready: Callable[[], bool]
     rates: Rates = field(default_factory=Rates)
     is_dev: bool = False
+    public_url: str | None = None
     metrics_token: str | None = None
 
 

@@ -236,6 +236,8 @@ MEANINGS = {
     414: "the address is too long",
     422: "something in the request cannot be used",
     429: "too much at once; see Retry-After",
+    500: "the server failed",
+    504: "it takes longer than a request may; the job goes on",
     503: "the database or the object store does not answer",
 }
 

@@ -127,6 +127,7 @@ class Serving:
             is_ready=lambda: worker.is_ready,
             rates=Rates(buckets=buckets, scale=settings.rate_scale, per_address=settings.rate_per_address),
             is_dev=settings.dev,
+            public_url=settings.public_url,
             metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
         )
 

@@ -1,7 +1,8 @@
 """Files: pictures as bytes that can be stored, named and sent."""
 
 from mezzotint.media.content_hash import content_hash
+from mezzotint.media.conversion import Format, converted
 from mezzotint.media.encoding import Encoded, encode
 from mezzotint.media.preview import preview_data_url
 
-__all__ = ["Encoded", "content_hash", "encode", "preview_data_url"]
+__all__ = ["Encoded", "Format", "content_hash", "converted", "encode", "preview_data_url"]

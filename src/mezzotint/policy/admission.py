@@ -89,7 +89,7 @@ def admit(  # noqa: PLR0913 - each is a fact the decision depends on
         parameters = _parameters(request, prompt, tier, model, fresh_seed=fresh, source=source, mask=mask)
         if isinstance(parameters, Refusal):
             return parameters
-        is_alone = len(prompts) == 1 and prompt.repeat is None
+        is_alone = len(prompts) == 1 and prompt.repeat in {None, 1}
         raw_prompt = request.prompt if is_alone else _written_alone(request, prompt)
         seeds = ((parameters.seed + nth) % NUM_SEEDS for nth in range(prompt.repeat or 1))
         plans += (Plan(raw_prompt=raw_prompt, parameters=replace(parameters, seed=seed)) for seed in seeds)

@@ -152,6 +152,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/images/generations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Generate
+         * @description Pictures from words, as OpenAI's Images API gives them.
+         */
+        post: operations["generate_v1_images_generations_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/jobs": {
         parameters: {
             query?: never;
@@ -318,6 +338,46 @@ export interface paths {
          * @description The model that draws, and what it knows.
          */
         get: operations["model_v1_model_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Models
+         * @description The models that can be asked for.
+         */
+        get: operations["list_models_v1_models_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/models/{model}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read
+         * @description One model.
+         */
+        get: operations["read_v1_models__model__get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -639,6 +699,11 @@ export interface components {
             /** Param */
             param?: string | null;
         };
+        /** HTTPValidationError */
+        HTTPValidationError: {
+            /** Detail */
+            detail?: components["schemas"]["ValidationError"][];
+        };
         /** Health */
         Health: {
             model: components["schemas"]["ModelHealth"];
@@ -684,6 +749,35 @@ export interface components {
             images: components["schemas"]["HistoryImage"][];
             /** Next Cursor */
             next_cursor: string | null;
+        };
+        /** ImagesAnswer */
+        ImagesAnswer: {
+            /**
+             * Background
+             * @default opaque
+             */
+            background: string;
+            /** Created */
+            created: number;
+            /** Data */
+            data: components["schemas"]["OpenAIImage"][];
+            /**
+             * Output Format
+             * @enum {string}
+             */
+            output_format: "png" | "webp" | "jpeg";
+            /** Quality */
+            quality: string;
+            /** Size */
+            size: string;
+            usage: components["schemas"]["Usage"];
+        };
+        /** InputDetails */
+        InputDetails: {
+            /** Image Tokens */
+            image_tokens: number;
+            /** Text Tokens */
+            text_tokens: number;
         };
         /** JobFailure */
         JobFailure: {
@@ -931,6 +1025,69 @@ export interface components {
             native_width: number;
         };
         /**
+         * NewImages
+         * @description A picture from words. The prompt may end in parameters: `--seed 7 --no text`.
+         */
+        NewImages: {
+            /**
+             * Background
+             * @description opaque or auto
+             */
+            background?: ("auto" | "opaque" | "transparent") | null;
+            /**
+             * Model
+             * @description an id of GET /v1/models; default: the one served
+             */
+            model?: string | null;
+            /**
+             * N
+             * @description how many pictures
+             */
+            n?: number | null;
+            /**
+             * Output Compression
+             * @description quality of webp and jpeg; default: 100
+             */
+            output_compression?: number | null;
+            /**
+             * Output Format
+             * @description png, webp or jpeg
+             */
+            output_format?: ("png" | "webp" | "jpeg" | "gif" | "svg") | null;
+            /**
+             * Partial Images
+             * @description pictures under way, with stream
+             */
+            partial_images?: number | null;
+            /** Prompt */
+            prompt: string;
+            /**
+             * Quality
+             * @description number of steps against the model's usual one
+             */
+            quality?: ("auto" | "low" | "medium" | "standard" | "high" | "hd" | "xhigh" | "max") | null;
+            /**
+             * Response Format
+             * @description default: b64_json
+             */
+            response_format?: ("url" | "b64_json") | null;
+            /**
+             * Size
+             * @description WIDTHxHEIGHT in px, or auto: the model's own
+             */
+            size?: string | null;
+            /**
+             * Stream
+             * @description server-sent events instead of one answer
+             */
+            stream?: boolean | null;
+            /**
+             * User
+             * @description ignored
+             */
+            user?: string | null;
+        };
+        /**
          * NewJob
          * @description What to draw. The rest can also be written in the prompt: `--ar 3:2 --seed 7 --no text --steps 20`.
          */
@@ -1033,6 +1190,57 @@ export interface components {
              */
             url: string;
         };
+        /** OpenAIError */
+        OpenAIError: {
+            error: components["schemas"]["OpenAIErrorBody"];
+        };
+        /** OpenAIErrorBody */
+        OpenAIErrorBody: {
+            /** Code */
+            code: string | null;
+            /** Message */
+            message: string;
+            /** Param */
+            param: string | null;
+            /** Type */
+            type: string;
+        };
+        /** OpenAIImage */
+        OpenAIImage: {
+            /** B64 Json */
+            b64_json?: string | null;
+            /** Url */
+            url?: string | null;
+        };
+        /** OpenAIModel */
+        OpenAIModel: {
+            /** Created */
+            created: number;
+            /** Id */
+            id: string;
+            /**
+             * Object
+             * @default model
+             * @constant
+             */
+            object: "model";
+            /**
+             * Owned By
+             * @default mezzotint
+             */
+            owned_by: string;
+        };
+        /** OpenAIModels */
+        OpenAIModels: {
+            /** Data */
+            data: components["schemas"]["OpenAIModel"][];
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object: "list";
+        };
         /** Rotation */
         Rotation: {
             /**
@@ -1095,6 +1303,32 @@ export interface components {
          * @enum {string}
          */
         Tier: "free" | "paid" | "pro";
+        /**
+         * Usage
+         * @description Counted in what is metered here: words of the prompts, and thousands of step-pixels of the pictures.
+         */
+        Usage: {
+            /** Input Tokens */
+            input_tokens: number;
+            input_tokens_details: components["schemas"]["InputDetails"];
+            /** Output Tokens */
+            output_tokens: number;
+            /** Total Tokens */
+            total_tokens: number;
+        };
+        /** ValidationError */
+        ValidationError: {
+            /** Context */
+            ctx?: Record<string, never>;
+            /** Input */
+            input?: unknown;
+            /** Location */
+            loc: (string | number)[];
+            /** Message */
+            msg: string;
+            /** Error Type */
+            type: string;
+        };
         /**
          * Via
          * @description How the caller signed in.
@@ -1790,6 +2024,130 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    generate_v1_images_generations_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewImages"];
+            };
+        };
+        responses: {
+            /** @description the pictures, or with stream their events */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImagesAnswer"];
+                    "text/event-stream": unknown;
+                };
+            };
+            /** @description the body is not JSON in UTF-8 */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description no such thing, or not yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description it meets something that is there already */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description the server failed */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description the database or the object store does not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description it takes longer than a request may; the job goes on */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
                 };
             };
         };
@@ -2570,6 +2928,147 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    list_models_v1_models_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIModels"];
+                };
+            };
+            /** @description the body is not JSON in UTF-8 */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description no such thing, or not yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description the database or the object store does not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+        };
+    };
+    read_v1_models__model__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIModel"];
+                };
+            };
+            /** @description the body is not JSON in UTF-8 */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description no such thing, or not yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description the database or the object store does not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
                 };
             };
         };

@@ -1,0 +1,189 @@
+"""OpenAI's Images API: its official client draws here with nothing changed but the address.
+
+A picture is a job like any other; the request waits for its jobs, or tells of one as it goes (`stream`). Whatever
+becomes of the connection, the jobs go on, and their pictures are in the caller's history.
+"""
+
+import asyncio
+from base64 import b64encode
+from collections.abc import Sequence
+from math import ceil
+
+from fastapi import APIRouter, Request
+from fastapi.responses import StreamingResponse
+
+from mezzotint.actions.finish import image_key
+from mezzotint.actions.submit import Repeated, submit_once
+from mezzotint.domain.claims import Claims
+from mezzotint.domain.job import Image, Job, JobState
+from mezzotint.domain.refusal import Refusal
+from mezzotint.domain.tier import limits_of
+from mezzotint.gateway.errors import GATEWAY_CODES, Answer, refused
+from mezzotint.gateway.idempotency import once_of
+from mezzotint.gateway.jobs import held
+from mezzotint.gateway.openai_errors import OpenAIRoute
+from mezzotint.gateway.openai_shapes import (
+    STEPS_OF,
+    ImagesAnswer,
+    InputDetails,
+    NewImages,
+    OpenAIImage,
+    Usage,
+    Wish,
+    openai_answers,
+)
+from mezzotint.gateway.openai_stream import events_of
+from mezzotint.gateway.service import Service, SignedIn, The
+from mezzotint.gateway.waiting import ended
+from mezzotint.media import converted
+from mezzotint.policy.admission import Request as Asked
+
+WAIT_S = 540.0
+"""A little less than the client waits; what is not there by then is told by its job's id."""
+TOKEN_STEP_PX = 1000
+"""Step-pixels (steps x width x height) of one image token: the unit in which the queue charges."""
+
+router = APIRouter(
+    prefix="/v1/images",
+    tags=["openai"],
+    route_class=OpenAIRoute,
+    responses=openai_answers(400, 401, 403, 404, 409, 413, 429, 500, 503, 504),
+)
+
+
+@router.post(
+    "/generations",
+    response_model=ImagesAnswer,
+    responses={200: {"content": {"text/event-stream": {}}, "description": "the pictures, or with stream their events"}},
+)
+async def generate(
+    body: NewImages, request: Request, service: The, claims: SignedIn
+) -> ImagesAnswer | StreamingResponse:
+    """Pictures from words, as OpenAI's Images API gives them."""
+    check(service, body)
+    width, height = size_of(body)
+    asked = Asked(
+        prompt=body.prompt,
+        num_steps=steps_of(service, claims, body),
+        width=width,
+        height=height,
+        repeat=body.n or 1,
+        is_plain=True,
+    )
+    return await answer(service, claims, request, body, asked)
+
+
+async def answer(
+    service: Service, claims: Claims, request: Request, wish: Wish, asked: Asked
+) -> ImagesAnswer | StreamingResponse:
+    """The pictures of a wish, when they are there or while they are drawn."""
+    service.rates.check_stream(claims)
+    once = once_of(request, asked, service)
+    outcome = await submit_once(service.door, asked, claims, service.now(), once)
+    if isinstance(outcome, Refusal):
+        raise refused(outcome)
+    jobs = outcome.jobs if isinstance(outcome, Repeated) else outcome
+    if not wish.stream:
+        with service.rates.stream(claims):
+            over = await asyncio.gather(*(ended(service.desk, job, WAIT_S) for job in jobs))
+        return await pictures_of(service, request, wish, over)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    stream = events_of(service.desk, jobs[0], wish, lambda job: pictures_of(service, request, wish, [job]))
+    return StreamingResponse(held(service, claims, stream), media_type="text/event-stream", headers=headers)
+
+
+def check(service: Service, wish: Wish) -> None:
+    """Answer what this API has and we cannot do."""
+    model = service.door.model.name
+    if wish.model not in {None, "", model}:
+        raise Answer(404, "model_not_found", f'There is no model "{wish.model}".', f"Served: {model}.", "model")
+    if wish.background == "transparent":
+        raise unsupported("background", "No model here draws transparency.", "Leave it out, or say opaque.")
+    if wish.output_format in {"gif", "svg"}:
+        raise unsupported("output_format", f"Pictures are not made as {wish.output_format}.", "Say png, webp or jpeg.")
+    if wish.stream and (wish.n or 1) > 1:
+        raise unsupported("n", "A stream tells of one picture.", "Ask for one, or without stream.")
+    if wish.response_format == "url" and (wish.form == "jpeg" or wish.output_compression is not None):
+        raise unsupported("response_format", "Addresses lead to PNG and WebP as they are stored.", "Say b64_json.")
+    if wish.output_compression is not None and wish.form == "png":
+        raise unsupported("output_compression", "PNG has no quality to choose.", "Say webp or jpeg, or leave it out.")
+
+
+def unsupported(param: str, message: str, hint: str) -> Answer:
+    return Answer(400, "parameter_unsupported", message, hint, param)
+
+
+def size_of(wish: Wish) -> tuple[int | None, int | None]:
+    """Width and height in px, None for the model's own; whether the model can draw them, admission says."""
+    if wish.size in {None, "", "auto"}:
+        return None, None
+    width, _, height = (wish.size or "").partition("x")
+    if not all(side.isascii() and side.isdigit() and len(side) < 6 for side in (width, height)):
+        raise Answer(
+            400, "size_invalid", f'"{wish.size}" is no size.', 'Say "512x512", for example, or "auto".', "size"
+        )
+    return int(width), int(height)
+
+
+def steps_of(service: Service, claims: Claims, wish: Wish) -> int | None:
+    """What the quality means in sampler steps; never more than the tier allows."""
+    times = STEPS_OF[wish.quality or "auto"]
+    if times is None:
+        return None
+    budget = limits_of(claims.tier).step_budget
+    return max(1, round(min(budget, min(budget, service.door.model.default_steps) * times)))
+
+
+async def pictures_of(service: Service, request: Request, wish: Wish, jobs: Sequence[Job]) -> ImagesAnswer:
+    """The finished pictures; where there is none at all, why."""
+    done = [job for job in jobs if job.state is JobState.SUCCEEDED]
+    if not done:
+        raise without_picture(jobs[0])
+    images = [image for job in done for image in job.images]
+    return ImagesAnswer(
+        created=int(service.now().timestamp()),
+        data=[await _as_asked(service, request, wish, image) for image in images],
+        output_format=wish.form,
+        quality=wish.quality or "auto",
+        size=f"{images[0].width}x{images[0].height}",
+        usage=usage_of(done),
+    )
+
+
+async def _as_asked(service: Service, request: Request, wish: Wish, image: Image) -> OpenAIImage:
+    if wish.response_format == "url":
+        name = f"{image.webp}.webp" if wish.form == "webp" else f"{image.png}.png"
+        return OpenAIImage(url=f"{service.public_url or str(request.base_url).rstrip('/')}/i/{name}")
+    is_stored = wish.form == "webp" and wish.output_compression is None
+    key = image_key(image.webp, "webp") if is_stored else image_key(image.png, "png")
+    data = await service.desk.objects.get(key)
+    if data is None:
+        raise Answer(404, "image_not_found", GATEWAY_CODES["image_not_found"], "It was deleted meanwhile; draw anew.")
+    if not is_stored and wish.form != "png":
+        quality = 100 if wish.output_compression is None else wish.output_compression
+        data = await asyncio.to_thread(converted, data, wish.form, quality)
+    return OpenAIImage(b64_json=b64encode(data).decode("ascii"))
+
+
+def without_picture(job: Job) -> Answer:
+    """Why a job has no picture, with a status by which clients know whether to try again."""
+    if job.state is JobState.CANCELLED:
+        return Answer(409, "job_cancelled", GATEWAY_CODES["job_cancelled"], "Send the request again.")
+    if job.state is JobState.EXPIRED:
+        return Answer(503, "job_expired", GATEWAY_CODES["job_expired"], "Send the request again later.")
+    if job.error is None:
+        hint = f"GET /v1/jobs/{job.id}?wait=60 waits for it."
+        return Answer(504, "job_under_way", GATEWAY_CODES["job_under_way"], hint)
+    status = 400 if job.state is JobState.BLOCKED else 500
+    return Answer(status, job.error.code, job.error.message, job.error.hint)
+
+
+def usage_of(jobs: Sequence[Job]) -> Usage:
+    words = sum(len(f"{job.parameters.prompt} {job.parameters.negative_prompt}".split()) for job in jobs)
+    drawn = sum(ceil(job.parameters.cost * 1e6 / TOKEN_STEP_PX) for job in jobs)
+    return Usage(
+        input_tokens=words,
+        input_tokens_details=InputDetails(text_tokens=words, image_tokens=0),
+        output_tokens=drawn,
+        total_tokens=words + drawn,
+    )

@@ -1,0 +1,22 @@
+"""A stored picture in the format that somebody asks for."""
+
+from io import BytesIO
+from typing import Literal
+
+from PIL import Image
+
+Format = Literal["png", "webp", "jpeg"]
+
+
+def converted(data: bytes, to: Format, quality: int = 100) -> bytes:
+    """The picture in another format. quality: 0..100, of WebP and JPEG; 100 is lossless for WebP."""
+    with Image.open(BytesIO(data), formats=("PNG", "WEBP")) as picture:
+        pixels = picture.convert("RGB")
+    buffer = BytesIO()
+    if to == "png":
+        pixels.save(buffer, "PNG")
+    elif to == "webp":
+        pixels.save(buffer, "WEBP", quality=quality, lossless=quality == 100)
+    else:
+        pixels.save(buffer, "JPEG", quality=min(quality, 95), subsampling=0)  # above 95 only the size grows
+    return buffer.getvalue()

@@ -1,0 +1,156 @@
+"""OpenAI's official client, pointed here: what it sends, streams, lists, and which of its errors it raises."""
+
+import time
+from base64 import b64decode
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+
+import httpx
+import numpy as np
+import openai
+import pytest
+from openai import OpenAI
+from PIL import Image
+
+from tests.acceptance.conftest import Server
+
+APPLE = "a red apple --seed 7"
+
+
+@pytest.fixture(scope="module")
+def client(server: Server) -> Iterator[OpenAI]:
+    with OpenAI(base_url=f"{server.url}/v1", api_key=server.token("ada", "pro"), max_retries=0) as client:
+        yield client
+
+
+def picture(data: str | None) -> Image.Image:
+    assert data is not None
+    return Image.open(BytesIO(b64decode(data)))
+
+
+def distance(one: Image.Image, other: Image.Image) -> float:
+    return float(np.abs(np.asarray(one.convert("RGB"), float) - np.asarray(other.convert("RGB"), float)).mean())
+
+
+def test_a_picture_comes_without_a_size_as_base64(client: OpenAI) -> None:
+    answer = client.images.generate(prompt=APPLE)
+    assert answer.data is not None
+    assert picture(answer.data[0].b64_json).size == (64, 64)
+    assert (answer.size, answer.output_format) == ("64x64", "png")
+    assert answer.usage is not None
+    assert answer.usage.output_tokens == 123  # 30 steps of 64 x 64 px, in thousands
+    assert answer.usage.total_tokens == answer.usage.input_tokens + 123
+
+
+def test_an_address_leads_to_the_same_picture(client: OpenAI) -> None:
+    by_url = client.images.generate(prompt=APPLE, response_format="url")
+    by_bytes = client.images.generate(prompt=APPLE, response_format="b64_json")
+    assert by_url.data is not None
+    assert by_bytes.data is not None
+    assert by_url.data[0].url is not None
+    assert httpx.get(by_url.data[0].url).content == b64decode(by_bytes.data[0].b64_json or "")
+
+
+def test_n_pictures_differ_and_have_the_size_and_format_asked_for(client: OpenAI) -> None:
+    answer = client.images.generate(
+        prompt="a red apple", n=2, size="80x48", quality="low", output_format="jpeg", output_compression=60
+    )
+    assert answer.data is not None
+    first, second = (picture(one.b64_json) for one in answer.data)
+    assert (first.format, first.size) == ("JPEG", (80, 48))
+    assert distance(first, second) > 1
+    webp = client.images.generate(prompt="a red apple --steps 2", output_format="webp")
+    assert webp.data is not None
+    assert picture(webp.data[0].b64_json).format == "WEBP"
+
+
+def test_a_stream_shows_three_pictures_under_way_that_differ_and_converge(client: OpenAI) -> None:
+    with client.images.generate(prompt=f"{APPLE} --steps 60", stream=True, partial_images=3) as stream:
+        events = list(stream)
+    assert [event.type for event in events] == ["image_generation.partial_image"] * 3 + ["image_generation.completed"]
+    assert [getattr(event, "partial_image_index", None) for event in events] == [0, 1, 2, None]
+    *partial, final = (picture(event.b64_json) for event in events)
+    assert all(one.size == final.size for one in partial)
+    away = [distance(one, final) for one in partial]
+    assert away[0] > away[1] > away[2] > 0, away
+    completed = events[-1]
+    assert completed.type == "image_generation.completed"
+    assert completed.usage.output_tokens == 246
+
+
+def test_a_refused_prompt_ends_a_stream_before_it_begins(client: OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError):
+        client.images.generate(prompt="", stream=True)
+
+
+def test_the_served_model_is_listed_and_can_be_asked_for(client: OpenAI) -> None:
+    (model,) = client.models.list()
+    assert client.models.retrieve(model.id) == model
+    assert client.images.generate(prompt="a red apple --steps 2", model=model.id).data
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind", "code", "param"),
+    [
+        ({"prompt": ""}, openai.BadRequestError, "prompt_empty", "prompt"),
+        ({"prompt": "a cat", "size": "1024x1024"}, openai.BadRequestError, "size_invalid", "width"),
+        ({"prompt": "a cat", "size": "large"}, openai.BadRequestError, "size_invalid", "size"),
+        ({"prompt": "a cat", "n": 11}, openai.BadRequestError, "field_invalid", "n"),
+        (
+            {"prompt": "a cat", "background": "transparent"},
+            openai.BadRequestError,
+            "parameter_unsupported",
+            "background",
+        ),
+        ({"prompt": "a cat", "model": "dall-e-3"}, openai.NotFoundError, "model_not_found", "model"),
+        ({"prompt": "a cat --steps 99"}, openai.PermissionDeniedError, "steps_over_budget", "prompt"),
+    ],
+)
+def test_its_own_error_classes_say_what_was_wrong(
+    client: OpenAI, asked: dict[str, str], kind: type[openai.APIStatusError], code: str, param: str
+) -> None:
+    with pytest.raises(kind) as caught:
+        client.images.generate(**asked)  # type: ignore[call-overload]
+    assert (caught.value.code, caught.value.param) == (code, param)
+    assert caught.value.response.headers["x-should-retry"] == "false"
+
+
+def test_a_wrong_key_is_an_authentication_error(client: OpenAI) -> None:
+    with pytest.raises(openai.AuthenticationError) as caught:
+        client.with_options(api_key="wrong").images.generate(prompt="a cat")
+    assert caught.value.code == "token_invalid"
+
+
+def test_too_many_open_jobs_are_a_rate_limit_error_that_says_when_to_come_again(server: Server) -> None:
+    with server.client("crowd", "free") as crowd:
+        for _ in range(5):
+            assert crowd.post("/v1/jobs", json={"prompt": "a cat --repeat 4 --steps 30"}).status_code == 202
+    with OpenAI(base_url=f"{server.url}/v1", api_key=server.token("crowd", "free"), max_retries=0) as client:
+        with pytest.raises(openai.RateLimitError) as caught:
+            client.images.generate(prompt="a cat", n=10)
+        assert caught.value.code == "too_many_open_jobs"
+        assert int(caught.value.response.headers["Retry-After"]) > 0
+
+
+def test_a_picture_cancelled_by_its_owner_is_a_conflict_error(client: OpenAI, server: Server) -> None:
+    with server.client("ada", "pro") as ada, ThreadPoolExecutor() as pool:
+        before = {job["id"] for job in ada.get("/v1/jobs").json()["jobs"]}
+        asked = pool.submit(client.images.generate, prompt="a cat --steps 80", size="128x128", n=4)
+        until = time.monotonic() + 30
+        new: set[str] = set()
+        while not new and time.monotonic() < until:  # another process's queue: there is no event to wait for
+            new = {job["id"] for job in ada.get("/v1/jobs").json()["jobs"]} - before
+        for job in new:
+            ada.delete(f"/v1/jobs/{job}")
+        with pytest.raises(openai.ConflictError) as caught:
+            asked.result(timeout=60)
+        assert caught.value.code == "job_cancelled"
+
+
+def test_the_clients_own_retries_make_one_job_a_picture(server: Server) -> None:
+    hasty = OpenAI(base_url=f"{server.url}/v1", api_key=server.token("hasty", "pro"), timeout=1, max_retries=2)
+    with hasty, pytest.raises(openai.APITimeoutError):
+        hasty.images.generate(prompt="a cat --steps 80", size="128x128", n=3)
+    with server.client("hasty", "pro") as me:
+        assert len(me.get("/v1/jobs").json()["jobs"]) == 3
