@@ -44,7 +44,9 @@ class MemberState:
 
 def tensor_digest(seen: Seen) -> str:
     """SHA-256 of a tensor's bits, dtype and shape."""
-    tensor = seen.tensor.detach().cpu().contiguous()
+    tensor = (
+        seen.tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+    )  # a single value may have any stride
     digest = hashlib.sha256(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
     digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -83,7 +83,7 @@ def _stored(seen: Any, tensors: dict[str, torch.Tensor]) -> dict[str, Any]:
     order = sorted(range(seen.tensor.ndim), key=seen.tensor.stride, reverse=True)
     if seen.tensor.is_contiguous():
         order.sort()
-    flat = seen.tensor.detach().permute(order).contiguous()
+    flat = seen.tensor.detach().permute(order).clone(memory_format=torch.contiguous_format)
     name = tensor_digest(Seen(flat))[:16]
     tensors[name] = flat
     return {"t": [name, order]}

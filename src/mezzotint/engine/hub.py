@@ -116,6 +116,16 @@ class Hub:
         return self._passes.num_merged
 
     @property
+    def num_interleaved(self) -> int:
+        """Those of them whose rows were interleaved."""
+        return self._passes.num_interleaved
+
+    @property
+    def is_exclusive(self) -> bool:
+        """Whether runs go one at a time, since the denoisers keep state from call to call."""
+        return _is_exclusive(self.pipeline, self._denoisers)
+
+    @property
     def num_verifications(self) -> int:
         """Separate calls made only to check a merged pass."""
         return self._passes.num_verifications
@@ -206,7 +216,9 @@ class Hub:
                 if run.parked is None:
                     self._wake(run)
             self._end_overdue()
-            groups = self._groups(_aligned([run for run in runs if run.parked is not None]))
+            parked = [run for run in runs if run.parked is not None]
+            self._fill(parked)
+            groups = self._groups(_aligned(parked))
             for batch in self._batches(self._picked(groups)):
                 for answer in self._passes.answer(batch):
                     self._deliver(answer)
@@ -285,11 +297,16 @@ class Hub:
 
     def _awake(self) -> list[Run]:
         """The runs that may go on: all, or only the oldest where the denoisers carry state from call to call."""
-        if not _is_exclusive(self.pipeline, self._denoisers):
+        if not self.is_exclusive:
             return list(self._runs)
         if len(self._runs) > 1:
             self._passes.count_unmerged("caching or offloading is on: one run at a time")
         return self._runs[:1]
+
+    def _fill(self, runs: Sequence[Run]) -> None:
+        for run in runs:
+            with contextlib.suppress(CannotMerge):  # it has no rows
+                run.parked = self._passes.filled(run)
 
     def _groups(self, runs: Sequence[Run]) -> list[list[Run]]:
         """Runs that may share a pass, by what their calls and their own thread state have in common."""
@@ -309,7 +326,15 @@ class Hub:
                 self._passes.count_unmerged(str(reason))
                 key = ("alone", run.id)
             groups.setdefault(key, []).append(run)
+        self._count_lonely(groups)
         return list(groups.values())
+
+    def _count_lonely(self, groups: Mapping[Hashable, list[Run]]) -> None:
+        """Runs that would call the same denoiser as others, but with calls of another form than theirs all."""
+        modules = Counter(id(run.parked.module) for group in groups.values() for run in group if run.parked)
+        for key, (first, *others) in groups.items():
+            if not others and first.parked and modules[id(first.parked.module)] > 1 and key != ("alone", first.id):
+                self._passes.count_unmerged("sizes, arguments, adapters or states differ")
 
     def _key(self, call: Call) -> Hashable:
         if self.numerics.fixed_rows is not None:  # what a pass looks like must not depend on company there

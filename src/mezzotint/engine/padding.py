@@ -16,7 +16,8 @@ from mezzotint.engine.merge import PRIMARY, batch_key, rows_of
 from mezzotint.engine.proxy import Call
 
 VECTOR_LANES = 16
-"""Measured: attention sums in lanes of this many keys, so only a pad of whole lanes can leave all bits as they are."""
+"""Measured: attention sums in lanes of this many keys, so only a pad of whole lanes leaves all bits as they are. In
+exact mode every text is filled up to whole lanes first, whether its run has company or not."""
 
 
 def text_length(call: Call) -> int:
@@ -34,10 +35,10 @@ def padded_key(call: Call, *, exact: bool) -> Hashable:
     return batch_key(_with_text(call, name, length, 1)), length % VECTOR_LANES if exact else 0
 
 
-def padded(calls: Sequence[Call]) -> list[Call]:
-    """The calls, which share a `padded_key`, with texts of one length, all masked."""
+def padded(calls: Sequence[Call], wanted: int = 0) -> list[Call]:
+    """The calls, which share a `padded_key`, with texts of one length, all masked: the longest one's, or `wanted`."""
     found = [_mask(call) for call in calls]
-    longest = max(length for _, length in filter(None, found))
+    longest = max(wanted, *(length for _, length in filter(None, found)))
     return [_with_text(c, *named, longest) for c, named in zip(calls, found, strict=True) if named is not None]
 
 

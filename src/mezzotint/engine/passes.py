@@ -19,7 +19,7 @@ from mezzotint.engine.errors import CannotMerge
 from mezzotint.engine.isolation import Isolation, ThreadState
 from mezzotint.engine.merge import LAYOUTS, Layout, Merged, merge, primary_of, rows_of, split, takes_lists
 from mezzotint.engine.numerics import Numerics, is_out_of_memory
-from mezzotint.engine.padding import padded, text_length
+from mezzotint.engine.padding import VECTOR_LANES, padded, text_length
 from mezzotint.engine.proxy import Call
 from mezzotint.engine.run import Run
 from mezzotint.engine.verify import Verdict, Verifier
@@ -71,7 +71,8 @@ class Curve:
 class Passes:
     """Calls the real denoisers, and counts and charges what it does.
 
-    num_passes: passes whose output was used. num_merged: those that served several runs. num_verifications: separate
+    num_passes: passes whose output was used. num_merged: those that served several runs, and
+    num_interleaved those of them whose rows were interleaved. num_verifications: separate
     calls made only to check a merged one; verify_s: their time, charged to no run. pass_s: time of the passes, equal to
     the sum of all runs' `cost_s`.
     """
@@ -86,6 +87,7 @@ class Passes:
     ) -> None:
         self.num_passes = 0
         self.num_merged = 0
+        self.num_interleaved = 0
         self.num_verifications = 0
         self.pass_s = 0.0
         self.verify_s = 0.0
@@ -96,6 +98,7 @@ class Passes:
         self._verifier = verifier
         self._paths = paths
         self._curves: dict[Hashable, Curve] = {}
+        self._num_attempts = 0
 
     def answer(self, runs: list[Run]) -> list[Answer]:
         """One answer for each run, whose parked calls share a batch key but for the lengths of their texts."""
@@ -121,6 +124,25 @@ class Passes:
             if not is_out_of_memory(error):
                 raise
             return self._narrower(runs, "memory ran out at this width")
+
+    def filled(self, run: Run) -> Call:
+        """The run's call; in exact mode with its text filled up to whole lanes, where the denoiser heeds the mask."""
+        call = _call_of(run)
+        length = text_length(call) if self._numerics.exact and self._numerics.fixed_rows is None else 0
+        if length % VECTOR_LANES == 0:
+            return call
+        (longer,) = padded([call], length + -length % VECTOR_LANES)
+        denoiser = (self._paths[id(call.module)], call.cache_context, run.outfit.digest, "heeds its mask")
+        key = self._verifier.key(denoiser, (), Layout(), [rows_of(call)])
+        verdict = self._verifier.verdict(key)
+        if verdict is None:
+            with self._verifying():
+                short, long = self._attempt(run), self._attempt(run, longer)
+            is_sound = short.error is None
+            verdict = self._verifier.judge([long.output], [short.output]) if long.error is None else Verdict.WRONG
+            if is_sound:
+                self._verifier.remember(key, verdict)
+        return call if verdict is Verdict.WRONG else longer
 
     def inline(self, run: Run, call: Call) -> Any:
         """The call at once, in the run's own greenlet and state."""
@@ -169,10 +191,13 @@ class Passes:
                     if is_out_of_memory(error):
                         raise
                     return self._failed(batch, key, error)
-                if verdict is Verdict.SAME:
-                    return self._settle(batch, parts, spent_s)
-                verdict, answers = self._verified(batch, parts, spent_s, key)
+                verdict, answers = (
+                    (verdict, self._settle(batch, parts, spent_s))
+                    if verdict is Verdict.SAME
+                    else self._verified(batch, parts, spent_s, key)
+                )
                 if answers is not None:
+                    self.num_interleaved += verdict is Verdict.SAME and layout.interleaved
                     return answers
             if verdict is Verdict.DRIFT and not batch.lengths:
                 return self._narrower(batch.runs, "not bit-identical at this width")
@@ -193,16 +218,21 @@ class Passes:
         self, batch: _Batch, parts: list[Any], spent_s: float, key: str
     ) -> tuple[Verdict | None, list[Answer] | None]:
         """Compare a pass of a new kind with separate calls; answers only where they are final."""
-        begun = time.perf_counter()
-        separate = [self._attempt(run) for run in batch.runs]
-        self._numerics.synchronize()
-        self.verify_s += time.perf_counter() - begun
-        self.num_verifications += len(separate)
+        with self._verifying():
+            separate = [self._attempt(run) for run in batch.runs]
         if any(answer.error is not None for answer in separate):
             return None, [self._alone(run) for run in batch.runs]
         verdict = self._verifier.judge(parts[: len(separate)], [answer.output for answer in separate])
         self._verifier.remember(key, verdict)
         return verdict, self._settle(batch, parts, spent_s) if verdict is Verdict.SAME else None
+
+    @contextlib.contextmanager
+    def _verifying(self) -> Iterator[None]:
+        begun, num_calls = time.perf_counter(), self._num_attempts
+        yield
+        self._numerics.synchronize()
+        self.verify_s += time.perf_counter() - begun
+        self.num_verifications += self._num_attempts - num_calls
 
     def _failed(self, batch: _Batch, key: str, error: Exception) -> list[Answer]:
         """The merged call raised. It is the layout's fault only if every call succeeds alone."""
@@ -233,8 +263,9 @@ class Passes:
         self._charge([run], [1], spent_s)
         return answer
 
-    def _attempt(self, run: Run) -> Answer:
-        call = _call_of(run)
+    def _attempt(self, run: Run, call: Call | None = None) -> Answer:
+        call = call or _call_of(run)
+        self._num_attempts += 1
         try:
             return Answer(run, self._call(run, call.args, call.kwargs))
         except Exception as error:  # noqa: BLE001 - whatever the denoiser raises belongs to the run that called it

@@ -7,6 +7,7 @@ every call.
 
 from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -17,14 +18,27 @@ from mezzotint.engine.run import Run
 from mezzotint.engine.tree import leaves
 
 
+class Batch(StrEnum):
+    YES = "yes"
+    INTERLEAVED = "interleaved"  # rows of the runs in turn, for denoisers that cut their batch into equal parts
+    NO = "no"
+
+
+class Resume(StrEnum):
+    STEP = "step"
+    NO = "no"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """merges: runs shared passes, and their pictures were those of the same runs alone. resumes: a run resumed from its
-    middle made the same picture with only the remaining calls. difference: largest difference of a picture to the stock
-    pipeline's, in its own units (levels of 0..255 for PIL). reasons: why not, where something is False."""
+    """batch: how runs shared passes; not NO only if their pictures were those of the same runs alone. resume: whether a
+    run resumed from a step in its middle made the same picture with only the remaining calls. exclusive: runs go one at
+    a time, since the denoisers keep state from call to call. difference: largest difference of a picture to the stock
+    pipeline's, in its own units (levels of 0..255 for PIL). reasons: why calls were not merged or runs not saved."""
 
-    merges: bool
-    resumes: bool
+    batch: Batch
+    resume: Resume
+    exclusive: bool
     difference: float
     reasons: tuple[str, ...]
 
@@ -49,9 +63,11 @@ def self_test(
     bound = 0.0 if exact else max(_apart(a.output, b) for a, b in zip(alone, stock, strict=True)) + 1e-4
     same = all(_apart(a.output, b.output) <= bound for a, b in zip(alone, together, strict=True))
     went_on = bool(resumed) and resumed[0].num_calls + resumed[0].num_replayed == alone[0].num_calls
+    merged = Batch.INTERLEAVED if hub.num_interleaved else Batch.YES
     return Capabilities(
-        merges=same and hub.num_merged > 0,
-        resumes=went_on and _apart(resumed[0].output, together[0].output) <= bound,
+        batch=merged if same and hub.num_merged > 0 else Batch.NO,
+        resume=Resume.STEP if went_on and _apart(resumed[0].output, together[0].output) <= bound else Resume.NO,
+        exclusive=hub.is_exclusive,
         difference=max(_apart(a.output, b) for a, b in zip(alone, stock, strict=True)),
         reasons=(*hub.unmerged_reasons, *hub.unsaved_reasons),
     )

@@ -174,6 +174,13 @@ def test_latents_of_another_form_do_not_fit() -> None:
             put_output(current, wrong)
 
 
+def test_single_values_of_any_stride_can_be_kept() -> None:
+    thing = Thing(table=np.broadcast_to(np.float64(1), (1,)), tensor=torch.ones(1).as_strided((1,), (0,)))
+    base = baseline(thing)
+    assert len(base.digest()) == 64
+    assert not difference(thing, base)
+
+
 def test_a_digest_does_not_depend_on_where_the_configuration_came_from() -> None:
     one, other = DPMSolverMultistepScheduler(), DPMSolverMultistepScheduler()
     other.register_to_config(_name_or_path="another folder")

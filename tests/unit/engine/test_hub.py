@@ -124,7 +124,7 @@ def test_a_cancelled_run_ends_at_once_and_the_others_go_on(pipeline: Any) -> Non
     assert isinstance(runs[1].error, RunCancelled)
     hub.cancel(runs[1])
     finish(hub, runs[0], runs[2])
-    assert same_pictures(run_alone(pipeline, flux_request(2, 5)), runs[2])
+    assert all(same_pictures(run_alone(pipeline, flux_request(i, 5)), runs[i]) for i in (0, 2))
 
 
 def test_a_run_that_has_not_begun_can_be_cancelled(pipeline: Any) -> None:
@@ -176,6 +176,7 @@ def test_a_run_past_its_deadline_ends_and_the_others_go_on(pipeline: Any) -> Non
     finish(hub, other)
     assert isinstance(late.error, DeadlineExceeded)
     assert late.steps == 2
+    assert same_pictures(run_alone(pipeline, flux_request(1, 6)), other)
 
 
 def test_steps_are_told_in_order_with_latents_and_their_number(pipeline: Any) -> None:
@@ -570,3 +571,7 @@ def test_runs_of_other_sizes_form_groups_of_their_own(pipeline: Any) -> None:
     finish(hub, *runs)
     assert all(same_pictures(a, b) for a, b in zip(alone, runs, strict=True))
     assert hub.num_passes == 8
+    assert not hub.unmerged_reasons
+    lonely = [hub.submit(request(i)) for i in range(2)]
+    finish(hub, *lonely)
+    assert hub.unmerged_reasons["sizes, arguments, adapters or states differ"] == 8

@@ -7,7 +7,7 @@ from diffusers import FirstBlockCacheConfig
 
 from mezzotint.engine import Hub, self_test
 from tests.conformance.engine.driving import finish
-from tests.conformance.engine.zoo import flux, flux_request, sdxl, sdxl_request
+from tests.conformance.engine.zoo import SPECIES, flux, flux_request, sdxl, sdxl_request
 
 
 def two() -> tuple[dict[str, Any], dict[str, Any]]:
@@ -17,8 +17,7 @@ def two() -> tuple[dict[str, Any], dict[str, Any]]:
 def test_a_usual_pipeline_merges_and_resumes() -> None:
     for exact in (True, False):
         found = self_test(flux(), two, exact=exact)
-        assert found.merges
-        assert found.resumes
+        assert (found.batch, found.resume, found.exclusive) == ("yes", "step", False)
         assert found.difference < 1e-5
 
 
@@ -27,9 +26,14 @@ def test_pictures_of_any_kind_can_be_compared() -> None:
         return sdxl_request(0, 3) | {"output_type": "pil"}, sdxl_request(1, 3) | {"output_type": "pil"}
 
     found = self_test(sdxl(), drawn)
-    assert found.merges
-    assert found.resumes
+    assert (found.batch, found.resume) == ("yes", "step")
     assert found.difference <= 1
+
+
+def test_a_guidance_that_cuts_the_batch_into_parts_is_batched_with_rows_in_turn() -> None:
+    species = next(found for found in SPECIES if found.name == "StableDiffusionPAGPipeline")
+    found = self_test(species.build(), lambda: (species.request(0, 3), species.request(1, 3)))
+    assert (found.batch, found.resume) == ("interleaved", "step")
 
 
 def test_a_denoiser_that_mixes_rows_is_reported() -> None:
@@ -38,8 +42,7 @@ def test_a_denoiser_that_mixes_rows_is_reported() -> None:
         lambda module, args, output: (output[0] + output[0].mean(dim=0, keepdim=True),)
     )
     found = self_test(pipeline, two)
-    assert not found.merges
-    assert found.resumes
+    assert (found.batch, found.resume) == ("no", "step")
     assert "merged output differs from separate calls" in found.reasons
 
 
@@ -47,7 +50,7 @@ def test_a_denoiser_with_a_cache_of_its_own_is_reported() -> None:
     pipeline = flux()
     pipeline.transformer.enable_cache(FirstBlockCacheConfig(threshold=0.1))
     found = self_test(pipeline, two)
-    assert not found.merges
+    assert (found.batch, found.exclusive) == ("no", True)
     assert any("one run at a time" in reason for reason in found.reasons)
 
 
