@@ -16,7 +16,7 @@ from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.submission import Once
 from mezzotint.metrics import Metrics
 from mezzotint.policy.admission import NUM_SEEDS, Admit, Request, admit
-from mezzotint.store import EventBus, Jobs, Submissions
+from mezzotint.store import EventBus, Jobs, Sources, Submissions
 
 MAX_RACES = 3
 """Two requests of one name that come together: the loser finds the winner's jobs at its second try."""
@@ -33,6 +33,7 @@ class Door:
 
     jobs: Jobs
     submissions: Submissions
+    sources: Sources
     bus: EventBus
     model: ModelInfo
     check_prompt: Callable[[str, str], Refusal | None]
@@ -101,12 +102,17 @@ async def submit(
 async def _submit(
     door: Door, request: Request, claims: Claims, now: datetime, once: Once | None
 ) -> tuple[Job, ...] | Refusal | None:
+    found = {
+        part: await door.sources.find(claims.tenant, name, now) if name is not None else None
+        for part, name in (("source", request.source), ("mask", request.mask))
+    }
     decision = admit(
         request,
         tier=claims.tier,
         model=door.model,
         num_open_jobs=await door.jobs.count_open(claims.tenant),
         fresh_seed=secrets.randbelow(NUM_SEEDS),
+        **found,
     )
     if isinstance(decision, Refusal):
         return decision

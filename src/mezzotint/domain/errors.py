@@ -19,6 +19,7 @@ MezzotintError
 │   ├── StepBudgetExceeded
 │   ├── DeadlineExceeded
 │   ├── RunFailed
+│   ├── SourceMissing
 │   ├── WorkerLost
 │   ├── WaitedTooLong
 │   └── StorageUnavailable
@@ -161,6 +162,13 @@ class RunFailed(JobFault):
 
     code = "run_failed"
     hint = "Try other parameters; the server's log has the cause."
+
+
+class SourceMissing(JobFault):
+    """The picture that the job was to begin with is no longer there."""
+
+    code = "source_missing"
+    hint = "Upload it again, or choose another picture, and submit anew."
 
 
 class WorkerLost(JobFault):

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from mezzotint.engine.request import call_kwargs
     from mezzotint.engine.run import Run
     from mezzotint.engine.selftest import Capabilities, self_test
+    from mezzotint.engine.tasks import Assignment, Tasks
 
 __all__ = [
+    "Assignment",
     "Capabilities",
     "EmbeddingCache",
     "Hub",
@@ -25,6 +27,7 @@ __all__ = [
     "Run",
     "RunCancelled",
     "Snapshot",
+    "Tasks",
     "call_kwargs",
     "self_test",
 ]
@@ -39,6 +42,8 @@ _HOMES = {
     "Run": "run",
     "RunCancelled": "errors",
     "Snapshot": "checkpoint",
+    "Assignment": "tasks",
+    "Tasks": "tasks",
     "call_kwargs": "request",
 }
 

@@ -32,7 +32,6 @@ from mezzotint.engine.padding import padded_key
 from mezzotint.engine.passes import Answer, Passes
 from mezzotint.engine.proxy import Call, borrow, denoisers_of
 from mezzotint.engine.run import Options, Run
-from mezzotint.engine.usage import takes_only_latents
 from mezzotint.engine.verify import Verifier
 
 MAX_WAIT_TURNS = 8  # how long a run that is ahead within its step waits for those that will reach the same call
@@ -82,7 +81,6 @@ class Hub:
         self.max_rows = max_rows
         self.unsaved_reasons: Counter[str] = Counter()
         self.numerics = numerics_of(pipeline, self._denoisers, exact=exact, max_rows=max_rows)
-        self.only_latents = takes_only_latents(pipeline)
         self.fingerprint = fingerprint(self.numerics, weights_hash(pipeline))
         self._isolation = Isolation(self.numerics, self._denoisers)
         model = hashlib.sha256(json.dumps(self.fingerprint, sort_keys=True).encode()).hexdigest()[:32]
@@ -152,6 +150,7 @@ class Hub:
         resume: bytes | None = None,
         budget: int | None = None,
         *,
+        pipeline: Any = None,
         checkpoint_every: int | None = None,
         on_step: Callable[[Run], None] | None = None,
         on_checkpoint: Callable[[Run, Snapshot], None] | None = None,
@@ -161,12 +160,13 @@ class Hub:
     ) -> Run:
         """Add a pipeline call; it starts with the next turn.
 
-        call_kwargs: what the pipeline's `__call__` takes; generators in it are copied. checkpoint_at,
-        checkpoint_every: in sampler steps. resume: a checkpoint of the same call; one that cannot be used ends the
-        run with CheckpointCorrupt or FingerprintMismatch. budget: sampler steps the run may make. deadline_at: by the
-        hub's clock. adapters: names of loaded ones and their weights, worn by this run and no others; one that is not
-        loaded ends the run with UnknownAdapter. on_step, on_checkpoint: called on this thread, not for replayed steps;
-        what they raise ends their run.
+        call_kwargs: what the pipeline's `__call__` takes; generators in it are copied. pipeline: another one over the
+        hub's own modules (made by `from_pipe`), default the hub's; its runs share passes with all others.
+        checkpoint_at, checkpoint_every: in sampler steps. resume: a checkpoint of the same call; one that cannot be
+        used ends the run with CheckpointCorrupt or FingerprintMismatch. budget: sampler steps the run may make.
+        deadline_at: by the hub's clock. adapters: names of loaded ones and their weights, worn by this run and no
+        others; one that is not loaded ends the run with UnknownAdapter. on_step, on_checkpoint: called on this thread,
+        not for replayed steps; what they raise ends their run.
         """
         options = Options(
             checkpoint_at=checkpoint_at,
@@ -177,9 +177,10 @@ class Hub:
             deadline_at=deadline_at,
             label=label,
         )
-        pipeline, members = borrow(self.pipeline)
+        chosen = self.pipeline if pipeline is None else self._known(pipeline)
+        borrowed, members = borrow(chosen)
         self._next_id += 1
-        run = Run(self, self._next_id, pipeline, members, call_kwargs, options)
+        run = Run(self, self._next_id, borrowed, members, call_kwargs, options)
         try:
             run.wear(self._wardrobe.outfit(adapters or {}))
             if resume is not None:
@@ -191,6 +192,13 @@ class Hub:
         run.begin(self._isolation.fork())
         self._runs.append(run)
         return run
+
+    def _known(self, pipeline: Any) -> Any:
+        own = {id(module) for module in self._denoisers}
+        strange = [path for path, module in denoisers_of(pipeline).items() if id(module) not in own]
+        if strange:
+            raise ValueError(f"{', '.join(strange)} of the pipeline is not a module of this hub")
+        return pipeline
 
     def cancel(self, run: Run) -> None:
         """End the run with RunCancelled: at once, or, from within a callback, at its next call."""

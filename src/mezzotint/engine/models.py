@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from mezzotint.domain.errors import DeviceMissing, ModelCorrupt, ModelMissing
 from mezzotint.domain.model import ModelInfo
+from mezzotint.domain.task import Task
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -74,6 +75,7 @@ def describe(folder: Path, name: str | None = None) -> ModelInfo:
         max_px=2 * max(width, height),
         default_steps=int(card.get("default_steps", 30)),
         default_guidance=float(card["default_guidance"]) if "default_guidance" in card else _default_guidance(index),
+        tasks=tuple(map(Task, card["tasks"])) if "tasks" in card else _tasks(index),
         license=str(card.get("license", "see the model's own card")),
         knows=tuple(map(str, card.get("knows", ()))),
         examples=tuple(map(str, card.get("examples", ()))),
@@ -199,16 +201,26 @@ def _native_px(denoiser: dict[str, Any], latent_px: int) -> int:
     return int(size) * latent_px if isinstance(size, int) else 1024  # FLUX and later name no size; all are 1 MP models
 
 
+def _tasks(index: dict[str, Any]) -> tuple[Task, ...]:
+    from mezzotint.engine.tasks import tasks_of
+
+    return tasks_of(_pipeline_class(index))
+
+
 def _default_guidance(index: dict[str, Any]) -> float:
     import inspect
 
+    parameter = inspect.signature(_pipeline_class(index).__call__).parameters.get("guidance_scale")
+    return float(parameter.default) if parameter is not None and isinstance(parameter.default, int | float) else 1.0
+
+
+def _pipeline_class(index: dict[str, Any]) -> Any:
     import diffusers
 
     pipeline = getattr(diffusers, str(index.get("_class_name")), None)
     if pipeline is None:
         raise ModelCorrupt(f"this diffusers knows no pipeline {index.get('_class_name')!r}")
-    parameter = inspect.signature(pipeline.__call__).parameters.get("guidance_scale")
-    return float(parameter.default) if parameter is not None and isinstance(parameter.default, int | float) else 1.0
+    return pipeline
 
 
 def _json(path: Path) -> dict[str, Any]:

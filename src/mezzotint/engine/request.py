@@ -20,7 +20,9 @@ class Slot:
 
 
 def call_kwargs(pipeline: "DiffusionPipeline", parameters: Parameters) -> dict[str, Any]:
-    """The call for one picture. The generator lives on the CPU: a seed means the same noise on every device.
+    """The call for one picture, but for the source of a task that has one.
+
+    The generator lives on the CPU: a seed means the same noise on every device.
 
     Raises: RunFailed when the pipeline cannot do what was asked.
     """
@@ -32,11 +34,13 @@ def call_kwargs(pipeline: "DiffusionPipeline", parameters: Parameters) -> dict[s
         "negative_prompt": Slot(value=parameters.negative_prompt or None, is_required=bool(parameters.negative_prompt)),
         "num_inference_steps": Slot(value=parameters.num_steps, is_required=True),
         "guidance_scale": Slot(value=parameters.guidance_scale, is_required=False),
-        "width": Slot(value=parameters.width, is_required=True),
-        "height": Slot(value=parameters.height, is_required=True),
+        "width": Slot(value=parameters.width, is_required=parameters.source is None),
+        "height": Slot(value=parameters.height, is_required=parameters.source is None),
         "generator": Slot(value=torch.Generator("cpu").manual_seed(parameters.seed), is_required=True),
         "output_type": Slot(value="pil", is_required=True),
     }
+    if parameters.strength is not None:
+        slots["strength"] = Slot(value=parameters.strength, is_required=True)
     for name, slot in slots.items():
         if slot.is_required and name not in accepted:
             raise RunFailed(f"{type(pipeline).__name__} takes no {name}")

@@ -39,6 +39,7 @@ from mezzotint.engine.proxy import Call
 from mezzotint.engine.sketch import Seen, copied, sketch
 from mezzotint.engine.spec import Specs, has_opaque, spec_of, zeros_of
 from mezzotint.engine.tree import tensors_in
+from mezzotint.engine.usage import takes_only_latents
 
 ANSWER_BYTES_FLOOR = 64 << 20  # a replayed answer may always have this size,
 ANSWER_BYTES_PER_INPUT = 4096  # or this multiple of the call's inputs (ControlNet residuals: about 1000)
@@ -48,7 +49,6 @@ class Host(Protocol):
     """What a run needs of the hub."""
 
     fingerprint: dict[str, str]
-    only_latents: bool  # whether the pipeline uses nothing else of a step's output
 
     @property
     def device(self) -> torch.device: ...
@@ -136,6 +136,7 @@ class Run:
         self.greenlet: Any = None
         self._host = host
         self._pipeline = pipeline
+        self._only_latents = takes_only_latents(pipeline)
         # a guider may hold results of calls by its first step: its baseline is what it is now
         self._members = [Member(m, None if hasattr(m, "step") else self._baseline(m)) for m in members]
         self._origin = Origin(kwargs)
@@ -334,7 +335,7 @@ class Run:
             if self._unsavable is not None:
                 raise CannotCheckpoint(self._unsavable)
             differences = [capture.difference(m.target, m.base) if m.base else None for m in self._members]
-            kept = [sketch(t) for t in (tensors[:1] if self._host.only_latents else tensors)]
+            kept = [sketch(t) for t in (tensors[:1] if self._only_latents else tensors)]
             self._boundary = Boundary(self.steps, self._asked, kept, differences)
         except CannotCheckpoint as reason:
             self._boundary = None

@@ -6,6 +6,7 @@ modules does so, only the latents need to be kept; where one does not, or the so
 """
 
 import ast
+import functools
 import inspect
 import sys
 from typing import Any
@@ -24,6 +25,7 @@ def takes_only_latents(pipeline: Any) -> bool:
     return all(_module_takes_only_latents(name) for name in modules) and all(map(takes_only_latents, nested))
 
 
+@functools.cache
 def _module_takes_only_latents(name: str) -> bool:
     try:
         tree = ast.parse(inspect.getsource(sys.modules[name]))

@@ -15,6 +15,7 @@ STATUS: dict[RefusalCode, int] = {
     RefusalCode.TOO_MANY_OPEN_JOBS: 429,
     RefusalCode.OVERLOADED: 429,
     RefusalCode.IDEMPOTENCY_KEY_REUSED: 409,
+    RefusalCode.TOO_MANY_UPLOADS: 429,
 }
 """Refusals answered with something else than 422."""
 

@@ -11,6 +11,7 @@ from starlette.requests import HTTPConnection
 
 from mezzotint.actions.finish import Desk
 from mezzotint.actions.submit import Door
+from mezzotint.actions.upload import Intake
 from mezzotint.domain.claims import Claims, Scope
 from mezzotint.domain.key import MARK
 from mezzotint.gateway import cookie
@@ -49,6 +50,7 @@ class Service:
     changes: Changes
     courier: Courier
     forecast: Forecast
+    intake: Intake
     issuer: Issuer
     accounts: Accounts
     now: Callable[[], datetime]

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mezzotint.domain.claims import Claims, Scope, Via
 from mezzotint.domain.job import Image, Job, JobState
+from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.policy.admission import Request
 from mezzotint.policy.permutation import MAX_JOBS
@@ -17,13 +18,29 @@ class NewJob(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    prompt: str
+    prompt: str = Field(description="may be empty for an upscale alone")
     negative_prompt: str | None = Field(None, description="what must not be in the picture")
     seed: int | None = Field(None, description="0 to 4294967295; same seed, same picture; default: a new one")
     num_steps: int | None = Field(None, description="sampler steps, up to the tier's budget")
     width: int | None = Field(None, description="px; give both or neither")
     height: int | None = Field(None, description="px; give both or neither")
     guidance_scale: float | None = Field(None, description="how hard the words pull; default: the model's own")
+    task: Task = Field(Task.GENERATE, strict=False, description="all but generate begin with a source")
+    source: str | None = Field(
+        None, max_length=80, description="hash of a picture of yours, id of a job of yours, or of an upload"
+    )
+    mask: str | None = Field(None, max_length=80, description="inpaint: an upload, white where to redraw")
+    strength: float | None = Field(
+        None, description="share of the steps that is run on the source, above 0 to 1", allow_inf_nan=False
+    )
+    scale: int | None = Field(None, description="upscale: 2 or 4; default 2")
+    zoom: float | None = Field(
+        None, description="outpaint: how much larger the canvas is, up to 4; default 1.5", allow_inf_nan=False
+    )
+    left: int | None = Field(None, description="outpaint: px to add on this side")
+    top: int | None = Field(None, description="outpaint: px to add on this side")
+    right: int | None = Field(None, description="outpaint: px to add on this side")
+    bottom: int | None = Field(None, description="outpaint: px to add on this side")
     repeat: int | None = Field(None, ge=1, le=MAX_JOBS, description="so many jobs, each with a seed of its own")
     new: bool = Field(
         False, description="a new picture, though the same request is under way; matters only without a fixed seed"
@@ -41,6 +58,11 @@ class JobParameters(BaseModel):
     guidance_scale: float
     width: int
     height: int
+    task: Task
+    source: str | None = Field(description="hash of the PNG that it begins with")
+    mask: str | None
+    strength: float | None
+    scale: int | None
 
 
 class JobImage(BaseModel):
@@ -195,8 +217,16 @@ class ModelView(BaseModel):
     min_px: int
     max_px: int
     default_steps: int
+    tasks: list[Task]
     license: str
     load_another: str
+
+
+class UploadView(BaseModel):
+    id: str = Field(description="what `source` or `mask` of a job takes")
+    width: int
+    height: int
+    expires_at: datetime = Field(description="when it goes unless a job uses it meanwhile")
 
 
 class Session(BaseModel):

@@ -15,11 +15,13 @@ from functools import partial
 
 import structlog
 import uvicorn
+from PIL.Image import Image as Pixels
 
 from mezzotint import __version__
 from mezzotint.actions.overload import Overload
 from mezzotint.actions.submit import Door
 from mezzotint.actions.sweep import sweep
+from mezzotint.actions.upload import Intake, sweeping
 from mezzotint.config import Settings
 from mezzotint.domain.errors import PortInUse, SettingInvalid
 from mezzotint.domain.model import ModelInfo
@@ -38,7 +40,17 @@ from mezzotint.main.wiring import find_model, loader
 from mezzotint.metrics import Metrics
 from mezzotint.safety.postfilter import PostFilter
 from mezzotint.safety.prefilter import PreFilter
-from mezzotint.store import Buckets, Changes, Images, LocalBuckets, Submissions, ValkeyBuckets, Webhooks, pressure
+from mezzotint.store import (
+    Buckets,
+    Changes,
+    Images,
+    LocalBuckets,
+    Sources,
+    Submissions,
+    ValkeyBuckets,
+    Webhooks,
+    pressure,
+)
 from mezzotint.worker import Developer, Device, Habits, Loaded, Worker
 
 SWEPT_AFTER = timedelta(hours=1)
@@ -85,9 +97,13 @@ class Serving:
         desk = open_desk(settings, database, metrics)
         rules = PreFilter.load(settings.prefilter_rules)
         eyes = await asyncio.to_thread(PostFilter, threshold=settings.nsfw_threshold)
+
+        def is_blocked(picture: Pixels) -> bool:
+            return eyes.check(picture).is_blocked
+
         worker = Worker(
             desk,
-            Developer(objects=desk.objects, is_blocked=lambda picture: eyes.check(picture).is_blocked),
+            Developer(objects=desk.objects, is_blocked=is_blocked),
             Habits(
                 id=worker_id(database),
                 max_runs=settings.max_runs,
@@ -98,10 +114,13 @@ class Serving:
         )
         submissions, changes = Submissions(database), Changes(database)
         buckets = buckets_of(settings)
+        sources = Sources(database)
+        intake = Intake(sources=sources, objects=desk.objects, is_blocked=is_blocked)
         service = Service(
             door=Door(
                 jobs=desk.jobs,
                 submissions=submissions,
+                sources=sources,
                 bus=desk.bus,
                 model=self.info,
                 check_prompt=rules.check,
@@ -121,6 +140,7 @@ class Serving:
                 derive=self.issuer.derive,
                 now=now,
             ),
+            intake=intake,
             issuer=self.issuer,
             accounts=accounts_on(database, settings),
             now=now,
@@ -135,8 +155,7 @@ class Serving:
         async def working() -> AsyncIterator[None]:
             device = Device(self.load, worker.reporter(), worker.wants_preview, settings.checkpoint_every)
             await sweep(desk, now() - SWEPT_AFTER if database.is_postgres else None)
-            await sweep(desk)
-            async with worker.running(device, on_broken):
+            async with sweeping(intake, now), worker.running(device, on_broken):
                 yield
 
         server = Server(

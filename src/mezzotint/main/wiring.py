@@ -35,7 +35,7 @@ def loader(
         wait_passively()
         import torch
 
-        from mezzotint.engine import EmbeddingCache, Hub, PreviewMap
+        from mezzotint.engine import EmbeddingCache, Hub, PreviewMap, Tasks
         from mezzotint.worker import Loaded
 
         device = models.pick_device(settings.device)
@@ -53,6 +53,6 @@ def loader(
             choose=partial(choose, weights=WEIGHTS, max_rows=MAX_ROWS),
             verdicts=verdicts,
         )
-        return Loaded(hub=hub, previews=previews, embeddings=embeddings)
+        return Loaded(hub=hub, tasks=Tasks(pipeline), previews=previews, embeddings=embeddings)
 
     return load

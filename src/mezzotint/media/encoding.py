@@ -34,6 +34,11 @@ def encode(image: Image.Image, *, metadata: Mapping[str, str] | None = None) -> 
     return Encoded(png=_png(pixels, metadata or {}), webp=_webp(pixels))
 
 
+def encode_png(image: Image.Image) -> bytes:
+    """The exact pixels alone."""
+    return _png(_bare(image), {})
+
+
 def _bare(image: Image.Image) -> Image.Image:
     """The pixels without profile, EXIF and comments, which Pillow would carry over into the file."""
     rgb = image.convert("RGB")

@@ -9,6 +9,7 @@ from mezzotint.store.jobs import Jobs
 from mezzotint.store.keys import Keys
 from mezzotint.store.objects import Objects
 from mezzotint.store.pressure import pressure
+from mezzotint.store.sources import Sources
 from mezzotint.store.submissions import Submissions
 from mezzotint.store.tenants import Tenants
 from mezzotint.store.users import Users
@@ -24,6 +25,7 @@ __all__ = [
     "Keys",
     "LocalBuckets",
     "Objects",
+    "Sources",
     "Submissions",
     "Tenants",
     "Users",

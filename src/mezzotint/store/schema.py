@@ -99,6 +99,20 @@ images = Table(
     sqlite_autoincrement=True,
 )
 
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("tenant", String(64), nullable=False),
+    Column("content", String(64), nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("used_at", Instant, nullable=False),
+    Index("uploads_of_tenant", "tenant", "content", unique=True),
+    Index("uploads_by_use", "used_at"),
+    sqlite_autoincrement=True,
+)
+
 lanes = Table(
     "lanes",
     metadata,

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Job
@@ -13,7 +13,7 @@ from mezzotint.metrics import EngineCounts
 from mezzotint.worker.reports import Broken, Counted, Ended, Parked, Ready, Report, Saved, Stepped
 
 if TYPE_CHECKING:
-    from mezzotint.engine import EmbeddingCache, Hub, PreviewMap, Run, Snapshot
+    from mezzotint.engine import Assignment, EmbeddingCache, Hub, PreviewMap, Run, Snapshot, Tasks
 
 
 COUNT_S = 1.0
@@ -24,8 +24,16 @@ class Loaded:
     """A model in memory. previews: None where its latents cannot be shown. embeddings: its encoders' cache."""
 
     hub: "Hub"
+    tasks: "Tasks"
     previews: "PreviewMap | None"
     embeddings: "EmbeddingCache | None" = None
+
+    def assign(self, order: "Draw") -> "Assignment":
+        """The pipeline call of an order. Raises: RunFailed."""
+        from mezzotint.engine.canvas import read_picture
+
+        source, mask = (read_picture(png) if png is not None else None for png in (order.source, order.mask))
+        return self.tasks.assign(order.job.parameters, source, mask)
 
     def counts(self) -> EngineCounts:
         """What its engine counted since it was made."""
@@ -45,10 +53,12 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draw:
-    """Start a job, from its checkpoint if it has one."""
+    """Start a job, from its checkpoint if it has one. source, mask: PNGs that its task begins with."""
 
     job: Job
     resume: bytes | None
+    source: bytes | None = None
+    mask: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,10 +76,11 @@ Order = Draw | Cancel | Park
 
 @dataclass(slots=True, kw_only=True)
 class Going:
-    """A run under way. Instants are of `time.monotonic`."""
+    """A run under way. finish: from what it draws to the picture. Instants are of `time.monotonic`."""
 
     job: Job
     run: "Run"
+    finish: Callable[[Any], Any]
     started_at: float
     stepped_at: float
 
@@ -148,13 +159,13 @@ class Device:
         return orders
 
     def _draw(self, loaded: Loaded, order: Draw) -> None:
-        from mezzotint.engine import call_kwargs
-
         job = order.job
         now = time.monotonic()
         try:
+            assignment = loaded.assign(order)
             run = loaded.hub.submit(
-                call_kwargs(loaded.hub.pipeline, job.parameters),
+                assignment.kwargs,
+                pipeline=assignment.pipeline,
                 resume=order.resume,
                 checkpoint_every=self._checkpoint_every,
                 on_step=lambda run: self._stepped(loaded, job, run),
@@ -164,7 +175,7 @@ class Device:
         except Exception as error:  # noqa: BLE001 - one job's fault must not end the thread; it is told to its owner
             self._report(Ended(job=job.id, step=job.step, error=error))
             return
-        self._going[job.id] = Going(job=job, run=run, started_at=now, stepped_at=now)
+        self._going[job.id] = Going(job=job, run=run, finish=assignment.finish, started_at=now, stepped_at=now)
 
     def _stepped(self, loaded: Loaded, job: Job, run: "Run") -> None:
         going = self._going.get(job.id)
@@ -185,7 +196,7 @@ class Device:
         for going in [going for going in self._going.values() if going.run.done]:
             del self._going[going.job.id]
             now = time.monotonic()
-            pictures = () if going.run.error is not None else tuple(going.run.output.images)
+            pictures = () if going.run.error is not None else tuple(map(going.finish, going.run.output.images))
             self._report(
                 Ended(
                     job=going.job.id,

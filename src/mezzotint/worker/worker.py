@@ -19,7 +19,8 @@ from mezzotint.actions.checkpoint import discard, newest, save
 from mezzotint.actions.claim import claim
 from mezzotint.actions.finish import Desk, finish
 from mezzotint.actions.recover import recover, requeue
-from mezzotint.domain.errors import CheckpointError, FingerprintMismatch, LeaseLost, MezzotintError
+from mezzotint.actions.upload import read_source
+from mezzotint.domain.errors import CheckpointError, FingerprintMismatch, LeaseLost, MezzotintError, SourceMissing
 from mezzotint.domain.event import Progressed
 from mezzotint.domain.ids import JobId, WorkerId
 from mezzotint.domain.job import CheckpointRef, Job, Lease
@@ -143,7 +144,14 @@ class Worker:
         held.resumed_from = saved[0] if saved else None
         if saved:
             log.info("job goes on from its checkpoint", job=held.job.id, step=saved[0].step)
-        device.order(Draw(job=held.job, resume=saved[1] if saved else None))
+        parameters = held.job.parameters
+        contents = [content for content in (parameters.source, parameters.mask) if content is not None]
+        pictures = [await read_source(self.desk.objects, content) for content in contents]
+        if None in pictures:
+            self._end(device, Ended(job=held.job.id, step=held.job.step, error=SourceMissing("It was deleted.")))
+            return
+        source, mask = (*pictures, None, None)[:2]
+        device.order(Draw(job=held.job, resume=saved[1] if saved else None, source=source, mask=mask))
 
     async def _heartbeat(self, device: Device) -> None:
         written: dict[JobId, int] = {}

@@ -24,7 +24,7 @@ from mezzotint.domain.job import Job, JobState
 from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.admission import Request
-from mezzotint.store import Database, EventBus, Jobs, Objects, Submissions, pressure
+from mezzotint.store import Database, EventBus, Jobs, Objects, Sources, Submissions, pressure
 from tests.making import NOW, make_ending, make_job, make_model
 
 pytestmark = pytest.mark.anyio
@@ -44,6 +44,7 @@ def door(desk: Desk, blocked: Refusal | None = None) -> Door:
     return Door(
         jobs=desk.jobs,
         submissions=Submissions(desk.jobs._database),
+        sources=Sources(desk.jobs._database),
         bus=desk.bus,
         model=make_model(),
         check_prompt=lambda prompt, negative: blocked,

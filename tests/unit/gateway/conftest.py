@@ -12,6 +12,7 @@ from argon2 import PasswordHasher
 from mezzotint.actions.finish import Desk
 from mezzotint.actions.overload import Overload
 from mezzotint.actions.submit import Door
+from mezzotint.actions.upload import Intake
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Accounts, Issuer, Service, create_app
@@ -27,6 +28,7 @@ from mezzotint.store import (
     Jobs,
     Keys,
     Objects,
+    Sources,
     Submissions,
     Tenants,
     Users,
@@ -46,8 +48,10 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
     database.migrate()
     desk = Desk(jobs=Jobs(database), objects=Objects(tmp_path / "objects"), bus=EventBus())
     check = PreFilter.load(None).check
+    sources = Sources(database)
     door = Door(
         jobs=desk.jobs,
+        sources=sources,
         submissions=Submissions(database),
         bus=desk.bus,
         model=make_model(),
@@ -70,6 +74,7 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
             derive=Issuer(SECRET).derive,
             now=lambda: datetime.now(UTC),
         ),
+        intake=Intake(sources=sources, objects=desk.objects, is_blocked=lambda picture: False),
         issuer=Issuer(SECRET),
         accounts=Accounts(
             tenants=Tenants(database), users=Users(database, Passwords(QUICK_HASHER)), keys=Keys(database)

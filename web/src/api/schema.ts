@@ -486,6 +486,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/uploads": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create
+         * @description Take a PNG, JPEG or WebP picture as the raw body, as a `source` or a `mask` of later jobs.
+         */
+        post: operations["create_v1_uploads_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/webhooks": {
         parameters: {
             query?: never;
@@ -820,14 +840,26 @@ export interface components {
             guidance_scale: number;
             /** Height */
             height: number;
+            /** Mask */
+            mask: string | null;
             /** Negative Prompt */
             negative_prompt: string;
             /** Num Steps */
             num_steps: number;
             /** Prompt */
             prompt: string;
+            /** Scale */
+            scale: number | null;
             /** Seed */
             seed: number;
+            /**
+             * Source
+             * @description hash of the PNG that it begins with
+             */
+            source: string | null;
+            /** Strength */
+            strength: number | null;
+            task: components["schemas"]["Task"];
             /** Width */
             width: number;
         };
@@ -1023,6 +1055,8 @@ export interface components {
             native_height: number;
             /** Native Width */
             native_width: number;
+            /** Tasks */
+            tasks: components["schemas"]["Task"][];
         };
         /**
          * NewImages
@@ -1093,6 +1127,11 @@ export interface components {
          */
         NewJob: {
             /**
+             * Bottom
+             * @description outpaint: px to add on this side
+             */
+            bottom?: number | null;
+            /**
              * Guidance Scale
              * @description how hard the words pull; default: the model's own
              */
@@ -1102,6 +1141,16 @@ export interface components {
              * @description px; give both or neither
              */
             height?: number | null;
+            /**
+             * Left
+             * @description outpaint: px to add on this side
+             */
+            left?: number | null;
+            /**
+             * Mask
+             * @description inpaint: an upload, white where to redraw
+             */
+            mask?: string | null;
             /**
              * Negative Prompt
              * @description what must not be in the picture
@@ -1118,7 +1167,10 @@ export interface components {
              * @description sampler steps, up to the tier's budget
              */
             num_steps?: number | null;
-            /** Prompt */
+            /**
+             * Prompt
+             * @description may be empty for an upscale alone
+             */
             prompt: string;
             /**
              * Repeat
@@ -1126,15 +1178,50 @@ export interface components {
              */
             repeat?: number | null;
             /**
+             * Right
+             * @description outpaint: px to add on this side
+             */
+            right?: number | null;
+            /**
+             * Scale
+             * @description upscale: 2 or 4; default 2
+             */
+            scale?: number | null;
+            /**
              * Seed
              * @description 0 to 4294967295; same seed, same picture; default: a new one
              */
             seed?: number | null;
             /**
+             * Source
+             * @description hash of a picture of yours, id of a job of yours, or of an upload
+             */
+            source?: string | null;
+            /**
+             * Strength
+             * @description share of the steps that is run on the source, above 0 to 1
+             */
+            strength?: number | null;
+            /**
+             * @description all but generate begin with a source
+             * @default generate
+             */
+            task: components["schemas"]["Task"];
+            /**
+             * Top
+             * @description outpaint: px to add on this side
+             */
+            top?: number | null;
+            /**
              * Width
              * @description px; give both or neither
              */
             width?: number | null;
+            /**
+             * Zoom
+             * @description outpaint: how much larger the canvas is, up to 4; default 1.5
+             */
+            zoom?: number | null;
         };
         /** NewKey */
         NewKey: {
@@ -1266,6 +1353,13 @@ export interface components {
             /** Token */
             token: string;
         };
+        /**
+         * Task
+         * @description generate: from noise. variation: the source, drawn again from a noisy copy of it. inpaint: only where the mask is
+         *     white. outpaint: only around the source, on a larger canvas. upscale: the source with more pixels.
+         * @enum {string}
+         */
+        Task: "generate" | "variation" | "inpaint" | "outpaint" | "upscale";
         /** TenantChange */
         TenantChange: {
             /**
@@ -1303,6 +1397,24 @@ export interface components {
          * @enum {string}
          */
         Tier: "free" | "paid" | "pro";
+        /** UploadView */
+        UploadView: {
+            /**
+             * Expires At
+             * Format: date-time
+             * @description when it goes unless a job uses it meanwhile
+             */
+            expires_at: string;
+            /** Height */
+            height: number;
+            /**
+             * Id
+             * @description what `source` or `mask` of a job takes
+             */
+            id: string;
+            /** Width */
+            width: number;
+        };
         /**
          * Usage
          * @description Counted in what is metered here: words of the prompts, and thousands of step-pixels of the pictures.
@@ -3372,6 +3484,75 @@ export interface operations {
             };
             /** @description it meets something that is there already */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description something in the request cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description the database or the object store does not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    create_v1_uploads_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "image/*": string;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UploadView"];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -1,0 +1,105 @@
+"""A picture from outside becomes a source: decoded within bounds, looked at, stored by its content."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import structlog
+from PIL import Image as Pixels
+
+from mezzotint.actions.finish import image_key
+from mezzotint.domain.claims import Claims
+from mezzotint.domain.errors import StorageUnavailable
+from mezzotint.domain.ids import Sha256
+from mezzotint.domain.refusal import Refusal, RefusalCode
+from mezzotint.domain.task import Source
+from mezzotint.media import Undecodable, content_hash, decode_upload, encode_png
+from mezzotint.store import Objects, Sources
+
+log = structlog.get_logger()
+MAX_UPLOADS = 200
+"""Kept of one tenant at once."""
+SWEEP_S = 3600.0
+KEPT = timedelta(hours=24)
+"""How long an upload that nothing uses is kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intake:
+    """is_blocked: the image filter. slots: how many pictures are decoded at once; each may take 200 MB."""
+
+    sources: Sources
+    objects: Objects
+    is_blocked: Callable[[Pixels.Image], bool]
+    slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
+
+
+async def upload(intake: Intake, data: bytes, claims: Claims, now: datetime) -> Source | Refusal:
+    """Keep the picture. The same pixels are kept once, under one name."""
+    async with intake.slots:
+        taken = await asyncio.to_thread(_take, intake, data)
+    if isinstance(taken, Refusal):
+        return taken
+    source, png = taken
+    # the row first: a sweep deletes bytes that no row names
+    if not await intake.sources.add(claims.tenant, source, now, MAX_UPLOADS):
+        return Refusal(
+            code=RefusalCode.TOO_MANY_UPLOADS,
+            message=f"You have {MAX_UPLOADS} uploads already.",
+            hint=f"Those that nothing uses are deleted after {KEPT / timedelta(hours=1):g} hours.",
+        )
+    await intake.objects.put_once(upload_key(source.content), png)
+    return source
+
+
+async def sweep_uploads(intake: Intake, now: datetime) -> int:
+    """Delete uploads that nothing used for `KEPT`. Returns how many objects went."""
+    before = now - KEPT
+    gone = await intake.sources.forget(await intake.sources.unused(before), before)
+    await intake.objects.delete([upload_key(content) for content in gone])
+    return len(gone)
+
+
+@asynccontextmanager
+async def sweeping(intake: Intake, now: Callable[[], datetime]) -> AsyncIterator[None]:
+    """Sweep at once and then every hour, until the context ends."""
+
+    async def sweep() -> None:
+        while True:
+            try:
+                await sweep_uploads(intake, now())
+            except StorageUnavailable as error:
+                log.warning("uploads not swept", why=str(error))
+            await asyncio.sleep(SWEEP_S)
+
+    task = asyncio.create_task(sweep(), name="sweep of uploads")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def read_source(objects: Objects, content: Sha256) -> bytes | None:
+    """The PNG of a source, wherever it came from. Raises: StorageUnavailable."""
+    return await objects.get(image_key(content, "png")) or await objects.get(upload_key(content))
+
+
+def upload_key(content: Sha256) -> str:
+    """Apart from finished pictures: what was uploaded is delivered to nobody."""
+    return f"uploads/{content[:2]}/{content}.png"
+
+
+def _take(intake: Intake, data: bytes) -> tuple[Source, bytes] | Refusal:
+    try:
+        picture = decode_upload(data)
+    except Undecodable as error:
+        hint = "Send one PNG, JPEG or WebP picture as the body."
+        return Refusal(code=RefusalCode.UPLOAD_INVALID, message=str(error), hint=hint)
+    if intake.is_blocked(picture):
+        message = "The picture did not pass the image filter and was not kept."
+        return Refusal(code=RefusalCode.UPLOAD_BLOCKED, message=message, hint="Choose another picture.")
+    png = encode_png(picture)
+    return Source(content=content_hash(png), width=picture.width, height=picture.height), png

@@ -1,0 +1,135 @@
+"""The stock pipelines of one model, one a task, over the same modules: no second copy of any weights.
+
+Inpainting uses diffusers' own class for the family where its denoiser fits. Where it does not (Stable Diffusion's wants
+4 or 9 channels), the family's image-to-image pipeline does it: after every step the part that stays is put back, noised
+to that step's level, which is what the stock class does for denoisers that never learned masks.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.nn import functional
+
+from mezzotint.domain.errors import RunFailed
+from mezzotint.domain.job import Parameters
+from mezzotint.domain.task import Task
+from mezzotint.engine.canvas import Canvas, canvas
+from mezzotint.engine.request import call_kwargs
+
+MASKABLE_CHANNELS = (4, 9)  # of a unet, in the stock inpaint pipelines of Stable Diffusion and its like
+NOISE_SEED = 0x6D617368  # apart from the seed of the run's own noise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Assignment:
+    """One pipeline call. finish: from what it draws to the picture."""
+
+    pipeline: Any
+    kwargs: dict[str, Any]
+    finish: Callable[[Image.Image], Image.Image]
+
+
+@dataclass(slots=True, eq=False)
+class Tasks:
+    """The pipelines of a loaded model. pipeline: the one that its folder names."""
+
+    pipeline: Any
+    _made: dict[Task, Any] = field(default_factory=dict)
+
+    def assign(self, parameters: Parameters, source: Image.Image | None, mask: Image.Image | None) -> Assignment:
+        """The call for one picture. Raises: RunFailed when the model cannot do what was asked."""
+        if parameters.task is Task.GENERATE or source is None:
+            kwargs = call_kwargs(self.pipeline, parameters)
+            return Assignment(pipeline=self.pipeline, kwargs=kwargs, finish=lambda drawn: drawn)
+        placed = canvas(parameters, source, mask)
+        classes = classes_of(type(self.pipeline).__name__)
+        if placed.mask is not None and _takes_masks(self.pipeline, classes):
+            pipeline = self._of(Task.INPAINT)
+            more: dict[str, Any] = {"image": placed.image, "mask_image": placed.mask}
+        elif Task.VARIATION in classes:
+            pipeline = self._of(Task.VARIATION)
+            more = {"image": placed.image}
+            if placed.mask is not None:
+                more["callback_on_step_end"] = KeepUnmasked(placed, parameters.seed)
+        else:
+            raise RunFailed(f"{type(self.pipeline).__name__} has no image-to-image pipeline")
+        return Assignment(pipeline=pipeline, kwargs=call_kwargs(pipeline, parameters) | more, finish=placed.restored)
+
+    def _of(self, task: Task) -> Any:
+        """The family's pipeline for the task, made once, of the loaded modules."""
+        if task not in self._made:
+            from diffusers import AutoPipelineForImage2Image, AutoPipelineForInpainting
+
+            maker = AutoPipelineForInpainting if task is Task.INPAINT else AutoPipelineForImage2Image
+            self._made[task] = maker.from_pipe(self.pipeline)
+        return self._made[task]
+
+
+class KeepUnmasked:
+    """A step callback: what the mask does not cover stays the source, at the noise level of the next step.
+
+    It keeps nothing from step to step, so that a resumed run needs nothing of it.
+    """
+
+    def __init__(self, placed: Canvas, seed: int) -> None:
+        self._placed, self._seed = placed, seed
+        self._known: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
+
+    def __call__(self, pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        latents = tensors["latents"]
+        if self._known is None:
+            self._known = self._encode(pipeline, latents)
+        source, noise, mask = self._known
+        timesteps = pipeline.scheduler.timesteps
+        following = timesteps[len(timesteps) - pipeline._num_timesteps + step + 1 :][:1]
+        kept = pipeline.scheduler.add_noise(source, noise, following) if len(following) else source
+        return {"latents": mask * latents + (1 - mask) * kept}
+
+    def _encode(self, pipeline: Any, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Latents of the source, noise, and the mask, grown to whole latents: what is half covered is redrawn."""
+        pixels = pipeline.image_processor.preprocess(self._placed.image).to(latents.device, pipeline.vae.dtype)
+        with torch.no_grad():
+            encoded = pipeline.vae.encode(pixels)
+        source = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
+        shift = getattr(pipeline.vae.config, "shift_factor", None) or 0.0
+        source = (source - shift) * getattr(pipeline.vae.config, "scaling_factor", 1.0)
+        generator = torch.Generator("cpu").manual_seed(self._seed ^ NOISE_SEED)
+        noise = torch.randn(source.shape, generator=generator)
+        covered = torch.from_numpy(np.asarray(self._placed.mask, np.float32) / 255)[None, None]
+        mask = functional.adaptive_max_pool2d(covered, source.shape[-2:])
+        source, noise, mask = (tensor.to(latents.device, latents.dtype) for tensor in (source, noise, mask))
+        return source, noise, mask
+
+
+def classes_of(pipeline: str) -> Mapping[Task, type]:
+    """diffusers' pipelines of the same family, by task; only those that a picture and a strength can be given to."""
+    from diffusers.pipelines import auto_pipeline
+
+    names = {
+        Task.VARIATION: auto_pipeline.AUTO_IMAGE2IMAGE_PIPELINES_MAPPING,
+        Task.INPAINT: auto_pipeline.AUTO_INPAINT_PIPELINES_MAPPING,
+    }
+    found = {task: auto_pipeline._get_task_class(mapping, pipeline, False) for task, mapping in names.items()}
+    return {task: kind for task, kind in found.items() if kind is not None and {"image", "strength"} <= _accepts(kind)}
+
+
+def tasks_of(pipeline: Any) -> tuple[Task, ...]:
+    """What a pipeline class can be asked for, its family's other pipelines included. pipeline: the class."""
+    classes = classes_of(pipeline.__name__)
+    tasks = [] if "image" in _accepts(pipeline) and "strength" in _accepts(pipeline) else [Task.GENERATE]
+    tasks += [Task.VARIATION] if Task.VARIATION in classes else []
+    return (*tasks, *([Task.INPAINT, Task.OUTPAINT] if classes else []))
+
+
+def _takes_masks(pipeline: Any, classes: Mapping[Task, type]) -> bool:
+    unet = getattr(pipeline, "unet", None)
+    return Task.INPAINT in classes and (unet is None or unet.config.in_channels in MASKABLE_CHANNELS)
+
+
+def _accepts(kind: type) -> set[str]:
+    return set(inspect.signature(kind.__call__).parameters)

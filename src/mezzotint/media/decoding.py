@@ -1,0 +1,49 @@
+"""Pictures from outside: decoded within bounds, bare of everything but their pixels."""
+
+from io import BytesIO
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+MAX_UPLOAD_BYTES = 12 * 2**20  # a camera's JPEG
+MAX_UPLOAD_PX = 4096 * 4096  # 50 MB once decoded
+MIN_SIDE_PX = 8
+
+
+class Undecodable(ValueError):
+    """The bytes are not a picture that is taken; the message says why, for its sender."""
+
+
+def decode_upload(data: bytes) -> Image.Image:
+    """The first frame, upright, RGB on white. Its size is read from the header before any pixel is decoded.
+
+    Raises: Undecodable.
+    """
+    try:
+        with Image.open(BytesIO(data), formats=FORMATS) as picture:
+            _check_size(*picture.size)
+            picture.load()
+            return _on_white(ImageOps.exif_transpose(picture))
+    except Image.DecompressionBombError as error:
+        raise Undecodable(f"It has more than {MAX_UPLOAD_PX} px.") from error
+    except UnidentifiedImageError as error:
+        raise Undecodable("It is not a PNG, JPEG or WebP picture.") from error
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, OverflowError) as error:
+        if isinstance(error, Undecodable):
+            raise
+        raise Undecodable("The picture is damaged or cut off.") from error  # what Pillow's readers raise for bad files
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_UPLOAD_PX:
+        raise Undecodable(f"It has {width} x {height} px; at most {MAX_UPLOAD_PX} are taken.")
+    if min(width, height) < MIN_SIDE_PX:
+        raise Undecodable(f"It has {width} x {height} px; each side must have at least {MIN_SIDE_PX}.")
+
+
+def _on_white(picture: Image.Image) -> Image.Image:
+    if "A" not in picture.getbands() and "transparency" not in picture.info:
+        return picture.convert("RGB")
+    layered = picture.convert("RGBA")
+    white = Image.new("RGBA", layered.size, (255, 255, 255, 255))
+    return Image.alpha_composite(white, layered).convert("RGB")

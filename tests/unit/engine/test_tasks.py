@@ -1,0 +1,156 @@
+"""Tasks with a source, on the starter model: the same guarantees as a picture from noise."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mezzotint.domain.ids import Sha256
+from mezzotint.domain.job import Parameters
+from mezzotint.domain.task import Task
+from mezzotint.engine import Hub, Run, Tasks, models
+from mezzotint.engine.canvas import canvas
+from tests.making import make_parameters
+
+SOURCE = Sha256("a" * 64)
+STEPS = 6
+
+
+@pytest.fixture(scope="module")
+def tasks() -> Tasks:
+    return Tasks(models.load(models.locate("starter"), "cpu", is_half=False))
+
+
+@pytest.fixture(scope="module")
+def hub(tasks: Tasks) -> Iterator[Hub]:
+    return Hub(tasks.pipeline)
+
+
+@pytest.fixture(scope="module")
+def source() -> Image.Image:
+    pixels = np.full((64, 64, 3), 255, np.uint8)
+    pixels[16:48, 16:48] = (200, 30, 40)
+    return Image.fromarray(pixels)
+
+
+@pytest.fixture(scope="module")
+def mask() -> Image.Image:
+    """The right half is to be redrawn."""
+    made = Image.new("L", (64, 64), 0)
+    made.paste(255, (32, 0, 64, 64))
+    return made
+
+
+def parameters_of(task: Task, **more: Any) -> Parameters:
+    made = replace(make_parameters(num_steps=STEPS), task=task, source=SOURCE, strength=1.0)
+    return replace(made, **{"left": 0, "top": 0, "source_width": 64, "source_height": 64} | more)
+
+
+VARIATION = parameters_of(Task.VARIATION, strength=0.7)
+INPAINT = parameters_of(Task.INPAINT, mask=Sha256("b" * 64))
+OUTPAINT = parameters_of(Task.OUTPAINT, width=80, left=16)
+
+
+def submit(hub: Hub, tasks: Tasks, asked: Parameters, *pictures: Image.Image, **options: Any) -> Run:
+    assignment = tasks.assign(asked, pictures[0] if pictures else None, pictures[1] if len(pictures) > 1 else None)
+    run = hub.submit(assignment.kwargs, pipeline=assignment.pipeline, **options)
+    run.finish_with = assignment.finish
+    return run
+
+
+def picture_of(run: Run) -> bytes:
+    assert run.error is None, run.traceback
+    finished: Image.Image = run.finish_with(run.output.images[0])
+    return finished.tobytes()
+
+
+def drive(hub: Hub) -> None:
+    while hub.turn():
+        pass
+
+
+def test_no_weights_are_copied(tasks: Tasks, source: Image.Image) -> None:
+    made = tasks.assign(VARIATION, source, None).pipeline
+    assert type(made).__name__ == "StableDiffusionImg2ImgPipeline"
+    assert made.unet is tasks.pipeline.unet
+    assert made.vae is tasks.pipeline.vae
+    assert made is tasks.assign(VARIATION, source, None).pipeline
+
+
+def test_a_variation_makes_only_its_share_of_the_steps(hub: Hub, tasks: Tasks, source: Image.Image) -> None:
+    run = submit(hub, tasks, VARIATION, source)
+    drive(hub)
+    assert run.steps == run.num_steps == VARIATION.num_sampled == 4
+
+
+def test_a_weak_variation_stays_nearer_to_its_source(hub: Hub, tasks: Tasks, source: Image.Image) -> None:
+    def distance(strength: float) -> float:
+        run = submit(hub, tasks, replace(VARIATION, strength=strength), source)
+        drive(hub)
+        drawn = np.frombuffer(picture_of(run), np.uint8).astype(float)
+        return float(np.abs(drawn - np.asarray(source).reshape(-1)).mean())
+
+    assert distance(0.2) < distance(1.0)
+
+
+@pytest.mark.parametrize("asked", [VARIATION, INPAINT, OUTPAINT], ids=lambda asked: asked.task)
+def test_companions_and_a_resume_change_no_bit(
+    hub: Hub, tasks: Tasks, source: Image.Image, mask: Image.Image, asked: Parameters
+) -> None:
+    pictures = (source, mask) if asked.mask else (source,)
+    alone = submit(hub, tasks, asked, *pictures)
+    drive(hub)
+    merged = hub.num_merged
+    beside = submit(hub, tasks, asked, *pictures, checkpoint_at=2)
+    others = [submit(hub, tasks, make_parameters(num_steps=STEPS, seed=seed)) for seed in (1, 2)]
+    drive(hub)
+    assert all(other.error is None for other in others)
+    assert picture_of(beside) == picture_of(alone)
+    if asked.width == 64:
+        assert hub.num_merged > merged, "runs of two pipelines over one denoiser share passes"
+    resumed = submit(hub, tasks, asked, *pictures, resume=beside.checkpoint)
+    drive(hub)
+    assert picture_of(resumed) == picture_of(alone)
+    assert resumed.num_replayed > 0
+    assert resumed.num_calls == alone.num_calls - resumed.num_replayed
+
+
+@pytest.mark.parametrize("asked", [INPAINT, OUTPAINT], ids=lambda asked: asked.task)
+def test_what_the_mask_does_not_cover_keeps_every_bit_and_the_rest_is_drawn(
+    hub: Hub, tasks: Tasks, source: Image.Image, mask: Image.Image, asked: Parameters
+) -> None:
+    given = mask if asked.mask else None
+    run = submit(hub, tasks, asked, source, *([given] if given else []))
+    drive(hub)
+    drawn = np.frombuffer(picture_of(run), np.uint8).reshape(asked.height, asked.width, 3)
+    placed = canvas(asked, source, given)
+    kept = np.asarray(placed.mask) == 0
+    before = np.asarray(placed.image)
+    assert kept.any()
+    assert not kept.all()
+    assert np.array_equal(drawn[kept], before[kept])
+    assert not np.array_equal(drawn[~kept], before[~kept])
+
+
+def test_a_stranger_to_the_hub_is_refused(hub: Hub) -> None:
+    other = models.load(models.locate("starter"), "cpu", is_half=False)
+    with pytest.raises(ValueError, match="unet"):
+        hub.submit({}, pipeline=other)
+
+
+def test_the_source_comes_to_lie_in_the_middle_of_a_larger_canvas(source: Image.Image) -> None:
+    placed = canvas(parameters_of(Task.OUTPAINT, width=96, height=96, left=16, top=16), source, None)
+    assert placed.image.crop((16, 16, 80, 80)).tobytes() == source.tobytes()
+    assert placed.mask is not None
+    assert placed.mask.getbbox() == (0, 0, 96, 96)
+    assert placed.mask.crop((16, 16, 80, 80)).getbbox() is None
+
+
+def test_source_and_mask_of_another_size_are_brought_to_it_alike(source: Image.Image, mask: Image.Image) -> None:
+    large = canvas(INPAINT, source.resize((640, 640)), mask.resize((640, 640), Image.Resampling.NEAREST))
+    assert large.mask is not None
+    assert large.image.size == (64, 64)
+    assert large.mask.tobytes() == mask.tobytes()

@@ -1,0 +1,182 @@
+"""Uploads, and jobs that begin with them: bounds, owners, filter, and the sweep."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from mezzotint.actions.upload import KEPT, read_source, sweep_uploads, upload_key
+from mezzotint.domain.ids import JobId, Sha256, TenantId, WorkerId
+from mezzotint.domain.job import JobState
+from mezzotint.domain.task import Task
+from mezzotint.domain.tier import Tier
+from mezzotint.gateway import Service
+from mezzotint.media import MAX_UPLOAD_BYTES, content_hash
+from mezzotint.policy.lane_share import choose
+from tests.making import make_ending, make_image
+from tests.unit.gateway.conftest import Connect
+
+pytestmark = pytest.mark.anyio
+LATER = timedelta(hours=1) + KEPT
+
+
+def picture(colour: str = "red", size: tuple[int, int] = (64, 64), kind: str = "PNG") -> bytes:
+    buffer = BytesIO()
+    Image.new("RGB", size, colour).save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def able(service: Service) -> Service:
+    """The service of a model that can do everything."""
+    return replace(service, door=replace(service.door, model=replace(service.door.model, tasks=tuple(Task))))
+
+
+async def sent(client: httpx.AsyncClient, data: bytes = picture()) -> dict[str, Any]:
+    answer = await client.post("/v1/uploads", content=data)
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json())
+
+
+def vary(source: str, **more: object) -> dict[str, object]:
+    return {"prompt": "a cat", "task": "variation", "source": source, **more}
+
+
+async def test_an_upload_is_named_by_its_pixels_and_kept_once(connect: Connect, service: Service) -> None:
+    async with connect() as ada:
+        first = await sent(ada)
+        assert (first["width"], first["height"]) == (64, 64)
+        stored = await service.desk.objects.get(upload_key(Sha256(first["id"])))
+        assert stored is not None
+        assert content_hash(stored) == first["id"]
+        assert (await sent(ada))["id"] == first["id"]
+        assert (await sent(ada, picture("blue")))["id"] != first["id"]
+    assert len(await service.desk.objects.keys("uploads/")) == 2
+
+
+async def test_a_job_may_begin_with_an_upload(connect: Connect, able: Service) -> None:
+    async with connect(served=able) as ada:
+        source = await sent(ada)
+        answer = await ada.post("/v1/jobs", json=vary(source["id"], strength=0.5))
+        assert answer.status_code == 202, answer.text
+        parameters = answer.json()["parameters"]
+        assert (parameters["task"], parameters["source"], parameters["strength"]) == ("variation", source["id"], 0.5)
+        job = await able.desk.jobs.get(JobId(answer.json()["id"]))
+    assert job is not None
+    assert job.parameters.task is Task.VARIATION
+
+
+async def test_a_job_may_begin_with_a_picture_of_ones_history(connect: Connect, able: Service) -> None:
+    async with connect(served=able) as ada, connect("eve", served=able) as eve:
+        made = (await ada.post("/v1/jobs", json={"prompt": "a cat"})).json()
+        job = await able.desk.jobs.claim(choose, WorkerId("w"), able.now(), 30)
+        assert job is not None
+        assert job.lease is not None
+        image = make_image(job)
+        await able.desk.jobs.finish(job.id, job.lease, make_ending(job, images=(image,)))
+        for name in (made["id"], image.png, image.webp):
+            answer = await ada.post("/v1/jobs", json=vary(name))
+            assert answer.json()["parameters"]["source"] == image.png
+            stranger = await eve.post("/v1/jobs", json=vary(name))
+            assert (stranger.status_code, stranger.json()["error"]["code"]) == (422, "source_not_found")
+
+
+async def test_nobody_begins_with_somebody_elses_upload(connect: Connect, able: Service) -> None:
+    async with connect(served=able) as ada, connect("eve", served=able) as eve:
+        source = await sent(ada)
+        answer = await eve.post("/v1/jobs", json=vary(source["id"]))
+        assert (answer.status_code, answer.json()["error"]["code"]) == (422, "source_not_found")
+        assert (await eve.get(f"/i/{source['id']}.png")).status_code == 404
+
+
+async def test_an_upload_is_delivered_to_nobody(connect: Connect) -> None:
+    async with connect() as ada:
+        source = await sent(ada)
+        assert (await ada.get(f"/i/{source['id']}.png")).status_code == 404
+        assert (await ada.get("/v1/images")).json()["images"] == []
+
+
+@pytest.mark.parametrize("data", [b"", b"not a picture", picture()[:40], picture(size=(4, 4)), picture(kind="GIF")])
+async def test_what_is_no_picture_is_refused_and_not_kept(connect: Connect, service: Service, data: bytes) -> None:
+    async with connect() as ada:
+        answer = await ada.post("/v1/uploads", content=data)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (422, "upload_invalid")
+    assert await service.desk.objects.keys("uploads/") == []
+
+
+async def test_an_upload_is_read_only_as_far_as_it_may_go(connect: Connect) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield bytes(2**20)
+
+    async with connect() as ada:
+        for content in (bytes(MAX_UPLOAD_BYTES + 1), endless()):
+            answer = await ada.post("/v1/uploads", content=content)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (413, "body_too_large")
+
+
+async def test_an_upload_without_a_token_is_not_even_read(connect: Connect) -> None:
+    read = 0
+
+    async def counted() -> AsyncIterator[bytes]:
+        nonlocal read
+        read += 1
+        yield b"x"
+
+    async with connect(None) as nobody:
+        assert (await nobody.post("/v1/uploads", content=counted())).status_code == 401
+    assert read == 0
+
+
+async def test_an_upload_that_the_filter_blocks_is_not_kept(connect: Connect, service: Service) -> None:
+    strict = replace(service, intake=replace(service.intake, is_blocked=lambda picture: True))
+    async with connect(served=strict) as ada:
+        answer = await ada.post("/v1/uploads", content=picture())
+        assert (answer.status_code, answer.json()["error"]["code"]) == (422, "upload_blocked")
+    assert await service.desk.objects.keys("uploads/") == []
+
+
+async def test_a_tenant_has_so_many_uploads_and_no_more(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mezzotint.actions.upload.MAX_UPLOADS", 1)
+    async with connect() as ada, connect("bob") as bob:
+        await sent(ada)
+        answer = await ada.post("/v1/uploads", content=picture("blue"))
+        assert (answer.status_code, answer.json()["error"]["code"]) == (429, "too_many_uploads")
+        await sent(ada)
+        await sent(bob)
+
+
+async def test_an_upload_that_nothing_uses_is_swept(connect: Connect, service: Service) -> None:
+    intake, now = service.intake, datetime.now(UTC)
+    async with connect() as ada:
+        await sent(ada)
+    assert await sweep_uploads(intake, now) == 0
+    assert await sweep_uploads(intake, now + LATER) == 1
+    assert await service.desk.objects.keys("uploads/") == []
+
+
+async def test_an_upload_of_an_open_job_outlives_its_time(connect: Connect, able: Service) -> None:
+    async with connect(tier=Tier.PRO, served=able) as ada:
+        source, mask = await sent(ada), await sent(ada, picture("white"))
+        body = {"prompt": "a cat", "task": "inpaint", "source": source["id"], "mask": mask["id"]}
+        job = (await ada.post("/v1/jobs", json=body)).json()
+        assert await sweep_uploads(able.intake, datetime.now(UTC) + LATER) == 0
+        assert await read_source(able.desk.objects, mask["id"]) is not None
+        assert (await ada.delete(f"/v1/jobs/{job['id']}")).json()["state"] == JobState.CANCELLED
+        assert await sweep_uploads(able.intake, datetime.now(UTC) + LATER) == 2
+
+
+async def test_the_bytes_of_two_owners_go_with_the_last_of_them(connect: Connect, service: Service) -> None:
+    intake, now = service.intake, datetime.now(UTC)
+    async with connect() as ada, connect("bob") as bob:
+        await sent(ada)
+        source = await sent(bob)
+    later = now + LATER
+    assert await intake.sources.find(TenantId("bob"), source["id"], later) is not None
+    assert await sweep_uploads(intake, later) == 0
+    assert await read_source(service.desk.objects, source["id"]) is not None

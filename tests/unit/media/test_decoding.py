@@ -1,0 +1,101 @@
+"""Pictures from outside."""
+
+import zlib
+from contextlib import suppress
+from io import BytesIO
+from struct import pack
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from mezzotint.media import Undecodable, decode_upload
+from mezzotint.media.decoding import MAX_UPLOAD_PX
+
+
+def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+RED = Image.new("RGB", (16, 12), (200, 10, 10))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_the_usual_formats_are_read(kind: str) -> None:
+    picture = decode_upload(encoded(RED, kind))
+    assert (picture.mode, picture.size) == ("RGB", (16, 12))
+    red, green, blue = picture.getpixel((8, 6))
+    assert red > 190
+    assert max(green, blue) < 20
+
+
+@pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF", "ICO"])
+def test_other_formats_are_refused(kind: str) -> None:
+    with pytest.raises(Undecodable, match="PNG, JPEG or WebP"):
+        decode_upload(encoded(RED, kind))
+
+
+def test_a_photograph_is_turned_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert decode_upload(encoded(RED, "JPEG", exif=exif)).size == (12, 16)
+
+
+def test_nothing_but_pixels_is_kept() -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "where I live"
+    picture = decode_upload(encoded(RED, "JPEG", exif=exif))
+    assert b"where I live" not in encoded(Image.frombytes("RGB", picture.size, picture.tobytes()), "PNG")
+
+
+def test_what_is_transparent_becomes_white() -> None:
+    clear = Image.new("RGBA", (16, 16), (0, 0, 0, 0))
+    assert decode_upload(encoded(clear, "PNG")).getpixel((3, 3)) == (255, 255, 255)
+    palette = Image.new("P", (16, 16), 0)
+    assert decode_upload(encoded(palette, "PNG", transparency=0)).getpixel((3, 3)) == (255, 255, 255)
+
+
+def test_only_the_first_picture_of_an_animation_is_taken() -> None:
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
+    data = encoded(frames[0], "WEBP", save_all=True, append_images=frames[1:], lossless=True)
+    assert decode_upload(data).getpixel((0, 0)) == (255, 0, 0)
+
+
+def test_a_bomb_is_refused_by_its_header_alone() -> None:
+    """A PNG that declares 60,000 x 60,000 px in a few bytes."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return pack(">I", len(data)) + kind + data + pack(">I", zlib.crc32(kind + data))
+
+    header = pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    data = (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    )
+    with pytest.raises(Undecodable, match=str(MAX_UPLOAD_PX)):
+        decode_upload(data)
+
+
+def test_a_picture_of_a_few_pixels_is_refused() -> None:
+    with pytest.raises(Undecodable, match="at least"):
+        decode_upload(encoded(Image.new("RGB", (7, 100)), "PNG"))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_a_cut_off_picture_is_refused(kind: str) -> None:
+    noise = Image.effect_noise((64, 64), 80).convert("RGB")
+    with pytest.raises(Undecodable):
+        decode_upload(encoded(noise, kind)[:600])
+
+
+@given(
+    st.sampled_from(["PNG", "JPEG", "WEBP"]), st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 255)), max_size=8)
+)
+def test_damaged_bytes_are_a_picture_or_a_refusal(kind: str, damages: list[tuple[int, int]]) -> None:
+    data = bytearray(encoded(RED, kind))
+    for place, value in damages:
+        data[place % len(data)] = value
+    with suppress(Undecodable):
+        assert decode_upload(bytes(data)).mode == "RGB"
