@@ -1,6 +1,6 @@
-// Draws every emoji of three openly licensed sets as 128 x 128 pixels.
-// node draw.js WORK: reads WORK/node_modules, writes WORK/drawn.bin (premultiplied RGBA, one after the other)
-// and WORK/drawn.json (style, label and tags of each).
+// Draws every emoji of three openly licensed sets as squares of SIZE pixels, 128 by default.
+// node draw.js WORK [SIZE]: reads WORK/node_modules, writes WORK/drawn.bin (premultiplied RGBA, one after the other)
+// and WORK/drawn.json (style, label and tags of each); with a size drawn-SIZE.bin and drawn-SIZE.json.
 const fs = require('node:fs');
 const path = require('node:path');
 
@@ -8,7 +8,8 @@ const work = path.resolve(process.argv[2]);
 const installed = (name) => require(path.join(work, 'node_modules', name));
 const { Resvg } = installed('@resvg/resvg-js');
 
-const SIZE_PX = 128;
+const SIZE_PX = Number(process.argv[3] ?? 128);
+const output = path.join(work, process.argv[3] ? `drawn-${SIZE_PX}` : 'drawn');
 const SETS = { fluent: 'fluent-emoji-flat', noto: 'noto', twemoji: 'twemoji' };
 const COMPONENTS = 2; // emojibase's group of skin tones and hair
 const FLAGS = 9;
@@ -38,7 +39,7 @@ function draw({ body, left, top, width, height }) {
 const emojis = installed('emojibase-data/en/data.json').filter(
   ({ group }) => group !== undefined && group !== COMPONENTS && group !== FLAGS,
 );
-const pixels = fs.openSync(path.join(work, 'drawn.bin'), 'w');
+const pixels = fs.openSync(`${output}.bin`, 'w');
 const drawn = [];
 for (const [style, set] of Object.entries(SETS)) {
   const find = icons(set);
@@ -51,5 +52,5 @@ for (const [style, set] of Object.entries(SETS)) {
     drawn.push({ style, label, tags });
   }
 }
-fs.writeFileSync(path.join(work, 'drawn.json'), JSON.stringify(drawn));
+fs.writeFileSync(`${output}.json`, JSON.stringify(drawn));
 console.log(`${drawn.length} pictures drawn`);

@@ -47,6 +47,9 @@ class Settings(BaseSettings):
     )
     model: str = Field(STARTER, description="`starter`, a diffusers folder, or a hub id")
     revision: str | None = Field(None, description="revision of a hub id; pin it in production")
+    upscaler: str = Field(
+        "built-in", description="`built-in`, `none`, or a file of ESRGAN-type weights (.safetensors or .pth)"
+    )
     device: Device = Field(Device.AUTO, description="where the model runs")
     exact: bool = Field(
         True, description="a picture's bytes do not depend on what else is running (a little slower); false: fast mode"

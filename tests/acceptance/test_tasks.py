@@ -70,6 +70,18 @@ def test_an_outpaint_draws_around_an_upload(server: Server) -> None:
     assert np.array_equal(made[16:80, 16:80], np.asarray(photograph))
 
 
+def test_an_upscale_has_four_times_the_side_and_the_same_picture(server: Server, apple: dict[str, Any]) -> None:
+    with server.client() as ada:
+        job = drawn(ada, prompt="", task="upscale", source=apple["images"][0]["png_url"][3:-4], scale=4)
+        again = drawn(ada, prompt="a red apple", task="upscale", source=apple["id"], scale=4)
+    assert job["model"] == "mezzotint-upscaler"
+    assert job["images"][0]["png_url"] == again["images"][0]["png_url"]
+    small, large = pixels(server, apple), pixels(server, job)
+    assert large.shape == (256, 256, 3)
+    shrunk = np.asarray(Image.fromarray(large).resize((64, 64), Image.Resampling.BOX)).astype(float)
+    assert np.abs(shrunk - small).mean() < 6, "shrunk again it is the picture it came from"
+
+
 def test_a_killed_variation_goes_on_from_its_checkpoint_to_the_same_bytes(tmp_path: Path) -> None:
     data = tmp_path / "data"
     body = {"prompt": "a red apple --seed 3 --steps 60", "task": "variation", "strength": 0.9}

@@ -17,6 +17,7 @@ const model = {
   min_px: 64,
   max_px: 128,
   default_steps: 30,
+  tasks: ["generate", "variation", "upscale"],
   license: "Apache-2.0",
   load_another: "mezzotint serve --model black-forest-labs/FLUX.1-schnell",
 };
@@ -53,7 +54,7 @@ test("a prompt becomes a picture: steps, previews, then seed, download and a pla
   await userEvent.type(box(), "a red apple --seed 7{Enter}");
   const sheet = await screen.findByRole("article", { name: "a red apple" });
   expect(within(sheet).getByText("Waiting, 1 ahead in the queue")).toBeTruthy();
-  expect(seen.find((request) => request.method === "POST")?.body).toEqual({ prompt: "a red apple --seed 7" });
+  expect(seen.find((request) => request.method === "POST")?.body).toEqual({ prompt: "a red apple --seed 7", new: true });
 
   await act(async () => stream.send("progress", { step: 12, num_steps: 30, preview: "data:image/webp;base64,AA" }));
   await within(sheet).findByText("Step 12 of 30");
@@ -150,7 +151,34 @@ test("a picture of mine goes on with another seed or gives back its prompt", asy
   expect((box() as HTMLTextAreaElement).value).toBe("a red apple --seed 7");
   expect(document.activeElement).toBe(box());
   await userEvent.click(screen.getByText("Again with another seed"));
-  expect(seen.find((request) => request.method === "POST")?.body).toEqual({ prompt: "a red apple" });
+  expect(seen.find((request) => request.method === "POST")?.body).toEqual({ prompt: "a red apple", new: true });
+});
+
+test("a picture of mine is varied and enlarged, where the model can", async () => {
+  const seen = open({
+    "GET /v1/images": () => json({ images: [anOwnImage({ prompt: "a red apple --seed 7 --ar 3:2" })], next_cursor: null }),
+    "GET /v1/jobs/j1": () => json(aJob({ state: "succeeded", images: [anImage()] })),
+    "POST /v1/jobs": () => accepted(aJob({ id: "j2" })),
+    "GET /v1/jobs/j2/events": eventStream().response,
+  });
+  const made = within(await screen.findByRole("group", { name: "Make of this picture" }));
+  await userEvent.click(await made.findByText("Vary a little"));
+  await userEvent.click(within(screen.getByRole("list", { name: "My pictures" })).getByRole("button"));
+  await userEvent.click(await screen.findByText("Enlarge 4×"));
+  expect(seen.filter((request) => request.method === "POST").map((request) => request.body)).toEqual([
+    { prompt: "a red apple --ar 3:2", task: "variation", source: "aa", strength: 0.5, new: true },
+    { prompt: "a red apple", task: "upscale", source: "aa", scale: 4, new: true },
+  ]);
+});
+
+test("what the model cannot do has no button", async () => {
+  open({
+    "GET /v1/model": () => json({ ...model, tasks: ["generate"] }),
+    "GET /v1/images": () => json({ images: [anOwnImage()], next_cursor: null }),
+  });
+  await screen.findByText("Use this prompt");
+  expect(screen.queryByText("Vary a little")).toBeNull();
+  expect(screen.queryByText("Enlarge 2×")).toBeNull();
 });
 
 test("older pictures come by the cursor, and the arrows walk the grid", async () => {

@@ -1,7 +1,7 @@
 import { useCallback, useRef, useState } from "react";
 import type { Client } from "./api/client";
 import { problemOf } from "./api/failure";
-import type { Problem } from "./api/types";
+import type { Asked, Problem } from "./api/types";
 import { ImageGrid } from "./features/images/ImageGrid";
 import { useImages } from "./features/images/useImages";
 import { Announcer } from "./features/jobs/Announcer";
@@ -29,11 +29,11 @@ export function Studio({ client }: { client: Client }) {
   const shown = lay(choice, jobs.entries, images.images);
   const made = useJobOf(client, shown?.entry === null ? shown.image : null);
 
-  async function make(text: string) {
+  async function make(asked: string | Asked) {
     setIsSending(true);
     setProblem(null);
     try {
-      const sent = await jobs.submit(text);
+      const sent = await jobs.submit(typeof asked === "string" ? { prompt: asked } : asked);
       setChoice({ kind: "job", id: sent.id });
       box.current?.select(); // typing starts the next prompt, an arrow key goes on with this one
       bringIntoView(table.current);
@@ -80,7 +80,9 @@ export function Studio({ client }: { client: Client }) {
           shown={shown}
           job={shown?.entry?.job ?? made}
           onCancel={(id) => void jobs.cancel(id)}
+          tasks={model.model?.tasks ?? []}
           onMake={(text) => void make(text)}
+          onAsk={(asked) => void make(asked)}
           onUse={use}
         />
       </div>

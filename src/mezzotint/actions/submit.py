@@ -14,6 +14,7 @@ from mezzotint.domain.job import Job, JobState
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.submission import Once
+from mezzotint.domain.task import Task
 from mezzotint.metrics import Metrics
 from mezzotint.policy.admission import NUM_SEEDS, Admit, Request, admit
 from mezzotint.store import EventBus, Jobs, Sources, Submissions
@@ -29,7 +30,10 @@ TAKEN = Refusal(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
-    """What admission needs. check_prompt: the pre-filter, (prompt, negative prompt) -> refusal or None."""
+    """What admission needs.
+
+    check_prompt: the pre-filter, (prompt, negative prompt) -> refusal or None. upscaler: its name, if there is one.
+    """
 
     jobs: Jobs
     submissions: Submissions
@@ -39,6 +43,7 @@ class Door:
     check_prompt: Callable[[str, str], Refusal | None]
     overload: Overload
     metrics: Metrics = field(default_factory=Metrics)
+    upscaler: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +145,7 @@ def _jobs(door: Door, decision: Admit, claims: Claims, now: datetime) -> tuple[J
             state=JobState.QUEUED,
             raw_prompt=plan.raw_prompt,
             parameters=plan.parameters,
-            model=door.model.name,
+            model=door.upscaler if plan.parameters.task is Task.UPSCALE else door.model.name,
             created_at=now,
             batch=ids[0] if len(ids) > 1 else None,
         )

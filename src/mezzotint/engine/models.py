@@ -97,9 +97,22 @@ def check(folder: Path) -> None:
             raise ModelMissing(f"{folder / part} is missing: model_index.json names it")
         for weights in (folder / part).glob("*.safetensors"):
             _check_safetensors(weights)
+    check_sums(folder)
+
+
+def check_sums(folder: Path) -> None:
+    """Compare the files that `SHA256SUMS` names, if it is there. Raises: ModelMissing, ModelCorrupt."""
     for line in _lines(folder / "SHA256SUMS"):
         expected, _, name = line.partition("  ")
         _check_hash(folder / name.strip(), expected)
+
+
+def check_weights(path: Path) -> None:
+    """Look at one weights file. Raises: ModelMissing, ModelCorrupt."""
+    if not path.is_file():
+        raise ModelMissing(f"there is no file {path}")
+    if path.suffix == ".safetensors":
+        _check_safetensors(path)
 
 
 def load(folder: Path, device: str, *, is_half: bool) -> "DiffusionPipeline":

@@ -9,9 +9,10 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 import structlog
 import uvicorn
@@ -25,6 +26,7 @@ from mezzotint.actions.upload import Intake, sweeping
 from mezzotint.config import Settings
 from mezzotint.domain.errors import PortInUse, SettingInvalid
 from mezzotint.domain.model import ModelInfo
+from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Issuer, Service, create_app
 from mezzotint.gateway.about import DEV_LIFETIME, DEV_TENANT, is_loopback
@@ -36,7 +38,7 @@ from mezzotint.main.accounts import accounts_on, provider_of
 from mezzotint.main.data import locked, secret_of
 from mezzotint.main.desk import open_database, open_desk, worker_id
 from mezzotint.main.verdicts import Verdicts
-from mezzotint.main.wiring import find_model, loader
+from mezzotint.main.wiring import find_model, find_upscaler, loader, upscaler_loader, upscaler_name
 from mezzotint.metrics import Metrics
 from mezzotint.safety.postfilter import PostFilter
 from mezzotint.safety.prefilter import PreFilter
@@ -66,9 +68,12 @@ def serve(settings: Settings) -> None:
     provider_of(settings)  # wrong settings stop the start before anything is made
     with listening(settings.host, settings.port) as listener:
         folder, info = find_model(settings)
+        upscaler = find_upscaler(settings)
+        if upscaler is not None:
+            info = replace(info, tasks=(*info.tasks, Task.UPSCALE))
         with locked(settings.data):
             verdicts = Verdicts(settings.data / "verdicts.json")
-            server = Serving(settings=settings, info=info, load=loader(settings, folder, verdicts))
+            server = Serving(settings=settings, info=info, load=loader(settings, folder, verdicts), upscaler=upscaler)
             announce(settings, info, server.issuer, listener.getsockname()[1])
             asyncio.run(server.run(listener))
     if server.broken_by is not None:
@@ -82,6 +87,7 @@ class Serving:
     settings: Settings
     info: ModelInfo
     load: Callable[[], Loaded]
+    upscaler: Path | None
     broken_by: BaseException | None = None
     issuer: Issuer = field(init=False)
 
@@ -126,6 +132,7 @@ class Serving:
                 check_prompt=rules.check,
                 overload=Overload(partial(pressure, database)),
                 metrics=metrics,
+                upscaler=upscaler_name(self.upscaler),
             ),
             desk=desk,
             images=Images(database),
@@ -153,7 +160,13 @@ class Serving:
 
         @asynccontextmanager
         async def working() -> AsyncIterator[None]:
-            device = Device(self.load, worker.reporter(), worker.wants_preview, settings.checkpoint_every)
+            device = Device(
+                self.load,
+                worker.reporter(),
+                worker.wants_preview,
+                settings.checkpoint_every,
+                upscaler_loader(settings, self.upscaler),
+            )
             await sweep(desk, now() - SWEPT_AFTER if database.is_postgres else None)
             async with sweeping(intake, now), worker.running(device, on_broken):
                 yield

@@ -5,15 +5,17 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Job
+from mezzotint.domain.task import Task
 from mezzotint.metrics import EngineCounts
 from mezzotint.worker.reports import Broken, Counted, Ended, Parked, Ready, Report, Saved, Stepped
 
 if TYPE_CHECKING:
     from mezzotint.engine import Assignment, EmbeddingCache, Hub, PreviewMap, Run, Snapshot, Tasks
+    from mezzotint.engine.upscaler import Upscaler, Upscaling
 
 
 COUNT_S = 1.0
@@ -76,11 +78,11 @@ Order = Draw | Cancel | Park
 
 @dataclass(slots=True, kw_only=True)
 class Going:
-    """A run under way. finish: from what it draws to the picture. Instants are of `time.monotonic`."""
+    """A run under way. finish: from its output to pictures. Instants are of `time.monotonic`."""
 
     job: Job
-    run: "Run"
-    finish: Callable[[Any], Any]
+    run: "Run | Upscaling"
+    finish: Callable[[Any], tuple[Any, ...]]
     started_at: float
     stepped_at: float
 
@@ -88,8 +90,8 @@ class Going:
 class Device:
     """Runs jobs on one device.
 
-    load: makes the model, on this thread. report: called on this thread. wants_preview: whether a job's preview would
-    be seen. checkpoint_every: steps.
+    load, load_upscaler: make the model and the upscaler, on this thread. report: called on this thread. wants_preview:
+    whether a job's preview would be seen. checkpoint_every: steps.
     """
 
     def __init__(
@@ -98,7 +100,9 @@ class Device:
         report: Callable[[Report], None],
         wants_preview: Callable[[JobId], bool],
         checkpoint_every: int,
+        load_upscaler: "Callable[[], Upscaler]",
     ) -> None:
+        self._load_upscaler, self._upscaler = load_upscaler, cast("Upscaler | None", None)
         self._load, self._report, self._wants_preview = load, report, wants_preview
         self._checkpoint_every = checkpoint_every
         self._orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
@@ -132,13 +136,14 @@ class Device:
                     case Draw():
                         self._draw(loaded, order)
                     case Cancel() if order.job in self._going:
-                        loaded.hub.cancel(self._going[order.job].run)
+                        self._stop(loaded, self._going[order.job])
                     case Cancel():
                         pass  # it ended meanwhile
                     case Park():
                         self._park(loaded)
                         return
             loaded.hub.turn()
+            self._enlarge()
             self._reap()
             self._count(loaded)
 
@@ -162,6 +167,9 @@ class Device:
         job = order.job
         now = time.monotonic()
         try:
+            if job.parameters.task is Task.UPSCALE:
+                self._begin_upscale(order)
+                return
             assignment = loaded.assign(order)
             run = loaded.hub.submit(
                 assignment.kwargs,
@@ -175,7 +183,39 @@ class Device:
         except Exception as error:  # noqa: BLE001 - one job's fault must not end the thread; it is told to its owner
             self._report(Ended(job=job.id, step=job.step, error=error))
             return
-        self._going[job.id] = Going(job=job, run=run, finish=assignment.finish, started_at=now, stepped_at=now)
+
+        def finish(output: Any) -> tuple[Any, ...]:
+            return tuple(map(assignment.finish, output.images))
+
+        self._going[job.id] = Going(job=job, run=run, finish=finish, started_at=now, stepped_at=now)
+
+    def _begin_upscale(self, order: Draw) -> None:
+        from mezzotint.engine.canvas import read_picture
+
+        self._upscaler = self._upscaler or self._load_upscaler()
+        job, now = order.job, time.monotonic()
+        assert order.source is not None, "admission asks for a source"
+        run = self._upscaler.begin(read_picture(order.source), job.parameters.scale or 1)
+        self._going[job.id] = Going(job=job, run=run, finish=lambda picture: (picture,), started_at=now, stepped_at=now)
+
+    def _enlarge(self) -> None:
+        """One tile of every upscale, so that steps and tiles take turns."""
+        from mezzotint.engine.upscaler import Upscaling
+
+        for going in self._going.values():
+            if isinstance(going.run, Upscaling) and not going.run.done:
+                going.run.turn()
+                going.stepped_at = time.monotonic()
+                steps = Stepped(job=going.job.id, step=going.run.steps, num_steps=going.run.num_steps, preview=None)
+                self._report(steps)
+
+    def _stop(self, loaded: Loaded, going: Going) -> None:
+        from mezzotint.engine.upscaler import Upscaling
+
+        if isinstance(going.run, Upscaling):
+            going.run.cancel()
+        else:
+            loaded.hub.cancel(going.run)
 
     def _stepped(self, loaded: Loaded, job: Job, run: "Run") -> None:
         going = self._going.get(job.id)
@@ -196,7 +236,7 @@ class Device:
         for going in [going for going in self._going.values() if going.run.done]:
             del self._going[going.job.id]
             now = time.monotonic()
-            pictures = () if going.run.error is not None else tuple(map(going.finish, going.run.output.images))
+            pictures = () if going.run.error is not None else going.finish(going.run.output)
             self._report(
                 Ended(
                     job=going.job.id,
@@ -212,7 +252,7 @@ class Device:
 
     def _park(self, loaded: Loaded) -> None:
         for job, going in self._going.items():
-            snapshot = loaded.hub.checkpoint(going.run)
-            loaded.hub.cancel(going.run)
+            snapshot = going.run.snapshot()
+            self._stop(loaded, going)
             self._report(Parked(job=job, snapshot=snapshot))
         self._going.clear()

@@ -5,7 +5,7 @@ import { problemOf } from "./failure";
 
 test("a refusal keeps the server's words", async () => {
   answer({ "POST /v1/jobs": () => refusal(422, "prompt_empty", "The prompt is empty.", "Write one.", "prompt") });
-  await expect(createClient("t").submit("")).rejects.toMatchObject({
+  await expect(createClient("t").submit({ prompt: "" })).rejects.toMatchObject({
     status: 422,
     problem: { code: "prompt_empty", message: "The prompt is empty.", hint: "Write one.", param: "prompt" },
   });

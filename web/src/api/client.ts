@@ -1,9 +1,9 @@
 import { Failure } from "./failure";
-import type { Accepted, Health, ImagesPage, Job, JobsPage, Me, Model, Session } from "./types";
+import type { Accepted, Asked, Health, ImagesPage, Job, JobsPage, Me, Model, Session } from "./types";
 
 /** What the page asks of the server on behalf of one signed-in person. Every call throws `Failure`. */
 export interface Client {
-  submit(prompt: string): Promise<Accepted>;
+  submit(asked: Asked): Promise<Accepted>;
   job(id: string, signal?: AbortSignal): Promise<Job>;
   cancel(id: string): Promise<Job>;
   jobs(signal?: AbortSignal): Promise<JobsPage>;
@@ -32,11 +32,11 @@ export function createClient(token: string, onRefused: (failure: Failure) => voi
   }
 
   return {
-    submit: (prompt) =>
+    submit: (asked) =>
       json("/v1/jobs", {
         method: "POST",
         headers: { "Content-Type": "application/json" },
-        body: JSON.stringify({ prompt, new: true }),
+        body: JSON.stringify({ ...asked, new: true }),
       }),
     job: (id, signal) => json(`/v1/jobs/${encodeURIComponent(id)}`, given(signal)),
     cancel: (id) => json(`/v1/jobs/${encodeURIComponent(id)}`, { method: "DELETE" }),

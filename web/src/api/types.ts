@@ -6,6 +6,9 @@ type Schemas = components["schemas"];
 export type Job = Schemas["JobView"];
 /** What became of a request: its first job, and all of them. */
 export type Accepted = Schemas["Accepted"];
+export type Task = Schemas["Task"];
+/** What is asked for: a prompt, and what else differs from the defaults. */
+export type Asked = Pick<Schemas["NewJob"], "prompt"> & Partial<Schemas["NewJob"]>;
 export type JobState = Schemas["JobState"];
 export type JobsPage = Schemas["JobPage"];
 export type Image = Schemas["JobImage"];

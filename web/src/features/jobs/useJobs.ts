@@ -1,7 +1,7 @@
 import { useCallback, useEffect, useMemo, useReducer, useRef, useState } from "react";
 import type { Client } from "../../api/client";
 import { problemOf } from "../../api/failure";
-import type { Job, Problem } from "../../api/types";
+import type { Asked, Job, Problem } from "../../api/types";
 import { followJob } from "./follow";
 import { createStreamSlots } from "./slots";
 import { isFinal } from "./state";
@@ -11,7 +11,7 @@ export interface Jobs {
   entries: readonly Entry[];
   /** Why the list of jobs could not be read, if so. */
   problem: Problem | null;
-  submit(prompt: string): Promise<Job>;
+  submit(asked: Asked): Promise<Job>;
   cancel(id: string): Promise<void>;
   dismiss(id: string): void;
 }
@@ -73,8 +73,8 @@ export function useJobs(client: Client, onSucceeded: (job: Job) => void): Jobs {
   }, [client, follow]);
 
   const submit = useCallback(
-    async (prompt: string) => {
-      const accepted = await client.submit(prompt);
+    async (asked: Asked) => {
+      const accepted = await client.submit(asked);
       accepted.jobs.forEach(follow);
       return accepted;
     },

@@ -1,10 +1,11 @@
-import type { Job } from "../../api/types";
+import type { Asked, Job, Task } from "../../api/types";
 import type { Entry } from "../jobs/entries";
 import { JobProgress } from "../jobs/JobProgress";
 import { describe, isFinal } from "../jobs/state";
 import { title, withoutSeed } from "../prompt/words";
 import { Details } from "./Details";
 import { Plate } from "./Plate";
+import { Reworkings } from "./Reworkings";
 import { promptOf, type Shown } from "./shown";
 import "./sheet.css";
 
@@ -13,12 +14,15 @@ interface Props {
   /** The job of what is shown, once it is known. */
   job: Job | null;
   onCancel: (id: string) => void;
+  /** What the model can do. */
+  tasks: readonly Task[];
   onMake: (prompt: string) => void;
+  onAsk: (asked: Asked) => void;
   onUse: (prompt: string) => void;
 }
 
 /** What lies on the table: a job at work or a picture, named and dated like a print. */
-export function Sheet({ shown, job, onCancel, onMake, onUse }: Props) {
+export function Sheet({ shown, job, tasks, onCancel, onMake, onAsk, onUse }: Props) {
   if (shown === null) return <BarePlate />;
   const { entry, image } = shown;
   const prompt = promptOf(shown);
@@ -48,6 +52,7 @@ export function Sheet({ shown, job, onCancel, onMake, onUse }: Props) {
               Use this prompt
             </button>
           </div>
+          <Reworkings image={image} tasks={tasks} onAsk={onAsk} />
           {job !== null && <Details job={job} image={image} />}
         </>
       )}
