@@ -35,6 +35,7 @@ bench: $(VENV)/installed-dev ## run the benchmarks (minutes); results land in be
 	$(BIN)/python benchmarks/engine_endurance.py --out benchmarks/results/engine_endurance.json
 	$(BIN)/python benchmarks/crash.py
 	$(BIN)/python benchmarks/queue.py --out benchmarks/results/queue.json
+	$(BIN)/python benchmarks/gateway.py
 
 web: $(VENV)/installed-dev ## rebuild the page
 	$(BIN)/python -m hatch_build build

@@ -60,10 +60,13 @@ async def submit_once(
     if once is None:
         return await submit(door, request, claims, now)
     for _ in range(MAX_RACES):
+        outcome = await submit(door, request, claims, now, once)
+        if isinstance(outcome, tuple):
+            return outcome
+        # most requests are new: what was earlier is asked for only when one is in the way, or when this one is refused
         earlier = await _repeated(door, claims, once, now)
         if earlier is not None:
             return earlier
-        outcome = await submit(door, request, claims, now, once)
         if outcome is not None:
             return outcome
     return TAKEN

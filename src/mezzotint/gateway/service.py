@@ -118,8 +118,7 @@ async def by_bearer(service: Service, credentials: str) -> Claims:
     claims = await _in_token(service, credentials)
     if claims is None:
         raise Answer(401, "token_invalid", GATEWAY_CODES["token_invalid"], HINT)
-    tenant = await service.accounts.tenants.get(claims.tenant)
-    if tenant is not None and tenant.disabled_at is not None:
+    if await service.accounts.tenants.is_shut_out(claims.tenant):
         raise Answer(403, "tenant_disabled", GATEWAY_CODES["tenant_disabled"], "Ask who runs this server.")
     return claims
 

@@ -8,7 +8,7 @@ import asyncio
 import threading
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ class Database:
         self.url = url_of(address)
         self.is_postgres = self.url.get_backend_name() == "postgresql"
         self._on_fault = on_fault
+        self._writers = asyncio.Lock()
         self._engine = self._postgres() if self.is_postgres else self._sqlite()
 
     def _sqlite(self) -> AsyncEngine:
@@ -86,10 +87,17 @@ class Database:
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that is durable when the block ends. Raises: StorageUnavailable, StorageFull."""
         with translated(self._on_fault):
-            async with self._engine.connect() as plain:
+            async with self._turn(), self._engine.connect() as plain:
                 connection = await plain.execution_options(takes_write_lock=True)
                 async with connection.begin():
                     yield connection
+
+    def _turn(self) -> AbstractAsyncContextManager[None]:
+        """SQLite: writers of this process queue here, first come first served.
+
+        In SQLite they would sleep and try again in any order, each with a connection of the pool in its hands.
+        """
+        return nullcontext() if self.is_postgres else self._writers
 
     async def lock(self, connection: AsyncConnection, name: str) -> None:
         """One transaction at a time from here on, among those that name the same; SQLite has only one writer anyway."""

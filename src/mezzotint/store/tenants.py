@@ -1,5 +1,6 @@
 """Rows of tenants."""
 
+import time
 from dataclasses import asdict
 from datetime import datetime
 
@@ -12,10 +13,15 @@ from mezzotint.domain.tier import Tier
 from mezzotint.store.database import Database
 from mezzotint.store.schema import tenants
 
+FRESH_S = 2.0
+"""How late a gateway may hear that another process disabled a tenant."""
+MAX_KNOWN = 10_000
+
 
 class Tenants:
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._shut_out: dict[TenantId, tuple[float, bool]] = {}
 
     async def add(self, tenant: Tenant) -> bool:
         """Returns whether the name was free."""
@@ -30,6 +36,17 @@ class Tenants:
         async with self._database.read() as connection:
             row = (await connection.execute(select(tenants).where(tenants.c.id == tenant))).mappings().first()
         return None if row is None else tenant_of(row)
+
+    async def is_shut_out(self, tenant: TenantId) -> bool:
+        """Whether the tenant is disabled. Asked at each request, so an answer is believed for `FRESH_S`."""
+        known = self._shut_out.get(tenant)
+        if known is None or time.monotonic() - known[0] > FRESH_S:
+            row = await self.get(tenant)
+            known = (time.monotonic(), row is not None and row.disabled_at is not None)
+            if len(self._shut_out) >= MAX_KNOWN:
+                self._shut_out.clear()
+            self._shut_out[tenant] = known
+        return known[1]
 
     async def page(self, limit: int, after: str = "") -> list[Tenant]:
         """Tenants by name, those after `after`."""
@@ -47,7 +64,8 @@ class Tenants:
     async def _set(self, tenant: TenantId, **values: object) -> bool:
         async with self._database.write() as connection:
             result = await connection.execute(update(tenants).where(tenants.c.id == tenant).values(values))
-            return bool(result.rowcount)
+        self._shut_out.pop(tenant, None)
+        return bool(result.rowcount)
 
 
 def tenant_of(row: RowMapping) -> Tenant:

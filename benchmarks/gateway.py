@@ -1,0 +1,339 @@
+"""The front door under load: latency with a long history, the most submits a second, the memory of idle streams.
+
+    python benchmarks/gateway.py [--out benchmarks/results/gateway.json] [--pictures 100000] [--seconds 20]
+
+The gateway is a process of its own, the real application over a real database, without a worker: what is measured is
+the door. The load comes at fixed times whether or not answers came (open loop), and latency counts from the time at
+which a request was due. SQLite as shipped (synchronous=FULL); PostgreSQL with its default durability, from a wheel.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+SECRET = b"a secret of the benchmark, 32 bytes or more"
+RATE = 100
+CONNECTIONS = 32
+TENANTS = 200
+"""Whose submits are measured: one alone would soon have as many open jobs as it may."""
+STREAMS = 2000
+numbers = count()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "gateway.json")
+    parser.add_argument("--pictures", type=int, default=100_000)
+    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--serve", nargs=2, metavar=("DATABASE", "PORT"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.serve:
+        serve(arguments.serve[0], int(arguments.serve[1]))
+        return
+    from tests.servers import running_postgres
+
+    result: dict[str, Any] = {"hardware": hardware(), "requests_per_s": RATE, "pictures": arguments.pictures}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "mezzotint.db"
+        result["sqlite"] = asyncio.run(measure(f"sqlite:///{path}", arguments))
+    with running_postgres(settings=()) as postgres:
+        result["postgresql"] = asyncio.run(measure(postgres.database(), arguments))
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps(result, indent=2))
+
+
+async def measure(address: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    jobs = await fill(address, arguments.pictures)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    process = subprocess.Popen([sys.executable, __file__, "--serve", address, str(port)])  # noqa: ASYNC220 - at start
+    try:
+        await until_open(port)
+        door = Door(port=port, jobs=jobs)
+        print(f"{address.partition(':')[0]}: filled, open", file=sys.stderr, flush=True)
+        await steady(door, 3)  # the first requests compile statements and open connections
+        found: dict[str, Any] = {"latency_ms": await steady(door, arguments.seconds)}
+        print(json.dumps(found), file=sys.stderr, flush=True)
+        found["submits_per_s"] = await flood(door, arguments.seconds / 2)
+        print(json.dumps(found), file=sys.stderr, flush=True)
+        found["idle_streams"] = await idle(door, process.pid)
+        return found
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@dataclass(kw_only=True)
+class Door:
+    """How the gateway is reached. jobs: ids of jobs in ada's history."""
+
+    port: int
+    jobs: list[str]
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    def token(self, tenant: str) -> str:
+        from mezzotint.domain.ids import TenantId
+        from mezzotint.domain.tier import Tier
+        from mezzotint.gateway import Issuer
+
+        if tenant not in self.tokens:
+            lifetime = timedelta(hours=3)
+            self.tokens[tenant] = Issuer(SECRET).issue(TenantId(tenant), Tier.PRO, datetime.now(UTC), lifetime)
+        return self.tokens[tenant]
+
+    def submit(self, tenant: str | None = None) -> bytes:
+        number = next(numbers)
+        body = json.dumps({"prompt": "a red apple on a wooden table", "seed": number}).encode()
+        return self.request("POST", "/v1/jobs", tenant or f"t{number % TENANTS}", body)
+
+    def request(self, method: str, path: str, tenant: str, body: bytes = b"") -> bytes:
+        head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {self.token(tenant)}\r\n"
+        return f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+@dataclass(kw_only=True)
+class Wire:
+    """One kept connection; requests go one after the other."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    @classmethod
+    async def open(cls, port: int) -> "Wire":
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        return cls(reader=reader, writer=writer)
+
+    async def ask(self, request: bytes) -> tuple[int, bytes]:
+        self.writer.write(request)
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"content-length: (\d+)", head, re.I)
+        body = await self.reader.readexactly(int(length[1])) if length else b""
+        return int(head[9:12]), body
+
+
+async def steady(door: Door, seconds: float) -> dict[str, Any]:
+    """Submit, status and list in turn, `RATE` a second. Milliseconds."""
+    free = [await Wire.open(door.port) for _ in range(64)]
+    took: dict[str, list[float]] = defaultdict(list)
+    kinds: list[tuple[str, Callable[[int], bytes]]] = [
+        ("submit", lambda number: door.submit()),
+        ("status", lambda number: door.request("GET", f"/v1/jobs/{door.jobs[number % len(door.jobs)]}", "ada")),
+        ("list", lambda number: door.request("GET", "/v1/images?limit=24", "ada")),
+    ]
+
+    async def one(number: int, due: float) -> None:
+        name, make = kinds[number % len(kinds)]
+        wire = free.pop() if free else await Wire.open(door.port)
+        status, body = await wire.ask(make(number))
+        if status not in {200, 202}:
+            raise SystemExit(f"{name}: {status} {body[:300]!r}")
+        took[name].append((time.monotonic() - due) * 1000)
+        free.append(wire)
+
+    begun = time.monotonic()
+    async with asyncio.TaskGroup() as group:
+        for number in range(int(RATE * seconds)):
+            due = begun + number / RATE
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            group.create_task(one(number, due))
+    for wire in free:
+        wire.writer.close()
+    return {name: {"p50": quantile(times, 0.5), "p99": quantile(times, 0.99)} for name, times in took.items()}
+
+
+async def flood(door: Door, seconds: float) -> float:
+    """Submits a second with every connection asking again as soon as it was answered."""
+    done = 0
+    until = time.monotonic() + seconds
+
+    async def ask_on(number: int) -> None:
+        nonlocal done
+        wire = await Wire.open(door.port)
+        while time.monotonic() < until:
+            status, body = await wire.ask(door.submit())
+            if status != 202:
+                raise SystemExit(f"submit: {status} {body[:300]!r}")
+            done += 1
+        wire.writer.close()
+
+    begun = time.monotonic()
+    await asyncio.gather(*(ask_on(number) for number in range(CONNECTIONS)))
+    return round(done / (time.monotonic() - begun), 1)
+
+
+async def idle(door: Door, pid: int) -> dict[str, float]:
+    """What open event streams of waiting jobs cost while nothing happens."""
+    wire = await Wire.open(door.port)
+    waiting = [json.loads((await wire.ask(door.submit("watcher")))[1])["id"] for _ in range(100)]
+    server = psutil.Process(pid)
+    before = server.memory_info().rss
+    wires = []
+    for number in range(STREAMS):
+        wires.append(await Wire.open(door.port))
+        wires[-1].writer.write(door.request("GET", f"/v1/jobs/{waiting[number % len(waiting)]}/events", "watcher"))
+        await wires[-1].reader.readuntil(b"event: queued")
+    after = server.memory_info().rss
+    began, cpu = time.monotonic(), sum(server.cpu_times()[:2])
+    await asyncio.sleep(10)
+    busy = (sum(server.cpu_times()[:2]) - cpu) / (time.monotonic() - began)
+    for one in wires:
+        one.writer.close()
+    return {
+        "streams": STREAMS,
+        "mib": round((after - before) / 2**20, 1),
+        "kib_each": round((after - before) / 1024 / STREAMS, 1),
+        "cpu_share_of_one_core": round(busy, 3),
+    }
+
+
+async def until_open(port: int) -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        try:
+            (await asyncio.open_connection("127.0.0.1", port))[1].close()
+            return
+        except OSError:
+            await asyncio.sleep(0.05)
+    raise SystemExit("the gateway did not open its port")
+
+
+async def fill(address: str, num_pictures: int) -> list[str]:
+    """Ada's history: one picture goes through the store as it does in life, the others are copies of its rows."""
+    from sqlalchemy import insert, select
+
+    from mezzotint.domain.ids import WorkerId
+    from mezzotint.store import Database, Jobs
+    from mezzotint.store.schema import images, jobs
+    from tests.making import make_ending, make_image, make_job
+
+    database = Database(address)
+    await asyncio.to_thread(database.migrate)
+    store = Jobs(database)
+    job = make_job(tenant="ada")
+    await store.add(job)
+    taken = await claim_one(store, WorkerId("benchmark"))
+    await store.finish(job.id, taken.lease, make_ending(job, images=(make_image(job),)))
+    ids = [f"job_{number:024x}" for number in range(10**6, 10**6 + num_pictures - 1)]
+    async with database.write() as connection:
+        pattern = dict((await connection.execute(select(jobs).where(jobs.c.id == job.id))).mappings().one())
+        picture = dict((await connection.execute(select(images).where(images.c.job == job.id))).mappings().one())
+        del pattern["seq"], picture["seq"]
+        for start in range(0, len(ids), 2000):
+            some = ids[start : start + 2000]
+            prompts = [f"picture {start + n} of a red apple" for n in range(len(some))]
+            rows = [{**pattern, "id": id, "raw_prompt": prompt} for id, prompt in zip(some, prompts, strict=True)]
+            await connection.execute(insert(jobs), rows)
+            names = [f"{start + n:064x}" for n in range(len(some))]
+            rows = [{**picture, "job": id, "png": name, "webp": name} for id, name in zip(some, names, strict=True)]
+            await connection.execute(insert(images), rows)
+    await database.close()
+    return ids[:: max(1, len(ids) // 1000)]
+
+
+async def claim_one(store: Any, worker: Any) -> Any:
+    from mezzotint.policy.lane_share import choose
+    from tests.making import NOW
+
+    return await store.claim(choose, worker, NOW, 30)
+
+
+def serve(address: str, port: int) -> None:
+    """The gateway as `mezzotint serve` wires it, but for the worker."""
+    import uvicorn
+
+    from mezzotint.actions.finish import Desk
+    from mezzotint.actions.submit import Door as Admission
+    from mezzotint.gateway import Accounts, Issuer, Service, create_app
+    from mezzotint.gateway.courier import Courier
+    from mezzotint.gateway.forecast import Forecast
+    from mezzotint.gateway.outside import Outside
+    from mezzotint.gateway.rates import Rates
+    from mezzotint.safety.prefilter import PreFilter
+    from mezzotint.store import (
+        Changes,
+        Database,
+        EventBus,
+        Images,
+        Jobs,
+        Keys,
+        Objects,
+        Submissions,
+        Tenants,
+        Users,
+        Webhooks,
+    )
+    from tests.making import make_model
+
+    database, issuer, bus = Database(address), Issuer(SECRET), EventBus()
+    jobs, changes, submissions = Jobs(database), Changes(database), Submissions(database)
+
+    def now() -> datetime:
+        return datetime.now(UTC)
+
+    with tempfile.TemporaryDirectory() as folder:
+        service = Service(
+            door=Admission(
+                jobs=jobs,
+                submissions=submissions,
+                bus=bus,
+                model=make_model(),
+                check_prompt=PreFilter.load(None).check,
+            ),
+            desk=Desk(jobs=jobs, objects=Objects(Path(folder)), bus=bus),
+            images=Images(database),
+            changes=changes,
+            forecast=Forecast(jobs=jobs),
+            courier=Courier(
+                webhooks=Webhooks(database),
+                jobs=jobs,
+                changes=changes,
+                submissions=submissions,
+                outside=Outside(),
+                derive=issuer.derive,
+                now=now,
+            ),
+            issuer=issuer,
+            accounts=Accounts(tenants=Tenants(database), users=Users(database), keys=Keys(database)),
+            now=now,
+            is_ready=lambda: True,
+            rates=Rates(scale=10),
+        )
+        uvicorn.run(create_app(service), port=port, log_config=None, access_log=False, timeout_graceful_shutdown=1)
+
+
+def quantile(values: list[float], at: float) -> float:
+    return round(sorted(values)[min(len(values) - 1, int(at * len(values)))], 2)
+
+
+def hardware() -> dict[str, Any]:
+    model = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+    return {
+        "cpu": model[1] if model else platform.processor(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "load_average_at_start": os.getloadavg()[0],
+    }
+
+
+if __name__ == "__main__":
+    main()
