@@ -30,8 +30,8 @@ class Server:
     log: Path
     clients: list[httpx.Client] = field(default_factory=list)
 
-    def token(self, tenant: str = "ada", tier: str = "pro") -> str:
-        command = [MEZZOTINT, "token", "--data", str(self.data), "--tenant", tenant, "--tier", tier]
+    def token(self, tenant: str = "ada", tier: str = "pro", *flags: str) -> str:
+        command = [MEZZOTINT, "token", "--data", str(self.data), "--tenant", tenant, "--tier", tier, *flags]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
     def client(self, tenant: str = "ada", tier: str = "pro") -> httpx.Client:

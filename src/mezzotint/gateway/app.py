@@ -67,7 +67,7 @@ def create_app(service: Service | None, running: Callable[[], AbstractAsyncConte
     errors.install(app)
     for router in ROUTERS:
         app.include_router(router)
-    errors_of_all = answers(429)
+    errors_of_all = answers(414, 429)
     for module in (jobs, images, uploads, webhooks, sign_in, keys, admin, about, metrics):
         app.include_router(module.router, responses=errors_of_all)
     app.include_router(socket.router)
