@@ -22,6 +22,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -262,6 +263,7 @@ def serve(address: str, port: int) -> None:
     import uvicorn
 
     from mezzotint.actions.finish import Desk
+    from mezzotint.actions.overload import Overload
     from mezzotint.actions.submit import Door as Admission
     from mezzotint.gateway import Accounts, Issuer, Service, create_app
     from mezzotint.gateway.courier import Courier
@@ -281,6 +283,7 @@ def serve(address: str, port: int) -> None:
         Tenants,
         Users,
         Webhooks,
+        pressure,
     )
     from tests.making import make_model
 
@@ -298,6 +301,7 @@ def serve(address: str, port: int) -> None:
                 bus=bus,
                 model=make_model(),
                 check_prompt=PreFilter.load(None).check,
+                overload=Overload(partial(pressure, database)),
             ),
             desk=Desk(jobs=jobs, objects=Objects(Path(folder)), bus=bus),
             images=Images(database),
