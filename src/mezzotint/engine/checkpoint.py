@@ -23,7 +23,7 @@ from mezzotint.engine.errors import CannotCheckpoint
 from mezzotint.engine.sketch import Seen
 from mezzotint.engine.spec import Specs
 
-FORMAT = 2
+FORMAT = 3
 MAX_HEADER_BYTES = 1 << 20  # ours take 3 to 8 KiB
 MAX_CALLS = 1_000_000
 DIGEST = re.compile(rb'\\"sha256\\":\\"([0-9a-f]{64})\\"')
@@ -37,7 +37,8 @@ class Snapshot:
     """A run at a step boundary, on host memory and independent of the run: may be encoded on any thread.
 
     steps: sampler steps done. num_calls: denoiser calls done. output: the tensors that the last step returned, the
-    latents first; those after it only if the pipeline looks at them.
+    latents first; those after it only if the pipeline looks at them. earlier: [step, output] of the last steps of other
+    samplers, such as a prior's.
     """
 
     pipeline: str
@@ -45,6 +46,7 @@ class Snapshot:
     num_calls: int
     specs: Specs
     output: list[Any]
+    earlier: list[Any]
     members: list[MemberState]
     origin: dict[str, Any]
     fingerprint: dict[str, str]
@@ -59,6 +61,7 @@ class Snapshot:
             "num_calls": self.num_calls,
             "specs": [self.specs.forms, self.specs.spans],
             "output": self.output,
+            "earlier": self.earlier,
             "members": [
                 [m.name, m.baseline, None if m.changed is None else [*m.changed.items()]] for m in self.members
             ],
@@ -144,6 +147,7 @@ def _snapshot(document: Mapping[str, Any]) -> Snapshot:
         num_calls=num_calls,
         specs=specs,
         output=_is(document["output"], list),
+        earlier=[[_count(step), _is(output, list)] for step, output in _is(document["earlier"], list)],
         members=[
             MemberState(name=_is(name, str), baseline=_is(base, str), changed=None if state is None else dict(state))
             for name, base, state in _is(document["members"], list)

@@ -94,6 +94,7 @@ class Boundary:
     steps: int
     num_calls: int
     output: list[Any]
+    earlier: list[Any]  # [step, output] of the last steps that other samplers took
     differences: list[dict[str, Any] | None]
 
 
@@ -145,6 +146,7 @@ class Run:
         self._stepped = 0
         self._finished_samplers = 0
         self._sampler: Any = None
+        self._last: dict[int, tuple[int, list[Any]]] = {}  # of each sampler by id: its last step, and what it returned
         self._saved: Snapshot | None = None
         self._boundary: Boundary | None = None
         self._snapshot: Snapshot | None = None
@@ -231,7 +233,7 @@ class Run:
             self.error.__traceback__ = None
         self.parked = self.greenlet = self.state = None
         self._pipeline = self._sampler = self._boundary = self._saved = None
-        self._members, self._origin = [], Origin({})
+        self._members, self._last, self._origin = [], {}, Origin({})
 
     def snapshot(self) -> Snapshot | None:
         """The last step boundary, copied to host memory; None before the first step, or where it cannot be saved."""
@@ -281,14 +283,14 @@ class Run:
         self.calls_per_step, self.phase = self.phase + 1, -1
         if self._saved is not None:
             if self._stepped < self._saved.steps:
-                return output
+                return self._put_back_earlier(self._saved, sampler, output)
             output = self._put_back(self._saved, output)
-            self._observe(output)
+            self._observe(sampler, output)
             return output
         if not is_finite(_first_tensor(output)):
             raise NotFinite(f"in the latents at step {self.steps + 1}")
         self.steps += 1
-        self._observe(output)
+        self._observe(sampler, output)
         self._report()
         self._raise_if_doomed()
         return output
@@ -317,6 +319,19 @@ class Run:
         self._saved = None
         return capture.put_output(output, saved.output)
 
+    def _put_back_earlier(self, saved: Snapshot, sampler: Any, output: Any) -> Any:
+        """Of a sampler that did not take the saved step, such as a prior's, the last output is still needed."""
+        for step, kept in saved.earlier:
+            if step == self._stepped:
+                output = capture.put_output(output, kept)
+                self._last[id(sampler)] = (step, self._kept(output))
+        return output
+
+    def _kept(self, output: Any) -> list[Any]:
+        """The part of a step's output that the pipeline uses, by reference."""
+        tensors = list(tensors_in(output))
+        return [sketch(tensor) for tensor in (tensors[:1] if self._only_latents else tensors)]
+
     def _count_steps(self, sampler: Any) -> int | None:
         """Sampler steps of the call as its own sampler has them (of several samplers: those in use so far)."""
         own = getattr(self._pipeline, "_num_timesteps", None)
@@ -327,7 +342,7 @@ class Run:
             own = len(timesteps) - (getattr(sampler, "begin_index", None) or 0)
         return max(self._finished_samplers + own, self.steps)
 
-    def _observe(self, output: Any) -> None:
+    def _observe(self, sampler: Any, output: Any) -> None:
         tensors = list(tensors_in(output))
         self.latents = tensors[0].detach() if tensors else None
         self.denoised = tensors[1].detach() if len(tensors) > 1 and tensors[1].shape == tensors[0].shape else None
@@ -335,8 +350,9 @@ class Run:
             if self._unsavable is not None:
                 raise CannotCheckpoint(self._unsavable)
             differences = [capture.difference(m.target, m.base) if m.base else None for m in self._members]
-            kept = [sketch(t) for t in (tensors[:1] if self._only_latents else tensors)]
-            self._boundary = Boundary(self.steps, self._asked, kept, differences)
+            self._last[id(sampler)] = (self.steps, kept := self._kept(output))
+            earlier = [[step, others] for key, (step, others) in self._last.items() if key != id(sampler)]
+            self._boundary = Boundary(self.steps, self._asked, kept, earlier, differences)
         except CannotCheckpoint as reason:
             self._boundary = None
             self._host.count_unsaved(str(reason))
@@ -375,6 +391,7 @@ class Run:
             num_calls=boundary.num_calls,
             specs=self._specs.until(boundary.num_calls),
             output=copied(boundary.output, copies),
+            earlier=copied(boundary.earlier, copies),
             members=members,
             origin=self._origin.document(),
             fingerprint=self.fingerprint,

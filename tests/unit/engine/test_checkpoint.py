@@ -67,6 +67,7 @@ def snapshot(**changes: Any) -> Snapshot:
         "num_calls": 3,
         "specs": specs,
         "output": [Seen(torch.randn(1, 4, 2, 2))],
+        "earlier": [],
         "members": [member(order=2, history=[torch.ones(2), None])],
         "origin": {"generators": [7], "seed": 3, "device_rng": None},
         "fingerprint": {"torch": "1"},
@@ -199,6 +200,8 @@ def test_every_truncation_and_every_addition_is_found() -> None:
         lambda d: d.update(output=[1, 2]),
         lambda d: d.update(output={"l": 3}),
         lambda d: d.update(output=[]),
+        lambda d: d.update(earlier=[3]),
+        lambda d: d.update(earlier=[[1, {"t": 1}]]),
         *(
             lambda d, form=form: d["members"][0].__setitem__(2, [["order", form]])
             for form in (

@@ -110,6 +110,34 @@ def test_a_pipeline_that_copies_its_sampler_in_mid_call_resumes(pipeline: Any) -
     assert resumed.num_calls == 2
 
 
+def test_a_run_of_two_stages_resumes_within_its_second_with_what_the_first_made(pipeline: Any) -> None:
+    class TwoStages(type(pipeline)):  # type: ignore[misc]
+        """What one sampler has drawn, another, a copy of it, draws again with more steps."""
+
+        def __call__(self, **kwargs: Any) -> Any:
+            first = super().__call__(**kwargs | {"output_type": "latent"}).images
+            own = self.scheduler
+            object.__setattr__(self, "scheduler", copy.deepcopy(own))
+            try:
+                return super().__call__(**kwargs | {"prompt_embeds": first.mean() + kwargs["prompt_embeds"]})
+            finally:
+                object.__setattr__(self, "scheduler", own)
+
+    two = TwoStages(**pipeline.components)
+    two.set_progress_bar_config(disable=True)
+    for at in (2, 4, 5, 7):
+        whole = run_alone(two, flux_request(0, 4), checkpoint_at=at)
+        hub = Hub(two)
+        resumed = hub.submit(flux_request(0, 4), resume=whole.checkpoint, checkpoint_at=7)
+        finish(hub, resumed)
+        assert same_pictures(whole, resumed)
+        third = Hub(two)
+        again = third.submit(flux_request(0, 4), resume=resumed.checkpoint or whole.checkpoint)
+        finish(third, again)
+        assert same_pictures(whole, again)
+        assert resumed.num_calls == 8 - at
+
+
 def test_runs_with_several_calls_a_step_come_into_phase() -> None:
     made = seeded(
         lambda: StableDiffusionControlNetPipeline(
