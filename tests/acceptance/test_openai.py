@@ -123,9 +123,10 @@ def test_a_wrong_key_is_an_authentication_error(client: OpenAI) -> None:
 
 
 def test_too_many_open_jobs_are_a_rate_limit_error_that_says_when_to_come_again(server: Server) -> None:
+    body = {"prompt": "a cat --repeat 4 --steps 30", "new": True}
     with server.client("crowd", "free") as crowd:
         for _ in range(5):
-            assert crowd.post("/v1/jobs", json={"prompt": "a cat --repeat 4 --steps 30"}).status_code == 202
+            assert crowd.post("/v1/jobs", json=body).status_code == 202
     with OpenAI(base_url=f"{server.url}/v1", api_key=server.token("crowd", "free"), max_retries=0) as client:
         with pytest.raises(openai.RateLimitError) as caught:
             client.images.generate(prompt="a cat", n=10)
