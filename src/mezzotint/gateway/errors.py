@@ -152,10 +152,15 @@ def _short(name: str | None) -> str | None:
 
 async def _on_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    return refused_by_framework(error).response()
+
+
+def refused_by_framework(error: HTTPException) -> Answer:
+    """What the framework itself refuses: bodies that are no text, unknown addresses and methods."""
     if error.status_code == 400:
-        return Answer(400, "body_invalid", GATEWAY_CODES["body_invalid"], "Send UTF-8 JSON.").response()
+        return Answer(400, "body_invalid", GATEWAY_CODES["body_invalid"], "Send UTF-8 JSON.")
     code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "field_invalid")
-    return Answer(error.status_code, code, GATEWAY_CODES[code], "The API is described at /openapi.json.").response()
+    return Answer(error.status_code, code, GATEWAY_CODES[code], "The API is described at /openapi.json.")
 
 
 async def _on_storage(request: Request, error: Exception) -> JSONResponse:

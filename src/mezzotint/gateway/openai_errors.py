@@ -11,10 +11,11 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 
 from mezzotint.domain.errors import StorageUnavailable
 from mezzotint.domain.refusal import RefusalCode
-from mezzotint.gateway.errors import Answer, explain, unavailable
+from mezzotint.gateway.errors import Answer, explain, refused_by_framework, unavailable
 
 TYPES = {
     400: "invalid_request_error",
@@ -43,6 +44,8 @@ class OpenAIRoute(APIRoute):
                 return openai_error(explain(error))
             except StorageUnavailable as error:
                 return openai_error(unavailable(error))
+            except HTTPException as error:
+                return openai_error(refused_by_framework(error))
 
         return shaped
 

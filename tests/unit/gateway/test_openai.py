@@ -102,3 +102,12 @@ async def test_a_retry_of_the_client_waits_for_the_first_ones_picture(connect: C
         answers = [await first, await retry]
         assert [answer.json()["error"]["code"] for answer in answers] == ["job_cancelled"] * 2
         assert len((await ada.get("/v1/jobs")).json()["jobs"]) == 1
+
+
+async def test_a_body_that_is_no_text_is_refused_in_its_shape(connect: Connect) -> None:
+    headers = {"Content-Type": "application/json"}
+    async with connect("ada") as ada:
+        answer = await ada.post("/v1/images/generations", content=b"\xff\xfe\x13", headers=headers)
+    assert answer.status_code == 400
+    assert answer.json()["error"].keys() == {"message", "type", "param", "code"}
+    assert answer.json()["error"]["code"] == "body_invalid"
