@@ -252,10 +252,11 @@ async def fill(address: str, num_pictures: int) -> list[str]:
 
 
 async def claim_one(store: Any, worker: Any) -> Any:
-    from mezzotint.policy.lane_share import choose
+    from mezzotint.store import Seeker
     from tests.making import NOW
 
-    return await store.claim(choose, worker, NOW, 30)
+    (taken,) = await store.claim(Seeker(worker=worker), NOW, 30)
+    return taken
 
 
 def serve(address: str, port: int) -> None:

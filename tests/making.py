@@ -52,8 +52,22 @@ def make_image(job: Job, content: str = "ab") -> Image:
     )
 
 
-def make_ending(job: Job, state: JobState = JobState.SUCCEEDED, images: tuple[Image, ...] = ()) -> Ending:
-    return Ending(state=state, at=NOW, timings=Timings(queue_s=0.5), step=job.parameters.num_steps, images=images)
+def make_ending(
+    job: Job,
+    state: JobState = JobState.SUCCEEDED,
+    images: tuple[Image, ...] = (),
+    cost_s: float = 0.0,
+    resumed_cost_s: float = 0.0,
+) -> Ending:
+    return Ending(
+        state=state,
+        at=NOW,
+        timings=Timings(queue_s=0.5),
+        step=job.parameters.num_steps,
+        images=images,
+        cost_s=cost_s,
+        resumed_cost_s=resumed_cost_s,
+    )
 
 
 def make_model() -> ModelInfo:

@@ -46,6 +46,10 @@ class Settings(BaseSettings):
         description="how clients reach this server, where absolute addresses are answered; default: as the request did",
     )
     model: str = Field(STARTER, description="`starter`, a diffusers folder, or a hub id")
+    worker: bool = Field(True, description="`serve` draws, too; false: a gateway alone, beside `mezzotint worker`s")
+    worker_metrics_port: int = Field(
+        0, ge=0, le=65535, description="port on 127.0.0.1 where `mezzotint worker` shows its metrics; 0: none"
+    )
     revision: str | None = Field(None, description="revision of a hub id; pin it in production")
     upscaler: str = Field(
         "built-in", description="`built-in`, `none`, or a file of ESRGAN-type weights (.safetensors or .pth)"

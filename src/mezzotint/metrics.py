@@ -128,7 +128,7 @@ class Metrics:
 
     def closed(self, job: Job) -> None:
         """A job ended without having been drawn: cancelled or expired."""
-        self.ended.labels(lane=job.tier, state=job.state).inc()
+        self.ended.labels(lane=job.lane, state=job.state).inc()
 
     def waiting(self, lanes: list[Waiting]) -> None:
         for lane in lanes:

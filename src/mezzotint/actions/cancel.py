@@ -1,8 +1,10 @@
 """The owner gives up a job, whatever its state."""
 
+from contextlib import suppress
 from datetime import datetime
 
 from mezzotint.actions.finish import Desk, drop_checkpoints
+from mezzotint.domain.errors import StorageUnavailable
 from mezzotint.domain.event import Changed
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Job
@@ -12,7 +14,8 @@ async def cancel(desk: Desk, job: JobId, now: datetime) -> Job | None:
     """Cancel the job if it has not ended. Returns its row afterwards; its worker hears of it through the bus."""
     is_changed = await desk.jobs.cancel(job, now)
     if is_changed:
-        await drop_checkpoints(desk, job)
+        with suppress(StorageUnavailable):  # it is cancelled all the same; the sweep finds what is left
+            await drop_checkpoints(desk, job)
     row = await desk.jobs.get(job)
     if row is not None:
         if is_changed:

@@ -11,11 +11,12 @@ KEPT = 2
 """Checkpoints kept a job: when the newest is damaged, the one before it still saves most of the work."""
 
 
-async def save(desk: Desk, job: Job, step: int, data: bytes, at: datetime) -> None:
-    """Keep a checkpoint of a running job. Raises: LeaseLost, StorageUnavailable."""
+async def save(desk: Desk, job: Job, step: int, data: bytes, at: datetime, *, cost_s: float = 0.0) -> None:
+    """Keep a checkpoint of a running job. cost_s: GPU-seconds so far. Raises: LeaseLost, StorageUnavailable."""
     assert job.lease is not None, "only its holder saves a job"
     # the token in the key keeps a late holder from overwriting its successor's bytes
-    saved = CheckpointRef(step=step, key=f"checkpoints/{job.id}/{job.lease.token:04d}-{step:05d}.safetensors")
+    key = f"checkpoints/{job.id}/{job.lease.token:04d}-{step:05d}.safetensors"
+    saved = CheckpointRef(step=step, key=key, cost_s=cost_s)
     await desk.objects.put(saved.key, data)
     try:
         unused = await desk.jobs.add_checkpoint(job.id, job.lease, saved, KEPT, at)

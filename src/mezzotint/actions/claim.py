@@ -1,18 +1,17 @@
-"""A worker takes the next job under a lease."""
+"""A worker takes the next jobs under leases."""
 
 from datetime import datetime
 
 from mezzotint.actions.finish import Desk
 from mezzotint.domain.event import Changed
-from mezzotint.domain.ids import WorkerId
 from mezzotint.domain.job import Job
-from mezzotint.policy.lane_share import choose
+from mezzotint.store import Seeker
 
 
-async def claim(desk: Desk, worker: WorkerId, now: datetime, lease_s: float) -> Job | None:
-    """The job that fair share picks, now running under this worker's lease; None when nothing waits."""
-    job = await desk.jobs.claim(choose, worker, now, lease_s)
-    if job is not None:
-        desk.metrics.claimed.labels(lane=job.tier).inc()
+async def claim(desk: Desk, seeker: Seeker, now: datetime, lease_s: float, most: int = 1) -> list[Job]:
+    """Up to `most` jobs that fair share picks, now running under the worker's leases; none when nothing waits."""
+    jobs = await desk.jobs.claim(seeker, now, lease_s, most)
+    for job in jobs:
+        desk.metrics.claimed.labels(lane=job.lane).inc()
         desk.bus.publish(job.id, Changed(job=job))
-    return job
+    return jobs

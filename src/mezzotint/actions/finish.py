@@ -1,8 +1,10 @@
 """A job ends: pictures first, then the row, fenced by the lease; then its checkpoints go."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
+from mezzotint.domain.errors import StorageUnavailable
 from mezzotint.domain.event import Changed
 from mezzotint.domain.ids import JobId, Sha256
 from mezzotint.domain.job import Ending, Job, Lease
@@ -42,9 +44,11 @@ async def store_pictures(objects: Objects, pictures: Sequence[Picture]) -> None:
 async def finish(desk: Desk, job: Job, lease: Lease, ending: Ending) -> None:
     """Write the end of a running job and tell its watchers. Raises: LeaseLost."""
     ended = await desk.jobs.finish(job.id, lease, ending)
-    desk.metrics.measured(job.tier, ending.state, ending.timings)
+    desk.metrics.measured(job.lane, ending.state, ending.timings)
+    desk.metrics.gpu_seconds.labels(lane=job.lane).inc(ending.cost_s)
     desk.bus.publish(job.id, Changed(job=ended))
-    await drop_checkpoints(desk, job.id)
+    with suppress(StorageUnavailable):  # it has ended all the same; the sweep finds what is left
+        await drop_checkpoints(desk, job.id)
 
 
 async def drop_checkpoints(desk: Desk, job: JobId) -> None:

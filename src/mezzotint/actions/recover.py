@@ -1,42 +1,64 @@
-"""Jobs whose worker is gone go back to the queue, or are given up after too many tries."""
+"""Jobs whose run failed, or whose worker is gone, go back to the queue, or are dead letters after too many tries."""
 
+import random
 from collections.abc import Sequence
 from datetime import datetime
+from typing import assert_never
 
 from mezzotint.actions.finish import Desk, finish
 from mezzotint.domain.errors import LeaseLost, WorkerLost
 from mezzotint.domain.event import Changed
+from mezzotint.domain.ids import JobId, WorkerId
 from mezzotint.domain.job import Ending, Job, JobError, JobState
+from mezzotint.policy.retry import DeadLetter, Failure, Retry, after
 
 
-async def recover(desk: Desk, lost: Sequence[Job], max_attempts: int, now: datetime) -> int:
-    """Requeue lost jobs, fail those claimed `max_attempts` times. Returns how many were requeued."""
+async def recover(desk: Desk, lost: Sequence[Job], max_attempts: int, now: datetime, me: WorkerId | None = None) -> int:
+    """Requeue lost jobs, fail those claimed `max_attempts` times. Returns how many were requeued.
+
+    me: who recovers; a worker that was lost is avoided, unless it is this one, started again.
+    """
     num_requeued = 0
     for job in lost:
-        if job.attempts >= max_attempts:
-            await _give_up(desk, job, now)
-        elif await requeue(desk, job, "lost"):
-            num_requeued += 1
+        assert job.lease is not None, "only running jobs are lost"
+        fault = WorkerLost(f"The worker stopped {job.attempts} times while it ran this job.")
+        worker = None if job.lease.worker == me else job.lease.worker
+        failure = Failure(fault=fault, num_tries=job.attempts, worker=worker, at=now, jitter=random.random())
+        match after(failure, max_tries=max_attempts):
+            case Retry() as retry:
+                num_requeued += await requeue(desk, job, "lost", now, retry=retry)
+            case DeadLetter():
+                await _give_up(desk, job, JobError.of(fault), now)
+            case _ as never:
+                assert_never(never)
     if num_requeued:
-        desk.bus.work.set()
+        desk.bus.ring()
     return num_requeued
 
 
-async def requeue(desk: Desk, job: Job, reason: str) -> bool:
-    """Give a running job back to the queue. Returns whether its lease was still the one in `job`."""
-    if job.lease is None or not await desk.jobs.requeue(job.id, job.lease):
+async def requeue(
+    desk: Desk, job: Job, reason: str, now: datetime, *, retry: Retry | None = None, gpu_s: float = 0.0
+) -> bool:
+    """Give a running job back to the queue. Returns whether its lease was still the one in `job`.
+
+    retry: when its run failed. gpu_s: measured in this attempt.
+    """
+    if job.lease is None or not await desk.jobs.requeue(job.id, job.lease, now, retry=retry, gpu_s=gpu_s):
         return False
     desk.metrics.requeued.labels(reason=reason).inc()
-    row = await desk.jobs.get(job.id)
-    if row is not None:
-        desk.bus.publish(job.id, Changed(job=row))
+    await tell(desk, job.id)
     return True
 
 
-async def _give_up(desk: Desk, job: Job, now: datetime) -> None:
-    if job.lease is None:
-        return
-    error = JobError.of(WorkerLost(f"The worker stopped {job.attempts} times while it ran this job."))
+async def tell(desk: Desk, job: JobId) -> None:
+    """Let the job's watchers hear of its row as it is now."""
+    row = await desk.jobs.get(job)
+    if row is not None:
+        desk.bus.publish(job, Changed(job=row))
+
+
+async def _give_up(desk: Desk, job: Job, error: JobError, now: datetime) -> None:
+    assert job.lease is not None, "only running jobs are lost"
     ending = Ending(state=JobState.FAILED, at=now, timings=job.timings, step=job.step, error=error)
     try:
         await finish(desk, job, job.lease, ending)

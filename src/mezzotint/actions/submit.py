@@ -17,6 +17,7 @@ from mezzotint.domain.submission import Once
 from mezzotint.domain.task import Task
 from mezzotint.metrics import Metrics
 from mezzotint.policy.admission import NUM_SEEDS, Admit, Request, admit
+from mezzotint.policy.quota import Assigned, assign
 from mezzotint.store import EventBus, Jobs, Sources, Submissions
 
 MAX_RACES = 3
@@ -98,17 +99,18 @@ async def submit(
 
     Returns None when another request of the same name (`once`) was committed meanwhile.
     """
-    overloaded = await door.overload.refusal(claims.tier, now)
-    outcome = overloaded or await _submit(door, request, claims, now, once)
+    place = assign(claims.tier, used_s=await door.jobs.used_s(claims.tenant, f"{now:%Y-%m}"))
+    overloaded = await door.overload.refusal(place.lane, now)
+    outcome = overloaded or await _submit(door, request, claims, now, once, place=place)
     if isinstance(outcome, Refusal):
         door.metrics.refused.labels(code=outcome.code).inc()
     elif outcome is not None:
-        door.metrics.accepted.labels(lane=claims.tier).inc(len(outcome))
+        door.metrics.accepted.labels(lane=place.lane).inc(len(outcome))
     return outcome
 
 
 async def _submit(
-    door: Door, request: Request, claims: Claims, now: datetime, once: Once | None
+    door: Door, request: Request, claims: Claims, now: datetime, once: Once | None, *, place: Assigned
 ) -> tuple[Job, ...] | Refusal | None:
     found = {
         part: await door.sources.find(claims.tenant, name, now) if name is not None else None
@@ -129,16 +131,16 @@ async def _submit(
     if blocked is not None:
         await door.jobs.record_refusal(claims.tenant, blocked, request.prompt, now)
         return blocked
-    jobs = _jobs(door, decision, claims, now)
+    jobs = _jobs(door, decision, claims, now, place)
     if not await door.jobs.add(*jobs, once=once):
         return None
     for job in jobs:
         door.bus.publish(job.id, Changed(job=job))
-    door.bus.work.set()
+    door.bus.ring()
     return jobs
 
 
-def _jobs(door: Door, decision: Admit, claims: Claims, now: datetime) -> tuple[Job, ...]:
+def _jobs(door: Door, decision: Admit, claims: Claims, now: datetime, place: Assigned) -> tuple[Job, ...]:
     ids = [JobId(f"job_{secrets.token_hex(12)}") for _ in decision.plans]
     return tuple(
         Job(
@@ -151,6 +153,7 @@ def _jobs(door: Door, decision: Admit, claims: Claims, now: datetime) -> tuple[J
             model=door.upscaler if plan.parameters.task is Task.UPSCALE else door.model.name,
             created_at=now,
             batch=ids[0] if len(ids) > 1 else None,
+            is_over_quota=place.is_over_quota,
         )
         for id, plan in zip(ids, decision.plans, strict=True)
     )

@@ -24,7 +24,7 @@ class JobState(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        return not TRANSITIONS[self]
+        return self not in {JobState.QUEUED, JobState.RUNNING}
 
 
 TRANSITIONS: dict[JobState, dict[JobState, str]] = {
@@ -42,7 +42,7 @@ TRANSITIONS: dict[JobState, dict[JobState, str]] = {
     },
     JobState.SUCCEEDED: {},
     JobState.BLOCKED: {},
-    JobState.FAILED: {},
+    JobState.FAILED: {JobState.QUEUED: "an admin retries the dead letter"},
     JobState.CANCELLED: {},
     JobState.EXPIRED: {},
 }
@@ -91,6 +91,11 @@ class Parameters:
         return self.num_sampled * self.width * self.height / 1e6
 
 
+def remaining_cost(parameters: Parameters, step: int) -> float:
+    """Predicted cost of the steps after `step`, in step-megapixels; never quite 0."""
+    return max(parameters.cost * (1.0 - step / max(parameters.num_sampled, 1)), 1e-6)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
     """Time-bounded exclusive right to a job. `token` grows with every lease of the job: a late holder is fenced off."""
@@ -102,10 +107,11 @@ class Lease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointRef:
-    """Where a run saved between two steps is kept."""
+    """Where a run saved between two steps is kept. cost_s: GPU-seconds that the job had taken by then."""
 
     step: int
     key: str
+    cost_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +160,9 @@ class Timings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """A job as its row holds it. `raw_prompt` is what the user typed; `attempts` counts claims since its last
-    checkpoint. `batch`: the first job of the same request, where it made several."""
+    checkpoint. `batch`: the first job of the same request, where it made several. `is_over_quota`: it waits in the free
+    lane because its tenant's month is used up. `due_at`: of its next try, while it waits for that. `cost_s`:
+    GPU-seconds that it took so far, as far as they are saved."""
 
     id: JobId
     tenant: TenantId
@@ -174,11 +182,21 @@ class Job:
     error: JobError | None = None
     timings: Timings = field(default_factory=Timings)
     batch: JobId | None = None
+    is_over_quota: bool = False
+    due_at: datetime | None = None
+    cost_s: float = 0.0
+
+    @property
+    def lane(self) -> Tier:
+        return Tier.FREE if self.is_over_quota else self.tier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How a running job ends: everything that is written in one transaction."""
+    """How a running job ends: everything that is written in one transaction.
+
+    cost_s: GPU-seconds of this attempt. resumed_cost_s: those before the checkpoint that it went on from.
+    """
 
     state: JobState
     at: datetime
@@ -186,3 +204,10 @@ class Ending:
     step: int
     error: JobError | None = None
     images: tuple[Image, ...] = ()
+    cost_s: float = 0.0
+    resumed_cost_s: float = 0.0
+
+    @property
+    def charged_s(self) -> float:
+        """What the picture took: steps that a crash made somebody repeat are counted once."""
+        return self.resumed_cost_s + self.cost_s

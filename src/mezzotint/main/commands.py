@@ -28,6 +28,9 @@ app.add_typer(keys.app, name="keys")
 Model = Annotated[str | None, typer.Option(help="'starter', a diffusers folder, or a hub id such as owner/name.")]
 AtDatabase = Annotated[str | None, typer.Option(help="postgresql://...; default: SQLite in the data folder.")]
 AtObjects = Annotated[str | None, typer.Option(help="A folder or s3://bucket/prefix; default: in the data folder.")]
+Exact = Annotated[
+    bool | None, typer.Option("--exact/--fast", help="Bits independent of company, or a little more speed.")
+]
 OnDevice = Annotated[Device | None, typer.Option(help="Where the model runs.")]
 
 
@@ -48,10 +51,11 @@ def serve(
     model: Model = None,
     revision: Annotated[str | None, typer.Option(help="Revision of a hub id.")] = None,
     device: OnDevice = None,
-    exact: Annotated[
-        bool | None, typer.Option("--exact/--fast", help="Bits independent of company, or a little more speed.")
-    ] = None,
+    exact: Exact = None,
     checkpoint_every: Annotated[int | None, typer.Option(help="Steps between two checkpoints.")] = None,
+    worker: Annotated[
+        bool | None, typer.Option("--worker/--no-worker", help="Draw here, too, or only speak HTTP.")
+    ] = None,
     dev: Annotated[bool | None, typer.Option("--dev", help="The page signs in by itself (loopback only).")] = None,
 ) -> None:
     """Serve the page and the API."""
@@ -71,6 +75,38 @@ def serve(
                 exact=exact,
                 checkpoint_every=checkpoint_every,
                 dev=dev,
+                worker=worker,
+            )
+        )
+
+
+@app.command(name="worker")
+def work(
+    data: Data = None,
+    database: AtDatabase = None,
+    objects: AtObjects = None,
+    model: Model = None,
+    revision: Annotated[str | None, typer.Option(help="Revision of a hub id.")] = None,
+    device: OnDevice = None,
+    exact: Exact = None,
+    checkpoint_every: Annotated[int | None, typer.Option(help="Steps between two checkpoints.")] = None,
+    max_runs: Annotated[int | None, typer.Option(help="Most jobs in the engine at once.")] = None,
+) -> None:
+    """Draw what gateways accepted, in a process of its own. Any number may work on one database."""
+    from mezzotint.main.work import work as run
+
+    with said_plainly():
+        run(
+            read_settings(
+                data=data,
+                database=database,
+                objects=objects,
+                model=model,
+                revision=revision,
+                device=device,
+                exact=exact,
+                checkpoint_every=checkpoint_every,
+                max_runs=max_runs,
             )
         )
 

@@ -9,7 +9,7 @@ from mezzotint.config import Settings, s3_options
 from mezzotint.domain.errors import SettingInvalid
 from mezzotint.domain.ids import WorkerId
 from mezzotint.metrics import Metrics
-from mezzotint.store import Database, EventBus, Jobs, Objects
+from mezzotint.store import Database, EventBus, Jobs, Objects, Relay
 
 
 def open_database(settings: Settings, metrics: Metrics) -> Database:
@@ -26,7 +26,9 @@ def open_desk(settings: Settings, database: Database, metrics: Metrics) -> Desk:
     place = settings.objects or settings.data / "objects"
     on_fault = metrics.storage_faults.labels(store="objects").inc
     objects = Objects(place, on_fault=on_fault, s3=s3_options(settings))
-    return Desk(jobs=Jobs(database), objects=objects, bus=EventBus(), metrics=metrics)
+    jobs = Jobs(database)
+    bus = Relay(database, jobs) if database.is_postgres else EventBus()
+    return Desk(jobs=jobs, objects=objects, bus=bus, metrics=metrics)
 
 
 def worker_id(database: Database) -> WorkerId:

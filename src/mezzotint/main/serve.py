@@ -2,26 +2,21 @@
 
 import asyncio
 import errno
-import logging
 import signal
 import socket
-import sys
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-import structlog
 import uvicorn
-from PIL.Image import Image as Pixels
 
 from mezzotint import __version__
+from mezzotint.actions.finish import Desk
 from mezzotint.actions.overload import Overload
 from mezzotint.actions.submit import Door
-from mezzotint.actions.sweep import sweep
+from mezzotint.actions.tend import tending
 from mezzotint.actions.upload import Intake, sweeping
 from mezzotint.config import Settings
 from mezzotint.domain.errors import PortInUse, SettingInvalid
@@ -35,12 +30,13 @@ from mezzotint.gateway.forecast import Forecast
 from mezzotint.gateway.outside import Inside, Outside
 from mezzotint.gateway.rates import Rates
 from mezzotint.main.accounts import accounts_on, provider_of
-from mezzotint.main.data import locked, secret_of
-from mezzotint.main.desk import open_database, open_desk, worker_id
+from mezzotint.main.data import locked, make, secret_of
+from mezzotint.main.desk import open_database, open_desk
+from mezzotint.main.log import configure_log
 from mezzotint.main.verdicts import Verdicts
-from mezzotint.main.wiring import find_model, find_upscaler, loader, upscaler_loader, upscaler_name
+from mezzotint.main.wiring import find_model, find_upscaler, loader, upscaler_name
+from mezzotint.main.work import hire, looking, names, now, working
 from mezzotint.metrics import Metrics
-from mezzotint.safety.postfilter import PostFilter
 from mezzotint.safety.prefilter import PreFilter
 from mezzotint.store import (
     Buckets,
@@ -53,9 +49,8 @@ from mezzotint.store import (
     Webhooks,
     pressure,
 )
-from mezzotint.worker import Developer, Device, Habits, Loaded, Worker
+from mezzotint.worker import Loaded
 
-SWEPT_AFTER = timedelta(hours=1)
 GRACE_S = 2
 """How long open connections (event streams above all) may delay a stop."""
 
@@ -71,7 +66,7 @@ def serve(settings: Settings) -> None:
         upscaler = find_upscaler(settings)
         if upscaler is not None:
             info = replace(info, tasks=(*info.tasks, Task.UPSCALE))
-        with locked(settings.data):
+        with held(settings):
             verdicts = Verdicts(settings.data / "verdicts.json")
             server = Serving(settings=settings, info=info, load=loader(settings, folder, verdicts), upscaler=upscaler)
             announce(settings, info, server.issuer, listener.getsockname()[1])
@@ -102,22 +97,9 @@ class Serving:
         await asyncio.to_thread(database.migrate)
         desk = open_desk(settings, database, metrics)
         rules = PreFilter.load(settings.prefilter_rules)
-        eyes = await asyncio.to_thread(PostFilter, threshold=settings.nsfw_threshold)
-
-        def is_blocked(picture: Pixels) -> bool:
-            return eyes.check(picture).is_blocked
-
-        worker = Worker(
-            desk,
-            Developer(objects=desk.objects, is_blocked=is_blocked),
-            Habits(
-                id=worker_id(database),
-                max_runs=settings.max_runs,
-                lease_s=settings.lease_s,
-                max_attempts=settings.max_attempts,
-            ),
-            now,
-        )
+        is_blocked = await looking(settings)
+        models = names(self.info.name, self.upscaler)
+        worker = hire(settings, database, desk, models, is_blocked) if settings.worker else None
         submissions, changes = Submissions(database), Changes(database)
         buckets = buckets_of(settings)
         sources = Sources(database)
@@ -151,7 +133,7 @@ class Serving:
             issuer=self.issuer,
             accounts=accounts_on(database, settings),
             now=now,
-            is_ready=lambda: worker.is_ready,
+            is_ready=lambda: worker is None or worker.is_ready,
             rates=Rates(buckets=buckets, scale=settings.rate_scale, per_address=settings.rate_per_address),
             is_dev=settings.dev,
             public_url=settings.public_url,
@@ -159,21 +141,18 @@ class Serving:
         )
 
         @asynccontextmanager
-        async def working() -> AsyncIterator[None]:
-            device = Device(
-                self.load,
-                worker.reporter(),
-                worker.wants_preview,
-                settings.checkpoint_every,
-                upscaler_loader(settings, self.upscaler),
-            )
-            await sweep(desk, now() - SWEPT_AFTER if database.is_postgres else None)
-            async with sweeping(intake, now), worker.running(device, on_broken):
-                yield
+        async def running() -> AsyncIterator[None]:
+            async with desk.bus.running(), sweeping(intake, now):
+                if worker is None:
+                    async with looking_after(desk, settings):
+                        yield
+                else:
+                    async with working(settings, worker, self.load, self.upscaler, on_broken):
+                        yield
 
         server = Server(
             uvicorn.Config(
-                create_app(service, working),
+                create_app(service, running),
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -203,6 +182,30 @@ def buckets_of(settings: Settings) -> Buckets:
         return ValkeyBuckets(settings.valkey.get_secret_value())
     except (ImportError, ValueError) as error:
         raise SettingInvalid(f"valkey: {error}; it takes the package `valkey` and an address valkey://...") from error
+
+
+@contextmanager
+def held(settings: Settings) -> Iterator[None]:
+    """The data folder, locked where the database lies in it. Raises: StartError."""
+    if settings.database is None:
+        if not settings.worker:
+            raise SettingInvalid("--no-worker needs --database postgresql://..., where other processes draw")
+        with locked(settings.data):
+            yield
+    else:
+        make(settings.data)
+        yield
+
+
+@asynccontextmanager
+async def looking_after(desk: Desk, settings: Settings) -> AsyncIterator[None]:
+    """What a worker would do for the queue beside drawing."""
+    task = asyncio.create_task(tending(desk, settings.max_attempts, now), name="tend")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 class Server(uvicorn.Server):
@@ -259,26 +262,3 @@ def announce(settings: Settings, info: ModelInfo, issuer: Issuer, port: int) -> 
             f"  {url}/#token=<the token>",
         ]
     print("\n".join(lines), flush=True)  # noqa: T201 - the command's output
-
-
-def configure_log(settings: Settings) -> None:
-    """Log lines go to standard error; standard output is for what a person asked for."""
-    renderer = structlog.processors.JSONRenderer() if settings.log_json else structlog.dev.ConsoleRenderer(colors=False)
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info if settings.log_json else _as_is,
-            renderer,
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s [%(levelname)s] %(name)s: %(message)s")
-
-
-def _as_is(logger: object, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    return event
-
-
-def now() -> datetime:
-    return datetime.fromtimestamp(time.time(), UTC)

@@ -14,6 +14,7 @@ from mezzotint.domain.errors import (
     JobFault,
     NotFinite,
     RunFailed,
+    SourceMissing,
     StepBudgetExceeded,
     WorkerLost,
 )
@@ -73,7 +74,7 @@ def after(failure: Failure, *, max_tries: int) -> Retry | DeadLetter:
 def tries_of(fault: JobFault) -> float:
     """How often a job may meet this fault; infinite where only the general limit counts."""
     match fault:
-        case ImageBlocked() | StepBudgetExceeded() | DeadlineExceeded():
+        case ImageBlocked() | SourceMissing() | StepBudgetExceeded() | DeadlineExceeded():
             return 1
         case NotFinite() | RunFailed():
             return 2

@@ -2,6 +2,7 @@
 
 from mezzotint.store.buckets import Buckets, LocalBuckets, ValkeyBuckets
 from mezzotint.store.changes import Changes
+from mezzotint.store.claims import Seeker
 from mezzotint.store.database import Database
 from mezzotint.store.events import EventBus
 from mezzotint.store.images import Images
@@ -9,6 +10,7 @@ from mezzotint.store.jobs import Jobs
 from mezzotint.store.keys import Keys
 from mezzotint.store.objects import Objects
 from mezzotint.store.pressure import pressure
+from mezzotint.store.relay import Relay
 from mezzotint.store.sources import Sources
 from mezzotint.store.submissions import Submissions
 from mezzotint.store.tenants import Tenants
@@ -25,6 +27,8 @@ __all__ = [
     "Keys",
     "LocalBuckets",
     "Objects",
+    "Relay",
+    "Seeker",
     "Sources",
     "Submissions",
     "Tenants",

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.change import Change
 from mezzotint.domain.ids import JobId, TenantId
-from mezzotint.domain.job import TRANSITIONS, JobState
+from mezzotint.domain.job import JobState
 from mezzotint.store.database import Database
 from mezzotint.store.schema import changes, deliveries, jobs, webhooks
 
@@ -20,7 +20,7 @@ async def record(connection: AsyncConnection, job: JobId, at: datetime) -> None:
     number = select(func.coalesce(func.max(changes.c.number), 0) + 1).where(changes.c.job == job).scalar_subquery()
     now = select(jobs.c.id, number, jobs.c.state, jobs.c.step, literal(at, changes.c.at.type)).where(jobs.c.id == job)
     await connection.execute(insert(changes).from_select(["job", "number", "state", "step", "at"], now))
-    ended = [state for state, to in TRANSITIONS.items() if not to]
+    ended = [state for state in JobState if state.is_final]
     due = (
         select(webhooks.c.id, jobs.c.id, jobs.c.state, literal(0), literal(at, deliveries.c.next_at.type))
         .join(jobs, jobs.c.tenant == webhooks.c.tenant)

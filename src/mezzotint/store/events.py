@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
 
 from mezzotint.domain.event import Changed, JobEvent, Progressed
@@ -51,6 +51,15 @@ class EventBus:
     def progress_of(self, job: JobId) -> Progressed | None:
         """The last progress of a running job, for one who comes in the middle."""
         return self._progress.get(job)
+
+    def ring(self) -> None:
+        """Work waits: wake the claim loop, wherever it is."""
+        self.work.set()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Entered while the process works."""
+        yield
 
     def is_watched(self, job: JobId) -> bool:
         """Whether anybody would hear of the job. May be asked from any thread."""

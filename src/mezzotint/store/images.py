@@ -7,7 +7,7 @@ from sqlalchemy import func, or_, select
 from mezzotint.domain.ids import Sha256, TenantId
 from mezzotint.domain.job import Image
 from mezzotint.store.database import Database
-from mezzotint.store.jobs import image_of
+from mezzotint.store.rows import image_of
 from mezzotint.store.schema import images, jobs
 
 

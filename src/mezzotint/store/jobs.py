@@ -1,38 +1,31 @@
-"""Rows of jobs. Every change of state is one conditional update; a holder whose lease is gone changes nothing."""
+"""Rows of jobs. What changes the fair queue with them is in claims.py and endings.py."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.errors import LeaseLost
-from mezzotint.domain.ids import JobId, Sha256, TenantId, WorkerId
-from mezzotint.domain.job import (
-    TRANSITIONS,
-    CheckpointRef,
-    Ending,
-    Image,
-    Job,
-    JobError,
-    JobState,
-    Lease,
-    Parameters,
-    Timings,
-)
+from mezzotint.domain.ids import JobId, TenantId, WorkerId
+from mezzotint.domain.job import CheckpointRef, Ending, Job, JobError, JobState, Lease
 from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.submission import Once
-from mezzotint.domain.task import Task
-from mezzotint.domain.tier import Tier, limits_of
-from mezzotint.policy.lane_share import Choice, Flow
+from mezzotint.domain.tier import Tier
+from mezzotint.policy.retry import Retry
+from mezzotint.store import endings
 from mezzotint.store.changes import record
+from mezzotint.store.claims import MAX_LOOKS, Seeker, take
 from mezzotint.store.database import Database
-from mezzotint.store.schema import checkpoints, images, jobs, lanes, refusals
+from mezzotint.store.flows import arrive, locked_shares, weights_of
+from mezzotint.store.rows import get_job, jobs_again, jobs_of, row_of
+from mezzotint.store.schema import checkpoints, jobs, ledger, refusals, shares
 from mezzotint.store.submissions import remember
 
+MANY = 200
+"""Most rows changed in one go by what tidies up; the rest follows at the next tick."""
 OPEN = (JobState.QUEUED, JobState.RUNNING)
 
 
@@ -49,7 +42,9 @@ class Jobs:
                 if once is not None:
                     ids, first = tuple(job.id for job in added), added[0]
                     await remember(connection, first.tenant, once, ids, first.created_at)
-                await connection.execute(insert(jobs), [_row(job) for job in added])
+                await connection.execute(insert(jobs), [row_of(job) for job in added])
+                for (lane, tenant), number in sorted(Counter((job.lane, job.tenant) for job in added).items()):
+                    await arrive(connection, lane, tenant, number, added[0].created_at)
                 for job in added:
                     await record(connection, job.id, job.created_at)
         except IntegrityError:
@@ -66,13 +61,13 @@ class Jobs:
 
     async def get(self, job: JobId) -> Job | None:
         async with self._database.read() as connection:
-            return await _get(connection, job)
+            return await get_job(connection, job)
 
     async def of_batch(self, batch: JobId) -> list[Job]:
         """The jobs that one request made, in its order."""
         async with self._database.read() as connection:
             query = select(jobs).where(jobs.c.batch == batch).order_by(jobs.c.seq)
-            return await _jobs(connection, (await connection.execute(query)).mappings().all())
+            return await jobs_of(connection, (await connection.execute(query)).mappings().all())
 
     async def of_tenant(self, tenant: TenantId, limit: int, before: int | None) -> list[tuple[int, Job]]:
         """The tenant's jobs, newest first, each with its place in the order (the cursor of the next page)."""
@@ -82,7 +77,7 @@ class Jobs:
         async with self._database.read() as connection:
             query = select(jobs).where(condition).order_by(jobs.c.seq.desc()).limit(limit)
             rows = (await connection.execute(query)).mappings().all()
-            return [(row["seq"], job) for row, job in zip(rows, await _jobs(connection, rows), strict=True)]
+            return [(row["seq"], job) for row, job in zip(rows, await jobs_of(connection, rows), strict=True)]
 
     async def count_open(self, tenant: TenantId) -> int:
         """How many jobs of the tenant are queued or running."""
@@ -102,7 +97,7 @@ class Jobs:
             query = query.where(jobs.c.seq < before)
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).mappings().all()
-            return [(row["seq"], job) for row, job in zip(rows, await _jobs(connection, rows), strict=True)]
+            return [(row["seq"], job) for row, job in zip(rows, await jobs_of(connection, rows), strict=True)]
 
     async def num_ended_since(self, at: datetime) -> int:
         """How many jobs succeeded since an instant, whoever's they are."""
@@ -114,66 +109,47 @@ class Jobs:
         """The tenant's jobs that are queued or running, oldest first."""
         query = select(jobs).where(jobs.c.tenant == tenant, jobs.c.state.in_(OPEN)).order_by(jobs.c.seq)
         async with self._database.read() as connection:
-            return await _jobs(connection, (await connection.execute(query)).mappings().all())
+            return await jobs_of(connection, (await connection.execute(query)).mappings().all())
 
     async def position(self, job: Job) -> int | None:
         """How many queued jobs of its lane are ahead of it; None unless it is queued."""
         if job.state is not JobState.QUEUED:
             return None
         mine = select(jobs.c.seq).where(jobs.c.id == job.id).scalar_subquery()
-        query = select(func.count()).where(jobs.c.state == JobState.QUEUED, jobs.c.tier == job.tier, jobs.c.seq < mine)
+        query = select(func.count()).where(jobs.c.waits_in == job.lane, jobs.c.seq < mine)
         async with self._database.read() as connection:
             return int((await connection.execute(query)).scalar_one())
 
     async def backlog(self) -> list[tuple[Tier, JobState, int, datetime]]:
         """Open jobs by lane and state: how many, and since when the oldest has been there."""
         query = (
-            select(jobs.c.tier, jobs.c.state, func.count(), func.min(jobs.c.created_at))
+            select(jobs.c.lane, jobs.c.state, func.count(), func.min(jobs.c.created_at))
             .where(jobs.c.state.in_(OPEN))
-            .group_by(jobs.c.tier, jobs.c.state)
+            .group_by(jobs.c.lane, jobs.c.state)
         )
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).all()
         return [(Tier(tier), JobState(state), number, oldest) for tier, state, number, oldest in rows]
 
-    async def claim(
-        self,
-        choose: Callable[[Sequence[Flow], float], Choice | None],
-        worker: WorkerId,
-        now: datetime,
-        lease_s: float,
-    ) -> Job | None:
-        """Take the job that `choose` picks among the heads of the lanes; None when nothing waits."""
-        async with self._database.write() as connection:
-            await self._database.lock(connection, "claim")
-            tags = {row.lane: row.finish_tag for row in await connection.execute(select(lanes))}
-            heads = await _heads(connection)
-            flows = [
-                Flow(
-                    lane=tier,
-                    weight=limits_of(tier).weight,
-                    finish_tag=tags.get(tier, 0.0),
-                    head_cost=row["cost"],
-                )
-                for tier, row in heads.items()
-            ]
-            choice = choose(flows, tags.get("virtual", 0.0))
-            if choice is None:
-                return None
-            await _set_tag(connection, choice.lane, choice.finish_tag, known=choice.lane in tags)
-            await _set_tag(connection, "virtual", choice.start_tag, known="virtual" in tags)
-            row = heads[choice.lane]
-            changed = {
-                "state": JobState.RUNNING,
-                "attempts": row["attempts"] + 1,
-                "started_at": row["started_at"] or now,
-                "lease_worker": worker,
-                "lease_token": row["lease_token"] + 1,
-                "lease_expires_at": now + timedelta(seconds=lease_s),
-            }
-            await connection.execute(update(jobs).where(jobs.c.id == row["id"]).values(changed))
-            await record(connection, JobId(row["id"]), now)
-            return await _get(connection, JobId(row["id"]))
+    async def claim(self, seeker: Seeker, now: datetime, lease_s: float, most: int = 1) -> list[Job]:
+        """Take up to `most` jobs for a worker, in the order that fair share gives them; none when nothing waits."""
+        for _ in range(MAX_LOOKS):
+            async with self._database.write() as connection:
+                taken = await take(connection, seeker, now, lease_s, most)
+                if taken is not None:
+                    for row in taken:
+                        await record(connection, JobId(row["id"]), now)
+                    found = {job.id: job for job in await jobs_again(connection, taken)}
+                    return [found[JobId(row["id"])] for row in taken]
+        return []
+
+    async def is_waiting(self, lane: Tier, models: frozenset[str] | None) -> bool:
+        """Whether a job of the lane could be claimed."""
+        fits = jobs.c.waits_in == lane
+        if models is not None:
+            fits = and_(fits, jobs.c.model.in_(sorted(models)))
+        async with self._database.read() as connection:
+            return (await connection.execute(select(jobs.c.seq).where(fits).limit(1))).first() is not None
 
     async def renew(self, held: dict[JobId, Lease], steps: dict[JobId, int], expires_at: datetime) -> set[JobId]:
         """Extend the leases and write the steps reached. Returns the jobs whose lease is still held."""
@@ -183,7 +159,7 @@ class Jobs:
                 values: dict[str, Any] = {"lease_expires_at": expires_at}
                 if job in steps:
                     values["step"] = steps[job]
-                result = await connection.execute(update(jobs).where(_holds(job, lease)).values(values))
+                result = await connection.execute(update(jobs).where(endings.holds(job, lease)).values(values))
                 if result.rowcount:
                     alive.add(job)
         return alive
@@ -195,13 +171,13 @@ class Jobs:
         async with self._database.write() as connection:
             result = await connection.execute(
                 update(jobs)
-                .where(_holds(job, lease))
-                .values(attempts=0)  # it got further: not a job that kills workers
+                .where(endings.holds(job, lease))
+                .values(attempts=0, cost_s=saved.cost_s)  # it got further: not a job that kills workers
             )
             if not result.rowcount:
                 raise LeaseLost(f"job {job}: the checkpoint of step {saved.step} came too late")
             await connection.execute(delete(checkpoints).where(_saved(job, saved.step)))
-            row = {"job": job, "step": saved.step, "key": saved.key, "created_at": at}
+            row = {"job": job, "step": saved.step, "key": saved.key, "created_at": at, "cost_s": saved.cost_s}
             await connection.execute(insert(checkpoints).values(row))
             query = select(checkpoints).where(checkpoints.c.job == job).order_by(checkpoints.c.step.desc()).offset(keep)
             old = (await connection.execute(query)).mappings().all()
@@ -237,46 +213,107 @@ class Jobs:
             await connection.execute(delete(checkpoints).where(checkpoints.c.job.in_(ended)))
 
     async def finish(self, job: JobId, lease: Lease, ending: Ending) -> Job:
-        """End a running job, with its pictures, once. Raises: LeaseLost."""
-        values: dict[str, Any] = {
-            "state": ending.state,
-            "finished_at": ending.at,
-            "timings": asdict(ending.timings),
-            "error": asdict(ending.error) if ending.error else None,
-            "step": ending.step,
-            **NO_LEASE,
-        }
+        """End a running job, with its pictures and its charge, once. Raises: LeaseLost."""
         async with self._database.write() as connection:
-            result = await connection.execute(update(jobs).where(_holds(job, lease)).values(values))
-            if not result.rowcount:
+            if not await endings.end(connection, job, lease, ending):
                 raise LeaseLost(f"job {job} is no longer held by {lease.worker}")
-            tenant = (await connection.execute(select(jobs.c.tenant).where(jobs.c.id == job))).scalar_one()
-            for picture in ending.images:
-                await connection.execute(insert(images).values(tenant=tenant, **asdict(picture)))
             await record(connection, job, ending.at)
-            ended = await _get(connection, job)
+            ended = await get_job(connection, job)
         assert ended is not None, "the row was just updated"
         return ended
 
     async def cancel(self, job: JobId, at: datetime) -> bool:
         """Cancel a job that has not ended. Returns whether it did."""
-        allowed = [state for state, to in TRANSITIONS.items() if JobState.CANCELLED in to]
-        values = {"state": JobState.CANCELLED, "finished_at": at, **NO_LEASE}
         async with self._database.write() as connection:
-            condition = and_(jobs.c.id == job, jobs.c.state.in_(allowed))
-            is_cancelled = bool((await connection.execute(update(jobs).where(condition).values(values))).rowcount)
+            is_cancelled = await endings.cancel(connection, job, at)
             if is_cancelled:
                 await record(connection, job, at)
         return is_cancelled
 
-    async def requeue(self, job: JobId, lease: Lease) -> bool:
-        """Give a running job back to the queue with its checkpoints. Returns whether the lease was still held."""
+    async def charge_cancelled(self, job: JobId, lease: Lease, gpu_s: float) -> None:
+        """Charge a cancelled job what its run had taken by the time its worker heard of it."""
         async with self._database.write() as connection:
-            values = {"state": JobState.QUEUED, **NO_LEASE}
-            is_back = bool((await connection.execute(update(jobs).where(_holds(job, lease)).values(values))).rowcount)
+            await endings.charge_cancelled(connection, job, lease, gpu_s)
+
+    async def requeue(
+        self, job: JobId, lease: Lease, at: datetime, *, retry: Retry | None = None, gpu_s: float = 0.0
+    ) -> bool:
+        """Give a running job back to the queue with its checkpoints. Returns whether the lease was still held.
+
+        retry: when its run failed. gpu_s: measured in this attempt.
+        """
+        async with self._database.write() as connection:
+            is_back = await endings.give_back(connection, job, lease, at, retry=retry, gpu_s=gpu_s)
             if is_back:
-                await record(connection, job, datetime.now(UTC))
+                await record(connection, job, at)
         return is_back
+
+    async def come_due(self, now: datetime) -> int:
+        """Let the jobs whose next try is due wait again. Returns how many."""
+        query = select(jobs).where(jobs.c.due_at <= now).order_by(jobs.c.lane, jobs.c.tenant).limit(MANY)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).mappings().all()
+        if not rows:
+            return 0
+        async with self._database.write() as connection:
+            return sum([await endings.come_due(connection, row, now) for row in rows])
+
+    async def expire(self, lane: Tier, before: datetime, error: JobError, at: datetime) -> list[JobId]:
+        """Give up jobs of a lane that were created before an instant and never began."""
+        old = and_(jobs.c.waits_in == lane, jobs.c.created_at < before, jobs.c.lease_token == 0)
+        query = select(jobs).where(old).order_by(jobs.c.seq).limit(MANY)
+        async with self._database.read() as connection:
+            rows = sorted((await connection.execute(query)).mappings().all(), key=lambda row: str(row["tenant"]))
+        if not rows:
+            return []
+        async with self._database.write() as connection:
+            expired = [JobId(row["id"]) for row in rows if await endings.expire(connection, row, error, at)]
+            for job in expired:
+                await record(connection, job, at)
+        return expired
+
+    async def dead(self, limit: int) -> list[Job]:
+        """Jobs that failed, the latest first."""
+        query = select(jobs).where(jobs.c.state == JobState.FAILED).order_by(jobs.c.finished_at.desc()).limit(limit)
+        async with self._database.read() as connection:
+            return await jobs_of(connection, (await connection.execute(query)).mappings().all())
+
+    async def revive(self, job: JobId, now: datetime) -> bool:
+        """Put a dead letter back into the queue. Returns whether it was one."""
+        async with self._database.write() as connection:
+            is_revived = await endings.revive(connection, job, now)
+            if is_revived:
+                await record(connection, job, now)
+        return is_revived
+
+    async def used_s(self, tenant: TenantId, month: str) -> float:
+        """GPU-seconds charged to a tenant in a month such as `2026-01`."""
+        charged = and_(ledger.c.tenant == tenant, ledger.c.month == month, ledger.c.kind == endings.CHARGED)
+        async with self._database.read() as connection:
+            total = await connection.execute(select(func.sum(ledger.c.gpu_s)).where(charged))
+            return float(total.scalar_one() or 0.0)
+
+    async def waits(self, since: datetime, now: datetime) -> dict[Tier, list[float]]:
+        """By lane, seconds waited by jobs that started lately and by the oldest of those that still wait."""
+        started = select(jobs.c.lane, jobs.c.created_at, jobs.c.started_at).where(jobs.c.started_at >= since)
+        waits: dict[Tier, list[float]] = {lane: [] for lane in Tier}
+        async with self._database.read() as connection:
+            for lane, created_at, at in await connection.execute(started.limit(10 * MANY)):
+                waits[Tier(lane)].append((at - created_at).total_seconds())
+            for lane in Tier:
+                oldest = select(jobs.c.created_at).where(jobs.c.waits_in == lane).order_by(jobs.c.seq).limit(MANY)
+                for (created_at,) in await connection.execute(oldest):
+                    waits[lane].append((now - created_at).total_seconds())
+        return waits
+
+    async def reweigh(self, change: Callable[[dict[Tier, float]], Mapping[Tier, float]]) -> None:
+        """Put other weights in place of the lanes'."""
+        async with self._database.write() as connection:
+            rows = await locked_shares(connection)
+            before = weights_of(rows)
+            for lane, weight in change(before).items():
+                if weight != before[lane]:
+                    await connection.execute(update(shares).where(shares.c.share == lane).values(weight=weight))
 
     async def running(self, *, worker: WorkerId | None = None, expired_at: datetime | None = None) -> list[Job]:
         """Running jobs of a worker, or those whose lease ended before an instant."""
@@ -287,114 +324,8 @@ class Jobs:
             condition = and_(condition, jobs.c.lease_expires_at < expired_at)
         async with self._database.read() as connection:
             rows = (await connection.execute(select(jobs).where(condition))).mappings().all()
-            return await _jobs(connection, rows)
-
-
-NO_LEASE: dict[str, None] = {"lease_worker": None, "lease_expires_at": None}
-
-
-def _holds(job: JobId, lease: Lease) -> ColumnElement[bool]:
-    """The fence: the row is running under this very lease."""
-    return and_(jobs.c.id == job, jobs.c.state == JobState.RUNNING, jobs.c.lease_token == lease.token)
+            return await jobs_of(connection, rows)
 
 
 def _saved(job: JobId, step: int) -> ColumnElement[bool]:
     return and_(checkpoints.c.job == job, checkpoints.c.step == step)
-
-
-async def _heads(connection: AsyncConnection) -> dict[Tier, RowMapping]:
-    """The first queued job of every lane that has one."""
-    heads: dict[Tier, RowMapping] = {}
-    for tier in Tier:
-        line = and_(jobs.c.state == JobState.QUEUED, jobs.c.tier == tier)
-        row = (await connection.execute(select(jobs).where(line).order_by(jobs.c.seq).limit(1))).mappings().first()
-        if row is not None:
-            heads[tier] = row
-    return heads
-
-
-async def _set_tag(connection: AsyncConnection, lane: str, tag: float, *, known: bool) -> None:
-    if known:
-        await connection.execute(update(lanes).where(lanes.c.lane == lane).values(finish_tag=tag))
-    else:
-        await connection.execute(insert(lanes).values(lane=lane, finish_tag=tag))
-
-
-async def _get(connection: AsyncConnection, job: JobId) -> Job | None:
-    rows = (await connection.execute(select(jobs).where(jobs.c.id == job))).mappings().all()
-    found = await _jobs(connection, rows)
-    return found[0] if found else None
-
-
-async def _jobs(connection: AsyncConnection, rows: Sequence[RowMapping]) -> list[Job]:
-    ids = [row["id"] for row in rows]
-    pictures: dict[str, list[Image]] = {job: [] for job in ids}
-    saved: dict[str, list[CheckpointRef]] = {job: [] for job in ids}
-    query = select(images).where(images.c.job.in_(ids)).order_by(images.c.position)
-    for picture in (await connection.execute(query)).mappings():
-        pictures[picture["job"]].append(image_of(picture))
-    query = select(checkpoints).where(checkpoints.c.job.in_(ids)).order_by(checkpoints.c.step.desc())
-    for row in (await connection.execute(query)).mappings():
-        saved[row["job"]].append(CheckpointRef(step=row["step"], key=row["key"]))
-    return [_job(row, pictures[row["id"]], saved[row["id"]]) for row in rows]
-
-
-def _row(job: Job) -> dict[str, Any]:
-    return {
-        "id": job.id,
-        "tenant": job.tenant,
-        "tier": job.tier,
-        "state": job.state,
-        "raw_prompt": job.raw_prompt,
-        "parameters": asdict(job.parameters),
-        "model": job.model,
-        "cost": job.parameters.cost,
-        "created_at": job.created_at,
-        "timings": asdict(job.timings),
-        "batch": job.batch,
-    }
-
-
-def _job(row: RowMapping, pictures: Sequence[Image], saved: Sequence[CheckpointRef]) -> Job:
-    lease = None
-    if row["lease_worker"] is not None:
-        lease = Lease(
-            worker=WorkerId(row["lease_worker"]), token=row["lease_token"], expires_at=row["lease_expires_at"]
-        )
-    return Job(
-        id=JobId(row["id"]),
-        tenant=TenantId(row["tenant"]),
-        tier=Tier(row["tier"]),
-        state=JobState(row["state"]),
-        raw_prompt=row["raw_prompt"],
-        parameters=_parameters(row["parameters"]),
-        model=row["model"],
-        created_at=row["created_at"],
-        started_at=row["started_at"],
-        finished_at=row["finished_at"],
-        step=row["step"],
-        attempts=row["attempts"],
-        lease=lease,
-        checkpoints=tuple(saved),
-        images=tuple(pictures),
-        error=JobError(**row["error"]) if row["error"] else None,
-        timings=Timings(**row["timings"]),
-        batch=JobId(row["batch"]) if row["batch"] else None,
-    )
-
-
-def _parameters(document: dict[str, Any]) -> Parameters:
-    return Parameters(**{**document, "task": Task(document.get("task", Task.GENERATE))})
-
-
-def image_of(row: RowMapping) -> Image:
-    return Image(
-        job=JobId(row["job"]),
-        position=row["position"],
-        png=Sha256(row["png"]),
-        webp=Sha256(row["webp"]),
-        seed=row["seed"],
-        width=row["width"],
-        height=row["height"],
-        created_at=row["created_at"],
-    )

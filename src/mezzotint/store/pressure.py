@@ -2,9 +2,8 @@
 
 from datetime import datetime
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import func, select
 
-from mezzotint.domain.job import JobState
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.shedding import Pressure
 from mezzotint.store.database import Database
@@ -16,7 +15,7 @@ async def pressure(database: Database, now: datetime) -> Pressure:
     num_queued, longest_s = 0, 0.0
     async with database.read() as connection:
         for tier in Tier:
-            line = and_(jobs.c.state == JobState.QUEUED, jobs.c.tier == tier)
+            line = jobs.c.waits_in == tier
             count = int((await connection.execute(select(func.count()).where(line))).scalar_one())
             if count == 0:
                 continue

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Dialect,
@@ -62,8 +63,19 @@ jobs = Table(
     Column("error", JSON),
     Column("timings", JSON, nullable=False),
     Column("batch", String(40)),
+    Column("lane", String(8), nullable=False),
+    Column("waits_in", String(8)),  # the lane while it may be claimed, else nothing
+    Column("due_at", Instant),  # of the next try, while it waits for that
+    Column("avoid_worker", String(64)),
+    Column("avoid_until", Instant),
+    Column("charge", JSON),
+    Column("cost_s", Float, nullable=False, default=0.0),
     Index("jobs_of_batch", "batch", "seq"),
-    Index("jobs_line", "state", "tier", "seq"),
+    Index("jobs_waiting", "waits_in", "seq"),
+    Index("jobs_waiting_of_tenant", "waits_in", "tenant", "seq"),
+    Index("jobs_due", "due_at"),
+    Index("jobs_started", "started_at"),
+    Index("jobs_in_state", "state", "finished_at"),
     Index("jobs_of_tenant", "tenant", "seq"),
     Index("jobs_open_of_tenant", "tenant", "state"),
     Index("jobs_leases", "lease_expires_at"),
@@ -77,6 +89,7 @@ checkpoints = Table(
     Column("step", Integer, primary_key=True),
     Column("key", String(200), nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("cost_s", Float, nullable=False, default=0.0),
 )
 
 images = Table(
@@ -113,11 +126,53 @@ uploads = Table(
     sqlite_autoincrement=True,
 )
 
-lanes = Table(
-    "lanes",
+shares = Table(
+    "shares",
+    metadata,
+    Column("share", String(16), primary_key=True),
+    Column("start_tag", Float, nullable=False),
+    Column("virtual_time", Float, nullable=False),
+    Column("is_idle", Boolean, nullable=False),
+    Column("weight", Float),  # of a lane, once traffic has moved it
+    Column("pace_s", Float),  # of the root: GPU-seconds a step-megapixel
+)
+
+flows = Table(
+    "flows",
     metadata,
     Column("lane", String(8), primary_key=True),
-    Column("finish_tag", Float, nullable=False),
+    Column("tenant", String(64), primary_key=True),
+    Column("waits_in", String(8)),  # the lane while jobs wait, else nothing
+    Column("is_at_burst", Boolean, nullable=False),
+    Column("start_tag", Float, nullable=False),
+    Column("backlogged_at", Instant, nullable=False),
+    Column("usage_at", Instant, nullable=False),
+    Column("usage_s", Float, nullable=False),
+    Column("num_queued", Integer, nullable=False),
+    Column("num_running", Integer, nullable=False),
+    Index("flows_next", "waits_in", "is_at_burst", "start_tag", "backlogged_at"),
+)
+
+previews = Table(
+    "previews",
+    metadata,
+    Column("job", String(40), primary_key=True),
+    Column("data", Text, nullable=False),
+)
+
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("job", String(40), ForeignKey("jobs.id"), primary_key=True),
+    Column("tenant", String(64), nullable=False),
+    Column("month", String(7), nullable=False),
+    Column("lane", String(8), nullable=False),
+    Column("kind", String(8), nullable=False),
+    Column("gpu_s", Float, nullable=False),
+    Column("steps", Integer, nullable=False),
+    Column("worker", String(64)),
+    Column("at", Instant, nullable=False),
+    Index("ledger_of_tenant", "tenant", "month"),
 )
 
 refusals = Table(

@@ -36,12 +36,15 @@ class Developer:
         return None if self.is_blocked(Pixels.fromarray(rgb)) else preview_data_url(rgb)
 
     async def ending(self, job: Job, report: Ended, now: Callable[[], datetime], load_s: float | None = None) -> Ending:
-        """What the job's row will say. Whatever goes wrong is the job's own end, told to its owner."""
+        """What the job's row will say. Whatever goes wrong is the job's own end, told to its owner; but
+
+        Raises: StorageUnavailable, when the pictures could not be stored: it may be asked again.
+        """
         queue_s = (job.started_at - job.created_at).total_seconds() if job.started_at else None
         timings = Timings(queue_s=queue_s, load_s=load_s, denoise_s=report.denoise_s, decode_s=report.decode_s)
         failed = Ending(state=JobState.FAILED, at=now(), timings=timings, step=report.step)
         if report.error is not None:
-            return replace(failed, error=explain(job, report.error))
+            return replace(failed, error=JobError.of(explain(job, report.error)))
         started_at = time.monotonic()
         verdicts = [await asyncio.to_thread(self.is_blocked, picture) for picture in report.pictures]
         timings = replace(timings, filter_s=time.monotonic() - started_at)
@@ -50,21 +53,18 @@ class Developer:
             return replace(failed, state=JobState.BLOCKED, at=now(), timings=timings, error=error)
         started_at = time.monotonic()
         pictures = [await asyncio.to_thread(_picture, picture) for picture in report.pictures]
-        try:
-            await store_pictures(self.objects, pictures)
-        except JobFault as fault:
-            return replace(failed, at=now(), timings=timings, error=explain(job, fault))
+        await store_pictures(self.objects, pictures)
         timings = replace(timings, upload_s=time.monotonic() - started_at)
         images = _rows(job, pictures, now())
         return Ending(state=JobState.SUCCEEDED, at=now(), timings=timings, step=report.step, images=images)
 
 
-def explain(job: Job, error: BaseException) -> JobError:
+def explain(job: Job, error: BaseException) -> JobFault:
     """The error as the owner sees it; the log has the cause of what is not the owner's."""
     if isinstance(error, JobFault):
-        return JobError.of(error)
+        return error
     log.error("run failed", job=job.id, exc_info=error)
-    return JobError.of(RunFailed(f"The model could not carry out the request ({type(error).__name__})."))
+    return RunFailed(f"The model could not carry out the request ({type(error).__name__}).")
 
 
 def _rows(job: Job, pictures: Sequence[Picture], at: datetime) -> tuple[Image, ...]:

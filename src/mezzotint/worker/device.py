@@ -69,11 +69,18 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Aside:
+    """Put one run aside at its last step."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Park:
     """Put every run aside at its last step and end the thread."""
 
 
-Order = Draw | Cancel | Park
+Order = Draw | Cancel | Aside | Park
 
 
 @dataclass(slots=True, kw_only=True)
@@ -139,6 +146,8 @@ class Device:
                         self._stop(loaded, self._going[order.job])
                     case Cancel():
                         pass  # it ended meanwhile
+                    case Aside():
+                        self._put_aside(loaded, order.job)
                     case Park():
                         self._park(loaded)
                         return
@@ -230,7 +239,7 @@ class Device:
 
     def _saved(self, job: Job, run: "Run", snapshot: "Snapshot") -> None:
         if snapshot.steps != run.num_steps:  # after the last step the picture is quicker than its checkpoint
-            self._report(Saved(job=job.id, snapshot=snapshot))
+            self._report(Saved(job=job.id, snapshot=snapshot, cost_s=run.cost_s))
 
     def _reap(self) -> None:
         for going in [going for going in self._going.values() if going.run.done]:
@@ -251,8 +260,13 @@ class Device:
             )
 
     def _park(self, loaded: Loaded) -> None:
-        for job, going in self._going.items():
-            snapshot = going.run.snapshot()
-            self._stop(loaded, going)
-            self._report(Parked(job=job, snapshot=snapshot))
-        self._going.clear()
+        for job in list(self._going):
+            self._put_aside(loaded, job)
+
+    def _put_aside(self, loaded: Loaded, job: JobId) -> None:
+        going = self._going.pop(job, None)
+        if going is None:
+            return  # it ended meanwhile
+        snapshot = going.run.snapshot()
+        self._stop(loaded, going)
+        self._report(Parked(job=job, snapshot=snapshot, cost_s=going.run.cost_s))

@@ -44,10 +44,11 @@ class Counted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saved:
-    """A checkpoint is due; its tensors are on the host."""
+    """A checkpoint is due; its tensors are on the host. cost_s: the run's own share of passes so far."""
 
     job: JobId
     snapshot: "Snapshot"
+    cost_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +71,11 @@ class Ended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parked:
-    """The run was put aside for a shutdown. snapshot: its last step, None before the first."""
+    """The run was put aside for a shutdown or to make room. snapshot: its last step, None before the first."""
 
     job: JobId
     snapshot: "Snapshot | None"
+    cost_s: float
 
 
 Report = Ready | Broken | Stepped | Counted | Saved | Ended | Parked

@@ -11,8 +11,8 @@ from mezzotint.domain.ids import JobId, TenantId, WorkerId
 from mezzotint.domain.job import CheckpointRef, Job, JobState, Lease
 from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.lane_share import choose
-from mezzotint.store import Images, Jobs
+from mezzotint.policy.queue import RULES
+from mezzotint.store import Images, Jobs, Seeker
 from tests.making import NOW, make_ending, make_image, make_job, make_parameters
 
 pytestmark = pytest.mark.anyio
@@ -20,7 +20,8 @@ WORKER = WorkerId("w1")
 
 
 async def claim(jobs: Jobs, worker: WorkerId = WORKER) -> Job | None:
-    return await jobs.claim(choose, worker, NOW, 30)
+    taken = await jobs.claim(Seeker(worker=worker), NOW, 30)
+    return taken[0] if taken else None
 
 
 async def claimed(jobs: Jobs, job: Job) -> Lease:
@@ -47,7 +48,7 @@ async def test_a_claim_takes_a_lease_with_a_growing_token(jobs: Jobs) -> None:
     job = make_job()
     first = await claimed(jobs, job)
     assert (first.worker, first.expires_at) == (WORKER, NOW + timedelta(seconds=30))
-    assert await jobs.requeue(job.id, first)
+    assert await jobs.requeue(job.id, first, NOW)
     second = await claim(jobs)
     assert second is not None
     assert second.lease is not None
@@ -67,10 +68,11 @@ async def test_concurrent_claims_never_take_one_job_twice(jobs: Jobs) -> None:
     assert len(ids) == len(set(ids)) == 12
 
 
-async def test_backlogged_lanes_are_served_four_two_one(jobs: Jobs) -> None:
+async def test_backlogged_lanes_are_served_four_two_one_after_their_head_start(jobs: Jobs) -> None:
     for tier in Tier:
-        for _ in range(28):
-            await jobs.add(make_job(tier=tier))
+        await jobs.add(*(make_job(tier=tier) for _ in range(28)))
+    first = Counter([job.tier for _ in range(12) if (job := await claim(jobs)) is not None])
+    assert first == {tier: number for tier, number in RULES.head_start.items() if number}
     served = Counter([job.tier for _ in range(28) if (job := await claim(jobs)) is not None])
     assert served == {Tier.PRO: 16, Tier.PAID: 8, Tier.FREE: 4}
 
@@ -86,14 +88,14 @@ async def test_a_lane_is_first_come_first_served(jobs: Jobs) -> None:
 async def test_a_fenced_off_holder_cannot_end_renew_or_save(jobs: Jobs) -> None:
     job = make_job()
     late = await claimed(jobs, job)
-    await jobs.requeue(job.id, late)
+    await jobs.requeue(job.id, late, NOW)
     await claim(jobs, WorkerId("w2"))
     with pytest.raises(LeaseLost):
         await jobs.finish(job.id, late, make_ending(job))
     with pytest.raises(LeaseLost):
         await jobs.add_checkpoint(job.id, late, CheckpointRef(step=10, key="k"), 2, NOW)
     assert await jobs.renew({job.id: late}, {}, NOW) == set()
-    assert not await jobs.requeue(job.id, late)
+    assert not await jobs.requeue(job.id, late, NOW)
     row = await jobs.get(job.id)
     assert row is not None
     assert row.state is JobState.RUNNING

@@ -24,12 +24,13 @@ from mezzotint.domain.job import Job, JobState
 from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.admission import Request
-from mezzotint.store import Database, EventBus, Jobs, Objects, Sources, Submissions, pressure
+from mezzotint.store import Database, EventBus, Jobs, Objects, Seeker, Sources, Submissions, pressure
 from tests.making import NOW, make_ending, make_job, make_model
 
 pytestmark = pytest.mark.anyio
 ADA = Claims(tenant=TenantId("ada"), tier=Tier.FREE, expires_at=datetime(2030, 1, 1, tzinfo=UTC))
 WORKER = WorkerId("w1")
+SEEKER = Seeker(worker=WORKER)
 
 
 @pytest.fixture
@@ -55,8 +56,7 @@ def door(desk: Desk, blocked: Refusal | None = None) -> Door:
 async def started(desk: Desk) -> Job:
     """A running job."""
     await desk.jobs.add(make_job())
-    job = await claim(desk, WORKER, NOW, 30)
-    assert job is not None
+    (job,) = await claim(desk, SEEKER, NOW, 30)
     return job
 
 
@@ -97,7 +97,7 @@ async def test_a_claim_is_heard_by_the_jobs_watchers(desk: Desk) -> None:
     job = make_job()
     await desk.jobs.add(job)
     with desk.bus.watch(job.id) as queue:
-        await claim(desk, WORKER, NOW, 30)
+        await claim(desk, SEEKER, NOW, 30)
         event = queue.get_nowait()
     assert isinstance(event, Changed)
     assert event.job.state is JobState.RUNNING
@@ -125,9 +125,8 @@ async def test_the_newest_checkpoint_that_is_there_is_used(desk: Desk) -> None:
 async def test_a_late_checkpoint_does_not_replace_the_new_holders(desk: Desk) -> None:
     late = await started(desk)
     assert late.lease is not None
-    await desk.jobs.requeue(late.id, late.lease)
-    holder = await claim(desk, WorkerId("w2"), NOW, 30)
-    assert holder is not None
+    await desk.jobs.requeue(late.id, late.lease, NOW)
+    (holder,) = await claim(desk, Seeker(worker=WorkerId("w2")), NOW, 30)
     await save(desk, holder, 10, b"new", NOW)
     with pytest.raises(LeaseLost):
         await save(desk, late, 20, b"late", NOW)
@@ -165,22 +164,24 @@ async def test_a_lost_job_goes_back_to_the_queue_with_its_checkpoint(desk: Desk)
 async def test_a_job_that_keeps_killing_its_worker_is_given_up(desk: Desk) -> None:
     job = make_job()
     await desk.jobs.add(job)
-    for _ in range(3):
-        await claim(desk, WORKER, NOW, 30)
-        await recover(desk, await desk.jobs.running(worker=WORKER), 3, NOW)
+    for minute in range(3):
+        at = NOW + timedelta(minutes=minute)
+        await desk.jobs.come_due(at)
+        await claim(desk, SEEKER, at, 30)
+        await recover(desk, await desk.jobs.running(worker=WORKER), 3, at, WORKER)
     row = await desk.jobs.get(job.id)
     assert row is not None
     assert row.error is not None
     assert (row.state, row.error.code) == (JobState.FAILED, WorkerLost.code)
-    assert await claim(desk, WORKER, NOW, 30) is None
+    assert await claim(desk, SEEKER, NOW, 30) == []
 
 
 async def test_a_renewed_job_is_not_taken_for_lost(desk: Desk) -> None:
     job = await started(desk)
     lost = await desk.jobs.running(worker=WORKER)
     assert job.lease is not None
-    await desk.jobs.requeue(job.id, job.lease)
-    await claim(desk, WorkerId("w2"), NOW, 30)
+    await desk.jobs.requeue(job.id, job.lease, NOW)
+    await claim(desk, Seeker(worker=WorkerId("w2")), NOW, 30)
     assert await recover(desk, lost, 5, NOW) == 0
     assert await recover(desk, [replace(lost[0], attempts=99)], 5, NOW) == 0
     row = await desk.jobs.get(job.id)

@@ -10,8 +10,9 @@ def test_final_states_are_the_five_ends() -> None:
     assert final == {"succeeded", "blocked", "failed", "cancelled", "expired"}
 
 
-def test_an_ended_job_never_changes_again() -> None:
-    assert not any(can_change(state, after) for state in JobState if state.is_final for after in JobState)
+def test_an_ended_job_changes_only_when_a_dead_letter_is_retried() -> None:
+    changes = {(state, after) for state in JobState if state.is_final for after in JobState if can_change(state, after)}
+    assert changes == {(JobState.FAILED, JobState.QUEUED)}
 
 
 def test_every_state_can_be_reached_from_the_queue() -> None:

@@ -14,7 +14,7 @@ from mezzotint.domain.tenant import Tenant
 from mezzotint.domain.tier import Tier
 from mezzotint.domain.webhook import Webhook
 from mezzotint.gateway import Service, create_app
-from mezzotint.policy.lane_share import choose
+from mezzotint.store import Seeker
 from tests.making import NOW, make_ending, make_image, make_job
 from tests.unit.gateway.conftest import Connect
 
@@ -115,8 +115,7 @@ async def things_of_ada(service: Service) -> dict[str, str]:
     job = make_job(tenant="ada")
     picture = make_image(job)
     await service.desk.jobs.add(job)
-    taken = await service.desk.jobs.claim(choose, WorkerId("w"), NOW, 30)
-    assert taken is not None
+    (taken,) = await service.desk.jobs.claim(Seeker(worker=WorkerId("w")), NOW, 30)
     assert taken.lease is not None
     await service.desk.objects.put(image_key(picture.webp, "webp"), b"RIFF")
     await service.desk.jobs.finish(job.id, taken.lease, make_ending(job, images=(picture,)))

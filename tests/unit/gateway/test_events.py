@@ -16,6 +16,7 @@ from mezzotint.domain.job import Job
 from mezzotint.gateway import Service
 from mezzotint.gateway.events import Seen, events_of, seen_in
 from mezzotint.gateway.lookout import Lookout
+from mezzotint.store import Seeker
 from tests.making import NOW, make_ending, make_image, make_job
 from tests.unit.gateway.conftest import Connect
 
@@ -24,8 +25,7 @@ pytestmark = pytest.mark.anyio
 
 async def started(service: Service) -> Job:
     await service.desk.jobs.add(make_job())
-    job = await claim(service.desk, WorkerId("w"), NOW, 30)
-    assert job is not None
+    (job,) = await claim(service.desk, Seeker(worker=WorkerId("w")), NOW, 30)
     return job
 
 
@@ -84,9 +84,8 @@ async def test_a_replayed_change_shows_the_job_as_it_was(connect: Connect, servi
 async def test_a_job_that_was_lost_and_resumed_tells_so(connect: Connect, service: Service) -> None:
     job = await started(service)
     assert job.lease is not None
-    await service.desk.jobs.requeue(job.id, job.lease)
-    again = await claim(service.desk, WorkerId("w"), NOW, 30)
-    assert again is not None
+    await service.desk.jobs.requeue(job.id, job.lease, NOW)
+    (again,) = await claim(service.desk, Seeker(worker=WorkerId("w")), NOW, 30)
     assert again.lease is not None
     await finish(service.desk, again, again.lease, make_ending(again))
     assert [name for _, name in told(await stream(connect, job, "1"))] == ["running", "queued", "running", "succeeded"]

@@ -17,7 +17,7 @@ from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Service
 from mezzotint.media import MAX_UPLOAD_BYTES, content_hash
-from mezzotint.policy.lane_share import choose
+from mezzotint.store import Seeker
 from tests.making import make_ending, make_image
 from tests.unit.gateway.conftest import Connect
 
@@ -74,8 +74,7 @@ async def test_a_job_may_begin_with_an_upload(connect: Connect, able: Service) -
 async def test_a_job_may_begin_with_a_picture_of_ones_history(connect: Connect, able: Service) -> None:
     async with connect(served=able) as ada, connect("eve", served=able) as eve:
         made = (await ada.post("/v1/jobs", json={"prompt": "a cat"})).json()
-        job = await able.desk.jobs.claim(choose, WorkerId("w"), able.now(), 30)
-        assert job is not None
+        (job,) = await able.desk.jobs.claim(Seeker(worker=WorkerId("w")), able.now(), 30)
         assert job.lease is not None
         image = make_image(job)
         await able.desk.jobs.finish(job.id, job.lease, make_ending(job, images=(image,)))

@@ -18,8 +18,8 @@ from mezzotint.domain.ids import TenantId, WorkerId
 from mezzotint.gateway import Service
 from mezzotint.gateway.courier import Courier
 from mezzotint.gateway.outside import Inside, Outside, Unreachable, is_public
-from mezzotint.policy.lane_share import choose
 from mezzotint.policy.redelivery import WAITS
+from mezzotint.store import Seeker
 from tests.making import NOW, make_ending, make_job
 from tests.unit.gateway.conftest import Connect
 
@@ -70,8 +70,7 @@ def courier_of(service: Service, clock: Clock, inside: str = "receiver.test") ->
 async def end_a_job(service: Service, tenant: str = "ada") -> str:
     job = make_job(tenant=tenant)
     await service.desk.jobs.add(job)
-    taken = await service.desk.jobs.claim(choose, WorkerId("w"), NOW, 30)
-    assert taken is not None
+    (taken,) = await service.desk.jobs.claim(Seeker(worker=WorkerId("w")), NOW, 30)
     assert taken.lease is not None
     await service.desk.jobs.finish(job.id, taken.lease, make_ending(job))
     return job.id

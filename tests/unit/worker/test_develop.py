@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pixels
 
-from mezzotint.domain.errors import NotFinite
+from mezzotint.domain.errors import NotFinite, StorageUnavailable
 from mezzotint.domain.job import JobState
 from mezzotint.store import Objects
 from mezzotint.worker.develop import Developer
@@ -77,9 +77,11 @@ async def test_a_foreign_exception_is_told_without_its_text(tmp_path: Path) -> N
     assert "secret" not in ending.error.message
 
 
-async def test_a_store_that_fails_fails_the_job_with_its_reason(tmp_path: Path) -> None:
+async def test_a_store_that_fails_may_be_asked_again(tmp_path: Path) -> None:
     (tmp_path / "objects").mkdir()
     (tmp_path / "objects" / "images").write_text("a file where a folder must be")
-    ending = await developer(tmp_path).ending(make_job(), ended(pictures=(picture(),)), lambda: NOW)
-    assert ending.error is not None
-    assert (ending.state, ending.error.code) == (JobState.FAILED, "storage_unavailable")
+    job, report, develop = make_job(), ended(pictures=(picture(),)), developer(tmp_path)
+    with pytest.raises(StorageUnavailable):
+        await develop.ending(job, report, lambda: NOW)
+    (tmp_path / "objects" / "images").unlink()
+    assert (await develop.ending(job, report, lambda: NOW)).state is JobState.SUCCEEDED

@@ -1,0 +1,27 @@
+"""Where log lines go, and in which form."""
+
+import logging
+import sys
+
+import structlog
+
+from mezzotint.config import Settings
+
+
+def configure_log(settings: Settings) -> None:
+    """Log lines go to standard error; standard output is for what a person asked for."""
+    renderer = structlog.processors.JSONRenderer() if settings.log_json else structlog.dev.ConsoleRenderer(colors=False)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info if settings.log_json else _as_is,
+            renderer,
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s [%(levelname)s] %(name)s: %(message)s")
+
+
+def _as_is(logger: object, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    return event

@@ -1,0 +1,121 @@
+"""A worker: beside the gateway in `mezzotint serve`, or alone in a process of its own, `mezzotint worker`."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from time import time
+
+from PIL.Image import Image as Pixels
+from prometheus_client import start_http_server
+
+from mezzotint.actions.finish import Desk
+from mezzotint.actions.sweep import sweep
+from mezzotint.config import Settings
+from mezzotint.domain.errors import SettingInvalid
+from mezzotint.main.data import make
+from mezzotint.main.desk import open_database, open_desk, worker_id
+from mezzotint.main.log import configure_log
+from mezzotint.main.verdicts import Verdicts
+from mezzotint.main.wiring import find_model, find_upscaler, loader, upscaler_loader, upscaler_name
+from mezzotint.metrics import Metrics
+from mezzotint.safety.postfilter import PostFilter
+from mezzotint.store import Database
+from mezzotint.worker import Developer, Device, Habits, Loaded, Worker
+
+
+def work(settings: Settings) -> None:
+    """Draw until a signal, then put the runs aside with checkpoints. Raises: StartError."""
+    configure_log(settings)
+    folder, info = find_model(settings)
+    make(settings.data)
+    load = loader(settings, folder, Verdicts(settings.data / "verdicts.json"))
+    broken_by = asyncio.run(_work(settings, info.name, load, find_upscaler(settings)))
+    if broken_by is not None:
+        raise broken_by
+
+
+async def _work(
+    settings: Settings, model: str, load: Callable[[], Loaded], upscaler: Path | None
+) -> BaseException | None:
+    metrics = Metrics()
+    database = open_database(settings, metrics)
+    if not database.is_postgres:
+        raise SettingInvalid("a worker of its own needs --database postgresql://...; SQLite has its worker in `serve`")
+    await asyncio.to_thread(database.migrate)
+    desk = open_desk(settings, database, metrics)
+    broken: list[BaseException] = []
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+
+    def on_broken(error: BaseException) -> None:
+        broken.append(error)
+        stop.set()
+
+    worker = hire(settings, database, desk, names(model, upscaler), await looking(settings))
+    try:
+        _show(metrics, settings.worker_metrics_port)
+        async with desk.bus.running(), working(settings, worker, load, upscaler, on_broken):
+            print(f"worker {worker.habits.id} draws with {model}", flush=True)  # noqa: T201
+            await stop.wait()
+    finally:
+        await database.close()
+    return broken[0] if broken else None
+
+
+async def looking(settings: Settings) -> Callable[[Pixels], bool]:
+    """The image filter: whether it blocks a picture."""
+    eyes = await asyncio.to_thread(PostFilter, threshold=settings.nsfw_threshold)
+    return lambda picture: eyes.check(picture).is_blocked
+
+
+def names(model: str, upscaler: Path | None) -> frozenset[str]:
+    """Of the models whose jobs a worker takes."""
+    return frozenset({model, upscaler_name(upscaler)} - {""})
+
+
+def hire(
+    settings: Settings, database: Database, desk: Desk, models: frozenset[str], is_blocked: Callable[[Pixels], bool]
+) -> Worker:
+    """A worker by the settings."""
+    habits = Habits(
+        id=worker_id(database),
+        max_runs=settings.max_runs,
+        lease_s=settings.lease_s,
+        max_attempts=settings.max_attempts,
+        models=models,
+        is_alone=not database.is_postgres,
+    )
+    return Worker(desk, Developer(objects=desk.objects, is_blocked=is_blocked), habits, now)
+
+
+@asynccontextmanager
+async def working(
+    settings: Settings,
+    worker: Worker,
+    load: Callable[[], Loaded],
+    upscaler: Path | None,
+    on_broken: Callable[[BaseException], None],
+) -> AsyncIterator[None]:
+    """The worker works until the block ends, then parks."""
+    if worker.habits.is_alone:
+        await sweep(worker.desk)
+    device = Device(
+        load, worker.reporter(), worker.wants_preview, settings.checkpoint_every, upscaler_loader(settings, upscaler)
+    )
+    async with worker.running(device, on_broken):
+        yield
+
+
+def _show(metrics: Metrics, port: int) -> None:
+    """The worker's own meter on 127.0.0.1, where a port is set."""
+    if port:
+        start_http_server(port, addr="127.0.0.1", registry=metrics.registry)
+
+
+def now() -> datetime:
+    return datetime.fromtimestamp(time(), UTC)

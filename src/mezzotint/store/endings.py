@@ -1,0 +1,207 @@
+"""A job stops waiting or running: its row, its place in the fair queue and the ledger change in one transaction.
+
+Every change of state is one conditional update; whoever comes second changes nothing. Locks are taken in the order
+shares, jobs, flows.
+"""
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, RowMapping, and_, delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from mezzotint.domain.ids import JobId, TenantId
+from mezzotint.domain.job import Ending, JobError, JobState, Lease, remaining_cost
+from mezzotint.domain.tier import Tier
+from mezzotint.policy.accounts import Done, measured_cost
+from mezzotint.policy.queue import Charge
+from mezzotint.policy.retry import Retry
+from mezzotint.store.claims import charge_of
+from mezzotint.store.flows import ROOT, arrive, leave, locked_shares, settle
+from mezzotint.store.rows import parameters_of
+from mezzotint.store.schema import checkpoints, images, jobs, ledger
+
+NO_LEASE: dict[str, None] = {"lease_worker": None, "lease_expires_at": None, "charge": None}
+CHARGED = "charged"
+WAIVED = "waived"
+"""What a failed job took: measured, not charged."""
+
+
+def holds(job: JobId, lease: Lease) -> ColumnElement[bool]:
+    """The fence: the row is running under this very lease."""
+    return and_(jobs.c.id == job, jobs.c.state == JobState.RUNNING, jobs.c.lease_token == lease.token)
+
+
+async def end(connection: AsyncConnection, job: JobId, lease: Lease, ending: Ending) -> bool:
+    """End a running job once, with its pictures and its charge. Returns whether the lease was still held."""
+    row = await _row(connection, holds(job, lease))
+    if row is None:
+        return False
+    charge = _charge(row)
+    shares = await locked_shares(connection, (charge.share.value, row["lane"], ROOT))
+    values = {
+        "state": ending.state,
+        "finished_at": ending.at,
+        "timings": asdict(ending.timings),
+        "error": asdict(ending.error) if ending.error else None,
+        "step": ending.step,
+        "cost_s": ending.charged_s,
+        **NO_LEASE,
+    }
+    if not (await connection.execute(update(jobs).where(holds(job, lease)).values(values))).rowcount:
+        return False
+    for picture in ending.images:
+        await connection.execute(insert(images).values(tenant=row["tenant"], **asdict(picture)))
+    is_lost = ending.state is JobState.FAILED
+    cost = 0.0 if is_lost else measured_cost(charge.cost, ending.cost_s, shares[ROOT]["pace_s"])
+    done = Done(cost=cost, gpu_s=0.0 if is_lost else ending.cost_s, at=ending.at)
+    whose = (Tier(row["lane"]), TenantId(row["tenant"]))
+    await settle(connection, shares, whose, charge, done, timed_cost=charge.cost)
+    kind = WAIVED if is_lost else CHARGED
+    await _write_down(connection, row, ending.at, kind=kind, gpu_s=ending.charged_s, steps=ending.step)
+    return True
+
+
+async def cancel(connection: AsyncConnection, job: JobId, at: datetime) -> bool:
+    """Cancel a job that has not ended. Returns whether it did. What it took so far is charged."""
+    row = await _row(connection, jobs.c.id == job)
+    if row is None or JobState(row["state"]).is_final:
+        return False
+    shares: dict[str, RowMapping] = {}
+    if row["state"] == JobState.RUNNING:
+        shares = await locked_shares(connection, (_charge(row).share.value, row["lane"], ROOT))
+    same = and_(jobs.c.id == job, jobs.c.state == row["state"], jobs.c.lease_token == row["lease_token"])
+    values = {"state": JobState.CANCELLED, "finished_at": at, "waits_in": None, "due_at": None, **NO_LEASE}
+    if not (await connection.execute(update(jobs).where(same).values(values))).rowcount:
+        return await cancel(connection, job, at)  # it was taken or given back meanwhile
+    lane, tenant = Tier(row["lane"]), TenantId(row["tenant"])
+    if shares:
+        charge = _charge(row)
+        await settle(connection, shares, (lane, tenant), charge, Done(cost=_done(row, row["step"]), gpu_s=0.0, at=at))
+    elif row["waits_in"] is not None:
+        await leave(connection, lane, tenant, at)
+    if row["lease_token"]:
+        await _write_down(connection, row, at, kind=CHARGED, gpu_s=row["cost_s"], steps=row["step"])
+    return True
+
+
+async def charge_cancelled(connection: AsyncConnection, job: JobId, lease: Lease, gpu_s: float) -> None:
+    """What a cancelled run had taken by the time its worker heard of it; only under the lease that was cancelled."""
+    same = and_(jobs.c.id == job, jobs.c.state == JobState.CANCELLED, jobs.c.lease_token == lease.token)
+    if (await connection.execute(update(jobs).where(same).values(cost_s=gpu_s))).rowcount:
+        await connection.execute(update(ledger).where(ledger.c.job == job).values(gpu_s=gpu_s))
+
+
+async def give_back(
+    connection: AsyncConnection, job: JobId, lease: Lease, at: datetime, *, retry: Retry | None, gpu_s: float
+) -> bool:
+    """A running job waits again, with its checkpoints. Returns whether the lease was still held.
+
+    retry: when it failed: from when on, and which worker is to leave it alone. gpu_s: measured in this attempt.
+    """
+    row = await _row(connection, holds(job, lease))
+    if row is None:
+        return False
+    charge = _charge(row)
+    shares = await locked_shares(connection, (charge.share.value, row["lane"], ROOT))
+    saved = select(checkpoints.c.step, checkpoints.c.cost_s).where(checkpoints.c.job == job)
+    newest = (await connection.execute(saved.order_by(checkpoints.c.step.desc()).limit(1))).first()
+    step, cost_s = (newest[0], newest[1]) if newest else (0, 0.0)
+    is_due = retry is None or retry.not_before <= at
+    values: dict[str, Any] = {
+        "state": JobState.QUEUED,
+        "waits_in": row["lane"] if is_due else None,
+        "due_at": None if is_due or retry is None else retry.not_before,
+        "cost": remaining_cost(parameters_of(row["parameters"]), step),
+        "cost_s": cost_s,
+        "step": step,
+        **NO_LEASE,
+    }
+    if retry is not None:
+        values |= {"avoid_worker": retry.avoid, "avoid_until": retry.avoid_until}
+    if not (await connection.execute(update(jobs).where(holds(job, lease)).values(values))).rowcount:
+        return False
+    lane, tenant = Tier(row["lane"]), TenantId(row["tenant"])
+    done = Done(cost=_done(row, step), gpu_s=gpu_s, at=at)
+    timed_cost = done.cost if retry is None else 0.0  # a failed run went on beyond its checkpoint
+    await settle(connection, shares, (lane, tenant), charge, done, timed_cost=timed_cost)
+    if is_due:
+        await arrive(connection, lane, tenant, 1, at)
+    return True
+
+
+async def expire(connection: AsyncConnection, row: RowMapping, error: JobError, at: datetime) -> bool:
+    """Give up a job that waited too long and never began. Returns whether it still waited."""
+    waiting = and_(jobs.c.id == row["id"], jobs.c.waits_in.is_not(None), jobs.c.lease_token == 0)
+    values = {"state": JobState.EXPIRED, "finished_at": at, "waits_in": None, "error": asdict(error)}
+    if not (await connection.execute(update(jobs).where(waiting).values(values))).rowcount:
+        return False
+    await leave(connection, Tier(row["lane"]), TenantId(row["tenant"]), at)
+    return True
+
+
+async def come_due(connection: AsyncConnection, row: RowMapping, now: datetime) -> bool:
+    """A job whose next try is due waits again. Returns whether it was still put off."""
+    put_off = and_(jobs.c.id == row["id"], jobs.c.state == JobState.QUEUED, jobs.c.due_at.is_not(None))
+    values = {"waits_in": row["lane"], "due_at": None}
+    if not (await connection.execute(update(jobs).where(put_off).values(values))).rowcount:
+        return False
+    await arrive(connection, Tier(row["lane"]), TenantId(row["tenant"]), 1, now)
+    return True
+
+
+async def revive(connection: AsyncConnection, job: JobId, now: datetime) -> bool:
+    """A dead letter waits again, as if new. Returns whether it was one."""
+    row = await _row(connection, and_(jobs.c.id == job, jobs.c.state == JobState.FAILED))
+    if row is None:
+        return False
+    values = {
+        "state": JobState.QUEUED,
+        "waits_in": row["lane"],
+        "finished_at": None,
+        "error": None,
+        "attempts": 0,
+        "step": 0,
+        "cost_s": 0.0,
+        "cost": remaining_cost(parameters_of(row["parameters"]), 0),
+        "avoid_worker": None,
+    }
+    dead = and_(jobs.c.id == job, jobs.c.state == JobState.FAILED)
+    if not (await connection.execute(update(jobs).where(dead).values(values))).rowcount:
+        return False
+    await arrive(connection, Tier(row["lane"]), TenantId(row["tenant"]), 1, now)
+    return True
+
+
+async def _row(connection: AsyncConnection, condition: ColumnElement[bool]) -> RowMapping | None:
+    return (await connection.execute(select(jobs).where(condition))).mappings().first()
+
+
+def _charge(row: RowMapping) -> Charge:
+    """What the job was charged; nothing for one that was taken before there were charges."""
+    return charge_of(row["charge"]) or Charge(share=Tier(row["lane"]), cost=1.0, to_share=0.0, to_flow=0.0)
+
+
+def _done(row: RowMapping, step: int) -> float:
+    """Step-megapixels done since the job was taken, if it got as far as `step`."""
+    return max(0.0, float(row["cost"]) - remaining_cost(parameters_of(row["parameters"]), step))
+
+
+async def _write_down(
+    connection: AsyncConnection, row: RowMapping, at: datetime, *, kind: str, gpu_s: float, steps: int
+) -> None:
+    """One line a job, whatever its attempts; that of a dead letter gives way when it is retried."""
+    await connection.execute(delete(ledger).where(ledger.c.job == row["id"]))
+    line = {
+        "job": row["id"],
+        "tenant": row["tenant"],
+        "month": at.strftime("%Y-%m"),
+        "lane": row["lane"],
+        "kind": kind,
+        "gpu_s": gpu_s,
+        "steps": steps,
+        "worker": row["lease_worker"],
+        "at": at,
+    }
+    await connection.execute(insert(ledger).values(line))

@@ -1,0 +1,163 @@
+"""Rows of the fair queue: one for each share of the machine, one for each tenant in a lane.
+
+Whoever changes several kinds takes their locks in the order shares, jobs, flows. `policy/queue.py` says what the
+fields mean; `policy/accounts.py` decides every change that is not a claim.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import RowMapping, and_, select, update
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from mezzotint.domain.ids import TenantId
+from mezzotint.domain.tier import Tier
+from mezzotint.policy import accounts
+from mezzotint.policy.accounts import Done
+from mezzotint.policy.queue import Account, Charge, Express, Flow, Share, base_weights
+from mezzotint.store.schema import flows, shares
+
+ROOT = "root"
+
+
+async def locked_shares(connection: AsyncConnection, names: Sequence[str] | None = None) -> dict[str, RowMapping]:
+    """Rows of shares, locked; all of them, or those named."""
+    query = select(shares).order_by(shares.c.share).with_for_update()
+    if names is not None:
+        query = query.where(shares.c.share.in_(names))
+    return {row["share"]: row for row in (await connection.execute(query)).mappings()}
+
+
+def accounts_of(rows: Mapping[str, RowMapping]) -> dict[Share, Account]:
+    return {
+        share: Account(
+            share=share,
+            start_tag=rows[share]["start_tag"],
+            virtual_time=rows[share]["virtual_time"],
+            is_idle=rows[share]["is_idle"],
+        )
+        for share in (*Tier, *Express)
+    }
+
+
+def weights_of(rows: Mapping[str, RowMapping]) -> dict[Tier, float]:
+    base = base_weights()
+    return {tier: rows[tier]["weight"] or base[tier] for tier in Tier}
+
+
+async def put_shares(connection: AsyncConnection, changed: Sequence[Account], virtual_time: float) -> None:
+    rows: list[dict[str, Any]] = [
+        {"start_tag": one.start_tag, "virtual_time": one.virtual_time, "is_idle": one.is_idle, "name": one.share.value}
+        for one in changed
+    ]
+    rows.append({"start_tag": 0.0, "virtual_time": virtual_time, "is_idle": False, "name": ROOT})
+    for row in rows:
+        name = row.pop("name")
+        await connection.execute(update(shares).where(shares.c.share == name).values(row))
+
+
+def flow_of(row: RowMapping) -> Flow:
+    return Flow(
+        lane=Tier(row["lane"]),
+        tenant=TenantId(row["tenant"]),
+        backlogged_at=row["backlogged_at"],
+        usage_at=row["usage_at"],
+        usage_s=row["usage_s"],
+        start_tag=row["start_tag"],
+        num_queued=row["num_queued"],
+        num_running=row["num_running"],
+        is_at_burst=row["is_at_burst"],
+    )
+
+
+async def arrive(connection: AsyncConnection, lane: Tier, tenant: TenantId, number: int, now: datetime) -> None:
+    """Jobs of a tenant began to wait."""
+    time = select(shares.c.virtual_time).where(shares.c.share == lane)
+    lane_time = float((await connection.execute(time)).scalar_one())
+
+    def arrived(flow: Flow) -> Flow:
+        for _ in range(number):
+            flow = accounts.arrive(flow, lane=lane, tenant=tenant, lane_time=lane_time, now=now)
+        return flow
+
+    await _change(connection, lane, tenant, now, arrived)
+
+
+async def leave(connection: AsyncConnection, lane: Tier, tenant: TenantId, now: datetime) -> None:
+    """A waiting job of a tenant stopped waiting without being taken."""
+    await _change(connection, lane, tenant, now, accounts.leave)
+
+
+async def settle(
+    connection: AsyncConnection,
+    rows: Mapping[str, RowMapping],
+    whose: tuple[Tier, TenantId],
+    charge: Charge,
+    done: Done,
+    *,
+    timed_cost: float = 0.0,
+) -> None:
+    """A running job ended or goes back.
+
+    rows: the locked shares of the charge, of the lane and the root. timed_cost: step-megapixels that `done.gpu_s` were
+    spent on, as predicted; 0 where that is not known.
+    """
+    lane, tenant = whose
+    share = accounts_of_one(rows, charge.share)
+    found: list[Account] = []
+
+    def settled(flow: Flow) -> Flow:
+        after = accounts.settle(flow, share, charge, done, lane_time=rows[lane]["virtual_time"])
+        found.append(after.share)
+        return after.flow
+
+    await _change(connection, lane, tenant, done.at, settled)
+    values: dict[str, Any] = {"start_tag": found[0].start_tag}
+    await connection.execute(update(shares).where(shares.c.share == charge.share.value).values(values))
+    pace = accounts.next_pace(rows[ROOT]["pace_s"], timed_cost, done.gpu_s)
+    if pace != rows[ROOT]["pace_s"]:
+        await connection.execute(update(shares).where(shares.c.share == ROOT).values(pace_s=pace))
+
+
+def accounts_of_one(rows: Mapping[str, RowMapping], share: Share) -> Account:
+    row = rows[share.value]
+    return Account(share=share, start_tag=row["start_tag"], virtual_time=row["virtual_time"], is_idle=row["is_idle"])
+
+
+async def _change(
+    connection: AsyncConnection, lane: Tier, tenant: TenantId, now: datetime, change: Callable[[Flow], Flow]
+) -> None:
+    """Replace a flow's row, which is locked meanwhile and made if need be."""
+    query = select(flows).where(_is(lane, tenant)).with_for_update()
+    row = (await connection.execute(query)).mappings().first()
+    if row is None:
+        await _make(connection, lane, tenant, now)
+        row = (await connection.execute(query)).mappings().one()
+    await connection.execute(update(flows).where(_is(lane, tenant)).values(_values(change(flow_of(row)))))
+
+
+async def _make(connection: AsyncConnection, lane: Tier, tenant: TenantId, now: datetime) -> None:
+    insert = postgres_insert if connection.dialect.name == "postgresql" else sqlite_insert
+    flow = Flow(lane=lane, tenant=tenant, backlogged_at=now, usage_at=now)
+    row = {"lane": lane, "tenant": tenant, **_values(flow)}
+    await connection.execute(insert(flows).values(row).on_conflict_do_nothing())
+
+
+def _values(flow: Flow) -> dict[str, Any]:
+    return {
+        "waits_in": flow.lane if flow.num_queued > 0 else None,
+        "is_at_burst": flow.is_at_burst,
+        "start_tag": flow.start_tag,
+        "backlogged_at": flow.backlogged_at,
+        "usage_at": flow.usage_at,
+        "usage_s": flow.usage_s,
+        "num_queued": flow.num_queued,
+        "num_running": flow.num_running,
+    }
+
+
+def _is(lane: Tier, tenant: TenantId) -> Any:
+    return and_(flows.c.lane == lane, flows.c.tenant == tenant)

@@ -1,0 +1,117 @@
+"""From rows to jobs and back."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import RowMapping, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from mezzotint.domain.ids import JobId, Sha256, TenantId, WorkerId
+from mezzotint.domain.job import (
+    CheckpointRef,
+    Image,
+    Job,
+    JobError,
+    JobState,
+    Lease,
+    Parameters,
+    Timings,
+    remaining_cost,
+)
+from mezzotint.domain.task import Task
+from mezzotint.domain.tier import Tier
+from mezzotint.store.schema import checkpoints, images, jobs
+
+
+async def get_job(connection: AsyncConnection, job: JobId) -> Job | None:
+    rows = (await connection.execute(select(jobs).where(jobs.c.id == job))).mappings().all()
+    found = await jobs_of(connection, rows)
+    return found[0] if found else None
+
+
+async def jobs_again(connection: AsyncConnection, rows: Sequence[RowMapping]) -> list[Job]:
+    """The jobs of rows that were changed since they were read."""
+    query = select(jobs).where(jobs.c.id.in_([row["id"] for row in rows]))
+    return await jobs_of(connection, (await connection.execute(query)).mappings().all()) if rows else []
+
+
+async def jobs_of(connection: AsyncConnection, rows: Sequence[RowMapping]) -> list[Job]:
+    ids = [row["id"] for row in rows]
+    pictures: dict[str, list[Image]] = {job: [] for job in ids}
+    saved: dict[str, list[CheckpointRef]] = {job: [] for job in ids}
+    if not ids:
+        return []
+    query = select(images).where(images.c.job.in_(ids)).order_by(images.c.position)
+    for picture in (await connection.execute(query)).mappings():
+        pictures[picture["job"]].append(image_of(picture))
+    query = select(checkpoints).where(checkpoints.c.job.in_(ids)).order_by(checkpoints.c.step.desc())
+    for row in (await connection.execute(query)).mappings():
+        saved[row["job"]].append(CheckpointRef(step=row["step"], key=row["key"], cost_s=row["cost_s"]))
+    return [job_of(row, pictures[row["id"]], saved[row["id"]]) for row in rows]
+
+
+def row_of(job: Job) -> dict[str, Any]:
+    return {
+        "id": job.id,
+        "tenant": job.tenant,
+        "tier": job.tier,
+        "state": job.state,
+        "raw_prompt": job.raw_prompt,
+        "parameters": asdict(job.parameters),
+        "model": job.model,
+        "cost": remaining_cost(job.parameters, 0),
+        "lane": job.lane,
+        "waits_in": job.lane,
+        "created_at": job.created_at,
+        "timings": asdict(job.timings),
+        "batch": job.batch,
+    }
+
+
+def job_of(row: RowMapping, pictures: Sequence[Image], saved: Sequence[CheckpointRef]) -> Job:
+    lease = None
+    if row["lease_worker"] is not None:
+        lease = Lease(
+            worker=WorkerId(row["lease_worker"]), token=row["lease_token"], expires_at=row["lease_expires_at"]
+        )
+    return Job(
+        id=JobId(row["id"]),
+        tenant=TenantId(row["tenant"]),
+        tier=Tier(row["tier"]),
+        state=JobState(row["state"]),
+        raw_prompt=row["raw_prompt"],
+        parameters=parameters_of(row["parameters"]),
+        model=row["model"],
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        step=row["step"],
+        attempts=row["attempts"],
+        lease=lease,
+        checkpoints=tuple(saved),
+        images=tuple(pictures),
+        error=JobError(**row["error"]) if row["error"] else None,
+        timings=Timings(**row["timings"]),
+        batch=JobId(row["batch"]) if row["batch"] else None,
+        is_over_quota=row["lane"] != row["tier"],
+        due_at=row["due_at"],
+        cost_s=row["cost_s"],
+    )
+
+
+def parameters_of(document: dict[str, Any]) -> Parameters:
+    return Parameters(**{**document, "task": Task(document.get("task", Task.GENERATE))})
+
+
+def image_of(row: RowMapping) -> Image:
+    return Image(
+        job=JobId(row["job"]),
+        position=row["position"],
+        png=Sha256(row["png"]),
+        webp=Sha256(row["webp"]),
+        seed=row["seed"],
+        width=row["width"],
+        height=row["height"],
+        created_at=row["created_at"],
+    )

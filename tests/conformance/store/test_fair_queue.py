@@ -1,0 +1,223 @@
+"""The fair queue, retries and the ledger as every database must keep them."""
+
+import asyncio
+import random
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, select
+
+from mezzotint.domain.errors import LeaseLost
+from mezzotint.domain.ids import TenantId, WorkerId
+from mezzotint.domain.job import CheckpointRef, Job, JobError, JobState, Lease
+from mezzotint.domain.tier import Tier
+from mezzotint.policy.retry import Retry
+from mezzotint.store import Database, Jobs, Seeker
+from mezzotint.store.schema import flows, ledger
+from mezzotint.store.schema import jobs as rows
+from tests.making import NOW, make_ending, make_job
+
+pytestmark = pytest.mark.anyio
+SEEKER = Seeker(worker=WorkerId("w1"))
+OTHER = Seeker(worker=WorkerId("w2"))
+MONTH = f"{NOW:%Y-%m}"
+
+
+def held(job: Job) -> Lease:
+    assert job.lease is not None
+    return job.lease
+
+
+async def numbers(database: Database) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:
+    """What the flows say of waiting and running jobs; what the jobs themselves say is compared."""
+    async with database.read() as connection:
+        queued: Counter[tuple[str, str]] = Counter()
+        running: Counter[tuple[str, str]] = Counter()
+        for row in (await connection.execute(select(flows))).mappings():
+            queued[row["lane"], row["tenant"]] = row["num_queued"]
+            running[row["lane"], row["tenant"]] = row["num_running"]
+            assert (row["waits_in"] is not None) == (row["num_queued"] > 0)
+        for column, told in ((rows.c.waits_in.is_not(None), queued), (rows.c.state == JobState.RUNNING, running)):
+            query = select(rows.c.lane, rows.c.tenant, func.count()).where(column).group_by(rows.c.lane, rows.c.tenant)
+            counted = {(lane, tenant): number for lane, tenant, number in await connection.execute(query)}
+            assert +told == counted
+    return queued, running
+
+
+async def test_tenants_of_a_lane_take_turns_however_much_one_submits(jobs: Jobs) -> None:
+    await jobs.add(*(make_job(tenant="greedy") for _ in range(8)))
+    await jobs.add(make_job(tenant="modest"), make_job(tenant="modest"))
+    taken = [await jobs.claim(SEEKER, NOW, 30) for _ in range(4)]
+    assert Counter(job.tenant for (job,) in taken) == {"greedy": 2, "modest": 2}
+
+
+async def test_a_batch_takes_what_single_claims_would_have_taken(jobs: Jobs) -> None:
+    kinds = [(Tier.PRO, "a"), (Tier.PRO, "b"), (Tier.PAID, "a"), (Tier.FREE, "c"), (Tier.FREE, "d")]
+    for tier, tenant in kinds:
+        await jobs.add(*(make_job(tier=tier, tenant=tenant) for _ in range(20)))
+    batch = await jobs.claim(SEEKER, NOW, 30, most=26)
+    for job in batch:
+        await jobs.requeue(job.id, held(job), NOW)
+    singles = [job.id for _ in batch for job in await jobs.claim(SEEKER, NOW, 30)]
+    assert [job.id for job in batch] == singles
+    assert Counter(job.tier for job in batch) == {Tier.PRO: 16, Tier.PAID: 8, Tier.FREE: 2}
+
+
+async def test_counts_of_the_queue_stay_true_whatever_happens(jobs: Jobs, database: Database) -> None:
+    dice = random.Random(5)
+    open_jobs: list[Job] = []
+    running: list[Job] = []
+    for turn in range(60):
+        now = NOW + timedelta(seconds=turn)
+        match dice.randrange(6):
+            case 0 | 1:
+                job = make_job(tier=dice.choice(list(Tier)), tenant=dice.choice("abc"))
+                await jobs.add(job)
+                open_jobs.append(job)
+            case 2:
+                running += await jobs.claim(SEEKER, now, 30, most=dice.randrange(1, 4))
+            case 3 if running:
+                job = running.pop(dice.randrange(len(running)))
+                await jobs.finish(job.id, held(job), make_ending(job))
+            case 4 if running:
+                job = running.pop(dice.randrange(len(running)))
+                retry = Retry(not_before=now + timedelta(seconds=dice.choice([0, 3])), avoid=None, avoid_until=now)
+                await jobs.requeue(job.id, held(job), now, retry=retry)
+            case 5 if open_jobs:
+                job = dice.choice(open_jobs)
+                await jobs.cancel(job.id, now)
+                running = [other for other in running if other.id != job.id]
+        await jobs.come_due(now)
+        await numbers(database)
+
+
+async def test_claims_cancels_and_arrivals_at_once_neither_lose_nor_double_a_job(
+    jobs: Jobs, database: Database
+) -> None:
+    waiting = [make_job(tenant=f"t{n % 3}", tier=list(Tier)[n % 3]) for n in range(18)]
+    await jobs.add(*waiting)
+    late = [make_job(tenant=f"t{n % 3}") for n in range(6)]
+    done = await asyncio.gather(
+        *(jobs.claim(Seeker(worker=WorkerId(f"w{n}")), NOW, 30, most=3) for n in range(6)),
+        *(jobs.cancel(job.id, NOW) for job in waiting[::3]),
+        *(jobs.add(job) for job in late),
+    )
+    claimed = [job.id for batch in done if isinstance(batch, list) for job in batch]
+    assert len(claimed) == len(set(claimed))
+    queued, running = await numbers(database)
+    still_open = sum(queued.values()) + sum(running.values())
+    assert still_open == len(waiting) + len(late) - 6
+
+
+async def test_a_failed_try_waits_its_time_and_another_worker_takes_it(jobs: Jobs) -> None:
+    await jobs.add(make_job())
+    (job,) = await jobs.claim(SEEKER, NOW, 30)
+    later, much_later = NOW + timedelta(seconds=5), NOW + timedelta(seconds=60)
+    retry = Retry(not_before=later, avoid=SEEKER.worker, avoid_until=much_later)
+    assert await jobs.requeue(job.id, held(job), NOW, retry=retry)
+    row = await jobs.get(job.id)
+    assert row is not None
+    assert (row.state, row.due_at) == (JobState.QUEUED, later)
+    assert await jobs.claim(OTHER, NOW, 30) == []
+    assert await jobs.come_due(NOW) == 0
+    assert await jobs.come_due(later) == 1
+    assert await jobs.claim(SEEKER, later, 30) == [], "the worker that failed it is to leave it alone"
+    assert [taken.id for taken in await jobs.claim(OTHER, later, 30)] == [job.id]
+
+
+async def test_the_only_worker_gets_a_job_back_when_nobody_else_came(jobs: Jobs) -> None:
+    await jobs.add(make_job())
+    (job,) = await jobs.claim(SEEKER, NOW, 30)
+    until = NOW + timedelta(seconds=60)
+    await jobs.requeue(job.id, held(job), NOW, retry=Retry(not_before=NOW, avoid=SEEKER.worker, avoid_until=until))
+    assert len(await jobs.claim(SEEKER, until, 30)) == 1
+
+
+async def test_a_worker_gets_only_jobs_of_its_models_and_lanes(jobs: Jobs) -> None:
+    await jobs.add(make_job(tier=Tier.FREE))
+    assert await jobs.claim(Seeker(worker=WorkerId("w"), models=frozenset({"other"})), NOW, 30) == []
+    assert await jobs.claim(Seeker(worker=WorkerId("w"), lanes=frozenset({Tier.PRO})), NOW, 30) == []
+    models = frozenset({"other", "mezzotint-starter"})
+    assert len(await jobs.claim(Seeker(worker=WorkerId("w"), models=models), NOW, 30)) == 1
+
+
+async def test_old_jobs_expire_with_a_reason_unless_they_began(jobs: Jobs, database: Database) -> None:
+    began, old = make_job(), make_job()
+    await jobs.add(began)
+    (taken,) = await jobs.claim(SEEKER, NOW, 30)
+    await jobs.requeue(taken.id, held(taken), NOW)
+    await jobs.add(old)
+    error = JobError(code="waited_too_long", message="m", hint="h")
+    assert await jobs.expire(Tier.FREE, NOW, error, NOW) == []
+    assert await jobs.expire(Tier.FREE, NOW + timedelta(hours=1), error, NOW) == [old.id]
+    row = await jobs.get(old.id)
+    assert row is not None
+    assert (row.state, row.error) == (JobState.EXPIRED, error)
+    await numbers(database)
+
+
+async def test_a_dead_letter_lives_again_and_only_once(jobs: Jobs) -> None:
+    await jobs.add(make_job())
+    (job,) = await jobs.claim(SEEKER, NOW, 30)
+    await jobs.finish(job.id, held(job), make_ending(job, JobState.FAILED))
+    assert [dead.id for dead in await jobs.dead(10)] == [job.id]
+    assert await jobs.revive(job.id, NOW)
+    assert not await jobs.revive(job.id, NOW)
+    (again,) = await jobs.claim(SEEKER, NOW, 30)
+    assert (again.id, again.attempts, again.error) == (job.id, 1, None)
+
+
+async def test_a_job_is_charged_once_whatever_its_attempts(jobs: Jobs, database: Database) -> None:
+    """10 s up to the checkpoint, 3 s lost in a crash, 5 s from the checkpoint to the end: 15 s."""
+    await jobs.add(make_job())
+    (first,) = await jobs.claim(SEEKER, NOW, 30)
+    await jobs.add_checkpoint(first.id, held(first), CheckpointRef(step=20, key="k", cost_s=10.0), 2, NOW)
+    await jobs.requeue(first.id, held(first), NOW)
+    (second,) = await jobs.claim(OTHER, NOW, 30)
+    ending = make_ending(second, cost_s=5.0, resumed_cost_s=second.checkpoints[0].cost_s)
+    await jobs.finish(second.id, held(second), ending)
+    for lease in (held(first), held(second)):
+        with pytest.raises(LeaseLost):
+            await jobs.finish(second.id, lease, ending)
+    assert await jobs.used_s(first.tenant, MONTH) == 15.0
+    async with database.read() as connection:
+        (line,) = (await connection.execute(select(ledger))).mappings()
+    assert (line["job"], line["gpu_s"], line["worker"], line["steps"]) == (first.id, 15.0, "w2", 30)
+
+
+async def test_a_failed_job_is_written_down_but_not_charged(jobs: Jobs) -> None:
+    await jobs.add(make_job())
+    (job,) = await jobs.claim(SEEKER, NOW, 30)
+    await jobs.finish(job.id, held(job), make_ending(job, JobState.FAILED, cost_s=4.0))
+    assert await jobs.used_s(job.tenant, MONTH) == 0.0
+    await jobs.revive(job.id, NOW)
+    (again,) = await jobs.claim(SEEKER, NOW, 30)
+    await jobs.finish(again.id, held(again), make_ending(again, cost_s=6.0))
+    assert await jobs.used_s(job.tenant, MONTH) == 6.0
+
+
+async def test_a_cancelled_run_is_charged_what_it_took(jobs: Jobs) -> None:
+    await jobs.add(make_job())
+    (job,) = await jobs.claim(SEEKER, NOW, 30)
+    await jobs.cancel(job.id, NOW)
+    await jobs.charge_cancelled(job.id, held(job), 2.5)
+    assert await jobs.used_s(job.tenant, MONTH) == 2.5
+    queued = make_job(tenant="eve")
+    await jobs.add(queued)
+    await jobs.cancel(queued.id, NOW)
+    assert await jobs.used_s(TenantId("eve"), MONTH) == 0.0
+
+
+async def test_a_heavy_user_of_the_last_hours_goes_less_often(jobs: Jobs) -> None:
+    await jobs.add(make_job(tenant="heavy"))
+    (job,) = await jobs.claim(SEEKER, NOW, 30)
+    await jobs.finish(job.id, held(job), make_ending(job, cost_s=3600.0))
+    await jobs.add(*(make_job(tenant="heavy") for _ in range(10)))
+    await jobs.add(*(make_job(tenant="light") for _ in range(10)))
+    served: Counter[str] = Counter()
+    for _ in range(10):
+        (job,) = await jobs.claim(SEEKER, NOW, 30)
+        served[job.tenant] += 1
+        await jobs.finish(job.id, held(job), make_ending(job))
+    assert served["light"] > 2 * served["heavy"] > 0

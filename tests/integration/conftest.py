@@ -1,0 +1,75 @@
+"""A gateway alone and workers of their own, as processes, on one database and one folder of objects."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.conftest import MEZZOTINT, START_S, Server, served
+from tests.servers import Postgres
+
+LEASE_S = "3"
+
+
+@dataclass
+class Fleet:
+    """Processes that share one PostgreSQL database. Each worker has a log file."""
+
+    folder: Path
+    environment: dict[str, str]
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @contextmanager
+    def gateway(self, *flags: str) -> Iterator[Server]:
+        with served(self.folder / "data", "--no-worker", *flags, **self.environment) as server:
+            yield server
+
+    def start_worker(self, *flags: str) -> subprocess.Popen[bytes]:
+        """Start one and wait until it draws."""
+        log = self.log(len(self.workers))
+        command = [MEZZOTINT, "worker", "--data", str(self.folder / "data"), "--device", "cpu", *flags]
+        with log.open("ab") as output:
+            worker = subprocess.Popen(command, stdout=output, stderr=output, env={**os.environ, **self.environment})
+        self.workers.append(worker)
+        wait_for_line(log, "model ready", worker)
+        return worker
+
+    def log(self, number: int) -> Path:
+        return self.folder / f"worker-{number}.log"
+
+    def logs(self) -> str:
+        return "\n".join(path.read_text() for path in sorted(self.folder.glob("worker-*.log")))
+
+    def end(self) -> None:
+        for worker in self.workers:
+            if worker.poll() is None:
+                worker.kill()
+            worker.wait()
+
+
+def stop(worker: subprocess.Popen[bytes]) -> int:
+    worker.send_signal(signal.SIGTERM)
+    return worker.wait(60)
+
+
+def wait_for_line(log: Path, words: str, process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + START_S
+    while time.monotonic() < until and process.poll() is None:
+        if words in log.read_text():
+            return
+        time.sleep(0.05)  # polling another process: there is no event to wait for
+    pytest.fail(f"{words!r} did not come:\n{log.read_text()[-3000:]}")
+
+
+@pytest.fixture
+def fleet(postgres: Postgres, tmp_path: Path) -> Iterator[Fleet]:
+    environment = {"MEZZOTINT_DATABASE": postgres.database(), "MEZZOTINT_LEASE_S": LEASE_S}
+    fleet = Fleet(folder=tmp_path, environment=environment)
+    yield fleet
+    fleet.end()
