@@ -89,3 +89,18 @@ def test_queued_jobs_survive_a_kill(tmp_path: Path) -> None:
         server.kill()
     with served(data) as server, server.client() as ada:
         assert {finished(ada, job)["state"] for job in jobs} == {"succeeded"}
+
+
+def test_a_pro_job_takes_the_place_of_a_paid_run_that_loses_no_bit(tmp_path: Path) -> None:
+    body = {"prompt": "a red apple --seed 7 --steps 50", "width": 128, "height": 128}
+    with served(tmp_path / "data", MEZZOTINT_MAX_RUNS="3") as server:
+        paid, pro = server.client("bob", "paid"), server.client("ada", "pro")
+        whole = finished(paid, paid.post("/v1/jobs", json=body).json())
+        keys = [{"Idempotency-Key": f"twin {n}"} for n in range(3)]
+        taken = [paid.post("/v1/jobs", json=body, headers=key).json() for key in keys]
+        wait_for_step(paid, taken[0], 2)
+        urgent = finished(pro, pro.post("/v1/jobs", json={"prompt": "a rocket --steps 4"}).json())
+        ended = [finished(paid, job) for job in taken]
+    assert "run makes room" in server.log.read_text()
+    assert urgent["finished_at"] < max(job["finished_at"] for job in ended)
+    assert [job["images"] for job in ended] == [whole["images"]] * 3, "equal addresses are equal bytes"
