@@ -266,6 +266,7 @@ def serve(address: str, port: int) -> None:
     from mezzotint.actions.finish import Desk
     from mezzotint.actions.overload import Overload
     from mezzotint.actions.submit import Door as Admission
+    from mezzotint.actions.upload import Intake
     from mezzotint.gateway import Accounts, Issuer, Service, create_app
     from mezzotint.gateway.courier import Courier
     from mezzotint.gateway.forecast import Forecast
@@ -280,6 +281,7 @@ def serve(address: str, port: int) -> None:
         Jobs,
         Keys,
         Objects,
+        Sources,
         Submissions,
         Tenants,
         Users,
@@ -295,19 +297,22 @@ def serve(address: str, port: int) -> None:
         return datetime.now(UTC)
 
     with tempfile.TemporaryDirectory() as folder:
+        sources, objects = Sources(database), Objects(Path(folder))
         service = Service(
             door=Admission(
                 jobs=jobs,
                 submissions=submissions,
+                sources=sources,
                 bus=bus,
                 model=make_model(),
                 check_prompt=PreFilter.load(None).check,
                 overload=Overload(partial(pressure, database)),
             ),
-            desk=Desk(jobs=jobs, objects=Objects(Path(folder)), bus=bus),
+            desk=Desk(jobs=jobs, objects=objects, bus=bus),
             images=Images(database),
             changes=changes,
             forecast=Forecast(jobs=jobs),
+            intake=Intake(sources=sources, objects=objects, is_blocked=lambda picture: False),
             courier=Courier(
                 webhooks=Webhooks(database),
                 jobs=jobs,
