@@ -14,7 +14,9 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import URL, Connection, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Table, create_engine, event, make_url, text
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -107,6 +109,11 @@ class Database:
 
     async def close(self) -> None:
         await self._engine.dispose()
+
+
+def insert_on(connection: AsyncConnection, table: Table) -> Any:
+    """An insert that can say what to do when the row is there; both databases say it the same way."""
+    return (postgres_insert if connection.dialect.name == "postgresql" else sqlite_insert)(table)
 
 
 def url_of(address: Path | str) -> URL:

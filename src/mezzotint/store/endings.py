@@ -18,7 +18,7 @@ from mezzotint.policy.accounts import Done, measured_cost
 from mezzotint.policy.queue import Charge
 from mezzotint.policy.retry import Retry
 from mezzotint.store.claims import charge_of
-from mezzotint.store.flows import ROOT, arrive, leave, locked_shares, settle
+from mezzotint.store.flows import ROOT, Arrived, arrive, leave, locked_shares, settle
 from mezzotint.store.rows import parameters_of
 from mezzotint.store.schema import checkpoints, images, jobs, ledger
 
@@ -127,7 +127,7 @@ async def give_back(
     timed_cost = done.cost if retry is None else 0.0  # a failed run went on beyond its checkpoint
     await settle(connection, shares, (lane, tenant), charge, done, timed_cost=timed_cost)
     if is_due:
-        await arrive(connection, lane, tenant, 1, at)
+        await arrive(connection, [Arrived(lane, tenant, 1, at)])
     return True
 
 
@@ -147,7 +147,7 @@ async def come_due(connection: AsyncConnection, row: RowMapping, now: datetime) 
     values = {"waits_in": row["lane"], "due_at": None}
     if not (await connection.execute(update(jobs).where(put_off).values(values))).rowcount:
         return False
-    await arrive(connection, Tier(row["lane"]), TenantId(row["tenant"]), 1, now)
+    await arrive(connection, [Arrived(Tier(row["lane"]), TenantId(row["tenant"]), 1, now)])
     return True
 
 
@@ -170,7 +170,7 @@ async def revive(connection: AsyncConnection, job: JobId, now: datetime) -> bool
     dead = and_(jobs.c.id == job, jobs.c.state == JobState.FAILED)
     if not (await connection.execute(update(jobs).where(dead).values(values))).rowcount:
         return False
-    await arrive(connection, Tier(row["lane"]), TenantId(row["tenant"]), 1, now)
+    await arrive(connection, [Arrived(Tier(row["lane"]), TenantId(row["tenant"]), 1, now)])
     return True
 
 

@@ -5,12 +5,11 @@ fields mean; `policy/accounts.py` decides every change that is not a claim.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, and_, select, update
-from sqlalchemy.dialects.postgresql import insert as postgres_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy import RowMapping, and_, bindparam, case, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.ids import TenantId
@@ -18,6 +17,7 @@ from mezzotint.domain.tier import Tier
 from mezzotint.policy import accounts
 from mezzotint.policy.accounts import Done
 from mezzotint.policy.queue import Account, Charge, Express, Flow, Share, base_weights
+from mezzotint.store.database import insert_on
 from mezzotint.store.schema import flows, shares
 
 ROOT = "root"
@@ -73,17 +73,37 @@ def flow_of(row: RowMapping) -> Flow:
     )
 
 
-async def arrive(connection: AsyncConnection, lane: Tier, tenant: TenantId, number: int, now: datetime) -> None:
-    """Jobs of a tenant began to wait."""
-    time = select(shares.c.virtual_time).where(shares.c.share == lane)
-    lane_time = float((await connection.execute(time)).scalar_one())
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """Jobs of a tenant that began to wait."""
 
-    def arrived(flow: Flow) -> Flow:
-        for _ in range(number):
-            flow = accounts.arrive(flow, lane=lane, tenant=tenant, lane_time=lane_time, now=now)
-        return flow
+    lane: Tier
+    tenant: TenantId
+    number: int
+    at: datetime
 
-    await _change(connection, lane, tenant, now, arrived)
+
+async def arrive(connection: AsyncConnection, arrived: Sequence[Arrived]) -> None:
+    """What `accounts.arrive` says, as one statement: rows are made where there are none, and read by nobody."""
+    new = insert_on(connection, flows)
+    lane_time = select(shares.c.virtual_time).where(shares.c.share == bindparam("of_lane")).scalar_subquery()
+    was_idle = flows.c.num_queued == 0
+    is_behind = and_(was_idle, flows.c.start_tag < new.excluded.start_tag)
+    query = new.values(start_tag=lane_time).on_conflict_do_update(
+        index_elements=["lane", "tenant"],
+        set_={
+            "waits_in": new.excluded.lane,
+            "num_queued": flows.c.num_queued + new.excluded.num_queued,
+            "backlogged_at": case((was_idle, new.excluded.backlogged_at), else_=flows.c.backlogged_at),
+            "start_tag": case((is_behind, new.excluded.start_tag), else_=flows.c.start_tag),
+        },
+    )
+    rows = [
+        {"lane": one.lane, "of_lane": one.lane, "waits_in": one.lane, "tenant": one.tenant, "num_queued": one.number}
+        | {"backlogged_at": one.at, "usage_at": one.at, "usage_s": 0.0, "num_running": 0, "is_at_burst": False}
+        for one in sorted(arrived, key=lambda one: (one.lane, one.tenant))
+    ]
+    await connection.execute(query, rows)
 
 
 async def leave(connection: AsyncConnection, lane: Tier, tenant: TenantId, now: datetime) -> None:
@@ -140,10 +160,9 @@ async def _change(
 
 
 async def _make(connection: AsyncConnection, lane: Tier, tenant: TenantId, now: datetime) -> None:
-    insert = postgres_insert if connection.dialect.name == "postgresql" else sqlite_insert
     flow = Flow(lane=lane, tenant=tenant, backlogged_at=now, usage_at=now)
     row = {"lane": lane, "tenant": tenant, **_values(flow)}
-    await connection.execute(insert(flows).values(row).on_conflict_do_nothing())
+    await connection.execute(insert_on(connection, flows).values(row).on_conflict_do_nothing())
 
 
 def _values(flow: Flow) -> dict[str, Any]:

@@ -1,12 +1,10 @@
 """Rows of jobs. What changes the fair queue with them is in claims.py and endings.py."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
 
 from mezzotint.domain.errors import LeaseLost
 from mezzotint.domain.ids import JobId, TenantId, WorkerId
@@ -16,13 +14,13 @@ from mezzotint.domain.submission import Once
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.retry import Retry
 from mezzotint.store import endings
+from mezzotint.store.arrivals import Arrivals
 from mezzotint.store.changes import record
 from mezzotint.store.claims import MAX_LOOKS, Seeker, take
 from mezzotint.store.database import Database
-from mezzotint.store.flows import arrive, locked_shares, weights_of
-from mezzotint.store.rows import get_job, jobs_again, jobs_of, row_of
+from mezzotint.store.flows import locked_shares, weights_of
+from mezzotint.store.rows import get_job, jobs_again, jobs_of
 from mezzotint.store.schema import checkpoints, jobs, ledger, refusals, shares
-from mezzotint.store.submissions import remember
 
 MANY = 200
 """Most rows changed in one go by what tidies up; the rest follows at the next tick."""
@@ -34,24 +32,11 @@ class Jobs:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._arrivals = Arrivals(database)
 
     async def add(self, *added: Job, once: Once | None = None) -> bool:
         """Write new jobs, all or none. False, and nothing written, when `once` was taken already."""
-        try:
-            async with self._database.write() as connection:
-                if once is not None:
-                    ids, first = tuple(job.id for job in added), added[0]
-                    await remember(connection, first.tenant, once, ids, first.created_at)
-                await connection.execute(insert(jobs), [row_of(job) for job in added])
-                for (lane, tenant), number in sorted(Counter((job.lane, job.tenant) for job in added).items()):
-                    await arrive(connection, lane, tenant, number, added[0].created_at)
-                for job in added:
-                    await record(connection, job.id, job.created_at)
-        except IntegrityError:
-            if once is None:
-                raise
-            return False
-        return True
+        return await self._arrivals.add(added, once)
 
     async def record_refusal(self, tenant: TenantId, refusal: Refusal, raw_prompt: str, at: datetime) -> None:
         """Keep a refused prompt for audit: it never becomes a job."""

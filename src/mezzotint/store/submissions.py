@@ -1,13 +1,14 @@
 """Rows of requests that must not be carried out twice. The primary key decides between two that come together."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import and_, delete, insert, select
+from sqlalchemy import and_, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.ids import JobId, TenantId
 from mezzotint.domain.submission import Once, Submission
-from mezzotint.store.database import Database
+from mezzotint.store.database import Database, insert_on
 from mezzotint.store.schema import submissions
 
 
@@ -36,11 +37,25 @@ class Submissions:
             return int((await connection.execute(delete(submissions).where(submissions.c.expires_at <= now))).rowcount)
 
 
-async def remember(
-    connection: AsyncConnection, tenant: TenantId, once: Once, jobs: tuple[JobId, ...], now: datetime
-) -> None:
-    """Part of the transaction that writes the jobs. Raises: IntegrityError when another request was first."""
-    over = and_(submissions.c.tenant == tenant, submissions.c.name == once.name, submissions.c.expires_at <= now)
-    await connection.execute(delete(submissions).where(over))
-    row = {"tenant": tenant, "name": once.name, "body": once.body, "jobs": list(jobs)}
-    await connection.execute(insert(submissions).values(**row, created_at=now, expires_at=once.expires_at))
+Named = tuple[TenantId, Once, tuple[JobId, ...], datetime]
+"""Whose request, its name, what it makes, and when."""
+
+
+async def remember(connection: AsyncConnection, requests: Sequence[Named]) -> set[tuple[str, str]]:
+    """Part of the transaction that writes the jobs. Returns tenant and name of those that were not taken before.
+
+    requests: of different names.
+    """
+    if not requests:
+        return set()
+    new = insert_on(connection, submissions)
+    over = submissions.c.expires_at <= new.excluded.created_at
+    values = {name: new.excluded[name] for name in ("body", "jobs", "created_at", "expires_at")}
+    query = new.on_conflict_do_update(index_elements=["tenant", "name"], set_=values, where=over)
+    rows = [
+        {"tenant": tenant, "name": once.name, "body": once.body, "jobs": list(jobs), "created_at": now}
+        | {"expires_at": once.expires_at}
+        for tenant, once, jobs, now in requests
+    ]
+    found = await connection.execute(query.returning(submissions.c.tenant, submissions.c.name), rows)
+    return {(tenant, name) for tenant, name in found}
