@@ -1,10 +1,12 @@
 """Jobs while workers are killed: is any lost, finished twice, charged twice, or drawn differently?
 
     python benchmarks/durability.py [--database postgres|sqlite] [--jobs 200] [--workers 3] [--every-s 15] [--faults]
+        [--steps 12] [--out benchmarks/results/durability.json]
 
 Three workers (with SQLite: the one server) are killed with -9 at random moments and started again. Equal prompts with
 equal seeds recur among the jobs: their pictures must have equal hashes, however often their runs were interrupted.
-With --faults, PostgreSQL is restarted and the object store is away for 20 s in the middle.
+With --faults, PostgreSQL is restarted and the object store is away for 20 s in the middle. Each of the three ways has
+its place in the one file of results.
 """
 
 import argparse
@@ -83,16 +85,8 @@ class Site:
     done: threading.Event = field(default_factory=threading.Event)
 
     def client(self, lane: str) -> httpx.Client:
-        command = [
-            MEZZOTINT,
-            "token",
-            "--data",
-            str(self.folder / "data"),
-            "--tenant",
-            f"{lane}-tenant",
-            "--tier",
-            lane,
-        ]
+        command = [MEZZOTINT, "token", "--data", str(self.folder / "data")]
+        command += ["--tenant", f"{lane}-tenant", "--tier", lane]
         environment = {**os.environ, **self.environment}
         token = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout.strip()
         return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {token}"}, timeout=30)
@@ -114,16 +108,16 @@ def run(
         site = stack.enter_context(started(folder, database, num_workers, faults=faults))
         begun = time.monotonic()
         jobs = submitted(site, num_jobs, steps)
-        killer = threading.Thread(target=kill_at_random, args=(site, every_s, random.Random(1)))
-        killer.start()
-        trouble = threading.Thread(target=make_trouble, args=(site,)) if faults else None
-        if trouble is not None:
-            trouble.start()
-        ended = wait_for(site, jobs)
-        site.done.set()
-        killer.join()
-        if trouble is not None:
-            trouble.join()
+        trouble = [threading.Thread(target=kill_at_random, args=(site, every_s, random.Random(1)))]
+        trouble += [threading.Thread(target=take_away, args=(site,))] if faults else []
+        for thread in trouble:
+            thread.start()
+        try:
+            ended = wait_for(site, jobs)
+        finally:
+            site.done.set()
+            for thread in trouble:
+                thread.join()
         return judged(site, jobs, ended, time.monotonic() - begun)
 
 
@@ -183,10 +177,9 @@ def submitted(site: Site, num_jobs: int, steps: int) -> dict[str, tuple[str, int
         lane = lane if lane != "free" or n % 20 == 2 else "pro"  # Free may have 20 open jobs
         picture = n % NUM_PICTURES
         body = {"prompt": f"a red apple --seed {picture} --steps {steps}"}
-        answer = clients[lane].post("/v1/jobs", json=body)
-        while answer.status_code == 429:
+        key = {"Idempotency-Key": f"job {n}"}  # equal prompts are meant here
+        while (answer := clients[lane].post("/v1/jobs", json=body, headers=key)).status_code == 429:
             time.sleep(1)
-            answer = clients[lane].post("/v1/jobs", json=body)
         answer.raise_for_status()
         jobs[answer.json()["id"]] = (lane, picture)
     for client in clients.values():
@@ -210,7 +203,7 @@ def kill_at_random(site: Site, every_s: float, dice: random.Random) -> None:
                 victim.start()
 
 
-def make_trouble(site: Site) -> None:
+def take_away(site: Site) -> None:
     """PostgreSQL restarted, the object store away for a while, once each."""
     if site.done.wait(10) or site.postgres is None or site.s3 is None:
         return
@@ -252,7 +245,7 @@ def judged(
     return {
         "jobs": len(jobs),
         "seconds": round(seconds, 1),
-        "kills": sum(victim.kills for victim in site.victims),
+        "kills": [victim.kills for victim in site.victims],
         "states": dict(Counter(row["state"] for row in ended.values())),
         "lost": len(jobs) - sum(row["state"] == "succeeded" for row in ended.values()),
         "finished_twice": sum(number > 1 for number in finishes.values()),
@@ -291,30 +284,25 @@ def main() -> None:
     parser.add_argument("--every-s", type=float, default=15.0, help="mean seconds of drawing before a kill")
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--faults", action="store_true")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "durability.json")
     arguments = parser.parse_args()
     from serve import hardware
 
-    result = {
-        "hardware": hardware(),
-        "database": arguments.database,
-        "faults": arguments.faults,
-        "workers": arguments.workers,
-        "steps": arguments.steps,
-        **run(
-            database=arguments.database,
-            num_jobs=arguments.jobs,
-            num_workers=arguments.workers,
-            every_s=arguments.every_s,
-            steps=arguments.steps,
-            faults=arguments.faults,
-        ),
-    }
-    name = f"durability_{arguments.database}{'_faults' if arguments.faults else ''}.json"
-    out = arguments.out or Path(__file__).parent / "results" / name
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=2))
+    start = hardware()
+    found = run(
+        database=arguments.database,
+        num_jobs=arguments.jobs,
+        num_workers=arguments.workers,
+        every_s=arguments.every_s,
+        steps=arguments.steps,
+        faults=arguments.faults,
+    )
+    result = {"hardware": start, "steps": arguments.steps, "mean_s_before_a_kill": arguments.every_s, **found}
+    print(json.dumps(result, indent=1))
+    whole = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
+    whole[f"{arguments.database}{'_with_faults' if arguments.faults else ''}"] = result
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(whole, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """A gateway alone and workers of their own, as processes, on one database and one folder of objects."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -8,7 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import asyncpg
 import pytest
 
 from tests.acceptance.conftest import MEZZOTINT, START_S, Server, served
@@ -32,12 +35,22 @@ class Fleet:
 
     def start_worker(self, *flags: str) -> subprocess.Popen[bytes]:
         """Start one and wait until it draws."""
+        (worker,) = self.start_workers(1, *flags)
+        return worker
+
+    def start_workers(self, number: int, *flags: str) -> list[subprocess.Popen[bytes]]:
+        """Start some at once and wait until all draw."""
+        started = [self._launch(*flags) for _ in range(number)]
+        for place, worker in enumerate(started, len(self.workers) - number):
+            wait_for_line(self.log(place), "model ready", worker)
+        return started
+
+    def _launch(self, *flags: str) -> subprocess.Popen[bytes]:
         log = self.log(len(self.workers))
         command = [MEZZOTINT, "worker", "--data", str(self.folder / "data"), "--device", "cpu", *flags]
         with log.open("ab") as output:
             worker = subprocess.Popen(command, stdout=output, stderr=output, env={**os.environ, **self.environment})
         self.workers.append(worker)
-        wait_for_line(log, "model ready", worker)
         return worker
 
     def log(self, number: int) -> Path:
@@ -45,6 +58,18 @@ class Fleet:
 
     def logs(self) -> str:
         return "\n".join(path.read_text() for path in sorted(self.folder.glob("worker-*.log")))
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """What the database says, whatever its server's processes believe."""
+
+        async def ask() -> list[tuple[Any, ...]]:
+            connection = await asyncpg.connect(self.environment["MEZZOTINT_DATABASE"])
+            try:
+                return [tuple(row) for row in await connection.fetch(sql)]
+            finally:
+                await connection.close()
+
+        return asyncio.run(ask())
 
     def end(self) -> None:
         for worker in self.workers:
