@@ -36,10 +36,15 @@ class Intake:
     slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
 
 
-async def upload(intake: Intake, data: bytes, claims: Claims, now: datetime) -> Source | Refusal:
-    """Keep the picture. The same pixels are kept once, under one name."""
+async def upload(
+    intake: Intake, data: bytes, claims: Claims, now: datetime, decode: Callable[[bytes], Pixels.Image] = decode_upload
+) -> Source | Refusal:
+    """Keep the picture. The same pixels are kept once, under one name.
+
+    decode: makes RGB pixels of the bytes. Raises: Undecodable.
+    """
     async with intake.slots:
-        taken = await asyncio.to_thread(_take, intake, data)
+        taken = await asyncio.to_thread(_take, intake, data, decode)
     if isinstance(taken, Refusal):
         return taken
     source, png = taken
@@ -92,9 +97,9 @@ def upload_key(content: Sha256) -> str:
     return f"uploads/{content[:2]}/{content}.png"
 
 
-def _take(intake: Intake, data: bytes) -> tuple[Source, bytes] | Refusal:
+def _take(intake: Intake, data: bytes, decode: Callable[[bytes], Pixels.Image]) -> tuple[Source, bytes] | Refusal:
     try:
-        picture = decode_upload(data)
+        picture = decode(data)
     except Undecodable as error:
         hint = "Send one PNG, JPEG or WebP picture as the body."
         return Refusal(code=RefusalCode.UPLOAD_INVALID, message=str(error), hint=hint)

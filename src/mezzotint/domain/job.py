@@ -60,7 +60,7 @@ class Parameters:
     width, height: of the result, px. num_steps: sampler steps of a whole schedule. seed: of the initial noise.
     source: the PNG that the task begins with. mask: white where to redraw. strength: share of the schedule that is run
     on the source, 0..1. scale: of an upscale. left, top: where the source lies on an outpaint's canvas, px;
-    source_width, source_height: its size there.
+    source_width, source_height: its size there. sampler: None for the model's own.
     """
 
     prompt: str
@@ -79,6 +79,7 @@ class Parameters:
     top: int | None = None
     source_width: int | None = None
     source_height: int | None = None
+    sampler: str | None = None
 
     @property
     def num_sampled(self) -> int:

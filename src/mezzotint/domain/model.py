@@ -13,7 +13,7 @@ class ModelInfo:
     grid_px: width and height must be multiples of it (what one denoiser cell covers).
     min_px, max_px: bounds of either side.
     default_steps, default_guidance: used when a request names none.
-    tasks: what can be asked of it.
+    tasks: what can be asked of it. samplers: those it can be given in place of its own.
     knows, examples: for people: what it can draw, prompts that work well.
     """
 
@@ -27,6 +27,7 @@ class ModelInfo:
     default_steps: int
     default_guidance: float
     tasks: tuple[Task, ...] = (Task.GENERATE,)
+    samplers: tuple[str, ...] = ()
     license: str = "see the model's own card"
     knows: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from mezzotint.domain.errors import DeviceMissing, ModelCorrupt, ModelMissing
 from mezzotint.domain.model import ModelInfo
+from mezzotint.domain.sampler import samplers_for
 from mezzotint.domain.task import Task
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def describe(folder: Path, name: str | None = None) -> ModelInfo:
         default_steps=int(card.get("default_steps", 30)),
         default_guidance=float(card["default_guidance"]) if "default_guidance" in card else _default_guidance(index),
         tasks=tuple(map(Task, card["tasks"])) if "tasks" in card else _tasks(index),
+        samplers=_samplers(folder, index),
         license=str(card.get("license", "see the model's own card")),
         knows=tuple(map(str, card.get("knows", ()))),
         examples=tuple(map(str, card.get("examples", ()))),
@@ -218,6 +220,13 @@ def _tasks(index: dict[str, Any]) -> tuple[Task, ...]:
     from mezzotint.engine.tasks import tasks_of
 
     return tasks_of(_pipeline_class(index))
+
+
+def _samplers(folder: Path, index: dict[str, Any]) -> tuple[str, ...]:
+    if not _is_present(index, "scheduler"):
+        return ()
+    config = _json(folder / "scheduler" / "scheduler_config.json")
+    return samplers_for(str(config.get("_class_name")), str(config.get("beta_schedule")))
 
 
 def _default_guidance(index: dict[str, Any]) -> float:

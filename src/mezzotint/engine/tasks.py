@@ -7,7 +7,7 @@ to that step's level, which is what the stock class does for denoisers that neve
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from mezzotint.domain.job import Parameters
 from mezzotint.domain.task import Task
 from mezzotint.engine.canvas import Canvas, canvas
 from mezzotint.engine.request import call_kwargs
+from mezzotint.engine.samplers import with_sampler
 
 MASKABLE_CHANNELS = (4, 9)  # of a unet, in the stock inpaint pipelines of Stable Diffusion and its like
 NOISE_SEED = 0x6D617368  # apart from the seed of the run's own noise
@@ -43,6 +44,10 @@ class Tasks:
 
     def assign(self, parameters: Parameters, source: Image.Image | None, mask: Image.Image | None) -> Assignment:
         """The call for one picture. Raises: RunFailed when the model cannot do what was asked."""
+        assigned = self._assigned(parameters, source, mask)
+        return replace(assigned, pipeline=with_sampler(assigned.pipeline, parameters.sampler))
+
+    def _assigned(self, parameters: Parameters, source: Image.Image | None, mask: Image.Image | None) -> Assignment:
         if parameters.task is Task.GENERATE or source is None:
             kwargs = call_kwargs(self.pipeline, parameters)
             return Assignment(pipeline=self.pipeline, kwargs=kwargs, finish=lambda drawn: drawn)

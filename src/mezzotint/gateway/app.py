@@ -16,6 +16,7 @@ from mezzotint.gateway.compatible import ROUTERS
 from mezzotint.gateway.limits import BodyLimit, SecurityHeaders, UrlLimit
 from mezzotint.gateway.lookout import Lookout
 from mezzotint.gateway.rates import RateLimit, Rates
+from mezzotint.gateway.sdapi_progress import UnderWay
 from mezzotint.gateway.service import Service
 from mezzotint.gateway.shapes import answers
 
@@ -64,6 +65,7 @@ def create_app(service: Service | None, running: Callable[[], AbstractAsyncConte
         redoc_url=None,
     )
     app.state.service = service
+    app.state.under_way = UnderWay()
     errors.install(app)
     for router in ROUTERS:
         app.include_router(router)

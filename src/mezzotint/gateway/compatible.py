@@ -1,5 +1,6 @@
 """The APIs of other services that are spoken here, for clients that exist already."""
 
-from mezzotint.gateway import openai_images, openai_models
+from mezzotint.gateway import openai_images, openai_models, sdapi_draw, sdapi_img2img, sdapi_options, sdapi_progress
 
-ROUTERS = (openai_images.router, openai_models.router)
+MODULES = (openai_images, openai_models, sdapi_draw, sdapi_img2img, sdapi_options, sdapi_progress)
+ROUTERS = tuple(module.router for module in MODULES)

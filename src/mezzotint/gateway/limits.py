@@ -19,8 +19,8 @@ HEADERS = {
 }
 
 
-STREAMED = "/v1/uploads"
-"""A path whose route reads its larger body itself, after it knows who sends it."""
+STREAMED = frozenset({"/v1/uploads", "/sdapi/v1/img2img"})
+"""Paths whose routes read their larger bodies themselves, after they know who sends them."""
 
 
 class BodyLimit:
@@ -30,7 +30,7 @@ class BodyLimit:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] == STREAMED:
+        if scope["type"] != "http" or scope["path"] in STREAMED:
             await self.app(scope, receive, send)
             return
         headers = dict(scope["headers"])

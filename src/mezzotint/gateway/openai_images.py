@@ -34,12 +34,10 @@ from mezzotint.gateway.openai_shapes import (
 )
 from mezzotint.gateway.openai_stream import events_of
 from mezzotint.gateway.service import Service, SignedIn, The
-from mezzotint.gateway.waiting import ended
+from mezzotint.gateway.waiting import WAIT_S, ended, without_picture
 from mezzotint.media import converted
 from mezzotint.policy.admission import Request as Asked
 
-WAIT_S = 540.0
-"""A little less than the client waits; what is not there by then is told by its job's id."""
 TOKEN_STEP_PX = 1000
 """Step-pixels (steps x width x height) of one image token: the unit in which the queue charges."""
 
@@ -163,19 +161,6 @@ async def _as_asked(service: Service, request: Request, wish: Wish, image: Image
         quality = 100 if wish.output_compression is None else wish.output_compression
         data = await asyncio.to_thread(converted, data, wish.form, quality)
     return OpenAIImage(b64_json=b64encode(data).decode("ascii"))
-
-
-def without_picture(job: Job) -> Answer:
-    """Why a job has no picture, with a status by which clients know whether to try again."""
-    if job.state is JobState.CANCELLED:
-        return Answer(409, "job_cancelled", GATEWAY_CODES["job_cancelled"], "Send the request again.")
-    if job.state is JobState.EXPIRED:
-        return Answer(503, "job_expired", GATEWAY_CODES["job_expired"], "Send the request again later.")
-    if job.error is None:
-        hint = f"GET /v1/jobs/{job.id}?wait=60 waits for it."
-        return Answer(504, "job_under_way", GATEWAY_CODES["job_under_way"], hint)
-    status = 400 if job.state is JobState.BLOCKED else 500
-    return Answer(status, job.error.code, job.error.message, job.error.hint)
 
 
 def usage_of(jobs: Sequence[Job]) -> Usage:

@@ -41,6 +41,7 @@ class NewJob(BaseModel):
     top: int | None = Field(None, description="outpaint: px to add on this side")
     right: int | None = Field(None, description="outpaint: px to add on this side")
     bottom: int | None = Field(None, description="outpaint: px to add on this side")
+    sampler: str | None = Field(None, description="one of the model's `samplers`; default: the model's own")
     repeat: int | None = Field(None, ge=1, le=MAX_JOBS, description="so many jobs, each with a seed of its own")
     new: bool = Field(
         False, description="a new picture, though the same request is under way; matters only without a fixed seed"
@@ -63,6 +64,7 @@ class JobParameters(BaseModel):
     mask: str | None
     strength: float | None
     scale: int | None
+    sampler: str | None = Field(description="null: the model's own")
 
 
 class JobImage(BaseModel):
@@ -218,6 +220,7 @@ class ModelView(BaseModel):
     max_px: int
     default_steps: int
     tasks: list[Task]
+    samplers: list[str]
     license: str
     load_another: str
 

@@ -4,7 +4,8 @@ from fastapi import APIRouter, Request
 
 from mezzotint.actions.upload import KEPT, upload
 from mezzotint.domain.refusal import Refusal
-from mezzotint.gateway.errors import GATEWAY_CODES, Answer, refused
+from mezzotint.gateway.bodies import read_body
+from mezzotint.gateway.errors import refused
 from mezzotint.gateway.service import SignedIn, The
 from mezzotint.gateway.shapes import UploadView, answers
 from mezzotint.media import MAX_UPLOAD_BYTES
@@ -21,19 +22,7 @@ BODY = {
 )
 async def create(request: Request, service: The, claims: SignedIn) -> UploadView:
     """Take a PNG, JPEG or WebP picture as the raw body, as a `source` or a `mask` of later jobs."""
-    source = await upload(service.intake, await _body(request), claims, service.now())
+    source = await upload(service.intake, await read_body(request, MAX_UPLOAD_BYTES), claims, service.now())
     if isinstance(source, Refusal):
         raise refused(source)
     return UploadView(id=source.content, width=source.width, height=source.height, expires_at=service.now() + KEPT)
-
-
-async def _body(request: Request) -> bytes:
-    """The body, read only as far as it may go."""
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_UPLOAD_BYTES:
-            raise Answer(
-                413, "body_too_large", GATEWAY_CODES["body_too_large"], f"Send at most {MAX_UPLOAD_BYTES} bytes."
-            )
-    return bytes(body)

@@ -4,9 +4,12 @@ import asyncio
 import time
 
 from mezzotint.actions.finish import Desk
-from mezzotint.domain.job import Job
+from mezzotint.domain.job import Job, JobState
+from mezzotint.gateway.errors import GATEWAY_CODES, Answer
 
 POLL_S = 1.0
+WAIT_S = 540.0
+"""Of a request that answers with pictures: a little less than clients wait."""
 
 
 async def ended(desk: Desk, job: Job, within_s: float) -> Job:
@@ -23,3 +26,16 @@ async def ended(desk: Desk, job: Job, within_s: float) -> Job:
                     await queue.get()
             except TimeoutError:
                 continue
+
+
+def without_picture(job: Job) -> Answer:
+    """Why a job has no picture, with a status by which clients know whether to try again."""
+    if job.state is JobState.CANCELLED:
+        return Answer(409, "job_cancelled", GATEWAY_CODES["job_cancelled"], "Send the request again.")
+    if job.state is JobState.EXPIRED:
+        return Answer(503, "job_expired", GATEWAY_CODES["job_expired"], "Send the request again later.")
+    if job.error is None:
+        hint = f"GET /v1/jobs/{job.id}?wait=60 waits for it."
+        return Answer(504, "job_under_way", GATEWAY_CODES["job_under_way"], hint)
+    status = 400 if job.state is JobState.BLOCKED else 500
+    return Answer(status, job.error.code, job.error.message, job.error.hint)

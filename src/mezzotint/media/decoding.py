@@ -34,6 +34,11 @@ def decode_upload(data: bytes) -> Image.Image:
         raise Undecodable("The picture is damaged or cut off.") from error  # what Pillow's readers raise for bad files
 
 
+def decode_inverted(data: bytes) -> Image.Image:
+    """A mask whose black is to be redrawn, as one whose white is. Raises: Undecodable."""
+    return ImageOps.invert(decode_upload(data))
+
+
 def _check_size(width: int, height: int) -> None:
     if width * height > MAX_UPLOAD_PX:
         raise Undecodable(f"It has {width} x {height} px; at most {MAX_UPLOAD_PX} are taken.")

@@ -6,6 +6,7 @@ from mezzotint.domain.job import Parameters
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.prompt import MAX_SEED, Prompt
 from mezzotint.domain.refusal import Refusal, RefusalCode
+from mezzotint.domain.sampler import sampler_named
 from mezzotint.domain.task import Source, Task
 from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.policy.editing import DEFAULT_STRENGTH, Place, check_task, place
@@ -43,6 +44,7 @@ class Request:
     right: int | None = None
     bottom: int | None = None
     guidance_scale: float | None = None
+    sampler: str | None = None
     repeat: int | None = None
     is_plain: bool = False
 
@@ -145,6 +147,7 @@ def _parameters(  # noqa: PLR0913 - each is a fact the parameters depend on
         guidance_scale=_guidance(request, prompt, model),
         width=where.width,
         height=where.height,
+        sampler=sampler.name if request.sampler and (sampler := sampler_named(request.sampler)) else None,
     )
     if source is not None:
         parameters = _with_source(parameters, request, where, source, mask)
@@ -153,6 +156,7 @@ def _parameters(  # noqa: PLR0913 - each is a fact the parameters depend on
         or _check_steps(parameters, tier, written_in="prompt" if request.num_steps is None else "num_steps")
         or _check_strength(parameters)
         or _check_guidance(request, prompt, model)
+        or _check_sampler(request, model)
         or parameters
     )
 
@@ -246,6 +250,21 @@ def _check_guidance(request: Request, prompt: Prompt, model: ModelInfo) -> Refus
         message=f"{model.name} draws without guidance: --stylize and guidance_scale mean nothing to it.",
         hint="Leave it out.",
         param=param,
+    )
+
+
+def _check_sampler(request: Request, model: ModelInfo) -> Refusal | None:
+    if request.sampler is None:
+        return None
+    sampler = sampler_named(request.sampler)
+    if sampler is not None and sampler.name in model.samplers:
+        return None
+    hint = f"It takes: {', '.join(model.samplers)}." if model.samplers else "Leave it out: only its own suits it."
+    return Refusal(
+        code=RefusalCode.PARAMETER_UNSUPPORTED,
+        message=f'{model.name} has no sampler "{request.sampler[:40]}".',
+        hint=hint,
+        param="sampler",
     )
 
 

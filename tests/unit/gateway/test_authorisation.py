@@ -66,6 +66,14 @@ MATRIX: dict[str, Row | str] = {
     "DELETE /v1/webhooks/{webhook_id}": ENDS_OWN,
     "POST /v1/images/generations": Row(401, 400, 400, 400),  # a prompt that is refused: nobody draws here
     "POST /v1/uploads": Row(401, 422, 422, 422),  # no picture in the body
+    "POST /sdapi/v1/txt2img": Row(401, 422, 422, 422),  # again a prompt that is refused
+    "POST /sdapi/v1/img2img": Row(401, 422, 422, 422),
+    "GET /sdapi/v1/options": SIGNED_IN,
+    "POST /sdapi/v1/options": SIGNED_IN,
+    "GET /sdapi/v1/sd-models": SIGNED_IN,
+    "GET /sdapi/v1/samplers": SIGNED_IN,
+    "GET /sdapi/v1/progress": SIGNED_IN,
+    "POST /sdapi/v1/interrupt": SIGNED_IN,
     "GET /v1/models": SIGNED_IN,
     "GET /v1/models/{model}": SIGNED_IN,
     "WEBSOCKET /v1/ws": ELSEWHERE,
@@ -83,6 +91,9 @@ BODIES: dict[str, Any] = {
     "PUT /v1/password": {"old_password": "x", "new_password": "four words in a row"},
     "POST /v1/jobs": {"prompt": "a red apple", "new": True},
     "POST /v1/images/generations": {"prompt": ""},
+    "POST /sdapi/v1/txt2img": {"prompt": ""},
+    "POST /sdapi/v1/img2img": {"prompt": "", "init_images": []},
+    "POST /sdapi/v1/options": {},
     "POST /v1/keys": {"name": "laptop"},
     "POST /v1/webhooks": {"url": "https://hooks.example/x"},
     "POST /v1/admin/tenants": {"id": "newcomer"},
@@ -154,7 +165,8 @@ async def test_a_route_lets_in_whom_the_matrix_names(route: str, service: Servic
             answer = await client.request(method, path.format(**things), json=BODIES.get(route))
             got[who] = answer.status_code
             if answer.status_code >= 400:
-                assert answer.json()["error"]["message"]
+                said = answer.json()
+                assert said["detail"] if "/sdapi/" in route else said["error"]["message"]
         job = await service.desk.jobs.get(things["job_id"])  # type: ignore[arg-type]
         assert job is not None
         assert job.state is JobState.SUCCEEDED

@@ -44,6 +44,147 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sdapi/v1/img2img": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Img2Img
+         * @description Pictures from a picture and words, as AUTOMATIC1111's web UI gives them.
+         */
+        post: operations["img2img_sdapi_v1_img2img_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/interrupt": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Interrupt
+         * @description Cancel your pictures under way; what is finished is kept and answered.
+         */
+        post: operations["interrupt_sdapi_v1_interrupt_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/options": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Options */
+        get: operations["options_sdapi_v1_options_get"];
+        put?: never;
+        /**
+         * Set Options
+         * @description Takes the model that is served and refuses another; all else is ignored, since it would be set for everybody.
+         */
+        post: operations["set_options_sdapi_v1_options_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/progress": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Progress
+         * @description How far your pictures are, all together; 0 when there are none under way.
+         */
+        get: operations["progress_sdapi_v1_progress_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/samplers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Samplers
+         * @description The samplers that the model can be given; none where only its own suits it.
+         */
+        get: operations["samplers_sdapi_v1_samplers_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/sd-models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Models
+         * @description The models that can be asked for.
+         */
+        get: operations["models_sdapi_v1_sd_models_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/txt2img": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Txt2Img
+         * @description Pictures from words, as AUTOMATIC1111's web UI gives them.
+         */
+        post: operations["txt2img_sdapi_v1_txt2img_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/admin/jobs": {
         parameters: {
             query?: never;
@@ -704,6 +845,23 @@ export interface components {
              */
             status: number | null;
         };
+        /**
+         * Drawn
+         * @description What txt2img and img2img answer. info: JSON as text.
+         */
+        Drawn: {
+            /**
+             * Images
+             * @description PNG in base64
+             */
+            images: string[];
+            /** Info */
+            info: string;
+            /** Parameters */
+            parameters: {
+                [key: string]: unknown;
+            };
+        };
         /** Error */
         Error: {
             error: components["schemas"]["ErrorBody"];
@@ -848,6 +1006,11 @@ export interface components {
             num_steps: number;
             /** Prompt */
             prompt: string;
+            /**
+             * Sampler
+             * @description null: the model's own
+             */
+            sampler: string | null;
             /** Scale */
             scale: number | null;
             /** Seed */
@@ -1055,6 +1218,8 @@ export interface components {
             native_height: number;
             /** Native Width */
             native_width: number;
+            /** Samplers */
+            samplers: string[];
             /** Tasks */
             tasks: components["schemas"]["Task"][];
         };
@@ -1182,6 +1347,11 @@ export interface components {
              * @description outpaint: px to add on this side
              */
             right?: number | null;
+            /**
+             * Sampler
+             * @description one of the model's `samplers`; default: the model's own
+             */
+            sampler?: string | null;
             /**
              * Scale
              * @description upscale: 2 or 4; default 2
@@ -1328,6 +1498,34 @@ export interface components {
              */
             object: "list";
         };
+        /** ProgressState */
+        ProgressState: {
+            /**
+             * Interrupted
+             * @default false
+             */
+            interrupted: boolean;
+            /**
+             * Job
+             * @default
+             */
+            job: string;
+            /** Job Count */
+            job_count: number;
+            /** Job No */
+            job_no: number;
+            /** Job Timestamp */
+            job_timestamp: string;
+            /** Sampling Step */
+            sampling_step: number;
+            /** Sampling Steps */
+            sampling_steps: number;
+            /**
+             * Skipped
+             * @default false
+             */
+            skipped: boolean;
+        };
         /** Rotation */
         Rotation: {
             /**
@@ -1343,6 +1541,65 @@ export interface components {
          * @enum {string}
          */
         Scope: "read" | "write" | "admin";
+        /** SdModel */
+        SdModel: {
+            /** Config */
+            config?: string | null;
+            /** Filename */
+            filename: string;
+            /** Hash */
+            hash?: string | null;
+            /** Model Name */
+            model_name: string;
+            /** Sha256 */
+            sha256?: string | null;
+            /** Title */
+            title: string;
+        };
+        /** SdOptions */
+        SdOptions: {
+            /** Sd Model Checkpoint */
+            sd_model_checkpoint?: string | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** SdProgress */
+        SdProgress: {
+            /**
+             * Current Image
+             * @description PNG in base64, at most 256 px
+             */
+            current_image?: string | null;
+            /** Eta Relative */
+            eta_relative: number;
+            /** Progress */
+            progress: number;
+            state: components["schemas"]["ProgressState"];
+            /** Textinfo */
+            textinfo?: string | null;
+        };
+        /** SdSampler */
+        SdSampler: {
+            /** Aliases */
+            aliases: string[];
+            /** Name */
+            name: string;
+            /** Options */
+            options?: {
+                [key: string]: string;
+            };
+        };
+        /** SdapiError */
+        SdapiError: {
+            /** Body */
+            body: string;
+            /** Detail */
+            detail: string;
+            /** Error */
+            error: string;
+            /** Errors */
+            errors: string;
+        };
         /** Session */
         Session: {
             /**
@@ -1397,6 +1654,95 @@ export interface components {
          * @enum {string}
          */
         Tier: "free" | "paid" | "pro";
+        /** Txt2Img */
+        Txt2Img: {
+            /** Alwayson Scripts */
+            alwayson_scripts?: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Batch Size
+             * @default 1
+             */
+            batch_size: number;
+            /**
+             * Cfg Scale
+             * @description default: the model's own
+             */
+            cfg_scale?: number | null;
+            /** Enable Hr */
+            enable_hr?: boolean | null;
+            /**
+             * Height
+             * @description px; default: the model's own
+             */
+            height?: number | null;
+            /**
+             * N Iter
+             * @default 1
+             */
+            n_iter: number;
+            /**
+             * Negative Prompt
+             * @default
+             */
+            negative_prompt: string;
+            /** Override Settings */
+            override_settings?: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Prompt
+             * @default
+             */
+            prompt: string;
+            /** Restore Faces */
+            restore_faces?: boolean | null;
+            /**
+             * Sampler Index
+             * @description the older name of sampler_name
+             */
+            sampler_index?: string | null;
+            /**
+             * Sampler Name
+             * @description a name of /sdapi/v1/samplers; default: the model's own
+             */
+            sampler_name?: string | null;
+            /**
+             * Scheduler
+             * @description automatic, or karras
+             */
+            scheduler?: string | null;
+            /** Script Name */
+            script_name?: string | null;
+            /**
+             * Seed
+             * @description -1: a new one
+             * @default -1
+             */
+            seed: number;
+            /**
+             * Send Images
+             * @default true
+             */
+            send_images: boolean;
+            /**
+             * Steps
+             * @description default: the model's own
+             */
+            steps?: number | null;
+            /** Styles */
+            styles?: string[] | null;
+            /** Subseed Strength */
+            subseed_strength?: number | null;
+            /** Tiling */
+            tiling?: boolean | null;
+            /**
+             * Width
+             * @description px; default: the model's own
+             */
+            width?: number | null;
+        };
         /** UploadView */
         UploadView: {
             /**
@@ -1603,6 +1949,753 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    img2img_sdapi_v1_img2img_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** Alwayson Scripts */
+                    alwayson_scripts?: {
+                        [key: string]: unknown;
+                    } | null;
+                    /**
+                     * Batch Size
+                     * @default 1
+                     */
+                    batch_size?: number;
+                    /**
+                     * Cfg Scale
+                     * @description default: the model's own
+                     */
+                    cfg_scale?: number | null;
+                    /**
+                     * Denoising Strength
+                     * @description share of the steps that is run on the picture
+                     * @default 0.75
+                     */
+                    denoising_strength?: number;
+                    /** Enable Hr */
+                    enable_hr?: boolean | null;
+                    /**
+                     * Height
+                     * @description px; default: the model's own
+                     */
+                    height?: number | null;
+                    /**
+                     * Include Init Images
+                     * @default false
+                     */
+                    include_init_images?: boolean;
+                    /**
+                     * Init Images
+                     * @description one PNG, JPEG or WebP in base64, plain or as a data: URL
+                     */
+                    init_images: string[];
+                    /**
+                     * Inpainting Mask Invert
+                     * @description 1: black is redrawn
+                     * @default 0
+                     */
+                    inpainting_mask_invert?: number;
+                    /**
+                     * Mask
+                     * @description of the picture's size, white where to redraw; default: everywhere
+                     */
+                    mask?: string | null;
+                    /**
+                     * N Iter
+                     * @default 1
+                     */
+                    n_iter?: number;
+                    /**
+                     * Negative Prompt
+                     * @default
+                     */
+                    negative_prompt?: string;
+                    /** Override Settings */
+                    override_settings?: {
+                        [key: string]: unknown;
+                    } | null;
+                    /**
+                     * Prompt
+                     * @default
+                     */
+                    prompt?: string;
+                    /**
+                     * Resize Mode
+                     * @description 0 and 1: crop to the size; others are refused
+                     * @default 0
+                     */
+                    resize_mode?: number;
+                    /** Restore Faces */
+                    restore_faces?: boolean | null;
+                    /**
+                     * Sampler Index
+                     * @description the older name of sampler_name
+                     */
+                    sampler_index?: string | null;
+                    /**
+                     * Sampler Name
+                     * @description a name of /sdapi/v1/samplers; default: the model's own
+                     */
+                    sampler_name?: string | null;
+                    /**
+                     * Scheduler
+                     * @description automatic, or karras
+                     */
+                    scheduler?: string | null;
+                    /** Script Name */
+                    script_name?: string | null;
+                    /**
+                     * Seed
+                     * @description -1: a new one
+                     * @default -1
+                     */
+                    seed?: number;
+                    /**
+                     * Send Images
+                     * @default true
+                     */
+                    send_images?: boolean;
+                    /**
+                     * Steps
+                     * @description default: the model's own
+                     */
+                    steps?: number | null;
+                    /** Styles */
+                    styles?: string[] | null;
+                    /** Subseed Strength */
+                    subseed_strength?: number | null;
+                    /** Tiling */
+                    tiling?: boolean | null;
+                    /**
+                     * Width
+                     * @description px; default: the model's own
+                     */
+                    width?: number | null;
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Drawn"];
+                };
+            };
+            /** @description the body is not JSON in UTF-8 */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description no such thing, or not yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description it meets something that is there already */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description something in the request cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the server failed */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the database or the object store does not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description it takes longer than a request may; the job goes on */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+        };
+    };
+    interrupt_sdapi_v1_interrupt_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        [key: string]: string;
+                    };
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description something in the request cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the database or the object store does not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+        };
+    };
+    options_sdapi_v1_options_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdOptions"];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description no such thing, or not yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description something in the request cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the database or the object store does not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+        };
+    };
+    set_options_sdapi_v1_options_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SdOptions"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description no such thing, or not yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description something in the request cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the database or the object store does not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+        };
+    };
+    progress_sdapi_v1_progress_get: {
+        parameters: {
+            query?: {
+                /** @description leave out the picture so far */
+                skip_current_image?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdProgress"];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description something in the request cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the database or the object store does not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+        };
+    };
+    samplers_sdapi_v1_samplers_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdSampler"][];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description no such thing, or not yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description something in the request cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the database or the object store does not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+        };
+    };
+    models_sdapi_v1_sd_models_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdModel"][];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description no such thing, or not yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description something in the request cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the database or the object store does not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+        };
+    };
+    txt2img_sdapi_v1_txt2img_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Txt2Img"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Drawn"];
+                };
+            };
+            /** @description the body is not JSON in UTF-8 */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description no such thing, or not yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description it meets something that is there already */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description something in the request cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the server failed */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the database or the object store does not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description it takes longer than a request may; the job goes on */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
                 };
             };
         };

@@ -76,6 +76,7 @@ export function aJob(changes: Partial<Job> = {}): Job {
       mask: null,
       strength: null,
       scale: null,
+      sampler: null,
     },
     model: "mezzotint-starter",
     step: 0,

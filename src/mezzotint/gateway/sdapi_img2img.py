@@ -1,0 +1,74 @@
+"""img2img of the AUTOMATIC1111 API: the picture, and a mask if there is one, become uploads that a job begins with."""
+
+from base64 import b64decode
+from collections.abc import Callable
+from dataclasses import replace
+
+from fastapi import APIRouter, Request
+from PIL import Image as Pixels
+
+from mezzotint.actions.upload import upload
+from mezzotint.domain.claims import Claims
+from mezzotint.domain.ids import Sha256
+from mezzotint.domain.refusal import Refusal, RefusalCode
+from mezzotint.domain.task import Task
+from mezzotint.gateway.bodies import json_body, read_json
+from mezzotint.gateway.errors import Answer, refused
+from mezzotint.gateway.sdapi_auth import BasicSignedIn
+from mezzotint.gateway.sdapi_draw import asked_by, check, drawn
+from mezzotint.gateway.sdapi_errors import SdapiRoute
+from mezzotint.gateway.sdapi_shapes import Drawn, Img2Img, sdapi_answers
+from mezzotint.gateway.service import Service, The
+from mezzotint.media import decode_inverted, decode_upload
+
+CROPPING = (0, 1)
+router = APIRouter(
+    prefix="/sdapi/v1",
+    tags=["automatic1111"],
+    route_class=SdapiRoute,
+    responses=sdapi_answers(400, 401, 403, 404, 409, 413, 422, 429, 500, 503, 504),
+)
+
+
+@router.post("/img2img", openapi_extra={"requestBody": json_body(Img2Img)})
+async def img2img(request: Request, service: The, claims: BasicSignedIn) -> Drawn:
+    """Pictures from a picture and words, as AUTOMATIC1111's web UI gives them."""
+    body = await read_json(request, Img2Img)
+    check(service, body)
+    if len(body.init_images) != 1:
+        raise _unsupported("init_images", f"One picture is taken at a time, not {len(body.init_images)}.", "Send one.")
+    if body.resize_mode not in CROPPING:
+        raise _unsupported("resize_mode", f"resize_mode {body.resize_mode} is not supported.", "Say 0 or 1: crop.")
+    asked = replace(
+        asked_by(service, body),
+        task=Task.VARIATION if body.mask is None else Task.INPAINT,
+        source=await _taken(service, claims, "init_images", body.init_images[0], decode_upload),
+        mask=body.mask and await _taken(service, claims, "mask", body.mask, _reading(body)),
+        strength=body.denoising_strength,
+    )
+    answer = await drawn(service, request, claims, body, asked)
+    return answer.model_copy(update={"images": answer.images + body.init_images * body.include_init_images})
+
+
+def _reading(body: Img2Img) -> Callable[[bytes], Pixels.Image]:
+    return decode_inverted if body.inpainting_mask_invert else decode_upload
+
+
+async def _taken(
+    service: Service, claims: Claims, field: str, text: str, decode: Callable[[bytes], Pixels.Image]
+) -> Sha256:
+    """The name of the upload that the text became. text: base64, plain or as a data: URL."""
+    try:
+        data = b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=True)
+    except ValueError:
+        raise Answer(
+            422, RefusalCode.UPLOAD_INVALID, f'"{field}" is not base64.', "Send the file's bytes.", field
+        ) from None
+    source = await upload(service.intake, data, claims, service.now(), decode)
+    if isinstance(source, Refusal):
+        raise refused(replace(source, param=field))
+    return source.content
+
+
+def _unsupported(field: str, message: str, hint: str) -> Answer:
+    return Answer(422, "parameter_unsupported", message, hint, field)
