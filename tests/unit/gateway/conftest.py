@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from shutil import copytree
 
 import httpx
 import pytest
@@ -42,10 +43,18 @@ SECRET = b"s" * 32
 QUICK_HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated database that no test writes to: each begins with a copy."""
+    path = tmp_path_factory.mktemp("empty") / "mezzotint.db"
+    Database(path).migrate()
+    return path
+
+
 @pytest.fixture
-async def service(tmp_path: Path) -> AsyncIterator[Service]:
+async def service(tmp_path: Path, empty_database: Path) -> AsyncIterator[Service]:
+    copytree(empty_database.parent, tmp_path, dirs_exist_ok=True)
     database = Database(tmp_path / "mezzotint.db")
-    database.migrate()
     desk = Desk(jobs=Jobs(database), objects=Objects(tmp_path / "objects"), bus=EventBus())
     check = PreFilter.load(None).check
     sources = Sources(database)
