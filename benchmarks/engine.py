@@ -37,7 +37,7 @@ from litserve_ways import Continuous, RequestBatching
 from serve import hardware, spread
 
 from mezzotint.config import Settings
-from mezzotint.engine import EmbeddingCache, Hub, models
+from mezzotint.engine import EmbeddingCache, Hub, models, placement
 from mezzotint.main.wiring import MAX_ROWS, WEIGHTS
 from mezzotint.policy.stepping import choose
 
@@ -96,7 +96,7 @@ class HubWay:
 
 
 def starter() -> Any:
-    return models.load(models.locate("starter"), "cpu", is_half=False)
+    return placement.load(models.locate("starter"), "cpu")
 
 
 def attentive() -> Any:

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from mezzotint.engine import Hub, Run, models
+from mezzotint.engine import Hub, Run, models, placement
 
 PROMPTS = ("a red apple", "a cat face", "a blue car", "a rocket", "a green heart", "the sun", "a blue fish", "a tree")
 
@@ -142,7 +142,7 @@ def main() -> None:
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    pipeline = models.load(models.locate(args.model), "cpu", is_half=False)
+    pipeline = placement.load(models.locate(args.model), "cpu")
     measured = measure(pipeline, args.steps, args.repeats)
     result = {
         "hardware": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}, 1 thread",

@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from prometheus_client import Counter, Gauge, Histogram
+from pydantic import BaseModel
 
 from mezzotint.config import Settings
 from mezzotint.domain.errors import MezzotintError
 from mezzotint.domain.job import TRANSITIONS
 from mezzotint.domain.refusal import RefusalCode
+from mezzotint.engine.registry import Entry, Quantization
 from mezzotint.gateway.errors import GATEWAY_CODES, STATUS
 from mezzotint.metrics import Metrics
 from mezzotint.policy.prompt_parameters import PARAMETERS, UNSUPPORTED, UNSUPPORTED_SHORT
@@ -23,6 +25,7 @@ def pages() -> dict[Path, str]:
     made = {
         "states.md": states(),
         "reference/settings.md": settings(),
+        "reference/models.md": models(),
         "reference/errors.md": errors(),
         "reference/prompt-parameters.md": prompt_parameters(),
     }
@@ -49,6 +52,33 @@ def settings() -> str:
         default = "" if field.default is None else f"`{field.default}`"
         lines.append(f"| `MEZZOTINT_{name.upper()}` | {default} | {field.description} |")
     return "\n".join(lines) + "\n"
+
+
+def models() -> str:
+    lines = [NOTICE, "# The list of models\n"]
+    lines.append(
+        "`--models FILE`, or `MEZZOTINT_MODELS`: a TOML file of tables `[[models]]`, the first the default.\n"
+        "[How it is used](../how-to/another-model.md).\n"
+    )
+    lines += _keys(Entry)
+    lines.append("\n`quantization` is a table:\n")
+    lines += _keys(Quantization)
+    lines.append("\nWhat a machine cannot do (CUDA's options on a CPU, a package that is missing) stops the start.")
+    return "\n".join(lines) + "\n"
+
+
+def _keys(form: type[BaseModel]) -> list[str]:
+    lines = ["| key | default | what |", "| --- | --- | --- |"]
+    for name, field in form.model_fields.items():
+        default = "required" if field.is_required() else _toml(field.default)
+        lines.append(f"| `{name}` | {default} | {field.description} |")
+    return lines
+
+
+def _toml(value: object) -> str:
+    if value is None or value == ():
+        return ""
+    return f"`{str(value).lower()}`" if isinstance(value, bool) else f"`{value}`"
 
 
 def errors() -> str:

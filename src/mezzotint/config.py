@@ -46,6 +46,10 @@ class Settings(BaseSettings):
         description="how clients reach this server, where absolute addresses are answered; default: as the request did",
     )
     model: str = Field(STARTER, description="`starter`, a diffusers folder, or a hub id")
+    models: Path | None = Field(None, description="TOML file of several models, instead of `model`: see models.md")
+    model_memory_mb: int = Field(
+        0, ge=0, description="MiB that models in memory may take before idle ones make room; 0: no bound"
+    )
     worker: bool = Field(True, description="`serve` draws, too; false: a gateway alone, beside `mezzotint worker`s")
     worker_metrics_port: int = Field(
         0, ge=0, le=65535, description="port on 127.0.0.1 where `mezzotint worker` shows its metrics; 0: none"

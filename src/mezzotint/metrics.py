@@ -88,6 +88,11 @@ class Metrics:
         self.verify_seconds = self._counter("engine_verify_seconds", "time spent in verification, charged to nobody")
         self.embeddings = self._counter("embedding_cache", "text encoder calls by how they were answered", "result")
 
+        self.models_loaded = self._gauge("models_loaded", "models in memory")
+        self.model_loads = self._counter("model_loads", "models brought into memory", "model")
+        self.model_load_seconds = self._histogram("model_load_seconds", "bringing one model into memory", SECONDS)
+        self.model_evictions = self._counter("model_evictions", "models dropped to make room for others", "model")
+
         self.checkpoints = self._counter(
             "checkpoints", "checkpoints by outcome: written, skipped (one was being written), late, failed", "result"
         )

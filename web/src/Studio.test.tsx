@@ -24,6 +24,7 @@ const model = {
 
 const idle = {
   "GET /v1/model": () => json(model),
+  "GET /v1/models": () => json({ object: "list", data: [{ id: "starter" }] }),
   "GET /healthz": () => json({ status: "ok", version: "1", model: { name: "starter", state: "ready" } }),
   "GET /v1/jobs": () => json({ jobs: [], next_cursor: null }),
   "GET /v1/images": () => json({ images: [], next_cursor: null }),
@@ -169,6 +170,33 @@ test("a picture of mine is varied and enlarged, where the model can", async () =
     { prompt: "a red apple --ar 3:2", task: "variation", source: "aa", strength: 0.5, new: true },
     { prompt: "a red apple", task: "upscale", source: "aa", scale: 4, new: true },
   ]);
+});
+
+test("one of several models is chosen for what is drawn, not for what is enlarged", async () => {
+  const stream = eventStream();
+  const seen = open({
+    "GET /v1/models": () => json({ object: "list", data: [{ id: "starter" }, { id: "ink" }] }),
+    "GET /v1/images": () => json({ images: [anOwnImage()], next_cursor: null }),
+    "GET /v1/jobs/j1": () => json(aJob({ state: "succeeded", images: [anImage()] })),
+    "POST /v1/jobs": () => accepted(aJob({ id: "j2" })),
+    "GET /v1/jobs/j2/events": stream.response,
+  });
+  await userEvent.selectOptions(await screen.findByLabelText("Model"), "ink");
+  await vi.waitFor(() => expect(seen.some((request) => request.path === "/v1/model?name=ink")).toBe(true));
+  await userEvent.click(await screen.findByText("Enlarge 2×"));
+  await userEvent.type(box(), "a cat{Enter}");
+  expect(seen.filter((request) => request.method === "POST").map((request) => request.body)).toEqual([
+    { prompt: "a red apple", task: "upscale", source: "aa", scale: 2, new: true },
+    { prompt: "a cat", model: "ink", new: true },
+  ]);
+  await act(async () => stream.send("loading", { model: "ink" }));
+  await screen.findAllByText("Loading ink");
+});
+
+test("where there is one model there is nothing to choose", async () => {
+  open();
+  await screen.findByText(/^Draws small pictures/);
+  expect(screen.queryByLabelText("Model")).toBeNull();
 });
 
 test("what the model cannot do has no button", async () => {

@@ -8,6 +8,7 @@ import { Announcer } from "./features/jobs/Announcer";
 import { JobList } from "./features/jobs/JobList";
 import { useJobs } from "./features/jobs/useJobs";
 import { AboutModel } from "./features/model/AboutModel";
+import { ModelChoice } from "./features/model/ModelChoice";
 import { useModel } from "./features/model/useModel";
 import { PromptBox } from "./features/prompt/PromptBox";
 import { Sheet } from "./features/sheet/Sheet";
@@ -16,7 +17,8 @@ import { useJobOf } from "./features/sheet/useJobOf";
 
 /** The one screen: a prompt, what is in the works, the picture on the table, and my pictures. */
 export function Studio({ client }: { client: Client }) {
-  const model = useModel(client);
+  const [modelName, setModelName] = useState<string | null>(null);
+  const model = useModel(client, modelName);
   const images = useImages(client);
   const jobs = useJobs(client, images.add);
   const [prompt, setPrompt] = useState("");
@@ -33,7 +35,9 @@ export function Studio({ client }: { client: Client }) {
     setIsSending(true);
     setProblem(null);
     try {
-      const sent = await jobs.submit(typeof asked === "string" ? { prompt: asked } : asked);
+      const wish: Asked = typeof asked === "string" ? { prompt: asked } : asked;
+      const isModels = modelName !== null && wish.task !== "upscale";
+      const sent = await jobs.submit(isModels ? { ...wish, model: modelName } : wish);
       setChoice({ kind: "job", id: sent.id });
       box.current?.select(); // typing starts the next prompt, an arrow key goes on with this one
       bringIntoView(table.current);
@@ -62,6 +66,7 @@ export function Studio({ client }: { client: Client }) {
           box={box}
           prompt={prompt}
           examples={model.model?.examples ?? []}
+          choice={<ModelChoice names={model.names} chosen={modelName} onChoose={setModelName} />}
           isSending={isSending}
           problem={problem}
           onChange={setPrompt}

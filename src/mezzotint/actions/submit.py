@@ -17,6 +17,7 @@ from mezzotint.domain.submission import Once
 from mezzotint.domain.task import Task
 from mezzotint.metrics import Metrics
 from mezzotint.policy.admission import NUM_SEEDS, Admit, Request, admit
+from mezzotint.policy.models import choose_model
 from mezzotint.policy.quota import Assigned, assign
 from mezzotint.store import EventBus, Jobs, Sources, Submissions
 
@@ -33,7 +34,8 @@ TAKEN = Refusal(
 class Door:
     """What admission needs.
 
-    check_prompt: the pre-filter, (prompt, negative prompt) -> refusal or None. upscaler: its name, if there is one.
+    model: the default; others: those that may be asked for beside it. check_prompt: the pre-filter,
+    (prompt, negative prompt) -> refusal or None. upscaler: its name, if there is one.
     """
 
     jobs: Jobs
@@ -45,6 +47,11 @@ class Door:
     overload: Overload
     metrics: Metrics = field(default_factory=Metrics)
     upscaler: str = ""
+    others: tuple[ModelInfo, ...] = ()
+
+    @property
+    def models(self) -> tuple[ModelInfo, ...]:
+        return (self.model, *self.others)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +119,9 @@ async def submit(
 async def _submit(
     door: Door, request: Request, claims: Claims, now: datetime, once: Once | None, *, place: Assigned
 ) -> tuple[Job, ...] | Refusal | None:
+    model = choose_model(door.models, request.model, request.task, door.upscaler)
+    if isinstance(model, Refusal):
+        return model
     found = {
         part: await door.sources.find(claims.tenant, name, now) if name is not None else None
         for part, name in (("source", request.source), ("mask", request.mask))
@@ -119,7 +129,7 @@ async def _submit(
     decision = admit(
         request,
         tier=claims.tier,
-        model=door.model,
+        model=model,
         num_open_jobs=await door.jobs.count_open(claims.tenant),
         fresh_seed=secrets.randbelow(NUM_SEEDS),
         **found,
@@ -131,7 +141,8 @@ async def _submit(
     if blocked is not None:
         await door.jobs.record_refusal(claims.tenant, blocked, request.prompt, now)
         return blocked
-    jobs = _jobs(door, decision, claims, now, place)
+    name = door.upscaler if request.task is Task.UPSCALE else model.name
+    jobs = _jobs(name, decision, claims, now, place)
     if not await door.jobs.add(*jobs, once=once):
         return None
     for job in jobs:
@@ -140,7 +151,7 @@ async def _submit(
     return jobs
 
 
-def _jobs(door: Door, decision: Admit, claims: Claims, now: datetime, place: Assigned) -> tuple[Job, ...]:
+def _jobs(model: str, decision: Admit, claims: Claims, now: datetime, place: Assigned) -> tuple[Job, ...]:
     ids = [JobId(f"job_{secrets.token_hex(12)}") for _ in decision.plans]
     return tuple(
         Job(
@@ -150,7 +161,7 @@ def _jobs(door: Door, decision: Admit, claims: Claims, now: datetime, place: Ass
             state=JobState.QUEUED,
             raw_prompt=plan.raw_prompt,
             parameters=plan.parameters,
-            model=door.upscaler if plan.parameters.task is Task.UPSCALE else door.model.name,
+            model=model,
             created_at=now,
             batch=ids[0] if len(ids) > 1 else None,
             is_over_quota=place.is_over_quota,

@@ -19,6 +19,7 @@ MezzotintError
 │   ├── StepBudgetExceeded
 │   ├── DeadlineExceeded
 │   ├── RunFailed
+│   ├── ModelUnavailable
 │   ├── SourceMissing
 │   ├── WorkerLost
 │   ├── WaitedTooLong
@@ -162,6 +163,13 @@ class RunFailed(JobFault):
 
     code = "run_failed"
     hint = "Try other parameters; the server's log has the cause."
+
+
+class ModelUnavailable(JobFault):
+    """The model could not be brought into memory."""
+
+    code = "model_unavailable"
+    hint = "Try again, or choose another model; the server's log has the cause."
 
 
 class SourceMissing(JobFault):

@@ -15,12 +15,14 @@ class Changed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progressed:
-    """A sampler step ended. preview: a `data:` URL of a small picture, where one could be made."""
+    """A sampler step ended, or the job waits for its model. preview: a `data:` URL of a small picture, where one could
+    be made. loading: the model that is being brought into memory."""
 
     job: JobId
     step: int
     num_steps: int
     preview: str | None
+    loading: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

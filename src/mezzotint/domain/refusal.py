@@ -16,6 +16,7 @@ class RefusalCode(StrEnum):
     PARAMETER_REPEATED = "parameter_repeated"
     PARAMETER_UNSUPPORTED = "parameter_unsupported"
     PARAMETER_MISSING = "parameter_missing"
+    MODEL_NOT_FOUND = "model_not_found"
     TASK_UNSUPPORTED = "task_unsupported"
     SOURCE_NOT_FOUND = "source_not_found"
     PERMUTATION_INVALID = "permutation_invalid"

@@ -1,25 +1,21 @@
-"""Models on disk: find the folder, tell what it is, check it, load it.
+"""Models on disk: find the folder, tell what it is, check it; `placement.py` loads it.
 
 A model is a folder in diffusers' layout. Beside `model_index.json` it may hold two files of ours: `mezzotint.json`
 (what the gateway tells people, default steps, a text encoder that comes from a Python package) and `SHA256SUMS`.
-Everything but `load` runs without torch, so a damaged model stops a server before it opens its port.
+Nothing here needs torch, so a damaged model stops a server before it opens its port.
 """
 
 import hashlib
 import json
-import warnings
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from mezzotint.domain.errors import DeviceMissing, ModelCorrupt, ModelMissing
+from mezzotint.domain.errors import ModelCorrupt, ModelMissing
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.sampler import samplers_for
 from mezzotint.domain.task import Task
-
-if TYPE_CHECKING:
-    from diffusers import DiffusionPipeline
 
 STARTER = "starter"
 MAX_HEADER_BYTES = 100_000_000
@@ -87,9 +83,7 @@ def describe(folder: Path, name: str | None = None) -> ModelInfo:
 def check(folder: Path) -> None:
     """Look at every file: there, whole, and as `SHA256SUMS` says. Raises: ModelMissing, ModelCorrupt."""
     index = _json(folder / "model_index.json")
-    text_encoder = _text_encoder_package(folder)
-    if text_encoder is not None:
-        _package_folder(text_encoder)
+    text_encoder = text_encoder_of(folder)
     for part, origin in index.items():
         if part.startswith("_") or not isinstance(origin, list) or origin[0] is None:
             continue
@@ -117,64 +111,22 @@ def check_weights(path: Path) -> None:
         _check_safetensors(path)
 
 
-def load(folder: Path, device: str, *, is_half: bool) -> "DiffusionPipeline":
-    """The pipeline, on its device, ready to be called. Weights are read as safetensors only.
-
-    is_half: float16 weights, for accelerators; otherwise float32. Raises: ModelMissing, ModelCorrupt.
-    """
-    import diffusers
-    import torch
-    import transformers
-    from diffusers import DiffusionPipeline
-    from safetensors import SafetensorError
-
-    for library in (diffusers.utils, transformers.utils):  # their remarks on components are for model authors
-        library.logging.set_verbosity_error()
-        library.logging.disable_progress_bar()
-    dtype = torch.float16 if is_half else torch.float32
-    try:
-        with warnings.catch_warnings(category=FutureWarning, action="ignore"):
-            pipeline = DiffusionPipeline.from_pretrained(
-                str(folder), dtype=dtype, use_safetensors=True, local_files_only=True, **_parts(folder)
-            )
-    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
-        raise ModelCorrupt(f"{folder} could not be loaded: {str(error).strip().splitlines()[0]}") from error
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline.to(device)
+def num_bytes(folder: Path) -> int:
+    """Of all weights files, those of a text encoder's package included."""
+    package = text_encoder_of(folder)
+    folders = [folder] if package is None else [folder, Path(package)]
+    return sum(file.stat().st_size for place in folders for file in place.rglob("*.safetensors"))
 
 
-def pick_device(wanted: str) -> str:
-    """`auto`, `cpu` or `cuda` as a torch device. Raises: DeviceMissing."""
-    import torch
-
-    has_cuda = torch.cuda.is_available()
-    if wanted == "cuda" and not has_cuda:
-        raise DeviceMissing("PyTorch sees no CUDA device")
-    return "cuda" if wanted == "cuda" or (wanted == "auto" and has_cuda) else "cpu"
-
-
-def device_report(device: str) -> str:
-    """What a person wants to know of a device."""
-    import torch
-
-    if device == "cuda":
-        return torch.cuda.get_device_name()
-    return f"{torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
-
-
-def _parts(folder: Path) -> dict[str, Any]:
-    """Components that lie in a Python package instead of the folder."""
+def text_encoder_of(folder: Path) -> str | None:
+    """Folder of a text encoder that lies in a Python package instead. Raises: ModelMissing, ModelCorrupt."""
     package = _text_encoder_package(folder)
-    if package is None:
-        return {}
-    from transformers import AutoModel, AutoTokenizer
+    return None if package is None else _package_folder(package)
 
-    weights = _package_folder(package)
-    tokenizer = AutoTokenizer.from_pretrained(weights, local_files_only=True)
-    tokenizer.model_max_length = int(_json(folder / "mezzotint.json")["max_prompt_tokens"])
-    text_encoder = AutoModel.from_pretrained(weights, attn_implementation="sdpa", local_files_only=True).eval()
-    text_encoder.config.use_attention_mask = True  # the stock pipeline passes the mask only when asked
-    return {"tokenizer": tokenizer, "text_encoder": text_encoder, "safety_checker": None, "feature_extractor": None}
+
+def max_prompt_tokens(folder: Path) -> int:
+    """Of a model whose text encoder comes from a package."""
+    return int(_json(folder / "mezzotint.json")["max_prompt_tokens"])
 
 
 def _text_encoder_package(folder: Path) -> str | None:

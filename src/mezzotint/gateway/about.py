@@ -1,16 +1,21 @@
 """Small routes: health, who I am, which model, and the development sign-in."""
 
+from dataclasses import replace
 from datetime import timedelta
 from ipaddress import ip_address
+from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 
 from mezzotint import __version__
 from mezzotint.domain.ids import TenantId
+from mezzotint.domain.refusal import Refusal
+from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier
-from mezzotint.gateway.errors import GATEWAY_CODES, Answer
+from mezzotint.gateway.errors import GATEWAY_CODES, Answer, refused
 from mezzotint.gateway.service import SignedIn, The
 from mezzotint.gateway.shapes import Health, Me, ModelHealth, ModelView, Session, answers, me_of
+from mezzotint.policy.models import choose_model
 
 router = APIRouter(tags=["about"])
 DEV_TENANT = TenantId("dev")
@@ -32,16 +37,17 @@ async def me(claims: SignedIn) -> Me:
     return me_of(claims)
 
 
-@router.get("/v1/model")
-async def model(service: The) -> ModelView:
-    """The model that draws, and what it knows."""
-    return ModelView.model_validate(
-        {
-            "load_another": LOAD_ANOTHER,
-            **{name: getattr(service.door.model, name) for name in ModelView.model_fields if name != "load_another"},
-        },
-        from_attributes=True,
-    )
+@router.get("/v1/model", responses=answers(404, 422))
+async def model(
+    service: The,
+    name: Annotated[str | None, Query(max_length=200, description="one of GET /v1/models; default: the first")] = None,
+) -> ModelView:
+    """A model that draws, and what it knows."""
+    chosen = choose_model(service.door.models, name, Task.GENERATE, "")
+    if isinstance(chosen, Refusal):
+        raise refused(replace(chosen, param="name"))
+    told = {name: getattr(chosen, name) for name in ModelView.model_fields if name != "load_another"}
+    return ModelView.model_validate({"load_another": LOAD_ANOTHER, **told}, from_attributes=True)
 
 
 @router.post("/v1/session", responses=answers(403))

@@ -16,6 +16,7 @@ STATUS: dict[RefusalCode, int] = {
     RefusalCode.OVERLOADED: 429,
     RefusalCode.IDEMPOTENCY_KEY_REUSED: 409,
     RefusalCode.TOO_MANY_UPLOADS: 429,
+    RefusalCode.MODEL_NOT_FOUND: 404,
 }
 """Refusals answered with something else than 422."""
 

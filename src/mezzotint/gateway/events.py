@@ -19,7 +19,7 @@ from mezzotint.domain.change import as_of
 from mezzotint.domain.event import Changed, JobEvent, Progressed, Stale
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Job, JobState
-from mezzotint.gateway.shapes import JobView, Progress
+from mezzotint.gateway.shapes import JobView, Loading, Progress
 from mezzotint.store import Changes
 
 KEEP_ALIVE_S = 10.0
@@ -48,10 +48,10 @@ def seen_in(last_event_id: str | None) -> Seen | None:
 async def events_of(desk: Desk, changes: Changes, job_id: JobId, seen: Seen | None) -> AsyncIterator[str]:
     """The lines of the stream, to the event of the job's final state."""
     with desk.bus.watch(job_id) as queue:
-        known, shown = seen, None
+        known, shown, told = seen, None, ""
         while (job := await desk.jobs.get(job_id)) is not None:
             async for name, data, new in _news(desk, changes, job, known, shown):
-                known = new
+                known, told = new, name
                 yield line(name, data, new.id)
             shown = job.state
             if job.state.is_final:
@@ -60,10 +60,12 @@ async def events_of(desk: Desk, changes: Changes, job_id: JobId, seen: Seen | No
             async for item in until_change(queue):
                 if item is None:
                     yield ": keep-alive\n\n"
-                    continue
-                if item.step > known.step:  # the last one may have been told already, to one who came in the middle
-                    known = Seen(number=known.number, step=item.step)
-                    yield line("progress", progress_of(item), known.id)
+                elif item.loading and told != "loading":  # no step: the id stays that of what came before
+                    told = "loading"
+                    yield line(*named(item), known.id)
+                elif not item.loading and item.step > known.step:  # the last may be told already to a late comer
+                    known, told = Seen(number=known.number, step=item.step), "progress"
+                    yield line(*named(item), known.id)
 
 
 async def _news(
@@ -84,7 +86,8 @@ async def _news(
         yield job.state, now, seen
     latest = desk.bus.progress_of(job.id)
     if latest is not None and job.state is JobState.RUNNING and seen and latest.step > seen.step:
-        yield "progress", progress_of(latest), Seen(number=seen.number, step=latest.step)
+        known = seen if latest.loading else Seen(number=seen.number, step=latest.step)
+        yield *named(latest), known
 
 
 async def until_change(queue: asyncio.Queue[JobEvent]) -> AsyncIterator[Progressed | None]:
@@ -106,6 +109,11 @@ async def until_change(queue: asyncio.Queue[JobEvent]) -> AsyncIterator[Progress
                 yield event
             case _ as never:
                 assert_never(never)
+
+
+def named(event: Progressed) -> tuple[str, BaseModel]:
+    """An event's name and data."""
+    return ("loading", Loading(model=event.loading)) if event.loading else ("progress", progress_of(event))
 
 
 def progress_of(event: Progressed) -> Progress:

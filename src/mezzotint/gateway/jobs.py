@@ -48,7 +48,10 @@ async def view(service: Service, job: Job) -> JobView:
 @router.post(
     "",
     status_code=202,
-    responses={200: {"model": Accepted, "description": "this request was made before"}, **answers(400, 403, 409, 413)},
+    responses={
+        200: {"model": Accepted, "description": "this request was made before"},
+        **answers(400, 403, 404, 409, 413),
+    },
 )
 async def create(
     body: NewJob, request: Request, service: The, claims: SignedIn, response: Response, _key: IdempotencyKey = None

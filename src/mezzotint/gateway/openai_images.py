@@ -62,6 +62,7 @@ async def generate(
     width, height = size_of(body)
     asked = Asked(
         prompt=body.prompt,
+        model=body.model or None,
         num_steps=steps_of(service, claims, body),
         width=width,
         height=height,
@@ -92,9 +93,6 @@ async def answer(
 
 def check(service: Service, wish: Wish) -> None:
     """Answer what this API has and we cannot do."""
-    model = service.door.model.name
-    if wish.model not in {None, "", model}:
-        raise Answer(404, "model_not_found", f'There is no model "{wish.model}".', f"Served: {model}.", "model")
     if wish.background == "transparent":
         raise unsupported("background", "No model here draws transparency.", "Leave it out, or say opaque.")
     if wish.output_format in {"gif", "svg"}:
@@ -129,7 +127,8 @@ def steps_of(service: Service, claims: Claims, wish: Wish) -> int | None:
     if times is None:
         return None
     budget = limits_of(claims.tier).step_budget
-    return max(1, round(min(budget, min(budget, service.door.model.default_steps) * times)))
+    model = next((model for model in service.door.models if model.name == wish.model), service.door.model)
+    return max(1, round(min(budget, min(budget, model.default_steps) * times)))
 
 
 async def pictures_of(service: Service, request: Request, wish: Wish, jobs: Sequence[Job]) -> ImagesAnswer:

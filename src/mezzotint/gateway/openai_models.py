@@ -33,4 +33,8 @@ async def read(model: Annotated[str, Path(max_length=200)], service: The, claims
 
 
 def _models(service: Service) -> list[OpenAIModel]:
-    return [OpenAIModel(id=service.door.model.name, created=MADE_AT)]
+    states = service.model_states()
+    return [
+        OpenAIModel.model_validate({"id": model.name, "created": MADE_AT, "state": states.get(model.name)})
+        for model in service.door.models
+    ]

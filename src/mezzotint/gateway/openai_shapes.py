@@ -28,7 +28,7 @@ class Wish(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    model: str | None = Field(None, max_length=200, description="an id of GET /v1/models; default: the one served")
+    model: str | None = Field(None, max_length=200, description="an id of GET /v1/models; default: the first")
     n: int | None = Field(None, ge=1, le=MAX_PICTURES, description="how many pictures")
     size: str | None = Field(None, max_length=20, description="WIDTHxHEIGHT in px, or auto: the model's own")
     quality: Quality | None = Field(None, description="number of steps against the model's usual one")
@@ -85,6 +85,9 @@ class OpenAIModel(BaseModel):
     object: Literal["model"] = "model"
     created: int
     owned_by: str = "mezzotint"
+    state: Literal["cold", "loading", "warm"] | None = Field(
+        None, description="whether it is in memory; null where that is not known"
+    )
 
 
 class OpenAIModels(BaseModel):

@@ -1,6 +1,6 @@
 """What the routes work with, and who is asking."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Annotated
@@ -38,7 +38,8 @@ class Accounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """Everything the gateway is given. is_ready: whether the model is loaded. is_dev: the page signs in by itself.
+    """Everything the gateway is given. is_ready: whether the models that are to be warm are loaded. model_states: cold,
+    loading or warm, by name, where that is known. is_dev: the page signs in by itself.
 
     public_url: how clients reach this server, without a slash at its end; None: as the request did.
     metrics_token: what /metrics asks for; None: only this machine may read it.
@@ -55,6 +56,7 @@ class Service:
     accounts: Accounts
     now: Callable[[], datetime]
     is_ready: Callable[[], bool]
+    model_states: Callable[[], Mapping[str, str]] = dict
     rates: Rates = field(default_factory=Rates)
     is_dev: bool = False
     public_url: str | None = None

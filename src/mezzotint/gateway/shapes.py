@@ -19,6 +19,7 @@ class NewJob(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     prompt: str = Field(description="may be empty for an upscale alone")
+    model: str | None = Field(None, max_length=200, description="a name of GET /v1/models; default: the first")
     negative_prompt: str | None = Field(None, description="what must not be in the picture")
     seed: int | None = Field(None, description="0 to 4294967295; same seed, same picture; default: a new one")
     num_steps: int | None = Field(None, description="sampler steps, up to the tier's budget")
@@ -181,6 +182,12 @@ class Progress(BaseModel):
     step: int
     num_steps: int
     preview: str | None = Field(description="data: URL of a small WebP of the picture so far")
+
+
+class Loading(BaseModel):
+    """Data of a `loading` event: the job waits for its model."""
+
+    model: str
 
 
 class Me(BaseModel):

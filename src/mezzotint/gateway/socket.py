@@ -2,7 +2,7 @@
 
 It begins with the present state of each open job. `since` asks first for what changed from an instant on, such as the
 `at` of the last message before a break: nothing is missed, though a change may be told twice. A message is
-`{"type": "job" | "progress" | "hello", "job_id", "at", "data"}`; what a client sends is ignored.
+`{"type": "job" | "progress" | "loading" | "hello", "job_id", "at", "data"}`; what a client sends is ignored.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from mezzotint.domain.event import Changed, Progressed
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Job
 from mezzotint.gateway.errors import Answer
-from mezzotint.gateway.events import progress_of
+from mezzotint.gateway.events import named
 from mezzotint.gateway.service import Service, by_bearer, claims_of, with_scope
 from mezzotint.gateway.shapes import JobView
 from mezzotint.store.events import Pending
@@ -98,9 +98,10 @@ async def tell(
             case Changed():
                 await websocket.send_json(of_job(event.job, service.now()))
             case Progressed():
-                data = progress_of(event).model_dump(mode="json")
+                kind, data = named(event)
                 at = service.now().isoformat()
-                await websocket.send_json({"type": "progress", "job_id": job_id, "at": at, "data": data})
+                message = {"type": kind, "job_id": job_id, "at": at, "data": data.model_dump(mode="json")}
+                await websocket.send_json(message)
 
 
 async def missed(service: Service, claims: Claims, since: datetime | None) -> AsyncIterator[dict[str, Any]]:

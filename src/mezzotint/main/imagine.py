@@ -18,7 +18,7 @@ from mezzotint.domain.job import JobState, Parameters
 from mezzotint.domain.prompt import MAX_SEED
 from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.tier import Tier
-from mezzotint.main.wiring import find_model, loader
+from mezzotint.main.wiring import Offer, find_models, stock_of
 from mezzotint.policy.admission import Request, admit
 
 if TYPE_CHECKING:
@@ -44,9 +44,11 @@ def _here(settings: Settings, prompt: str, out: Path) -> int:
     from mezzotint.safety.postfilter import PostFilter
     from mezzotint.safety.prefilter import PreFilter
 
-    folder, info = find_model(settings)
+    offer = find_models(settings)[0]
     request = Request(prompt=prompt)
-    decision = admit(request, tier=Tier.PRO, model=info, num_open_jobs=0, fresh_seed=secrets.randbelow(MAX_SEED + 1))
+    decision = admit(
+        request, tier=Tier.PRO, model=offer.info, num_open_jobs=0, fresh_seed=secrets.randbelow(MAX_SEED + 1)
+    )
     if isinstance(decision, Refusal):
         return _say(REFUSED, decision.message, decision.hint, decision.code)
     wanted = [plan.parameters for plan in decision.plans]
@@ -54,7 +56,7 @@ def _here(settings: Settings, prompt: str, out: Path) -> int:
     for parameters in wanted:
         if refusal := rules.check(parameters.prompt, parameters.negative_prompt):
             return _say(REFUSED, refusal.message, refusal.hint, refusal.code)
-    runs = _draw(settings, folder, wanted)
+    runs = _draw(settings, offer, wanted)
     eyes = PostFilter(threshold=settings.nsfw_threshold)
     codes = [
         _keep(run, parameters, path, eyes)
@@ -63,11 +65,13 @@ def _here(settings: Settings, prompt: str, out: Path) -> int:
     return max(codes)
 
 
-def _draw(settings: Settings, folder: Path, wanted: Sequence[Parameters]) -> "list[Run]":
+def _draw(settings: Settings, offer: Offer, wanted: Sequence[Parameters]) -> "list[Run]":
     """All pictures, together."""
     with _bar() as bar:
         task = bar.add_task("loading the model", total=sum(parameters.num_steps for parameters in wanted))
-        loaded = loader(settings, folder)()
+        stock = stock_of(settings, [offer])
+        stock.prepare()
+        loaded = stock.load(offer.info.name)
         bar.update(task, description="drawing")
         from mezzotint.engine import call_kwargs
 
@@ -152,8 +156,9 @@ def _follow(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
                 name = line.removeprefix("event: ")
             elif line.startswith("data: "):
                 data = json.loads(line.removeprefix("data: "))
-                job = job if name == "progress" else data
-                bar.update(task, completed=data["step"], description=job["state"])
+                job = job if name in {"progress", "loading"} else data
+                state = "loading the model" if name == "loading" else job["state"]
+                bar.update(task, completed=data["step"], description=state)
     return job
 
 

@@ -4,7 +4,7 @@ import asyncio
 import errno
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -34,7 +34,7 @@ from mezzotint.main.data import locked, make, secret_of
 from mezzotint.main.desk import open_database, open_desk
 from mezzotint.main.log import configure_log
 from mezzotint.main.verdicts import Verdicts
-from mezzotint.main.wiring import find_model, find_upscaler, loader, upscaler_name
+from mezzotint.main.wiring import find_models, find_upscaler, stock_of, upscaler_name
 from mezzotint.main.work import hire, looking, names, now, working
 from mezzotint.metrics import Metrics
 from mezzotint.safety.prefilter import PreFilter
@@ -49,7 +49,7 @@ from mezzotint.store import (
     Webhooks,
     pressure,
 )
-from mezzotint.worker import Loaded
+from mezzotint.worker import Stock
 
 GRACE_S = 2
 """How long open connections (event streams above all) may delay a stop."""
@@ -62,14 +62,15 @@ def serve(settings: Settings) -> None:
     configure_log(settings)
     provider_of(settings)  # wrong settings stop the start before anything is made
     with listening(settings.host, settings.port) as listener:
-        folder, info = find_model(settings)
+        offers = find_models(settings)
         upscaler = find_upscaler(settings)
+        infos = [offer.info for offer in offers]
         if upscaler is not None:
-            info = replace(info, tasks=(*info.tasks, Task.UPSCALE))
+            infos = [replace(info, tasks=(*info.tasks, Task.UPSCALE)) for info in infos]
         with held(settings):
-            verdicts = Verdicts(settings.data / "verdicts.json")
-            server = Serving(settings=settings, info=info, load=loader(settings, folder, verdicts), upscaler=upscaler)
-            announce(settings, info, server.issuer, listener.getsockname()[1])
+            stock = stock_of(settings, offers, Verdicts(settings.data / "verdicts.json"))
+            server = Serving(settings=settings, infos=infos, stock=stock, upscaler=upscaler)
+            announce(settings, infos, server.issuer, listener.getsockname()[1])
             asyncio.run(server.run(listener))
     if server.broken_by is not None:
         raise server.broken_by
@@ -80,8 +81,8 @@ class Serving:
     """One process with its gateway, store and worker."""
 
     settings: Settings
-    info: ModelInfo
-    load: Callable[[], Loaded]
+    infos: Sequence[ModelInfo]
+    stock: Stock
     upscaler: Path | None
     broken_by: BaseException | None = None
     issuer: Issuer = field(init=False)
@@ -98,7 +99,7 @@ class Serving:
         desk = open_desk(settings, database, metrics)
         rules = PreFilter.load(settings.prefilter_rules)
         is_blocked = await looking(settings)
-        models = names(self.info.name, self.upscaler)
+        models = names(self.stock, self.upscaler)
         worker = hire(settings, database, desk, models, is_blocked) if settings.worker else None
         submissions, changes = Submissions(database), Changes(database)
         buckets = buckets_of(settings)
@@ -110,7 +111,8 @@ class Serving:
                 submissions=submissions,
                 sources=sources,
                 bus=desk.bus,
-                model=self.info,
+                model=self.infos[0],
+                others=tuple(self.infos[1:]),
                 check_prompt=rules.check,
                 overload=Overload(partial(pressure, database)),
                 metrics=metrics,
@@ -134,6 +136,7 @@ class Serving:
             accounts=accounts_on(database, settings),
             now=now,
             is_ready=lambda: worker is None or worker.is_ready,
+            model_states=lambda: {} if worker is None else worker.model_states(),
             rates=Rates(buckets=buckets, scale=settings.rate_scale, per_address=settings.rate_per_address),
             is_dev=settings.dev,
             public_url=settings.public_url,
@@ -147,7 +150,7 @@ class Serving:
                     async with looking_after(desk, settings):
                         yield
                 else:
-                    async with working(settings, worker, self.load, self.upscaler, on_broken):
+                    async with working(settings, worker, self.stock, self.upscaler, on_broken):
                         yield
 
         server = Server(
@@ -238,13 +241,13 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
-def announce(settings: Settings, info: ModelInfo, issuer: Issuer, port: int) -> None:
+def announce(settings: Settings, infos: Sequence[ModelInfo], issuer: Issuer, port: int) -> None:
     """What a newcomer needs next, on standard output."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     url = f"http://{host}:{port}"
     lines = [
         f"Mezzotint {__version__} serves on {url}",
-        f"  model  {info.name} (loading; the page is up at once, the first picture waits for it)",
+        f"  model  {', '.join(info.name for info in infos)} (loading; the page is up at once, pictures wait for it)",
         f"  data   {settings.data.resolve()}",
     ]
     if settings.dev:

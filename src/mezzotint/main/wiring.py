@@ -1,15 +1,17 @@
 """From settings to parts."""
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mezzotint.config import Settings, wait_passively
+from mezzotint.config import STARTER, Settings, wait_passively
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.tier import Tier, limits_of
-from mezzotint.engine import models
+from mezzotint.engine import models, placement, registry
+from mezzotint.engine.registry import Entry, ModelsInvalid
 from mezzotint.policy.stepping import choose
 
 MAX_ROWS = 16
@@ -20,14 +22,39 @@ BUILT_IN_UPSCALER = Path(str(files("mezzotint"))) / "upscaler"
 
 if TYPE_CHECKING:
     from mezzotint.engine.upscaler import Upscaler
-    from mezzotint.worker import Loaded
+    from mezzotint.worker import Loaded, Stock
 
 
-def find_model(settings: Settings) -> tuple[Path, ModelInfo]:
-    """The model's folder, checked, and what it is. Loads nothing. Raises: ModelMissing, ModelCorrupt."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A model that is served: how it is listed, where it lies, what it is."""
+
+    entry: Entry
+    folder: Path
+    info: ModelInfo
+
+
+def find_models(settings: Settings) -> tuple[Offer, ...]:
+    """The models, checked; first the default. Loads nothing. Raises: ModelsInvalid, ModelMissing, ModelCorrupt."""
+    if settings.models is None:
+        return (_find_model(settings),)
+    if settings.model != STARTER:
+        raise ModelsInvalid("model and models are both set: list the model in the file, or leave the file out")
+    return tuple(_found(entry) for entry in registry.read(settings.models))
+
+
+def _find_model(settings: Settings) -> Offer:
     folder = models.locate(settings.model, settings.revision)
     models.check(folder)
-    return folder, models.describe(folder, name=settings.model)
+    info = models.describe(folder, name=settings.model)
+    entry = Entry.model_construct(name=info.name, source=settings.model, revision=settings.revision, warm=True)
+    return Offer(entry=entry, folder=folder, info=info)
+
+
+def _found(entry: Entry) -> Offer:
+    folder = models.locate(entry.source, entry.revision)
+    models.check(folder)
+    return Offer(entry=entry, folder=folder, info=replace(models.describe(folder), name=entry.name))
 
 
 def find_upscaler(settings: Settings) -> Path | None:
@@ -55,38 +82,63 @@ def upscaler_loader(settings: Settings, path: Path | None) -> "Callable[[], Upsc
         from mezzotint.engine.upscaler import Upscaler
 
         assert path is not None, "admission refuses upscales where there is no upscaler"
-        return Upscaler.load(path, models.pick_device(settings.device))
+        return Upscaler.load(path, placement.pick_device(settings.device))
 
     return load
 
 
-def loader(
-    settings: Settings, folder: Path, verdicts: MutableMapping[str, str] | None = None
-) -> Callable[[], "Loaded"]:
-    """A function that brings the model into memory, on the thread that will use it. verdicts: of earlier times."""
+def stock_of(settings: Settings, offers: Sequence[Offer], verdicts: MutableMapping[str, str] | None = None) -> "Stock":
+    """The models as the device's thread takes them. verdicts: of earlier times."""
+    from mezzotint.worker import Stock
 
-    def load() -> "Loaded":
+    by_name = {offer.info.name: offer for offer in offers}
+
+    def prepare() -> None:
         wait_passively()
         import torch
 
-        from mezzotint.engine import EmbeddingCache, Hub, PreviewMap, Tasks
-        from mezzotint.worker import Loaded
-
-        device = models.pick_device(settings.device)
+        device = placement.pick_device(settings.device)
         if settings.threads:
             torch.set_num_threads(settings.threads)
-        pipeline = models.load(folder, device, is_half=device != "cpu")
-        embeddings = EmbeddingCache()
-        embeddings.attach(pipeline)
-        vae = getattr(pipeline, "vae", None)
-        previews = PreviewMap.fit(vae) if vae is not None else None
-        hub = Hub(
-            pipeline,
-            exact=settings.exact,
-            max_rows=MAX_ROWS,
-            choose=partial(choose, weights=WEIGHTS, max_rows=MAX_ROWS),
-            verdicts=verdicts,
-        )
-        return Loaded(hub=hub, tasks=Tasks(pipeline), previews=previews, embeddings=embeddings)
+        for offer in offers:
+            placement.check(offer.entry, device, exact=settings.exact)
 
-    return load
+    return Stock(
+        num_bytes={name: models.num_bytes(offer.folder) for name, offer in by_name.items()},
+        load=lambda name: _load(settings, by_name[name], verdicts),
+        warm=[name for name, offer in by_name.items() if offer.entry.warm],
+        bound_bytes=settings.model_memory_mb << 20,
+        prepare=prepare,
+        release=placement.release,
+        is_out_of_memory=_is_out_of_memory,
+    )
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    from mezzotint.engine.numerics import is_out_of_memory
+
+    return is_out_of_memory(error)
+
+
+def _load(settings: Settings, offer: Offer, verdicts: MutableMapping[str, str] | None) -> "Loaded":
+    from mezzotint.engine import EmbeddingCache, Hub, PreviewMap, Tasks
+    from mezzotint.worker import Loaded
+
+    pipeline = placement.load(offer.folder, placement.pick_device(settings.device), offer.entry)
+    embeddings = EmbeddingCache()
+    embeddings.attach(pipeline)
+    vae = getattr(pipeline, "vae", None)
+    hub = Hub(
+        pipeline,
+        exact=settings.exact,
+        max_rows=MAX_ROWS,
+        choose=partial(choose, weights=WEIGHTS, max_rows=MAX_ROWS),
+        verdicts=verdicts,
+    )
+    return Loaded(
+        hub=hub,
+        tasks=Tasks(pipeline),
+        previews=PreviewMap.fit(vae) if vae is not None else None,
+        embeddings=embeddings,
+        num_bytes=placement.num_bytes(pipeline),
+    )

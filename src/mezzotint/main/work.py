@@ -19,27 +19,25 @@ from mezzotint.main.data import make
 from mezzotint.main.desk import open_database, open_desk, worker_id
 from mezzotint.main.log import configure_log
 from mezzotint.main.verdicts import Verdicts
-from mezzotint.main.wiring import find_model, find_upscaler, loader, upscaler_loader, upscaler_name
+from mezzotint.main.wiring import find_models, find_upscaler, stock_of, upscaler_loader, upscaler_name
 from mezzotint.metrics import Metrics
 from mezzotint.safety.postfilter import PostFilter
 from mezzotint.store import Database
-from mezzotint.worker import Developer, Device, Habits, Loaded, Worker
+from mezzotint.worker import Developer, Device, Habits, Stock, Worker
 
 
 def work(settings: Settings) -> None:
     """Draw until a signal, then put the runs aside with checkpoints. Raises: StartError."""
     configure_log(settings)
-    folder, info = find_model(settings)
+    offers = find_models(settings)
     make(settings.data)
-    load = loader(settings, folder, Verdicts(settings.data / "verdicts.json"))
-    broken_by = asyncio.run(_work(settings, info.name, load, find_upscaler(settings)))
+    stock = stock_of(settings, offers, Verdicts(settings.data / "verdicts.json"))
+    broken_by = asyncio.run(_work(settings, stock, find_upscaler(settings)))
     if broken_by is not None:
         raise broken_by
 
 
-async def _work(
-    settings: Settings, model: str, load: Callable[[], Loaded], upscaler: Path | None
-) -> BaseException | None:
+async def _work(settings: Settings, stock: Stock, upscaler: Path | None) -> BaseException | None:
     metrics = Metrics()
     database = open_database(settings, metrics)
     if not database.is_postgres:
@@ -56,11 +54,11 @@ async def _work(
         broken.append(error)
         stop.set()
 
-    worker = hire(settings, database, desk, names(model, upscaler), await looking(settings))
+    worker = hire(settings, database, desk, names(stock, upscaler), await looking(settings))
     try:
         _show(metrics, settings.worker_metrics_port)
-        async with desk.bus.running(), working(settings, worker, load, upscaler, on_broken):
-            print(f"worker {worker.habits.id} draws with {model}", flush=True)  # noqa: T201
+        async with desk.bus.running(), working(settings, worker, stock, upscaler, on_broken):
+            print(f"worker {worker.habits.id} draws with {', '.join(stock.num_bytes)}", flush=True)  # noqa: T201
             await stop.wait()
     finally:
         await database.close()
@@ -73,9 +71,9 @@ async def looking(settings: Settings) -> Callable[[Pixels], bool]:
     return lambda picture: eyes.check(picture).is_blocked
 
 
-def names(model: str, upscaler: Path | None) -> frozenset[str]:
+def names(stock: Stock, upscaler: Path | None) -> frozenset[str]:
     """Of the models whose jobs a worker takes."""
-    return frozenset({model, upscaler_name(upscaler)} - {""})
+    return frozenset({*stock.num_bytes, upscaler_name(upscaler)} - {""})
 
 
 def hire(
@@ -97,7 +95,7 @@ def hire(
 async def working(
     settings: Settings,
     worker: Worker,
-    load: Callable[[], Loaded],
+    stock: Stock,
     upscaler: Path | None,
     on_broken: Callable[[BaseException], None],
 ) -> AsyncIterator[None]:
@@ -105,7 +103,7 @@ async def working(
     if worker.habits.is_alone:
         await sweep(worker.desk)
     device = Device(
-        load, worker.reporter(), worker.wants_preview, settings.checkpoint_every, upscaler_loader(settings, upscaler)
+        stock, worker.reporter(), worker.wants_preview, settings.checkpoint_every, upscaler_loader(settings, upscaler)
     )
     async with worker.running(device, on_broken):
         yield

@@ -23,11 +23,13 @@ MAX_GUIDANCE = 30.0  # what front ends offer; beyond it every model's colours bu
 class Request:
     """What a user asks for, as sent. A field may instead be written in the prompt (`--seed 7`), not in both.
 
+    model: its name; None: the default.
     source, mask: a picture's hash, or a job's id for its first picture. zoom, left, top, right, bottom: how an outpaint
     grows the canvas; the sides in px. is_plain: braces in the prompt are characters, not choices.
     """
 
     prompt: str
+    model: str | None = None
     negative_prompt: str | None = None
     seed: int | None = None
     num_steps: int | None = None

@@ -74,7 +74,8 @@ class Relay(EventBus):
                 if event.preview is not None:
                     self._previews[job] = event.preview
                 step = {"step": event.step, "of": event.num_steps, "shows": event.preview is not None}
-                self._tell(f"step {job}", {"kind": "step", "job": job, **step})
+                model = {} if event.loading is None else {"loading": event.loading}
+                self._tell(f"step {job}", {"kind": "step", "job": job, **step, **model})
             case Progressed():
                 pass  # nobody elsewhere listens
 
@@ -152,7 +153,8 @@ class Relay(EventBus):
     async def _pass_on(self, job: JobId, message: dict[str, Any]) -> None:
         if message["kind"] == "step":
             preview = await self._preview(job) if message["shows"] else None
-            event = Progressed(job=job, step=message["step"], num_steps=message["of"], preview=preview)
+            step, num_steps, loading = message["step"], message["of"], message.get("loading")
+            event = Progressed(job=job, step=step, num_steps=num_steps, preview=preview, loading=loading)
             super().publish(job, event)
         elif (row := await self._jobs.get(job)) is not None:
             super().publish(job, Changed(job=row))

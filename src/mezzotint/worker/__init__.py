@@ -1,7 +1,8 @@
 """Owns a device: claims jobs, lets the engine draw them, brings the pictures home."""
 
 from mezzotint.worker.develop import Developer
-from mezzotint.worker.device import Device, Loaded
+from mezzotint.worker.device import Device
+from mezzotint.worker.shelf import Loaded, Stock
 from mezzotint.worker.worker import Habits, Worker
 
-__all__ = ["Developer", "Device", "Habits", "Loaded", "Worker"]
+__all__ = ["Developer", "Device", "Habits", "Loaded", "Stock", "Worker"]

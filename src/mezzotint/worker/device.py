@@ -1,8 +1,13 @@
-"""The one thread that touches the device. Orders come in by a queue, reports go out by a callback."""
+"""The one thread that touches the device. Orders come in by a queue, reports go out by a callback.
+
+A job waits here until its model is in memory; jobs begin in the order in which they came, so that a model that has to
+wait for room is not passed by for ever. Models with runs in flight share the thread turn by turn.
+"""
 
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -10,85 +15,27 @@ from typing import TYPE_CHECKING, Any, cast
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Job
 from mezzotint.domain.task import Task
-from mezzotint.metrics import EngineCounts
-from mezzotint.worker.reports import Broken, Counted, Ended, Parked, Ready, Report, Saved, Stepped
+from mezzotint.engine.errors import RunCancelled
+from mezzotint.policy.turns import carried_on, next_of
+from mezzotint.worker.orders import Aside, Cancel, Draw, Order, Park
+from mezzotint.worker.reports import Broken, Ended, Parked, Ready, Report, Saved, Stepped
+from mezzotint.worker.shelf import Loaded, Shelf, Stock
 
 if TYPE_CHECKING:
-    from mezzotint.engine import Assignment, EmbeddingCache, Hub, PreviewMap, Run, Snapshot, Tasks
+    from mezzotint.engine import Run, Snapshot
     from mezzotint.engine.upscaler import Upscaler, Upscaling
 
 
 COUNT_S = 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
-    """A model in memory. previews: None where its latents cannot be shown. embeddings: its encoders' cache."""
-
-    hub: "Hub"
-    tasks: "Tasks"
-    previews: "PreviewMap | None"
-    embeddings: "EmbeddingCache | None" = None
-
-    def assign(self, order: "Draw") -> "Assignment":
-        """The pipeline call of an order. Raises: RunFailed."""
-        from mezzotint.engine.canvas import read_picture
-
-        source, mask = (read_picture(png) if png is not None else None for png in (order.source, order.mask))
-        return self.tasks.assign(order.job.parameters, source, mask)
-
-    def counts(self) -> EngineCounts:
-        """What its engine counted since it was made."""
-        hub, cache = self.hub, self.embeddings
-        return EngineCounts(
-            passes=hub.num_passes,
-            merged=hub.num_merged,
-            verifications=hub.num_verifications,
-            pass_s=hub.pass_s,
-            verify_s=hub.verify_s,
-            cache_hits=cache.num_hits if cache else 0,
-            cache_misses=cache.num_misses if cache else 0,
-            unmerged=dict(hub.unmerged_reasons),
-            unsaved=dict(hub.unsaved_reasons),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draw:
-    """Start a job, from its checkpoint if it has one. source, mask: PNGs that its task begins with."""
-
-    job: Job
-    resume: bytes | None
-    source: bytes | None = None
-    mask: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cancel:
-    job: JobId
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Aside:
-    """Put one run aside at its last step."""
-
-    job: JobId
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Park:
-    """Put every run aside at its last step and end the thread."""
-
-
-Order = Draw | Cancel | Aside | Park
-
-
 @dataclass(slots=True, kw_only=True)
 class Going:
-    """A run under way. finish: from its output to pictures. Instants are of `time.monotonic`."""
+    """A run under way. stop: end it. finish: from its output to pictures. Instants are of `time.monotonic`."""
 
     job: Job
     run: "Run | Upscaling"
+    stop: Callable[[], None]
     finish: Callable[[Any], tuple[Any, ...]]
     started_at: float
     stepped_at: float
@@ -97,24 +44,27 @@ class Going:
 class Device:
     """Runs jobs on one device.
 
-    load, load_upscaler: make the model and the upscaler, on this thread. report: called on this thread. wants_preview:
-    whether a job's preview would be seen. checkpoint_every: steps.
+    stock: the models. load_upscaler: on this thread. report: called on this thread. wants_preview: whether a job's
+    preview would be seen. checkpoint_every: steps.
     """
 
     def __init__(
         self,
-        load: Callable[[], Loaded],
+        stock: Stock,
         report: Callable[[Report], None],
         wants_preview: Callable[[JobId], bool],
         checkpoint_every: int,
         load_upscaler: "Callable[[], Upscaler]",
     ) -> None:
         self._load_upscaler, self._upscaler = load_upscaler, cast("Upscaler | None", None)
-        self._load, self._report, self._wants_preview = load, report, wants_preview
+        self._report, self._wants_preview = report, wants_preview
         self._checkpoint_every = checkpoint_every
+        self._shelf = Shelf(stock, report)
         self._orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
+        self._waiting: deque[Draw] = deque()
         self._going: dict[JobId, Going] = {}
-        self._counts, self._counted_at = EngineCounts(), 0.0
+        self._spent_s: dict[str, float] = {}
+        self._counted_at = 0.0
         self._thread = threading.Thread(target=self._live, name="device", daemon=True)
 
     def start(self) -> None:
@@ -130,40 +80,46 @@ class Device:
 
     def _live(self) -> None:
         try:
-            loaded = self._load()
+            self._shelf.warm_up()
             self._report(Ready())
-            self._work(loaded)
+            self._work()
         except BaseException as error:  # noqa: BLE001 - the top of the thread: whatever ends it is told, then it ends
             self._report(Broken(error=error))
 
-    def _work(self, loaded: Loaded) -> None:
+    def _work(self) -> None:
         while True:
-            for order in self._take(block=not self._going):
+            for order in self._take(block=not (self._going or self._waiting)):
                 match order:
                     case Draw():
-                        self._draw(loaded, order)
-                    case Cancel() if order.job in self._going:
-                        self._stop(loaded, self._going[order.job])
+                        self._waiting.append(order)
                     case Cancel():
-                        pass  # it ended meanwhile
+                        self._cancel(order.job)
                     case Aside():
-                        self._put_aside(loaded, order.job)
+                        self._put_aside(order.job)
                     case Park():
-                        self._park(loaded)
+                        self._park()
                         return
-            loaded.hub.turn()
+            self._begin_waiting()
+            self._turn()
             self._enlarge()
             self._reap()
-            self._count(loaded)
+            self._count()
 
-    def _count(self, loaded: Loaded) -> None:
-        """Tell what the engine counted: once a second, and when it comes to rest."""
+    def _turn(self) -> None:
+        """One turn of the model whose runs have had the device for the shortest time."""
+        self._spent_s = carried_on(self._spent_s, self._shelf.live())
+        name = next_of(self._spent_s)
+        if name is not None:
+            begun = time.monotonic()
+            self._shelf.loaded[name].hub.turn()
+            self._spent_s[name] += time.monotonic() - begun
+
+    def _count(self) -> None:
+        """Tell what the engines counted: once a second, and when they come to rest."""
         now = time.monotonic()
-        if now - self._counted_at < COUNT_S and self._going:
-            return
-        counts = loaded.counts()
-        self._report(Counted(counts=counts.since(self._counts)))
-        self._counts, self._counted_at = counts, now
+        if now - self._counted_at >= COUNT_S or not self._going:
+            self._shelf.count()
+            self._counted_at = now
 
     def _take(self, *, block: bool) -> list[Order]:
         """All orders that wait; with `block`, at least one."""
@@ -172,31 +128,48 @@ class Device:
             orders.append(self._orders.get())
         return orders
 
+    def _begin_waiting(self) -> None:
+        """Begin what came first, as far as there is room for its models."""
+        while self._waiting:
+            order = self._waiting[0]
+            try:
+                if not self._begin(order):
+                    return
+            except Exception as error:  # noqa: BLE001 - one job's fault must not end the thread; it is told to its owner
+                self._report(Ended(job=order.job.id, step=order.job.step, error=error))
+            self._waiting.popleft()
+
+    def _begin(self, order: Draw) -> bool:
+        """False: not yet."""
+        if order.job.parameters.task is Task.UPSCALE:
+            self._begin_upscale(order)
+            return True
+        loaded = self._shelf.fetch(order.job.model)
+        if loaded is not None:
+            self._draw(loaded, order)
+        return loaded is not None
+
     def _draw(self, loaded: Loaded, order: Draw) -> None:
         job = order.job
         now = time.monotonic()
-        try:
-            if job.parameters.task is Task.UPSCALE:
-                self._begin_upscale(order)
-                return
-            assignment = loaded.assign(order)
-            run = loaded.hub.submit(
-                assignment.kwargs,
-                pipeline=assignment.pipeline,
-                resume=order.resume,
-                checkpoint_every=self._checkpoint_every,
-                on_step=lambda run: self._stepped(loaded, job, run),
-                on_checkpoint=lambda run, snapshot: self._saved(job, run, snapshot),
-                label=job.tier,
-            )
-        except Exception as error:  # noqa: BLE001 - one job's fault must not end the thread; it is told to its owner
-            self._report(Ended(job=job.id, step=job.step, error=error))
-            return
+        assignment = loaded.assign(order)
+        run = loaded.hub.submit(
+            assignment.kwargs,
+            pipeline=assignment.pipeline,
+            resume=order.resume,
+            checkpoint_every=self._checkpoint_every,
+            on_step=lambda run: self._stepped(loaded, job, run),
+            on_checkpoint=lambda run, snapshot: self._saved(job, run, snapshot),
+            label=job.tier,
+        )
 
         def finish(output: Any) -> tuple[Any, ...]:
             return tuple(map(assignment.finish, output.images))
 
-        self._going[job.id] = Going(job=job, run=run, finish=finish, started_at=now, stepped_at=now)
+        def stop() -> None:
+            loaded.hub.cancel(run)
+
+        self._going[job.id] = Going(job=job, run=run, stop=stop, finish=finish, started_at=now, stepped_at=now)
 
     def _begin_upscale(self, order: Draw) -> None:
         from mezzotint.engine.canvas import read_picture
@@ -205,7 +178,11 @@ class Device:
         job, now = order.job, time.monotonic()
         assert order.source is not None, "admission asks for a source"
         run = self._upscaler.begin(read_picture(order.source), job.parameters.scale or 1)
-        self._going[job.id] = Going(job=job, run=run, finish=lambda picture: (picture,), started_at=now, stepped_at=now)
+
+        def finish(picture: Any) -> tuple[Any, ...]:
+            return (picture,)
+
+        self._going[job.id] = Going(job=job, run=run, stop=run.cancel, finish=finish, started_at=now, stepped_at=now)
 
     def _enlarge(self) -> None:
         """One tile of every upscale, so that steps and tiles take turns."""
@@ -218,13 +195,19 @@ class Device:
                 steps = Stepped(job=going.job.id, step=going.run.steps, num_steps=going.run.num_steps, preview=None)
                 self._report(steps)
 
-    def _stop(self, loaded: Loaded, going: Going) -> None:
-        from mezzotint.engine.upscaler import Upscaling
+    def _cancel(self, job: JobId) -> None:
+        """A job that ended meanwhile is left in peace."""
+        if self._take_back(job) is not None:
+            self._report(Ended(job=job, step=0, error=RunCancelled()))
+        elif job in self._going:
+            self._going[job].stop()
 
-        if isinstance(going.run, Upscaling):
-            going.run.cancel()
-        else:
-            loaded.hub.cancel(going.run)
+    def _take_back(self, job: JobId) -> Draw | None:
+        """The order of a job that has not begun, withdrawn."""
+        order = next((order for order in self._waiting if order.job.id == job), None)
+        if order is not None:
+            self._waiting.remove(order)
+        return order
 
     def _stepped(self, loaded: Loaded, job: Job, run: "Run") -> None:
         going = self._going.get(job.id)
@@ -259,14 +242,17 @@ class Device:
                 )
             )
 
-    def _park(self, loaded: Loaded) -> None:
-        for job in list(self._going):
-            self._put_aside(loaded, job)
+    def _park(self) -> None:
+        for job in [*(order.job.id for order in self._waiting), *self._going]:
+            self._put_aside(job)
 
-    def _put_aside(self, loaded: Loaded, job: JobId) -> None:
+    def _put_aside(self, job: JobId) -> None:
+        if self._take_back(job) is not None:
+            self._report(Parked(job=job, snapshot=None, cost_s=0.0))
+            return
         going = self._going.pop(job, None)
         if going is None:
             return  # it ended meanwhile
         snapshot = going.run.snapshot()
-        self._stop(loaded, going)
+        going.stop()
         self._report(Parked(job=job, snapshot=snapshot, cost_s=going.run.cost_s))

@@ -15,7 +15,26 @@ if TYPE_CHECKING:  # the gateway's process starts in a second; torch is imported
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """The model is loaded."""
+    """The models that are to be warm are loaded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loading:
+    """A model is being brought into memory; nothing else is drawn meanwhile."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shelved:
+    """What is in memory has changed, or a load failed. cold: models that would have to be loaded first. loaded, load_s:
+    the model that was just loaded, and how long it took. evicted: those that made room for it."""
+
+    cold: frozenset[str]
+    num_loaded: int
+    loaded: str | None
+    load_s: float
+    evicted: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,4 +97,4 @@ class Parked:
     cost_s: float
 
 
-Report = Ready | Broken | Stepped | Counted | Saved | Ended | Parked
+Report = Ready | Loading | Shelved | Broken | Stepped | Counted | Saved | Ended | Parked

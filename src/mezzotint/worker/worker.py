@@ -40,8 +40,21 @@ from mezzotint.policy.preemption import Going, least_deserving
 from mezzotint.policy.retry import DeadLetter, Failure, Retry, after
 from mezzotint.store import Seeker
 from mezzotint.worker.develop import Developer, explain
-from mezzotint.worker.device import Aside, Cancel, Device, Draw, Park
-from mezzotint.worker.reports import Broken, Counted, Ended, Parked, Ready, Report, Saved, Stepped
+from mezzotint.worker.device import Device
+from mezzotint.worker.memory import Memory
+from mezzotint.worker.orders import Aside, Cancel, Draw, Park
+from mezzotint.worker.reports import (
+    Broken,
+    Counted,
+    Ended,
+    Loading,
+    Parked,
+    Ready,
+    Report,
+    Saved,
+    Shelved,
+    Stepped,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -107,6 +120,10 @@ class Worker:
     _stopped_at: float = 0.0
     _reports: asyncio.Queue[Report] = field(default_factory=asyncio.Queue)
     _errands: set[asyncio.Task[None]] = field(default_factory=set)
+    _memory: Memory = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._memory = Memory(metrics=self.desk.metrics)
 
     def reporter(self) -> Callable[[Report], None]:
         """A callback for the device's thread."""
@@ -116,6 +133,10 @@ class Worker:
             loop.call_soon_threadsafe(self._reports.put_nowait, report)
 
         return report
+
+    def model_states(self) -> dict[str, str]:
+        """Name -> cold, loading or warm."""
+        return self._memory.states(self.habits.models or frozenset(), is_ready=self.is_ready)
 
     def wants_preview(self, job: JobId) -> bool:
         """Whether somebody watches the job and no preview of it is being made. May be asked from any thread."""
@@ -180,6 +201,7 @@ class Worker:
                 assert job.lease is not None, "it was just claimed"
                 held = Held(job=job, lease=job.lease, step=job.step)
                 self._held[job.id] = held
+                self._say_loading(held)
                 self._errand(asyncio.create_task(self._begin(device, held), name=f"begin {job.id}"))
             if not jobs and not self._keeps_for_pro:
                 return
@@ -191,7 +213,8 @@ class Worker:
         going = [held.job for held in self._held.values()]
         shapes = frozenset((job.model, job.parameters.width, job.parameters.height) for job in going)
         models = self.habits.models
-        return Seeker(worker=self.habits.id, models=models, lanes=lanes, warm=models or frozenset(), shapes=shapes)
+        warm = self._memory.warm(models or frozenset())
+        return Seeker(worker=self.habits.id, models=models, lanes=lanes, warm=warm, shapes=shapes)
 
     async def _make_room(self, device: Device) -> None:
         now = time.monotonic()
@@ -267,27 +290,41 @@ class Worker:
 
     async def _listen(self, device: Device) -> None:
         while True:
-            report = await self._reports.get()
-            match report:
-                case Ready():
-                    log.info("model ready")
-                    self.is_ready = True
-                    self.desk.bus.work.set()
-                case Broken():
-                    raise report.error
-                case Stepped():
-                    self._progress(report)
-                case Counted():
-                    self.desk.metrics.engine(report.counts)
-                case Saved():
-                    self._save(report)
-                case Ended():
-                    self._end(device, report)
-                case Parked():
-                    self._put_aside(report)
-                case _ as never:
-                    assert_never(never)
+            self._hear(device, await self._reports.get())
             self._reports.task_done()
+
+    def _hear(self, device: Device, report: Report) -> None:
+        match report:
+            case Ready():
+                log.info("model ready")
+                self.is_ready = True
+                self.desk.bus.work.set()
+            case Loading() | Shelved():
+                self._memory.note(report)
+                for held in self._held.values():
+                    self._say_loading(held)
+            case Broken():
+                raise report.error
+            case Stepped():
+                self._progress(report)
+            case Counted():
+                self.desk.metrics.engine(report.counts)
+            case Saved():
+                self._save(report)
+            case Ended():
+                self._end(device, report)
+            case Parked():
+                self._put_aside(report)
+            case _ as never:
+                assert_never(never)
+
+    def _say_loading(self, held: Held) -> None:
+        """Tell the owner that the job waits for its model."""
+        job = held.job
+        if job.model == self._memory.loading:
+            of = job.parameters.num_sampled
+            event = Progressed(job=job.id, step=held.step, num_steps=of, preview=None, loading=job.model)
+            self.desk.bus.publish(job.id, event)
 
     def _errand(self, work: asyncio.Task[None]) -> None:
         self._errands.add(work)

@@ -1,4 +1,4 @@
-"""Finding, telling and checking models; loading is tested on real tiny folders."""
+"""Finding, telling and checking models."""
 
 import json
 import shutil
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mezzotint.domain.errors import DeviceMissing, ModelCorrupt, ModelMissing
+from mezzotint.domain.errors import ModelCorrupt, ModelMissing
 from mezzotint.engine import models
 
 STARTER = models.locate("starter")
@@ -82,14 +82,3 @@ def test_a_model_that_is_nowhere_is_named(model: str) -> None:
 def test_an_empty_folder_is_not_a_model(tmp_path: Path) -> None:
     with pytest.raises(ModelMissing, match="model_index"):
         models.describe(tmp_path)
-
-
-def test_a_device_that_is_not_there_is_named() -> None:
-    import torch
-
-    if torch.cuda.is_available():
-        assert models.pick_device("cuda") == "cuda"
-    else:
-        with pytest.raises(DeviceMissing):
-            models.pick_device("cuda")
-    assert models.pick_device("cpu") == "cpu"

@@ -11,7 +11,7 @@ from PIL import Image
 from mezzotint.domain.ids import Sha256
 from mezzotint.domain.job import Parameters
 from mezzotint.domain.task import Task
-from mezzotint.engine import Hub, Run, Tasks, models
+from mezzotint.engine import Hub, Run, Tasks, models, placement
 from mezzotint.engine.canvas import canvas
 from tests.making import make_parameters
 
@@ -21,7 +21,7 @@ STEPS = 6
 
 @pytest.fixture(scope="module")
 def tasks() -> Tasks:
-    return Tasks(models.load(models.locate("starter"), "cpu", is_half=False))
+    return Tasks(placement.load(models.locate("starter"), "cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,7 @@ def test_what_the_mask_does_not_cover_keeps_every_bit_and_the_rest_is_drawn(
 
 
 def test_a_stranger_to_the_hub_is_refused(hub: Hub) -> None:
-    other = models.load(models.locate("starter"), "cpu", is_half=False)
+    other = placement.load(models.locate("starter"), "cpu")
     with pytest.raises(ValueError, match="unet"):
         hub.submit({}, pipeline=other)
 

@@ -124,6 +124,19 @@ async def test_progress_carries_the_change_and_the_step_and_the_last_is_repeated
     assert [await anew.next(), await anew.next()] == [("2", "running"), ("2.3", "progress")]
 
 
+async def test_a_job_that_waits_for_its_model_says_so_until_its_first_step(service: Service) -> None:
+    job = await started(service)
+    listener = Listener(events_of(service.desk, service.changes, job.id, None))
+    assert await listener.next() == ("2", "running")
+    waits = Progressed(job=job.id, step=0, num_steps=30, preview=None, loading="ink")
+    service.desk.bus.publish(job.id, waits)
+    assert await listener.next() == ("2", "loading"), "it is no step: who comes back with this id misses none"
+    back = Listener(events_of(service.desk, service.changes, job.id, Seen(number=2)))
+    assert await back.next() == ("2", "loading")
+    service.desk.bus.publish(job.id, replace(waits, step=1, loading=None))
+    assert await listener.next() == ("2.1", "progress")
+
+
 async def test_a_change_whose_event_was_lost_is_found_by_one_look(service: Service) -> None:
     job = await started(service)
     lookout = Lookout(service.desk.bus, service.changes)

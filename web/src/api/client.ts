@@ -1,5 +1,5 @@
 import { Failure } from "./failure";
-import type { Accepted, Asked, Health, ImagesPage, Job, JobsPage, Me, Model, Session } from "./types";
+import type { Accepted, Asked, Health, ImagesPage, Job, JobsPage, ListedModel, Me, Model, Session } from "./types";
 
 /** What the page asks of the server on behalf of one signed-in person. Every call throws `Failure`. */
 export interface Client {
@@ -9,7 +9,9 @@ export interface Client {
   jobs(signal?: AbortSignal): Promise<JobsPage>;
   images(cursor: string | null, signal?: AbortSignal): Promise<ImagesPage>;
   me(signal?: AbortSignal): Promise<Me>;
-  model(signal?: AbortSignal): Promise<Model>;
+  /** The model of this name, or the default. */
+  model(name: string | null, signal?: AbortSignal): Promise<Model>;
+  models(signal?: AbortSignal): Promise<readonly ListedModel[]>;
   /** The open event stream of a job. */
   events(id: string, signal: AbortSignal): Promise<Response>;
 }
@@ -44,7 +46,9 @@ export function createClient(token: string, onRefused: (failure: Failure) => voi
     images: (cursor, signal) =>
       json(`/v1/images?limit=24${cursor === null ? "" : `&cursor=${encodeURIComponent(cursor)}`}`, given(signal)),
     me: (signal) => json("/v1/me", given(signal)),
-    model: (signal) => json("/v1/model", given(signal)),
+    model: (name, signal) =>
+      json(name === null ? "/v1/model" : `/v1/model?name=${encodeURIComponent(name)}`, given(signal)),
+    models: async (signal) => (await json<{ data: ListedModel[] }>("/v1/models", given(signal))).data,
     events: (id, signal) =>
       send(`/v1/jobs/${encodeURIComponent(id)}/events`, { headers: { Accept: "text/event-stream" }, signal }),
   };

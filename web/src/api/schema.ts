@@ -476,7 +476,7 @@ export interface paths {
         };
         /**
          * Model
-         * @description The model that draws, and what it knows.
+         * @description A model that draws, and what it knows.
          */
         get: operations["model_v1_model_get"];
         put?: never;
@@ -1235,7 +1235,7 @@ export interface components {
             background?: ("auto" | "opaque" | "transparent") | null;
             /**
              * Model
-             * @description an id of GET /v1/models; default: the one served
+             * @description an id of GET /v1/models; default: the first
              */
             model?: string | null;
             /**
@@ -1316,6 +1316,11 @@ export interface components {
              * @description inpaint: an upload, white where to redraw
              */
             mask?: string | null;
+            /**
+             * Model
+             * @description a name of GET /v1/models; default: the first
+             */
+            model?: string | null;
             /**
              * Negative Prompt
              * @description what must not be in the picture
@@ -1486,6 +1491,11 @@ export interface components {
              * @default mezzotint
              */
             owned_by: string;
+            /**
+             * State
+             * @description whether it is in memory; null where that is not known
+             */
+            state?: ("cold" | "loading" | "warm") | null;
         };
         /** OpenAIModels */
         OpenAIModels: {
@@ -3568,6 +3578,15 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description no such thing, or not yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description it meets something that is there already */
             409: {
                 headers: {
@@ -4281,7 +4300,10 @@ export interface operations {
     };
     model_v1_model_get: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description one of GET /v1/models; default: the first */
+                name?: string | null;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -4297,8 +4319,26 @@ export interface operations {
                     "application/json": components["schemas"]["ModelView"];
                 };
             };
+            /** @description no such thing, or not yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description the address is too long */
             414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description something in the request cannot be used */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -17,6 +17,7 @@ export type ImagesPage = Schemas["ImagePage"];
 export type Problem = Schemas["ErrorBody"];
 export type Me = Schemas["Me"];
 export type Model = Schemas["ModelView"];
+export type ListedModel = Schemas["OpenAIModel"];
 export type Session = Schemas["Session"];
 export type Health = Schemas["Health"];
 

@@ -3,9 +3,9 @@ import { describe } from "./state";
 import "./jobs.css";
 
 /** The step count as a bar and in words. A waiting job's bar has no value and breathes. */
-export function JobProgress({ entry: { job, isLost } }: { entry: Entry }) {
-  const words = isLost ? "Connection lost, trying again" : describe(job);
-  const isCounting = job.state === "running";
+export function JobProgress({ entry: { job, isLost, loading } }: { entry: Entry }) {
+  const words = isLost ? "Connection lost, trying again" : loading ? `Loading ${loading}` : describe(job);
+  const isCounting = job.state === "running" && !loading;
   return (
     <div className="job-progress">
       <progress

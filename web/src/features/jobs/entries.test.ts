@@ -31,6 +31,13 @@ test("a lost connection is over with the next news", () => {
   expect(learn(lost, { kind: "job", job: aJob({ state: "running" }) })[0]?.isLost).toBe(false);
 });
 
+test("a job that waits for its model says so until its first step", () => {
+  const waiting = after({ kind: "job", job: aJob({ state: "running" }) }, { kind: "loading", id: "j1", model: "ink" });
+  expect(waiting[0]?.loading).toBe("ink");
+  const progress = { step: 1, num_steps: 30, preview: null };
+  expect(learn(waiting, { kind: "progress", id: "j1", progress })[0]?.loading).toBeNull();
+});
+
 test("a job's words tell its place, its step and its end", () => {
   expect(words(aJob({ position: 3 }))).toBe("Waiting, 3 ahead in the queue");
   expect(words(aJob({ position: 0 }))).toBe("Next in the queue");

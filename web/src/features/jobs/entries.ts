@@ -8,6 +8,8 @@ export interface Entry {
   preview: string | null;
   /** The server cannot be heard at the moment. */
   isLost: boolean;
+  /** The model that the job waits for while it is brought into memory. */
+  loading?: string | null;
   /** What went wrong with following or cancelling the job, apart from the job's own error. */
   problem: Problem | null;
 }
@@ -15,6 +17,7 @@ export interface Entry {
 export type News =
   | { kind: "job"; job: Job }
   | { kind: "progress"; id: string; progress: Progress }
+  | { kind: "loading"; id: string; model: string }
   | { kind: "lost"; id: string }
   | { kind: "problem"; id: string; problem: Problem };
 
@@ -32,7 +35,7 @@ function learnJob(entries: readonly Entry[], job: Job): readonly Entry[] {
   const known = entries.find((entry) => entry.job.id === job.id);
   if (known === undefined) return [{ job, preview: null, isLost: false, problem: null }, ...entries];
   if (isFinal(known.job)) return entries; // a late answer to an earlier question
-  return entries.map((entry) => (entry === known ? { ...known, job, isLost: false, problem: null } : entry));
+  return entries.map((entry) => (entry === known ? { ...known, job, isLost: false, loading: null, problem: null } : entry));
 }
 
 function change(entry: Entry, news: Exclude<News, { kind: "job" }>): Entry {
@@ -40,8 +43,10 @@ function change(entry: Entry, news: Exclude<News, { kind: "job" }>): Entry {
     case "progress": {
       const { step, num_steps, preview } = news.progress;
       const job: Job = { ...entry.job, state: "running", position: null, step, num_steps };
-      return { ...entry, job, preview: preview ?? entry.preview, isLost: false, problem: null };
+      return { ...entry, job, preview: preview ?? entry.preview, isLost: false, loading: null, problem: null };
     }
+    case "loading":
+      return { ...entry, isLost: false, loading: news.model };
     case "lost":
       return { ...entry, isLost: true };
     case "problem":

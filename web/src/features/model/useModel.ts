@@ -7,14 +7,16 @@ const RETRY_MS = 2_000;
 
 export interface ModelView {
   model: Model | null;
+  /** All models that can be asked for, the default first; empty while they are not known. */
+  names: readonly string[];
   /** False while the server still loads the weights; jobs wait for them. */
   isReady: boolean;
   problem: Problem | null;
 }
 
-/** The model behind the page, asked for until the server answers and its weights are loaded. */
-export function useModel(client: Client): ModelView {
-  const [view, setView] = useState<ModelView>({ model: null, isReady: true, problem: null });
+/** The model of this name, or the default: asked for until the server answers and its weights are loaded. */
+export function useModel(client: Client, name: string | null): ModelView {
+  const [view, setView] = useState<ModelView>({ model: null, names: [], isReady: true, problem: null });
 
   useEffect(() => {
     const leaving = new AbortController();
@@ -22,9 +24,13 @@ export function useModel(client: Client): ModelView {
 
     async function look() {
       try {
-        const [model, state] = await Promise.all([client.model(leaving.signal), health(leaving.signal)]);
+        const [model, state, listed] = await Promise.all([
+          client.model(name, leaving.signal),
+          health(leaving.signal),
+          client.models(leaving.signal),
+        ]);
         const isReady = state.model.state === "ready";
-        setView({ model, isReady, problem: null });
+        setView({ model, names: listed.map((one) => one.id), isReady, problem: null });
         if (isReady) return;
       } catch (error) {
         if (leaving.signal.aborted) return;
@@ -39,7 +45,7 @@ export function useModel(client: Client): ModelView {
       leaving.abort();
       clearTimeout(timer);
     };
-  }, [client]);
+  }, [client, name]);
 
   return view;
 }

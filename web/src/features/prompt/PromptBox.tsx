@@ -1,4 +1,4 @@
-import { useId, type FormEvent, type KeyboardEvent, type RefObject } from "react";
+import { useId, type FormEvent, type KeyboardEvent, type ReactNode, type RefObject } from "react";
 import type { Problem } from "../../api/types";
 import { ProblemNote } from "../problem/ProblemNote";
 import "./prompt.css";
@@ -7,6 +7,8 @@ interface Props {
   box: RefObject<HTMLTextAreaElement | null>;
   prompt: string;
   examples: readonly string[];
+  /** Stands beside the button. */
+  choice: ReactNode;
   isSending: boolean;
   problem: Problem | null;
   onChange: (prompt: string) => void;
@@ -14,7 +16,7 @@ interface Props {
   onDismiss: () => void;
 }
 
-export function PromptBox({ box, prompt, examples, isSending, problem, onChange, onSubmit, onDismiss }: Props) {
+export function PromptBox({ box, prompt, examples, choice, isSending, problem, onChange, onSubmit, onDismiss }: Props) {
   const id = useId();
 
   function submit(event: FormEvent | KeyboardEvent) {
@@ -49,6 +51,7 @@ export function PromptBox({ box, prompt, examples, isSending, problem, onChange,
           <span id={`${id}-keys`} className="quiet keys">
             <kbd>Enter</kbd> make <kbd>Shift Enter</kbd> new line
           </span>
+          {choice}
           <button className="primary" aria-disabled={isSending}>
             Make picture
           </button>

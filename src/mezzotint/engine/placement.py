@@ -1,0 +1,191 @@
+"""Bringing a model's weights into memory: device, dtype, quantisation, offloading, compilation. Nowhere else."""
+
+import warnings
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mezzotint.domain.errors import DeviceMissing, ModelCorrupt
+from mezzotint.engine.models import max_prompt_tokens, text_encoder_of
+from mezzotint.engine.registry import Dtype, Entry, ModelsInvalid, Offload, Quantization
+
+if TYPE_CHECKING:
+    import torch
+    from diffusers import DiffusionPipeline
+
+PACKAGES = {
+    "auto-round": "auto_round",
+    "bitsandbytes_4bit": "bitsandbytes",
+    "bitsandbytes_8bit": "bitsandbytes",
+    "gguf": "gguf",
+    "modelopt": "modelopt",
+    "quanto": "optimum.quanto",
+    "sdnq": "sdnq",
+    "torchao": "torchao",
+}
+"""diffusers' quantisation backends -> the Python module each needs."""
+
+
+def pick_device(wanted: str) -> str:
+    """`auto`, `cpu` or `cuda` as a torch device. Raises: DeviceMissing."""
+    import torch
+
+    has_cuda = torch.cuda.is_available()
+    if wanted == "cuda" and not has_cuda:
+        raise DeviceMissing("PyTorch sees no CUDA device")
+    return "cuda" if wanted == "cuda" or (wanted == "auto" and has_cuda) else "cpu"
+
+
+def device_report(device: str) -> str:
+    """What a person wants to know of a device."""
+    import torch
+
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    return f"{torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
+
+
+def check(entry: Entry, device: str, *, exact: bool) -> None:
+    """Refuse what cannot be done on this machine, before anything is loaded. Raises: ModelsInvalid."""
+    if entry.compile and exact:
+        raise ModelsInvalid(f"models: {entry.name}: compile changes bits with the batch; it needs fast mode (--fast)")
+    if entry.offload is not Offload.NONE and device != "cuda":
+        raise ModelsInvalid(
+            f"models: {entry.name}: offload = {entry.offload.value!r} needs CUDA; on {device} leave it out"
+        )
+    if entry.quantization is not None:
+        _check_quantization(entry.name, entry.quantization, device)
+
+
+def load(folder: Path, device: str, entry: Entry | None = None) -> "DiffusionPipeline":
+    """The pipeline, on its device, ready to be called. Weights are read as safetensors only.
+
+    entry: how, having passed `check`; None: plainly. Raises: ModelMissing, ModelCorrupt.
+    """
+    import diffusers
+    import transformers
+    from diffusers import DiffusionPipeline
+    from safetensors import SafetensorError
+
+    entry = entry or Entry(name="model", source=str(folder))
+    for library in (diffusers.utils, transformers.utils):  # their remarks on components are for model authors
+        library.logging.set_verbosity_error()
+        library.logging.disable_progress_bar()
+    dtype = _dtype(entry.dtype, device)
+    more = {} if entry.quantization is None else {"quantization_config": _quantization(entry.quantization)}
+    try:
+        with warnings.catch_warnings(category=FutureWarning, action="ignore"):
+            pipeline = DiffusionPipeline.from_pretrained(
+                str(folder),
+                dtype=dtype,
+                use_safetensors=True,
+                local_files_only=True,
+                **_parts(folder, dtype),
+                **more,
+            )
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
+        if _is_out_of_memory(error):
+            raise
+        raise ModelCorrupt(f"{folder} could not be loaded: {str(error).strip().splitlines()[0]}") from error
+    pipeline.set_progress_bar_config(disable=True)
+    pipeline = _put(pipeline, device, entry.offload)
+    if entry.compile:
+        _compile(pipeline)
+    return pipeline
+
+
+def num_bytes(pipeline: Any) -> int:
+    """Of all weights and buffers in memory, each counted once."""
+    from mezzotint.engine.numerics import modules_of
+
+    tensors = {
+        tensor.data_ptr(): tensor.numel() * tensor.element_size()
+        for module in modules_of(pipeline).values()
+        for tensor in (*module.parameters(), *module.buffers())
+        if tensor.device.type != "meta"
+    }
+    return sum(tensors.values())
+
+
+def release() -> None:
+    """After a model was dropped: give its memory back now, cycles and the device's own cache included."""
+    import gc
+
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    from mezzotint.engine.numerics import is_out_of_memory
+
+    return is_out_of_memory(error)
+
+
+def _check_quantization(name: str, wanted: Quantization, device: str) -> None:
+    module = PACKAGES.get(wanted.backend)
+    if module is None:
+        known = ", ".join(PACKAGES)
+        raise ModelsInvalid(f"models: {name}: unknown quantization backend {wanted.backend!r}; known: {known}")
+    if device != "cuda":
+        raise ModelsInvalid(f"models: {name}: quantization needs CUDA; on {device} leave it out")
+    found = None
+    with suppress(ModuleNotFoundError):  # of the package around it
+        found = find_spec(module)
+    if found is None:
+        raise ModelsInvalid(f"models: {name}: quantization by {wanted.backend} needs the Python package {module}")
+
+
+def _quantization(wanted: Quantization) -> Any:
+    from diffusers import PipelineQuantizationConfig
+
+    return PipelineQuantizationConfig(
+        quant_backend=wanted.backend,
+        quant_kwargs=wanted.options,
+        components_to_quantize=list(wanted.components) or None,
+    )
+
+
+def _dtype(wanted: Dtype, device: str) -> "torch.dtype":
+    import torch
+
+    if wanted is Dtype.AUTO:
+        return torch.float32 if device == "cpu" else torch.float16
+    dtype: torch.dtype = getattr(torch, wanted)
+    return dtype
+
+
+def _put(pipeline: Any, device: str, offload: Offload) -> "DiffusionPipeline":
+    match offload:
+        case Offload.NONE:
+            pipeline = pipeline.to(device)
+        case Offload.MODEL:
+            pipeline.enable_model_cpu_offload(device=device)
+        case Offload.SEQUENTIAL:
+            pipeline.enable_sequential_cpu_offload(device=device)
+    return pipeline
+
+
+def _compile(pipeline: Any) -> None:
+    from mezzotint.engine.proxy import denoisers_of
+
+    for module in denoisers_of(pipeline).values():
+        module.compile()
+
+
+def _parts(folder: Path, dtype: "torch.dtype") -> dict[str, Any]:
+    """Components that lie in a Python package instead of the folder."""
+    weights = text_encoder_of(folder)
+    if weights is None:
+        return {}
+    from transformers import AutoModel, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(weights, local_files_only=True)
+    tokenizer.model_max_length = max_prompt_tokens(folder)
+    encoder = AutoModel.from_pretrained(weights, dtype=dtype, attn_implementation="sdpa", local_files_only=True)
+    text_encoder = encoder.eval()
+    text_encoder.config.use_attention_mask = True  # the stock pipeline passes the mask only when asked
+    return {"tokenizer": tokenizer, "text_encoder": text_encoder, "safety_checker": None, "feature_extractor": None}

@@ -1,0 +1,18 @@
+"""Which of several models with runs in flight has the device next: the one that has had it for the shortest time."""
+
+from collections.abc import Mapping, Sequence
+
+
+def carried_on(spent_s: Mapping[str, float], live: Sequence[str]) -> dict[str, float]:
+    """Seconds by model, of the live ones. One that was idle begins where the least served is: no credit for idle time.
+
+    spent_s: as it was at the turn before.
+    """
+    kept = {name: spent_s[name] for name in live if name in spent_s}
+    start = min(kept.values(), default=0.0)
+    return {name: kept.get(name, start) for name in live}
+
+
+def next_of(spent_s: Mapping[str, float]) -> str | None:
+    """The least served; of equals the first. None where none is live."""
+    return min(spent_s, key=spent_s.__getitem__, default=None)

@@ -1,0 +1,35 @@
+"""What the worker knows of its device's memory, from the device's reports."""
+
+from dataclasses import dataclass
+
+from mezzotint.metrics import Metrics
+from mezzotint.worker.reports import Loading, Shelved
+
+
+@dataclass(slots=True, kw_only=True)
+class Memory:
+    """cold: models that would have to be loaded first. loading: the one that is being loaded."""
+
+    metrics: Metrics
+    cold: frozenset[str] = frozenset()
+    loading: str | None = None
+
+    def note(self, report: Loading | Shelved) -> None:
+        if isinstance(report, Loading):
+            self.loading = report.model
+            return
+        self.cold, self.loading = report.cold, None
+        if report.loaded is not None:
+            self.metrics.model_loads.labels(model=report.loaded).inc()
+            self.metrics.model_load_seconds.observe(report.load_s)
+        for model in report.evicted:
+            self.metrics.model_evictions.labels(model=model).inc()
+        self.metrics.models_loaded.set(report.num_loaded)
+
+    def warm(self, names: frozenset[str]) -> frozenset[str]:
+        return names - self.cold
+
+    def states(self, names: frozenset[str], *, is_ready: bool) -> dict[str, str]:
+        """Name -> cold, loading or warm."""
+        states = {name: "cold" if name in self.cold or not is_ready else "warm" for name in names}
+        return states if self.loading is None else {**states, self.loading: "loading"}

@@ -1,0 +1,36 @@
+"""What the worker tells the device's thread."""
+
+from dataclasses import dataclass
+
+from mezzotint.domain.ids import JobId
+from mezzotint.domain.job import Job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draw:
+    """Start a job, from its checkpoint if it has one. source, mask: PNGs that its task begins with."""
+
+    job: Job
+    resume: bytes | None
+    source: bytes | None = None
+    mask: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel:
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aside:
+    """Put one run aside at its last step."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Park:
+    """Put every run aside at its last step and end the thread."""
+
+
+Order = Draw | Cancel | Aside | Park

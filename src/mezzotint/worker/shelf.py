@@ -1,0 +1,175 @@
+"""Models in memory: loaded when a job asks for one, kept while there is room. Used on the device's thread alone."""
+
+import time
+import traceback
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, assert_never
+
+import structlog
+
+from mezzotint.domain.errors import ModelUnavailable
+from mezzotint.metrics import EngineCounts
+from mezzotint.policy.residency import Evict, Resident, Wait, make_room
+from mezzotint.worker.reports import Counted, Loading, Report, Shelved
+
+if TYPE_CHECKING:
+    from mezzotint.engine import Assignment, EmbeddingCache, Hub, PreviewMap, Tasks
+    from mezzotint.worker.orders import Draw
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A model in memory. previews: None where its latents cannot be shown. embeddings: its encoders' cache."""
+
+    hub: "Hub"
+    tasks: "Tasks"
+    previews: "PreviewMap | None"
+    embeddings: "EmbeddingCache | None" = None
+    num_bytes: int = 0
+
+    def assign(self, order: "Draw") -> "Assignment":
+        """The pipeline call of an order. Raises: RunFailed."""
+        from mezzotint.engine.canvas import read_picture
+
+        source, mask = (read_picture(png) if png is not None else None for png in (order.source, order.mask))
+        return self.tasks.assign(order.job.parameters, source, mask)
+
+    def counts(self) -> EngineCounts:
+        """What its engine counted since it was made."""
+        hub, cache = self.hub, self.embeddings
+        return EngineCounts(
+            passes=hub.num_passes,
+            merged=hub.num_merged,
+            verifications=hub.num_verifications,
+            pass_s=hub.pass_s,
+            verify_s=hub.verify_s,
+            cache_hits=cache.num_hits if cache else 0,
+            cache_misses=cache.num_misses if cache else 0,
+            unmerged=dict(hub.unmerged_reasons),
+            unsaved=dict(hub.unsaved_reasons),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stock:
+    """The models that can be loaded.
+
+    num_bytes: name -> what it will take, as far as that is known before. load: by name, on the thread that will use it.
+    warm: those loaded at the start, which stay. bound_bytes: of all in memory; 0: no bound. prepare: called first, on
+    that thread. release: called when models were dropped. is_out_of_memory: of an error of `load`.
+    """
+
+    num_bytes: Mapping[str, int]
+    load: Callable[[str], Loaded]
+    warm: Collection[str]
+    bound_bytes: int = 0
+    prepare: Callable[[], None] = lambda: None
+    release: Callable[[], None] = lambda: None
+    is_out_of_memory: Callable[[BaseException], bool] = lambda error: isinstance(error, MemoryError)
+
+
+@dataclass(slots=True)
+class Shelf:
+    """What is in memory, by name."""
+
+    stock: Stock
+    report: Callable[[Report], None]
+    loaded: dict[str, Loaded] = field(default_factory=dict)
+    _num_bytes: dict[str, int] = field(default_factory=dict)
+    _used_at: dict[str, float] = field(default_factory=dict)
+    _counted: dict[str, EngineCounts] = field(default_factory=dict)
+
+    def warm_up(self) -> None:
+        self.stock.prepare()
+        self._num_bytes = dict(self.stock.num_bytes)
+        for name in self.stock.warm:
+            self._load(name)
+        self._tell()
+
+    def live(self) -> list[str]:
+        """Models with runs in flight."""
+        live = [name for name, loaded in self.loaded.items() if loaded.hub.num_live]
+        self._used_at.update(dict.fromkeys(live, time.monotonic()))
+        return live
+
+    def fetch(self, name: str) -> Loaded | None:
+        """The model, loaded if need be; None while there is no room for it. Raises: ModelUnavailable."""
+        self._used_at[name] = time.monotonic()
+        if name in self.loaded:
+            return self.loaded[name]
+        if name not in self._num_bytes:
+            raise ModelUnavailable(f"This worker has no model {name!r}.")
+        match make_room(self._residents(), self._num_bytes[name], self.stock.bound_bytes):
+            case Wait():
+                return None
+            case Evict(names=names):
+                self._evict(names)
+            case _ as never:
+                assert_never(never)
+        self._load_patiently(name)
+        self._tell()
+        return self.loaded[name]
+
+    def count(self) -> None:
+        """Tell what the engines counted since the last time."""
+        for name, loaded in self.loaded.items():
+            counts = loaded.counts()
+            self.report(Counted(counts=counts.since(self._counted.get(name, EngineCounts()))))
+            self._counted[name] = counts
+
+    def _residents(self) -> list[Resident]:
+        return [
+            Resident(
+                name=name,
+                num_bytes=loaded.num_bytes,
+                used_at=self._used_at.get(name, 0.0),
+                is_pinned=name in self.stock.warm,
+                is_busy=loaded.hub.num_live > 0,
+            )
+            for name, loaded in self.loaded.items()
+        ]
+
+    def _load_patiently(self, name: str) -> None:
+        """Where memory runs out, once more without the models that are idle. Raises: ModelUnavailable."""
+        try:
+            try:
+                self._load(name)
+            except Exception as error:
+                idle = tuple(one.name for one in self._residents() if not (one.is_pinned or one.is_busy))
+                if not (idle and self.stock.is_out_of_memory(error)):
+                    raise
+                traceback.clear_frames(error.__traceback__)  # they hold what was loaded so far
+                self._evict(idle)
+                self._load(name)
+        except Exception as error:
+            log.error("model not loaded", model=name, exc_info=error)
+            self._tell()
+            raise ModelUnavailable(f"The model {name} could not be loaded.") from error
+
+    def _load(self, name: str) -> None:
+        self.report(Loading(model=name))
+        started_at = time.monotonic()
+        loaded = self.loaded[name] = self.stock.load(name)
+        self._num_bytes[name] = loaded.num_bytes
+        spent_s = time.monotonic() - started_at
+        log.info("model loaded", model=name, seconds=round(spent_s, 2), megabytes=loaded.num_bytes >> 20)
+        self._tell(loaded=name, load_s=spent_s)
+
+    def _evict(self, names: tuple[str, ...]) -> None:
+        if not names:
+            return
+        self.count()
+        for name in names:
+            log.info("model dropped", model=name)
+            del self.loaded[name]
+            self._counted.pop(name, None)
+        self.stock.release()
+        self._tell(evicted=names)
+
+    def _tell(self, *, loaded: str | None = None, load_s: float = 0.0, evicted: tuple[str, ...] = ()) -> None:
+        cold = frozenset(self.stock.num_bytes) - frozenset(self.loaded)
+        num_loaded = len(self.loaded)
+        self.report(Shelved(cold=cold, num_loaded=num_loaded, loaded=loaded, load_s=load_s, evicted=evicted))

@@ -1,0 +1,71 @@
+"""How weights are brought into memory, and what is refused before they are."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from mezzotint.domain.errors import DeviceMissing
+from mezzotint.engine import models, placement
+from mezzotint.engine.registry import Entry, ModelsInvalid
+
+STARTER = models.locate("starter")
+QUANTO = {"backend": "quanto", "options": {"weights_dtype": "int8"}}
+
+
+def entry(**changes: Any) -> Entry:
+    return Entry.model_validate({"name": "ink", "source": "starter"} | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "device", "exact", "said"),
+    [
+        ({"offload": "model"}, "cpu", True, "ink: offload = 'model' needs CUDA"),
+        ({"offload": "sequential"}, "cpu", False, "needs CUDA"),
+        ({"quantization": QUANTO}, "cpu", True, "ink: quantization needs CUDA"),
+        ({"quantization": QUANTO}, "cuda", True, "needs the Python package optimum.quanto"),
+        ({"quantization": QUANTO | {"backend": "magic"}}, "cuda", True, "unknown quantization backend 'magic'"),
+        ({"compile": True}, "cuda", True, "needs fast mode"),
+    ],
+)
+def test_what_this_machine_cannot_do_is_refused_by_name(
+    changes: dict[str, Any], device: str, exact: bool, said: str
+) -> None:
+    with pytest.raises(ModelsInvalid, match=said):
+        placement.check(entry(**changes), device, exact=exact)
+
+
+def test_what_it_can_do_is_not() -> None:
+    placement.check(entry(dtype="bfloat16"), "cpu", exact=True)
+    placement.check(entry(compile=True), "cpu", exact=False)
+    placement.check(entry(offload="sequential"), "cuda", exact=True)
+
+
+def test_weights_have_the_dtype_asked_for_and_draw_with_it() -> None:
+    pipeline = placement.load(STARTER, "cpu", entry(dtype="bfloat16"))
+    assert {p.dtype for part in (pipeline.unet, pipeline.vae, pipeline.text_encoder) for p in part.parameters()} == {
+        torch.bfloat16
+    }
+    assert pipeline("a red apple", num_inference_steps=1).images[0].size == (64, 64)
+    plain = placement.load(STARTER, "cpu")
+    assert plain.unet.dtype == torch.float32
+    assert placement.num_bytes(plain) == pytest.approx(2 * placement.num_bytes(pipeline), rel=0.01)
+
+
+def test_compiling_is_left_to_torch_and_asked_of_the_denoiser_alone() -> None:
+    pipeline = placement.load(STARTER, "cpu", entry(compile=True))
+    assert pipeline.unet._compiled_call_impl is not None
+    assert pipeline.vae._compiled_call_impl is None
+
+
+def test_the_size_on_disk_is_near_that_in_memory() -> None:
+    assert models.num_bytes(STARTER) == pytest.approx(placement.num_bytes(placement.load(STARTER, "cpu")), rel=0.3)
+
+
+def test_a_device_that_is_not_there_is_named() -> None:
+    if torch.cuda.is_available():
+        assert placement.pick_device("cuda") == "cuda"
+    else:
+        with pytest.raises(DeviceMissing):
+            placement.pick_device("cuda")
+    assert placement.pick_device("cpu") == "cpu"

@@ -1,0 +1,196 @@
+"""The device's thread with several real models: what is loaded when, what makes room, who has the device next."""
+
+import gc
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from queue import Queue
+from typing import Any, TypeVar
+
+import pytest
+import torch
+from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline
+
+from mezzotint.domain.errors import ModelUnavailable
+from mezzotint.domain.ids import JobId
+from mezzotint.engine import Assignment, Hub, RunCancelled, placement
+from mezzotint.worker import Device, Loaded, Stock
+from mezzotint.worker.orders import Aside, Cancel, Draw, Park
+from mezzotint.worker.reports import Ended, Loading, Parked, Ready, Report, Saved, Shelved, Stepped
+from tests.conformance.engine.zoo import classic
+from tests.making import make_job, make_parameters
+
+T = TypeVar("T")
+MB = 1 << 20
+
+
+class OnEmbeds:
+    """The task of a pipeline without a text encoder. Only its steps and its seed matter here."""
+
+    def __init__(self, pipeline: Any) -> None:
+        self.pipeline = pipeline
+
+    def assign(self, parameters: Any, source: Any, mask: Any) -> Assignment:
+        kwargs = classic.text_to_image(parameters.seed, parameters.num_steps) | {"output_type": "pil"}
+        return Assignment(pipeline=self.pipeline, kwargs=kwargs, finish=lambda drawn: drawn)
+
+
+@dataclass
+class Bench:
+    """A device and what it reports."""
+
+    stock: dict[str, int]
+    warm: tuple[str, ...] = ()
+    bound: int = 0
+    faults: list[Exception] = field(default_factory=list)
+    reports: "Queue[Report]" = field(default_factory=Queue)
+    heard: list[Report] = field(default_factory=list)
+    loads: list[str] = field(default_factory=list)
+    unets: list["weakref.ref[torch.nn.Module]"] = field(default_factory=list)
+    device: Device = field(init=False)
+
+    def __post_init__(self) -> None:
+        stock = Stock(
+            num_bytes=self.stock,
+            load=self.load,
+            warm=self.warm,
+            bound_bytes=self.bound,
+            release=placement.release,
+        )
+        self.device = Device(stock, self.reports.put, lambda job: False, 1, _no_upscaler)
+
+    def load(self, name: str) -> Loaded:
+        if self.faults:
+            raise self.faults.pop()
+        self.loads.append(name)
+        torch.manual_seed(len(name))
+        pipeline = StableDiffusionPipeline(**classic.parts(EulerDiscreteScheduler()))
+        pipeline.set_progress_bar_config(disable=True)
+        self.unets.append(weakref.ref(pipeline.unet))
+        tasks: Any = OnEmbeds(pipeline)
+        return Loaded(hub=Hub(pipeline), tasks=tasks, previews=None, num_bytes=self.stock[name])
+
+    def draw(self, model: str, *, num_steps: int = 2) -> JobId:
+        job = replace(make_job(parameters=make_parameters(num_steps=num_steps)), model=model)
+        self.device.order(Draw(job=job, resume=None))
+        return job.id
+
+    def until(self, kind: type[T], holds: Callable[[T], bool] = lambda report: True) -> T:
+        while True:
+            report = self.reports.get(timeout=60)
+            self.heard.append(report)
+            if isinstance(report, kind) and holds(report):
+                return report
+
+    def ended(self, job: JobId) -> Ended:
+        return self.until(Ended, lambda report: report.job == job)
+
+
+def _no_upscaler() -> Any:
+    raise AssertionError("nothing is enlarged here")
+
+
+@pytest.fixture
+def bench() -> Iterator[Callable[..., Bench]]:
+    made: list[Bench] = []
+
+    def make(**how: Any) -> Bench:
+        made.append(Bench(**how))
+        made[-1].device.start()
+        made[-1].until(Ready)
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.device.order(Park())
+        one.device.join(20)
+
+
+def test_warm_models_are_there_before_the_worker_is_ready_and_others_come_when_asked_for(
+    bench: Callable[..., Bench],
+) -> None:
+    it = bench(stock={"a": MB, "b": MB}, warm=("a",))
+    assert it.loads == ["a"]
+    assert it.ended(it.draw("a")).error is None
+    assert it.loads == ["a"]
+    assert it.ended(it.draw("b")).error is None
+    assert it.loads == ["a", "b"]
+    assert Loading(model="b") in it.heard
+    shelved = [report for report in it.heard if isinstance(report, Shelved)]
+    assert [(one.loaded, one.num_loaded) for one in shelved if one.loaded] == [("a", 1), ("b", 2)]
+    assert shelved[-1].cold == frozenset()
+
+
+def test_the_least_recently_used_makes_room_and_its_memory_comes_back(bench: Callable[..., Bench]) -> None:
+    it = bench(stock={"a": 2 * MB, "b": 2 * MB, "c": 2 * MB}, warm=("a",), bound=4 * MB)
+    for model in ("b", "c", "b"):
+        assert it.ended(it.draw(model)).error is None
+    assert it.loads == ["a", "b", "c", "b"]
+    evicted = [report.evicted for report in it.heard if isinstance(report, Shelved) and report.evicted]
+    assert evicted == [("b",), ("c",)]
+    gc.collect()
+    assert [ref() is not None for ref in it.unets] == [True, False, False, True]
+
+
+def test_a_model_with_runs_in_flight_stays_and_the_one_that_waits_is_not_passed_by(bench: Callable[..., Bench]) -> None:
+    it = bench(stock={"a": 3 * MB, "b": 3 * MB}, bound=4 * MB)
+    first = it.draw("a", num_steps=6)
+    it.until(Stepped)
+    second, third = it.draw("b"), it.draw("a")
+    for job in (first, second, third):
+        assert it.ended(job).error is None
+    assert it.loads == ["a", "b", "a"]
+
+
+def test_two_models_draw_in_turns(bench: Callable[..., Bench]) -> None:
+    it = bench(stock={"a": MB, "b": MB}, warm=("a", "b"))
+    jobs = [it.draw("a", num_steps=12), it.draw("b", num_steps=12)]
+    for job in jobs:
+        it.ended(job) if not any(isinstance(one, Ended) and one.job == job for one in it.heard) else None
+    steps = [report.job for report in it.heard if isinstance(report, Stepped)]
+    both = steps[steps.index(jobs[1]) : -1 - steps[::-1].index(jobs[0])]
+    changes = sum(one != other for one, other in pairwise(both))
+    assert changes >= 6, "neither had to wait until the other was done"
+
+
+def test_a_model_that_cannot_be_loaded_fails_its_job_alone(bench: Callable[..., Bench]) -> None:
+    it = bench(stock={"a": MB, "b": MB}, warm=("a",))
+    it.faults.append(RuntimeError("no such tensor"))
+    assert isinstance(it.ended(it.draw("b")).error, ModelUnavailable)
+    assert isinstance(it.ended(it.draw("nowhere")).error, ModelUnavailable)
+    assert it.ended(it.draw("a")).error is None
+    assert it.ended(it.draw("b")).error is None
+
+
+def test_where_memory_runs_out_idle_models_go_and_the_load_is_tried_again(bench: Callable[..., Bench]) -> None:
+    it = bench(stock={"a": MB, "b": MB}, warm=())
+    it.ended(it.draw("a"))
+    it.faults.append(MemoryError())
+    assert it.ended(it.draw("b")).error is None
+    assert it.loads == ["a", "b"]
+    evicted = [report.evicted for report in it.heard if isinstance(report, Shelved) and report.evicted]
+    assert evicted == [("a",)]
+
+
+def test_a_job_that_waits_for_room_can_be_cancelled_or_put_aside(bench: Callable[..., Bench]) -> None:
+    it = bench(stock={"a": 3 * MB, "b": 3 * MB}, bound=4 * MB)
+    long = it.draw("a", num_steps=40)
+    it.until(Stepped)
+    given_up, put_aside, waiting = it.draw("b"), it.draw("b"), it.draw("b")
+    it.device.order(Cancel(job=given_up))
+    assert isinstance(it.ended(given_up).error, RunCancelled)
+    it.device.order(Aside(job=put_aside))
+    assert it.until(Parked).snapshot is None
+    it.device.order(Park())
+    parked = {it.until(Parked).job: None for _ in range(2)}
+    assert set(parked) == {waiting, long}
+    assert it.loads == ["a"]
+
+
+def test_checkpoints_come_from_every_model(bench: Callable[..., Bench]) -> None:
+    it = bench(stock={"a": MB, "b": MB})
+    for model in ("a", "b"):
+        job = it.draw(model, num_steps=3)
+        assert it.until(Saved, lambda report, job=job: report.job == job).snapshot.steps == 1
+        assert it.ended(job).error is None
