@@ -6,7 +6,7 @@ Each is set by an environment variable `MEZZOTINT_<NAME>`; the command's flags w
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -64,7 +64,9 @@ class Settings(BaseSettings):
     )
     threads: int = Field(0, ge=0, le=256, description="CPU threads of the model; 0 leaves it to PyTorch")
     max_runs: int = Field(8, ge=1, le=256, description="most jobs in the engine at once")
-    checkpoint_every: int = Field(10, ge=1, le=1000, description="steps between two checkpoints of a job")
+    checkpoint_every: Annotated[int, Field(ge=1, le=1000)] | Literal["auto"] = Field(
+        10, description="steps between two checkpoints of a job, or `auto`: what measured costs and failures call for"
+    )
     lease_s: float = Field(30.0, gt=1, le=3600, description="seconds without a heartbeat after which a job is given up")
     max_attempts: int = Field(5, ge=1, le=100, description="claims of one job before it is declared failed")
     nsfw_threshold: float = Field(0.8, gt=0, le=1, description="score from which the image filter blocks a picture")
@@ -141,5 +143,5 @@ def read_settings(**flags: Any) -> Settings:
         return Settings(**{name: value for name, value in flags.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
+        name = first["loc"][0]
         raise SettingInvalid(f"{name}: {first['msg']} (got {first['input']!r})") from error

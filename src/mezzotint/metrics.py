@@ -100,6 +100,12 @@ class Metrics:
             "checkpoint_write_seconds", "encoding and storing one checkpoint", WRITE_SECONDS
         )
         self.checkpoint_bytes = self._counter("checkpoint_bytes", "bytes of checkpoints written")
+        self.checkpoint_steps = self._gauge(
+            "checkpoint_interval_steps", "steps between two checkpoints that were last chosen by measured costs"
+        )
+        self.mtbf = self._gauge(
+            "worker_mtbf_seconds", "mean time between failures of this worker, as far as it was observed"
+        )
         self.unusable = self._counter(
             "checkpoints_unusable", "saved runs that could not be resumed: missing, corrupt, other_numerics", "why"
         )

@@ -151,7 +151,7 @@ class Hub:
         budget: int | None = None,
         *,
         pipeline: Any = None,
-        checkpoint_every: int | None = None,
+        checkpoint_every: int | Callable[[Run], int] | None = None,
         on_step: Callable[[Run], None] | None = None,
         on_checkpoint: Callable[[Run, Snapshot], None] | None = None,
         deadline_at: float | None = None,
@@ -162,8 +162,9 @@ class Hub:
 
         call_kwargs: what the pipeline's `__call__` takes; generators in it are copied. pipeline: another one over the
         hub's own modules (made by `from_pipe`), default the hub's; its runs share passes with all others.
-        checkpoint_at, checkpoint_every: in sampler steps. resume: a checkpoint of the same call; one that cannot be
-        used ends the run with CheckpointCorrupt or FingerprintMismatch. budget: sampler steps the run may make.
+        checkpoint_at, checkpoint_every: in sampler steps; a function is asked after each step how many lie between
+        two. resume: a checkpoint of the same call; one that cannot be used ends the run with CheckpointCorrupt or
+        FingerprintMismatch. budget: sampler steps the run may make.
         deadline_at: by the hub's clock. adapters: names of loaded ones and their weights, worn by this run and no
         others; one that is not loaded ends the run with UnknownAdapter. on_step, on_checkpoint: called on this thread,
         not for replayed steps; what they raise ends their run.

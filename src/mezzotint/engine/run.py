@@ -70,7 +70,7 @@ class Options:
     """How a run is to be treated; see `Hub.submit`."""
 
     checkpoint_at: int | None = None
-    checkpoint_every: int | None = None
+    checkpoint_every: "int | Callable[[Run], int] | None" = None
     budget: int | None = None
     on_step: "Callable[[Run], None] | None" = None
     on_checkpoint: "Callable[[Run, Snapshot], None] | None" = None
@@ -148,6 +148,7 @@ class Run:
         self._sampler: Any = None
         self._last: dict[int, tuple[int, list[Any]]] = {}  # of each sampler by id: its last step, and what it returned
         self._saved: Snapshot | None = None
+        self._saved_at = 0
         self._boundary: Boundary | None = None
         self._snapshot: Snapshot | None = None
         self._checkpoint: bytes | None = None
@@ -189,7 +190,8 @@ class Run:
             raise FingerprintMismatch(f"differs in {', '.join(other)}")
         self.resumed_elsewhere = bool(other)
         self._origin.restore(saved.origin)
-        self._saved, self._specs, self.steps = saved, saved.specs.until(saved.num_calls), saved.steps
+        self._saved, self._specs = saved, saved.specs.until(saved.num_calls)
+        self.steps = self._saved_at = saved.steps
 
     def begin(self, state: ThreadState) -> None:
         """Take the thread state to begin with; a resumed run keeps the random stream of its checkpoint."""
@@ -359,15 +361,21 @@ class Run:
 
     def _report(self) -> None:
         """Tell whoever listens; checkpoints first, so that a listener to steps may read `checkpoint`."""
-        every = self.options.checkpoint_every
-        if self.steps == self.options.checkpoint_at or (every is not None and self.steps % every == 0):
+        if self.steps == self.options.checkpoint_at or self._is_due():
             before, taken = self._snapshot, self.snapshot()
+            self._saved_at = self.steps
             listener = self.options.on_checkpoint
             if listener is not None and taken is not None and taken is not before:
                 self._host.outside(lambda: listener(self, taken))
         on_step = self.options.on_step
         if on_step is not None:
             self._host.outside(lambda: on_step(self))
+
+    def _is_due(self) -> bool:
+        every = self.options.checkpoint_every
+        if callable(every):
+            return self.steps - self._saved_at >= every(self)
+        return every is not None and self.steps % every == 0
 
     def _baseline(self, target: Any) -> capture.Baseline | None:
         try:

@@ -54,7 +54,7 @@ def serve(
     revision: Annotated[str | None, typer.Option(help="Revision of a hub id.")] = None,
     device: OnDevice = None,
     exact: Exact = None,
-    checkpoint_every: Annotated[int | None, typer.Option(help="Steps between two checkpoints.")] = None,
+    checkpoint_every: Annotated[str | None, typer.Option(help="Steps between two checkpoints, or auto.")] = None,
     worker: Annotated[
         bool | None, typer.Option("--worker/--no-worker", help="Draw here, too, or only speak HTTP.")
     ] = None,
@@ -93,7 +93,7 @@ def work(
     revision: Annotated[str | None, typer.Option(help="Revision of a hub id.")] = None,
     device: OnDevice = None,
     exact: Exact = None,
-    checkpoint_every: Annotated[int | None, typer.Option(help="Steps between two checkpoints.")] = None,
+    checkpoint_every: Annotated[str | None, typer.Option(help="Steps between two checkpoints, or auto.")] = None,
     max_runs: Annotated[int | None, typer.Option(help="Most jobs in the engine at once.")] = None,
 ) -> None:
     """Draw what gateways accepted, in a process of its own. Any number may work on one database."""

@@ -23,7 +23,7 @@ from mezzotint.main.wiring import find_models, find_upscaler, stock_of, upscaler
 from mezzotint.metrics import Metrics
 from mezzotint.safety.postfilter import PostFilter
 from mezzotint.store import Database
-from mezzotint.worker import Developer, Device, Habits, Stock, Worker
+from mezzotint.worker import Cadence, Developer, Device, Habits, Stock, Uptime, Worker
 
 
 def work(settings: Settings) -> None:
@@ -88,7 +88,9 @@ def hire(
         models=models,
         is_alone=not database.is_postgres,
     )
-    return Worker(desk, Developer(objects=desk.objects, is_blocked=is_blocked), habits, now)
+    every = None if settings.checkpoint_every == "auto" else settings.checkpoint_every
+    cadence = Cadence(every=every, uptime=Uptime(settings.data / "uptime.json"), metrics=desk.metrics)
+    return Worker(desk, Developer(objects=desk.objects, is_blocked=is_blocked), habits, now, cadence)
 
 
 @asynccontextmanager
@@ -102,11 +104,10 @@ async def working(
     """The worker works until the block ends, then parks."""
     if worker.habits.is_alone:
         await sweep(worker.desk)
-    device = Device(
-        stock, worker.reporter(), worker.wants_preview, settings.checkpoint_every, upscaler_loader(settings, upscaler)
-    )
-    async with worker.running(device, on_broken):
-        yield
+    device = Device(stock, worker.reporter(), worker.wants_preview, worker.cadence, upscaler_loader(settings, upscaler))
+    with worker.cadence.uptime:
+        async with worker.running(device, on_broken):
+            yield
 
 
 def _show(metrics: Metrics, port: int) -> None:

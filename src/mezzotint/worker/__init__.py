@@ -1,8 +1,10 @@
 """Owns a device: claims jobs, lets the engine draw them, brings the pictures home."""
 
+from mezzotint.worker.cadence import Cadence
 from mezzotint.worker.develop import Developer
 from mezzotint.worker.device import Device
 from mezzotint.worker.shelf import Loaded, Stock
+from mezzotint.worker.uptime import Uptime
 from mezzotint.worker.worker import Habits, Worker
 
-__all__ = ["Developer", "Device", "Habits", "Loaded", "Stock", "Worker"]
+__all__ = ["Cadence", "Developer", "Device", "Habits", "Loaded", "Stock", "Uptime", "Worker"]

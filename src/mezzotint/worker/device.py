@@ -17,6 +17,7 @@ from mezzotint.domain.job import Job
 from mezzotint.domain.task import Task
 from mezzotint.engine.errors import RunCancelled
 from mezzotint.policy.turns import carried_on, next_of
+from mezzotint.worker.cadence import Cadence
 from mezzotint.worker.orders import Aside, Cancel, Draw, Order, Park
 from mezzotint.worker.reports import Broken, Ended, Parked, Ready, Report, Saved, Stepped
 from mezzotint.worker.shelf import Loaded, Shelf, Stock
@@ -31,7 +32,8 @@ COUNT_S = 1.0
 
 @dataclass(slots=True, kw_only=True)
 class Going:
-    """A run under way. stop: end it. finish: from its output to pictures. Instants are of `time.monotonic`."""
+    """A run under way. stop: end it. finish: from its output to pictures. Instants are of `time.monotonic`. begun_step:
+    of the checkpoint it went on from."""
 
     job: Job
     run: "Run | Upscaling"
@@ -39,13 +41,14 @@ class Going:
     finish: Callable[[Any], tuple[Any, ...]]
     started_at: float
     stepped_at: float
+    begun_step: int = 0
 
 
 class Device:
     """Runs jobs on one device.
 
     stock: the models. load_upscaler: on this thread. report: called on this thread. wants_preview: whether a job's
-    preview would be seen. checkpoint_every: steps.
+    preview would be seen. cadence: when runs are saved.
     """
 
     def __init__(
@@ -53,12 +56,12 @@ class Device:
         stock: Stock,
         report: Callable[[Report], None],
         wants_preview: Callable[[JobId], bool],
-        checkpoint_every: int,
+        cadence: Cadence,
         load_upscaler: "Callable[[], Upscaler]",
     ) -> None:
         self._load_upscaler, self._upscaler = load_upscaler, cast("Upscaler | None", None)
         self._report, self._wants_preview = report, wants_preview
-        self._checkpoint_every = checkpoint_every
+        self._cadence = cadence
         self._shelf = Shelf(stock, report)
         self._orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
         self._waiting: deque[Draw] = deque()
@@ -157,7 +160,7 @@ class Device:
             assignment.kwargs,
             pipeline=assignment.pipeline,
             resume=order.resume,
-            checkpoint_every=self._checkpoint_every,
+            checkpoint_every=self._cadence.every or self._interval,
             on_step=lambda run: self._stepped(loaded, job, run),
             on_checkpoint=lambda run, snapshot: self._saved(job, run, snapshot),
             label=job.tier,
@@ -169,7 +172,8 @@ class Device:
         def stop() -> None:
             loaded.hub.cancel(run)
 
-        self._going[job.id] = Going(job=job, run=run, stop=stop, finish=finish, started_at=now, stepped_at=now)
+        going = Going(job=job, run=run, stop=stop, finish=finish, started_at=now, stepped_at=now, begun_step=run.steps)
+        self._going[job.id] = going
 
     def _begin_upscale(self, order: Draw) -> None:
         from mezzotint.engine.canvas import read_picture
@@ -219,6 +223,14 @@ class Device:
             preview = loaded.previews.image(latents)
         num_steps = run.num_steps or job.parameters.num_steps
         self._report(Stepped(job=job.id, step=run.steps, num_steps=num_steps, preview=preview))
+
+    def _interval(self, run: "Run") -> int:
+        """Steps between two of its checkpoints, by the wall clock of its steps so far, company included."""
+        going = next((going for going in self._going.values() if going.run is run), None)
+        if going is None:
+            return self._cadence.steps(0.0)
+        num_steps = run.steps - going.begun_step
+        return self._cadence.steps((time.monotonic() - going.started_at) / max(num_steps, 1))
 
     def _saved(self, job: Job, run: "Run", snapshot: "Snapshot") -> None:
         if snapshot.steps != run.num_steps:  # after the last step the picture is quicker than its checkpoint

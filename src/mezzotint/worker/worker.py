@@ -39,6 +39,7 @@ from mezzotint.domain.tier import Tier
 from mezzotint.policy.preemption import Going, least_deserving
 from mezzotint.policy.retry import DeadLetter, Failure, Retry, after
 from mezzotint.store import Seeker
+from mezzotint.worker.cadence import Cadence
 from mezzotint.worker.develop import Developer, explain
 from mezzotint.worker.device import Device
 from mezzotint.worker.memory import Memory
@@ -110,6 +111,7 @@ class Worker:
     developer: Developer
     habits: Habits
     now: Callable[[], datetime]
+    cadence: Cadence = field(default_factory=lambda: Cadence(every=10))
     is_ready: bool = False
     _held: dict[JobId, Held] = field(default_factory=dict)
     _lost: dict[JobId, Held] = field(default_factory=dict)
@@ -264,6 +266,7 @@ class Worker:
     async def _heartbeat(self, device: Device) -> None:
         while True:
             await asyncio.sleep(TICK_S)
+            self.cadence.uptime.tick(is_working=bool(self._held))
             try:
                 await self._renew(device)
             except StorageUnavailable as error:
@@ -304,6 +307,7 @@ class Worker:
                 for held in self._held.values():
                     self._say_loading(held)
             case Broken():
+                self.cadence.uptime.failed()
                 raise report.error
             case Stepped():
                 self._progress(report)
@@ -375,7 +379,9 @@ class Worker:
             data = await asyncio.to_thread(report.snapshot.encode)
             cost_s = held.resumed_cost_s + report.cost_s
             await save(self.desk, held.job, report.snapshot.steps, data, self.now(), cost_s=cost_s)
-            metrics.checkpoint_write.observe(time.monotonic() - started_at)
+            spent_s = time.monotonic() - started_at
+            metrics.checkpoint_write.observe(spent_s)
+            self.cadence.wrote(spent_s)
             metrics.checkpoint_bytes.inc(len(data))
             metrics.checkpoints.labels(result="written").inc()
         except LeaseLost:

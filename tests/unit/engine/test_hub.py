@@ -200,6 +200,26 @@ def test_a_listener_that_draws_random_numbers_changes_no_picture(pipeline: Any) 
     assert same_pictures(plain, noisy)
 
 
+def test_a_function_says_after_each_step_how_many_lie_between_checkpoints() -> None:
+    hub, taken = Hub(flux()), []
+    every = {1: 5, 2: 2, 3: 2, 4: 9, 5: 9, 6: 4}
+    run = hub.submit(
+        flux_request(0, 7),
+        checkpoint_every=lambda run: every.get(run.steps, 1),
+        on_checkpoint=lambda run, snapshot: taken.append(snapshot),
+    )
+    finish(hub, run)
+    assert [snapshot.steps for snapshot in taken] == [2, 6, 7]
+    resumed = hub.submit(
+        flux_request(0, 7),
+        resume=taken[0].encode(),
+        checkpoint_every=lambda run: 3,
+        on_checkpoint=lambda run, snapshot: taken.append(snapshot),
+    )
+    finish(hub, resumed)
+    assert [snapshot.steps for snapshot in taken[3:]] == [5]
+
+
 def test_snapshots_come_every_n_steps_and_are_independent_of_the_run(pipeline: Any) -> None:
     taken: list[Snapshot] = []
     hub = Hub(pipeline)

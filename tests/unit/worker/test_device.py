@@ -15,7 +15,7 @@ from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline
 from mezzotint.domain.errors import ModelUnavailable
 from mezzotint.domain.ids import JobId
 from mezzotint.engine import Assignment, Hub, RunCancelled, placement
-from mezzotint.worker import Device, Loaded, Stock
+from mezzotint.worker import Cadence, Device, Loaded, Stock
 from mezzotint.worker.orders import Aside, Cancel, Draw, Park
 from mezzotint.worker.reports import Ended, Loading, Parked, Ready, Report, Saved, Shelved, Stepped
 from tests.conformance.engine.zoo import classic
@@ -58,7 +58,7 @@ class Bench:
             bound_bytes=self.bound,
             release=placement.release,
         )
-        self.device = Device(stock, self.reports.put, lambda job: False, 1, _no_upscaler)
+        self.device = Device(stock, self.reports.put, lambda job: False, Cadence(every=1), _no_upscaler)
 
     def load(self, name: str) -> Loaded:
         if self.faults:

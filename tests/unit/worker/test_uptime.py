@@ -1,0 +1,97 @@
+"""Time worked and workers cut off are remembered from process to process."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mezzotint.policy.checkpointing import FIRST_STEPS, MAX_STEPS, PRIOR_S
+from mezzotint.worker import Cadence, Uptime
+from mezzotint.worker.uptime import MEMORY_S, Record, faded
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def worked(path: Path, seconds: float, *, is_cut_off: bool) -> Record:
+    """A worker that is busy for so long, then ends in order or by a power cut."""
+    clock = Clock()
+    uptime = Uptime(path, clock)
+    with uptime:
+        for _ in range(11):
+            uptime.tick(is_working=True)
+            clock.now += seconds / 10
+        left = path.read_text()
+    if is_cut_off:
+        path.write_text(left)
+    return uptime.record
+
+
+def test_a_worker_that_was_cut_off_counts_and_one_that_stopped_does_not(tmp_path: Path) -> None:
+    path = tmp_path / "uptime.json"
+    assert worked(path, 600, is_cut_off=False).num_failures == 0
+    assert worked(path, 600, is_cut_off=True).num_failures == 0
+    assert worked(path, 600, is_cut_off=True).num_failures == 1
+    last = worked(path, 600, is_cut_off=False)
+    assert last.num_failures == 2
+    assert last.ran_s == pytest.approx(2400)
+    assert worked(path, 1, is_cut_off=False).num_failures == 2
+
+
+def test_idle_time_is_no_time_worked_and_its_end_no_failure(tmp_path: Path) -> None:
+    clock, path = Clock(), tmp_path / "uptime.json"
+    with Uptime(path, clock) as uptime:
+        for is_working in (True, True, False, False, False):
+            uptime.tick(is_working=is_working)
+            clock.now += 20
+        assert json.loads(path.read_text())["is_working"] is False
+    assert uptime.record.ran_s == pytest.approx(40)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"ran_s": "x"}', '{"ran_s": 5}'])
+def test_a_damaged_file_is_begun_anew(tmp_path: Path, content: str) -> None:
+    (tmp_path / "uptime.json").write_text(content)
+    with Uptime(tmp_path / "uptime.json") as uptime:
+        assert uptime.record == Record()
+
+
+def test_a_second_worker_of_the_folder_does_not_take_the_first_for_dead(tmp_path: Path) -> None:
+    path = tmp_path / "uptime.json"
+    with Uptime(path) as first:
+        first.tick(is_working=True)
+        with Uptime(path) as second:
+            assert second.record == Record()
+        assert json.loads(path.read_text())["is_working"] is True
+
+
+def test_a_folder_that_cannot_be_written_costs_nothing_but_memory(tmp_path: Path) -> None:
+    with Uptime(tmp_path / "no" / "uptime.json") as uptime:
+        uptime.tick(is_working=True)
+        assert uptime.mtbf_s >= PRIOR_S
+
+
+def test_old_observations_fade_at_the_same_rate_of_failures() -> None:
+    old = faded(Record(ran_s=4 * MEMORY_S, num_failures=8))
+    assert (old.ran_s, old.num_failures) == (MEMORY_S, 2)
+
+
+def test_auto_begins_as_usual_and_then_follows_what_is_measured() -> None:
+    cadence = Cadence(every=None)
+    assert cadence.steps(0.05) == FIRST_STEPS
+    for _ in range(50):
+        cadence.wrote(0.005)
+    assert cadence.steps(0.05) == MAX_STEPS
+    assert cadence.steps(3.0) == 10, "sqrt(2 x 5 ms x a day) is 29 s"
+    for _ in range(2000):
+        cadence.uptime.failed()
+    assert cadence.steps(0.05) == 13, "and at 43 s between failures 0.66 s"
+
+
+def test_a_number_stays_that_number() -> None:
+    cadence = Cadence(every=7)
+    cadence.wrote(60.0)
+    assert cadence.steps(0.001) == 7
