@@ -1,9 +1,10 @@
 """OpenAI's official client, pointed here: what it sends, streams, lists, and which of its errors it raises."""
 
 import time
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from io import BytesIO
 
 import httpx
@@ -11,6 +12,7 @@ import numpy as np
 import openai
 import pytest
 from openai import OpenAI
+from openai.types import ImagesResponse
 from PIL import Image
 
 from tests.acceptance.conftest import Server
@@ -77,6 +79,79 @@ def test_a_stream_shows_three_pictures_under_way_that_differ_and_converge(client
     completed = events[-1]
     assert completed.type == "image_generation.completed"
     assert completed.usage.output_tokens == 246
+
+
+def png(picture: Image.Image) -> bytes:
+    buffer = BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def apple(client: OpenAI) -> bytes:
+    answer = client.images.generate(prompt=f"{APPLE} --steps 12")
+    assert answer.data is not None
+    return b64decode(answer.data[0].b64_json or "")
+
+
+def test_an_edit_redraws_what_the_mask_leaves_transparent_and_nothing_else(client: OpenAI, apple: bytes) -> None:
+    half = Image.new("RGBA", (64, 64), (0, 0, 0, 255))
+    half.paste((0, 0, 0, 0), (32, 0, 64, 64))
+    asked = {"image": apple, "mask": png(half), "prompt": "a green apple --seed 1 --steps 12"}
+    answer = client.images.edit(**asked, response_format="b64_json")  # type: ignore[call-overload]
+    before, after = (np.asarray(one.convert("RGB")) for one in (picture(b64encode(apple).decode()), drawn(answer)))
+    assert np.array_equal(before[:, :32], after[:, :32])
+    assert not np.array_equal(before[:, 32:], after[:, 32:])
+    by_url = client.images.edit(**asked, response_format="url")  # type: ignore[call-overload]
+    assert np.array_equal(np.asarray(Image.open(BytesIO(httpx.get(by_url.data[0].url).content))), after)
+
+
+def drawn(answer: ImagesResponse) -> Image.Image:
+    assert answer.data is not None
+    return picture(answer.data[0].b64_json)
+
+
+def test_an_edit_without_a_mask_stays_as_near_as_it_is_told_to(client: OpenAI, apple: bytes) -> None:
+    before = picture(b64encode(apple).decode())
+    ask = partial(client.images.edit, image=[apple], prompt="a blue fish --seed 1 --steps 20")
+    far, near = (distance(before, drawn(ask(input_fidelity=fidelity))) for fidelity in ("low", "high"))
+    assert far > near > 0
+
+
+def test_an_edit_is_streamed_with_pictures_under_way(client: OpenAI, apple: bytes) -> None:
+    prompt = "a blue fish --seed 1 --steps 60"
+    with client.images.edit(image=apple, prompt=prompt, stream=True, partial_images=2) as stream:
+        events = list(stream)
+    assert [event.type for event in events] == ["image_edit.partial_image"] * 2 + ["image_edit.completed"]
+    *under_way, final = (picture(event.b64_json) for event in events)
+    away = [distance(one, final) for one in under_way]
+    assert away[0] > away[1] > 0, away
+
+
+@pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # by its client, not by us
+def test_variations_are_of_the_picture_and_differ(client: OpenAI, apple: bytes) -> None:
+    answer = client.images.create_variation(image=apple, n=2, size="64x64", response_format="b64_json")  # type: ignore[arg-type]
+    assert answer.data is not None
+    first, second = (picture(one.b64_json) for one in answer.data)
+    assert distance(first, second) > 1
+
+
+def test_a_picture_that_is_none_is_a_bad_request_error(client: OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.images.edit(image=b"no picture", prompt="a cat")
+    assert (caught.value.code, caught.value.param) == ("upload_invalid", "image")
+
+
+@pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # by its client, not by us
+def test_a_key_that_may_only_read_is_a_permission_denied_error(server: Server, apple: bytes) -> None:
+    with server.client("reader", "pro") as reader:
+        made = reader.post("/v1/keys", json={"name": "r", "scopes": ["read"]}).json()
+    with OpenAI(base_url=f"{server.url}/v1", api_key=made["secret"], max_retries=0) as client:
+        assert client.models.list()
+        for ask in (client.images.create_variation, partial(client.images.edit, prompt="a cat")):
+            with pytest.raises(openai.PermissionDeniedError) as caught:
+                ask(image=apple)
+            assert caught.value.code == "scope_missing"
 
 
 def test_a_refused_prompt_ends_a_stream_before_it_begins(client: OpenAI) -> None:

@@ -151,3 +151,22 @@ def test_open_webui_draws_by_openais_api_too(server: Server) -> None:
     (image,) = answer.json()["data"]
     assert not image.get("url")
     assert Image.open(BytesIO(b64decode(image["b64_json"]))).format == "PNG"
+
+
+def test_open_webui_edits_by_openais_api(server: Server) -> None:
+    """Its form: every field as text, the picture as `image`, or as `image[]` where the chat has a list of them."""
+    headers = {"Authorization": f"Bearer {server.token('webui', 'pro')}"}
+    source = BytesIO()
+    Image.new("RGB", (64, 64), "red").save(source, "PNG")
+    body = {"model": "mezzotint-starter", "prompt": "a red apple --steps 4", "n": "1", "size": "64x64"}
+    for name in ("image", "image[]"):
+        answer = httpx.post(
+            f"{server.url}/v1/images/edits",
+            params={"api-version": "2025-04-01-preview"},
+            data={**body, "response_format": "b64_json"},
+            files={name: ("image.png", source.getvalue(), "image/png")},
+            headers=headers,
+            timeout=90,
+        )
+        (image,) = answer.json()["data"]
+        assert Image.open(BytesIO(b64decode(image["b64_json"]))).size == (64, 64)

@@ -25,6 +25,7 @@ RETRY_AFTER_S = 5
 
 GATEWAY_CODES: dict[str, str] = {
     "body_invalid": "The body is not valid JSON in UTF-8.",
+    "form_invalid": "The body is not a form with files (multipart/form-data), or is cut off.",
     "body_missing": "The request has no body.",
     "body_too_large": "The body is larger than the server takes.",
     "field_unknown": "The body has a field that this API does not know.",

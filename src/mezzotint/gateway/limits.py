@@ -19,7 +19,7 @@ HEADERS = {
 }
 
 
-STREAMED = frozenset({"/v1/uploads", "/sdapi/v1/img2img"})
+STREAMED = frozenset({"/v1/uploads", "/v1/images/edits", "/v1/images/variations", "/sdapi/v1/img2img"})
 """Paths whose routes read their larger bodies themselves, after they know who sends them."""
 
 

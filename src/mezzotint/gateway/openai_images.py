@@ -73,9 +73,9 @@ async def generate(
 
 
 async def answer(
-    service: Service, claims: Claims, request: Request, wish: Wish, asked: Asked
+    service: Service, claims: Claims, request: Request, wish: Wish, asked: Asked, *, event: str = "image_generation"
 ) -> ImagesAnswer | StreamingResponse:
-    """The pictures of a wish, when they are there or while they are drawn."""
+    """The pictures of a wish, when they are there or while they are drawn. event: how names of its events begin."""
     service.rates.check_stream(claims)
     once = once_of(request, asked, service)
     outcome = await submit_once(service.door, asked, claims, service.now(), once)
@@ -87,7 +87,7 @@ async def answer(
             over = await asyncio.gather(*(ended(service.desk, job, WAIT_S) for job in jobs))
         return await pictures_of(service, request, wish, over)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    stream = events_of(service.desk, jobs[0], wish, lambda job: pictures_of(service, request, wish, [job]))
+    stream = events_of(service.desk, jobs[0], wish, event, lambda job: pictures_of(service, request, wish, [job]))
     return StreamingResponse(held(service, claims, stream), media_type="text/event-stream", headers=headers)
 
 

@@ -23,6 +23,11 @@ STEPS_OF: dict[Quality, float | None] = {
 """Times the usual steps, up to the tier's budget; None: as many as the prompt says, else the usual."""
 
 
+Fidelity = Literal["low", "high"]
+EDIT_STRENGTH: dict[Fidelity, float] = {"low": 0.75, "high": 0.4}
+"""Of an edit without a mask: the share of the steps that is run on the picture, where the client says how near."""
+
+
 class Wish(BaseModel):
     """What generations, edits and variations have in common."""
 
@@ -49,6 +54,17 @@ class NewImages(Wish):
     """A picture from words. The prompt may end in parameters: `--seed 7 --no text`."""
 
     prompt: str
+
+
+class Edit(Wish):
+    """A picture redrawn after words. The prompt may end in parameters."""
+
+    prompt: str
+    input_fidelity: Fidelity | None = Field(None, description="without a mask: how near to the picture")
+
+
+class Variation(Wish):
+    """A picture drawn again."""
 
 
 class OpenAIImage(BaseModel):

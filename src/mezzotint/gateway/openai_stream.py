@@ -20,9 +20,12 @@ KEEP_ALIVE_S = 10.0
 
 
 async def events_of(
-    desk: Desk, job: Job, wish: Wish, finished: Callable[[Job], Awaitable[ImagesAnswer]]
+    desk: Desk, job: Job, wish: Wish, name: str, finished: Callable[[Job], Awaitable[ImagesAnswer]]
 ) -> AsyncIterator[str]:
-    """At most `partial_images` pictures under way, evenly spread over the steps, then the end or an error."""
+    """At most `partial_images` pictures under way, evenly spread over the steps, then the end or an error.
+
+    name: how the events' names begin.
+    """
     wanted = wish.partial_images or 0
     shown = 0
     with desk.bus.watch(job.id) as queue:
@@ -36,7 +39,7 @@ async def events_of(
             if isinstance(event, Progressed):
                 is_due = event.step * (wanted + 1) >= event.num_steps * (shown + 1)
                 if event.preview and shown < wanted and is_due and event.step < event.num_steps:
-                    yield _line("partial_image", await _partial(job, wish, event.preview, shown))
+                    yield _line(f"{name}.partial_image", await _partial(job, wish, event.preview, shown))
                     shown, heard_at = shown + 1, time.monotonic()
                 continue
             job = await desk.jobs.get(job.id) or job
@@ -49,7 +52,7 @@ async def events_of(
         yield f"event: error\ndata: {json.dumps({'error': error_body(error)})}\n\n"
         return
     picture = {"b64_json": answer.data[0].b64_json, "url": answer.data[0].url, "usage": answer.usage.model_dump()}
-    yield _line("completed", _event(job, wish) | picture)
+    yield _line(f"{name}.completed", _event(job, wish) | picture)
 
 
 async def _partial(job: Job, wish: Wish, preview: str, index: int) -> dict[str, Any]:
@@ -68,6 +71,5 @@ def _event(job: Job, wish: Wish) -> dict[str, Any]:
     }
 
 
-def _line(name: str, event: dict[str, Any]) -> str:
-    kind = f"image_generation.{name}"
+def _line(kind: str, event: dict[str, Any]) -> str:
     return f"event: {kind}\ndata: {json.dumps({'type': kind, **event})}\n\n"

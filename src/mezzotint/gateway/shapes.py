@@ -18,7 +18,7 @@ class NewJob(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    prompt: str = Field(description="may be empty for an upscale alone")
+    prompt: str = Field(description="may be empty for an upscale or a variation")
     model: str | None = Field(None, max_length=200, description="a name of GET /v1/models; default: the first")
     negative_prompt: str | None = Field(None, description="what must not be in the picture")
     seed: int | None = Field(None, description="0 to 4294967295; same seed, same picture; default: a new one")

@@ -2,7 +2,7 @@
 
 from mezzotint.media.content_hash import content_hash
 from mezzotint.media.conversion import Format, converted
-from mezzotint.media.decoding import MAX_UPLOAD_BYTES, Undecodable, decode_inverted, decode_upload
+from mezzotint.media.decoding import MAX_UPLOAD_BYTES, Undecodable, decode_inverted, decode_transparent, decode_upload
 from mezzotint.media.encoding import Encoded, encode, encode_png
 from mezzotint.media.preview import preview_data_url
 
@@ -14,6 +14,7 @@ __all__ = [
     "content_hash",
     "converted",
     "decode_inverted",
+    "decode_transparent",
     "decode_upload",
     "encode",
     "encode_png",

@@ -8,6 +8,7 @@ FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_UPLOAD_BYTES = 12 * 2**20  # a camera's JPEG
 MAX_UPLOAD_PX = 4096 * 4096  # 50 MB once decoded
 MIN_SIDE_PX = 8
+OPAQUE = 128  # of an alpha channel; less counts as transparent
 
 
 class Undecodable(ValueError):
@@ -19,11 +20,27 @@ def decode_upload(data: bytes) -> Image.Image:
 
     Raises: Undecodable.
     """
+    return _on_white(_read(data))
+
+
+def decode_transparent(data: bytes) -> Image.Image:
+    """A mask: white where the picture is transparent. Raises: Undecodable, also when it has no such part."""
+    picture = _read(data)
+    if "A" not in picture.getbands() and "transparency" not in picture.info:
+        raise Undecodable("It has no transparency, which is where a mask lets draw.")
+    alpha = picture.convert("RGBA").getchannel("A")
+    mask = alpha.point(lambda level: 0 if level >= OPAQUE else 255)
+    if mask.getbbox() is None:
+        raise Undecodable("No part of it is transparent, so that nothing would be drawn.")
+    return mask.convert("RGB")
+
+
+def _read(data: bytes) -> Image.Image:
     try:
         with Image.open(BytesIO(data), formats=FORMATS) as picture:
             _check_size(*picture.size)
             picture.load()
-            return _on_white(ImageOps.exif_transpose(picture))
+            return ImageOps.exif_transpose(picture)
     except Image.DecompressionBombError as error:
         raise Undecodable(f"It has more than {MAX_UPLOAD_PX} px.") from error
     except UnidentifiedImageError as error:

@@ -117,7 +117,7 @@ def _prompts(request: Request) -> list[Prompt] | Refusal:
 
 
 def _prompt_of(request: Request, text: str) -> Prompt | Refusal:
-    if request.task is Task.UPSCALE and not text.strip():
+    if request.task in {Task.UPSCALE, Task.VARIATION} and not text.strip():
         return Prompt(text="")
     return parse(text)
 

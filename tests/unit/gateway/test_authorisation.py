@@ -65,6 +65,8 @@ MATRIX: dict[str, Row | str] = {
     "GET /v1/webhooks/{webhook_id}": OWNERS,
     "DELETE /v1/webhooks/{webhook_id}": ENDS_OWN,
     "POST /v1/images/generations": Row(401, 400, 400, 400),  # a prompt that is refused: nobody draws here
+    "POST /v1/images/edits": Row(401, 400, 400, 400),  # no form
+    "POST /v1/images/variations": Row(401, 400, 400, 400),
     "POST /v1/uploads": Row(401, 422, 422, 422),  # no picture in the body
     "POST /sdapi/v1/txt2img": Row(401, 422, 422, 422),  # again a prompt that is refused
     "POST /sdapi/v1/img2img": Row(401, 422, 422, 422),

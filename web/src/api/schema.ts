@@ -293,6 +293,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/images/edits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Edit
+         * @description A picture redrawn after words; with a mask only where that is transparent.
+         */
+        post: operations["edit_v1_images_edits_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/images/generations": {
         parameters: {
             query?: never;
@@ -307,6 +327,26 @@ export interface paths {
          * @description Pictures from words, as OpenAI's Images API gives them.
          */
         post: operations["generate_v1_images_generations_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/images/variations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Vary
+         * @description A picture drawn again from a noisy copy of it, without words.
+         */
+        post: operations["vary_v1_images_variations_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1339,7 +1379,7 @@ export interface components {
             num_steps?: number | null;
             /**
              * Prompt
-             * @description may be empty for an upscale alone
+             * @description may be empty for an upscale or a variation
              */
             prompt: string;
             /**
@@ -3324,6 +3364,188 @@ export interface operations {
             };
         };
     };
+    edit_v1_images_edits_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": {
+                    /**
+                     * Background
+                     * @description opaque or auto
+                     */
+                    background?: ("auto" | "opaque" | "transparent") | null;
+                    /** Format: binary */
+                    image: string;
+                    /**
+                     * Input Fidelity
+                     * @description without a mask: how near to the picture
+                     */
+                    input_fidelity?: ("low" | "high") | null;
+                    /** Format: binary */
+                    mask?: string;
+                    /**
+                     * Model
+                     * @description an id of GET /v1/models; default: the first
+                     */
+                    model?: string | null;
+                    /**
+                     * N
+                     * @description how many pictures
+                     */
+                    n?: number | null;
+                    /**
+                     * Output Compression
+                     * @description quality of webp and jpeg; default: 100
+                     */
+                    output_compression?: number | null;
+                    /**
+                     * Output Format
+                     * @description png, webp or jpeg
+                     */
+                    output_format?: ("png" | "webp" | "jpeg" | "gif" | "svg") | null;
+                    /**
+                     * Partial Images
+                     * @description pictures under way, with stream
+                     */
+                    partial_images?: number | null;
+                    /** Prompt */
+                    prompt: string;
+                    /**
+                     * Quality
+                     * @description number of steps against the model's usual one
+                     */
+                    quality?: ("auto" | "low" | "medium" | "standard" | "high" | "hd" | "xhigh" | "max") | null;
+                    /**
+                     * Response Format
+                     * @description default: b64_json
+                     */
+                    response_format?: ("url" | "b64_json") | null;
+                    /**
+                     * Size
+                     * @description WIDTHxHEIGHT in px, or auto: the model's own
+                     */
+                    size?: string | null;
+                    /**
+                     * Stream
+                     * @description server-sent events instead of one answer
+                     */
+                    stream?: boolean | null;
+                    /**
+                     * User
+                     * @description ignored
+                     */
+                    user?: string | null;
+                };
+            };
+        };
+        responses: {
+            /** @description the pictures, or with stream their events */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImagesAnswer"];
+                    "text/event-stream": unknown;
+                };
+            };
+            /** @description the body is not JSON in UTF-8 */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description no such thing, or not yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description it meets something that is there already */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description the server failed */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description the database or the object store does not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description it takes longer than a request may; the job goes on */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+        };
+    };
     generate_v1_images_generations_post: {
         parameters: {
             query?: never;
@@ -3408,6 +3630,178 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description the server failed */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description the database or the object store does not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description it takes longer than a request may; the job goes on */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+        };
+    };
+    vary_v1_images_variations_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": {
+                    /**
+                     * Background
+                     * @description opaque or auto
+                     */
+                    background?: ("auto" | "opaque" | "transparent") | null;
+                    /** Format: binary */
+                    image: string;
+                    /**
+                     * Model
+                     * @description an id of GET /v1/models; default: the first
+                     */
+                    model?: string | null;
+                    /**
+                     * N
+                     * @description how many pictures
+                     */
+                    n?: number | null;
+                    /**
+                     * Output Compression
+                     * @description quality of webp and jpeg; default: 100
+                     */
+                    output_compression?: number | null;
+                    /**
+                     * Output Format
+                     * @description png, webp or jpeg
+                     */
+                    output_format?: ("png" | "webp" | "jpeg" | "gif" | "svg") | null;
+                    /**
+                     * Partial Images
+                     * @description pictures under way, with stream
+                     */
+                    partial_images?: number | null;
+                    /**
+                     * Quality
+                     * @description number of steps against the model's usual one
+                     */
+                    quality?: ("auto" | "low" | "medium" | "standard" | "high" | "hd" | "xhigh" | "max") | null;
+                    /**
+                     * Response Format
+                     * @description default: b64_json
+                     */
+                    response_format?: ("url" | "b64_json") | null;
+                    /**
+                     * Size
+                     * @description WIDTHxHEIGHT in px, or auto: the model's own
+                     */
+                    size?: string | null;
+                    /**
+                     * Stream
+                     * @description server-sent events instead of one answer
+                     */
+                    stream?: boolean | null;
+                    /**
+                     * User
+                     * @description ignored
+                     */
+                    user?: string | null;
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImagesAnswer"];
+                };
+            };
+            /** @description the body is not JSON in UTF-8 */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description no such thing, or not yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description it meets something that is there already */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
                 };
             };
             /** @description too much at once; see Retry-After */
