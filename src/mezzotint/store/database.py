@@ -23,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool
 
 from mezzotint.domain.errors import SettingInvalid, StorageFull, StorageUnavailable
+from mezzotint.store.sqlite import Driver
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 6_380_941
@@ -47,7 +48,7 @@ class Database:
         self._engine = self._postgres() if self.is_postgres else self._sqlite()
 
     def _sqlite(self) -> AsyncEngine:
-        engine = create_async_engine(self.url)
+        engine = create_async_engine(self.url, module=Driver())
         event.listen(engine.sync_engine, "connect", _prepare)
         event.listen(engine.sync_engine, "begin", _begin)
         return engine
@@ -194,6 +195,6 @@ def _prepare(connection: Any, record: object) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    # IMMEDIATE: a reader that turns writer half-way fails with "database is locked" instead of waiting
-    takes_write_lock = connection.get_execution_options().get("takes_write_lock", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if takes_write_lock else "BEGIN")
+    writes = bool(connection.get_execution_options().get("takes_write_lock", False))
+    plain: Any = connection.connection.dbapi_connection
+    plain.begin(writes=writes)
