@@ -144,6 +144,8 @@ async def steady(door: Door, seconds: float) -> dict[str, Any]:
 
     async def one(number: int, due: float) -> None:
         name, make = kinds[number % len(kinds)]
+        while free and free[-1].reader.at_eof():  # the server closes what was idle for seconds
+            free.pop()
         wire = free.pop() if free else await Wire.open(door.port)
         status, body = await wire.ask(make(number))
         if status not in {200, 202}:

@@ -61,6 +61,14 @@ class Repeated:
     jobs: tuple[Job, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Of a tenant at the moment. num_open: jobs queued or running."""
+
+    place: Assigned
+    num_open: int
+
+
 async def submit_once(
     door: Door, request: Request, claims: Claims, now: datetime, once: Once | None
 ) -> tuple[Job, ...] | Repeated | Refusal:
@@ -106,9 +114,12 @@ async def submit(
 
     Returns None when another request of the same name (`once`) was committed meanwhile.
     """
-    place = assign(claims.tier, used_s=await door.jobs.used_s(claims.tenant, f"{now:%Y-%m}"))
+    num_open, used_s = await door.jobs.standing(claims.tenant, f"{now:%Y-%m}")
+    place = assign(claims.tier, used_s=used_s)
     overloaded = await door.overload.refusal(place.lane, now)
-    outcome = overloaded or await _submit(door, request, claims, now, once, place=place)
+    outcome = overloaded or await _submit(
+        door, request, claims, now, once, standing=Standing(place=place, num_open=num_open)
+    )
     if isinstance(outcome, Refusal):
         door.metrics.refused.labels(code=outcome.code).inc()
     elif outcome is not None:
@@ -117,7 +128,7 @@ async def submit(
 
 
 async def _submit(
-    door: Door, request: Request, claims: Claims, now: datetime, once: Once | None, *, place: Assigned
+    door: Door, request: Request, claims: Claims, now: datetime, once: Once | None, *, standing: Standing
 ) -> tuple[Job, ...] | Refusal | None:
     model = choose_model(door.models, request.model, request.task, door.upscaler)
     if isinstance(model, Refusal):
@@ -130,7 +141,7 @@ async def _submit(
         request,
         tier=claims.tier,
         model=model,
-        num_open_jobs=await door.jobs.count_open(claims.tenant),
+        num_open_jobs=standing.num_open,
         fresh_seed=secrets.randbelow(NUM_SEEDS),
         **found,
     )
@@ -142,7 +153,7 @@ async def _submit(
         await door.jobs.record_refusal(claims.tenant, blocked, request.prompt, now)
         return blocked
     name = door.upscaler if request.task is Task.UPSCALE else model.name
-    jobs = _jobs(name, decision, claims, now, place)
+    jobs = _jobs(name, decision, claims, now, standing.place)
     if not await door.jobs.add(*jobs, once=once):
         return None
     for job in jobs:

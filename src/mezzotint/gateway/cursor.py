@@ -9,7 +9,7 @@ from mezzotint.gateway.errors import Answer
 MAX_SEQ = 2**63 - 1
 
 
-def before(
+async def before(
     cursor: Annotated[str | None, Query(max_length=32, description="`next_cursor` of the last page")] = None,
 ) -> int | None:
     """The row to go on from. Answers 422 for anything that no page handed out."""

@@ -63,7 +63,7 @@ class Service:
     metrics_token: str | None = None
 
 
-def service_of(request: Request) -> Service:
+async def service_of(request: Request) -> Service:
     service: Service = request.app.state.service
     return service
 

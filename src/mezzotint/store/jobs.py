@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, func, insert, select, update
 
 from mezzotint.domain.errors import LeaseLost
 from mezzotint.domain.ids import JobId, TenantId, WorkerId
@@ -25,6 +25,24 @@ from mezzotint.store.schema import checkpoints, jobs, ledger, refusals, shares
 MANY = 200
 """Most rows changed in one go by what tidies up; the rest follows at the next tick."""
 OPEN = (JobState.QUEUED, JobState.RUNNING)
+
+
+# Asked at every submit or look at a job: building a statement takes longer than executing it.
+STANDING = select(
+    select(func.count())
+    .where(jobs.c.tenant == bindparam("of_tenant"), jobs.c.state.in_(OPEN))
+    .scalar_subquery()
+    .label("num_open"),
+    select(func.sum(ledger.c.gpu_s))
+    .where(ledger.c.tenant == bindparam("of_tenant"), ledger.c.month == bindparam("in_month"))
+    .where(ledger.c.kind == endings.CHARGED)
+    .scalar_subquery()
+    .label("used_s"),
+)
+AHEAD = select(func.count()).where(
+    jobs.c.waits_in == bindparam("of_lane"),
+    jobs.c.seq < select(jobs.c.seq).where(jobs.c.id == bindparam("of_job")).scalar_subquery(),
+)
 
 
 class Jobs:
@@ -64,11 +82,11 @@ class Jobs:
             rows = (await connection.execute(query)).mappings().all()
             return [(row["seq"], job) for row, job in zip(rows, await jobs_of(connection, rows), strict=True)]
 
-    async def count_open(self, tenant: TenantId) -> int:
-        """How many jobs of the tenant are queued or running."""
-        query = select(func.count()).where(jobs.c.tenant == tenant, jobs.c.state.in_(OPEN))
+    async def standing(self, tenant: TenantId, month: str) -> tuple[int, float]:
+        """How many jobs of a tenant are queued or running, and the GPU-seconds charged to it in a month (`2026-01`)."""
         async with self._database.read() as connection:
-            return int((await connection.execute(query)).scalar_one())
+            row = (await connection.execute(STANDING, {"of_tenant": tenant, "in_month": month})).one()
+        return int(row.num_open), float(row.used_s or 0.0)
 
     async def of_all(
         self, limit: int, before: int | None, state: JobState | None, tenant: TenantId | None
@@ -100,10 +118,9 @@ class Jobs:
         """How many queued jobs of its lane are ahead of it; None unless it is queued."""
         if job.state is not JobState.QUEUED:
             return None
-        mine = select(jobs.c.seq).where(jobs.c.id == job.id).scalar_subquery()
-        query = select(func.count()).where(jobs.c.waits_in == job.lane, jobs.c.seq < mine)
         async with self._database.read() as connection:
-            return int((await connection.execute(query)).scalar_one())
+            found = await connection.execute(AHEAD, {"of_job": job.id, "of_lane": job.lane})
+            return int(found.scalar_one())
 
     async def backlog(self) -> list[tuple[Tier, JobState, int, datetime]]:
         """Open jobs by lane and state: how many, and since when the oldest has been there."""
@@ -270,13 +287,6 @@ class Jobs:
             if is_revived:
                 await record(connection, job, now)
         return is_revived
-
-    async def used_s(self, tenant: TenantId, month: str) -> float:
-        """GPU-seconds charged to a tenant in a month such as `2026-01`."""
-        charged = and_(ledger.c.tenant == tenant, ledger.c.month == month, ledger.c.kind == endings.CHARGED)
-        async with self._database.read() as connection:
-            total = await connection.execute(select(func.sum(ledger.c.gpu_s)).where(charged))
-            return float(total.scalar_one() or 0.0)
 
     async def waits(self, since: datetime, now: datetime) -> dict[Tier, list[float]]:
         """By lane, seconds waited by jobs that started lately and by the oldest of those that still wait."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import RowMapping, select
+from sqlalchemy import RowMapping, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.ids import JobId, Sha256, TenantId, WorkerId
@@ -23,9 +23,12 @@ from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier
 from mezzotint.store.schema import checkpoints, images, jobs
 
+ONE = select(jobs).where(jobs.c.id == bindparam("of_id"))
+IMAGES = select(images).where(images.c.job.in_(bindparam("of_jobs", expanding=True))).order_by(images.c.position)
+
 
 async def get_job(connection: AsyncConnection, job: JobId) -> Job | None:
-    rows = (await connection.execute(select(jobs).where(jobs.c.id == job))).mappings().all()
+    rows = (await connection.execute(ONE, {"of_id": job})).mappings().all()
     found = await jobs_of(connection, rows)
     return found[0] if found else None
 
@@ -37,17 +40,21 @@ async def jobs_again(connection: AsyncConnection, rows: Sequence[RowMapping]) ->
 
 
 async def jobs_of(connection: AsyncConnection, rows: Sequence[RowMapping]) -> list[Job]:
+    """With the pictures of those that succeeded, and the checkpoints of those that may go on from one."""
     ids = [row["id"] for row in rows]
     pictures: dict[str, list[Image]] = {job: [] for job in ids}
     saved: dict[str, list[CheckpointRef]] = {job: [] for job in ids}
     if not ids:
         return []
-    query = select(images).where(images.c.job.in_(ids)).order_by(images.c.position)
-    for picture in (await connection.execute(query)).mappings():
-        pictures[picture["job"]].append(image_of(picture))
-    query = select(checkpoints).where(checkpoints.c.job.in_(ids)).order_by(checkpoints.c.step.desc())
-    for row in (await connection.execute(query)).mappings():
-        saved[row["job"]].append(CheckpointRef(step=row["step"], key=row["key"], cost_s=row["cost_s"]))
+    succeeded = [row["id"] for row in rows if row["state"] == JobState.SUCCEEDED]
+    if succeeded:
+        for picture in (await connection.execute(IMAGES, {"of_jobs": succeeded})).mappings():
+            pictures[picture["job"]].append(image_of(picture))
+    begun = [row["id"] for row in rows if row["lease_token"] > 0 and not JobState(row["state"]).is_final]
+    if begun:
+        query = select(checkpoints).where(checkpoints.c.job.in_(begun)).order_by(checkpoints.c.step.desc())
+        for row in (await connection.execute(query)).mappings():
+            saved[row["job"]].append(CheckpointRef(step=row["step"], key=row["key"], cost_s=row["cost_s"]))
     return [job_of(row, pictures[row["id"]], saved[row["id"]]) for row in rows]
 
 

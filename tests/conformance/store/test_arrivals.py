@@ -64,8 +64,8 @@ async def test_of_one_name_one_submission_is_written_even_when_they_come_togethe
     found = await Submissions(database).find(TenantId("ada"), once("the same"), NOW)
     assert found is not None
     assert found.jobs == tuple(job.id for job in twins[0])
-    assert await jobs.count_open(TenantId("ada")) == 2
-    assert await jobs.count_open(TenantId("eve")) == 5
+    assert (await jobs.standing(TenantId("ada"), "2026-01"))[0] == 2
+    assert (await jobs.standing(TenantId("eve"), "2026-01"))[0] == 5
 
 
 async def test_a_name_whose_time_is_over_may_be_used_anew(jobs: Jobs) -> None:
@@ -81,7 +81,7 @@ async def test_one_at_fault_does_not_harm_those_that_came_with_it(jobs: Jobs) ->
     told = await asyncio.gather(*(jobs.add(job) for job in (*good, make_job(id=before.id))), return_exceptions=True)
     assert told[:4] == [True] * 4
     assert isinstance(told[4], IntegrityError)
-    assert await jobs.count_open(TenantId("ada")) == 5
+    assert (await jobs.standing(TenantId("ada"), "2026-01"))[0] == 5
 
 
 async def test_a_submission_whose_caller_left_does_not_harm_the_others(jobs: Jobs) -> None:

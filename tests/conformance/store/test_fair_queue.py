@@ -180,7 +180,7 @@ async def test_a_job_is_charged_once_whatever_its_attempts(jobs: Jobs, database:
     for lease in (held(first), held(second)):
         with pytest.raises(LeaseLost):
             await jobs.finish(second.id, lease, ending)
-    assert await jobs.used_s(first.tenant, MONTH) == 15.0
+    assert (await jobs.standing(first.tenant, MONTH))[1] == 15.0
     async with database.read() as connection:
         (line,) = (await connection.execute(select(ledger))).mappings()
     assert (line["job"], line["gpu_s"], line["worker"], line["steps"]) == (first.id, 15.0, "w2", 30)
@@ -190,11 +190,11 @@ async def test_a_failed_job_is_written_down_but_not_charged(jobs: Jobs) -> None:
     await jobs.add(make_job())
     (job,) = await jobs.claim(SEEKER, NOW, 30)
     await jobs.finish(job.id, held(job), make_ending(job, JobState.FAILED, cost_s=4.0))
-    assert await jobs.used_s(job.tenant, MONTH) == 0.0
+    assert (await jobs.standing(job.tenant, MONTH))[1] == 0.0
     await jobs.revive(job.id, NOW)
     (again,) = await jobs.claim(SEEKER, NOW, 30)
     await jobs.finish(again.id, held(again), make_ending(again, cost_s=6.0))
-    assert await jobs.used_s(job.tenant, MONTH) == 6.0
+    assert (await jobs.standing(job.tenant, MONTH))[1] == 6.0
 
 
 async def test_a_cancelled_run_is_charged_what_it_took(jobs: Jobs) -> None:
@@ -202,11 +202,11 @@ async def test_a_cancelled_run_is_charged_what_it_took(jobs: Jobs) -> None:
     (job,) = await jobs.claim(SEEKER, NOW, 30)
     await jobs.cancel(job.id, NOW)
     await jobs.charge_cancelled(job.id, held(job), 2.5)
-    assert await jobs.used_s(job.tenant, MONTH) == 2.5
+    assert (await jobs.standing(job.tenant, MONTH))[1] == 2.5
     queued = make_job(tenant="eve")
     await jobs.add(queued)
     await jobs.cancel(queued.id, NOW)
-    assert await jobs.used_s(TenantId("eve"), MONTH) == 0.0
+    assert (await jobs.standing(TenantId("eve"), MONTH))[1] == 0.0
 
 
 async def test_a_heavy_user_of_the_last_hours_goes_less_often(jobs: Jobs) -> None:

@@ -189,7 +189,7 @@ async def test_position_counts_the_queued_ahead_in_the_same_lane(jobs: Jobs) -> 
     for job in (first, other_lane, mine):
         await jobs.add(job)
     assert await jobs.position(mine) == 1
-    assert await jobs.count_open(TenantId("ada")) == 3
+    assert (await jobs.standing(TenantId("ada"), "2026-01"))[0] == 3
 
 
 async def test_a_published_picture_is_found_by_either_hash(jobs: Jobs, images: Images) -> None:

@@ -84,13 +84,13 @@ async def test_one_blocked_choice_refuses_the_whole_request(desk: Desk) -> None:
     blocked = Refusal(code=RefusalCode.PROMPT_BLOCKED, message="m", hint="h")
     picky = replace(door(desk), check_prompt=lambda prompt, negative: blocked if "blue" in prompt else None)
     assert await submit(picky, Request(prompt="a {red, blue} apple"), ADA, NOW) is blocked
-    assert await desk.jobs.count_open(ADA.tenant) == 0
+    assert (await desk.jobs.standing(ADA.tenant, "2026-01"))[0] == 0
 
 
 async def test_a_blocked_prompt_is_refused_before_any_job(desk: Desk) -> None:
     blocked = Refusal(code=RefusalCode.PROMPT_BLOCKED, message="m", hint="h")
     assert await submit(door(desk, blocked), Request(prompt="a red apple"), ADA, NOW) is blocked
-    assert await desk.jobs.count_open(ADA.tenant) == 0
+    assert (await desk.jobs.standing(ADA.tenant, "2026-01"))[0] == 0
 
 
 async def test_a_claim_is_heard_by_the_jobs_watchers(desk: Desk) -> None:
