@@ -64,6 +64,11 @@ class Settings(BaseSettings):
     )
     threads: int = Field(0, ge=0, le=256, description="CPU threads of the model; 0 leaves it to PyTorch")
     max_runs: int = Field(8, ge=1, le=256, description="most jobs in the engine at once")
+    run_memory_mb: int = Field(
+        0,
+        ge=0,
+        description="MiB that runs may keep in memory; beyond, jobs wait or lighter lanes make room; 0: no bound",
+    )
     checkpoint_every: Annotated[int, Field(ge=1, le=1000)] | Literal["auto"] = Field(
         10, description="steps between two checkpoints of a job, or `auto`: what measured costs and failures call for"
     )

@@ -38,7 +38,7 @@ from mezzotint.engine.origin import Origin
 from mezzotint.engine.proxy import Call
 from mezzotint.engine.sketch import Seen, copied, sketch
 from mezzotint.engine.spec import Specs, has_opaque, spec_of, zeros_of
-from mezzotint.engine.tree import tensors_in
+from mezzotint.engine.tree import leaves, tensors_in
 from mezzotint.engine.usage import takes_only_latents
 
 ANSWER_BYTES_FLOOR = 64 << 20  # a replayed answer may always have this size,
@@ -165,6 +165,19 @@ class Run:
     @property
     def is_replaying(self) -> bool:
         return self._saved is not None
+
+    @property
+    def held_bytes(self) -> int:
+        """Of the tensors that the run keeps alive between two passes, as far as the seam sees them: its arguments, its
+        parked call, its last step. Each memory is counted once."""
+        parked = [] if self.parked is None else [self.parked.args, self.parked.kwargs]
+        at = self._boundary
+        last = [] if at is None else [at.output, at.earlier, at.differences]
+        found = (
+            leaf.tensor if isinstance(leaf, Seen) else leaf for leaf in leaves([self._origin.kwargs, parked, last])
+        )
+        storages = [leaf.untyped_storage() for leaf in found if isinstance(leaf, torch.Tensor)]
+        return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
     @property
     def has_guider(self) -> bool:

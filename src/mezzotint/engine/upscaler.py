@@ -64,6 +64,11 @@ class Upscaling:
         self._wanted = (picture.width * scale, picture.height * scale)
         self._course = self._run(_to_tensor(picture))
 
+    @property
+    def held_bytes(self) -> int:
+        """Of the picture that is being made, as float32."""
+        return 12 * self._wanted[0] * self._wanted[1]
+
     def turn(self) -> None:
         """Make one tile."""
         begun = time.perf_counter()

@@ -104,7 +104,14 @@ async def working(
     """The worker works until the block ends, then parks."""
     if worker.habits.is_alone:
         await sweep(worker.desk)
-    device = Device(stock, worker.reporter(), worker.wants_preview, worker.cadence, upscaler_loader(settings, upscaler))
+    device = Device(
+        stock,
+        worker.reporter(),
+        worker.wants_preview,
+        worker.cadence,
+        upscaler_loader(settings, upscaler),
+        run_bytes=settings.run_memory_mb << 20,
+    )
     with worker.cadence.uptime:
         async with worker.running(device, on_broken):
             yield

@@ -1,54 +1,41 @@
 """The one thread that touches the device. Orders come in by a queue, reports go out by a callback.
 
-A job waits here until its model is in memory; jobs begin in the order in which they came, so that a model that has to
-wait for room is not passed by for ever. Models with runs in flight share the thread turn by turn.
+A job waits here until its model is in memory and there is room for its run; nobody passes by one who has waited long.
+Models with runs in flight share the thread turn by turn.
 """
 
 import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Job
 from mezzotint.domain.task import Task
 from mezzotint.engine.errors import RunCancelled
+from mezzotint.policy.run_memory import Begin, MakeRoom, PutOff
 from mezzotint.policy.turns import carried_on, next_of
 from mezzotint.worker.cadence import Cadence
+from mezzotint.worker.going import Going
 from mezzotint.worker.orders import Aside, Cancel, Draw, Order, Park
-from mezzotint.worker.reports import Broken, Ended, Parked, Ready, Report, Saved, Stepped
+from mezzotint.worker.reports import Broken, Ended, Parked, Ready, Report, Saved, Stepped, Why
+from mezzotint.worker.room import Room
 from mezzotint.worker.shelf import Loaded, Shelf, Stock
 
 if TYPE_CHECKING:
     from mezzotint.engine import Run, Snapshot
-    from mezzotint.engine.upscaler import Upscaler, Upscaling
+    from mezzotint.engine.upscaler import Upscaler
 
 
 COUNT_S = 1.0
-
-
-@dataclass(slots=True, kw_only=True)
-class Going:
-    """A run under way. stop: end it. finish: from its output to pictures. Instants are of `time.monotonic`. begun_step:
-    of the checkpoint it went on from."""
-
-    job: Job
-    run: "Run | Upscaling"
-    stop: Callable[[], None]
-    finish: Callable[[Any], tuple[Any, ...]]
-    started_at: float
-    stepped_at: float
-    begun_step: int = 0
 
 
 class Device:
     """Runs jobs on one device.
 
     stock: the models. load_upscaler: on this thread. report: called on this thread. wants_preview: whether a job's
-    preview would be seen. cadence: when runs are saved.
+    preview would be seen. cadence: when runs are saved. run_bytes: bound of what runs keep in memory; 0: none.
     """
 
     def __init__(
@@ -58,13 +45,16 @@ class Device:
         wants_preview: Callable[[JobId], bool],
         cadence: Cadence,
         load_upscaler: "Callable[[], Upscaler]",
+        *,
+        run_bytes: int = 0,
     ) -> None:
         self._load_upscaler, self._upscaler = load_upscaler, cast("Upscaler | None", None)
         self._report, self._wants_preview = report, wants_preview
         self._cadence = cadence
         self._shelf = Shelf(stock, report)
+        self._room = Room(run_bytes)
         self._orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
-        self._waiting: deque[Draw] = deque()
+        self._waiting: list[Draw] = []
         self._going: dict[JobId, Going] = {}
         self._spent_s: dict[str, float] = {}
         self._counted_at = 0.0
@@ -98,7 +88,7 @@ class Device:
                     case Cancel():
                         self._cancel(order.job)
                     case Aside():
-                        self._put_aside(order.job)
+                        self._put_aside(order.job, Why.PREEMPTED)
                     case Park():
                         self._park()
                         return
@@ -116,6 +106,7 @@ class Device:
             begun = time.monotonic()
             self._shelf.loaded[name].hub.turn()
             self._spent_s[name] += time.monotonic() - begun
+            self._room.measure(self._going.values())
 
     def _count(self) -> None:
         """Tell what the engines counted: once a second, and when they come to rest."""
@@ -132,15 +123,25 @@ class Device:
         return orders
 
     def _begin_waiting(self) -> None:
-        """Begin what came first, as far as there is room for its models."""
+        """Begin one job after the other, as far as there is room for their models and for them."""
         while self._waiting:
-            order = self._waiting[0]
+            order = self._room.next_of(self._waiting)
+            match self._room.fit(order, self._going.values()):
+                case PutOff():
+                    return
+                case MakeRoom(job=job):
+                    self._put_aside(job, Why.MEMORY)
+                    continue
+                case Begin():
+                    pass
+                case _ as never:
+                    assert_never(never)
             try:
                 if not self._begin(order):
                     return
             except Exception as error:  # noqa: BLE001 - one job's fault must not end the thread; it is told to its owner
                 self._report(Ended(job=order.job.id, step=order.job.step, error=error))
-            self._waiting.popleft()
+            self._waiting.remove(order)
 
     def _begin(self, order: Draw) -> bool:
         """False: not yet."""
@@ -173,6 +174,7 @@ class Device:
             loaded.hub.cancel(run)
 
         going = Going(job=job, run=run, stop=stop, finish=finish, started_at=now, stepped_at=now, begun_step=run.steps)
+        going.num_bytes = self._room.expected(job)
         self._going[job.id] = going
 
     def _begin_upscale(self, order: Draw) -> None:
@@ -256,15 +258,15 @@ class Device:
 
     def _park(self) -> None:
         for job in [*(order.job.id for order in self._waiting), *self._going]:
-            self._put_aside(job)
+            self._put_aside(job, Why.DRAIN)
 
-    def _put_aside(self, job: JobId) -> None:
+    def _put_aside(self, job: JobId, why: Why) -> None:
         if self._take_back(job) is not None:
-            self._report(Parked(job=job, snapshot=None, cost_s=0.0))
+            self._report(Parked(job=job, snapshot=None, cost_s=0.0, why=why))
             return
         going = self._going.pop(job, None)
         if going is None:
             return  # it ended meanwhile
         snapshot = going.run.snapshot()
         going.stop()
-        self._report(Parked(job=job, snapshot=snapshot, cost_s=going.run.cost_s))
+        self._report(Parked(job=job, snapshot=snapshot, cost_s=going.run.cost_s, why=why))

@@ -1,6 +1,7 @@
 """What the worker tells the device's thread."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import monotonic
 
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Job
@@ -8,12 +9,14 @@ from mezzotint.domain.job import Job
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draw:
-    """Start a job, from its checkpoint if it has one. source, mask: PNGs that its task begins with."""
+    """Start a job, from its checkpoint if it has one. source, mask: PNGs that its task begins with.
+    ordered_at: by `time.monotonic`."""
 
     job: Job
     resume: bytes | None
     source: bytes | None = None
     mask: bytes | None = None
+    ordered_at: float = field(default_factory=monotonic)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

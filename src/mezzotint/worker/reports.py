@@ -1,6 +1,7 @@
 """What the device's thread tells the worker."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from mezzotint.domain.ids import JobId
@@ -88,13 +89,22 @@ class Ended:
     cost_s: float = 0.0
 
 
+class Why(StrEnum):
+    """What a run was put aside for: a shutdown, a Pro job that waited, or memory. The meter's label."""
+
+    DRAIN = "drain"
+    PREEMPTED = "preempted"
+    MEMORY = "memory"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parked:
-    """The run was put aside for a shutdown or to make room. snapshot: its last step, None before the first."""
+    """The run was put aside. snapshot: its last step, None before the first."""
 
     job: JobId
     snapshot: "Snapshot | None"
     cost_s: float
+    why: Why
 
 
 Report = Ready | Loading | Shelved | Broken | Stepped | Counted | Saved | Ended | Parked

@@ -507,8 +507,7 @@ class Worker:
     async def _put_aside_now(self, held: Held, report: Parked) -> None:
         if report.snapshot is not None:
             await self._save_now(held, report)
-        reason = "preempted" if held.is_leaving else "drain"
-        await self._let_go(held, lambda: self._requeue(held, reason, None, report.cost_s))
+        await self._let_go(held, lambda: self._requeue(held, report.why, None, report.cost_s))
         self._keeps_for_pro = held.is_leaving
 
 

@@ -14,10 +14,12 @@ from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline
 
 from mezzotint.domain.errors import ModelUnavailable
 from mezzotint.domain.ids import JobId
+from mezzotint.domain.tier import Tier
 from mezzotint.engine import Assignment, Hub, RunCancelled, placement
+from mezzotint.policy import run_memory
 from mezzotint.worker import Cadence, Device, Loaded, Stock
 from mezzotint.worker.orders import Aside, Cancel, Draw, Park
-from mezzotint.worker.reports import Ended, Loading, Parked, Ready, Report, Saved, Shelved, Stepped
+from mezzotint.worker.reports import Ended, Loading, Parked, Ready, Report, Saved, Shelved, Stepped, Why
 from tests.conformance.engine.zoo import classic
 from tests.making import make_job, make_parameters
 
@@ -43,6 +45,7 @@ class Bench:
     stock: dict[str, int]
     warm: tuple[str, ...] = ()
     bound: int = 0
+    run_bytes: int = 0
     faults: list[Exception] = field(default_factory=list)
     reports: "Queue[Report]" = field(default_factory=Queue)
     heard: list[Report] = field(default_factory=list)
@@ -58,7 +61,9 @@ class Bench:
             bound_bytes=self.bound,
             release=placement.release,
         )
-        self.device = Device(stock, self.reports.put, lambda job: False, Cadence(every=1), _no_upscaler)
+        self.device = Device(
+            stock, self.reports.put, lambda job: False, Cadence(every=1), _no_upscaler, run_bytes=self.run_bytes
+        )
 
     def load(self, name: str) -> Loaded:
         if self.faults:
@@ -71,9 +76,9 @@ class Bench:
         tasks: Any = OnEmbeds(pipeline)
         return Loaded(hub=Hub(pipeline), tasks=tasks, previews=None, num_bytes=self.stock[name])
 
-    def draw(self, model: str, *, num_steps: int = 2) -> JobId:
-        job = replace(make_job(parameters=make_parameters(num_steps=num_steps)), model=model)
-        self.device.order(Draw(job=job, resume=None))
+    def draw(self, model: str, *, num_steps: int = 2, tier: Tier = Tier.FREE, resume: bytes | None = None) -> JobId:
+        job = replace(make_job(tier=tier, parameters=make_parameters(num_steps=num_steps)), model=model)
+        self.device.order(Draw(job=job, resume=resume))
         return job.id
 
     def until(self, kind: type[T], holds: Callable[[T], bool] = lambda report: True) -> T:
@@ -194,3 +199,43 @@ def test_checkpoints_come_from_every_model(bench: Callable[..., Bench]) -> None:
         job = it.draw(model, num_steps=3)
         assert it.until(Saved, lambda report, job=job: report.job == job).snapshot.steps == 1
         assert it.ended(job).error is None
+
+
+def test_runs_of_one_lane_wait_for_memory_in_their_order(bench: Callable[..., Bench]) -> None:
+    it = bench(stock={"a": MB}, run_bytes=1)
+    first, second = it.draw("a", num_steps=5), it.draw("a", num_steps=5)
+    ends = [it.ended(first), it.ended(second)]
+    assert [end.error for end in ends] == [None, None]
+    steps = [report.job for report in it.heard if isinstance(report, Stepped)]
+    assert steps == [first] * 5 + [second] * 5, "the bound is passed by one run alone, never by two"
+
+
+def test_with_room_for_them_runs_go_together(bench: Callable[..., Bench]) -> None:
+    it = bench(stock={"a": MB}, run_bytes=64 * MB)
+    jobs = [it.draw("a", num_steps=12) for _ in range(2)]
+    it.until(Ended)
+    it.until(Ended)
+    steps = [report.job for report in it.heard if isinstance(report, Stepped)]
+    assert steps[-2:] != steps[-3:-1] or set(steps[-4:]) == set(jobs)
+    assert set(steps[:8]) == set(jobs)
+
+
+def test_a_heavier_lane_takes_the_memory_of_a_lighter_one_which_loses_no_step(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_memory, "MIN_RUN_S", 0.0)
+    it = bench(stock={"a": MB}, run_bytes=1)
+    undisturbed = it.ended(it.draw("a", num_steps=30)).pictures[0]
+    free = it.draw("a", num_steps=30)
+    it.until(Stepped, lambda report: report.job == free)
+    pro = it.draw("a", num_steps=2, tier=Tier.PRO)
+    parked = it.until(Parked)
+    assert (parked.job, parked.why) == (free, Why.MEMORY)
+    assert parked.snapshot is not None
+    assert it.ended(pro).error is None
+    resumed = it.draw("a", num_steps=30, resume=parked.snapshot.encode())
+    done = it.ended(resumed)
+    assert done.error is None
+    assert done.pictures[0].tobytes() == undisturbed.tobytes()
+    steps = [report.step for report in it.heard if isinstance(report, Stepped) and report.job == resumed]
+    assert steps[0] == parked.snapshot.steps + 1

@@ -1,0 +1,65 @@
+"""What runs in flight keep in memory: measured, remembered by model and size, and held under a bound."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+
+from mezzotint.domain.job import Job
+from mezzotint.policy.run_memory import Begin, Kept, MakeRoom, PutOff, Wanted, first_of, fit
+from mezzotint.worker.going import Going
+from mezzotint.worker.orders import Draw
+
+Shape = tuple[str, int, int]
+
+
+@dataclass(slots=True)
+class Room:
+    """bound_bytes: of all runs; 0: no bound, and nothing is measured."""
+
+    bound_bytes: int
+    _known: dict[Shape, int] = field(default_factory=dict)
+
+    def next_of(self, waiting: Sequence[Draw]) -> Draw:
+        wanted = [self._wanted(order) for order in waiting]
+        return waiting[wanted.index(first_of(wanted))]
+
+    def fit(self, order: Draw, going: Collection[Going]) -> Begin | PutOff | MakeRoom:
+        now = monotonic()
+        kept = [
+            Kept(
+                job=one.job.id,
+                lane=one.job.lane,
+                step=one.run.steps,
+                num_steps=one.job.parameters.num_sampled,
+                ran_s=now - one.started_at,
+                num_bytes=one.num_bytes,
+            )
+            for one in going
+        ]
+        return fit(self._wanted(order), kept, self.bound_bytes)
+
+    def measure(self, going: Collection[Going]) -> None:
+        """Look at what each run keeps now; the most that any of its form kept counts."""
+        if self.bound_bytes == 0:
+            return
+        for one in going:
+            shape = _shape(one.job)
+            one.num_bytes = self._known[shape] = max(one.run.held_bytes, self._known.get(shape, 0))
+
+    def expected(self, job: Job) -> int:
+        """As runs of the same form kept; else by pixels, as others of its model did, or any; else the whole bound, so
+        that the first run begins alone and is measured."""
+        shape = model, width, height = _shape(job)
+        if shape in self._known:
+            return self._known[shape]
+        density = {known: kept / (known[1] * known[2]) for known, kept in self._known.items()}
+        alike = [found for (name, _, _), found in density.items() if name == model] or list(density.values())
+        return int(max(alike) * width * height) if alike else self.bound_bytes
+
+    def _wanted(self, order: Draw) -> Wanted:
+        waited_s = monotonic() - order.ordered_at
+        return Wanted(job=order.job.id, lane=order.job.lane, num_bytes=self.expected(order.job), waited_s=waited_s)
+
+
+def _shape(job: Job) -> Shape:
+    return job.model, job.parameters.width, job.parameters.height
