@@ -11,7 +11,20 @@ from fastapi.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from mezzotint import __version__
-from mezzotint.gateway import about, admin, errors, images, jobs, keys, metrics, sign_in, socket, uploads, webhooks
+from mezzotint.gateway import (
+    about,
+    admin,
+    errors,
+    images,
+    jobs,
+    keys,
+    metrics,
+    sign_in,
+    socket,
+    uploads,
+    usage,
+    webhooks,
+)
 from mezzotint.gateway.compatible import ROUTERS
 from mezzotint.gateway.limits import BodyLimit, SecurityHeaders, UrlLimit
 from mezzotint.gateway.lookout import Lookout
@@ -70,7 +83,7 @@ def create_app(service: Service | None, running: Callable[[], AbstractAsyncConte
     for router in ROUTERS:
         app.include_router(router)
     errors_of_all = answers(414, 429)
-    for module in (jobs, images, uploads, webhooks, sign_in, keys, admin, about, metrics):
+    for module in (jobs, images, uploads, usage, webhooks, sign_in, keys, admin, about, metrics):
         app.include_router(module.router, responses=errors_of_all)
     app.include_router(socket.router)
     if (PAGE / "index.html").exists():

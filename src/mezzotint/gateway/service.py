@@ -21,7 +21,7 @@ from mezzotint.gateway.forecast import Forecast
 from mezzotint.gateway.oidc import Provider
 from mezzotint.gateway.rates import Rates
 from mezzotint.gateway.tokens import Issuer, algorithm_of
-from mezzotint.store import Changes, Images, Keys, Tenants, Users
+from mezzotint.store import Changes, Images, Keys, Ledger, Tenants, Users
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +48,7 @@ class Service:
     door: Door
     desk: Desk
     images: Images
+    ledger: Ledger
     changes: Changes
     courier: Courier
     forecast: Forecast

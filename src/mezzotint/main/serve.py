@@ -42,6 +42,7 @@ from mezzotint.store import (
     Buckets,
     Changes,
     Images,
+    Ledger,
     LocalBuckets,
     Sources,
     Submissions,
@@ -120,6 +121,7 @@ class Serving:
             ),
             desk=desk,
             images=Images(database),
+            ledger=Ledger(database),
             changes=changes,
             forecast=Forecast(jobs=desk.jobs),
             courier=Courier(

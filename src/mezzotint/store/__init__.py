@@ -8,6 +8,7 @@ from mezzotint.store.events import EventBus
 from mezzotint.store.images import Images
 from mezzotint.store.jobs import Jobs
 from mezzotint.store.keys import Keys
+from mezzotint.store.ledger import Ledger
 from mezzotint.store.objects import Objects
 from mezzotint.store.pressure import pressure
 from mezzotint.store.relay import Relay
@@ -25,6 +26,7 @@ __all__ = [
     "Images",
     "Jobs",
     "Keys",
+    "Ledger",
     "LocalBuckets",
     "Objects",
     "Relay",

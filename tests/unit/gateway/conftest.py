@@ -28,6 +28,7 @@ from mezzotint.store import (
     Images,
     Jobs,
     Keys,
+    Ledger,
     Objects,
     Sources,
     Submissions,
@@ -72,6 +73,7 @@ async def service(tmp_path: Path, empty_database: Path) -> AsyncIterator[Service
         door=door,
         desk=desk,
         images=Images(database),
+        ledger=Ledger(database),
         changes=Changes(database),
         forecast=Forecast(jobs=desk.jobs),
         courier=Courier(

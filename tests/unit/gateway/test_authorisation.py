@@ -50,6 +50,7 @@ MATRIX: dict[str, Row | str] = {
     "POST /v1/sign-out": Row(204, 204, 204, 204),
     "PUT /v1/password": Row(401, 403, 403, 403),
     "GET /v1/me": SIGNED_IN,
+    "GET /v1/usage": SIGNED_IN,
     "GET /v1/images": SIGNED_IN,
     "GET /v1/jobs": SIGNED_IN,
     "POST /v1/jobs": Row(401, 202, 202, 202),

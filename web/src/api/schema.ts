@@ -687,6 +687,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Usage
+         * @description Jobs, pictures and GPU-seconds, by month.
+         */
+        get: operations["usage_v1_usage_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/webhooks": {
         parameters: {
             query?: never;
@@ -1263,6 +1283,36 @@ export interface components {
             /** Tasks */
             tasks: components["schemas"]["Task"][];
         };
+        /** MonthUsage */
+        MonthUsage: {
+            /**
+             * Gpu S
+             * @description GPU-seconds charged
+             */
+            gpu_s: number;
+            /**
+             * Month
+             * @description UTC, such as 2026-01
+             */
+            month: string;
+            /** Num Images */
+            num_images: number;
+            /**
+             * Num Jobs
+             * @description that ended after a worker had begun them, cancelled and failed ones included
+             */
+            num_jobs: number;
+            /**
+             * Num Steps
+             * @description sampler steps of those jobs
+             */
+            num_steps: number;
+            /**
+             * Waived S
+             * @description GPU-seconds of failed jobs, which are not charged
+             */
+            waived_s: number;
+        };
         /**
          * NewImages
          * @description A picture from words. The prompt may end in parameters: `--seed 7 --no text`.
@@ -1823,6 +1873,21 @@ export interface components {
             output_tokens: number;
             /** Total Tokens */
             total_tokens: number;
+        };
+        /** UsageView */
+        UsageView: {
+            /**
+             * Months
+             * @description newest first; months without a job are left out
+             */
+            months: components["schemas"]["MonthUsage"][];
+            /**
+             * Quota S
+             * @description GPU-seconds a month; null: no quota, or the tenant has no row
+             */
+            quota_s: number | null;
+            /** Tenant */
+            tenant: string;
         };
         /** ValidationError */
         ValidationError: {
@@ -5314,6 +5379,85 @@ export interface operations {
             };
             /** @description the body is too large */
             413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description the address is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description something in the request cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description the database or the object store does not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    usage_v1_usage_get: {
+        parameters: {
+            query?: {
+                /** @description first month; default: all */
+                since?: string;
+                /** @description for admins: whose; default: yours */
+                tenant?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UsageView"];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
