@@ -2,7 +2,7 @@
 
 One PostgreSQL, started here with its defaults, so every commit waits for the disk. Each queue gets a database of its
 own and is driven through its Python interface by `WORKERS` tasks of one process: enqueue by 1 and by 10; claim and
-finish by 1 and by 10. We claim one job at a time: `by 10` is ten claims one after the other. The rounds are interleaved
+finish by 1 and by 10. The rounds are interleaved
 and a ratio is taken within its round. A peer's priority stands for the lane.
 """
 
@@ -31,7 +31,7 @@ from mezzotint.actions.finish import Desk, finish
 from mezzotint.domain.ids import JobId, WorkerId
 from mezzotint.domain.job import Ending, JobState, Timings
 from mezzotint.domain.tier import Tier
-from mezzotint.store import Database, EventBus, Jobs, Objects
+from mezzotint.store import Database, EventBus, Jobs, Objects, Seeker
 from tests.making import make_job
 from tests.servers import running_postgres
 
@@ -65,8 +65,7 @@ class Mezzotint:
         await self._desk.jobs.add(*[make_job(tier=lane, tenant=t, id=i) for t, i in zip(tenants, ids, strict=True)])
 
     async def take(self, count: int) -> list[Any]:
-        found = [await claim(self._desk, WorkerId("w"), datetime.now(UTC), 60.0) for _ in range(count)]
-        return [job for job in found if job is not None]
+        return await claim(self._desk, Seeker(worker=WorkerId("w")), datetime.now(UTC), 60.0, count)
 
     async def end(self, taken: list[Any]) -> None:
         for job in taken:

@@ -1,6 +1,7 @@
 """A run saved between two steps: the bytes first, then the row, so that a row never names bytes that are not there."""
 
 from datetime import datetime
+from hashlib import sha256
 
 from mezzotint.actions.finish import Desk
 from mezzotint.domain.errors import LeaseLost
@@ -14,8 +15,9 @@ KEPT = 2
 async def save(desk: Desk, job: Job, step: int, data: bytes, at: datetime, *, cost_s: float = 0.0) -> None:
     """Keep a checkpoint of a running job. cost_s: GPU-seconds so far. Raises: LeaseLost, StorageUnavailable."""
     assert job.lease is not None, "only its holder saves a job"
-    # the token in the key keeps a late holder from overwriting its successor's bytes
-    key = f"checkpoints/{job.id}/{job.lease.token:04d}-{step:05d}.safetensors"
+    # token and worker in the key keep a late holder from overwriting its successor's bytes
+    worker = sha256(job.lease.worker.encode()).hexdigest()[:8]
+    key = f"checkpoints/{job.id}/{job.lease.token:04d}-{step:05d}-{worker}.safetensors"
     saved = CheckpointRef(step=step, key=key, cost_s=cost_s)
     await desk.objects.put(saved.key, data)
     try:

@@ -47,8 +47,9 @@ async def finish(desk: Desk, job: Job, lease: Lease, ending: Ending) -> None:
     desk.metrics.measured(job.lane, ending.state, ending.timings)
     desk.metrics.gpu_seconds.labels(lane=job.lane).inc(ending.cost_s)
     desk.bus.publish(job.id, Changed(job=ended))
-    with suppress(StorageUnavailable):  # it has ended all the same; the sweep finds what is left
-        await drop_checkpoints(desk, job.id)
+    if ended.checkpoints:
+        with suppress(StorageUnavailable):  # it has ended all the same; the sweep finds what is left
+            await drop_checkpoints(desk, job.id)
 
 
 async def drop_checkpoints(desk: Desk, job: JobId) -> None:

@@ -45,6 +45,7 @@ def choose(queue: Queue, now: datetime, rules: Rules = RULES) -> Choice | None:
     best = min(bids, key=lambda bid: (_rank(bid, slack, rules), bid.tag, -bid.weight))
     cost = best.pick.job.cost
     flow = _taken(best, cost, queue, now, rules)
+    reserved = _reserved(queue, bids, now, rules)
     charge = Charge(
         share=best.account.share,
         cost=cost,
@@ -54,8 +55,8 @@ def choose(queue: Queue, now: datetime, rules: Rules = RULES) -> Choice | None:
     return Choice(
         job=best.pick.job.job,
         charge=charge,
-        virtual_time=max(queue.virtual_time, first.tag),
-        shares=_changed(queue, bids, best, charge),
+        virtual_time=max(queue.virtual_time, min([first.tag, *(account.start_tag for account in reserved)])),
+        shares=_changed(queue, bids, best, charge, reserved),
         flow=flow,
     )
 
@@ -162,10 +163,30 @@ def _taken(bid: Bid, cost: float, queue: Queue, now: datetime, rules: Rules) -> 
     )
 
 
-def _changed(queue: Queue, bids: Sequence[Bid], best: Bid, charge: Charge) -> list[Account]:
+def _reserved(queue: Queue, bids: Sequence[Bid], now: datetime, rules: Rules) -> list[Account]:
+    """The shares whose waiting jobs are all for other workers, as they stand now: in their place, and not idle."""
+    shares: list[Share] = [line.lane for line in queue.lines if line.since is not None]
+    shares += [
+        express
+        for express, fare in rules.expresses.items()
+        for line in queue.lines
+        if line.lane is fare.lane and line.since is not None and line.since <= now - timedelta(seconds=fare.after_s)
+    ]
+    bidding = {bid.account.share for bid in bids}
+    accounts = [_account(queue, share) for share in shares if share not in bidding]
+    return [
+        replace(one, start_tag=max(one.start_tag, queue.virtual_time), is_idle=False) if one.is_idle else one
+        for one in accounts
+    ]
+
+
+def _changed(
+    queue: Queue, bids: Sequence[Bid], best: Bid, charge: Charge, reserved: Sequence[Account]
+) -> list[Account]:
     """The accounts whose rows differ now: the one that was served, and those that fell idle or came back."""
-    active = {bid.account.share for bid in bids}
+    active = {bid.account.share for bid in bids} | {account.share for account in reserved}
     changed = [replace(a, is_idle=True) for share, a in queue.shares.items() if share not in active and not a.is_idle]
+    changed += [account for account in reserved if _account(queue, account.share).is_idle]
     changed += [replace(b.account, start_tag=b.tag, is_idle=False) for b in bids if b.account.is_idle and b is not best]
     time = best.pick.time if isinstance(charge.share, Tier) else best.account.virtual_time
     served = replace(best.account, start_tag=best.tag + charge.to_share, virtual_time=time, is_idle=False)

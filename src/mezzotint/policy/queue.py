@@ -163,11 +163,16 @@ class Waiting:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """What a lane offers. waiting: its first flows by the index. oldest: the flows of its oldest jobs, and those jobs;
-    only needed where an express serves the lane's old jobs."""
+    only needed where an express serves the lane's old jobs.
+
+    since: when the oldest job that waits in the lane was made, whoever may take it; needed where workers do not take
+    every job. A share whose jobs are only for others keeps its place: it is not idle.
+    """
 
     lane: Tier
     waiting: Sequence[Waiting]
     oldest: Sequence[Waiting] = ()
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

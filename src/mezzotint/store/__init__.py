@@ -1,8 +1,8 @@
 """Where things are kept: rows in a database, bytes in an object store, events between those who listen."""
 
 from mezzotint.store.buckets import Buckets, LocalBuckets, ValkeyBuckets
+from mezzotint.store.candidates import Seeker
 from mezzotint.store.changes import Changes
-from mezzotint.store.claims import Seeker
 from mezzotint.store.database import Database
 from mezzotint.store.events import EventBus
 from mezzotint.store.images import Images

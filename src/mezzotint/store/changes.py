@@ -1,5 +1,6 @@
 """The log of changes of state, written in the transaction that makes them; webhooks' deliveries are born here too."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import RowMapping, delete, func, insert, literal, select
@@ -15,16 +16,22 @@ MOST = 100
 """Of one job, replayed at once. A job that was preempted oftener has lost nothing by the first of them."""
 
 
-async def record(connection: AsyncConnection, job: JobId, at: datetime) -> None:
-    """Log the state that the job's row has now. The caller has just written that row, so nobody else does meanwhile."""
-    number = select(func.coalesce(func.max(changes.c.number), 0) + 1).where(changes.c.job == job).scalar_subquery()
-    now = select(jobs.c.id, number, jobs.c.state, jobs.c.step, literal(at, changes.c.at.type)).where(jobs.c.id == job)
+async def record(connection: AsyncConnection, ids: Sequence[JobId], at: datetime) -> None:
+    """Log the state that the jobs' rows have now. The caller has just written them, so nobody else does meanwhile."""
+    number = select(func.coalesce(func.max(changes.c.number), 0) + 1).where(changes.c.job == jobs.c.id)
+    now = select(jobs.c.id, number.scalar_subquery(), jobs.c.state, jobs.c.step, literal(at, changes.c.at.type)).where(
+        jobs.c.id.in_(ids)
+    )
     await connection.execute(insert(changes).from_select(["job", "number", "state", "step", "at"], now))
-    ended = [state for state in JobState if state.is_final]
+
+
+async def record_end(connection: AsyncConnection, ids: Sequence[JobId], at: datetime) -> None:
+    """The same of jobs that ended; their tenants' webhooks are to be told."""
+    await record(connection, ids, at)
     due = (
         select(webhooks.c.id, jobs.c.id, jobs.c.state, literal(0), literal(at, deliveries.c.next_at.type))
         .join(jobs, jobs.c.tenant == webhooks.c.tenant)
-        .where(jobs.c.id == job, jobs.c.state.in_(ended), webhooks.c.disabled_at.is_(None))
+        .where(jobs.c.id.in_(ids), webhooks.c.disabled_at.is_(None))
     )
     await connection.execute(insert(deliveries).from_select(["webhook", "job", "state", "attempts", "next_at"], due))
 

@@ -1,25 +1,26 @@
 """A job stops waiting or running: its row, its place in the fair queue and the ledger change in one transaction.
 
 Every change of state is one conditional update; whoever comes second changes nothing. Locks are taken in the order
-shares, jobs, flows.
+jobs, flows; the shares' accounts are corrected afterwards.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, and_, delete, insert, select, update
+from sqlalchemy import ColumnElement, RowMapping, and_, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.ids import JobId, TenantId
-from mezzotint.domain.job import Ending, JobError, JobState, Lease, remaining_cost
+from mezzotint.domain.job import Ending, Job, JobError, JobState, Lease, remaining_cost
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.accounts import Done, measured_cost
 from mezzotint.policy.queue import Charge
 from mezzotint.policy.retry import Retry
 from mezzotint.store.claims import charge_of
-from mezzotint.store.flows import ROOT, Arrived, arrive, leave, locked_shares, settle
-from mezzotint.store.rows import parameters_of
+from mezzotint.store.database import insert_on
+from mezzotint.store.flows import Arrived, Correction, arrive, leave, settle
+from mezzotint.store.rows import job_of, parameters_of, saved_of
 from mezzotint.store.schema import checkpoints, images, jobs, ledger
 
 NO_LEASE: dict[str, None] = {"lease_worker": None, "lease_expires_at": None, "charge": None}
@@ -29,17 +30,19 @@ WAIVED = "waived"
 
 
 def holds(job: JobId, lease: Lease) -> ColumnElement[bool]:
-    """The fence: the row is running under this very lease."""
-    return and_(jobs.c.id == job, jobs.c.state == JobState.RUNNING, jobs.c.lease_token == lease.token)
+    """The fence: the row is running under this very lease.
+
+    Its worker counts, too: a claim that the server lost in a crash had a token that another claim may get again.
+    """
+    held = and_(jobs.c.lease_token == lease.token, jobs.c.lease_worker == lease.worker)
+    return and_(jobs.c.id == job, jobs.c.state == JobState.RUNNING, held)
 
 
-async def end(connection: AsyncConnection, job: JobId, lease: Lease, ending: Ending) -> bool:
-    """End a running job once, with its pictures and its charge. Returns whether the lease was still held."""
-    row = await _row(connection, holds(job, lease))
-    if row is None:
-        return False
-    charge = _charge(row)
-    shares = await locked_shares(connection, (charge.share.value, row["lane"], ROOT))
+async def end(connection: AsyncConnection, job: JobId, lease: Lease, ending: Ending) -> tuple[Job, Correction] | None:
+    """End a running job once, with its pictures and its charge. None: the lease was no longer held.
+
+    Here and below, corrections of the shares' accounts are for the caller to make.
+    """
     values = {
         "state": ending.state,
         "finished_at": ending.at,
@@ -47,64 +50,71 @@ async def end(connection: AsyncConnection, job: JobId, lease: Lease, ending: End
         "error": asdict(ending.error) if ending.error else None,
         "step": ending.step,
         "cost_s": ending.charged_s,
-        **NO_LEASE,
+        "lease_worker": None,
+        "lease_expires_at": None,
     }
-    if not (await connection.execute(update(jobs).where(holds(job, lease)).values(values))).rowcount:
-        return False
-    for picture in ending.images:
-        await connection.execute(insert(images).values(tenant=row["tenant"], **asdict(picture)))
+    query = update(jobs).where(holds(job, lease)).values(values).returning(jobs)
+    row = (await connection.execute(query)).mappings().first()
+    if row is None:
+        return None
+    if ending.images:
+        pictures = [{"tenant": row["tenant"], **asdict(picture)} for picture in ending.images]
+        await connection.execute(insert(images), pictures)
     is_lost = ending.state is JobState.FAILED
-    cost = 0.0 if is_lost else measured_cost(charge.cost, ending.cost_s, shares[ROOT]["pace_s"])
-    done = Done(cost=cost, gpu_s=0.0 if is_lost else ending.cost_s, at=ending.at)
+    charge = _charge(row)
+
+    def done_at(pace_s: float | None) -> Done:
+        cost = 0.0 if is_lost else measured_cost(charge.cost, ending.cost_s, pace_s)
+        return Done(cost=cost, gpu_s=0.0 if is_lost else ending.cost_s, at=ending.at)
+
     whose = (Tier(row["lane"]), TenantId(row["tenant"]))
-    await settle(connection, shares, whose, charge, done, timed_cost=charge.cost)
+    correction = await settle(connection, whose, charge, done_at, timed_cost=charge.cost)
     kind = WAIVED if is_lost else CHARGED
-    await _write_down(connection, row, ending.at, kind=kind, gpu_s=ending.charged_s, steps=ending.step)
-    return True
+    line = Line(at=ending.at, kind=kind, gpu_s=ending.charged_s, steps=ending.step, worker=lease.worker)
+    await _write_down(connection, row, line)
+    return job_of(row, ending.images, (await saved_of(connection, [job]))[job]), correction
 
 
-async def cancel(connection: AsyncConnection, job: JobId, at: datetime) -> bool:
-    """Cancel a job that has not ended. Returns whether it did. What it took so far is charged."""
+async def cancel(connection: AsyncConnection, job: JobId, at: datetime) -> list[Correction] | None:
+    """Cancel a job; None: it has ended. What it took so far is charged."""
     row = await _row(connection, jobs.c.id == job)
     if row is None or JobState(row["state"]).is_final:
-        return False
-    shares: dict[str, RowMapping] = {}
-    if row["state"] == JobState.RUNNING:
-        shares = await locked_shares(connection, (_charge(row).share.value, row["lane"], ROOT))
+        return None
     same = and_(jobs.c.id == job, jobs.c.state == row["state"], jobs.c.lease_token == row["lease_token"])
     values = {"state": JobState.CANCELLED, "finished_at": at, "waits_in": None, "due_at": None, **NO_LEASE}
     if not (await connection.execute(update(jobs).where(same).values(values))).rowcount:
         return await cancel(connection, job, at)  # it was taken or given back meanwhile
+    corrections = []
     lane, tenant = Tier(row["lane"]), TenantId(row["tenant"])
-    if shares:
-        charge = _charge(row)
-        await settle(connection, shares, (lane, tenant), charge, Done(cost=_done(row, row["step"]), gpu_s=0.0, at=at))
+    if row["state"] == JobState.RUNNING:
+        done = Done(cost=_done(row, row["step"]), gpu_s=0.0, at=at)
+        corrections.append(await settle(connection, (lane, tenant), _charge(row), lambda _: done))
     elif row["waits_in"] is not None:
         await leave(connection, lane, tenant, at)
     if row["lease_token"]:
-        await _write_down(connection, row, at, kind=CHARGED, gpu_s=row["cost_s"], steps=row["step"])
-    return True
+        line = Line(at=at, kind=CHARGED, gpu_s=row["cost_s"], steps=row["step"], worker=row["lease_worker"])
+        await _write_down(connection, row, line)
+    return corrections
 
 
 async def charge_cancelled(connection: AsyncConnection, job: JobId, lease: Lease, gpu_s: float) -> None:
     """What a cancelled run had taken by the time its worker heard of it; only under the lease that was cancelled."""
     same = and_(jobs.c.id == job, jobs.c.state == JobState.CANCELLED, jobs.c.lease_token == lease.token)
     if (await connection.execute(update(jobs).where(same).values(cost_s=gpu_s))).rowcount:
-        await connection.execute(update(ledger).where(ledger.c.job == job).values(gpu_s=gpu_s))
+        mine = and_(ledger.c.job == job, ledger.c.worker == lease.worker)
+        await connection.execute(update(ledger).where(mine).values(gpu_s=gpu_s))
 
 
 async def give_back(
     connection: AsyncConnection, job: JobId, lease: Lease, at: datetime, *, retry: Retry | None, gpu_s: float
-) -> bool:
-    """A running job waits again, with its checkpoints. Returns whether the lease was still held.
+) -> Correction | None:
+    """A running job waits again, with its checkpoints. None: the lease was no longer held.
 
     retry: when it failed: from when on, and which worker is to leave it alone. gpu_s: measured in this attempt.
     """
     row = await _row(connection, holds(job, lease))
     if row is None:
-        return False
-    charge = _charge(row)
-    shares = await locked_shares(connection, (charge.share.value, row["lane"], ROOT))
+        return None
     saved = select(checkpoints.c.step, checkpoints.c.cost_s).where(checkpoints.c.job == job)
     newest = (await connection.execute(saved.order_by(checkpoints.c.step.desc()).limit(1))).first()
     step, cost_s = (newest[0], newest[1]) if newest else (0, 0.0)
@@ -121,14 +131,14 @@ async def give_back(
     if retry is not None:
         values |= {"avoid_worker": retry.avoid, "avoid_until": retry.avoid_until}
     if not (await connection.execute(update(jobs).where(holds(job, lease)).values(values))).rowcount:
-        return False
+        return None
     lane, tenant = Tier(row["lane"]), TenantId(row["tenant"])
     done = Done(cost=_done(row, step), gpu_s=gpu_s, at=at)
     timed_cost = done.cost if retry is None else 0.0  # a failed run went on beyond its checkpoint
-    await settle(connection, shares, (lane, tenant), charge, done, timed_cost=timed_cost)
+    correction = await settle(connection, (lane, tenant), _charge(row), lambda _: done, timed_cost=timed_cost)
     if is_due:
         await arrive(connection, [Arrived(lane, tenant, 1, at)])
-    return True
+    return correction
 
 
 async def expire(connection: AsyncConnection, row: RowMapping, error: JobError, at: datetime) -> bool:
@@ -188,20 +198,20 @@ def _done(row: RowMapping, step: int) -> float:
     return max(0.0, float(row["cost"]) - remaining_cost(parameters_of(row["parameters"]), step))
 
 
-async def _write_down(
-    connection: AsyncConnection, row: RowMapping, at: datetime, *, kind: str, gpu_s: float, steps: int
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """What the ledger says of a job. gpu_s: over all attempts, as far as the last went on from them."""
+
+    at: datetime
+    kind: str
+    gpu_s: float
+    steps: int
+    worker: str | None
+
+
+async def _write_down(connection: AsyncConnection, row: RowMapping, line: Line) -> None:
     """One line a job, whatever its attempts; that of a dead letter gives way when it is retried."""
-    await connection.execute(delete(ledger).where(ledger.c.job == row["id"]))
-    line = {
-        "job": row["id"],
-        "tenant": row["tenant"],
-        "month": at.strftime("%Y-%m"),
-        "lane": row["lane"],
-        "kind": kind,
-        "gpu_s": gpu_s,
-        "steps": steps,
-        "worker": row["lease_worker"],
-        "at": at,
-    }
-    await connection.execute(insert(ledger).values(line))
+    new = insert_on(connection, ledger)
+    values = {"tenant": row["tenant"], "month": line.at.strftime("%Y-%m"), "lane": row["lane"], **asdict(line)}
+    query = new.values(job=row["id"], **values).on_conflict_do_update(index_elements=["job"], set_=values)
+    await connection.execute(query)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, and_, bindparam, case, select, update
+from sqlalchemy import Column, Label, RowMapping, and_, bindparam, case, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.ids import TenantId
@@ -21,13 +21,22 @@ from mezzotint.store.database import insert_on
 from mezzotint.store.schema import flows, shares
 
 ROOT = "root"
+LAZILY = func.set_config("synchronous_commit", "off", True)
+"""PostgreSQL: of this transaction."""
 
 
-async def locked_shares(connection: AsyncConnection, names: Sequence[str] | None = None) -> dict[str, RowMapping]:
-    """Rows of shares, locked; all of them, or those named."""
+async def locked_shares(
+    connection: AsyncConnection, names: Sequence[str] | None = None, *, lazily: bool = False
+) -> dict[str, RowMapping]:
+    """Rows of shares, locked; all of them, or those named.
+
+    lazily: the commit need not wait for the disk. SQLite knows no such thing for one transaction.
+    """
     query = select(shares).order_by(shares.c.share).with_for_update()
     if names is not None:
         query = query.where(shares.c.share.in_(names))
+    if lazily and connection.dialect.name == "postgresql":
+        query = query.add_columns(LAZILY)
     return {row["share"]: row for row in (await connection.execute(query)).mappings()}
 
 
@@ -48,15 +57,16 @@ def weights_of(rows: Mapping[str, RowMapping]) -> dict[Tier, float]:
     return {tier: rows[tier]["weight"] or base[tier] for tier in Tier}
 
 
+PUT = update(shares).where(shares.c.share == bindparam("name"))
+
+
 async def put_shares(connection: AsyncConnection, changed: Sequence[Account], virtual_time: float) -> None:
     rows: list[dict[str, Any]] = [
         {"start_tag": one.start_tag, "virtual_time": one.virtual_time, "is_idle": one.is_idle, "name": one.share.value}
         for one in changed
     ]
     rows.append({"start_tag": 0.0, "virtual_time": virtual_time, "is_idle": False, "name": ROOT})
-    for row in rows:
-        name = row.pop("name")
-        await connection.execute(update(shares).where(shares.c.share == name).values(row))
+    await connection.execute(PUT, rows)
 
 
 def flow_of(row: RowMapping) -> Flow:
@@ -111,40 +121,53 @@ async def leave(connection: AsyncConnection, lane: Tier, tenant: TenantId, now: 
     await _change(connection, lane, tenant, now, accounts.leave)
 
 
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What a share was charged too little (or too much, below 0), and the pace from now on, if it changed."""
+
+    share: Share
+    by: float
+    pace_s: float | None
+
+
 async def settle(
     connection: AsyncConnection,
-    rows: Mapping[str, RowMapping],
     whose: tuple[Tier, TenantId],
     charge: Charge,
-    done: Done,
+    done_at: Callable[[float | None], Done],
     *,
     timed_cost: float = 0.0,
-) -> None:
-    """A running job ended or goes back.
+) -> Correction:
+    """A running job ended or goes back: its tenant's flow now; its share's account is for `correct`.
 
-    rows: the locked shares of the charge, of the lane and the root. timed_cost: step-megapixels that `done.gpu_s` were
-    spent on, as predicted; 0 where that is not known.
+    done_at: what it turned out to be, at a pace. timed_cost: step-megapixels that its GPU-seconds were spent on, as
+    predicted; 0 where that is not known.
     """
     lane, tenant = whose
-    share = accounts_of_one(rows, charge.share)
-    found: list[Account] = []
-
-    def settled(flow: Flow) -> Flow:
-        after = accounts.settle(flow, share, charge, done, lane_time=rows[lane]["virtual_time"])
-        found.append(after.share)
-        return after.flow
-
-    await _change(connection, lane, tenant, done.at, settled)
-    values: dict[str, Any] = {"start_tag": found[0].start_tag}
-    await connection.execute(update(shares).where(shares.c.share == charge.share.value).values(values))
-    pace = accounts.next_pace(rows[ROOT]["pace_s"], timed_cost, done.gpu_s)
-    if pace != rows[ROOT]["pace_s"]:
-        await connection.execute(update(shares).where(shares.c.share == ROOT).values(pace_s=pace))
+    query = select(flows, _of(lane, shares.c.virtual_time), _of(ROOT, shares.c.pace_s)).where(_is(lane, tenant))
+    row = (await connection.execute(query.with_for_update(of=flows))).mappings().first()
+    if row is None:  # a job from before there were flows
+        return Correction(charge.share, 0.0, None)
+    done = done_at(row["pace_s"])
+    share = Account(share=charge.share)  # only the difference is wanted: others change the account meanwhile
+    after = accounts.settle(flow_of(row), share, charge, done, lane_time=row["virtual_time"])
+    await connection.execute(update(flows).where(_is(lane, tenant)).values(_values(after.flow)))
+    pace = accounts.next_pace(row["pace_s"], timed_cost, done.gpu_s)
+    return Correction(charge.share, after.share.start_tag, pace if pace != row["pace_s"] else None)
 
 
-def accounts_of_one(rows: Mapping[str, RowMapping], share: Share) -> Account:
-    row = rows[share.value]
-    return Account(share=share, start_tag=row["start_tag"], virtual_time=row["virtual_time"], is_idle=row["is_idle"])
+def _of(share: str, column: Column[Any]) -> Label[Any]:
+    return select(column).where(shares.c.share == share).scalar_subquery().label(column.name)
+
+
+async def correct(connection: AsyncConnection, owed: Sequence[Correction]) -> None:
+    """Change the shares' accounts by what `settle` found. No commit of it waits for the disk."""
+    for one in owed:
+        share = update(shares).where(shares.c.share == one.share.value)
+        share = share.values(start_tag=shares.c.start_tag + one.by)
+        await connection.execute(share.returning(LAZILY) if connection.dialect.name == "postgresql" else share)
+        if one.pace_s is not None:
+            await connection.execute(update(shares).where(shares.c.share == ROOT).values(pace_s=one.pace_s))
 
 
 async def _change(

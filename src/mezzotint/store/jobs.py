@@ -1,12 +1,14 @@
 """Rows of jobs. What changes the fair queue with them is in claims.py and endings.py."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, case, delete, false, func, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from mezzotint.domain.errors import LeaseLost
+from mezzotint.domain.errors import LeaseLost, StorageUnavailable
 from mezzotint.domain.ids import JobId, TenantId, WorkerId
 from mezzotint.domain.job import CheckpointRef, Ending, Job, JobError, JobState, Lease
 from mezzotint.domain.refusal import Refusal
@@ -15,11 +17,12 @@ from mezzotint.domain.tier import Tier
 from mezzotint.policy.retry import Retry
 from mezzotint.store import endings
 from mezzotint.store.arrivals import Arrivals
-from mezzotint.store.changes import record
-from mezzotint.store.claims import MAX_LOOKS, Seeker, take
+from mezzotint.store.candidates import Seeker
+from mezzotint.store.changes import record, record_end
+from mezzotint.store.claims import MAX_LOOKS, Outrun, take
 from mezzotint.store.database import Database
-from mezzotint.store.flows import locked_shares, weights_of
-from mezzotint.store.rows import get_job, jobs_again, jobs_of
+from mezzotint.store.flows import Correction, correct, locked_shares, weights_of
+from mezzotint.store.rows import get_job, jobs_of, taken_of
 from mezzotint.store.schema import checkpoints, jobs, ledger, refusals, shares
 
 MANY = 200
@@ -136,13 +139,12 @@ class Jobs:
     async def claim(self, seeker: Seeker, now: datetime, lease_s: float, most: int = 1) -> list[Job]:
         """Take up to `most` jobs for a worker, in the order that fair share gives them; none when nothing waits."""
         for _ in range(MAX_LOOKS):
-            async with self._database.write() as connection:
-                taken = await take(connection, seeker, now, lease_s, most)
-                if taken is not None:
-                    for row in taken:
-                        await record(connection, JobId(row["id"]), now)
-                    found = {job.id: job for job in await jobs_again(connection, taken)}
-                    return [found[JobId(row["id"])] for row in taken]
+            with suppress(Outrun):
+                async with self._database.write() as connection:
+                    rows = await take(connection, seeker, now, lease_s, most)
+                    if rows:
+                        await record(connection, [JobId(row["id"]) for row in rows], now)
+                    return await taken_of(connection, rows)
         return []
 
     async def is_waiting(self, lane: Tier, models: frozenset[str] | None) -> bool:
@@ -155,16 +157,13 @@ class Jobs:
 
     async def renew(self, held: dict[JobId, Lease], steps: dict[JobId, int], expires_at: datetime) -> set[JobId]:
         """Extend the leases and write the steps reached. Returns the jobs whose lease is still held."""
-        alive: set[JobId] = set()
+        values: dict[str, Any] = {"lease_expires_at": expires_at}
+        if steps:
+            values["step"] = case(steps, value=jobs.c.id, else_=jobs.c.step)
+        held_still = or_(false(), *(endings.holds(job, lease) for job, lease in held.items()))
         async with self._database.write() as connection:
-            for job, lease in held.items():
-                values: dict[str, Any] = {"lease_expires_at": expires_at}
-                if job in steps:
-                    values["step"] = steps[job]
-                result = await connection.execute(update(jobs).where(endings.holds(job, lease)).values(values))
-                if result.rowcount:
-                    alive.add(job)
-        return alive
+            found = await connection.execute(update(jobs).where(held_still).values(values).returning(jobs.c.id))
+            return {JobId(job) for job in found.scalars()}
 
     async def add_checkpoint(
         self, job: JobId, lease: Lease, saved: CheckpointRef, keep: int, at: datetime
@@ -216,21 +215,40 @@ class Jobs:
 
     async def finish(self, job: JobId, lease: Lease, ending: Ending) -> Job:
         """End a running job, with its pictures and its charge, once. Raises: LeaseLost."""
-        async with self._database.write() as connection:
-            if not await endings.end(connection, job, lease, ending):
+        async with self._settling() as (connection, owed):
+            found = await endings.end(connection, job, lease, ending)
+            if found is None:
                 raise LeaseLost(f"job {job} is no longer held by {lease.worker}")
-            await record(connection, job, ending.at)
-            ended = await get_job(connection, job)
-        assert ended is not None, "the row was just updated"
+            ended, correction = found
+            owed.append(correction)
+            await record_end(connection, [job], ending.at)
         return ended
+
+    @asynccontextmanager
+    async def _settling(self) -> AsyncIterator[tuple[AsyncConnection, list[Correction]]]:
+        """A transaction that ends jobs, and what it finds that shares were charged too much or too little.
+
+        PostgreSQL: claims stand in line at the rows of the shares, so these are changed afterwards, by a transaction
+        that does not wait for the disk. A correction lost with its process leaves the prediction standing.
+        """
+        owed: list[Correction] = []
+        async with self._database.write() as connection:
+            yield connection, owed
+            if not self._database.is_postgres:
+                await correct(connection, owed)
+        if owed and self._database.is_postgres:
+            with suppress(StorageUnavailable):
+                async with self._database.write() as connection:
+                    await correct(connection, owed)
 
     async def cancel(self, job: JobId, at: datetime) -> bool:
         """Cancel a job that has not ended. Returns whether it did."""
-        async with self._database.write() as connection:
-            is_cancelled = await endings.cancel(connection, job, at)
-            if is_cancelled:
-                await record(connection, job, at)
-        return is_cancelled
+        async with self._settling() as (connection, owed):
+            corrections = await endings.cancel(connection, job, at)
+            if corrections is not None:
+                owed.extend(corrections)
+                await record_end(connection, [job], at)
+        return corrections is not None
 
     async def charge_cancelled(self, job: JobId, lease: Lease, gpu_s: float) -> None:
         """Charge a cancelled job what its run had taken by the time its worker heard of it."""
@@ -244,11 +262,12 @@ class Jobs:
 
         retry: when its run failed. gpu_s: measured in this attempt.
         """
-        async with self._database.write() as connection:
-            is_back = await endings.give_back(connection, job, lease, at, retry=retry, gpu_s=gpu_s)
-            if is_back:
-                await record(connection, job, at)
-        return is_back
+        async with self._settling() as (connection, owed):
+            correction = await endings.give_back(connection, job, lease, at, retry=retry, gpu_s=gpu_s)
+            if correction is not None:
+                owed.append(correction)
+                await record(connection, [job], at)
+        return correction is not None
 
     async def come_due(self, now: datetime) -> int:
         """Let the jobs whose next try is due wait again. Returns how many."""
@@ -270,8 +289,7 @@ class Jobs:
             return []
         async with self._database.write() as connection:
             expired = [JobId(row["id"]) for row in rows if await endings.expire(connection, row, error, at)]
-            for job in expired:
-                await record(connection, job, at)
+            await record_end(connection, expired, at)
         return expired
 
     async def dead(self, limit: int) -> list[Job]:
@@ -285,7 +303,7 @@ class Jobs:
         async with self._database.write() as connection:
             is_revived = await endings.revive(connection, job, now)
             if is_revived:
-                await record(connection, job, now)
+                await record(connection, [job], now)
         return is_revived
 
     async def waits(self, since: datetime, now: datetime) -> dict[Tier, list[float]]:

@@ -33,17 +33,10 @@ async def get_job(connection: AsyncConnection, job: JobId) -> Job | None:
     return found[0] if found else None
 
 
-async def jobs_again(connection: AsyncConnection, rows: Sequence[RowMapping]) -> list[Job]:
-    """The jobs of rows that were changed since they were read."""
-    query = select(jobs).where(jobs.c.id.in_([row["id"] for row in rows]))
-    return await jobs_of(connection, (await connection.execute(query)).mappings().all()) if rows else []
-
-
 async def jobs_of(connection: AsyncConnection, rows: Sequence[RowMapping]) -> list[Job]:
     """With the pictures of those that succeeded, and the checkpoints of those that may go on from one."""
     ids = [row["id"] for row in rows]
     pictures: dict[str, list[Image]] = {job: [] for job in ids}
-    saved: dict[str, list[CheckpointRef]] = {job: [] for job in ids}
     if not ids:
         return []
     succeeded = [row["id"] for row in rows if row["state"] == JobState.SUCCEEDED]
@@ -51,11 +44,25 @@ async def jobs_of(connection: AsyncConnection, rows: Sequence[RowMapping]) -> li
         for picture in (await connection.execute(IMAGES, {"of_jobs": succeeded})).mappings():
             pictures[picture["job"]].append(image_of(picture))
     begun = [row["id"] for row in rows if row["lease_token"] > 0 and not JobState(row["state"]).is_final]
-    if begun:
-        query = select(checkpoints).where(checkpoints.c.job.in_(begun)).order_by(checkpoints.c.step.desc())
+    saved = await saved_of(connection, begun)
+    return [job_of(row, pictures[row["id"]], saved.get(row["id"], ())) for row in rows]
+
+
+async def taken_of(connection: AsyncConnection, rows: Sequence[RowMapping]) -> list[Job]:
+    """The jobs of rows that were just claimed: there are no pictures, and no checkpoints before a second lease."""
+    before = [row["id"] for row in rows if row["lease_token"] > 1]
+    saved = await saved_of(connection, before)
+    return [job_of(row, (), saved.get(row["id"], ())) for row in rows]
+
+
+async def saved_of(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, list[CheckpointRef]]:
+    """By job, its checkpoints, newest first."""
+    saved: dict[str, list[CheckpointRef]] = {job: [] for job in ids}
+    if saved:
+        query = select(checkpoints).where(checkpoints.c.job.in_(ids)).order_by(checkpoints.c.step.desc())
         for row in (await connection.execute(query)).mappings():
             saved[row["job"]].append(CheckpointRef(step=row["step"], key=row["key"], cost_s=row["cost_s"]))
-    return [job_of(row, pictures[row["id"]], saved[row["id"]]) for row in rows]
+    return saved
 
 
 def row_of(job: Job) -> dict[str, Any]:

@@ -3,18 +3,21 @@
 import asyncio
 import random
 from collections import Counter
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from mezzotint.domain.errors import LeaseLost
-from mezzotint.domain.ids import TenantId, WorkerId
+from mezzotint.domain.ids import JobId, TenantId, WorkerId
 from mezzotint.domain.job import CheckpointRef, Job, JobError, JobState, Lease
 from mezzotint.domain.tier import Tier
+from mezzotint.policy.fair_share import choose
+from mezzotint.policy.queue import Choice, Queue
 from mezzotint.policy.retry import Retry
-from mezzotint.store import Database, Jobs, Seeker
-from mezzotint.store.schema import flows, ledger
+from mezzotint.store import Database, Jobs, Seeker, claims
+from mezzotint.store.schema import flows, ledger, shares
 from mezzotint.store.schema import jobs as rows
 from tests.making import NOW, make_ending, make_job
 
@@ -140,6 +143,71 @@ async def test_a_worker_gets_only_jobs_of_its_models_and_lanes(jobs: Jobs) -> No
     assert await jobs.claim(Seeker(worker=WorkerId("w"), lanes=frozenset({Tier.PRO})), NOW, 30) == []
     models = frozenset({"other", "mezzotint-starter"})
     assert len(await jobs.claim(Seeker(worker=WorkerId("w"), models=models), NOW, 30)) == 1
+
+
+async def test_a_worker_of_one_lane_takes_nothing_from_the_others_turn(jobs: Jobs) -> None:
+    """Free waits while a worker takes Pro jobs alone; afterwards it has its turns back, not only its usual part."""
+    await jobs.add(*(make_job(tier=Tier.PRO, tenant="p") for _ in range(40)))
+    await jobs.add(*(make_job(tier=Tier.FREE, tenant="f") for _ in range(40)))
+    await jobs.claim(SEEKER, NOW, 30, most=10)
+    only_pro = Seeker(worker=WorkerId("w"), lanes=frozenset({Tier.PRO}))
+    assert len(await jobs.claim(only_pro, NOW, 30, most=16)) == 16
+    afterwards = await jobs.claim(SEEKER, NOW, 30, most=5)
+    assert [job.tier for job in afterwards][:3] == [Tier.FREE] * 3, "it would be one of five if it had been idle"
+
+
+async def test_a_worker_of_other_models_takes_nothing_from_the_others_turn(jobs: Jobs, database: Database) -> None:
+    await jobs.add(*(make_job(tier=tier) for tier in (Tier.FREE, Tier.FREE, Tier.PRO)))
+    async with database.write() as connection:
+        await connection.execute(update(rows).where(rows.c.lane == Tier.PRO).values(model="other"))
+    await jobs.claim(SEEKER, NOW, 30)
+    await jobs.claim(Seeker(worker=WorkerId("w"), models=frozenset({"other"})), NOW, 30)
+    async with database.read() as connection:
+        query = select(shares.c.is_idle).where(shares.c.share == Tier.FREE)
+        assert not (await connection.execute(query)).scalar_one()
+
+
+async def test_a_claim_gives_up_what_was_cancelled_meanwhile_and_looks_again(
+    jobs: Jobs, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, left = make_job(tenant="a"), make_job(tenant="b")
+    await jobs.add(gone)
+    await jobs.add(left)
+    seen: list[int] = []
+
+    def choose_slowly(queue: Queue, now: datetime) -> Choice | None:
+        choice = choose(queue, now)
+        seen.append(len(queue.lines))
+        if len(seen) == 1:  # as if it were cancelled between the look and the write
+            return replace(choice, job=JobId("job_gone")) if choice is not None else None
+        return choice
+
+    monkeypatch.setattr(claims, "choose", choose_slowly)
+    (job,) = await jobs.claim(SEEKER, NOW, 30)
+    assert job.id == gone.id
+    queued, running = await numbers(database)
+    assert (sum(queued.values()), sum(running.values())) == (1, 1)
+    async with database.read() as connection:
+        tags = (await connection.execute(select(flows.c.start_tag).order_by(flows.c.tenant))).scalars().all()
+    assert tags[1] == 0.0
+    assert tags[0] == pytest.approx(gone.parameters.cost), "moved on once, not twice"
+
+
+async def test_a_claim_that_the_server_lost_is_fenced_off_by_its_workers_name(jobs: Jobs, database: Database) -> None:
+    """The same token twice: the row went back to what it was before the first of two claims."""
+    await jobs.add(make_job())
+    (lost,) = await jobs.claim(SEEKER, NOW, 30)
+    await jobs.requeue(lost.id, held(lost), NOW)
+    async with database.write() as connection:
+        await connection.execute(update(rows).values(lease_token=rows.c.lease_token - 1))
+    (job,) = await jobs.claim(OTHER, NOW, 30)
+    assert held(job).token == held(lost).token
+    assert await jobs.renew({lost.id: held(lost)}, {}, NOW) == set()
+    with pytest.raises(LeaseLost):
+        await jobs.finish(lost.id, held(lost), make_ending(lost))
+    with pytest.raises(LeaseLost):
+        await jobs.add_checkpoint(lost.id, held(lost), CheckpointRef(step=3, key="k"), 2, NOW)
+    assert await jobs.renew({job.id: held(job)}, {job.id: 4}, NOW) == {job.id}
 
 
 async def test_old_jobs_expire_with_a_reason_unless_they_began(jobs: Jobs, database: Database) -> None:

@@ -7,7 +7,7 @@ from mezzotint.domain.ids import TenantId, WorkerId
 from mezzotint.domain.job import JobState
 from mezzotint.domain.tier import Tier
 from mezzotint.store import Database, Jobs, Seeker
-from mezzotint.store.claims import _first_flows, _fits, _heads
+from mezzotint.store.candidates import statement
 from mezzotint.store.rows import row_of
 from mezzotint.store.schema import flows
 from mezzotint.store.schema import jobs as rows
@@ -26,9 +26,13 @@ async def full(database: Database) -> Database:
         await connection.execute(insert(rows), [*ended, *waiting])
         flow = {"is_at_burst": False, "start_tag": 0.0, "backlogged_at": NOW, "usage_at": NOW, "usage_s": 0.0}
         flow |= {"num_queued": 1, "num_running": 0}
-        lanes = [(list(Tier)[n % 3], TenantId(f"t{n}")) for n in range(600)]
+        lanes = [(list(Tier)[n % 3], TenantId(f"t{n}"), n < 600) for n in range(6000)]
         await connection.execute(
-            insert(flows), [{"lane": lane, "waits_in": lane, "tenant": tenant, **flow} for lane, tenant in lanes]
+            insert(flows),
+            [
+                {"lane": lane, "waits_in": lane if waits else None, "tenant": name, **flow}
+                for lane, name, waits in lanes
+            ],
         )
         await connection.execute(text("ANALYZE"))
     return database
@@ -44,11 +48,13 @@ async def plan(database: Database, query: object) -> str:
         return "\n".join(str(line[-1]) for line in lines)
 
 
-async def test_the_first_flows_and_their_jobs_are_found_by_index(full: Database) -> None:
-    first = _first_flows(7)
-    told = await plan(full, _heads(first, _fits(SEEKER, NOW), 3, is_postgres=full.is_postgres))
+@pytest.mark.parametrize("of_models", [False, True])
+async def test_what_a_claim_chooses_from_is_found_by_index(full: Database, of_models: bool) -> None:
+    query = statement(is_postgres=full.is_postgres, lanes=tuple(Tier), of_models=of_models, with_size=True)
+    values = {"me": "w", "at": NOW, "num_flows": 7, "num_jobs": 3, "num_oldest": 5}
+    told = await plan(full, query.params(**values, **({"models": ["a", "b"]} if of_models else {})))
     assert told.count("flows_next") >= 3
-    assert "jobs_waiting_of_tenant" in told or "jobs_waiting" in told
+    assert "jobs_waiting" in told
     assert "Seq Scan" not in told
     assert "SCAN flows" not in told
     assert "SCAN jobs" not in told

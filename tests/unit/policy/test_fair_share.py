@@ -104,6 +104,32 @@ def test_a_lane_that_ran_empty_is_marked_idle() -> None:
     assert Account(share=Tier.PRO, start_tag=5.0, is_idle=True) in choice.shares
 
 
+def test_a_lane_whose_jobs_are_for_other_workers_keeps_its_place() -> None:
+    pro = Account(share=Tier.PRO, start_tag=50.0, is_idle=False)
+    free = Account(share=Tier.FREE, start_tag=12.0, is_idle=False)
+    paid = Account(share=Tier.PAID, start_tag=3.0, is_idle=True)
+    lanes = [
+        line(Tier.PRO, waiting(Tier.PRO, "t", job("p"))),
+        replace(line(Tier.FREE), since=NOW),
+        replace(line(Tier.PAID), since=NOW),
+    ]
+    choice = chosen(queue(*lanes, time=10.0, pro=pro, free=free, paid=paid))
+    assert choice.virtual_time == 10.0, "Paid waits from now on: it is the one with the smallest tag"
+    changed = {account.share: account for account in choice.shares}
+    assert changed[Tier.PAID] == Account(share=Tier.PAID, start_tag=10.0, is_idle=False)
+    assert Tier.FREE not in changed, "neither idle nor moved on"
+
+
+def test_an_express_whose_jobs_are_for_other_workers_keeps_its_place() -> None:
+    promoted = Account(share=Express.PROMOTED, start_tag=4.0, is_idle=False)
+    pro = line(Tier.PRO, waiting(Tier.PRO, "t", job("p")))
+    late, early = (replace(line(Tier.FREE), since=NOW - timedelta(seconds=s)) for s in (31, 1))
+    kept = chosen(queue(pro, late, time=4.0, promoted=promoted))
+    assert Express.PROMOTED not in {account.share for account in kept.shares}
+    idle = chosen(queue(pro, early, time=4.0, promoted=promoted))
+    assert replace(promoted, is_idle=True) in idle.shares
+
+
 def test_the_tenant_served_least_goes_first_and_pays_for_it() -> None:
     lane = line(
         Tier.PAID,

@@ -1,0 +1,200 @@
+"""What a claim chooses from: the first flows of every lane with their oldest jobs, and the oldest jobs of the lanes.
+
+One statement, each part of which reads a bounded number of rows by an index, however many wait.
+"""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Integer,
+    RowMapping,
+    Select,
+    and_,
+    bindparam,
+    literal,
+    null,
+    or_,
+    select,
+    true,
+    union_all,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from mezzotint.domain.ids import JobId, TenantId, WorkerId
+from mezzotint.domain.tier import Tier
+from mezzotint.policy.queue import Candidate, Line, Waiting, affinity_of
+from mezzotint.store.flows import flow_of
+from mezzotint.store.schema import flows, jobs
+
+HEADS, OLDEST, SINCE = 0, 1, 2
+"""The parts of the statement."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seeker:
+    """Who wants work. models: those it can run; None: any. lanes: those it takes jobs of. warm: models in memory.
+    shapes: model, width and height of what runs there now."""
+
+    worker: WorkerId
+    models: frozenset[str] | None = None
+    lanes: frozenset[Tier] = frozenset(Tier)
+    warm: frozenset[str] = frozenset()
+    shapes: frozenset[tuple[str, int, int]] = field(default_factory=frozenset)
+
+    def affinity(self, row: RowMapping) -> float:
+        size = row["parameters"] or {}  # not read where nothing runs
+        shape = (row["model"], size.get("width", 0), size.get("height", 0))
+        return affinity_of(is_warm=row["model"] in self.warm, joins_batch=shape in self.shapes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """How far a look goes: flows a lane, jobs a flow, oldest jobs a lane."""
+
+    num_flows: int
+    num_jobs: int
+    num_oldest: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Found:
+    """What was seen of a lane. since: when its oldest waiting job was made, whoever may take that; None: none waits."""
+
+    lane: Tier
+    since: datetime | None = None
+    waiting: dict[TenantId, Waiting] = field(default_factory=dict)
+    oldest: dict[TenantId, Waiting] = field(default_factory=dict)
+    seen: set[TenantId] = field(default_factory=set)
+
+    @property
+    def num_seen(self) -> int:
+        """Flows that were looked at, with jobs for this worker or without."""
+        return len(self.seen)
+
+    def line(self) -> Line:
+        first = sorted(self.waiting.values(), key=_place)
+        return Line(lane=self.lane, waiting=first, oldest=list(self.oldest.values()), since=self.since)
+
+
+async def look(connection: AsyncConnection, seeker: Seeker, now: datetime, reach: Reach) -> dict[Tier, Found]:
+    """Every lane, as far as the reach goes."""
+    query = statement(
+        is_postgres=connection.dialect.name == "postgresql",
+        lanes=tuple(sorted(seeker.lanes)),
+        of_models=seeker.models is not None,
+        with_size=bool(seeker.shapes),
+    )
+    values = {"me": seeker.worker, "at": now, "num_flows": reach.num_flows, "num_jobs": reach.num_jobs}
+    values |= {"num_oldest": reach.num_oldest}
+    if seeker.models is not None:
+        values["models"] = sorted(seeker.models)
+    found = {lane: Found(lane=lane) for lane in Tier}
+    for row in (await connection.execute(query, values)).mappings():
+        _add(found[Tier(row["lane"])], row, seeker)
+    return found
+
+
+def _add(found: Found, row: RowMapping, seeker: Seeker) -> None:
+    if row["part"] == SINCE:
+        found.since = row["created_at"]
+        return
+    tenant = TenantId(row["tenant"])
+    if row["part"] == HEADS:
+        found.seen.add(tenant)
+    if row["id"] is None:
+        return
+    affinity = seeker.affinity(row)
+    job = Candidate(job=JobId(row["id"]), cost=row["cost"], created_at=row["created_at"], affinity=affinity)
+    line = found.waiting if row["part"] == HEADS else found.oldest
+    waiting = line.get(tenant) or Waiting(flow=flow_of(row), jobs=[])
+    line[tenant] = replace(waiting, jobs=[*waiting.jobs, job])
+
+
+def _place(waiting: Waiting) -> tuple[bool, float, datetime]:
+    flow = waiting.flow
+    return flow.is_at_burst, flow.start_tag, flow.backlogged_at
+
+
+@cache
+def statement(*, is_postgres: bool, lanes: tuple[Tier, ...], of_models: bool, with_size: bool) -> Select[Any]:
+    """Parameters: me (the worker), at (now), models where `of_models`, num_flows, num_jobs, num_oldest.
+
+    Made once for each kind of worker: making it takes longer than running it.
+    """
+    welcome = or_(
+        jobs.c.avoid_worker.is_(None),
+        jobs.c.avoid_worker != bindparam("me"),
+        jobs.c.avoid_until <= bindparam("at", type_=jobs.c.avoid_until.type),
+    )
+    fits = and_(welcome, jobs.c.model.in_(bindparam("models", expanding=True)) if of_models else true())
+    parameters = jobs.c.parameters if with_size else null().label("parameters")
+    wanted = [jobs.c.id, jobs.c.seq, jobs.c.cost, jobs.c.created_at, jobs.c.model, parameters]
+    parts = [_heads(lanes, fits, wanted, is_postgres=is_postgres), _oldest(lanes, fits, wanted), _since()]
+    whole = union_all(*parts).subquery("candidates")
+    return select(whole).order_by(whole.c.seq)
+
+
+def _first_flows(lanes: tuple[Tier, ...]) -> FromClause:
+    """The first flows of every lane by the index `flows_next`."""
+    order = (flows.c.is_at_burst, flows.c.start_tag, flows.c.backlogged_at)
+    number = bindparam("num_flows", type_=Integer)
+    of_lanes = [
+        select(select(flows).where(flows.c.waits_in == literal(str(lane))).order_by(*order).limit(number).subquery())
+        for lane in lanes
+    ]
+    return union_all(*of_lanes).subquery("first")
+
+
+def _heads(lanes: tuple[Tier, ...], fits: ColumnElement[bool], wanted: list[Any], *, is_postgres: bool) -> Select[Any]:
+    """The first flows, each beside its oldest fitting jobs; a flow without one stands alone."""
+    first = _first_flows(lanes)
+    of_flow = and_(jobs.c.waits_in == first.c.lane, jobs.c.tenant == first.c.tenant, fits)
+    number = bindparam("num_jobs", type_=Integer)
+    part = literal(HEADS, Integer).label("part")
+    if is_postgres:
+        line = select(*wanted).where(of_flow).order_by(jobs.c.seq).limit(number).correlate(first).lateral("line")
+        return select(part, first, line).select_from(first.outerjoin(line, true()))
+    seqs = select(jobs.c.seq).where(of_flow).order_by(jobs.c.seq).limit(number).correlate(first)
+    return select(part, first, *wanted).select_from(first.outerjoin(jobs, jobs.c.seq.in_(seqs)))
+
+
+def _oldest(lanes: tuple[Tier, ...], fits: ColumnElement[bool], wanted: list[Any]) -> Select[Any]:
+    """The oldest fitting jobs of every lane, each beside its flow."""
+    number = bindparam("num_oldest", type_=Integer)
+    of_lanes = [
+        select(
+            select(jobs.c.waits_in, jobs.c.tenant, *wanted)
+            .where(jobs.c.waits_in == literal(str(lane)), fits)
+            .order_by(jobs.c.seq)
+            .limit(number)
+            .subquery()
+        )
+        for lane in lanes
+    ]
+    old = union_all(*of_lanes).subquery("old")
+    at = and_(flows.c.lane == old.c.waits_in, flows.c.tenant == old.c.tenant)
+    part = literal(OLDEST, Integer).label("part")
+    return select(part, flows, *list(old.c)[2:]).select_from(old.join(flows, at))
+
+
+def _since() -> Select[Any]:
+    """The oldest waiting job of every lane, whoever may take it."""
+    of_lanes = [
+        select(
+            select(jobs.c.waits_in, jobs.c.seq, jobs.c.created_at)
+            .where(jobs.c.waits_in == literal(str(lane)))
+            .order_by(jobs.c.seq)
+            .limit(1)
+            .subquery()
+        )
+        for lane in Tier
+    ]
+    old = union_all(*of_lanes).subquery("since")
+    of_flow = [old.c.waits_in.label("lane"), *(null().label(column.name) for column in list(flows.c)[1:])]
+    of_job = [null(), old.c.seq, null(), old.c.created_at, null(), null()]
+    return select(literal(SINCE, Integer).label("part"), *of_flow, *of_job)
