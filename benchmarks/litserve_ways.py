@@ -79,7 +79,7 @@ class Responses(MessageTransport):
             self._line.finish(*data)
 
     async def areceive(self, *_: Any, **__: Any) -> dict[str, Any]:
-        raise NotImplementedError("nobody waits for responses here")
+        raise TypeError("nobody waits for responses here")
 
 
 class RequestBatching(LitAPI):
@@ -119,15 +119,14 @@ class Going:
 class Continuous(LitAPI):
     """One step of all pictures at a time: the loop of a Stable Diffusion call, by hand, over rows at different steps.
 
-    admits_itself: take every request and admit it between two steps; otherwise LitServe holds it back while
-    `has_capacity` says no, and asks again when the next request comes or a second has passed.
+    It takes every request at once and admits it between two steps: LitServe's own admission, which asks again when the
+    next request comes or a second has passed, was slower.
     """
 
-    def __init__(self, pipeline: Any, width: int, *, admits_itself: bool) -> None:
+    def __init__(self, pipeline: Any, width: int) -> None:
         super().__init__(max_batch_size=width, stream=True)
         self._pipeline = pipeline
         self._width = width
-        self._admits_itself = admits_itself
         self._going: dict[int, Going] = {}
         self._waiting: deque[Job] = deque()
         self._negative: torch.Tensor | None = None
@@ -150,7 +149,7 @@ class Continuous(LitAPI):
     # -- what LitServe's loop asks of an API
 
     def has_capacity(self) -> bool:
-        return self._admits_itself or len(self._going) + len(self._waiting) < self._width
+        return True
 
     def has_active_requests(self) -> bool:
         return bool(self._going or self._waiting)
