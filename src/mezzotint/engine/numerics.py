@@ -40,6 +40,8 @@ LAYOUT_BOUND = ("conv1d", "conv2d", "conv3d", "conv_transpose2d", "group_norm") 
 MIN_GEMM_ROWS = 16  # measured: from 12 rows on, MKL sums in one order at 1 and 2 threads; 16 leaves a margin
 SAMPLED_BYTES = 4096  # of each block of a big weight that enters the weights hash
 SAMPLED_BLOCKS = 16
+WEIGHTS_HASH = "_mezzotint_weights_hash"
+"""Attribute of a pipeline whose weights cannot be read any more, since they are moved about."""
 
 _plain_linear = functional.linear
 _plain_conv2d = functional.conv2d
@@ -105,9 +107,11 @@ class Numerics:
 
 
 def numerics_of(pipeline: Any, denoisers: list[torch.nn.Module], *, exact: bool, max_rows: int) -> Numerics:
-    """Read device and dtype off the denoisers (off the pipeline where they have no parameters)."""
+    """Read device and dtype off the denoisers (off the pipeline where they have no parameters, or are moved about)."""
     parameter = next((p for module in denoisers for p in module.parameters() if p.is_floating_point()), None)
     device = torch.device(parameter.device if parameter is not None else getattr(pipeline, "device", "cpu"))
+    if any(hasattr(module, "_hf_hook") for module in denoisers):
+        device = torch.device(pipeline._execution_device)
     dtype = parameter.dtype if parameter is not None else torch.float32
     fixed = max_rows if exact and device.type == "cuda" else None
     return Numerics(device=device, dtype=dtype, exact=exact, fixed_rows=fixed)
@@ -247,6 +251,9 @@ def weights_hash(pipeline: Any) -> str:
     Of a big tensor 16 blocks of 4 KiB, evenly spread: any training or fused adapter changes nearly every weight, so
     the sample tells models apart at a cost of milliseconds.
     """
+    known: str | None = getattr(pipeline, WEIGHTS_HASH, None)
+    if known is not None:
+        return known
     digest = hashlib.sha256()
     for name, module in sorted(modules_of(pipeline).items()):
         for key, tensor in module.state_dict().items():

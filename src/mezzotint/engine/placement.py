@@ -159,6 +159,10 @@ def _dtype(wanted: Dtype, device: str) -> "torch.dtype":
 
 
 def _put(pipeline: Any, device: str, offload: Offload) -> "DiffusionPipeline":
+    from mezzotint.engine.numerics import WEIGHTS_HASH, weights_hash
+
+    if offload is not Offload.NONE:
+        object.__setattr__(pipeline, WEIGHTS_HASH, weights_hash(pipeline))
     match offload:
         case Offload.NONE:
             pipeline = pipeline.to(device)

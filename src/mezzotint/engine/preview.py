@@ -102,7 +102,9 @@ def _decode_all(vae: Any, latents: torch.Tensor) -> tuple[torch.Tensor, float]:
 def _decode(vae: Any, latents: torch.Tensor) -> torch.Tensor:
     """[n, C, h, w] as samplers hold them -> [n, 3, H, W] float32 in -1..1, on the CPU."""
     weight = next(vae.parameters())
-    scaled = latents.to(weight.device, weight.dtype) / getattr(vae.config, "scaling_factor", 1.0)
+    offloading = getattr(vae, "_hf_hook", None)  # then the weights come to that device for the call
+    device = getattr(offloading, "execution_device", None) or weight.device
+    scaled = latents.to(device, weight.dtype) / getattr(vae.config, "scaling_factor", 1.0)
     shifted = scaled + (getattr(vae.config, "shift_factor", None) or 0.0)
     with torch.no_grad():
         pictures: torch.Tensor = vae.decode(shifted, return_dict=False)[0]

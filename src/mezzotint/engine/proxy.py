@@ -159,6 +159,7 @@ def borrow(pipeline: Any) -> tuple[Any, list[Any]]:
 def _borrow(pipeline: Any, twins: dict[int, Any], stateful: list[Any]) -> Any:
     twin = copy.copy(pipeline)
     object.__setattr__(twin, "_progress_bar_config", {"disable": True})
+    object.__setattr__(twin, "maybe_free_model_hooks", lambda: None)  # offloading hooks are on the shared modules
     for name, value in list(vars(twin).items()):
         if id(value) not in twins:
             made = _stand_in(name, value, twins, stateful)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mezzotint.domain.errors import DeviceMissing
-from mezzotint.engine import models, placement
+from mezzotint.engine import Hub, PreviewMap, models, placement
 from mezzotint.engine.registry import Entry, ModelsInvalid
 
 STARTER = models.locate("starter")
@@ -69,3 +69,24 @@ def test_a_device_that_is_not_there_is_named() -> None:
         with pytest.raises(DeviceMissing):
             placement.pick_device("cuda")
     assert placement.pick_device("cpu") == "cpu"
+
+
+def test_an_offloaded_model_draws_the_same_picture_one_run_at_a_time() -> None:
+    """On a CPU "offloading" moves weights from main memory to main memory, by the same hooks."""
+    pipeline = placement.load(STARTER, "cpu", entry(offload="model"))
+    assert hasattr(pipeline.unet, "_hf_hook")
+    plain = Hub(placement.load(STARTER, "cpu"))
+    hub = Hub(pipeline)
+    assert hub.fingerprint == plain.fingerprint
+    runs = [one.submit(asked(seed)) for one in (plain, hub) for seed in (1, 2)]
+    assert hub.is_exclusive
+    while plain.turn() or hub.turn():
+        pass
+    assert [run.traceback for run in runs] == [""] * 4
+    pictures = [run.output.images[0].tobytes() for run in runs]
+    assert pictures[:2] == pictures[2:]
+    assert PreviewMap.fit(pipeline.vae).image(runs[-1].latents) is not None
+
+
+def asked(seed: int) -> dict[str, Any]:
+    return {"prompt": "a red apple", "num_inference_steps": 3, "generator": torch.Generator().manual_seed(seed)}
