@@ -9,7 +9,7 @@ from mezzotint.domain.prompt import MAX_SEED, AspectRatio, Prompt
 from mezzotint.domain.refusal import Refusal
 from mezzotint.policy.permutation import MAX_JOBS
 from mezzotint.policy.prompt import parse, render
-from mezzotint.policy.prompt_parameters import MAX_STEPS_WRITTEN, MAX_STYLIZE, PARAMETERS, UNSUPPORTED
+from mezzotint.policy.prompt_parameters import MAX_CHAOS, MAX_STEPS_WRITTEN, MAX_STYLIZE, PARAMETERS, UNSUPPORTED
 
 NAMES = [parameter.name for parameter in PARAMETERS] + [
     "aspect",
@@ -45,6 +45,9 @@ PROMPTS = st.builds(
     quality=st.none() | st.integers(10, 400).map(lambda hundredths: hundredths / 100),
     stylize=st.none() | st.integers(0, MAX_STYLIZE),
     is_draft=st.booleans(),
+    chaos=st.none() | st.integers(0, MAX_CHAOS),
+    iw=st.none() | st.integers(0, 300).map(lambda hundredths: hundredths / 100),
+    version=st.none() | st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,30}", fullmatch=True),
 )
 
 

@@ -13,6 +13,7 @@ class ModelInfo:
     grid_px: width and height must be multiples of it (what one denoiser cell covers).
     min_px, max_px: bounds of either side.
     default_steps, default_guidance: used when a request names none.
+    takes_negative_prompt: whether it heeds what must not be in the picture.
     tasks: what can be asked of it. samplers: those it can be given in place of its own.
     knows, examples: for people: what it can draw, prompts that work well.
     """
@@ -28,6 +29,7 @@ class ModelInfo:
     default_guidance: float
     tasks: tuple[Task, ...] = (Task.GENERATE,)
     samplers: tuple[str, ...] = ()
+    takes_negative_prompt: bool = True
     license: str = "see the model's own card"
     knows: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()

@@ -13,7 +13,8 @@ class AspectRatio:
 class Prompt:
     """The parsed prompt. A parameter that was not written is None, a flag False.
 
-    no: what must not be in the picture.
+    no: what must not be in the picture. chaos: variety in a grid, 0..100. iw: weight of the source against the words.
+    version: a model's name.
     """
 
     text: str
@@ -24,6 +25,9 @@ class Prompt:
     repeat: int | None = None
     quality: float | None = None
     stylize: int | None = None
+    chaos: int | None = None
+    iw: float | None = None
+    version: str | None = None
     is_draft: bool = False
 
 

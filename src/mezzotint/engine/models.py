@@ -74,6 +74,7 @@ def describe(folder: Path, name: str | None = None) -> ModelInfo:
         default_guidance=float(card["default_guidance"]) if "default_guidance" in card else _default_guidance(index),
         tasks=tuple(map(Task, card["tasks"])) if "tasks" in card else _tasks(index),
         samplers=_samplers(folder, index),
+        takes_negative_prompt=_takes_negative_prompt(index),
         license=str(card.get("license", "see the model's own card")),
         knows=tuple(map(str, card.get("knows", ()))),
         examples=tuple(map(str, card.get("examples", ()))),
@@ -186,6 +187,12 @@ def _default_guidance(index: dict[str, Any]) -> float:
 
     parameter = inspect.signature(_pipeline_class(index).__call__).parameters.get("guidance_scale")
     return float(parameter.default) if parameter is not None and isinstance(parameter.default, int | float) else 1.0
+
+
+def _takes_negative_prompt(index: dict[str, Any]) -> bool:
+    from mezzotint.engine.tasks import takes_negative_prompt
+
+    return takes_negative_prompt(_pipeline_class(index))
 
 
 def _pipeline_class(index: dict[str, Any]) -> Any:

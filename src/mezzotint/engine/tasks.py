@@ -131,6 +131,19 @@ def tasks_of(pipeline: Any) -> tuple[Task, ...]:
     return (*tasks, *([Task.INPAINT, Task.OUTPAINT] if classes else []))
 
 
+def takes_negative_prompt(pipeline: Any) -> bool:
+    """Whether what must not be in the picture changes it, for every task of the family. pipeline: the class."""
+    return all(map(_heeds_negative_prompt, (pipeline, *classes_of(pipeline.__name__).values())))
+
+
+def _heeds_negative_prompt(kind: Any) -> bool:
+    """It is heeded by guidance: by the real one, where a distilled model has its own beside it."""
+    parameters = inspect.signature(kind.__call__).parameters
+    guidance = parameters.get("true_cfg_scale", parameters.get("guidance_scale"))
+    scale = getattr(guidance, "default", None)
+    return "negative_prompt" in parameters and isinstance(scale, int | float) and scale > 1
+
+
 def _takes_masks(pipeline: Any, classes: Mapping[Task, type]) -> bool:
     unet = getattr(pipeline, "unet", None)
     return Task.INPAINT in classes and (unet is None or unet.config.in_channels in MASKABLE_CHANNELS)

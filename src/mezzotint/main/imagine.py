@@ -19,7 +19,8 @@ from mezzotint.domain.prompt import MAX_SEED
 from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.tier import Tier
 from mezzotint.main.wiring import Offer, find_models, stock_of
-from mezzotint.policy.admission import Request, admit
+from mezzotint.policy.admission import Request, admit, model_named
+from mezzotint.policy.models import choose_model
 
 if TYPE_CHECKING:
     from mezzotint.engine import Run
@@ -44,11 +45,16 @@ def _here(settings: Settings, prompt: str, out: Path) -> int:
     from mezzotint.safety.postfilter import PostFilter
     from mezzotint.safety.prefilter import PreFilter
 
-    offer = find_models(settings)[0]
     request = Request(prompt=prompt)
-    decision = admit(
-        request, tier=Tier.PRO, model=offer.info, num_open_jobs=0, fresh_seed=secrets.randbelow(MAX_SEED + 1)
+    offers = find_models(settings)
+    named = model_named(request)
+    chosen = (
+        named if isinstance(named, Refusal) else choose_model([one.info for one in offers], named, request.task, "")
     )
+    if isinstance(chosen, Refusal):
+        return _say(REFUSED, chosen.message, chosen.hint, chosen.code)
+    offer = next(one for one in offers if one.info is chosen)
+    decision = admit(request, tier=Tier.PRO, model=chosen, num_open_jobs=0, fresh_seed=secrets.randbelow(MAX_SEED + 1))
     if isinstance(decision, Refusal):
         return _say(REFUSED, decision.message, decision.hint, decision.code)
     wanted = [plan.parameters for plan in decision.plans]

@@ -9,10 +9,16 @@ from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.sampler import sampler_named
 from mezzotint.domain.task import Source, Task
 from mezzotint.domain.tier import Tier, limits_of
-from mezzotint.policy.editing import DEFAULT_STRENGTH, Place, check_task, place
+from mezzotint.policy.editing import DEFAULT_STRENGTH, TAKES, Place, check_task, place
 from mezzotint.policy.permutation import escape, expand, too_many
 from mezzotint.policy.prompt import check_characters, check_length, parse, render
-from mezzotint.policy.prompt_parameters import DRAFT_QUALITY, guidance_of
+from mezzotint.policy.prompt_parameters import (
+    DRAFT_QUALITY,
+    NORMAL_STYLIZE,
+    guidance_of,
+    strength_of,
+    stylize_in_grid,
+)
 from mezzotint.policy.size import bounds, can_shape, check_size, size_for
 
 NUM_SEEDS = MAX_SEED + 1
@@ -90,14 +96,41 @@ def admit(  # noqa: PLR0913 - each is a fact the decision depends on
     plans: list[Plan] = []
     for prompt in prompts:
         fresh = (fresh_seed + len(plans)) % NUM_SEEDS
-        parameters = _parameters(request, prompt, tier, model, fresh_seed=fresh, source=source, mask=mask)
-        if isinstance(parameters, Refusal):
-            return parameters
-        is_alone = len(prompts) == 1 and prompt.repeat in {None, 1}
-        raw_prompt = request.prompt if is_alone else _written_alone(request, prompt)
-        seeds = ((parameters.seed + nth) % NUM_SEEDS for nth in range(prompt.repeat or 1))
-        plans += (Plan(raw_prompt=raw_prompt, parameters=replace(parameters, seed=seed)) for seed in seeds)
+        for nth, one in enumerate(_grid(prompt)):
+            parameters = _parameters(request, one, tier, model, fresh_seed=fresh, source=source, mask=mask)
+            if isinstance(parameters, Refusal):
+                return parameters
+            is_alone = len(prompts) == 1 and prompt.repeat in {None, 1}
+            raw_prompt = request.prompt if is_alone else _written_alone(request, one)
+            seed = (parameters.seed + nth) % NUM_SEEDS
+            plans.append(Plan(raw_prompt=raw_prompt, parameters=replace(parameters, seed=seed)))
     return _check_open_jobs(num_open_jobs, len(plans), tier) or Admit(plans=tuple(plans))
+
+
+def model_named(request: Request) -> str | Refusal | None:
+    """The model that the request's field or its prompt names, before anything else is decided."""
+    prompts = _prompts(request)
+    if isinstance(prompts, Refusal):
+        return prompts
+    names = {prompt.version for prompt in prompts}
+    if len(names) > 1:
+        return Refusal(
+            code=RefusalCode.PARAMETER_INVALID,
+            message="The choices of the prompt name several models.",
+            hint="Send one request for each --version.",
+            param="prompt",
+        )
+    return request.model or names.pop()
+
+
+def _grid(prompt: Prompt) -> list[Prompt]:
+    """The prompt once for each of its repeats, as one would type it for that picture alone."""
+    alone = replace(prompt, repeat=None, chaos=None)
+    if not prompt.chaos:
+        return [alone] * (prompt.repeat or 1)
+    usual = NORMAL_STYLIZE if prompt.stylize is None else prompt.stylize
+    stylized = (stylize_in_grid(usual, prompt.chaos, nth) for nth in range(prompt.repeat or 1))
+    return [replace(alone, stylize=stylize) for stylize in stylized]
 
 
 def _prompts(request: Request) -> list[Prompt] | Refusal:
@@ -112,7 +145,10 @@ def _prompts(request: Request) -> list[Prompt] | Refusal:
             return prompt
         if refusal := _check_repeats(request, prompt):
             return refusal
-        prompts.append(prompt if request.repeat is None else replace(prompt, repeat=request.repeat))
+        prompt = prompt if request.repeat is None else replace(prompt, repeat=request.repeat)
+        if refusal := _check_grid(prompt):
+            return refusal
+        prompts.append(prompt)
     return too_many(sum(prompt.repeat or 1 for prompt in prompts)) or _check_negative_prompt(request) or prompts
 
 
@@ -123,7 +159,7 @@ def _prompt_of(request: Request, text: str) -> Prompt | Refusal:
 
 
 def _written_alone(request: Request, prompt: Prompt) -> str:
-    written = render(replace(prompt, repeat=None))
+    written = render(prompt)
     return written if request.is_plain else escape(written)
 
 
@@ -152,9 +188,11 @@ def _parameters(  # noqa: PLR0913 - each is a fact the parameters depend on
         sampler=sampler.name if request.sampler and (sampler := sampler_named(request.sampler)) else None,
     )
     if source is not None:
-        parameters = _with_source(parameters, request, where, source, mask)
+        parameters = _with_source(parameters, request, prompt, where, source, mask)
     return (
-        _check_seed(parameters)
+        _check_image_weight(request, prompt)
+        or _check_no(request, merged, model)
+        or _check_seed(parameters)
         or _check_steps(parameters, tier, written_in="prompt" if request.num_steps is None else "num_steps")
         or _check_strength(parameters)
         or _check_guidance(request, prompt, model)
@@ -181,11 +219,12 @@ def _place(request: Request, prompt: Prompt, model: ModelInfo, source: Source | 
     return Place(width=size[0], height=size[1], source_width=size[0], source_height=size[1])
 
 
-def _with_source(
-    parameters: Parameters, request: Request, where: Place, source: Source, mask: Source | None
+def _with_source(  # noqa: PLR0917
+    parameters: Parameters, request: Request, prompt: Prompt, where: Place, source: Source, mask: Source | None
 ) -> Parameters:
     is_upscale = request.task is Task.UPSCALE
-    strength = DEFAULT_STRENGTH.get(request.task) if request.strength is None else request.strength
+    usual = DEFAULT_STRENGTH.get(request.task) if prompt.iw is None else strength_of(prompt.iw)
+    strength = usual if request.strength is None else request.strength
     return replace(
         parameters,
         num_steps=1 if is_upscale else parameters.num_steps,
@@ -198,6 +237,39 @@ def _with_source(
         top=where.top,
         source_width=where.source_width,
         source_height=where.source_height,
+    )
+
+
+def _check_grid(prompt: Prompt) -> Refusal | None:
+    if not prompt.chaos or (prompt.repeat or 1) > 1:
+        return None
+    return Refusal(
+        code=RefusalCode.PARAMETER_MISSING,
+        message="--chaos is how unlike each other several pictures are; this would be one.",
+        hint="Add --repeat 4, or leave it out.",
+        param="prompt",
+    )
+
+
+def _check_image_weight(request: Request, prompt: Prompt) -> Refusal | None:
+    if prompt.iw is None or "strength" in TAKES[request.task]:
+        return None
+    return Refusal(
+        code=RefusalCode.PARAMETER_UNSUPPORTED,
+        message=f"--iw weighs a source picture against the words; the task {request.task} does not.",
+        hint="Leave it out, or set the task to variation or inpaint with a source.",
+        param="prompt",
+    )
+
+
+def _check_no(request: Request, merged: Prompt, model: ModelInfo) -> Refusal | None:
+    if not merged.no or model.takes_negative_prompt:
+        return None
+    return Refusal(
+        code=RefusalCode.PARAMETER_UNSUPPORTED,
+        message=f"{model.name} takes no negative prompt: --no and negative_prompt mean nothing to it.",
+        hint="Leave it out, and say what is to be in the picture.",
+        param="negative_prompt" if request.negative_prompt else "prompt",
     )
 
 
@@ -249,7 +321,7 @@ def _check_guidance(request: Request, prompt: Prompt, model: ModelInfo) -> Refus
         return None
     return Refusal(
         code=RefusalCode.PARAMETER_UNSUPPORTED,
-        message=f"{model.name} draws without guidance: --stylize and guidance_scale mean nothing to it.",
+        message=f"{model.name} draws without guidance: --stylize, --chaos and guidance_scale mean nothing to it.",
         hint="Leave it out.",
         param=param,
     )
@@ -280,6 +352,9 @@ def _check_repeats(request: Request, prompt: Prompt) -> Refusal | None:
         ("--ar", prompt.aspect_ratio is not None, size_field, has_size),
         ("--repeat", prompt.repeat is not None, "repeat", request.repeat is not None),
         ("--stylize", prompt.stylize is not None, "guidance_scale", request.guidance_scale is not None),
+        ("--chaos", bool(prompt.chaos), "guidance_scale", request.guidance_scale is not None),
+        ("--iw", prompt.iw is not None, "strength", request.strength is not None),
+        ("--version", prompt.version is not None, "model", request.model is not None),
         ("--quality", prompt.quality is not None, "num_steps", request.num_steps is not None),
         ("--draft", prompt.is_draft, "num_steps", request.num_steps is not None),
     )

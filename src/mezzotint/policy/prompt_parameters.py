@@ -17,6 +17,10 @@ DRAFT_QUALITY = 0.5
 MAX_STYLIZE = 1000
 NORMAL_STYLIZE = 100
 STRONGEST = 3.0  # times the model's own guidance, at MAX_STYLIZE; far beyond it colours burn out
+MAX_CHAOS = 100
+MAX_IMAGE_WEIGHT = 3.0
+EVEN_WEIGHT = 1.5  # an image weight of 1 is then a strength of 0.6, which is a variation's own
+MAX_VERSION = 200  # characters
 _INVISIBLE = frozenset({"Cf", "Mn", "Mc", "Me", "Pd", "Zs", "Zl", "Zp"})
 
 
@@ -46,6 +50,11 @@ def _whole_number(value: str, low: int, high: int) -> int | None:
         return None
     number = int(value)
     return number if low <= number <= high else None
+
+
+def _number(value: str) -> float | None:
+    """A number of one digit and at most two decimals."""
+    return float(value) if re.fullmatch(r"[0-9]?\.?[0-9]{1,2}", value, re.ASCII) else None
 
 
 def _write_aspect_ratio(prompt: Prompt, value: str) -> Prompt | None:
@@ -80,15 +89,28 @@ def _write_steps(prompt: Prompt, value: str) -> Prompt | None:
 
 
 def _write_quality(prompt: Prompt, value: str) -> Prompt | None:
-    if not re.fullmatch(r"[0-9]?\.?[0-9]{1,2}", value, re.ASCII):
-        return None
-    quality = float(value)
-    return replace(prompt, quality=quality) if MIN_QUALITY <= quality <= MAX_QUALITY else None
+    quality = _number(value)
+    return None if quality is None or not MIN_QUALITY <= quality <= MAX_QUALITY else replace(prompt, quality=quality)
 
 
 def _write_stylize(prompt: Prompt, value: str) -> Prompt | None:
     stylize = _whole_number(value, 0, MAX_STYLIZE)
     return None if stylize is None else replace(prompt, stylize=stylize)
+
+
+def _write_chaos(prompt: Prompt, value: str) -> Prompt | None:
+    chaos = _whole_number(value, 0, MAX_CHAOS)
+    return None if chaos is None else replace(prompt, chaos=chaos)
+
+
+def _write_iw(prompt: Prompt, value: str) -> Prompt | None:
+    iw = _number(value)
+    return None if iw is None or iw > MAX_IMAGE_WEIGHT else replace(prompt, iw=iw)
+
+
+def _write_version(prompt: Prompt, value: str) -> Prompt | None:
+    is_name = " " not in value and not is_blank(value) and len(value) <= MAX_VERSION
+    return replace(prompt, version=value) if is_name else None
 
 
 def _write_draft(prompt: Prompt, value: str) -> Prompt | None:
@@ -111,6 +133,17 @@ PARAMETERS = (
         show=_show_aspect_ratio,
     ),
     Parameter(
+        name="chaos",
+        aliases=("c",),
+        placeholder="N",
+        takes=f"a whole number from 0 to {MAX_CHAOS}",
+        does="How unlike each other the pictures of a grid (`--repeat`) are: their `--stylize` goes apart, at 100 "
+        "from one end of its scale to the other.",
+        example="--repeat 4 --chaos 50",
+        write=_write_chaos,
+        show=lambda prompt: None if prompt.chaos is None else str(prompt.chaos),
+    ),
+    Parameter(
         name="draft",
         placeholder="",
         takes="no value",
@@ -118,6 +151,16 @@ PARAMETERS = (
         example="--draft",
         write=_write_draft,
         show=lambda prompt: "" if prompt.is_draft else None,
+    ),
+    Parameter(
+        name="iw",
+        placeholder="X",
+        takes=f"a number from 0 to {MAX_IMAGE_WEIGHT:g}, at most two decimals",
+        does="Weight of the source picture against the words, in a variation or an inpaint: 0 is the words alone, "
+        "3 stays near the picture.",
+        example="--iw 2",
+        write=_write_iw,
+        show=lambda prompt: None if prompt.iw is None else f"{prompt.iw:g}",
     ),
     Parameter(
         name="no",
@@ -178,16 +221,24 @@ PARAMETERS = (
         write=_write_stylize,
         show=lambda prompt: None if prompt.stylize is None else str(prompt.stylize),
     ),
+    Parameter(
+        name="version",
+        aliases=("v",),
+        placeholder="NAME",
+        takes="the name of a model",
+        does="The model that draws; `GET /v1/models` lists those that are served.",
+        example="--version mezzotint-starter",
+        write=_write_version,
+        show=lambda prompt: prompt.version,
+    ),
 )
 
 UNSUPPORTED = {
-    "chaos": "variety between the pictures of a grid",
     "cref": "a character reference",
     "cw": "weight of a character reference",
     "exp": "experimental aesthetics",
     "fast": "fast mode; the lane is your tier's",
     "hd": "high-definition mode",
-    "iw": "weight of an image prompt",
     "loop": "looping video",
     "motion": "motion of a video",
     "niji": "the Niji model",
@@ -204,16 +255,13 @@ UNSUPPORTED = {
     "sw": "weight of a style reference",
     "tile": "seamless tiles; its convolutions would be those of all pictures of a pass",
     "turbo": "turbo mode; the lane is your tier's",
-    "version": "choice of a model version",
     "video": "video output",
     "weird": "unusual aesthetics",
 }
 """Parameters of the field that no model here takes yet. They are refused by name, never ignored."""
 
 UNSUPPORTED_SHORT = {
-    "c": "chaos",
     "p": "personalize",
-    "v": "version",
     "w": "weird",
 }
 """Short names of unsupported parameters."""
@@ -229,3 +277,26 @@ def guidance_of(stylize: int, normal: float) -> float:
     if stylize <= NORMAL_STYLIZE:
         return 1 + (normal - 1) * stylize / NORMAL_STYLIZE
     return normal * (1 + (STRONGEST - 1) * (stylize - NORMAL_STYLIZE) / (MAX_STYLIZE - NORMAL_STYLIZE))
+
+
+def strength_of(iw: float) -> float:
+    """The strength of `--iw`: the share of the steps that is run on the source."""
+    return EVEN_WEIGHT / (EVEN_WEIGHT + iw)
+
+
+def stylize_in_grid(stylize: int, chaos: int, nth: int) -> int:
+    """The `--stylize` of the nth picture of a grid, counted from 0; the first keeps `stylize`.
+
+    Down and up in turns: to the ends of the scale, then half the way, then between (van der Corput's sequence), each as
+    far as `chaos` of 100 says.
+    """
+    if nth == 0:
+        return stylize
+    share = chaos / MAX_CHAOS * (1 - _between((nth - 1) // 2))
+    end = 0 if nth % 2 else MAX_STYLIZE
+    return round(stylize + share * (end - stylize))
+
+
+def _between(number: int) -> float:
+    """Van der Corput: 0, 1/2, 1/4, 3/4, 1/8 ..."""
+    return int(f"{number:b}"[::-1], 2) / (1 << number.bit_length()) if number else 0.0

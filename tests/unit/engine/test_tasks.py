@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import diffusers
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,6 +14,7 @@ from mezzotint.domain.job import Parameters
 from mezzotint.domain.task import Task
 from mezzotint.engine import Hub, Run, Tasks, models, placement
 from mezzotint.engine.canvas import canvas
+from mezzotint.engine.tasks import takes_negative_prompt
 from tests.making import make_parameters
 
 SOURCE = Sha256("a" * 64)
@@ -154,3 +156,18 @@ def test_source_and_mask_of_another_size_are_brought_to_it_alike(source: Image.I
     assert large.mask is not None
     assert large.image.size == (64, 64)
     assert large.mask.tobytes() == mask.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "heeds"),
+    [
+        ("StableDiffusionPipeline", True),
+        ("StableDiffusionXLPipeline", True),
+        ("StableDiffusion3Pipeline", True),
+        ("FluxPipeline", False),  # it is only heeded by guidance that is off unless asked for
+        ("QwenImagePipeline", True),
+        ("LatentConsistencyModelPipeline", False),
+    ],
+)
+def test_it_is_known_beforehand_whether_a_negative_prompt_is_heeded(pipeline: str, heeds: bool) -> None:
+    assert takes_negative_prompt(getattr(diffusers, pipeline)) is heeds

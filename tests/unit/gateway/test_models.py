@@ -28,8 +28,12 @@ async def test_a_job_is_for_the_model_it_names_or_for_the_first(two: Service, co
     async with connect(served=two) as ada:
         first = (await ada.post("/v1/jobs", json={"prompt": "a cat"})).json()
         second = (await ada.post("/v1/jobs", json={"prompt": "a cat", "model": "ink"})).json()
+        third = (await ada.post("/v1/jobs", json={"prompt": "a dog --version ink"})).json()
+        unknown = await ada.post("/v1/jobs", json={"prompt": "a dog --version oil"})
     assert (first["model"], first["num_steps"]) == ("mezzotint-starter", 30)
-    assert (second["model"], second["num_steps"]) == ("ink", 12)
+    assert (second["model"], second["num_steps"]) == (third["model"], third["num_steps"]) == ("ink", 12)
+    assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "model_not_found")
+    assert "mezzotint-starter, ink" in unknown.json()["error"]["hint"]
 
 
 async def test_admission_knows_each_models_bounds(two: Service, connect: Connect) -> None:

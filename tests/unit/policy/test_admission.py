@@ -1,15 +1,18 @@
 """From a request to a job's parameters, or to a refusal."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
+from mezzotint.domain.ids import Sha256
 from mezzotint.domain.job import Parameters
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.prompt import MAX_SEED
 from mezzotint.domain.refusal import Refusal, RefusalCode
+from mezzotint.domain.task import Source, Task
 from mezzotint.domain.tier import Tier, limits_of
-from mezzotint.policy.admission import Admit, Request, admit
+from mezzotint.policy.admission import Admit, Request, admit, model_named
 
 MODEL = ModelInfo(
     name="tiny",
@@ -273,3 +276,98 @@ def test_a_model_without_guidance_refuses_it(request_: Request) -> None:
     decision = decide(request_, model=replace(MODEL, default_guidance=0.0))
     assert isinstance(decision, Refusal)
     assert decision.code == RefusalCode.PARAMETER_UNSUPPORTED
+
+
+def grid(prompt: str, **fields: object) -> list[tuple[int, float, str]]:
+    """Seed, guidance and own prompt of each picture."""
+    decision = decide(Request(prompt=prompt, **fields))  # type: ignore[arg-type]
+    assert isinstance(decision, Admit), decision
+    return [(plan.parameters.seed, plan.parameters.guidance_scale, plan.raw_prompt) for plan in decision.plans]
+
+
+def test_chaos_sends_the_guidance_of_a_grid_apart_and_each_picture_says_how_to_draw_it_alone() -> None:
+    drawn = grid("a cat --repeat 5 --chaos 50 --seed 7")
+    assert [prompt for _, _, prompt in drawn] == [
+        f"a cat --seed 7 --stylize {stylize}" for stylize in (100, 50, 550, 75, 325)
+    ]
+    assert [seed for seed, _, _ in drawn] == [7, 8, 9, 10, 11]
+    assert drawn[0][1] == MODEL.default_guidance
+    for seed, guidance, prompt in drawn:
+        assert admitted(Request(prompt=prompt)).guidance_scale == guidance, seed
+    assert drawn == grid("a cat --chaos 50 --seed 7", repeat=5)
+
+
+def test_chaos_of_100_reaches_both_ends_of_the_scale_and_0_none() -> None:
+    assert [guidance for _, guidance, _ in grid("a cat --r 3 --c 100")] == [3.5, 1.0, 10.5]
+    assert {guidance for _, guidance, _ in grid("a cat --r 3 --c 0")} == {3.5}
+    assert "--stylize 0" in grid("a cat --r 2 --c 100 --s 600")[1][2]
+
+
+@pytest.mark.parametrize(
+    ("request_", "code", "word"),
+    [
+        (Request(prompt="a cat --chaos 20"), RefusalCode.PARAMETER_MISSING, "--repeat"),
+        (Request(prompt="a cat --chaos 20", guidance_scale=2.0, repeat=2), RefusalCode.PARAMETER_REPEATED, "--chaos"),
+        (Request(prompt="a cat --iw 1"), RefusalCode.PARAMETER_UNSUPPORTED, "--iw"),
+        (Request(prompt="a cat --version x", model="x"), RefusalCode.PARAMETER_REPEATED, "--version"),
+    ],
+)
+def test_what_a_request_cannot_use_is_refused_by_name(request_: Request, code: RefusalCode, word: str) -> None:
+    refusal = refused(request_)
+    assert refusal.code is code
+    assert word in refusal.message + refusal.hint
+
+
+def test_the_image_weight_is_a_strength(picture: Source) -> None:
+    able = replace(MODEL, tasks=(Task.GENERATE, Task.VARIATION, Task.INPAINT))
+    asked = partial(Request, task=Task.VARIATION, source=picture.content)
+
+    def strength(request: Request) -> float | None:
+        decision = admit(request, tier=Tier.PRO, model=able, num_open_jobs=0, fresh_seed=1, source=picture)
+        assert isinstance(decision, Admit), decision
+        return decision.plans[0].parameters.strength
+
+    assert strength(asked(prompt="a cat --iw 1")) == strength(asked(prompt="a cat"))
+    weights = [strength(asked(prompt=f"a cat --iw {iw}")) for iw in ("0", ".5", "1", "2", "3")]
+    assert weights == sorted(weights, reverse=True)  # type: ignore[type-var]
+    assert weights[0] == 1.0
+    both = admit(
+        asked(prompt="a cat --iw 1", strength=0.5),
+        tier=Tier.PRO,
+        model=able,
+        num_open_jobs=0,
+        fresh_seed=1,
+        source=picture,
+    )
+    assert isinstance(both, Refusal)
+    assert both.code is RefusalCode.PARAMETER_REPEATED
+
+
+@pytest.fixture
+def picture() -> Source:
+    return Source(content=Sha256("ab" * 32), width=64, height=64)
+
+
+@pytest.mark.parametrize(
+    ("request_", "param"),
+    [
+        (Request(prompt="a cat --no text"), "prompt"),
+        (Request(prompt="a cat", negative_prompt="text"), "negative_prompt"),
+    ],
+)
+def test_a_model_without_negative_prompts_refuses_them_at_the_door(request_: Request, param: str) -> None:
+    deaf = replace(MODEL, takes_negative_prompt=False)
+    decision = decide(request_, model=deaf)
+    assert isinstance(decision, Refusal)
+    assert (decision.code, decision.param) == (RefusalCode.PARAMETER_UNSUPPORTED, param)
+    assert "tiny" in decision.message
+    assert isinstance(decide(Request(prompt="a cat", negative_prompt=""), model=deaf), Admit)
+
+
+def test_the_model_is_named_by_the_field_or_by_the_prompt() -> None:
+    assert model_named(Request(prompt="a cat")) is None
+    assert model_named(Request(prompt="a cat --v ink")) == model_named(Request(prompt="a cat", model="ink")) == "ink"
+    assert model_named(Request(prompt="a {cat, dog} --version ink")) == "ink"
+    several = model_named(Request(prompt="a cat --version {ink, oil}"))
+    assert isinstance(several, Refusal)
+    assert isinstance(model_named(Request(prompt="")), Refusal)

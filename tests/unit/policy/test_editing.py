@@ -80,6 +80,10 @@ def test_an_upscale_needs_no_prompt_and_counts_as_one_step() -> None:
     assert (parameters.width, parameters.height, parameters.scale, parameters.num_steps) == (256, 256, 4, 1)
 
 
+def test_a_variation_needs_no_words() -> None:
+    assert admitted(replace(VARY, prompt=" ")).prompt == ""
+
+
 @pytest.mark.parametrize(
     ("request_", "expected"),
     [
@@ -91,7 +95,7 @@ def test_an_upscale_needs_no_prompt_and_counts_as_one_step() -> None:
         (replace(VARY, strength=1.5), (RefusalCode.PARAMETER_INVALID, "strength")),
         (replace(VARY, strength=0.01), (RefusalCode.PARAMETER_INVALID, "strength")),
         (replace(VARY, strength=float("nan")), (RefusalCode.PARAMETER_INVALID, "strength")),
-        (replace(VARY, prompt=" "), (RefusalCode.PROMPT_EMPTY, "prompt")),
+        (replace(INPAINT, prompt=" "), (RefusalCode.PROMPT_EMPTY, "prompt")),
         (replace(UPSCALE, scale=3), (RefusalCode.PARAMETER_INVALID, "scale")),
         (replace(UPSCALE, width=64, height=64), (RefusalCode.PARAMETER_UNSUPPORTED, "width")),
         (replace(OUTPAINT, prompt="a cat --ar 3:2"), (RefusalCode.PARAMETER_UNSUPPORTED, "prompt")),
