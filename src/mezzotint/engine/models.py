@@ -50,6 +50,40 @@ def _download(hub_id: str, revision: str | None) -> Path:
         raise ModelMissing(f"the hub model {hub_id!r} could not be had: {reason}") from error
 
 
+def locate_tiny(source: str) -> Path:
+    """The folder of a tiny autoencoder: a path, or a hub id (downloaded if the cache does not have it).
+
+    Raises: ModelMissing.
+    """
+    folder = Path(source).expanduser()
+    if folder.exists():
+        return folder
+    if source.startswith((".", "/", "~")) or source.count("/") != 1:
+        raise ModelMissing(f"there is no folder {source!r}, and it is not a hub id (owner/name)")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(source, allow_patterns=["*.json", "*.safetensors"]))
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelMissing(f"the tiny autoencoder {source!r} could not be had: {reason}") from error
+
+
+def check_tiny(folder: Path, model: Path) -> None:
+    """Whether a tiny autoencoder is one, whole, and of the model's latents. Raises: ModelMissing, ModelCorrupt."""
+    config = _json(folder / "config.json")
+    if config.get("_class_name") != "AutoencoderTiny":
+        raise ModelCorrupt(f"{folder / 'config.json'} is not of an AutoencoderTiny")
+    found = list(folder.glob("*.safetensors"))
+    if not found:
+        raise ModelMissing(f"{folder} has no safetensors weights")
+    for weights in found:
+        _check_safetensors(weights)
+    theirs, ours = (one.get("latent_channels", 4) for one in (config, _json(model / "vae" / "config.json")))
+    if theirs != ours:
+        raise ModelCorrupt(f"{folder} decodes latents of {theirs} channels; {model} has {ours}")
+
+
 def describe(folder: Path, name: str | None = None) -> ModelInfo:
     """What admission must know of the model in `folder`. Raises: ModelMissing, ModelCorrupt."""
     index = _json(folder / "model_index.json")

@@ -95,6 +95,18 @@ def load(folder: Path, device: str, entry: Entry | None = None) -> "DiffusionPip
     return pipeline
 
 
+def load_tiny(folder: Path, device: str) -> Any:
+    """A tiny autoencoder, that has passed `models.check_tiny`. Raises: ModelCorrupt."""
+    from diffusers import AutoencoderTiny
+    from safetensors import SafetensorError
+
+    try:
+        tiny = AutoencoderTiny.from_pretrained(str(folder), use_safetensors=True, local_files_only=True)
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelCorrupt(f"{folder} could not be loaded: {str(error).strip().splitlines()[0]}") from error
+    return tiny.eval().to(device, _dtype(Dtype.AUTO, device))
+
+
 def num_bytes(pipeline: Any) -> int:
     """Of all weights and buffers in memory, each counted once."""
     from mezzotint.engine.numerics import modules_of

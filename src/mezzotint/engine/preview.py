@@ -4,7 +4,10 @@ A VAE's latents are nearly linear in colour (the observation behind every latent
 per model shows what a picture will be. It is fitted once, to the VAE's own answers for seeded smooth random latents.
 """
 
+import hashlib
+import json
 import time
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -13,9 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from mezzotint.engine.numerics import hash_tensor
+
 NUM_SAMPLES = 24
 SAMPLE_SIDE = 8  # latents; small, so that a fit takes a second even for a full-size VAE on a CPU
 DECODE_BUDGET_S = 0.015  # a preview may cost this much on the device's thread
+TINY_BUDGET_S = 0.05  # and more where a tiny autoencoder was named for it
+MIN_SIDE = 12  # latents; what is smaller is shown better by the map
 MAX_SIDE_PX = 512
 
 
@@ -23,52 +30,54 @@ MAX_SIDE_PX = 512
 class PreviewMap:
     """Latents to pictures for one VAE.
 
-    matrix: [C + 1, 3] float32 on the CPU, the last row the offset; None where the VAE cannot be shown. scale: picture
-    pixels a latent. decode_s: seconds of an outright decode, a latent pixel.
+    decoder: the VAE itself, or a tiny autoencoder of its latents. is_tiny: which. matrix: [C + 1, 3] float32 on the
+    CPU, the last row the offset; None where the VAE cannot be shown. scale: picture pixels a latent. decode_s: seconds
+    of an outright decode by `decoder`, a latent pixel.
     """
 
-    vae: Any
+    decoder: Any
     matrix: torch.Tensor | None
     scale: int
     decode_s: float
+    is_tiny: bool = False
 
     @classmethod
-    def fit(cls, vae: Any) -> Self:
+    def fit(cls, vae: Any, tiny: Any = None, kept: MutableMapping[str, str] | None = None) -> Self:
         """Fit the map to a VAE whose `decode` takes [n, C, h, w]; others give a map that shows nothing.
 
-        Draws from no global random stream. Takes about a second for a full-size VAE on a CPU.
+        tiny: an `AutoencoderTiny` of the same latents, to decode previews with. kept: fits of earlier times, by what
+        decides them. Draws from no global random stream. Takes about a second for a full-size VAE on a CPU.
         """
+        decoder, is_tiny = (vae, False) if tiny is None else (tiny, True)
         channels = getattr(vae.config, "latent_channels", None)
         if not isinstance(channels, int):
-            return cls(vae=vae, matrix=None, scale=1, decode_s=0.0)
-        latents = _smooth_noise(channels)
-        try:
-            _decode(vae, latents[:1])
-            pictures, spent_s = _decode_all(vae, latents)
-        except (RuntimeError, ValueError, TypeError, IndexError):  # a VAE for video or sound
-            return cls(vae=vae, matrix=None, scale=1, decode_s=0.0)
-        small = functional.adaptive_avg_pool2d(pictures, SAMPLE_SIDE)
-        known = latents.permute(0, 2, 3, 1).reshape(-1, channels)
-        known = torch.cat([known, torch.ones(len(known), 1)], dim=1)
-        matrix = torch.linalg.lstsq(known.double(), small.permute(0, 2, 3, 1).reshape(-1, 3).double()).solution
-        return cls(
-            vae=vae,
-            matrix=matrix.float(),
-            scale=pictures.shape[-1] // SAMPLE_SIDE,
-            decode_s=spent_s / SAMPLE_SIDE**2,
-        )
+            return cls(decoder=decoder, matrix=None, scale=1, decode_s=0.0)
+        key = "" if kept is None else key_of(vae, decoder)
+        found = None if kept is None else _read(kept.get(key), channels)
+        if found is None:
+            try:
+                found = _fitted(vae, decoder, channels)
+            except (RuntimeError, ValueError, TypeError, IndexError):  # a VAE for video or sound
+                return cls(decoder=decoder, matrix=None, scale=1, decode_s=0.0)
+            if kept is not None:
+                kept[key] = json.dumps({"matrix": found[0].tolist(), "scale": found[1], "decode_s": found[2]})
+        matrix, scale, decode_s = found
+        return cls(decoder=decoder, matrix=matrix, scale=scale, decode_s=decode_s, is_tiny=is_tiny)
 
     def image(self, latents: torch.Tensor) -> NDArray[np.uint8] | None:
         """The first picture of `latents` [n, C, h, w] as [H, W, 3]; None for latents of another form.
 
-        H, W: those of the finished picture, or less where that is above 512.
+        H, W: those of the finished picture, or less where that is above 512 or would take too long.
         """
         if self.matrix is None or latents.ndim != 4 or latents.shape[1] != len(self.matrix) - 1:
             return None
         one = latents[:1].detach()
-        if self.decode_s * one.shape[2] * one.shape[3] <= DECODE_BUDGET_S:
-            return _to_uint8(_decode(self.vae, one)[0])
-        return _to_uint8(self._map(one.float().cpu()))
+        if self.is_tiny:
+            one = _shrunk(one, TINY_BUDGET_S / max(self.decode_s, 1e-9), MAX_SIDE_PX // self.scale)
+        budget_s = TINY_BUDGET_S if self.is_tiny else DECODE_BUDGET_S
+        if self.decode_s * one.shape[2] * one.shape[3] <= budget_s:
+            return _to_uint8(_decode(self.decoder, one)[0])
+        return _to_uint8(self._map(latents[:1].detach().float().cpu()))
 
     def _map(self, latents: torch.Tensor) -> torch.Tensor:
         """[1, C, h, w] -> [3, H, W] by the matrix, enlarged smoothly."""
@@ -78,6 +87,52 @@ class PreviewMap:
         scale = max(1, min(self.scale, MAX_SIDE_PX // longest))
         size = (colours.shape[1] * scale, colours.shape[2] * scale)
         return functional.interpolate(colours[None], size=size, mode="bilinear", align_corners=False)[0]
+
+
+Fit = tuple[torch.Tensor, int, float]
+
+
+def key_of(vae: Any, decoder: Any) -> str:
+    """What decides a fit: the weights, and for how long a decode takes the device, its dtype and the threads."""
+    digest = hashlib.sha256(f"{torch.get_num_threads()} {torch.__version__}".encode())
+    for module in {id(module): module for module in (vae, decoder)}.values():
+        for name, tensor in module.state_dict().items():
+            hash_tensor(digest, f"{name} {tensor.device}", tensor)
+    return digest.hexdigest()[:32]
+
+
+def _read(text: str | None, channels: int) -> Fit | None:
+    """A fit of earlier times, if it is one of such latents."""
+    try:
+        document = json.loads(text or "")
+        matrix = torch.tensor(document["matrix"], dtype=torch.float32)
+        scale, decode_s = int(document["scale"]), float(document["decode_s"])
+    except (ValueError, TypeError, KeyError):
+        return None
+    is_sound = matrix.shape == (channels + 1, 3) and bool(matrix.isfinite().all()) and scale >= 1 and decode_s >= 0
+    return (matrix, scale, decode_s) if is_sound else None
+
+
+def _fitted(vae: Any, decoder: Any, channels: int) -> Fit:
+    latents = _smooth_noise(channels)
+    _decode(vae, latents[:1])
+    pictures, spent_s = _decode_all(vae, latents)
+    if decoder is not vae:
+        _, spent_s = _decode_all(decoder, latents[:4])
+    small = functional.adaptive_avg_pool2d(pictures, SAMPLE_SIDE)
+    known = latents.permute(0, 2, 3, 1).reshape(-1, channels)
+    known = torch.cat([known, torch.ones(len(known), 1)], dim=1)
+    matrix = torch.linalg.lstsq(known.double(), small.permute(0, 2, 3, 1).reshape(-1, 3).double()).solution
+    return matrix.float(), pictures.shape[-1] // SAMPLE_SIDE, spent_s / SAMPLE_SIDE**2
+
+
+def _shrunk(latents: torch.Tensor, most: float, longest: int) -> torch.Tensor:
+    """[1, C, h, w] with at most so many latents, and so many a side: by areas, since latents are nearly colours."""
+    height, width = latents.shape[2:]
+    ratio = min((most / (height * width)) ** 0.5, longest / max(height, width))
+    if ratio >= 1 or min(height, width) * ratio < MIN_SIDE:
+        return latents
+    return functional.interpolate(latents, size=(int(height * ratio), int(width * ratio)), mode="area")
 
 
 def _smooth_noise(channels: int) -> torch.Tensor:

@@ -68,6 +68,9 @@ class Entry(_Form):
         default=Offload.NONE,
         description="`none`, `model` or `sequential`: what diffusers keeps in main memory; CUDA only",
     )
+    preview: str | None = Field(
+        default=None, description="a tiny autoencoder for previews, such as `madebyollin/taesd`: a folder or a hub id"
+    )
     warm: bool = Field(
         default=False, description="whether it is loaded at the start and stays; else when a job asks for it"
     )

@@ -33,8 +33,7 @@ from mezzotint.main.accounts import accounts_on, provider_of
 from mezzotint.main.data import locked, make, secret_of
 from mezzotint.main.desk import open_database, open_desk
 from mezzotint.main.log import configure_log
-from mezzotint.main.verdicts import Verdicts
-from mezzotint.main.wiring import find_models, find_upscaler, stock_of, upscaler_name
+from mezzotint.main.wiring import Findings, find_models, find_upscaler, stock_of, upscaler_name
 from mezzotint.main.work import hire, looking, names, now, working
 from mezzotint.metrics import Metrics
 from mezzotint.safety.prefilter import PreFilter
@@ -69,7 +68,7 @@ def serve(settings: Settings) -> None:
         if upscaler is not None:
             infos = [replace(info, tasks=(*info.tasks, Task.UPSCALE)) for info in infos]
         with held(settings):
-            stock = stock_of(settings, offers, Verdicts(settings.data / "verdicts.json"))
+            stock = stock_of(settings, offers, Findings.of(settings.data))
             server = Serving(settings=settings, infos=infos, stock=stock, upscaler=upscaler)
             announce(settings, infos, server.issuer, listener.getsockname()[1])
             asyncio.run(server.run(listener))

@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from mezzotint.config import STARTER, Settings, wait_passively
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.engine import models, placement, registry
 from mezzotint.engine.registry import Entry, ModelsInvalid
+from mezzotint.main.kept import Kept
 from mezzotint.policy.stepping import choose
 
 MAX_ROWS = 16
@@ -27,11 +28,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """A model that is served: how it is listed, where it lies, what it is."""
+    """A model that is served: how it is listed, where it lies, what it is. tiny: folder of its previews' decoder."""
 
     entry: Entry
     folder: Path
     info: ModelInfo
+    tiny: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What earlier processes found out about models."""
+
+    verdicts: MutableMapping[str, str]
+    previews: MutableMapping[str, str]
+
+    @classmethod
+    def of(cls, folder: Path) -> Self:
+        return cls(verdicts=Kept(folder / "verdicts.json"), previews=Kept(folder / "previews.json"))
 
 
 def find_models(settings: Settings) -> tuple[Offer, ...]:
@@ -54,7 +68,10 @@ def _find_model(settings: Settings) -> Offer:
 def _found(entry: Entry) -> Offer:
     folder = models.locate(entry.source, entry.revision)
     models.check(folder)
-    return Offer(entry=entry, folder=folder, info=replace(models.describe(folder), name=entry.name))
+    tiny = None if entry.preview is None else models.locate_tiny(entry.preview)
+    if tiny is not None:
+        models.check_tiny(tiny, folder)
+    return Offer(entry=entry, folder=folder, info=replace(models.describe(folder), name=entry.name), tiny=tiny)
 
 
 def find_upscaler(settings: Settings) -> Path | None:
@@ -87,8 +104,8 @@ def upscaler_loader(settings: Settings, path: Path | None) -> "Callable[[], Upsc
     return load
 
 
-def stock_of(settings: Settings, offers: Sequence[Offer], verdicts: MutableMapping[str, str] | None = None) -> "Stock":
-    """The models as the device's thread takes them. verdicts: of earlier times."""
+def stock_of(settings: Settings, offers: Sequence[Offer], findings: Findings | None = None) -> "Stock":
+    """The models as the device's thread takes them."""
     from mezzotint.worker import Stock
 
     by_name = {offer.info.name: offer for offer in offers}
@@ -105,7 +122,7 @@ def stock_of(settings: Settings, offers: Sequence[Offer], verdicts: MutableMappi
 
     return Stock(
         num_bytes={name: models.num_bytes(offer.folder) for name, offer in by_name.items()},
-        load=lambda name: _load(settings, by_name[name], verdicts),
+        load=lambda name: _load(settings, by_name[name], findings),
         warm=[name for name, offer in by_name.items() if offer.entry.warm],
         bound_bytes=settings.model_memory_mb << 20,
         prepare=prepare,
@@ -120,25 +137,27 @@ def _is_out_of_memory(error: BaseException) -> bool:
     return is_out_of_memory(error)
 
 
-def _load(settings: Settings, offer: Offer, verdicts: MutableMapping[str, str] | None) -> "Loaded":
+def _load(settings: Settings, offer: Offer, findings: Findings | None) -> "Loaded":
     from mezzotint.engine import EmbeddingCache, Hub, PreviewMap, Tasks
     from mezzotint.worker import Loaded
 
-    pipeline = placement.load(offer.folder, placement.pick_device(settings.device), offer.entry)
+    device = placement.pick_device(settings.device)
+    pipeline = placement.load(offer.folder, device, offer.entry)
     embeddings = EmbeddingCache()
     embeddings.attach(pipeline)
     vae = getattr(pipeline, "vae", None)
+    tiny = None if offer.tiny is None else placement.load_tiny(offer.tiny, device)
     hub = Hub(
         pipeline,
         exact=settings.exact,
         max_rows=MAX_ROWS,
         choose=partial(choose, weights=WEIGHTS, max_rows=MAX_ROWS),
-        verdicts=verdicts,
+        verdicts=findings.verdicts if findings else None,
     )
     return Loaded(
         hub=hub,
         tasks=Tasks(pipeline),
-        previews=PreviewMap.fit(vae) if vae is not None else None,
+        previews=PreviewMap.fit(vae, tiny, findings.previews if findings else None) if vae is not None else None,
         embeddings=embeddings,
         num_bytes=placement.num_bytes(pipeline),
     )

@@ -18,8 +18,7 @@ from mezzotint.domain.errors import SettingInvalid
 from mezzotint.main.data import make
 from mezzotint.main.desk import open_database, open_desk, worker_id
 from mezzotint.main.log import configure_log
-from mezzotint.main.verdicts import Verdicts
-from mezzotint.main.wiring import find_models, find_upscaler, stock_of, upscaler_loader, upscaler_name
+from mezzotint.main.wiring import Findings, find_models, find_upscaler, stock_of, upscaler_loader, upscaler_name
 from mezzotint.metrics import Metrics
 from mezzotint.safety.postfilter import PostFilter
 from mezzotint.store import Database
@@ -31,7 +30,7 @@ def work(settings: Settings) -> None:
     configure_log(settings)
     offers = find_models(settings)
     make(settings.data)
-    stock = stock_of(settings, offers, Verdicts(settings.data / "verdicts.json"))
+    stock = stock_of(settings, offers, Findings.of(settings.data))
     broken_by = asyncio.run(_work(settings, stock, find_upscaler(settings)))
     if broken_by is not None:
         raise broken_by

@@ -5,9 +5,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from diffusers import AutoencoderTiny
 
 from mezzotint.domain.errors import ModelCorrupt, ModelMissing
-from mezzotint.engine import models
+from mezzotint.engine import models, placement
 
 STARTER = models.locate("starter")
 
@@ -82,3 +84,38 @@ def test_a_model_that_is_nowhere_is_named(model: str) -> None:
 def test_an_empty_folder_is_not_a_model(tmp_path: Path) -> None:
     with pytest.raises(ModelMissing, match="model_index"):
         models.describe(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny autoencoder of as many channels as the starter model's."""
+    channels = json.loads((STARTER / "vae" / "config.json").read_text())["latent_channels"]
+    made = AutoencoderTiny(
+        latent_channels=channels, encoder_block_out_channels=(8, 8), decoder_block_out_channels=(8, 8),
+        num_encoder_blocks=(1, 1), num_decoder_blocks=(1, 1),
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("tiny")
+    made.save_pretrained(folder)
+    return folder
+
+
+def test_a_tiny_autoencoder_is_checked_against_its_model_and_loaded(tiny: Path) -> None:
+    assert models.locate_tiny(str(tiny)) == tiny
+    models.check_tiny(tiny, STARTER)
+    latents = torch.zeros(1, placement.load_tiny(tiny, "cpu").config.latent_channels, 8, 8)
+    assert placement.load_tiny(tiny, "cpu").decode(latents).sample.shape[:2] == (1, 3)
+
+
+def test_what_is_no_tiny_autoencoder_of_the_model_is_refused(tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelMissing):
+        models.locate_tiny("/no/such/folder")
+    with pytest.raises(ModelCorrupt, match="not of an AutoencoderTiny"):
+        models.check_tiny(STARTER / "unet", STARTER)
+    other = Path(shutil.copytree(tiny, tmp_path / "other"))
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps(config | {"latent_channels": 99}))
+    with pytest.raises(ModelCorrupt, match="99 channels"):
+        models.check_tiny(other, STARTER)
+    next(other.glob("*.safetensors")).unlink()
+    with pytest.raises(ModelMissing, match="no safetensors"):
+        models.check_tiny(other, STARTER)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -65,3 +67,52 @@ def test_fitting_leaves_the_global_random_stream_where_it_was() -> None:
     before = torch.get_rng_state()
     PreviewMap.fit(vae)
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_fit_is_kept_and_found_again_by_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: dict[str, str] = {}
+    first = PreviewMap.fit(full_vae(), kept=kept)
+    assert len(kept) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(preview_module, "_fitted", None)
+        again = PreviewMap.fit(full_vae(), kept=kept)
+    assert torch.equal(again.matrix, first.matrix)
+    assert (again.scale, again.decode_s) == (first.scale, first.decode_s)
+    other = full_vae()
+    other.decoder.conv_out.weight.data.mul_(2)
+    PreviewMap.fit(other, kept=kept)
+    assert len(kept) == 2
+
+
+@pytest.mark.parametrize(
+    "spoiled", ["", "{", "[]", '{"matrix": [[1, 2, 3]], "scale": 8, "decode_s": 1}', '{"scale": 8}']
+)
+def test_a_kept_fit_that_is_none_is_made_anew(spoiled: str) -> None:
+    kept: dict[str, str] = {}
+    first = PreviewMap.fit(full_vae(), kept=kept)
+    (key,) = kept
+    kept[key] = spoiled
+    assert torch.equal(PreviewMap.fit(full_vae(), kept=kept).matrix, first.matrix)
+    assert kept[key] != spoiled
+
+
+def test_a_tiny_autoencoder_decodes_previews_in_the_place_of_a_costly_vae(monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny = tiny_vae()
+    previews = PreviewMap.fit(full_vae(), tiny)
+    assert previews.matrix is not None
+    latents = torch.randn(1, 4, 8, 8)
+    decoded = preview_module._to_uint8(preview_module._decode(tiny, latents)[0])
+    assert np.array_equal(previews.image(latents), decoded)
+
+
+def test_large_latents_are_shrunk_for_it_rather_than_shown_late() -> None:
+    previews = replace(PreviewMap.fit(full_vae(), tiny_vae()), decode_s=preview_module.TINY_BUDGET_S / 1024)
+    latents = torch.randn(1, 4, 64, 96)
+    picture, scale = previews.image(latents), 2  # of the tiny one
+    assert picture is not None
+    height, width = picture.shape[0] // scale, picture.shape[1] // scale
+    assert height * width <= 1024
+    assert abs(width / height - 1.5) < 0.1
+    too_slow = replace(previews, decode_s=1.0)
+    mapped = preview_module._to_uint8(previews._map(latents))
+    assert np.array_equal(too_slow.image(latents), mapped)

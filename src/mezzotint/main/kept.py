@@ -1,4 +1,5 @@
-"""The engine's verdicts on merged passes, kept on disk: a layout is verified once per weights and kernels."""
+"""What the engine found out about models, kept on disk: verdicts on merged passes, once per weights and kernels, and
+maps from latents to previews."""
 
 import json
 from collections import UserDict
@@ -9,9 +10,9 @@ import structlog
 log = structlog.get_logger()
 
 
-class Verdicts(UserDict[str, str]):
+class Kept(UserDict[str, str]):
     """A mapping that is written to its file with every new entry. A file that cannot be read or written costs
-    verifications, nothing else."""
+    finding out again, nothing else."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -19,18 +20,18 @@ class Verdicts(UserDict[str, str]):
         try:
             kept = json.loads(path.read_bytes()) if path.exists() else {}
         except (OSError, ValueError):
-            log.warning("verdicts unreadable, made anew", path=str(path))
+            log.warning("file unreadable, made anew", path=str(path))
             kept = {}
         if isinstance(kept, dict):
             self.data.update({key: value for key, value in kept.items() if isinstance(value, str)})
 
-    def __setitem__(self, key: str, verdict: str) -> None:
-        if self.data.get(key) == verdict:
+    def __setitem__(self, key: str, found: str) -> None:
+        if self.data.get(key) == found:
             return
-        self.data[key] = verdict
+        self.data[key] = found
         aside = self._path.with_suffix(".new")
         try:
             aside.write_text(json.dumps(self.data), encoding="utf-8")
             aside.replace(self._path)
         except OSError as error:
-            log.warning("verdicts not kept", path=str(self._path), why=error.strerror)
+            log.warning("file not kept", path=str(self._path), why=error.strerror)

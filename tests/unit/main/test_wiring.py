@@ -1,0 +1,59 @@
+"""From a list of models to models in memory."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import AutoencoderTiny
+
+from mezzotint.config import read_settings
+from mezzotint.domain.errors import SettingInvalid
+from mezzotint.engine import models
+from mezzotint.main.wiring import Findings, find_models, stock_of
+
+CHANNELS = json.loads((models.locate("starter") / "vae" / "config.json").read_text())["latent_channels"]
+
+
+def listed(folder: Path, *entries: str) -> Path:
+    path = folder / "models.toml"
+    path.write_text("\n".join(f"[[models]]\n{entry}" for entry in entries))
+    return path
+
+
+def test_a_listed_model_comes_with_its_name_and_its_own_previews(tmp_path: Path) -> None:
+    AutoencoderTiny(
+        latent_channels=CHANNELS, encoder_block_out_channels=(8, 8), decoder_block_out_channels=(8, 8),
+        num_encoder_blocks=(1, 1), num_decoder_blocks=(1, 1),
+    ).save_pretrained(tmp_path / "tiny")  # fmt: skip
+    entry = f'name = "ink"\nsource = "starter"\npreview = "{tmp_path / "tiny"}"'
+    settings = read_settings(models=listed(tmp_path, entry), device="cpu", data=tmp_path)
+    (offer,) = find_models(settings)
+    assert offer.info.name == "ink"
+    stock = stock_of(settings, [offer], Findings.of(tmp_path))
+    assert (list(stock.num_bytes), list(stock.warm)) == (["ink"], [])
+    stock.prepare()
+    loaded = stock.load("ink")
+    assert loaded.num_bytes > 0
+    assert loaded.previews is not None
+    assert loaded.previews.is_tiny
+    picture = loaded.previews.image(torch.zeros(1, CHANNELS, 8, 8))
+    assert picture is not None
+    assert picture.shape == (16, 16, 3), "the tiny one has half as many stages"
+    assert len(json.loads((tmp_path / "previews.json").read_text())) == 1
+
+
+def test_what_the_machine_cannot_do_stops_the_start_and_not_the_first_job(tmp_path: Path) -> None:
+    toml = listed(tmp_path, 'name = "a"\nsource = "starter"', 'name = "b"\nsource = "starter"\noffload = "model"')
+    settings = read_settings(models=toml, device="cpu")
+    stock = stock_of(settings, find_models(settings))
+    with pytest.raises(SettingInvalid, match="b: offload"):
+        stock.prepare()
+
+
+def test_one_model_or_a_list_but_not_both(tmp_path: Path) -> None:
+    toml = listed(tmp_path, 'name = "a"\nsource = "starter"')
+    with pytest.raises(SettingInvalid, match="both set"):
+        find_models(read_settings(models=toml, model="owner/name"))
+    (offer,) = find_models(read_settings(model="starter"))
+    assert (offer.info.name, offer.entry.warm) == ("mezzotint-starter", True)
