@@ -1,5 +1,6 @@
 """What every kind of test may use."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -8,6 +9,8 @@ from mezzotint.config import wait_passively
 from tests.servers import S3, Postgres, running_postgres, running_s3
 
 wait_passively()
+if "PYTEST_XDIST_WORKER" in os.environ:  # two processes of tests, and the servers they start, on two cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture

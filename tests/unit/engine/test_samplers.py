@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mezzotint.domain.errors import RunFailed
 from mezzotint.domain.job import Parameters
 from mezzotint.domain.sampler import SAMPLERS, sampler_named, samplers_for
-from mezzotint.engine import Hub, models
+from mezzotint.engine import Hub, models, placement
 from mezzotint.engine.samplers import with_sampler
 from mezzotint.engine.tasks import Tasks
 from tests.making import make_parameters
@@ -18,7 +18,7 @@ from tests.making import make_parameters
 
 @pytest.fixture(scope="module")
 def pipeline() -> Any:
-    return models.load(models.locate("starter"), "cpu", is_half=False)
+    return placement.load(models.locate("starter"), "cpu")
 
 
 def asked(name: str | None) -> Parameters:
