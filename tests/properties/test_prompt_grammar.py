@@ -9,7 +9,15 @@ from mezzotint.domain.prompt import MAX_SEED, AspectRatio, Prompt
 from mezzotint.domain.refusal import Refusal
 from mezzotint.policy.permutation import MAX_JOBS
 from mezzotint.policy.prompt import parse, render
-from mezzotint.policy.prompt_parameters import MAX_CHAOS, MAX_STEPS_WRITTEN, MAX_STYLIZE, PARAMETERS, UNSUPPORTED
+from mezzotint.policy.prompt_parameters import (
+    MAX_CHAOS,
+    MAX_STEPS_WRITTEN,
+    MAX_STOP,
+    MAX_STYLIZE,
+    MIN_STOP,
+    PARAMETERS,
+    UNSUPPORTED,
+)
 
 NAMES = [parameter.name for parameter in PARAMETERS] + [
     "aspect",
@@ -47,6 +55,7 @@ PROMPTS = st.builds(
     is_draft=st.booleans(),
     chaos=st.none() | st.integers(0, MAX_CHAOS),
     iw=st.none() | st.integers(0, 300).map(lambda hundredths: hundredths / 100),
+    stop=st.none() | st.integers(MIN_STOP, MAX_STOP),
     version=st.none() | st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,30}", fullmatch=True),
 )
 

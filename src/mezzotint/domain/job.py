@@ -60,7 +60,8 @@ class Parameters:
     width, height: of the result, px. num_steps: sampler steps of a whole schedule. seed: of the initial noise.
     source: the PNG that the task begins with. mask: white where to redraw. strength: share of the schedule that is run
     on the source, 0..1. scale: of an upscale. left, top: where the source lies on an outpaint's canvas, px;
-    source_width, source_height: its size there. sampler: None for the model's own.
+    source_width, source_height: its size there. sampler: None for the model's own. stop: percent of the steps, after
+    which the run ends with what its sampler expects of the rest.
     """
 
     prompt: str
@@ -80,11 +81,13 @@ class Parameters:
     source_width: int | None = None
     source_height: int | None = None
     sampler: str | None = None
+    stop: int | None = None
 
     @property
     def num_sampled(self) -> int:
-        """Sampler steps that will be made: a strength below one skips the first of the schedule."""
-        return self.num_steps if self.strength is None else int(self.num_steps * self.strength)
+        """Sampler steps that will be made: a strength below one skips the first of the schedule, a stop the last."""
+        begun = self.num_steps if self.strength is None else int(self.num_steps * self.strength)
+        return begun if self.stop is None else min(begun, max(1, round(begun * self.stop / 100)))
 
     @property
     def cost(self) -> float:

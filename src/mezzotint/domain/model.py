@@ -14,6 +14,7 @@ class ModelInfo:
     min_px, max_px: bounds of either side.
     default_steps, default_guidance: used when a request names none.
     takes_negative_prompt: whether it heeds what must not be in the picture.
+    can_stop: whether a run can end early with an estimate of its end.
     tasks: what can be asked of it. samplers: those it can be given in place of its own.
     knows, examples: for people: what it can draw, prompts that work well.
     """
@@ -30,6 +31,7 @@ class ModelInfo:
     tasks: tuple[Task, ...] = (Task.GENERATE,)
     samplers: tuple[str, ...] = ()
     takes_negative_prompt: bool = True
+    can_stop: bool = True
     license: str = "see the model's own card"
     knows: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()

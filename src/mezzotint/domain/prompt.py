@@ -14,7 +14,7 @@ class Prompt:
     """The parsed prompt. A parameter that was not written is None, a flag False.
 
     no: what must not be in the picture. chaos: variety in a grid, 0..100. iw: weight of the source against the words.
-    version: a model's name.
+    version: a model's name. stop: percent of the steps, after which the run ends.
     """
 
     text: str
@@ -28,6 +28,7 @@ class Prompt:
     chaos: int | None = None
     iw: float | None = None
     version: str | None = None
+    stop: int | None = None
     is_draft: bool = False
 
 

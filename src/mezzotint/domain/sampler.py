@@ -44,6 +44,8 @@ SAMPLERS = (
 )
 INTERCHANGEABLE = frozenset({sampler.scheduler for sampler in SAMPLERS} | {"PNDMScheduler", "LMSDiscreteScheduler"})
 """Classes of samplers that a model may be given in place of one another: its denoiser was trained for all of them."""
+ESTIMATING = INTERCHANGEABLE - {"PNDMScheduler"} | {"DDPMScheduler", "LCMScheduler", "FlowMatchEulerDiscreteScheduler"}
+"""Classes of samplers that know at each step what they expect at the end."""
 _BY_NAME = {name.lower(): sampler for sampler in SAMPLERS for name in (sampler.name, *sampler.aliases)}
 
 

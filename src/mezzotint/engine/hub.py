@@ -154,6 +154,7 @@ class Hub:
         checkpoint_every: int | Callable[[Run], int] | None = None,
         on_step: Callable[[Run], None] | None = None,
         on_checkpoint: Callable[[Run, Snapshot], None] | None = None,
+        stop_after: int | None = None,
         deadline_at: float | None = None,
         adapters: Mapping[str, float] | None = None,
         label: str = "",
@@ -164,7 +165,9 @@ class Hub:
         hub's own modules (made by `from_pipe`), default the hub's; its runs share passes with all others.
         checkpoint_at, checkpoint_every: in sampler steps; a function is asked after each step how many lie between
         two. resume: a checkpoint of the same call; one that cannot be used ends the run with CheckpointCorrupt or
-        FingerprintMismatch. budget: sampler steps the run may make.
+        FingerprintMismatch. budget: sampler steps the run may make. stop_after: sampler
+        steps after which it ends with what its sampler then expects of the rest; one that cannot tell ends it with
+        RunFailed.
         deadline_at: by the hub's clock. adapters: names of loaded ones and their weights, worn by this run and no
         others; one that is not loaded ends the run with UnknownAdapter. on_step, on_checkpoint: called on this thread,
         not for replayed steps; what they raise ends their run.
@@ -173,6 +176,7 @@ class Hub:
             checkpoint_at=checkpoint_at,
             checkpoint_every=checkpoint_every,
             budget=budget,
+            stop_after=stop_after,
             on_step=on_step,
             on_checkpoint=on_checkpoint,
             deadline_at=deadline_at,

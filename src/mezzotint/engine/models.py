@@ -14,7 +14,7 @@ from typing import Any
 
 from mezzotint.domain.errors import ModelCorrupt, ModelMissing
 from mezzotint.domain.model import ModelInfo
-from mezzotint.domain.sampler import samplers_for
+from mezzotint.domain.sampler import ESTIMATING, samplers_for
 from mezzotint.domain.task import Task
 
 STARTER = "starter"
@@ -109,6 +109,7 @@ def describe(folder: Path, name: str | None = None) -> ModelInfo:
         tasks=tuple(map(Task, card["tasks"])) if "tasks" in card else _tasks(index),
         samplers=_samplers(folder, index),
         takes_negative_prompt=_takes_negative_prompt(index),
+        can_stop=_can_stop(folder, index),
         license=str(card.get("license", "see the model's own card")),
         knows=tuple(map(str, card.get("knows", ()))),
         examples=tuple(map(str, card.get("examples", ()))),
@@ -209,10 +210,14 @@ def _tasks(index: dict[str, Any]) -> tuple[Task, ...]:
     return tasks_of(_pipeline_class(index))
 
 
+def _scheduler_config(folder: Path) -> dict[str, Any]:
+    return _json(folder / "scheduler" / "scheduler_config.json")
+
+
 def _samplers(folder: Path, index: dict[str, Any]) -> tuple[str, ...]:
     if not _is_present(index, "scheduler"):
         return ()
-    config = _json(folder / "scheduler" / "scheduler_config.json")
+    config = _scheduler_config(folder)
     return samplers_for(str(config.get("_class_name")), str(config.get("beta_schedule")))
 
 
@@ -221,6 +226,17 @@ def _default_guidance(index: dict[str, Any]) -> float:
 
     parameter = inspect.signature(_pipeline_class(index).__call__).parameters.get("guidance_scale")
     return float(parameter.default) if parameter is not None and isinstance(parameter.default, int | float) else 1.0
+
+
+def _can_stop(folder: Path, index: dict[str, Any]) -> bool:
+    """Whether its one sampler knows what it expects at the end."""
+    from mezzotint.engine.ending import works_with_estimates
+
+    samplers = [part for part in index if part.endswith("scheduler") and _is_present(index, part)]
+    if samplers != ["scheduler"]:
+        return False
+    config = _scheduler_config(folder)
+    return config.get("_class_name") in ESTIMATING and works_with_estimates(config)
 
 
 def _takes_negative_prompt(index: dict[str, Any]) -> bool:

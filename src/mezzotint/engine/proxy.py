@@ -43,7 +43,7 @@ class Seam(Protocol):
 
     def before_step(self, sampler: Any) -> None: ...
 
-    def after_step(self, sampler: Any, output: Any) -> Any: ...
+    def after_step(self, sampler: Any, output: Any, model_output: Any) -> Any: ...
 
 
 def current_run() -> Seam | None:
@@ -120,7 +120,8 @@ class WatchedStep:
         if run is None:
             return type(sampler).step(sampler, *args, **kwargs)
         run.before_step(sampler)
-        return run.after_step(sampler, type(sampler).step(sampler, *args, **kwargs))
+        model_output = args[0] if args else kwargs.get("model_output")
+        return run.after_step(sampler, type(sampler).step(sampler, *args, **kwargs), model_output)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "WatchedStep":
         return WatchedStep(memo.get(id(self._sampler), self._sampler))

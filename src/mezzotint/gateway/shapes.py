@@ -66,6 +66,7 @@ class JobParameters(BaseModel):
     strength: float | None
     scale: int | None
     sampler: str | None = Field(description="null: the model's own")
+    stop: int | None = Field(description="percent of the steps after which the run ends; null: none")
 
 
 class JobImage(BaseModel):

@@ -74,7 +74,7 @@ def _here(settings: Settings, prompt: str, out: Path) -> int:
 def _draw(settings: Settings, offer: Offer, wanted: Sequence[Parameters]) -> "list[Run]":
     """All pictures, together."""
     with _bar() as bar:
-        task = bar.add_task("loading the model", total=sum(parameters.num_steps for parameters in wanted))
+        task = bar.add_task("loading the model", total=sum(parameters.num_sampled for parameters in wanted))
         stock = stock_of(settings, [offer])
         stock.prepare()
         loaded = stock.load(offer.info.name)
@@ -82,7 +82,11 @@ def _draw(settings: Settings, offer: Offer, wanted: Sequence[Parameters]) -> "li
         from mezzotint.engine import call_kwargs
 
         runs = [
-            loaded.hub.submit(call_kwargs(loaded.hub.pipeline, parameters), on_step=lambda run: bar.advance(task))
+            loaded.hub.submit(
+                call_kwargs(loaded.hub.pipeline, parameters),
+                stop_after=parameters.num_sampled if parameters.stop is not None else None,
+                on_step=lambda run: bar.advance(task),
+            )
             for parameters in wanted
         ]
         while loaded.hub.turn():

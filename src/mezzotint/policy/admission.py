@@ -185,12 +185,14 @@ def _parameters(  # noqa: PLR0913 - each is a fact the parameters depend on
         guidance_scale=_guidance(request, prompt, model),
         width=where.width,
         height=where.height,
+        stop=prompt.stop,
         sampler=sampler.name if request.sampler and (sampler := sampler_named(request.sampler)) else None,
     )
     if source is not None:
         parameters = _with_source(parameters, request, prompt, where, source, mask)
     return (
         _check_image_weight(request, prompt)
+        or _check_stop(request, prompt, model)
         or _check_no(request, merged, model)
         or _check_seed(parameters)
         or _check_steps(parameters, tier, written_in="prompt" if request.num_steps is None else "num_steps")
@@ -270,6 +272,18 @@ def _check_no(request: Request, merged: Prompt, model: ModelInfo) -> Refusal | N
         message=f"{model.name} takes no negative prompt: --no and negative_prompt mean nothing to it.",
         hint="Leave it out, and say what is to be in the picture.",
         param="negative_prompt" if request.negative_prompt else "prompt",
+    )
+
+
+def _check_stop(request: Request, prompt: Prompt, model: ModelInfo) -> Refusal | None:
+    if prompt.stop is None or (model.can_stop and request.task is not Task.UPSCALE):
+        return None
+    what = f"the task {request.task}" if model.can_stop else model.name
+    return Refusal(
+        code=RefusalCode.PARAMETER_UNSUPPORTED,
+        message=f"--stop means nothing to {what}, which has nothing to show before its end.",
+        hint="Leave it out, or ask for fewer --steps.",
+        param="prompt",
     )
 
 

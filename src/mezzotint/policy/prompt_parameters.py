@@ -18,6 +18,7 @@ MAX_STYLIZE = 1000
 NORMAL_STYLIZE = 100
 STRONGEST = 3.0  # times the model's own guidance, at MAX_STYLIZE; far beyond it colours burn out
 MAX_CHAOS = 100
+MIN_STOP, MAX_STOP = 10, 100  # percent; before the tenth part there is nothing to see
 MAX_IMAGE_WEIGHT = 3.0
 EVEN_WEIGHT = 1.5  # an image weight of 1 is then a strength of 0.6, which is a variation's own
 MAX_VERSION = 200  # characters
@@ -106,6 +107,11 @@ def _write_chaos(prompt: Prompt, value: str) -> Prompt | None:
 def _write_iw(prompt: Prompt, value: str) -> Prompt | None:
     iw = _number(value)
     return None if iw is None or iw > MAX_IMAGE_WEIGHT else replace(prompt, iw=iw)
+
+
+def _write_stop(prompt: Prompt, value: str) -> Prompt | None:
+    stop = _whole_number(value, MIN_STOP, MAX_STOP)
+    return None if stop is None else replace(prompt, stop=stop)
 
 
 def _write_version(prompt: Prompt, value: str) -> Prompt | None:
@@ -212,6 +218,16 @@ PARAMETERS = (
         show=lambda prompt: None if prompt.num_steps is None else str(prompt.num_steps),
     ),
     Parameter(
+        name="stop",
+        placeholder="N",
+        takes=f"a whole number from {MIN_STOP} to {MAX_STOP}",
+        does="End after so many percent of the steps, with the picture as it was then expected to become: softer, and "
+        "sooner there.",
+        example="--stop 60",
+        write=_write_stop,
+        show=lambda prompt: None if prompt.stop is None else str(prompt.stop),
+    ),
+    Parameter(
         name="stylize",
         aliases=("s",),
         placeholder="N",
@@ -249,7 +265,6 @@ UNSUPPORTED = {
     "raw": "raw style; your words are never added to",
     "relax": "relaxed mode; the lane is your tier's",
     "sref": "a style reference",
-    "stop": "stopping before the last step",
     "style": "a model's style variant; your words are never added to",
     "sv": "version of style references",
     "sw": "weight of a style reference",

@@ -161,6 +161,7 @@ class Device:
             assignment.kwargs,
             pipeline=assignment.pipeline,
             resume=order.resume,
+            stop_after=job.parameters.num_sampled if job.parameters.stop is not None else None,
             checkpoint_every=self._cadence.every or self._interval,
             on_step=lambda run: self._stepped(loaded, job, run),
             on_checkpoint=lambda run, snapshot: self._saved(job, run, snapshot),

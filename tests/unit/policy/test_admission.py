@@ -371,3 +371,14 @@ def test_the_model_is_named_by_the_field_or_by_the_prompt() -> None:
     several = model_named(Request(prompt="a cat --version {ink, oil}"))
     assert isinstance(several, Refusal)
     assert isinstance(model_named(Request(prompt="")), Refusal)
+
+
+def test_a_stop_ends_the_run_early_and_costs_so_much_less() -> None:
+    stopped, whole = admitted(Request(prompt="a cat --stop 60")), admitted(Request(prompt="a cat"))
+    assert (stopped.num_steps, stopped.num_sampled) == (40, 24)
+    assert stopped.cost == pytest.approx(0.6 * whole.cost)
+    assert admitted(Request(prompt="a cat --stop 10 --steps 1")).num_sampled == 1
+    refusal = decide(Request(prompt="a cat --stop 60"), model=replace(MODEL, can_stop=False))
+    assert isinstance(refusal, Refusal)
+    assert (refusal.code, refusal.param) == (RefusalCode.PARAMETER_UNSUPPORTED, "prompt")
+    assert "--stop" in refusal.message

@@ -32,7 +32,9 @@ def test_every_parameter_is_read() -> None:
         stylize=250,
     )
     assert parse("a red apple --q .5") == parse("a red apple --quality 0.50") == Prompt(text="a red apple", quality=0.5)
-    assert parse("a cat --c 20 --iw .75 --v ink/2.1") == Prompt(text="a cat", chaos=20, iw=0.75, version="ink/2.1")
+    assert parse("a cat --c 20 --iw .75 --v ink/2.1 --stop 60") == Prompt(
+        text="a cat", chaos=20, iw=0.75, version="ink/2.1", stop=60
+    )
     assert parse("a red apple --draft") == Prompt(text="a red apple", is_draft=True)
 
 

@@ -1080,6 +1080,11 @@ export interface components {
              * @description hash of the PNG that it begins with
              */
             source: string | null;
+            /**
+             * Stop
+             * @description percent of the steps after which the run ends; null: none
+             */
+            stop: number | null;
             /** Strength */
             strength: number | null;
             task: components["schemas"]["Task"];

@@ -77,6 +77,7 @@ export function aJob(changes: Partial<Job> = {}): Job {
       strength: null,
       scale: null,
       sampler: null,
+      stop: null,
     },
     model: "mezzotint-starter",
     step: 0,
