@@ -1,4 +1,4 @@
-"""`mezzotint serve | imagine | token | tenants | users | keys | doctor | openapi`. The flags are a contract."""
+"""`mezzotint serve | imagine | token | tenants | users | keys | models | doctor | openapi`. Flags are a contract."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -13,6 +13,7 @@ from mezzotint.domain.claims import Role
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
 from mezzotint.main import keys, tenants, users
+from mezzotint.main import models as registered
 from mezzotint.main.options import Data, said_plainly
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ app = typer.Typer(
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(users.app, name="users")
 app.add_typer(keys.app, name="keys")
+app.add_typer(registered.app, name="models")
 Model = Annotated[str | None, typer.Option(help="'starter', a diffusers folder, or a hub id such as owner/name.")]
 Models = Annotated[Path | None, typer.Option(help="TOML file of several models, instead of --model.")]
 AtDatabase = Annotated[str | None, typer.Option(help="postgresql://...; default: SQLite in the data folder.")]

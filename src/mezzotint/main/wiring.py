@@ -42,10 +42,12 @@ class Findings:
 
     verdicts: MutableMapping[str, str]
     previews: MutableMapping[str, str]
+    capabilities: MutableMapping[str, str]
 
     @classmethod
     def of(cls, folder: Path) -> Self:
-        return cls(verdicts=Kept(folder / "verdicts.json"), previews=Kept(folder / "previews.json"))
+        kept = {name: Kept(folder / f"{name}.json") for name in ("verdicts", "previews", "capabilities")}
+        return cls(**kept)
 
 
 def find_models(settings: Settings) -> tuple[Offer, ...]:

@@ -1,0 +1,117 @@
+"""`mezzotint models list | check`: what is served, and what the engine can do with it."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mezzotint.config import Device, Settings, read_settings
+from mezzotint.domain.errors import NotKnown
+from mezzotint.domain.job import Parameters
+from mezzotint.main.options import Data, said_plainly, table
+from mezzotint.main.wiring import Findings, Offer, find_models, stock_of
+
+if TYPE_CHECKING:
+    from mezzotint.engine import Capabilities
+
+app = typer.Typer(help="The models that are served.", no_args_is_help=True)
+Listed = Annotated[Path | None, typer.Option("--models", help="TOML file of several models.")]
+One = Annotated[str | None, typer.Option("--model", help="'starter', a diffusers folder, or a hub id.")]
+Name = Annotated[str | None, typer.Argument(help="The model's name; default: the first.")]
+OnDevice = Annotated[Device | None, typer.Option(help="Where the model runs.")]
+STEPS = (4, 3)
+"""Of the two requests: enough for a step in the middle, and unequal, so that they part."""
+
+
+@app.command("list")
+def show(data: Data = None, models: Listed = None, model: One = None) -> None:
+    """Every model, its size, and what `check` found."""
+    from mezzotint.engine.models import num_bytes
+
+    with said_plainly():
+        settings = read_settings(data=data, models=models, model=model)
+        known = Findings.of(settings.data).capabilities
+        rows = []
+        for offer in find_models(settings):
+            found = told(known, offer)
+            size = f"{offer.info.native_width} x {offer.info.native_height}"
+            kept = "warm" if offer.entry.warm else "on demand"
+            can = [str(found[name]) if found else "?" for name in ("batch", "resume", "exclusive")]
+            rows.append((offer.info.name, size, f"{num_bytes(offer.folder) / 1e6:.0f} MB", kept, *can))
+        table(("model", "native px", "weights", "memory", "batches", "resumes", "exclusive"), rows)
+
+
+@app.command()
+def check(
+    name: Name = None, data: Data = None, models: Listed = None, model: One = None, device: OnDevice = None
+) -> None:
+    """Load a model and find out by two small requests whether its runs share passes and resume, and keep the answer.
+
+    The verdicts on merged passes are kept, too: users' first requests then need no verification.
+    """
+    from mezzotint.main.data import make
+
+    with said_plainly():
+        settings = read_settings(data=data, models=models, model=model, device=device)
+        offer = chosen(find_models(settings), name)
+        make(settings.data)
+        findings = Findings.of(settings.data)
+        found = tested(settings, offer, findings)
+        findings.capabilities[offer.info.name] = json.dumps({"stamp": stamp(offer.folder), **asdict(found)})
+        typer.echo(f"{offer.info.name}: checked")
+        for title, value in (
+            ("batches", f"{found.batch}"),
+            ("resumes", f"{found.resume}"),
+            ("exclusive", "yes, one run at a time" if found.exclusive else "no"),
+            ("difference", f"{found.difference:g} of 255 levels to the stock pipeline"),
+            ("reasons", "; ".join(found.reasons) or "none"),
+        ):
+            typer.echo(f"  {title:<11} {value}")
+
+
+def chosen(offers: tuple[Offer, ...], name: str | None) -> Offer:
+    """Raises: NotKnown."""
+    found = offers[0] if name is None else next((offer for offer in offers if offer.info.name == name), None)
+    if found is None:
+        raise NotKnown(f"there is no model {name!r}; served: {', '.join(offer.info.name for offer in offers)}")
+    return found
+
+
+def tested(settings: Settings, offer: Offer, findings: Findings) -> "Capabilities":
+    from mezzotint.engine import call_kwargs, self_test
+
+    stock = stock_of(settings, [offer], findings)
+    stock.prepare()
+    pipeline = stock.load(offer.info.name).hub.pipeline
+
+    def request(number: int) -> dict[str, Any]:
+        parameters = Parameters(
+            prompt=offer.info.examples[0] if offer.info.examples else "a red apple",
+            negative_prompt="",
+            seed=number,
+            num_steps=STEPS[number],
+            guidance_scale=offer.info.default_guidance,
+            width=offer.info.native_width,
+            height=offer.info.native_height,
+        )
+        return call_kwargs(pipeline, parameters)
+
+    return self_test(pipeline, lambda: (request(0), request(1)), exact=settings.exact, verdicts=findings.verdicts)
+
+
+def told(known: Any, offer: Offer) -> dict[str, Any] | None:
+    """What an earlier check found of these very weights."""
+    try:
+        found: dict[str, Any] = json.loads(known.get(offer.info.name, ""))
+        is_current = found["stamp"] == stamp(offer.folder) and {"batch", "resume", "exclusive"} <= found.keys()
+    except (ValueError, TypeError, KeyError):
+        return None
+    return found if is_current else None
+
+
+def stamp(folder: Path) -> str:
+    """By which changed weights are noticed without reading them."""
+    files = sorted(folder.rglob("*.safetensors"))
+    return " ".join(f"{file.stat().st_size}:{file.stat().st_mtime_ns}" for file in files)
