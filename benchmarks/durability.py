@@ -15,6 +15,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -38,8 +39,10 @@ MEZZOTINT = str(Path(sys.executable).with_name("mezzotint"))
 LANES = ("pro", "paid", "free")
 NUM_PICTURES = 12
 """Different pictures among the jobs; each is drawn many times."""
+DOWN_S = 3
 AWAY_S = 20
 PATIENCE_S = 1800
+AWAY = ("cannot claim", "heartbeat missed", "checkpoint not kept", "events wait for the database")
 
 
 @dataclass
@@ -82,6 +85,8 @@ class Site:
     environment: dict[str, str]
     postgres: Postgres | None = None
     s3: S3 | None = None
+    num_jobs: int = 0
+    num_ended: int = 0
     done: threading.Event = field(default_factory=threading.Event)
 
     def client(self, lane: str) -> httpx.Client:
@@ -100,7 +105,7 @@ def run(
     every_s: float,
     steps: int = 12,
     faults: bool = False,
-    seed: int = 1,
+    logs: Path | None = None,
 ) -> dict[str, Any]:
     """The whole experiment; what it found."""
     with tempfile.TemporaryDirectory(prefix="mezzotint-durability-") as name, ExitStack() as stack:
@@ -118,7 +123,11 @@ def run(
             site.done.set()
             for thread in trouble:
                 thread.join()
-        return judged(site, jobs, ended, time.monotonic() - begun)
+        found = judged(site, jobs, ended, time.monotonic() - begun)
+        if logs is not None:
+            for process in site.processes:
+                shutil.copy(process.log, logs)
+        return found
 
 
 @contextmanager
@@ -204,11 +213,16 @@ def kill_at_random(site: Site, every_s: float, dice: random.Random) -> None:
 
 
 def take_away(site: Site) -> None:
-    """PostgreSQL restarted, the object store away for a while, once each."""
-    if site.done.wait(10) or site.postgres is None or site.s3 is None:
-        return
+    """In the middle PostgreSQL is restarted, and then the object store is away for a while."""
+    assert site.postgres is not None, "there is no more to take away than what was started"
+    assert site.s3 is not None
+    while site.num_ended < site.num_jobs // 4 and not site.done.wait(0.5):
+        pass
     site.postgres.stop()
+    site.done.wait(DOWN_S)
     site.postgres.start()
+    while site.num_ended < site.num_jobs // 2 and not site.done.wait(0.5):
+        pass
     site.s3.stop()
     site.done.wait(AWAY_S)
     site.s3.start()
@@ -218,6 +232,7 @@ def wait_for(site: Site, jobs: dict[str, tuple[str, int]]) -> dict[str, dict[str
     """The jobs after their ends, as their owners see them."""
     clients = {lane: site.client(lane) for lane in LANES}
     ended: dict[str, dict[str, Any]] = {}
+    site.num_jobs = len(jobs)
     until = time.monotonic() + PATIENCE_S
     while len(ended) < len(jobs) and time.monotonic() < until:
         for job, (lane, _) in jobs.items():
@@ -227,6 +242,7 @@ def wait_for(site: Site, jobs: dict[str, tuple[str, int]]) -> dict[str, dict[str
                 answer = clients[lane].get(f"/v1/jobs/{job}", params={"wait": 2})
                 if answer.status_code == 200 and answer.json()["finished_at"] is not None:
                     ended[job] = answer.json()
+                    site.num_ended = len(ended)
                     continue
             time.sleep(0.2)  # the server may be on its way back
     return ended
@@ -256,7 +272,7 @@ def judged(
         "begun_again_in_spite_of_one": logs.count("job begins again in spite of its checkpoints"),
         "pictures": len(pictures),
         "pictures_drawn_differently": sum(len(hashes) > 1 for hashes in pictures.values()),
-        "storage_was_away": logs.count("cannot claim") + logs.count("heartbeat missed") + logs.count("not kept"),
+        "told_that_storage_is_away": {words: logs.count(words) for words in AWAY},
     }
 
 
@@ -284,6 +300,7 @@ def main() -> None:
     parser.add_argument("--every-s", type=float, default=15.0, help="mean seconds of drawing before a kill")
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--faults", action="store_true")
+    parser.add_argument("--logs", type=Path, help="a folder for the processes' logs")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "durability.json")
     arguments = parser.parse_args()
     from serve import hardware
@@ -296,6 +313,7 @@ def main() -> None:
         every_s=arguments.every_s,
         steps=arguments.steps,
         faults=arguments.faults,
+        logs=arguments.logs,
     )
     result = {"hardware": start, "steps": arguments.steps, "mean_s_before_a_kill": arguments.every_s, **found}
     print(json.dumps(result, indent=1))

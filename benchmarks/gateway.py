@@ -289,6 +289,7 @@ def serve(address: str, port: int) -> None:
         Tenants,
         Users,
         Webhooks,
+        Workers,
         pressure,
     )
     from tests.making import make_model
@@ -327,6 +328,7 @@ def serve(address: str, port: int) -> None:
                 now=now,
             ),
             issuer=issuer,
+            workers=Workers(database),
             accounts=Accounts(tenants=Tenants(database), users=Users(database), keys=Keys(database)),
             now=now,
             is_ready=lambda: True,

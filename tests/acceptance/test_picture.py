@@ -108,3 +108,29 @@ def test_every_phase_of_a_finished_job_is_metered(server: Server) -> None:
         assert f'mezzotint_job_phase_seconds_count{{lane="paid",phase="{phase}"}}' in text
     (passes,) = [line for line in text.splitlines() if line.startswith("mezzotint_engine_passes_total ")]
     assert float(passes.split()[1]) >= job["num_steps"]
+
+
+def test_a_drained_worker_puts_its_run_aside_and_goes_on_later_to_the_same_bytes(server: Server) -> None:
+    body = {"prompt": "a red apple --seed 21 --steps 60", "width": 128, "height": 128}
+    ops = {"Authorization": f"Bearer {server.token('ops', 'pro', '--admin')}"}
+    with server.client() as ada, httpx.Client(base_url=server.url, headers=ops, timeout=30) as admin:
+        whole = finished(ada, ada.post("/v1/jobs", json=body).json())
+        job = ada.post("/v1/jobs", json=body, headers={"Idempotency-Key": "again"}).json()
+        is_told = False
+        try:
+            with ada.stream("GET", f"/v1/jobs/{job['id']}/events") as stream:
+                for line in stream.iter_lines():
+                    if is_told and line == "event: queued":
+                        break
+                    if line.startswith("data: ") and not is_told:
+                        is_told = json.loads(line.removeprefix("data: "))["step"] >= 3
+                        admin.patch("/v1/admin/workers", json={"is_drained": is_told})
+            waiting = ada.get(f"/v1/jobs/{job['id']}").json()
+            (worker,) = admin.get("/v1/admin/workers").json()["workers"]
+        finally:
+            admin.patch("/v1/admin/workers", json={"is_drained": False})
+        resumed = finished(ada, job)
+    assert waiting["state"] == "queued"
+    assert 3 <= waiting["step"] < 60
+    assert (worker["num_running"], worker["is_drained"]) == (0, True)
+    assert resumed["images"] == whole["images"], "equal addresses are equal bytes"

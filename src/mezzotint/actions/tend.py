@@ -4,7 +4,7 @@ Every process may do it at any time; each change is conditional, so that the sec
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 import structlog
@@ -64,13 +64,13 @@ async def balance(desk: Desk, now: datetime) -> None:
     waits = await desk.jobs.waits(now - LATELY, now)
     traffic = [Traffic(lane=lane, p95_wait_s=quantile(seconds, 0.95)) for lane, seconds in waits.items()]
 
-    def changed(weights: dict[Tier, float]) -> dict[Tier, float]:
-        after = reweigh(weights, traffic)
+    def changed(weights: Mapping[Tier, float], bases: Mapping[Tier, float]) -> Mapping[Tier, float]:
+        after = reweigh(weights, traffic, bases)
         for line in after.reasons:
             log.info("lane weight changed", why=line)
-        return dict(after.weights)
+        return after.weights
 
-    await desk.jobs.reweigh(changed)
+    await desk.jobs.lanes.reweigh(changed)
 
 
 def quantile(values: list[float], part: float) -> float:

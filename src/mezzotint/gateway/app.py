@@ -19,6 +19,7 @@ from mezzotint.gateway import (
     jobs,
     keys,
     metrics,
+    operations,
     sign_in,
     socket,
     uploads,
@@ -83,7 +84,7 @@ def create_app(service: Service | None, running: Callable[[], AbstractAsyncConte
     for router in ROUTERS:
         app.include_router(router)
     errors_of_all = answers(414, 429)
-    for module in (jobs, images, uploads, usage, webhooks, sign_in, keys, admin, about, metrics):
+    for module in (jobs, images, uploads, usage, webhooks, sign_in, keys, admin, operations, about, metrics):
         app.include_router(module.router, responses=errors_of_all)
     app.include_router(socket.router)
     if (PAGE / "index.html").exists():

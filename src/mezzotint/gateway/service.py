@@ -21,7 +21,7 @@ from mezzotint.gateway.forecast import Forecast
 from mezzotint.gateway.oidc import Provider
 from mezzotint.gateway.rates import Rates
 from mezzotint.gateway.tokens import Issuer, algorithm_of
-from mezzotint.store import Changes, Images, Keys, Ledger, Tenants, Users
+from mezzotint.store import Changes, Images, Keys, Ledger, Tenants, Users, Workers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +55,7 @@ class Service:
     intake: Intake
     issuer: Issuer
     accounts: Accounts
+    workers: Workers
     now: Callable[[], datetime]
     is_ready: Callable[[], bool]
     model_states: Callable[[], Mapping[str, str]] = dict

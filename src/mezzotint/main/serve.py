@@ -47,6 +47,7 @@ from mezzotint.store import (
     Submissions,
     ValkeyBuckets,
     Webhooks,
+    Workers,
     pressure,
 )
 from mezzotint.worker import Stock
@@ -135,6 +136,7 @@ class Serving:
             intake=intake,
             issuer=self.issuer,
             accounts=accounts_on(database, settings),
+            workers=Workers(database),
             now=now,
             is_ready=lambda: worker is None or worker.is_ready,
             model_states=lambda: {} if worker is None else worker.model_states(),

@@ -21,8 +21,8 @@ from mezzotint.main.log import configure_log
 from mezzotint.main.wiring import Findings, find_models, find_upscaler, stock_of, upscaler_loader, upscaler_name
 from mezzotint.metrics import Metrics
 from mezzotint.safety.postfilter import PostFilter
-from mezzotint.store import Database
-from mezzotint.worker import Cadence, Developer, Device, Habits, Stock, Uptime, Worker
+from mezzotint.store import Database, Workers
+from mezzotint.worker import Cadence, Developer, Device, Drain, Habits, Stock, Uptime, Worker
 
 
 def work(settings: Settings) -> None:
@@ -89,7 +89,8 @@ def hire(
     )
     every = None if settings.checkpoint_every == "auto" else settings.checkpoint_every
     cadence = Cadence(every=every, uptime=Uptime(settings.data / "uptime.json"), metrics=desk.metrics)
-    return Worker(desk, Developer(objects=desk.objects, is_blocked=is_blocked), habits, now, cadence)
+    drain = Drain(Workers(database), habits.id, now)
+    return Worker(desk, Developer(objects=desk.objects, is_blocked=is_blocked), habits, now, cadence, drain)
 
 
 @asynccontextmanager

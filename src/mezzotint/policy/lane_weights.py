@@ -4,6 +4,8 @@ The rule, applied once a minute: a lane whose p95 wait is over its tier's target
 wait is under half the target gives a tenth back, and no lane ever has less than its base weight or more than one and a
 half times it. So the least that a lane can be left with is base / (base + 1.5 x the others' bases): Pro 47 %, Paid
 21 %, Free 10 % of a saturated machine. When all lanes are late alike, all gain and nothing changes.
+
+An admin may put another base in place of a lane's own, from half of it to twice: no lane can be starved by hand.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +16,7 @@ from mezzotint.policy.queue import base_weights
 
 STEP = 1.1
 MAX_FACTOR = 1.5
+SET_FACTOR = 2.0
 CALM = 0.5
 """Part of the target under which a lane gives weight back."""
 
@@ -35,11 +38,22 @@ class Reweighed:
     reasons: Sequence[str]
 
 
-def reweigh(weights: Mapping[Tier, float], traffic: Sequence[Traffic]) -> Reweighed:
-    """The weights for the next minute. Lanes that `traffic` does not name stay as they are."""
+def bounds(lane: Tier) -> tuple[float, float]:
+    """The least and the greatest base that an admin may give a lane."""
+    own = base_weights()[lane]
+    return own / SET_FACTOR, own * SET_FACTOR
+
+
+def reweigh(
+    weights: Mapping[Tier, float], traffic: Sequence[Traffic], bases: Mapping[Tier, float] | None = None
+) -> Reweighed:
+    """The weights for the next minute. Lanes that `traffic` does not name stay as they are.
+
+    bases: as admins set them; None: the lanes' own.
+    """
     changed, reasons = dict(weights), []
     for lane in traffic:
-        base, before = base_weights()[lane.lane], weights[lane.lane]
+        base, before = (bases or base_weights())[lane.lane], weights[lane.lane]
         after = min(max(before * _step(lane), base), base * MAX_FACTOR)
         if after != before:
             changed[lane.lane] = after

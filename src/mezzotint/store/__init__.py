@@ -17,6 +17,7 @@ from mezzotint.store.submissions import Submissions
 from mezzotint.store.tenants import Tenants
 from mezzotint.store.users import Users
 from mezzotint.store.webhooks import Webhooks
+from mezzotint.store.workers import Workers
 
 __all__ = [
     "Buckets",
@@ -37,5 +38,6 @@ __all__ = [
     "Users",
     "ValkeyBuckets",
     "Webhooks",
+    "Workers",
     "pressure",
 ]

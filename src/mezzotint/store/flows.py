@@ -52,8 +52,14 @@ def accounts_of(rows: Mapping[str, RowMapping]) -> dict[Share, Account]:
     }
 
 
-def weights_of(rows: Mapping[str, RowMapping]) -> dict[Tier, float]:
+def bases_of(rows: Mapping[str, RowMapping]) -> dict[Tier, float]:
+    """The lanes' weights before traffic moves them, as admins set them."""
     base = base_weights()
+    return {tier: rows[tier]["base"] or base[tier] for tier in Tier}
+
+
+def weights_of(rows: Mapping[str, RowMapping]) -> dict[Tier, float]:
+    base = bases_of(rows)
     return {tier: rows[tier]["weight"] or base[tier] for tier in Tier}
 
 

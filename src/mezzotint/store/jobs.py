@@ -1,6 +1,6 @@
 """Rows of jobs. What changes the fair queue with them is in claims.py and endings.py."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any
@@ -21,9 +21,10 @@ from mezzotint.store.candidates import Seeker
 from mezzotint.store.changes import record, record_end
 from mezzotint.store.claims import MAX_LOOKS, Outrun, take
 from mezzotint.store.database import Database
-from mezzotint.store.flows import Correction, correct, locked_shares, weights_of
+from mezzotint.store.flows import Correction, correct
+from mezzotint.store.lanes import Lanes
 from mezzotint.store.rows import get_job, jobs_of, taken_of
-from mezzotint.store.schema import checkpoints, jobs, ledger, refusals, shares
+from mezzotint.store.schema import checkpoints, jobs, ledger, refusals
 
 MANY = 200
 """Most rows changed in one go by what tidies up; the rest follows at the next tick."""
@@ -54,6 +55,7 @@ class Jobs:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._arrivals = Arrivals(database)
+        self.lanes = Lanes(database)
 
     async def add(self, *added: Job, once: Once | None = None) -> bool:
         """Write new jobs, all or none. False, and nothing written, when `once` was taken already."""
@@ -318,15 +320,6 @@ class Jobs:
                 for (created_at,) in await connection.execute(oldest):
                     waits[lane].append((now - created_at).total_seconds())
         return waits
-
-    async def reweigh(self, change: Callable[[dict[Tier, float]], Mapping[Tier, float]]) -> None:
-        """Put other weights in place of the lanes'."""
-        async with self._database.write() as connection:
-            rows = await locked_shares(connection)
-            before = weights_of(rows)
-            for lane, weight in change(before).items():
-                if weight != before[lane]:
-                    await connection.execute(update(shares).where(shares.c.share == lane).values(weight=weight))
 
     async def running(self, *, worker: WorkerId | None = None, expired_at: datetime | None = None) -> list[Job]:
         """Running jobs of a worker, or those whose lease ended before an instant."""

@@ -134,6 +134,7 @@ shares = Table(
     Column("virtual_time", Float, nullable=False),
     Column("is_idle", Boolean, nullable=False),
     Column("weight", Float),  # of a lane, once traffic has moved it
+    Column("base", Float),  # of a lane, where an admin set it
     Column("pace_s", Float),  # of the root: GPU-seconds a step-megapixel
 )
 
@@ -151,6 +152,14 @@ flows = Table(
     Column("num_queued", Integer, nullable=False),
     Column("num_running", Integer, nullable=False),
     Index("flows_next", "waits_in", "is_at_burst", "start_tag", "backlogged_at"),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("seen_at", Instant),
+    Column("is_drained", Boolean, nullable=False),
 )
 
 previews = Table(

@@ -88,7 +88,7 @@ class Device:
                     case Cancel():
                         self._cancel(order.job)
                     case Aside():
-                        self._put_aside(order.job, Why.PREEMPTED)
+                        self._put_aside(order.job, order.why)
                     case Park():
                         self._park()
                         return

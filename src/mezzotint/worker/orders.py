@@ -5,6 +5,7 @@ from time import monotonic
 
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Job
+from mezzotint.worker.reports import Why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,7 @@ class Aside:
     """Put one run aside at its last step."""
 
     job: JobId
+    why: Why = Why.PREEMPTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

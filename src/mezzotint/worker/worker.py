@@ -42,6 +42,7 @@ from mezzotint.store import Seeker
 from mezzotint.worker.cadence import Cadence
 from mezzotint.worker.develop import Developer, explain
 from mezzotint.worker.device import Device
+from mezzotint.worker.drain import Drain
 from mezzotint.worker.memory import Memory
 from mezzotint.worker.orders import Aside, Cancel, Draw, Park
 from mezzotint.worker.reports import (
@@ -55,6 +56,7 @@ from mezzotint.worker.reports import (
     Saved,
     Shelved,
     Stepped,
+    Why,
 )
 
 if TYPE_CHECKING:
@@ -82,6 +84,7 @@ class Held:
     claimed_at: float = field(default_factory=time.monotonic)
     is_saving: bool = False
     is_showing: bool = False
+    is_ordered: bool = False
     is_leaving: bool = False
 
     @property
@@ -112,6 +115,7 @@ class Worker:
     habits: Habits
     now: Callable[[], datetime]
     cadence: Cadence = field(default_factory=lambda: Cadence(every=10))
+    drain: Drain | None = None
     is_ready: bool = False
     _held: dict[JobId, Held] = field(default_factory=dict)
     _lost: dict[JobId, Held] = field(default_factory=dict)
@@ -185,7 +189,10 @@ class Worker:
         while True:
             self.desk.bus.work.clear()
             try:
-                await self._fill(device)
+                if self.drain is not None and await self.drain.is_wanted():
+                    self._put_all_aside(device)
+                else:
+                    await self._fill(device)
             except StorageUnavailable as error:
                 log.warning("cannot claim", why=str(error))
             try:
@@ -193,6 +200,12 @@ class Worker:
                     await self.desk.bus.work.wait()
             except TimeoutError:
                 continue
+
+    def _put_all_aside(self, device: Device) -> None:
+        for job, held in self._held.items():
+            if not held.is_leaving and held.is_ordered:
+                held.is_leaving = True
+                device.order(Aside(job=job, why=Why.DRAIN))
 
     async def _fill(self, device: Device) -> None:
         """Claim while there is room; without room, make some for a Pro job that waits."""
@@ -261,6 +274,7 @@ class Worker:
             self._end(device, Ended(job=held.job.id, step=held.job.step, error=SourceMissing("It was deleted.")))
             return
         source, mask = (*pictures, None, None)[:2]
+        held.is_ordered = True
         device.order(Draw(job=held.job, resume=saved[1] if saved else None, source=source, mask=mask))
 
     async def _heartbeat(self, device: Device) -> None:
@@ -421,8 +435,8 @@ class Worker:
             await self._failed(held, error, report.cost_s)
             return
         ending = replace(ending, cost_s=report.cost_s, resumed_cost_s=held.resumed_cost_s)
-        await self._let_go(held, lambda: finish(self.desk, held.job, held.lease, ending))
-        log.info("job ended", job=held.job.id, state=ending.state, **asdict(ending.timings))
+        if await self._let_go(held, lambda: finish(self.desk, held.job, held.lease, ending)):
+            log.info("job ended", job=held.job.id, state=ending.state, **asdict(ending.timings))
 
     async def _drop_and_begin(self, device: Device, held: Held, refused: CheckpointRef) -> None:
         """Go on from the checkpoint before the one that cannot be used, or from noise."""
@@ -469,10 +483,14 @@ class Worker:
     async def _requeue(self, held: Held, reason: str, decision: Retry | None, cost_s: float) -> None:
         await requeue(self.desk, held.job, reason, self.now(), retry=decision, gpu_s=cost_s)
 
-    async def _let_go(self, held: Held, write: Callable[[], Awaitable[None]]) -> None:
-        """Write down what became of a job, and hold it no more. Without an answer its lease ends by itself."""
+    async def _let_go(self, held: Held, write: Callable[[], Awaitable[None]]) -> bool:
+        """Write down what became of a job, and hold it no more. Without an answer its lease ends by itself.
+
+        Returns whether it was written.
+        """
         try:
             await self._patiently(write)
+            return True
         except LeaseLost:
             log.info("result came after the lease", job=held.job.id)
         except StorageUnavailable:
@@ -481,6 +499,7 @@ class Worker:
             if self._held.get(held.job.id) is held:
                 del self._held[held.job.id]
             self.desk.bus.work.set()
+        return False
 
     async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T:
         """Do it again while the store is away; its lease is renewed meanwhile. Raises: StorageUnavailable."""
@@ -508,7 +527,7 @@ class Worker:
         if report.snapshot is not None:
             await self._save_now(held, report)
         await self._let_go(held, lambda: self._requeue(held, report.why, None, report.cost_s))
-        self._keeps_for_pro = held.is_leaving
+        self._keeps_for_pro = report.why is Why.PREEMPTED
 
 
 def _source(held: Held, used: CheckpointRef | None) -> str:

@@ -35,6 +35,7 @@ from mezzotint.store import (
     Tenants,
     Users,
     Webhooks,
+    Workers,
     pressure,
 )
 from mezzotint.store.passwords import Passwords
@@ -87,6 +88,7 @@ async def service(tmp_path: Path, empty_database: Path) -> AsyncIterator[Service
         ),
         intake=Intake(sources=sources, objects=desk.objects, is_blocked=lambda picture: False),
         issuer=Issuer(SECRET),
+        workers=Workers(database),
         accounts=Accounts(
             tenants=Tenants(database), users=Users(database, Passwords(QUICK_HASHER)), keys=Keys(database)
         ),

@@ -1,15 +1,19 @@
 """What operators see and change, and that nobody else does."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 
+from mezzotint.actions.tend import balance
 from mezzotint.domain.claims import Role
-from mezzotint.domain.ids import TenantId
+from mezzotint.domain.ids import TenantId, WorkerId
+from mezzotint.domain.job import JobError, JobState
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Service
-from tests.making import make_job
+from mezzotint.store import Seeker
+from tests.making import NOW, make_ending, make_job
 from tests.unit.gateway.conftest import Connect
 
 pytestmark = pytest.mark.anyio
@@ -85,3 +89,65 @@ async def test_others_are_kept_out(connect: Connect, tenant: str | None) -> None
         ):
             answer = await other.request(method, path, json={"id": "x"} if method in {"POST", "PATCH"} else None)
             assert answer.status_code == (401 if tenant is None else 403), path
+
+
+async def test_a_dead_letter_is_listed_with_its_reason_and_retried_once(
+    admin: httpx.AsyncClient, service: Service
+) -> None:
+    job = make_job()
+    await service.desk.jobs.add(job)
+    (taken,) = await service.desk.jobs.claim(Seeker(worker=WorkerId("w")), NOW, 30)
+    assert taken.lease is not None
+    error = JobError(code="run_failed", message="The run failed.", hint="Try again.")
+    await service.desk.jobs.finish(job.id, taken.lease, replace(make_ending(job, JobState.FAILED), error=error))
+    async with admin:
+        (dead,) = (await admin.get("/v1/admin/jobs?state=failed")).json()["jobs"]
+        assert (dead["id"], dead["error"]["code"]) == (job.id, "run_failed")
+        again = (await admin.post(f"/v1/admin/jobs/{job.id}/retry")).json()
+        assert (again["state"], again["error"], again["attempts"]) == ("queued", None, 0)
+        twice = await admin.post(f"/v1/admin/jobs/{job.id}/retry")
+        assert (twice.status_code, twice.json()["error"]["code"]) == (409, "job_not_failed")
+        assert (await admin.post("/v1/admin/jobs/job_none/retry")).status_code == 404
+
+
+async def test_a_lanes_weight_is_set_within_its_bounds_and_lasts(admin: httpx.AsyncClient, service: Service) -> None:
+    def of(answer: httpx.Response, lane: str) -> dict[str, float]:
+        found: dict[str, float] = next(one for one in answer.json()["lanes"] if one["lane"] == lane)
+        return found
+
+    async with admin:
+        assert of(await admin.get("/v1/admin/lanes"), "pro") == {
+            "lane": "pro", "weight": 4.0, "base": 4.0, "least": 2.0, "greatest": 8.0
+        }  # fmt: skip
+        assert of(await admin.put("/v1/admin/lanes/pro", json={"base": 3}), "pro")["weight"] == 3.0
+        for wrong in (1.9, 8.1, -1, "NaN"):
+            refused = await admin.put("/v1/admin/lanes/pro", json={"base": wrong})
+            assert refused.status_code == 422, wrong
+        late = [make_job(tier=Tier.PRO, tenant=f"t{n}") for n in range(3)]
+        await service.desk.jobs.add(*late)
+        await balance(service.desk, NOW + timedelta(seconds=60))
+        moved = of(await admin.get("/v1/admin/lanes"), "pro")
+        assert (moved["base"], moved["weight"]) == (3.0, pytest.approx(3.3))
+        assert of(await admin.put("/v1/admin/lanes/pro", json={"base": None}), "pro")["weight"] == 4.0
+        assert (await admin.put("/v1/admin/lanes/gold", json={"base": 1})).status_code == 422
+
+
+async def test_workers_are_listed_while_they_are_heard_of_and_drained_alone_or_all(
+    admin: httpx.AsyncClient, service: Service
+) -> None:
+    old, here = WorkerId("old"), WorkerId("here")
+    await service.workers.seen(old, service.now() - timedelta(minutes=5))
+    await service.workers.seen(here, service.now())
+    await service.desk.jobs.add(make_job())
+    await service.desk.jobs.claim(Seeker(worker=here), NOW, 30)
+    async with admin:
+        (one,) = (await admin.get("/v1/admin/workers")).json()["workers"]
+        assert (one["id"], one["num_running"], one["is_drained"]) == ("here", 1, False)
+        await admin.patch("/v1/admin/workers/here", json={"is_drained": True})
+        assert await service.workers.is_drained(here)
+        assert (await admin.patch("/v1/admin/workers/old", json={"is_drained": True})).status_code == 404
+        await admin.patch("/v1/admin/workers", json={"is_drained": True})
+        assert await service.workers.is_drained(WorkerId("one that starts later"))
+        (one,) = (await admin.patch("/v1/admin/workers", json={"is_drained": False})).json()["workers"]
+        assert not one["is_drained"]
+        assert not await service.workers.is_drained(here), "the end of a drain of all is the end of every drain"

@@ -86,6 +86,12 @@ MATRIX: dict[str, Row | str] = {
     "GET /v1/admin/jobs": ADMINS,
     "GET /v1/admin/jobs/{job_id}": ADMINS,
     "DELETE /v1/admin/jobs/{job_id}": ADMINS,
+    "POST /v1/admin/jobs/{job_id}/retry": Row(401, 403, 403, 409),  # it succeeded
+    "GET /v1/admin/lanes": ADMINS,
+    "PUT /v1/admin/lanes/{lane}": ADMINS,
+    "GET /v1/admin/workers": ADMINS,
+    "PATCH /v1/admin/workers": ADMINS,
+    "PATCH /v1/admin/workers/{worker_id}": ADMINS,
 }
 
 BODIES: dict[str, Any] = {
@@ -101,6 +107,9 @@ BODIES: dict[str, Any] = {
     "POST /v1/webhooks": {"url": "https://hooks.example/x"},
     "POST /v1/admin/tenants": {"id": "newcomer"},
     "PATCH /v1/admin/tenants/{name}": {"tier": "paid"},
+    "PUT /v1/admin/lanes/{lane}": {"base": 1.5},
+    "PATCH /v1/admin/workers": {"is_drained": True},
+    "PATCH /v1/admin/workers/{worker_id}": {"is_drained": True},
 }
 
 
@@ -137,7 +146,16 @@ async def things_of_ada(service: Service) -> dict[str, str]:
     id = WebhookId(f"wh_{int(job.id[4:], 16):016x}")
     webhook = Webhook(id=id, tenant=TenantId("ada"), url="https://hooks.example/x", created_at=NOW)
     await service.courier.webhooks.add(webhook)
-    return {"job_id": job.id, "key_id": key.id, "webhook_id": id, "name": f"{picture.webp}.webp", "model": job.model}
+    await service.workers.seen(WorkerId("w"), service.now())
+    return {
+        "worker_id": "w",
+        "lane": "free",
+        "job_id": job.id,
+        "key_id": key.id,
+        "webhook_id": id,
+        "name": f"{picture.webp}.webp",
+        "model": job.model,
+    }
 
 
 async def callers(service: Service, connect: Connect) -> dict[str, httpx.AsyncClient]:

@@ -1,0 +1,78 @@
+"""`mezzotint jobs dead | retry`."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from typing import Annotated, TypeVar
+
+import typer
+
+from mezzotint.actions.finish import Desk
+from mezzotint.config import Settings, read_settings
+from mezzotint.domain.errors import NotKnown
+from mezzotint.domain.ids import JobId
+from mezzotint.domain.job import Job
+from mezzotint.main.options import Data, said_plainly, table
+
+app = typer.Typer(help="Jobs that failed for good, and another chance for them.", no_args_is_help=True)
+T = TypeVar("T")
+
+
+@app.command()
+def dead(
+    data: Data = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, the latest first.")] = 50,
+) -> None:
+    """The dead letters: jobs that failed, with the reason."""
+    with said_plainly():
+        found = _run(read_settings(data=data), lambda desk: desk.jobs.dead(limit))
+        table(("job", "tenant", "lane", "failed", "code", "why"), [_row(job) for job in found])
+
+
+@app.command()
+def retry(
+    job: Annotated[list[str], typer.Argument(help="Ids of dead letters.")],
+    data: Data = None,
+) -> None:
+    """Put dead letters back into the queue, as if new; a server that runs takes them up."""
+    from mezzotint.actions.retry import retry as again
+
+    with said_plainly():
+        for id in job:
+
+            async def work(desk: Desk, id: str = id) -> bool:
+                return await again(desk, JobId(id), datetime.now(UTC))
+
+            if not _run(read_settings(data=data), work):
+                raise NotKnown(f"there is no dead letter {id!r}")
+            typer.echo(f"{id}  queued")
+
+
+def _row(job: Job) -> tuple[str, ...]:
+    error, at = job.error, job.finished_at
+    return (
+        job.id,
+        job.tenant,
+        job.lane,
+        f"{at:%Y-%m-%d %H:%M:%S}" if at else "",
+        error.code if error else "",
+        error.message if error else "",
+    )
+
+
+def _run(settings: Settings, work: Callable[[Desk], Coroutine[None, None, T]]) -> T:
+    from mezzotint.main.data import make
+    from mezzotint.main.desk import open_database, open_desk
+    from mezzotint.metrics import Metrics
+
+    async def worked() -> T:
+        make(settings.data)
+        metrics = Metrics()
+        database = open_database(settings, metrics)
+        await asyncio.to_thread(database.migrate)
+        try:
+            return await work(open_desk(settings, database, metrics))
+        finally:
+            await database.close()
+
+    return asyncio.run(worked())
