@@ -12,6 +12,7 @@ from mezzotint.actions.finish import image_key
 from mezzotint.actions.submit import Repeated, submit_once
 from mezzotint.domain.claims import Claims
 from mezzotint.domain.job import Job, JobState
+from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.refusal import Refusal
 from mezzotint.gateway.errors import GATEWAY_CODES, Answer, refused
 from mezzotint.gateway.idempotency import once_of
@@ -62,13 +63,15 @@ async def drawn(service: Service, request: Request, claims: Claims, body: Txt2Im
 
 
 def asked_by(service: Service, body: Txt2Img) -> Asked:
+    model = model_of(service, body)
     return Asked(
         prompt=body.prompt,
+        model=model.name,
         negative_prompt=body.negative_prompt or None,
         seed=None if body.seed == NO_SEED else body.seed,
         num_steps=body.steps,
         # its clients always send one; a model that draws without guidance has no use for it
-        guidance_scale=body.cfg_scale if service.door.model.default_guidance > 1 else None,
+        guidance_scale=body.cfg_scale if model.default_guidance > 1 else None,
         width=body.width,
         height=body.height,
         sampler=_sampler(body),
@@ -83,15 +86,29 @@ def check(service: Service, body: Txt2Img) -> None:
         if getattr(body, name):
             hint = "Leave it out, or switch it off."
             raise Answer(422, "parameter_unsupported", f'"{name}" is not supported by this model.', hint, name)
-    check_checkpoint(service, (body.override_settings or {}).get("sd_model_checkpoint"))
+    model_of(service, body)
+
+
+def model_of(service: Service, body: Txt2Img) -> ModelInfo:
+    """The model of a request's `override_settings`, or the default. Answers 404 for one that is not served."""
+    wanted = (body.override_settings or {}).get("sd_model_checkpoint")
+    served = {model.name: model for model in service.door.models}
+    if wanted in (None, ""):
+        return service.door.model
+    if not isinstance(wanted, str) or wanted not in served:
+        raise unknown_model(wanted, f"Served: {', '.join(served)}.")
+    return served[wanted]
 
 
 def check_checkpoint(service: Service, wanted: object) -> None:
-    """Answer 404 for another model than the one served: nobody switches it for all."""
+    """Answer 404 for another model than the default: nobody switches it for all."""
     model = service.door.model.name
     if wanted not in (None, "", model):
-        hint = f"Served: {model}."
-        raise Answer(404, "model_not_found", f'There is no model "{str(wanted)[:80]}".', hint, "sd_model_checkpoint")
+        raise unknown_model(wanted, f"The default is {model}; others go into a request's override_settings.")
+
+
+def unknown_model(wanted: object, hint: str) -> Answer:
+    return Answer(404, "model_not_found", f'There is no model "{str(wanted)[:80]}".', hint, "sd_model_checkpoint")
 
 
 def _sampler(body: Txt2Img) -> str | None:

@@ -17,8 +17,8 @@ router = APIRouter(
 @router.get("/sd-models")
 async def models(service: The, claims: BasicSignedIn) -> list[SdModel]:
     """The models that can be asked for."""
-    name = service.door.model.name
-    return [SdModel(title=name, model_name=name, filename=name)]
+    names = [model.name for model in service.door.models]
+    return [SdModel(title=name, model_name=name, filename=name) for name in names]
 
 
 @router.get("/samplers")

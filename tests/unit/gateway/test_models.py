@@ -11,6 +11,8 @@ from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Service
 from mezzotint.gateway.openai_images import steps_of
 from mezzotint.gateway.openai_shapes import NewImages
+from mezzotint.gateway.sdapi_draw import asked_by
+from mezzotint.gateway.sdapi_shapes import Txt2Img
 from tests.making import make_model
 from tests.unit.gateway.conftest import Connect
 
@@ -72,3 +74,12 @@ async def test_quality_counts_from_the_steps_of_the_model_asked_for(two: Service
     wish = NewImages(prompt="a cat", model="ink", quality="low")
     assert steps_of(two, claims, wish) == 6
     assert steps_of(two, claims, wish.model_copy(update={"model": None})) == 15
+
+
+async def test_automatic1111s_clients_see_all_and_choose_for_one_request(two: Service, connect: Connect) -> None:
+    async with connect(served=two) as ada:
+        assert [one["title"] for one in (await ada.get("/sdapi/v1/sd-models")).json()] == ["mezzotint-starter", "ink"]
+        assert (await ada.post("/sdapi/v1/options", json={"sd_model_checkpoint": "ink"})).status_code == 404
+    chosen = Txt2Img(prompt="a cat", override_settings={"sd_model_checkpoint": "ink"})
+    assert asked_by(two, chosen).model == "ink"
+    assert asked_by(two, Txt2Img(prompt="a cat")).model == "mezzotint-starter"
