@@ -32,12 +32,17 @@ def locate(model: str, revision: str | None = None) -> Path:
     """
     if model == STARTER:
         return Path(str(files("mezzotint"))) / "starter"
-    folder = Path(model).expanduser()
+    return _here(model) or _download(model, revision)
+
+
+def _here(source: str) -> Path | None:
+    """The folder; None for a hub id. Raises: ModelMissing."""
+    folder = Path(source).expanduser()
     if folder.exists():
         return folder
-    if model.startswith((".", "/", "~")) or model.count("/") != 1:
-        raise ModelMissing(f"there is no folder {model!r}, and it is not a hub id (owner/name)")
-    return _download(model, revision)
+    if source.startswith((".", "/", "~")) or source.count("/") != 1:
+        raise ModelMissing(f"there is no folder {source!r}, and it is not a hub id (owner/name)")
+    return None
 
 
 def _download(hub_id: str, revision: str | None) -> Path:
@@ -46,8 +51,12 @@ def _download(hub_id: str, revision: str | None) -> Path:
     try:
         return Path(DiffusionPipeline.download(hub_id, revision=revision, use_safetensors=True))
     except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelMissing(f"the hub model {hub_id!r} could not be had: {reason}") from error
+        raise _not_had("hub model", hub_id, error) from error
+
+
+def _not_had(what: str, hub_id: str, error: Exception) -> ModelMissing:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return ModelMissing(f"the {what} {hub_id!r} could not be had: {reason}")
 
 
 def locate_tiny(source: str) -> Path:
@@ -55,18 +64,16 @@ def locate_tiny(source: str) -> Path:
 
     Raises: ModelMissing.
     """
-    folder = Path(source).expanduser()
-    if folder.exists():
-        return folder
-    if source.startswith((".", "/", "~")) or source.count("/") != 1:
-        raise ModelMissing(f"there is no folder {source!r}, and it is not a hub id (owner/name)")
+    return _here(source) or _download_tiny(source)
+
+
+def _download_tiny(hub_id: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(source, allow_patterns=["*.json", "*.safetensors"]))
+        return Path(snapshot_download(hub_id, allow_patterns=["*.json", "*.safetensors"]))
     except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelMissing(f"the tiny autoencoder {source!r} could not be had: {reason}") from error
+        raise _not_had("tiny autoencoder", hub_id, error) from error
 
 
 def check_tiny(folder: Path, model: Path) -> None:

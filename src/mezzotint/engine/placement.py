@@ -85,7 +85,7 @@ def load(folder: Path, device: str, entry: Entry | None = None) -> "DiffusionPip
                 **more,
             )
     except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
-        if _is_out_of_memory(error):
+        if is_out_of_memory(error):
             raise
         raise ModelCorrupt(f"{folder} could not be loaded: {str(error).strip().splitlines()[0]}") from error
     pipeline.set_progress_bar_config(disable=True)
@@ -131,10 +131,11 @@ def release() -> None:
         torch.cuda.empty_cache()
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
-    from mezzotint.engine.numerics import is_out_of_memory
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a load failed because memory ran out."""
+    from mezzotint.engine import numerics
 
-    return is_out_of_memory(error)
+    return numerics.is_out_of_memory(error)
 
 
 def _check_quantization(name: str, wanted: Quantization, device: str) -> None:

@@ -168,10 +168,6 @@ class Run:
         return self._checkpoint
 
     @property
-    def is_replaying(self) -> bool:
-        return self._saved is not None
-
-    @property
     def held_bytes(self) -> int:
         """Of the tensors that the run keeps alive between two passes, as far as the seam sees them: its arguments, its
         parked call, its last step. Each memory is counted once."""

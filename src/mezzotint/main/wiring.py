@@ -129,14 +129,8 @@ def stock_of(settings: Settings, offers: Sequence[Offer], findings: Findings | N
         bound_bytes=settings.model_memory_mb << 20,
         prepare=prepare,
         release=placement.release,
-        is_out_of_memory=_is_out_of_memory,
+        is_out_of_memory=placement.is_out_of_memory,
     )
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    from mezzotint.engine.numerics import is_out_of_memory
-
-    return is_out_of_memory(error)
 
 
 def _load(settings: Settings, offer: Offer, findings: Findings | None) -> "Loaded":
