@@ -5,18 +5,19 @@ import random
 from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from sqlalchemy import func, select, update
 
 from mezzotint.domain.errors import LeaseLost
 from mezzotint.domain.ids import JobId, TenantId, WorkerId
-from mezzotint.domain.job import CheckpointRef, Job, JobError, JobState, Lease
+from mezzotint.domain.job import TRANSITIONS, CheckpointRef, Job, JobError, JobState, Lease
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.fair_share import choose
 from mezzotint.policy.queue import Choice, Queue
 from mezzotint.policy.retry import Retry
-from mezzotint.store import Database, Jobs, Seeker, claims
+from mezzotint.store import Changes, Database, Jobs, Seeker, claims
 from mezzotint.store.schema import flows, ledger, shares
 from mezzotint.store.schema import jobs as rows
 from tests.making import NOW, make_ending, make_job
@@ -208,6 +209,44 @@ async def test_a_claim_that_the_server_lost_is_fenced_off_by_its_workers_name(jo
     with pytest.raises(LeaseLost):
         await jobs.add_checkpoint(lost.id, held(lost), CheckpointRef(step=3, key="k"), 2, NOW)
     assert await jobs.renew({job.id: held(job)}, {job.id: 4}, NOW) == {job.id}
+
+
+async def test_every_step_of_the_table_is_logged_once(jobs: Jobs, database: Database) -> None:
+    """Walks a job along every arrow of the transition table that ends somewhere else."""
+    walked: set[tuple[JobState, JobState]] = set()
+
+    async def logged(job: Job) -> list[JobState]:
+        found = await Changes(database).of_job(job.id, 0)
+        assert [change.number for change in found] == list(range(1, len(found) + 1))
+        states = [change.state for change in found]
+        walked.update(pairwise(states))
+        return states
+
+    async def begun() -> Job:
+        await jobs.add(make_job())
+        (job,) = await jobs.claim(SEEKER, NOW, 30)
+        return job
+
+    for state in (JobState.SUCCEEDED, JobState.BLOCKED, JobState.FAILED):
+        job = await begun()
+        await jobs.finish(job.id, held(job), make_ending(job, state))
+        assert await logged(job) == [JobState.QUEUED, JobState.RUNNING, state]
+    await jobs.revive(job.id, NOW)
+    assert (await logged(job))[-1] is JobState.QUEUED
+    await jobs.cancel(job.id, NOW)
+    assert (await logged(job))[-1] is JobState.CANCELLED
+    job = await begun()
+    await jobs.requeue(job.id, held(job), NOW)
+    assert (await logged(job))[-1] is JobState.QUEUED
+    (job,) = await jobs.claim(SEEKER, NOW, 30)
+    await jobs.cancel(job.id, NOW)
+    assert (await logged(job))[-1] is JobState.CANCELLED
+    old = make_job()
+    await jobs.add(old)
+    later = NOW + timedelta(hours=1)
+    await jobs.expire(Tier.FREE, later, JobError(code="c", message="m", hint="h"), later)
+    assert await logged(old) == [JobState.QUEUED, JobState.EXPIRED]
+    assert walked == {(before, after) for before, steps in TRANSITIONS.items() for after in steps}
 
 
 async def test_old_jobs_expire_with_a_reason_unless_they_began(jobs: Jobs, database: Database) -> None:

@@ -1,20 +1,30 @@
 """The queries of a claim find their rows by index: proved by what the database says it would do."""
 
+import re
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
 import pytest
-from sqlalchemy import insert, text
+from sqlalchemy import event, insert, text
 
 from mezzotint.domain.ids import TenantId, WorkerId
-from mezzotint.domain.job import JobState
+from mezzotint.domain.job import JobError, JobState
 from mezzotint.domain.tier import Tier
-from mezzotint.store import Database, Jobs, Seeker
+from mezzotint.store import Database, Jobs, Ledger, Seeker, pressure
 from mezzotint.store.candidates import statement
 from mezzotint.store.rows import row_of
-from mezzotint.store.schema import flows
+from mezzotint.store.schema import flows, ledger
 from mezzotint.store.schema import jobs as rows
 from tests.making import NOW, make_job
 
 pytestmark = pytest.mark.anyio
 SEEKER = Seeker(worker=WorkerId("w"))
+EARLIER = NOW - timedelta(days=1)
+ERROR = JobError(code="c", message="m", hint="h")
+SCAN = re.compile(r"Seq Scan on (jobs|flows|ledger)|SCAN (jobs|flows|ledger)$")
+"""A table read from its first row to its last."""
 
 
 @pytest.fixture
@@ -34,8 +44,54 @@ async def full(database: Database) -> Database:
                 for lane, name, waits in lanes
             ],
         )
+        line = {"month": "2026-01", "lane": "free", "kind": "charged", "gpu_s": 1.0, "steps": 30, "at": NOW}
+        lines = [{"job": row["id"], "tenant": row["tenant"], **line} for row in ended]
+        await connection.execute(insert(ledger), lines)
         await connection.execute(text("ANALYZE"))
     return database
+
+
+@contextmanager
+def told_to(database: Database) -> Iterator[list[tuple[str, Any]]]:
+    """The statements that the database is given meanwhile, with their parameters."""
+    told: list[tuple[str, Any]] = []
+
+    def note(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        told.append((statement, parameters))
+
+    engine = database._engine.sync_engine
+    event.listen(engine, "before_cursor_execute", note)
+    yield told
+    event.remove(engine, "before_cursor_execute", note)
+
+
+HOT: dict[str, Callable[[Database], Awaitable[object]]] = {
+    "is a Pro job waiting": lambda on: Jobs(on).is_waiting(Tier.PRO, frozenset({"m"})),
+    "tries that come due": lambda on: Jobs(on).come_due(NOW),
+    "leases that ended": lambda on: Jobs(on).running(expired_at=NOW),
+    "jobs that waited too long": lambda on: Jobs(on).expire(Tier.FREE, EARLIER, ERROR, NOW),
+    "waits by lane": lambda on: Jobs(on).waits(EARLIER, NOW),
+    "pressure": lambda on: pressure(on, NOW),
+    "place in line": lambda on: Jobs(on).position(make_job(id="job_none")),
+    "open jobs of a tenant": lambda on: Jobs(on).open_of(TenantId("t7")),
+    "what a tenant used": lambda on: Ledger(on).usage(TenantId("t7"), "2026-01"),
+    "jobs that ended lately": lambda on: Jobs(on).num_ended_since(NOW),
+    "dead letters": lambda on: Jobs(on).dead(10),
+}
+
+
+@pytest.mark.parametrize("what", HOT)
+async def test_hot_queries_find_their_rows_by_index(full: Database, what: str) -> None:
+    with told_to(full) as told:
+        await HOT[what](full)
+    asked = [(sql, parameters) for sql, parameters in told if sql.lstrip().startswith("SELECT")]
+    assert asked
+    explain = "EXPLAIN" if full.is_postgres else "EXPLAIN QUERY PLAN"
+    async with full.read() as connection:
+        for sql, parameters in asked:
+            lines = await connection.exec_driver_sql(f"{explain} {sql}", parameters)
+            plan = [str(line[-1]) for line in lines]
+            assert not [line for line in plan if SCAN.search(line)], (sql, plan)
 
 
 async def plan(database: Database, query: object) -> str:
