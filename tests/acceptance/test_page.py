@@ -18,6 +18,9 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: `apt
 PICTURE_MS = 60_000
 """Longest wait for a picture on a busy machine."""
 
+LARGE = {"prompt": "a cat", "num_steps": 80, "width": 128, "height": 128}
+"""Drawn beside a picture, so that it takes long enough to be looked at however busy the browser is."""
+
 RECORD_WHAT_CHANGES = """() => {
     window.seen = { steps: [], previews: new Set() };
     const look = () => {
@@ -83,10 +86,13 @@ def window(browser: Browser, url: str, **options: Any) -> Iterator[Window]:
 
 
 def test_a_prompt_becomes_a_picture_before_ones_eyes(server: Server, browser: Browser) -> None:
-    with window(browser, server.url) as tab:
+    with server.client("company") as company, window(browser, server.url) as tab:
+        beside = [company.post("/v1/jobs", json={**LARGE, "seed": seed}).json()["id"] for seed in range(4)]
         tab.page.evaluate(RECORD_WHAT_CHANGES)
-        tab.make("a red apple --seed 7 --steps 60")
+        tab.make("a red apple --seed 7 --steps 80")
         tab.picture("a red apple").wait_for()
+        for job in beside:
+            company.delete(f"/v1/jobs/{job}")
         seen = tab.page.evaluate("({ steps: window.seen.steps, previews: window.seen.previews.size })")
         assert seen["steps"] == sorted(set(seen["steps"])), "the step count only ever rises"
         assert len(seen["steps"]) > 5
@@ -214,21 +220,46 @@ def test_the_theme_follows_the_system_until_it_is_chosen(server: Server, browser
         assert tab.page.evaluate(ground) == light
 
 
-def test_without_dev_mode_a_token_opens_the_page(tmp_path: Path, browser: Browser) -> None:
-    with served(tmp_path / "data") as server, browser.new_context() as context:
+def test_without_dev_mode_an_account_or_a_token_opens_the_page(tmp_path: Path, browser: Browser) -> None:
+    with served(tmp_path / "data", MEZZOTINT_SIGN_UP="true") as server, browser.new_context() as context:
         page = context.new_page()
         page.goto(server.url)
+        page.get_by_text("Use a token instead").click()
         page.get_by_label("Token").fill("nonsense")
-        page.get_by_role("button", name="Sign in", exact=True).click()
+        page.get_by_role("button", name="Use the token").click()
         expect(page.get_by_role("alert")).not_to_be_empty()
         page.get_by_label("Token").fill(server.token(tenant="ada", tier="free"))
-        page.get_by_role("button", name="Sign in", exact=True).click()
+        page.get_by_role("button", name="Use the token").click()
         expect(page.get_by_text("ada, free, up to 30 steps")).to_be_visible()
         page.get_by_role("button", name="Sign out").click()
-        expect(page.get_by_label("Token")).to_be_visible()
+        expect(page.get_by_label("Password")).to_be_visible()
         page.goto(f"{server.url}/?again#token={server.token(tenant='bob', tier='paid')}")
         expect(page.get_by_text("bob, paid, up to 50 steps")).to_be_visible()
         assert "token" not in page.url
+        page.get_by_role("button", name="Sign out").click()
+        make_an_account_and_come_back(page)
+
+
+def make_an_account_and_come_back(page: Page) -> None:
+    """Sign up, draw, sign out, and sign in again, wrongly at first."""
+    page.get_by_role("button", name="Make an account").click()
+    page.get_by_label("Name or e-mail").fill("eve@example.org")
+    page.get_by_label("Password").fill("four words in a row")
+    page.get_by_role("button", name="Sign up", exact=True).click()
+    page.get_by_label("Describe a picture").fill("a red apple --seed 7 --steps 4")
+    page.get_by_label("Describe a picture").press("Enter")
+    expect(page.get_by_role("article").locator("img.finished")).to_be_visible()
+    page.reload()
+    expect(page.get_by_label("Describe a picture")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    assert page.context.cookies() == []
+    for password, is_right in (("three words only", False), ("four words in a row", True)):
+        page.get_by_label("Name or e-mail").fill("eve@example.org")
+        page.get_by_label("Password").fill(password)
+        page.get_by_role("button", name="Sign in", exact=True).click()
+        where = page.get_by_label("Describe a picture") if is_right else page.get_by_role("alert")
+        expect(where).to_be_visible()
+    expect(page.get_by_role("list", name="My pictures").get_by_role("button")).to_have_count(1)
 
 
 def test_the_page_finds_a_server_that_crashed_and_came_back(tmp_path: Path, browser: Browser) -> None:

@@ -28,7 +28,9 @@ async def health(service: The) -> Health:
     """Answers as soon as the port is open; `status` is `ok` once the model is loaded."""
     is_ready = service.is_ready()
     model = ModelHealth(name=service.door.model.name, state="ready" if is_ready else "loading")
-    return Health(status="ok" if is_ready else "starting", version=__version__, model=model)
+    status = "ok" if is_ready else "starting"
+    can_sign_up = service.accounts.can_sign_up
+    return Health(status=status, version=__version__, model=model, can_sign_up=can_sign_up)
 
 
 @router.get("/v1/me", responses=answers(401))

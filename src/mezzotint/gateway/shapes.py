@@ -254,6 +254,7 @@ class Health(BaseModel):
     status: str = Field(description="starting or ok")
     version: str
     model: ModelHealth
+    can_sign_up: bool = Field(description="whether strangers may make an account")
 
 
 class ErrorBody(BaseModel):

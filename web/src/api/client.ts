@@ -16,11 +16,11 @@ export interface Client {
   events(id: string, signal: AbortSignal): Promise<Response>;
 }
 
-/** `onRefused` is told when the server no longer takes the token. */
-export function createClient(token: string, onRefused: (failure: Failure) => void = () => {}): Client {
+/** By a token, or with null by the cookie of a session. `onRefused` is told when the server no longer takes it. */
+export function createClient(token: string | null, onRefused: (failure: Failure) => void = () => {}): Client {
   async function send(path: string, init: RequestInit = {}): Promise<Response> {
     const headers = new Headers(init.headers);
-    headers.set("Authorization", `Bearer ${token}`);
+    if (token !== null) headers.set("Authorization", `Bearer ${token}`);
     try {
       return await request(path, { ...init, headers });
     } catch (error) {
@@ -60,6 +60,20 @@ export async function openSession(signal?: AbortSignal): Promise<Session> {
   return (await response.json()) as Session;
 }
 
+/** Open a session, kept in a cookie that no script can read. */
+export async function signIn(name: string, password: string): Promise<void> {
+  await request("/v1/sign-in", posted({ name, password }));
+}
+
+/** The same, with a new tenant; refused (403) unless the server lets strangers in. */
+export async function signUp(name: string, password: string): Promise<void> {
+  await request("/v1/sign-up", posted({ name, password }));
+}
+
+export async function signOut(): Promise<void> {
+  await request("/v1/sign-out", { method: "POST" });
+}
+
 export async function health(signal?: AbortSignal): Promise<Health> {
   return (await (await request("/healthz", given(signal))).json()) as Health;
 }
@@ -74,6 +88,10 @@ async function request(path: string, init: RequestInit): Promise<Response> {
   }
   if (!response.ok) throw await Failure.fromResponse(response);
   return response;
+}
+
+function posted(body: unknown): RequestInit {
+  return { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
 }
 
 function given(signal: AbortSignal | undefined): RequestInit {

@@ -1048,6 +1048,11 @@ export interface components {
         };
         /** Health */
         Health: {
+            /**
+             * Can Sign Up
+             * @description whether strangers may make an account
+             */
+            can_sign_up: boolean;
             model: components["schemas"]["ModelHealth"];
             /**
              * Status

@@ -1,21 +1,25 @@
-import { useId, useState, type FormEvent } from "react";
+import { useEffect, useState } from "react";
+import { health } from "../../api/client";
 import { problemOf } from "../../api/failure";
 import type { Problem } from "../../api/types";
 import { ProblemNote } from "../problem/ProblemNote";
+import { NameForm } from "./NameForm";
+import { TokenForm } from "./TokenForm";
 import type { Session } from "./useSession";
 import "./session.css";
 
+/** The ways in: a name and a password, a new account where strangers are let in, or a token. */
 export function SignIn({ session }: { session: Session }) {
-  const [token, setToken] = useState("");
   const [problem, setProblem] = useState<Problem | null>(session.problem);
   const [isChecking, setIsChecking] = useState(false);
-  const field = useId();
+  const [isNew, setIsNew] = useState(false);
+  const canSignUp = useCanSignUp();
 
-  async function submit(event: FormEvent) {
-    event.preventDefault();
+  async function attempt(way: () => Promise<void>) {
     setIsChecking(true);
+    setProblem(null);
     try {
-      await session.signIn(token.trim());
+      await way();
     } catch (error) {
       setProblem(problemOf(error));
       setIsChecking(false);
@@ -24,36 +28,38 @@ export function SignIn({ session }: { session: Session }) {
 
   return (
     <main className="sign-in">
-      <h2>Sign in</h2>
-      <p>
-        Paste the token you were given. If the server is yours, print one with{" "}
-        <code>mezzotint token --data DIR --tenant NAME --tier free</code>.
-      </p>
-      <form onSubmit={(event) => void submit(event)}>
-        <label htmlFor={field}>Token</label>
-        <textarea
-          id={field}
-          value={token}
-          onChange={(event) => setToken(event.target.value)}
-          rows={4}
-          required
-          autoComplete="off"
-          spellCheck={false}
-        />
+      <h2>{isNew ? "Sign up" : "Sign in"}</h2>
+      <NameForm
+        isNew={isNew}
+        isChecking={isChecking}
+        onSubmit={(name, password) => void attempt(() => (isNew ? session.signUp : session.signIn)(name, password))}
+      >
         <ProblemNote problem={problem} />
-        <div className="actions">
-          <button className="primary" disabled={isChecking}>
-            Sign in
-          </button>
-          <button type="button" onClick={() => void session.open()}>
-            Sign in on this computer
-          </button>
-        </div>
-        <p className="quiet">
-          The token stays in this tab. Signing in without one works on the computer of a server started with{" "}
-          <code>--dev</code>.
-        </p>
-      </form>
+      </NameForm>
+      {canSignUp && (
+        <button type="button" className="plain" onClick={() => setIsNew(!isNew)}>
+          {isNew ? "I have an account" : "Make an account"}
+        </button>
+      )}
+      <TokenForm
+        isChecking={isChecking}
+        onSubmit={(token) => void attempt(() => session.present(token))}
+        onOpen={() => void attempt(session.open)}
+      />
     </main>
   );
+}
+
+/** Whether strangers may make themselves an account; not, while that is unknown. */
+function useCanSignUp(): boolean {
+  const [canSignUp, setCanSignUp] = useState(false);
+  useEffect(() => {
+    const leaving = new AbortController();
+    health(leaving.signal).then(
+      (said) => setCanSignUp(said.can_sign_up),
+      () => setCanSignUp(false),
+    );
+    return () => leaving.abort();
+  }, []);
+  return canSignUp;
 }

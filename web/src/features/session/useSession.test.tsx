@@ -23,8 +23,20 @@ function Door() {
   );
 }
 
+const healthy = (canSignUp: boolean) => () =>
+  json({ status: "ok", version: "1", model: { name: "m", state: "ready" }, can_sign_up: canSignUp });
+
+async function fillIn(name: string, password: string, button: string) {
+  await userEvent.clear(await screen.findByLabelText("Name or e-mail"));
+  await userEvent.clear(screen.getByLabelText("Password"));
+  await userEvent.type(screen.getByLabelText("Name or e-mail"), name);
+  await userEvent.type(screen.getByLabelText("Password"), password);
+  await userEvent.click(screen.getByText(button, { selector: "button" }));
+}
+
 beforeEach(() => {
   sessionStorage.clear();
+  localStorage.clear();
   history.replaceState(null, "", "/");
 });
 afterEach(cleanup);
@@ -51,11 +63,11 @@ test("elsewhere a pasted token opens the door, once the server takes it", async 
   render(<Door />);
   const box = await screen.findByLabelText("Token");
   await userEvent.type(box, "wrong");
-  await userEvent.click(screen.getByText("Sign in", { selector: "button" }));
+  await userEvent.click(screen.getByText("Use the token"));
   expect((await screen.findByText("Ask for a new one.")).closest("[role=alert]")).not.toBeNull();
   await userEvent.clear(box);
   await userEvent.type(box, " right ");
-  await userEvent.click(screen.getByText("Sign in", { selector: "button" }));
+  await userEvent.click(screen.getByText("Use the token"));
   await screen.findByText("inside");
   expect(sessionStorage.getItem("mezzotint.token")).toBe("right");
 });
@@ -85,5 +97,60 @@ test("signing out forgets the token and does not sign in by itself", async () =>
   await act(() => Promise.resolve());
   expect(screen.getByLabelText("Token")).toBeTruthy();
   expect(sessionStorage.getItem("mezzotint.token")).toBeNull();
-  expect(seen).toHaveLength(1);
+  expect(seen.map((request) => request.path)).not.toContain("/v1/sign-out");
+});
+
+test("a name and its password open a session that outlives the tab's storage, and signing out ends it", async () => {
+  const answers = [() => refusal(401, "password_wrong", "Wrong.", "Check both."), me];
+  const seen = answer({
+    "POST /v1/session": signInRequired,
+    "GET /healthz": healthy(false),
+    "POST /v1/sign-in": () => answers.shift()!(),
+    "GET /v1/me": me,
+    "POST /v1/sign-out": () => new Response(null, { status: 204 }),
+  });
+  const first = render(<Door />);
+  await fillIn("ada", "not it", "Sign in");
+  expect((await screen.findByText("Check both.")).closest("[role=alert]")).not.toBeNull();
+  await fillIn(" ada@example.org ", "four words in a row", "Sign in");
+  await screen.findByText("inside");
+  const sent = seen.filter((request) => request.path === "/v1/sign-in").at(-1);
+  expect(sent?.body).toEqual({ name: "ada@example.org", password: "four words in a row" });
+  expect([...Object.values(localStorage), ...Object.values(sessionStorage)].join()).not.toContain("four words");
+
+  first.unmount();
+  render(<Door />);
+  await userEvent.click(await screen.findByText("ask"));
+  expect(seen.at(-1)).toMatchObject({ path: "/v1/me", token: null });
+  await userEvent.click(screen.getByText("leave"));
+  await screen.findByLabelText("Password");
+  expect(seen.some((request) => request.path === "/v1/sign-out")).toBe(true);
+  expect(localStorage).toHaveLength(0);
+});
+
+test("a session that is over brings the form back", async () => {
+  localStorage.setItem("mezzotint.session", "yes");
+  const over = () => refusal(401, "session_invalid", "The session is over.", "Sign in again.");
+  answer({ "POST /v1/session": signInRequired, "GET /healthz": healthy(false), "GET /v1/me": over });
+  render(<Door />);
+  await userEvent.click(await screen.findByText("ask"));
+  await screen.findByLabelText("Password");
+  expect(localStorage).toHaveLength(0);
+});
+
+test("an account can be made where the server lets strangers in, and only there", async () => {
+  const routes = { "POST /v1/session": signInRequired, "POST /v1/sign-up": () => json({}, 201), "GET /v1/me": me };
+  answer({ ...routes, "GET /healthz": healthy(false) });
+  const closed = render(<Door />);
+  await screen.findByLabelText("Password");
+  await act(() => Promise.resolve());
+  expect(screen.queryByText("Make an account")).toBeNull();
+  closed.unmount();
+  const seen = answer({ ...routes, "GET /healthz": healthy(true) });
+  render(<Door />);
+  await userEvent.click(await screen.findByText("Make an account"));
+  expect(screen.getByLabelText("Password").getAttribute("autocomplete")).toBe("new-password");
+  await fillIn("eve", "four words in a row", "Sign up");
+  await screen.findByText("inside");
+  expect(seen.at(-1)?.path).toBe("/v1/sign-up");
 });

@@ -1,11 +1,13 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
-import { createClient, openSession, type Client } from "../../api/client";
+import { createClient, openSession, signIn, signOut, signUp, type Client } from "../../api/client";
 import { Failure, problemOf } from "../../api/failure";
 import type { Problem } from "../../api/types";
 
 const KEY = "mezzotint.token";
+/** Set in this browser while a cookie may hold a session; the cookie itself is not for scripts. */
+const HAS_COOKIE = "mezzotint.session";
 
-type State = { kind: "opening" } | { kind: "out"; problem: Problem | null } | { kind: "in"; token: string };
+type State = { kind: "opening" } | { kind: "out"; problem: Problem | null } | { kind: "in"; token: string | null };
 
 export interface Session {
   /** Null while nobody is signed in. */
@@ -13,14 +15,18 @@ export interface Session {
   isOpening: boolean;
   /** Why nobody is signed in, unless that was asked for. */
   problem: Problem | null;
+  /** Throws `Failure` when the server does not know the name with this password. */
+  signIn(name: string, password: string): Promise<void>;
+  /** Throws `Failure` when the name is taken or the password too easy. */
+  signUp(name: string, password: string): Promise<void>;
   /** Throws `Failure` when the server does not take the token. */
-  signIn(token: string): Promise<void>;
+  present(token: string): Promise<void>;
   /** Ask the server for a session on this computer. */
   open(): Promise<void>;
   signOut(): void;
 }
 
-/** Who is signed in: by a token from the address (`#token=`), from this tab's storage, or from a --dev server. */
+/** Who is signed in: by a token from the address (`#token=`) or this tab's storage, by a cookie, or by a --dev server. */
 export function useSession(): Session {
   const [state, setState] = useState<State>({ kind: "opening" });
   const opened = useRef<string | null>(null); // the last token the server itself handed out
@@ -47,21 +53,28 @@ export function useSession(): Session {
 
   useEffect(() => {
     const token = takeTokenFromAddress() ?? sessionStorage.getItem(KEY);
-    if (token === null) void ask(true);
-    else enter(token);
+    if (token !== null) enter(token);
+    else if (localStorage.getItem(HAS_COOKIE) !== null) setState({ kind: "in", token: null });
+    else void ask(true);
   }, [enter, ask]);
 
-  const token = state.kind === "in" ? state.token : null;
+  const token = state.kind === "in" ? state.token : undefined;
   const client = useMemo(() => {
-    if (token === null) return null;
+    if (token === undefined) return null;
     return createClient(token, (failure) => {
-      sessionStorage.removeItem(KEY);
+      forget();
       if (token === opened.current) setState({ kind: "out", problem: failure.problem });
       else void ask(true);
     });
   }, [token, ask]);
 
-  const signIn = useCallback(
+  const enterBy = useCallback(async (way: typeof signIn, name: string, password: string) => {
+    await way(name, password);
+    localStorage.setItem(HAS_COOKIE, "yes");
+    setState({ kind: "in", token: null });
+  }, []);
+
+  const present = useCallback(
     async (pasted: string) => {
       await createClient(pasted).me();
       enter(pasted);
@@ -69,13 +82,28 @@ export function useSession(): Session {
     [enter],
   );
 
-  const signOut = useCallback(() => {
-    sessionStorage.removeItem(KEY);
+  const leave = useCallback(() => {
+    if (localStorage.getItem(HAS_COOKIE) !== null) void signOut().catch(() => {}); // a server that is away forgets in time
+    forget();
     setState({ kind: "out", problem: null });
   }, []);
 
   const problem = state.kind === "out" ? state.problem : null;
-  return { client, isOpening: state.kind === "opening", problem, signIn, open: () => ask(false), signOut };
+  return {
+    client,
+    isOpening: state.kind === "opening",
+    problem,
+    signIn: (name, password) => enterBy(signIn, name, password),
+    signUp: (name, password) => enterBy(signUp, name, password),
+    present,
+    open: () => ask(false),
+    signOut: leave,
+  };
+}
+
+function forget(): void {
+  sessionStorage.removeItem(KEY);
+  localStorage.removeItem(HAS_COOKIE);
 }
 
 /** The token after `#token=`, which leaves the address bar and the history with this call. */
