@@ -1,5 +1,6 @@
 """Writes the pages that are made from the code. `make docs` runs it; a test compares the pages with it."""
 
+import runpy
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,7 @@ def pages() -> dict[Path, str]:
         "reference/models.md": models(),
         "reference/errors.md": errors(),
         "reference/prompt-parameters.md": prompt_parameters(),
+        "reference/parameter-pictures.md": parameter_pictures(),
     }
     made["reference/metrics.md"] = metrics()
     return {Path(name): text for name, text in made.items()}
@@ -123,6 +125,20 @@ def prompt_parameters() -> str:
         short = [f", `--{letter}`" for letter, long in UNSUPPORTED_SHORT.items() if long == name]
         refused.append(f"| `--{name}`{''.join(short)} | {meaning} |")
     return between(between(page, "parameters", taken), "refused", refused)
+
+
+def parameter_pictures() -> str:
+    rows = runpy.run_path(str(DOCS / "parameter_pictures.py"))
+    lines = [NOTICE, "# What each parameter did\n"]
+    lines.append(
+        "On the built-in model, drawn by `python docs/parameter_pictures.py`; each row is of the prompts beside it,\n"
+        f"in their order. Those of `--iw` are variations of the picture at the left, `{rows['SOURCE']}`.\n"
+    )
+    lines += ["| parameter | prompts | pictures |", "| --- | --- | --- |"]
+    for one in PARAMETERS:
+        prompts = "<br>".join(f"`{prompt}`" for prompt in rows["ROWS"][one.name].prompts)
+        lines.append(f"| `--{one.name}` | {prompts} | ![--{one.name}](../images/parameters/{one.name}.webp) |")
+    return "\n".join(lines) + "\n"
 
 
 def between(page: str, name: str, lines: list[str]) -> str:

@@ -221,7 +221,7 @@ PARAMETERS = (
         name="stop",
         placeholder="N",
         takes=f"a whole number from {MIN_STOP} to {MAX_STOP}",
-        does="End after so many percent of the steps, with the picture as it was then expected to become: softer, and "
+        does="End after so many percent of the steps, with the picture as it was then expected to become: rougher, and "
         "sooner there.",
         example="--stop 60",
         write=_write_stop,

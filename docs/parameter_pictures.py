@@ -1,0 +1,133 @@
+"""Draws `docs/images/parameters/`: what each prompt parameter did on the starter model. `docs/build.py` makes the table
+beside them from the same list.
+
+python docs/parameter_pictures.py
+"""
+
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mezzotint.domain.ids import Sha256
+from mezzotint.domain.model import ModelInfo
+from mezzotint.domain.task import Source, Task
+from mezzotint.domain.tier import Tier
+from mezzotint.policy.admission import Admit, Plan, Request, admit
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+FOLDER = Path(__file__).parent / "images" / "parameters"
+SOURCE = "a red apple --seed 7"
+"""What the pictures of `--iw` begin with; it stands first in their row."""
+ZOOM, GAP_PX = 2, 8
+FRESH_SEED = 7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """Prompts whose pictures stand side by side. has_source: they are variations of SOURCE."""
+
+    prompts: tuple[str, ...]
+    has_source: bool = False
+
+
+ROWS = {
+    "ar": Row(prompts=tuple(f"a red apple --seed 7 --ar {shape}" for shape in ("1:1", "3:2", "1:2"))),
+    "chaos": Row(prompts=("a green heart --seed 3 --repeat 4 --chaos 100",)),
+    "draft": Row(prompts=("an orange cat face --seed 2", "an orange cat face --seed 2 --draft")),
+    "iw": Row(prompts=tuple(f"a blue fish --seed 1 --iw {iw}" for iw in ("0", ".5", "1", "2", "3")), has_source=True),
+    "no": Row(prompts=("a flower --seed 4", "a flower --seed 4 --no red, pink")),
+    "quality": Row(
+        prompts=tuple(f"a rocket --seed 5 --quality {quality}" for quality in (".1", ".25", ".5", "1", "2"))
+    ),
+    "repeat": Row(prompts=("a blue car --seed 3 --repeat 4",)),
+    "seed": Row(prompts=tuple(f"a red apple --seed {seed}" for seed in (7, 8, 9))),
+    "steps": Row(prompts=tuple(f"the sun --seed 4 --steps {steps}" for steps in (2, 5, 10, 30))),
+    "stop": Row(prompts=tuple(f"a rocket --seed 5 --stop {stop}" for stop in (10, 20, 40, 70, 100))),
+    "stylize": Row(prompts=tuple(f"a blue fish --seed 11 --stylize {stylize}" for stylize in (0, 50, 100, 400, 1000))),
+    "version": Row(prompts=("a red apple --seed 7 --version mezzotint-starter",)),
+}
+"""By parameter."""
+
+
+def plans(row: Row, model: ModelInfo) -> list[Plan]:
+    """The pictures of a row, by the admission that requests go through."""
+    source = Source(content=Sha256("0" * 64), width=model.native_width, height=model.native_height)
+    found: list[Plan] = []
+    for prompt in row.prompts:
+        request = Request(prompt=prompt, is_plain=True)
+        if row.has_source:
+            request = replace(request, task=Task.VARIATION, source=source.content)
+        decision = admit(
+            request,
+            tier=Tier.PRO,
+            model=model,
+            num_open_jobs=0,
+            fresh_seed=FRESH_SEED,
+            source=source if row.has_source else None,
+        )
+        if not isinstance(decision, Admit):
+            raise SystemExit(f"{prompt}: {decision.message}")
+        found += decision.plans
+    return found
+
+
+def draw() -> None:
+    """All rows, in shared passes."""
+    from mezzotint.engine import Hub, Tasks, models, placement
+
+    folder = models.locate("starter")
+    model = models.describe(folder)
+    tasks = Tasks(placement.load(folder, "cpu"))
+    hub = Hub(tasks.pipeline)
+    (first,) = plans(Row(prompts=(SOURCE,)), model)
+    source = _finished(hub, [_submit(hub, tasks, first, None)])[0]
+    submitted = {
+        name: [_submit(hub, tasks, plan, source if row.has_source else None) for plan in plans(row, model)]
+        for name, row in ROWS.items()
+    }
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, runs in submitted.items():
+        pictures = _finished(hub, runs)
+        data = strip([source, *pictures] if ROWS[name].has_source else pictures)
+        (FOLDER / f"{name}.webp").write_bytes(data)
+
+
+def strip(pictures: "list[Image.Image]") -> bytes:
+    """The pictures side by side on white, enlarged, as WebP."""
+    from PIL import Image
+
+    large = [
+        picture.resize((picture.width * ZOOM, picture.height * ZOOM), Image.Resampling.LANCZOS) for picture in pictures
+    ]
+    width = sum(picture.width for picture in large) + GAP_PX * (len(large) - 1)
+    row = Image.new("RGB", (width, max(picture.height for picture in large)), "white")
+    left = 0
+    for picture in large:
+        row.paste(picture, (left, 0))
+        left += picture.width + GAP_PX
+    buffer = BytesIO()
+    row.save(buffer, "WEBP", quality=85)
+    return buffer.getvalue()
+
+
+def _submit(hub: Any, tasks: Any, plan: Plan, source: Any) -> Any:
+    parameters = plan.parameters
+    assigned = tasks.assign(parameters, source, None)
+    stop_after = parameters.num_sampled if parameters.stop is not None else None
+    return hub.submit(assigned.kwargs, pipeline=assigned.pipeline, stop_after=stop_after)
+
+
+def _finished(hub: Any, runs: list[Any]) -> list[Any]:
+    while not all(run.done for run in runs):
+        hub.turn()
+    for run in runs:
+        if run.error is not None:
+            raise run.error
+    return [run.output.images[0] for run in runs]
+
+
+if __name__ == "__main__":
+    draw()
