@@ -1,15 +1,19 @@
 """Enqueue and claim throughput, the share of the lowest lane, and what a deep queue costs: ours and two peers'.
 
 One PostgreSQL, started here with its defaults, so every commit waits for the disk. Each queue gets a database of its
-own and is driven through its Python interface by `WORKERS` tasks of one process: enqueue by 1 and by 10; claim and
-finish by 1 and by 10. The rounds are interleaved
-and a ratio is taken within its round. A peer's priority stands for the lane.
+own and is driven through its Python interface by `WORKERS` tasks of one process: enqueue, claim and finish, each by 1
+and by 10. The rounds are interleaved and a ratio is taken within its round. A peer's priority stands for the lane.
+
+Enqueue and finish are on the disk when they return, for all three. So is a claim of the peers; ours does not wait for
+the disk: a claim lost with the server is a job that waits again.
+Ours finishes ten by ten calls at once, as a worker does; pgqueuer has a call for ten.
 """
 
 import argparse
 import asyncio
 import json
 import statistics
+import sys
 import tempfile
 import time
 import uuid
@@ -28,6 +32,7 @@ from procrastinate.jobs import Status
 from benchmarks.serve import hardware, spread
 from mezzotint.actions.claim import claim
 from mezzotint.actions.finish import Desk, finish
+from mezzotint.actions.tend import tend
 from mezzotint.domain.ids import JobId, WorkerId
 from mezzotint.domain.job import Ending, JobState, Timings
 from mezzotint.domain.tier import Tier
@@ -38,6 +43,7 @@ from tests.servers import running_postgres
 WORKERS = 4
 BATCHES = (1, 10)
 NUM_TENANTS = 10_000
+LEASE_S = 4.0
 
 
 class Queue(Protocol):
@@ -55,22 +61,23 @@ class Mezzotint:
     async def open(self, url: str, folder: Path) -> None:
         self._database = Database(url)
         self._database.migrate()
-        self._desk = Desk(jobs=Jobs(self._database), objects=Objects(folder), bus=EventBus())
+        self.desk = Desk(jobs=Jobs(self._database), objects=Objects(folder), bus=EventBus())
         self._num_added = 0
 
     async def add(self, lane: Tier, count: int) -> None:
         tenants = [f"tenant{(self._num_added + i) % NUM_TENANTS}" for i in range(count)]
         self._num_added += count
         ids = [JobId(f"job_{uuid.uuid4().hex[:24]}") for _ in tenants]
-        await self._desk.jobs.add(*[make_job(tier=lane, tenant=t, id=i) for t, i in zip(tenants, ids, strict=True)])
+        await self.desk.jobs.add(*[make_job(tier=lane, tenant=t, id=i) for t, i in zip(tenants, ids, strict=True)])
 
     async def take(self, count: int) -> list[Any]:
-        return await claim(self._desk, Seeker(worker=WorkerId("w")), datetime.now(UTC), 60.0, count)
+        return await claim(self.desk, Seeker(worker=WorkerId("w")), datetime.now(UTC), 60.0, count)
 
     async def end(self, taken: list[Any]) -> None:
-        for job in taken:
-            ending = Ending(state=JobState.SUCCEEDED, at=datetime.now(UTC), timings=Timings(queue_s=0.0), step=30)
-            await finish(self._desk, job, job.lease, ending)
+        async with asyncio.TaskGroup() as group:
+            for job in taken:
+                ending = Ending(state=JobState.SUCCEEDED, at=datetime.now(UTC), timings=Timings(queue_s=0.0), step=30)
+                group.create_task(finish(self.desk, job, job.lease, ending))
 
     def lane_of(self, job: Any) -> Tier:
         lane: Tier = job.tier
@@ -151,23 +158,87 @@ async def _once(work: Callable[[], Awaitable[None]]) -> None:
 async def throughput(queue: Queue, batch: int, num_jobs: int) -> dict[str, float]:
     """Jobs a second, put in and then taken out."""
     rounds = num_jobs // WORKERS // batch
-    found: list[int] = []
+    held: asyncio.Queue[list[Any]] = asyncio.Queue()
 
     async def fill() -> None:
         for _ in range(rounds):
             await queue.add(Tier.PRO, batch)
 
-    async def drain() -> None:
+    async def take() -> None:
         for _ in range(rounds):
-            taken = await queue.take(batch)
-            await queue.end(taken)
-            found.append(len(taken))
+            held.put_nowait(await queue.take(batch))
+
+    async def end() -> None:
+        while not held.empty():
+            await queue.end(held.get_nowait())
 
     total = rounds * WORKERS * batch
-    enqueue_s, claim_s = await timed(fill), await timed(drain)
+    enqueue_s, claim_s = await timed(fill), await timed(take)
+    num_held = sum(map(len, held._queue))  # type: ignore[attr-defined]
+    end_s = await timed(end)
     while taken := await queue.take(1):  # what a lost race left
         await queue.end(taken)
-    return {f"enqueue_by_{batch}": total / enqueue_s, f"claim_by_{batch}": sum(found) / claim_s}
+    return {
+        f"enqueue_by_{batch}": total / enqueue_s,
+        f"claim_by_{batch}": num_held / claim_s,
+        f"finish_by_{batch}": num_held / end_s,
+    }
+
+
+async def wait_ms(queue: Queue, number: int = 100) -> dict[str, float]:
+    """Milliseconds from an enqueue to the claim that a waiting worker makes of it, one job at a time."""
+    spent = []
+    for _ in range(number):
+        begun = time.perf_counter()
+        await queue.add(Tier.PRO, 1)
+        taken = await queue.take(1)
+        spent.append(1e3 * (time.perf_counter() - begun))
+        await queue.end(taken)
+    spent.sort()
+    return {"p50": statistics.median(spent), "p99": spent[int(0.99 * number)]}
+
+
+HOLDER = """
+import asyncio, sys
+from datetime import UTC, datetime
+from mezzotint.domain.ids import WorkerId
+from mezzotint.store import Database, Jobs, Seeker
+
+async def hold():
+    jobs = Jobs(Database(sys.argv[1]))
+    (job,) = await jobs.claim(Seeker(worker=WorkerId("killed")), datetime.now(UTC), float(sys.argv[2]))
+    print(job.id, flush=True)
+    while True:
+        await asyncio.sleep(float(sys.argv[2]) / 3)
+        await jobs.renew({job.id: job.lease}, {}, datetime.now(UTC) + timedelta(seconds=float(sys.argv[2])))
+
+from datetime import timedelta
+asyncio.run(hold())
+"""
+
+
+async def after_kill_s(url: str, folder: Path, number: int = 3) -> list[float]:
+    """Seconds from `kill -9` of a process that holds a job to that job's next lease, with leases of `LEASE_S`."""
+    queue, spent = Mezzotint(), []
+    await queue.open(url, folder)
+    for _ in range(number):
+        await queue.add(Tier.PRO, 1)
+        holder = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", HOLDER, url, str(LEASE_S), stdout=asyncio.subprocess.PIPE
+        )
+        assert holder.stdout is not None
+        held = (await holder.stdout.readline()).decode().strip()
+        holder.kill()
+        begun = time.perf_counter()
+        await holder.wait()
+        while not (taken := await queue.take(1)):
+            await tend(queue.desk, 5, datetime.now(UTC))
+            await asyncio.sleep(0.05)
+        assert [job.id for job in taken] == [held]
+        spent.append(round(time.perf_counter() - begun, 2))
+        await queue.end(taken)
+    await queue.close()
+    return spent
 
 
 async def free_share(queue: Queue, count: int) -> float:
@@ -215,8 +286,10 @@ async def measure(args: argparse.Namespace) -> dict[str, Any]:
                 for batch in BATCHES:
                     found |= await throughput(queue, batch, args.jobs)
                 rows[name].append(found)
+        waits = {name: await wait_ms(queue) for name, queue in queues.items()}
         shares = {name: await free_share(queue, 100) for name, queue in queues.items()}
         depths = {name: await depth(queue, args.deep) for name, queue in queues.items()}
+        kills = await after_kill_s(server.database(), Path(folder))
         for queue in queues.values():
             await queue.close()
     kinds = list(rows["mezzotint"][0])
@@ -228,6 +301,8 @@ async def measure(args: argparse.Namespace) -> dict[str, Any]:
     return {
         "jobs_per_s": {name: {kind: spread([row[kind] for row in rows[name]]) for kind in kinds} for name in queues},
         "mezzotint_over": {peer: {kind: over(kind, peer) for kind in kinds} for peer in peers},
+        "enqueue_to_claim_ms": waits,
+        "from_kill_to_running_elsewhere_s": {"lease_s": LEASE_S, "seconds": kills},
         "free_share_while_pro_waits": shares,
         "deep_queue": depths,
     }
