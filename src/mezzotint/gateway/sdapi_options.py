@@ -10,7 +10,10 @@ from mezzotint.gateway.sdapi_shapes import SdModel, SdOptions, SdSampler, sdapi_
 from mezzotint.gateway.service import The
 
 router = APIRouter(
-    prefix="/sdapi/v1", tags=["automatic1111"], route_class=SdapiRoute, responses=sdapi_answers(401, 403, 404, 422, 503)
+    prefix="/sdapi/v1",
+    tags=["automatic1111"],
+    route_class=SdapiRoute,
+    responses=sdapi_answers(400, 401, 403, 404, 422, 503),
 )
 
 

@@ -2559,6 +2559,15 @@ export interface operations {
                     "application/json": components["schemas"]["SdOptions"];
                 };
             };
+            /** @description the body is not JSON in UTF-8 */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
             /** @description no valid key, token or session */
             401: {
                 headers: {
@@ -2626,6 +2635,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": unknown;
+                };
+            };
+            /** @description the body is not JSON in UTF-8 */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
                 };
             };
             /** @description no valid key, token or session */
@@ -2752,6 +2770,15 @@ export interface operations {
                     "application/json": components["schemas"]["SdSampler"][];
                 };
             };
+            /** @description the body is not JSON in UTF-8 */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
             /** @description no valid key, token or session */
             401: {
                 headers: {
@@ -2815,6 +2842,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SdModel"][];
+                };
+            };
+            /** @description the body is not JSON in UTF-8 */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
                 };
             };
             /** @description no valid key, token or session */
