@@ -7,6 +7,7 @@ Nothing here needs torch, so a damaged model stops a server before it opens its 
 
 import hashlib
 import json
+from collections.abc import Callable
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
@@ -115,12 +116,17 @@ def describe(folder: Path, name: str | None = None) -> ModelInfo:
         default_guidance=float(card["default_guidance"]) if "default_guidance" in card else _default_guidance(index),
         tasks=tuple(map(Task, card["tasks"])) if "tasks" in card else _tasks(index),
         samplers=_samplers(folder, index),
-        takes_negative_prompt=_takes_negative_prompt(index),
-        can_stop=_can_stop(folder, index),
+        takes_negative_prompt=bool(_said(card, "takes_negative_prompt", lambda: _takes_negative_prompt(index))),
+        can_stop=bool(_said(card, "can_stop", lambda: _can_stop(folder, index))),
         license=str(card.get("license", "see the model's own card")),
         knows=tuple(map(str, card.get("knows", ()))),
         examples=tuple(map(str, card.get("examples", ()))),
     )
+
+
+def _said(card: dict[str, Any], key: str, find_out: Callable[[], Any]) -> Any:
+    """What the card says; what it does not say is found out, for which diffusers, and torch with it, is loaded."""
+    return card[key] if key in card else find_out()
 
 
 def check(folder: Path) -> None:

@@ -33,6 +33,15 @@ def test_the_starter_model_is_whole_and_tells_what_it_is() -> None:
     assert info.examples
 
 
+def test_the_starter_says_of_itself_what_would_be_found_out(copy: Path) -> None:
+    said = models.describe(copy)
+    card = json.loads((copy / "mezzotint.json").read_text())
+    found_out = {key: card.pop(key) for key in ("takes_negative_prompt", "can_stop")}
+    (copy / "mezzotint.json").write_text(json.dumps(card))
+    assert models.describe(copy) == said
+    assert found_out == {"takes_negative_prompt": said.takes_negative_prompt, "can_stop": said.can_stop}
+
+
 def test_a_flipped_bit_in_the_weights_is_found(copy: Path) -> None:
     content = bytearray(weights_of(copy).read_bytes())
     content[-1] ^= 1
