@@ -4,18 +4,11 @@ Its client tries 408, 409, 429 and 5xx again by itself; `x-should-retry: false` 
 be answered otherwise.
 """
 
-from collections.abc import Callable, Coroutine
-from typing import Any
-
-from fastapi import Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
-from starlette.exceptions import HTTPException
 
-from mezzotint.domain.errors import StorageUnavailable
 from mezzotint.domain.refusal import RefusalCode
-from mezzotint.gateway.errors import Answer, explain, refused_by_framework, unavailable
+from mezzotint.gateway.errors import Answer
+from mezzotint.gateway.shaped import route_shaped_by
 
 TYPES = {
     400: "invalid_request_error",
@@ -27,27 +20,6 @@ TYPES = {
 }
 RENAMED = {RefusalCode.PROMPT_BLOCKED: "moderation_blocked", "image_blocked": "moderation_blocked"}
 """Codes that its clients look for."""
-
-
-class OpenAIRoute(APIRoute):
-    """A route whose errors have OpenAI's shape."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
-
-        async def shaped(request: Request) -> Response:
-            try:
-                return await handle(request)
-            except Answer as answer:
-                return openai_error(answer)
-            except RequestValidationError as error:
-                return openai_error(explain(error))
-            except StorageUnavailable as error:
-                return openai_error(unavailable(error))
-            except HTTPException as error:
-                return openai_error(refused_by_framework(error))
-
-        return shaped
 
 
 def openai_error(answer: Answer) -> JSONResponse:
@@ -67,3 +39,6 @@ def error_body(answer: Answer) -> dict[str, str | None]:
         "param": answer.param,
         "code": RENAMED.get(answer.code, answer.code),
     }
+
+
+OpenAIRoute = route_shaped_by(openai_error)

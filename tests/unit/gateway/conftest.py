@@ -45,6 +45,17 @@ SECRET = b"s" * 32
 QUICK_HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
+class Endless:
+    """A body that never ends, and how many bytes of it were asked for."""
+
+    num_read = 0
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        while True:
+            self.num_read += 2**20
+            yield bytes(2**20)
+
+
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated database that no test writes to: each begins with a copy."""

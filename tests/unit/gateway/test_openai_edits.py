@@ -1,7 +1,6 @@
 """OpenAI's edits and variations where no picture need be drawn: which job a form becomes, and what is refused."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from io import BytesIO
 from typing import Any
@@ -16,7 +15,7 @@ from mezzotint.domain.ids import JobId, Sha256
 from mezzotint.domain.task import Task
 from mezzotint.gateway import Service
 from mezzotint.gateway.bodies import MAX_PICTURES_BYTES
-from tests.unit.gateway.conftest import Connect
+from tests.unit.gateway.conftest import Connect, Endless
 from tests.unit.gateway.test_openai import first_job
 from tests.unit.gateway.test_uploads import picture
 
@@ -132,19 +131,12 @@ async def test_what_is_no_form_is_refused(connect: Connect, kind: str) -> None:
 
 @pytest.mark.parametrize("has_key", [True, False])
 async def test_a_form_is_read_only_from_who_may_send_it_and_only_so_far(connect: Connect, has_key: bool) -> None:
-    read = 0
-
-    async def endless() -> AsyncIterator[bytes]:
-        nonlocal read
-        while True:
-            read += 2**20
-            yield bytes(2**20)
-
+    endless = Endless()
     async with connect("ada" if has_key else None) as client:
         kind = {"Content-Type": "multipart/form-data; boundary=x"}
-        answer = await client.post(EDIT, content=endless(), headers=kind)
+        answer = await client.post(EDIT, content=endless.chunks(), headers=kind)
     assert answer.status_code == (413 if has_key else 401)
-    assert read <= (MAX_PICTURES_BYTES + 2 * 2**20 if has_key else 0)
+    assert endless.num_read <= (MAX_PICTURES_BYTES + 2 * 2**20 if has_key else 0)
 
 
 async def test_a_retry_of_the_client_begins_with_the_same_picture_and_makes_no_second_job(

@@ -1,7 +1,6 @@
 """The AUTOMATIC1111 API where no picture need be drawn: who may ask, and what is refused in its shape."""
 
 from base64 import b64encode
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -12,7 +11,7 @@ from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Service
 from mezzotint.gateway.bodies import MAX_PICTURES_BYTES
-from tests.unit.gateway.conftest import Connect
+from tests.unit.gateway.conftest import Connect, Endless
 from tests.unit.gateway.test_uploads import picture
 
 pytestmark = pytest.mark.anyio
@@ -120,18 +119,11 @@ async def test_a_model_without_tasks_refuses_img2img_by_name(connect: Connect) -
 
 @pytest.mark.parametrize("has_key", [True, False])
 async def test_a_large_body_is_read_only_from_who_may_send_it_and_only_so_far(connect: Connect, has_key: bool) -> None:
-    read = 0
-
-    async def endless() -> AsyncIterator[bytes]:
-        nonlocal read
-        while True:
-            read += 2**20
-            yield bytes(2**20)
-
+    endless = Endless()
     async with connect("ada" if has_key else None) as client:
-        answer = await client.post("/sdapi/v1/img2img", content=endless())
+        answer = await client.post("/sdapi/v1/img2img", content=endless.chunks())
     assert answer.status_code == (413 if has_key else 401)
-    assert read <= (MAX_PICTURES_BYTES + 2 * 2**20 if has_key else 0)
+    assert endless.num_read <= (MAX_PICTURES_BYTES + 2 * 2**20 if has_key else 0)
 
 
 async def test_a_body_that_is_no_json_is_refused_in_its_shape(connect: Connect) -> None:
