@@ -16,8 +16,8 @@ from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.submission import Once
 from mezzotint.domain.task import Task
 from mezzotint.metrics import Metrics
-from mezzotint.policy.admission import NUM_SEEDS, Admit, Request, admit, model_named
-from mezzotint.policy.models import choose_model
+from mezzotint.policy.admission import NUM_SEEDS, Admit, Request, admit
+from mezzotint.policy.models import model_for
 from mezzotint.policy.quota import Assigned, assign
 from mezzotint.store import EventBus, Jobs, Sources, Submissions
 
@@ -130,8 +130,7 @@ async def submit(
 async def _submit(
     door: Door, request: Request, claims: Claims, now: datetime, once: Once | None, *, standing: Standing
 ) -> tuple[Job, ...] | Refusal | None:
-    named = model_named(request)
-    model = named if isinstance(named, Refusal) else choose_model(door.models, named, request.task, door.upscaler)
+    model = model_for(request, door.models, door.upscaler)
     if isinstance(model, Refusal):
         return model
     found = {

@@ -19,8 +19,8 @@ from mezzotint.domain.prompt import MAX_SEED
 from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.tier import Tier
 from mezzotint.main.wiring import Offer, find_models, stock_of
-from mezzotint.policy.admission import Request, admit, model_named
-from mezzotint.policy.models import choose_model
+from mezzotint.policy.admission import Request, admit
+from mezzotint.policy.models import model_for
 
 if TYPE_CHECKING:
     from mezzotint.engine import Run
@@ -47,10 +47,7 @@ def _here(settings: Settings, prompt: str, out: Path) -> int:
 
     request = Request(prompt=prompt)
     offers = find_models(settings)
-    named = model_named(request)
-    chosen = (
-        named if isinstance(named, Refusal) else choose_model([one.info for one in offers], named, request.task, "")
-    )
+    chosen = model_for(request, [one.info for one in offers], upscaler="")
     if isinstance(chosen, Refusal):
         return _say(REFUSED, chosen.message, chosen.hint, chosen.code)
     offer = next(one for one in offers if one.info is chosen)

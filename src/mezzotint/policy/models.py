@@ -5,6 +5,13 @@ from collections.abc import Sequence
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.task import Task
+from mezzotint.policy.admission import Request, model_named
+
+
+def model_for(request: Request, models: Sequence[ModelInfo], upscaler: str) -> ModelInfo | Refusal:
+    """The model that the request or its prompt names, by default the first; for an upscale see `choose_model`."""
+    named = model_named(request)
+    return named if isinstance(named, Refusal) else choose_model(models, named, request.task, upscaler)
 
 
 def choose_model(models: Sequence[ModelInfo], wanted: str | None, task: Task, upscaler: str) -> ModelInfo | Refusal:
