@@ -436,7 +436,8 @@ class Worker:
             return
         ending = replace(ending, cost_s=report.cost_s, resumed_cost_s=held.resumed_cost_s)
         if await self._let_go(held, lambda: finish(self.desk, held.job, held.lease, ending)):
-            log.info("job ended", job=held.job.id, state=ending.state, **asdict(ending.timings))
+            took = {name: round(took, 3) for name, took in asdict(ending.timings).items() if took is not None}
+            log.info("job ended", job=held.job.id, state=ending.state, **took)
 
     async def _drop_and_begin(self, device: Device, held: Held, refused: CheckpointRef) -> None:
         """Go on from the checkpoint before the one that cannot be used, or from noise."""
