@@ -274,6 +274,7 @@ def serve(address: str, port: int) -> None:
     from mezzotint.gateway.forecast import Forecast
     from mezzotint.gateway.outside import Outside
     from mezzotint.gateway.rates import Rates
+    from mezzotint.main.wiring import keep_from_collector
     from mezzotint.safety.prefilter import PreFilter
     from mezzotint.store import (
         Changes,
@@ -334,6 +335,7 @@ def serve(address: str, port: int) -> None:
             is_ready=lambda: True,
             rates=Rates(scale=10),
         )
+        keep_from_collector()
         uvicorn.run(create_app(service), port=port, log_config=None, access_log=False, timeout_graceful_shutdown=1)
 
 

@@ -1,6 +1,5 @@
 """The HTTP application: routes, limits and headers."""
 
-import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.resources import files
@@ -69,8 +68,6 @@ def create_app(service: Service | None, running: Callable[[], AbstractAsyncConte
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with running(), _attended(service):
-            gc.collect()
-            gc.freeze()  # what lives as long as the server is not looked through again: that stopped all for 0.1 s
             yield
 
     app = FastAPI(

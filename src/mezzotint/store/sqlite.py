@@ -83,7 +83,7 @@ def _answer(
 
 
 class Connection(AsyncAdapt_aiosqlite_connection):
-    """begin: written into by the event of SQLAlchemy that begins a transaction."""
+    """Whose transactions begin with their first statement and, if they only read, end without being waited for."""
 
     __slots__ = ("_begin", "_is_open", "_writes")
     _cursor_cls = Cursor  # type: ignore[assignment]
@@ -94,7 +94,7 @@ class Connection(AsyncAdapt_aiosqlite_connection):
         self._is_open = self._writes = False
 
     def begin(self, *, writes: bool) -> None:
-        """The transaction begins with its first statement."""
+        """Called by the event of SQLAlchemy that begins a transaction."""
         self._begin, self._writes = BEGIN_WRITE if writes else BEGIN_READ, writes
 
     def begin_with(self) -> str | None:
