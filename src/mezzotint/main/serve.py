@@ -33,7 +33,7 @@ from mezzotint.main.accounts import accounts_on, provider_of
 from mezzotint.main.data import locked, make, secret_of
 from mezzotint.main.desk import open_database, open_desk
 from mezzotint.main.log import configure_log
-from mezzotint.main.wiring import Findings, find_models, find_upscaler, stock_of, upscaler_name
+from mezzotint.main.wiring import Findings, find_models, find_upscaler, keep_from_collector, stock_of, upscaler_name
 from mezzotint.main.work import hire, looking, names, now, working
 from mezzotint.metrics import Metrics
 from mezzotint.safety.prefilter import PreFilter
@@ -148,6 +148,7 @@ class Serving:
 
         @asynccontextmanager
         async def running() -> AsyncIterator[None]:
+            keep_from_collector()
             async with desk.bus.running(), sweeping(intake, now):
                 if worker is None:
                     async with looking_after(desk, settings):
@@ -248,9 +249,12 @@ def announce(settings: Settings, infos: Sequence[ModelInfo], issuer: Issuer, por
     """What a newcomer needs next, on standard output."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     url = f"http://{host}:{port}"
+    drawing = "the page is up at once; the first picture waits until its model is loaded"
+    if not settings.worker:
+        drawing = "drawn by `mezzotint worker`s on the same database, not here"
     lines = [
         f"Mezzotint {__version__} serves on {url}",
-        f"  model  {', '.join(info.name for info in infos)} (loading; the page is up at once, pictures wait for it)",
+        f"  model  {', '.join(info.name for info in infos)} ({drawing})",
         f"  data   {settings.data.resolve()}",
     ]
     if settings.dev:
