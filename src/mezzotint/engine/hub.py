@@ -165,12 +165,11 @@ class Hub:
         hub's own modules (made by `from_pipe`), default the hub's; its runs share passes with all others.
         checkpoint_at, checkpoint_every: in sampler steps; a function is asked after each step how many lie between
         two. resume: a checkpoint of the same call; one that cannot be used ends the run with CheckpointCorrupt or
-        FingerprintMismatch. budget: sampler steps the run may make. stop_after: sampler
-        steps after which it ends with what its sampler then expects of the rest; one that cannot tell ends it with
-        RunFailed.
-        deadline_at: by the hub's clock. adapters: names of loaded ones and their weights, worn by this run and no
-        others; one that is not loaded ends the run with UnknownAdapter. on_step, on_checkpoint: called on this thread,
-        not for replayed steps; what they raise ends their run.
+        FingerprintMismatch. budget: sampler steps the run may make. stop_after: sampler steps after which it ends with
+        what its sampler then expects of the rest; one that cannot tell ends it with RunFailed. deadline_at: by the
+        hub's clock. adapters: names of loaded ones and their weights, worn by this run and no others; one that is not
+        loaded ends the run with UnknownAdapter. on_step, on_checkpoint: called on this thread, not for replayed steps;
+        what they raise ends their run.
         """
         options = Options(
             checkpoint_at=checkpoint_at,

@@ -2,7 +2,8 @@
 
 A model is a folder in diffusers' layout. Beside `model_index.json` it may hold two files of ours: `mezzotint.json`
 (what the gateway tells people, default steps, a text encoder that comes from a Python package) and `SHA256SUMS`.
-Nothing here needs torch, so a damaged model stops a server before it opens its port.
+A damaged model stops a server before it opens its port, and torch is not needed for that; only `describe` asks
+diffusers, which brings torch along, for what a model's `mezzotint.json` does not say.
 """
 
 import hashlib
