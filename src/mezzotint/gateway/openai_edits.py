@@ -21,7 +21,7 @@ from mezzotint.gateway.bodies import invalid
 from mezzotint.gateway.errors import Answer, refused
 from mezzotint.gateway.forms import Form, form_body, read_form
 from mezzotint.gateway.openai_errors import OpenAIRoute
-from mezzotint.gateway.openai_images import answer, check, size_of, steps_of, unsupported
+from mezzotint.gateway.openai_images import answer, check, size_of, unsupported
 from mezzotint.gateway.openai_shapes import EDIT_STRENGTH, Edit, ImagesAnswer, Variation, Wish, openai_answers
 from mezzotint.gateway.service import Service, SignedIn, The
 from mezzotint.media import decode_transparent, decode_upload
@@ -53,7 +53,7 @@ async def edit(request: Request, service: The, claims: SignedIn) -> ImagesAnswer
     _check_files(form, "image", "mask")
     has_mask = "mask" in form.files
     asked = replace(
-        _asked(service, claims, wish),
+        _asked(wish),
         prompt=wish.prompt,
         task=Task.INPAINT if has_mask else Task.VARIATION,
         source=await _taken(service, claims, form, "image", decode_upload),
@@ -73,16 +73,15 @@ async def vary(request: Request, service: The, claims: SignedIn) -> ImagesAnswer
     if wish.stream:
         raise unsupported("stream", "Variations are not streamed.", "Leave it out, or edit the picture.")
     source = await _taken(service, claims, form, "image", decode_upload)
-    asked = replace(_asked(service, claims, wish), task=Task.VARIATION, source=source)
+    asked = replace(_asked(wish), task=Task.VARIATION, source=source)
     return await answer(service, claims, request, wish, asked)
 
 
-def _asked(service: Service, claims: Claims, wish: Wish) -> Asked:
+def _asked(wish: Wish) -> Asked:
     width, height = size_of(wish)
     return Asked(
         prompt="",
         model=wish.model or None,
-        num_steps=steps_of(service, claims, wish),
         width=width,
         height=height,
         repeat=wish.n or 1,

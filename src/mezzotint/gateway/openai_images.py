@@ -7,6 +7,7 @@ becomes of the connection, the jobs go on, and their pictures are in the caller'
 import asyncio
 from base64 import b64encode
 from collections.abc import Sequence
+from dataclasses import replace
 from math import ceil
 
 from fastapi import APIRouter, Request
@@ -37,6 +38,7 @@ from mezzotint.gateway.service import Service, SignedIn, The
 from mezzotint.gateway.waiting import WAIT_S, ended, without_picture
 from mezzotint.media import converted
 from mezzotint.policy.admission import Request as Asked
+from mezzotint.policy.models import model_for
 
 TOKEN_STEP_PX = 1000
 """Step-pixels (steps x width x height) of one image token: the unit in which the queue charges."""
@@ -63,7 +65,6 @@ async def generate(
     asked = Asked(
         prompt=body.prompt,
         model=body.model or None,
-        num_steps=steps_of(service, claims, body),
         width=width,
         height=height,
         repeat=body.n or 1,
@@ -77,6 +78,7 @@ async def answer(
 ) -> ImagesAnswer | StreamingResponse:
     """The pictures of a wish, when they are there or while they are drawn. event: how names of its events begin."""
     service.rates.check_stream(claims)
+    asked = with_quality(service, claims, wish, asked)
     once = once_of(request, asked, service)
     outcome = await submit_once(service.door, asked, claims, service.now(), once)
     if isinstance(outcome, Refusal):
@@ -121,14 +123,14 @@ def size_of(wish: Wish) -> tuple[int | None, int | None]:
     return int(width), int(height)
 
 
-def steps_of(service: Service, claims: Claims, wish: Wish) -> int | None:
-    """What the quality means in sampler steps; never more than the tier allows."""
+def with_quality(service: Service, claims: Claims, wish: Wish, asked: Asked) -> Asked:
+    """The request with the sampler steps that the quality means for its model; never more than the tier allows."""
     times = STEPS_OF[wish.quality or "auto"]
-    if times is None:
-        return None
+    model = model_for(asked, service.door.models, service.door.upscaler)
+    if times is None or isinstance(model, Refusal):  # admission finds the same fault and says it
+        return asked
     budget = limits_of(claims.tier).step_budget
-    model = next((model for model in service.door.models if model.name == wish.model), service.door.model)
-    return max(1, round(min(budget, min(budget, model.default_steps) * times)))
+    return replace(asked, num_steps=max(1, round(min(budget, min(budget, model.default_steps) * times))))
 
 
 async def pictures_of(service: Service, request: Request, wish: Wish, jobs: Sequence[Job]) -> ImagesAnswer:

@@ -9,10 +9,11 @@ from mezzotint.domain.ids import TenantId
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Service
-from mezzotint.gateway.openai_images import steps_of
+from mezzotint.gateway.openai_images import with_quality
 from mezzotint.gateway.openai_shapes import NewImages
 from mezzotint.gateway.sdapi_draw import asked_by
 from mezzotint.gateway.sdapi_shapes import Txt2Img
+from mezzotint.policy.admission import Request as Asked
 from tests.making import make_model
 from tests.unit.gateway.conftest import Connect
 
@@ -69,11 +70,15 @@ async def test_models_are_listed_with_what_is_known_of_them(two: Service, connec
         assert [one["state"] for one in (await ada.get("/v1/models")).json()["data"]] == [None]
 
 
-async def test_quality_counts_from_the_steps_of_the_model_asked_for(two: Service) -> None:
+@pytest.mark.parametrize(
+    ("words", "model", "num_steps"), [("a cat", "ink", 6), ("a cat --version ink", None, 6), ("a cat", None, 15)]
+)
+async def test_quality_counts_from_the_steps_of_the_model_asked_for(
+    two: Service, words: str, model: str | None, num_steps: int
+) -> None:
     claims = Claims(tenant=TenantId("ada"), tier=Tier.PRO, expires_at=None)
-    wish = NewImages(prompt="a cat", model="ink", quality="low")
-    assert steps_of(two, claims, wish) == 6
-    assert steps_of(two, claims, wish.model_copy(update={"model": None})) == 15
+    wish = NewImages(prompt=words, model=model, quality="low")
+    assert with_quality(two, claims, wish, Asked(prompt=words, model=model)).num_steps == num_steps
 
 
 async def test_automatic1111s_clients_see_all_and_choose_for_one_request(two: Service, connect: Connect) -> None:

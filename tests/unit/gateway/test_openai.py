@@ -12,8 +12,9 @@ from mezzotint.domain.claims import Claims
 from mezzotint.domain.ids import JobId, TenantId
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Service
-from mezzotint.gateway.openai_images import steps_of
+from mezzotint.gateway.openai_images import with_quality
 from mezzotint.gateway.openai_shapes import NewImages
+from mezzotint.policy.admission import Request as Asked
 from tests.unit.gateway.conftest import Connect
 
 pytestmark = pytest.mark.anyio
@@ -89,7 +90,14 @@ async def test_quality_is_steps_within_the_budget(
     service: Service, quality: str, tier: Tier, num_steps: int | None
 ) -> None:
     wish = NewImages.model_validate({"prompt": "a cat", "quality": quality})
-    assert steps_of(service, replace(ADA, tier=tier), wish) == num_steps
+    asked = with_quality(service, replace(ADA, tier=tier), wish, Asked(prompt="a cat"))
+    assert asked.num_steps == num_steps
+
+
+async def test_quality_hides_no_refusal_of_the_prompt(connect: Connect) -> None:
+    async with connect() as ada:
+        answer = await ada.post(GENERATE, json={"prompt": "a cat --version none", "quality": "low"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
 
 
 async def test_a_retry_of_the_client_waits_for_the_first_ones_picture(connect: Connect, service: Service) -> None:
