@@ -28,7 +28,8 @@ RECORD_WHAT_CHANGES = """() => {
         if (bar && bar.value !== window.seen.steps.at(-1)) window.seen.steps.push(bar.value);
         const preview = document.querySelector("article img.preview");
         if (preview) window.seen.previews.add(preview.src);
-        if (window.seen.steps.length > 5 && window.seen.previews.size > 3) document.documentElement.dataset.seen = "enough";
+        const isEnough = window.seen.steps.length > 5 && window.seen.previews.size > 3;
+        if (isEnough) document.documentElement.dataset.seen = "enough";
     };
     new MutationObserver(look).observe(document.body, { subtree: true, childList: true, attributes: true });
 }"""
