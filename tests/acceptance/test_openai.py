@@ -2,10 +2,11 @@
 
 import time
 from base64 import b64decode, b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from io import BytesIO
+from typing import Any
 
 import httpx
 import numpy as np
@@ -18,6 +19,8 @@ from PIL import Image
 from tests.acceptance.conftest import Server
 
 APPLE = "a red apple --seed 7"
+DEPRECATED = pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")
+"""Of variations, by its client, not by us."""
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +131,7 @@ def test_an_edit_is_streamed_with_pictures_under_way(client: OpenAI, apple: byte
     assert away[0] > away[1] > 0, away
 
 
-@pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # by its client, not by us
+@DEPRECATED
 def test_variations_are_of_the_picture_and_differ(client: OpenAI, apple: bytes) -> None:
     answer = client.images.create_variation(image=apple, n=2, size="64x64", response_format="b64_json")  # type: ignore[arg-type]
     assert answer.data is not None
@@ -142,7 +145,7 @@ def test_a_picture_that_is_none_is_a_bad_request_error(client: OpenAI) -> None:
     assert (caught.value.code, caught.value.param) == ("upload_invalid", "image")
 
 
-@pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # by its client, not by us
+@DEPRECATED
 def test_a_key_that_may_only_read_is_a_permission_denied_error(server: Server, apple: bytes) -> None:
     with server.client("reader", "pro") as reader:
         made = reader.post("/v1/keys", json={"name": "r", "scopes": ["read"]}).json()
@@ -191,37 +194,63 @@ def test_its_own_error_classes_say_what_was_wrong(
     assert caught.value.response.headers["x-should-retry"] == "false"
 
 
-def test_a_wrong_key_is_an_authentication_error(client: OpenAI) -> None:
+ASKS = ("generate", "edit", "create_variation")
+
+
+def ask(client: OpenAI, name: str, picture: bytes, **wish: Any) -> ImagesResponse:
+    """Call a method of the client's images; its form goes on as the client sends it."""
+    begins = {} if name == "generate" else {"image": picture}
+    words = {} if name == "create_variation" else {"prompt": "a cat"}
+    method: Callable[..., ImagesResponse] = getattr(client.images, name)
+    return method(**begins, **words, **wish)
+
+
+@DEPRECATED
+@pytest.mark.parametrize("name", ASKS)
+def test_a_wrong_key_is_an_authentication_error(client: OpenAI, apple: bytes, name: str) -> None:
     with pytest.raises(openai.AuthenticationError) as caught:
-        client.with_options(api_key="wrong").images.generate(prompt="a cat")
+        ask(client.with_options(api_key="wrong"), name, apple)
     assert caught.value.code == "token_invalid"
 
 
-def test_too_many_open_jobs_are_a_rate_limit_error_that_says_when_to_come_again(server: Server) -> None:
+@DEPRECATED
+@pytest.mark.parametrize("name", ASKS)
+def test_a_model_that_is_not_served_is_a_not_found_error(client: OpenAI, apple: bytes, name: str) -> None:
+    with pytest.raises(openai.NotFoundError) as caught:
+        ask(client, name, apple, model="dall-e-2")
+    assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
+
+
+@DEPRECATED
+def test_too_many_open_jobs_are_a_rate_limit_error_that_says_when_to_come_again(server: Server, apple: bytes) -> None:
     body = {"prompt": "a cat --repeat 4 --steps 30", "new": True}
     with server.client("crowd", "free") as crowd:
         for _ in range(5):
             assert crowd.post("/v1/jobs", json=body).status_code == 202
     with OpenAI(base_url=f"{server.url}/v1", api_key=server.token("crowd", "free"), max_retries=0) as client:
-        with pytest.raises(openai.RateLimitError) as caught:
-            client.images.generate(prompt="a cat", n=10)
-        assert caught.value.code == "too_many_open_jobs"
-        assert int(caught.value.response.headers["Retry-After"]) > 0
+        for name in ASKS:
+            with pytest.raises(openai.RateLimitError) as caught:
+                ask(client, name, apple, n=10)
+            assert caught.value.code == "too_many_open_jobs"
+            assert int(caught.value.response.headers["Retry-After"]) > 0
 
 
-def test_a_picture_cancelled_by_its_owner_is_a_conflict_error(client: OpenAI, server: Server) -> None:
+@DEPRECATED
+def test_a_picture_cancelled_by_its_owner_is_a_conflict_error(client: OpenAI, server: Server, apple: bytes) -> None:
     with server.client("ada", "pro") as ada, ThreadPoolExecutor() as pool:
         before = {job["id"] for job in ada.get("/v1/jobs").json()["jobs"]}
-        asked = pool.submit(client.images.generate, prompt="a cat --steps 80", size="128x128", n=4)
+        large = {"size": "128x128", "n": 4, "extra_body": {"quality": "max"}}
+        asked = [pool.submit(ask, client, name, apple, **large) for name in ASKS]
         until = time.monotonic() + 30
         new: set[str] = set()
-        while not new and time.monotonic() < until:  # another process's queue: there is no event to wait for
+        while len(new) < 4 * len(ASKS) and time.monotonic() < until:  # another process's queue: no event to wait for
             new = {job["id"] for job in ada.get("/v1/jobs").json()["jobs"]} - before
         for job in new:
             ada.delete(f"/v1/jobs/{job}")
-        with pytest.raises(openai.ConflictError) as caught:
-            asked.result(timeout=60)
-        assert caught.value.code == "job_cancelled"
+        for one in asked:
+            with pytest.raises(openai.ConflictError) as caught:
+                one.result(timeout=60)
+            assert caught.value.code == "job_cancelled"
 
 
 def test_the_clients_own_retries_make_one_job_a_picture(server: Server) -> None:
