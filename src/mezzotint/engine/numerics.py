@@ -13,7 +13,8 @@ CUDA   every pass has one fixed width (short ones are filled with copies), cuDNN
        TF32 and reduced-precision reductions are off, attention uses one backend. CUBLAS_WORKSPACE_CONFIG=:4096:8 must
        be set before the process starts. Right by construction; no GPU was at hand to measure it.
 
-All of it lasts only while a `Numerics.kernels()` block is open.
+On CUDA it lasts while a `Numerics.kernels()` block is open, on the CPU only for the passes in it: what a run computes
+between its passes (texts, its picture's decoding) it computes alone, in shapes that never depend on company.
 """
 
 import functools
@@ -36,7 +37,7 @@ from mezzotint.engine.tree import leaves
 VECTOR_BLOCK = 64  # elements that the widest unrolled vector loop takes at once (AVX-512, 16-bit)
 PARALLEL_GRAIN = 32_768  # elements from which torch shares an elementwise loop among threads
 CURVES = {functional: ("silu", "gelu", "mish", "softplus"), torch: ("sigmoid", "tanh", "exp", "sin", "cos")}
-LAYOUT_BOUND = ("conv1d", "conv2d", "conv3d", "conv_transpose2d", "group_norm")  # their kernels depend on memory order
+LAYOUT_BOUND = ("conv1d", "conv3d", "conv_transpose2d", "group_norm")  # their kernels depend on memory order
 MIN_GEMM_ROWS = 16  # measured: from 12 rows on, MKL sums in one order at 1 and 2 threads; 16 leaves a margin
 SAMPLED_BYTES = 4096  # of each block of a big weight that enters the weights hash
 SAMPLED_BLOCKS = 16
@@ -58,21 +59,18 @@ class Numerics:
 
     @contextmanager
     def kernels(self) -> Iterator[None]:
-        """Choose the kernels for the time of the block; process-wide flags are put back at its end."""
+        """Choose the device's kernels for the time of the block; process-wide flags are put back at its end."""
         with ExitStack() as stack:
-            if self.exact:
-                if self.device.type == "cuda":
-                    _enter_exact_cuda(stack)
-                else:
-                    _enter_exact_cpu(stack)
+            if self.exact and self.device.type == "cuda":
+                _enter_exact_cuda(stack)
             yield
 
     @contextmanager
     def pass_kernels(self) -> Iterator[None]:
-        """Inside `kernels()`, for the time of a denoiser's pass: what is stable there and faster."""
+        """Inside `kernels()`, for the time of a denoiser's pass: those whose bits do not depend on how many rows go."""
         with ExitStack() as stack:
             if self.exact and self.device.type == "cpu":
-                _replace(stack, functional, "conv2d", _paired_conv2d)
+                _enter_exact_cpu(stack)
             yield
 
     def tolerance(self) -> float:
@@ -121,6 +119,7 @@ def _enter_exact_cpu(stack: ExitStack) -> None:
     stack.enter_context(_onednn(enabled=False))
     stack.enter_context(torch.backends.nnpack.flags(enabled=False))
     _replace(stack, functional, "linear", row_stable_linear)
+    _replace(stack, functional, "conv2d", _paired_conv2d)
     for name in LAYOUT_BOUND:
         _replace(stack, functional, name, _on_contiguous(getattr(functional, name)))
     for module, names in CURVES.items():

@@ -492,15 +492,19 @@ def test_outside_of_a_turn_nothing_global_is_changed(pipeline: Any) -> None:
             torch.is_autocast_enabled("cpu"),
         )
 
-    before, inside = state(), []
+    before, inside, stepping = state(), [], []
     hub = Hub(pipeline)
-    hub.submit(flux_request(0, 3), on_step=lambda run: inside.append(state()))
+    pipeline.transformer.proj_out.register_forward_pre_hook(lambda *_: inside.append(state()))
+    hub.submit(flux_request(0, 3), on_step=lambda run: stepping.append(state()))
     between = [state()]
     rng = torch.get_rng_state()
     while hub.turn():
         between.append(state())
     assert set(between) == {before}
     assert torch.equal(rng, torch.get_rng_state())
+    assert inside
+    assert stepping
+    assert {found[:3] for found in stepping} == {before[:3]}, "a run's own code computes as usual"
     assert all(found[0] is False and found[2] is not before[2] for found in inside)
 
 

@@ -1,6 +1,5 @@
 """Exact mode's kernels: the number of samples changes no bit of one sample's result."""
 
-from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -31,7 +30,7 @@ def threads(request: pytest.FixtureRequest, one_thread: None) -> Any:
 def test_a_linear_layer_gives_a_sample_the_same_bits_in_every_company(rows: int, features: int, outputs: int) -> None:
     weight, bias = torch.randn(outputs, features), torch.randn(outputs)
     samples = torch.randn(12, rows, features)
-    with EXACT.kernels():
+    with EXACT.pass_kernels():
         alone = torch.cat([functional.linear(samples[i : i + 1], weight, bias) for i in range(12)])
         for count in (2, 3, 5, 8, 12):
             assert torch.equal(functional.linear(samples[:count], weight, bias), alone[:count])
@@ -40,7 +39,7 @@ def test_a_linear_layer_gives_a_sample_the_same_bits_in_every_company(rows: int,
 def test_a_sample_that_comes_transposed_gives_the_same_bits() -> None:
     weight, bias = torch.randn(24, 32), torch.randn(24)
     samples = torch.randn(6, 32, 20).transpose(1, 2)
-    with EXACT.kernels():
+    with EXACT.pass_kernels():
         together = functional.linear(samples.contiguous(), weight, bias)
         alone = torch.cat([functional.linear(samples[i : i + 1], weight, bias) for i in range(6)])
     assert torch.equal(together, alone)
@@ -58,13 +57,12 @@ def test_a_linear_layer_of_single_rows_gives_the_same_bits_in_every_company(feat
 
 @pytest.mark.parametrize("size", [1, 2, 4, 8, 16])
 @pytest.mark.parametrize("kernel", [1, 3])
-@pytest.mark.parametrize("in_pass", [True, False])
-def test_a_convolution_gives_a_sample_the_same_bits_in_every_company(size: int, kernel: int, in_pass: bool) -> None:
+def test_a_convolution_gives_a_sample_the_same_bits_in_every_company(size: int, kernel: int) -> None:
     weight, bias = torch.randn(24, 16, kernel, kernel), torch.randn(24)
     samples = torch.randn(16, 16, size, size)
     settings: Any = {"padding": kernel // 2, "stride": 1}
     expected = functional.conv2d(samples, weight, bias, **settings)
-    with EXACT.kernels(), EXACT.pass_kernels() if in_pass else nullcontext():
+    with EXACT.pass_kernels():
         alone = torch.cat([functional.conv2d(samples[i : i + 1], weight, bias, **settings) for i in range(16)])
         for count in (2, 3, 8, 16):
             assert torch.equal(functional.conv2d(samples[:count], weight, bias, **settings), alone[:count])
@@ -77,7 +75,7 @@ def test_a_convolution_gives_a_sample_the_same_bits_in_every_company(size: int, 
 def test_an_activation_gives_an_element_the_same_bits_at_every_place(curve: Any, width: int) -> None:
     name = curve.__name__
     samples = torch.randn(24, width)
-    with EXACT.kernels():
+    with EXACT.pass_kernels():
         stable = getattr(functional if name in ("silu", "gelu") else torch, name)
         alone = torch.cat([stable(samples[i : i + 1]) for i in range(24)])
         for count in (2, 3, 7, 24):
@@ -88,7 +86,7 @@ def test_an_activation_gives_an_element_the_same_bits_at_every_place(curve: Any,
 def test_an_activation_in_place_writes_where_it_was_told() -> None:
     values = torch.randn(3, 5)
     expected = functional.silu(values)
-    with EXACT.kernels():
+    with EXACT.pass_kernels():
         result = functional.silu(values, inplace=True)
     assert result is values
     assert torch.allclose(values, expected)
@@ -98,7 +96,7 @@ def test_kernels_are_put_back_even_after_an_error() -> None:
     before = (functional.linear, functional.silu, torch.exp, torch.backends.mkldnn.enabled)
 
     def fail() -> None:
-        with EXACT.kernels():
+        with EXACT.pass_kernels():
             assert functional.linear is row_stable_linear
             raise LookupError
 
@@ -107,9 +105,15 @@ def test_kernels_are_put_back_even_after_an_error() -> None:
     assert (functional.linear, functional.silu, torch.exp, torch.backends.mkldnn.enabled) == before
 
 
+def test_between_passes_the_processor_computes_as_usual() -> None:
+    before = (functional.linear, functional.conv2d, torch.backends.mkldnn.enabled)
+    with EXACT.kernels():
+        assert (functional.linear, functional.conv2d, torch.backends.mkldnn.enabled) == before
+
+
 def test_fast_mode_changes_no_kernels() -> None:
     before = (functional.linear, torch.backends.mkldnn.enabled)
-    with Numerics(device=CPU, dtype=torch.float32, exact=False).kernels():
+    with Numerics(device=CPU, dtype=torch.float32, exact=False).pass_kernels():
         assert (functional.linear, torch.backends.mkldnn.enabled) == before
 
 
