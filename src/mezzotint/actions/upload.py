@@ -1,7 +1,7 @@
 """A picture from outside becomes a source: decoded within bounds, looked at, stored by its content."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -20,7 +20,9 @@ from mezzotint.store import Objects, Sources
 
 log = structlog.get_logger()
 MAX_UPLOADS = 200
-"""Kept of one tenant at once."""
+"""Of one tenant at once: those it asked to be kept, and as many more that came with its requests."""
+FRESH = timedelta(minutes=1)
+"""What came with a request stays so long: its job may not be there yet."""
 SWEEP_S = 3600.0
 KEPT = timedelta(hours=24)
 """How long an upload that nothing uses is kept."""
@@ -36,20 +38,14 @@ class Intake:
     slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
 
 
-async def upload(
-    intake: Intake, data: bytes, claims: Claims, now: datetime, decode: Callable[[bytes], Pixels.Image] = decode_upload
-) -> Source | Refusal:
-    """Keep the picture. The same pixels are kept once, under one name.
-
-    decode: makes RGB pixels of the bytes. Raises: Undecodable.
-    """
-    async with intake.slots:
-        taken = await asyncio.to_thread(_take, intake, data, decode)
+async def upload(intake: Intake, data: bytes, claims: Claims, now: datetime) -> Source | Refusal:
+    """Keep the picture for jobs to come. The same pixels are kept once, under one name."""
+    taken = await _decoded(intake, data, decode_upload)
     if isinstance(taken, Refusal):
         return taken
     source, png = taken
     # the row first: a sweep deletes bytes that no row names
-    if not await intake.sources.add(claims.tenant, source, now, MAX_UPLOADS):
+    if not await intake.sources.keep(claims.tenant, source, now, MAX_UPLOADS):
         return Refusal(
             code=RefusalCode.TOO_MANY_UPLOADS,
             message=f"You have {MAX_UPLOADS} uploads already.",
@@ -59,11 +55,31 @@ async def upload(
     return source
 
 
+async def take_along(
+    intake: Intake, data: bytes, claims: Claims, now: datetime, decode: Callable[[bytes], Pixels.Image] = decode_upload
+) -> Source | Refusal:
+    """Take the picture that came with a request. It goes when others need its place and its jobs have ended.
+
+    decode: makes RGB pixels of the bytes, or raises Undecodable.
+    """
+    taken = await _decoded(intake, data, decode)
+    if isinstance(taken, Refusal):
+        return taken
+    source, png = taken
+    await intake.sources.take(claims.tenant, source, now)
+    await intake.objects.put_once(upload_key(source.content), png)
+    try:
+        await _delete(intake, await intake.sources.make_room(claims.tenant, MAX_UPLOADS, now - FRESH))
+    except StorageUnavailable as error:  # the next one makes room
+        log.warning("no room made for uploads", why=str(error))
+    return source
+
+
 async def sweep_uploads(intake: Intake, now: datetime) -> int:
     """Delete uploads that nothing used for `KEPT`. Returns how many objects went."""
     before = now - KEPT
     gone = await intake.sources.forget(await intake.sources.unused(before), before)
-    await intake.objects.delete([upload_key(content) for content in gone])
+    await _delete(intake, gone)
     return len(gone)
 
 
@@ -95,6 +111,23 @@ async def read_source(objects: Objects, content: Sha256) -> bytes | None:
 def upload_key(content: Sha256) -> str:
     """Apart from finished pictures: what was uploaded is delivered to nobody."""
     return f"uploads/{content[:2]}/{content}.png"
+
+
+async def _decoded(
+    intake: Intake, data: bytes, decode: Callable[[bytes], Pixels.Image]
+) -> tuple[Source, bytes] | Refusal:
+    async with intake.slots:
+        return await asyncio.to_thread(_take, intake, data, decode)
+
+
+async def _delete(intake: Intake, contents: Sequence[Sha256]) -> None:
+    """Delete bytes that no row named; an upload that came meanwhile found them there, and gets them back."""
+    for content in contents:
+        key = upload_key(content)
+        data = await intake.objects.get(key)
+        await intake.objects.delete([key])
+        if data is not None and await intake.sources.is_named(content):
+            await intake.objects.put_once(key, data)
 
 
 def _take(intake: Intake, data: bytes, decode: Callable[[bytes], Pixels.Image]) -> tuple[Source, bytes] | Refusal:

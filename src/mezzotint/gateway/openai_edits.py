@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 from PIL import Image as Pixels
 from pydantic import ValidationError
 
-from mezzotint.actions.upload import upload
+from mezzotint.actions.upload import take_along
 from mezzotint.domain.claims import Claims
 from mezzotint.domain.ids import Sha256
 from mezzotint.domain.refusal import Refusal
@@ -110,7 +110,7 @@ async def _taken(
     service: Service, claims: Claims, form: Form, name: str, decode: Callable[[bytes], Pixels.Image]
 ) -> Sha256:
     """The name of the upload that the form's file became."""
-    source = await upload(service.intake, form.files[name][0], claims, service.now(), decode)
+    source = await take_along(service.intake, form.files[name][0], claims, service.now(), decode)
     if isinstance(source, Refusal):
         raise refused(replace(source, param=name))
     return source.content

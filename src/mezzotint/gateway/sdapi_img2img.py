@@ -7,7 +7,7 @@ from dataclasses import replace
 from fastapi import APIRouter, Request
 from PIL import Image as Pixels
 
-from mezzotint.actions.upload import upload
+from mezzotint.actions.upload import take_along
 from mezzotint.domain.claims import Claims
 from mezzotint.domain.ids import Sha256
 from mezzotint.domain.refusal import Refusal, RefusalCode
@@ -64,7 +64,7 @@ async def _taken(
         raise Answer(
             422, RefusalCode.UPLOAD_INVALID, f'"{field}" is not base64.', "Send the file's bytes.", field
         ) from None
-    source = await upload(service.intake, data, claims, service.now(), decode)
+    source = await take_along(service.intake, data, claims, service.now(), decode)
     if isinstance(source, Refusal):
         raise refused(replace(source, param=field))
     return source.content

@@ -121,6 +121,7 @@ uploads = Table(
     Column("width", Integer, nullable=False),
     Column("height", Integer, nullable=False),
     Column("used_at", Instant, nullable=False),
+    Column("is_kept", Boolean, nullable=False),  # asked for by itself; else it came with a request
     Index("uploads_of_tenant", "tenant", "content", unique=True),
     Index("uploads_by_use", "used_at"),
     sqlite_autoincrement=True,

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, delete, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.ids import Sha256, TenantId
 from mezzotint.domain.task import Source
-from mezzotint.store.database import Database
+from mezzotint.store.database import Database, insert_on
 from mezzotint.store.jobs import OPEN
 from mezzotint.store.schema import images, jobs, uploads
 
@@ -20,35 +21,60 @@ class Sources:
         """The tenant's picture of that hash, or the first of that job. An upload counts as used now."""
         return await self._drawn(tenant, name) or await self._uploaded(tenant, name, now)
 
-    async def add(self, tenant: TenantId, picture: Source, now: datetime, most: int) -> bool:
-        """Keep an upload, once. Returns False when the tenant has `most` others already."""
+    async def keep(self, tenant: TenantId, picture: Source, now: datetime, most: int) -> bool:
+        """Keep an upload, once. Returns False when the tenant keeps `most` others already."""
         async with self._database.write() as connection:
-            mine = uploads.c.tenant == tenant
-            same = mine & (uploads.c.content == picture.content)
-            if (await connection.execute(update(uploads).where(same).values(used_at=now))).rowcount:
-                return True
-            if (await connection.execute(select(func.count()).where(mine))).scalar_one() >= most:
+            kept = (uploads.c.tenant == tenant) & uploads.c.is_kept
+            others = select(func.count()).where(kept, uploads.c.content != picture.content)
+            if (await connection.execute(others)).scalar_one() >= most:
                 return False
-            row = {"content": picture.content, "width": picture.width, "height": picture.height}
-            await connection.execute(insert(uploads).values(tenant=tenant, used_at=now, **row))
+            await _write(connection, tenant, picture, now, is_kept=True)
             return True
+
+    async def take(self, tenant: TenantId, picture: Source, now: datetime) -> None:
+        """Take an upload that came with a request, once. It stays kept where the tenant keeps it."""
+        async with self._database.write() as connection:
+            await _write(connection, tenant, picture, now, is_kept=False)
+
+    async def make_room(self, tenant: TenantId, most: int, before: datetime) -> list[Sha256]:
+        """Drop the rows of the tenant's uploads that came with requests, beyond the `most` last used.
+
+        Not those used since an instant, nor those that an open job of the tenant begins with.
+        Returns those whose bytes nobody's row names any more.
+        """
+        mine = uploads.c.tenant == tenant
+        newest_first = select(uploads.c.content, uploads.c.used_at).where(mine, ~uploads.c.is_kept)
+        beyond = newest_first.order_by(uploads.c.used_at.desc()).offset(most)
+        if not self._database.is_postgres:
+            beyond = beyond.limit(-1)  # SQLite has no offset without a limit
+        async with self._database.read() as connection:
+            old = [content for content, used_at in await connection.execute(beyond) if used_at < before]
+            needed = await _needed(connection, jobs.c.tenant == tenant) if old else set()
+        old = [content for content in old if content not in needed]
+        return await self._drop(old, mine & ~uploads.c.is_kept & (uploads.c.used_at < before)) if old else []
 
     async def unused(self, before: datetime) -> list[Sha256]:
         """Uploads last used before an instant that no open job begins with."""
-        parts = [jobs.c.parameters[name].as_string() for name in ("source", "mask")]
-        query = select(*parts).where(jobs.c.state.in_(OPEN), or_(*(part.is_not(None) for part in parts)))
         async with self._database.read() as connection:
-            needed = {content for row in await connection.execute(query) for content in row if content}
+            needed = await _needed(connection)
             old = select(uploads.c.content).where(uploads.c.used_at < before).distinct()
             return [Sha256(content) for content in (await connection.execute(old)).scalars() if content not in needed]
 
     async def forget(self, contents: Sequence[Sha256], before: datetime) -> list[Sha256]:
         """Drop the rows not used since. Returns those whose bytes nobody's row names any more."""
+        return await self._drop(contents, uploads.c.used_at < before)
+
+    async def is_named(self, content: Sha256) -> bool:
+        """Whether anybody's row names the upload."""
+        async with self._database.read() as connection:
+            named = select(uploads.c.seq).where(uploads.c.content == content).limit(1)
+            return (await connection.execute(named)).first() is not None
+
+    async def _drop(self, contents: Sequence[Sha256], where: ColumnElement[bool]) -> list[Sha256]:
+        among = uploads.c.content.in_(contents)
         async with self._database.write() as connection:
-            old = uploads.c.content.in_(contents) & (uploads.c.used_at < before)
-            await connection.execute(delete(uploads).where(old))
-            others = select(uploads.c.content).where(uploads.c.content.in_(contents))
-            left = set((await connection.execute(others)).scalars())
+            await connection.execute(delete(uploads).where(among, where))
+            left = set((await connection.execute(select(uploads.c.content).where(among))).scalars())
         return [content for content in contents if content not in left]
 
     async def _drawn(self, tenant: TenantId, name: str) -> Source | None:
@@ -68,3 +94,20 @@ class Sources:
                 return None
             await connection.execute(update(uploads).where(same).values(used_at=now))
         return Source(content=Sha256(row["content"]), width=row["width"], height=row["height"])
+
+
+async def _write(
+    connection: AsyncConnection, tenant: TenantId, picture: Source, now: datetime, *, is_kept: bool
+) -> None:
+    new = insert_on(connection, uploads)
+    values = {"used_at": now} | ({"is_kept": True} if is_kept else {})
+    query = new.on_conflict_do_update(index_elements=["tenant", "content"], set_=values)
+    row = {"content": picture.content, "width": picture.width, "height": picture.height, "is_kept": is_kept}
+    await connection.execute(query.values(tenant=tenant, used_at=now, **row))
+
+
+async def _needed(connection: AsyncConnection, *whose: ColumnElement[bool]) -> set[str]:
+    """The contents that open jobs begin with."""
+    parts = [jobs.c.parameters[name].as_string() for name in ("source", "mask")]
+    query = select(*parts).where(*whose, jobs.c.state.in_(OPEN), or_(*(part.is_not(None) for part in parts)))
+    return {content for row in await connection.execute(query) for content in row if content}

@@ -1,7 +1,7 @@
 """Uploads, and jobs that begin with them: bounds, owners, filter, and the sweep."""
 
-from collections.abc import AsyncIterator
-from dataclasses import replace
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import Any
@@ -10,14 +10,16 @@ import httpx
 import pytest
 from PIL import Image
 
-from mezzotint.actions.upload import KEPT, read_source, sweep_uploads, upload_key
+from mezzotint.actions.upload import FRESH, KEPT, read_source, sweep_uploads, take_along, upload, upload_key
+from mezzotint.domain.claims import Claims
 from mezzotint.domain.ids import JobId, Sha256, TenantId, WorkerId
 from mezzotint.domain.job import JobState
+from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Service
 from mezzotint.media import MAX_UPLOAD_BYTES, content_hash
-from mezzotint.store import Seeker
+from mezzotint.store import Objects, Seeker
 from tests.making import make_ending, make_image
 from tests.unit.gateway.conftest import Connect
 
@@ -148,6 +150,48 @@ async def test_a_tenant_has_so_many_uploads_and_no_more(connect: Connect, monkey
         assert (answer.status_code, answer.json()["error"]["code"]) == (429, "too_many_uploads")
         await sent(ada)
         await sent(bob)
+
+
+async def test_a_client_that_edits_picture_after_picture_is_never_refused(
+    able: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mezzotint.actions.upload.MAX_UPLOADS", 3)
+    ada = Claims(tenant=TenantId("ada"), tier=Tier.PRO, expires_at=None)
+    now = datetime.now(UTC)
+    for number in range(20):
+        taken = await take_along(able.intake, picture(size=(16 + number, 16)), ada, now + number * FRESH)
+        assert not isinstance(taken, Refusal)
+    kept = await able.desk.objects.keys("uploads/")
+    assert len(kept) == 3
+    assert upload_key(taken.content) in kept
+
+
+@dataclass
+class Meanwhile:
+    """An object store in which something happens just before each deletion."""
+
+    objects: Objects
+    happens: Callable[[], Awaitable[object]]
+
+    async def delete(self, keys: list[str]) -> None:
+        await self.happens()
+        await self.objects.delete(keys)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.objects, name)
+
+
+async def test_an_upload_that_comes_while_its_bytes_are_deleted_gets_them_back(able: Service) -> None:
+    ada, bob = (Claims(tenant=TenantId(name), tier=Tier.PRO, expires_at=None) for name in ("ada", "bob"))
+    now = datetime.now(UTC)
+    intake = able.intake
+    first = await upload(intake, picture(), ada, now)
+    assert not isinstance(first, Refusal)
+    late: Any = Meanwhile(able.desk.objects, lambda: upload(intake, picture(), bob, now + LATER))
+    assert await sweep_uploads(replace(intake, objects=late), now + LATER) == 1
+    assert await intake.sources.find(ada.tenant, first.content, now) is None
+    assert await intake.sources.find(bob.tenant, first.content, now) is not None
+    assert await read_source(able.desk.objects, first.content) is not None
 
 
 async def test_an_upload_that_nothing_uses_is_swept(connect: Connect, service: Service) -> None:
