@@ -12,7 +12,7 @@ from PIL import Image as Pixels
 from mezzotint.actions.finish import image_key
 from mezzotint.domain.claims import Claims
 from mezzotint.domain.errors import StorageUnavailable
-from mezzotint.domain.ids import Sha256
+from mezzotint.domain.ids import Sha256, TenantId
 from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.task import Source
 from mezzotint.media import Undecodable, content_hash, decode_upload, encode_png
@@ -49,7 +49,8 @@ async def upload(intake: Intake, data: bytes, claims: Claims, now: datetime) -> 
         return Refusal(
             code=RefusalCode.TOO_MANY_UPLOADS,
             message=f"You have {MAX_UPLOADS} uploads already.",
-            hint=f"Those that nothing uses are deleted after {KEPT / timedelta(hours=1):g} hours.",
+            hint="Delete one (DELETE /v1/uploads/{id}); what nothing uses goes after "
+            f"{KEPT / timedelta(hours=1):g} hours.",
         )
     await intake.objects.put_once(upload_key(source.content), png)
     return source
@@ -73,6 +74,13 @@ async def take_along(
     except StorageUnavailable as error:  # the next one makes room
         log.warning("no room made for uploads", why=str(error))
     return source
+
+
+async def remove(intake: Intake, tenant: TenantId, content: Sha256) -> bool:
+    """Delete the tenant's upload. Returns False, and leaves it, while an open job begins with it."""
+    gone = await intake.sources.drop(tenant, content)
+    await _delete(intake, gone or [])
+    return gone is not None
 
 
 async def sweep_uploads(intake: Intake, now: datetime) -> int:

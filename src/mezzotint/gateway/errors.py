@@ -59,6 +59,8 @@ GATEWAY_CODES: dict[str, str] = {
     "job_not_failed": "The job is no dead letter.",
     "weight_invalid": "The weight is out of the lane's bounds.",
     "worker_not_found": "No such worker was heard of lately.",
+    "upload_not_found": "No such upload, or it is not yours.",
+    "upload_in_use": "A job that has not ended begins with the upload.",
     "image_not_found": "No such picture.",
     "not_found": "No such address.",
     "method_not_allowed": "The address does not take this method.",

@@ -19,7 +19,7 @@ class Sources:
 
     async def find(self, tenant: TenantId, name: str, now: datetime) -> Source | None:
         """The tenant's picture of that hash, or the first of that job. An upload counts as used now."""
-        return await self._drawn(tenant, name) or await self._uploaded(tenant, name, now)
+        return await self._drawn(tenant, name) or await self._used(tenant, name, now)
 
     async def keep(self, tenant: TenantId, picture: Source, now: datetime, most: int) -> bool:
         """Keep an upload, once. Returns False when the tenant keeps `most` others already."""
@@ -52,6 +52,16 @@ class Sources:
             needed = await _needed(connection, jobs.c.tenant == tenant) if old else set()
         old = [content for content in old if content not in needed]
         return await self._drop(old, mine & ~uploads.c.is_kept & (uploads.c.used_at < before)) if old else []
+
+    async def drop(self, tenant: TenantId, content: Sha256) -> list[Sha256] | None:
+        """Drop the tenant's upload unless an open job begins with it; None then.
+
+        Returns its content where nobody's row names it any more.
+        """
+        async with self._database.read() as connection:
+            if content in await _needed(connection, jobs.c.tenant == tenant):
+                return None
+        return await self._drop([content], _mine(tenant, content))
 
     async def unused(self, before: datetime) -> list[Sha256]:
         """Uploads last used before an instant that no open job begins with."""
@@ -86,14 +96,22 @@ class Sources:
             row = (await connection.execute(query)).first()
         return None if row is None else Source(content=Sha256(row.png), width=row.width, height=row.height)
 
-    async def _uploaded(self, tenant: TenantId, name: str, now: datetime) -> Source | None:
-        same = (uploads.c.tenant == tenant) & (uploads.c.content == name)
+    async def uploaded(self, tenant: TenantId, name: str) -> Source | None:
+        """The tenant's upload of that hash."""
+        async with self._database.read() as connection:
+            row = (await connection.execute(select(uploads).where(_mine(tenant, name)))).mappings().first()
+        return None if row is None else Source(content=Sha256(name), width=row["width"], height=row["height"])
+
+    async def _used(self, tenant: TenantId, name: str, now: datetime) -> Source | None:
+        mine = update(uploads).where(_mine(tenant, name)).values(used_at=now)
         async with self._database.write() as connection:
-            row = (await connection.execute(select(uploads).where(same))).mappings().first()
-            if row is None:
-                return None
-            await connection.execute(update(uploads).where(same).values(used_at=now))
-        return Source(content=Sha256(row["content"]), width=row["width"], height=row["height"])
+            found = await connection.execute(mine.returning(uploads.c.width, uploads.c.height))
+            row = found.first()
+        return None if row is None else Source(content=Sha256(name), width=row.width, height=row.height)
+
+
+def _mine(tenant: TenantId, content: str) -> ColumnElement[bool]:
+    return (uploads.c.tenant == tenant) & (uploads.c.content == content)
 
 
 async def _write(

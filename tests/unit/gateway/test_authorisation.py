@@ -10,6 +10,7 @@ from mezzotint.actions.finish import image_key
 from mezzotint.domain.claims import OWN, Role, Scope
 from mezzotint.domain.ids import TenantId, WebhookId, WorkerId
 from mezzotint.domain.job import JobState
+from mezzotint.domain.task import Source
 from mezzotint.domain.tenant import Tenant
 from mezzotint.domain.tier import Tier
 from mezzotint.domain.webhook import Webhook
@@ -69,6 +70,7 @@ MATRIX: dict[str, Row | str] = {
     "POST /v1/images/edits": Row(401, 400, 400, 400),  # no form
     "POST /v1/images/variations": Row(401, 400, 400, 400),
     "POST /v1/uploads": Row(401, 422, 422, 422),  # no picture in the body
+    "DELETE /v1/uploads/{upload_id}": ENDS_OWN,
     "POST /sdapi/v1/txt2img": Row(401, 422, 422, 422),  # again a prompt that is refused
     "POST /sdapi/v1/img2img": Row(401, 422, 422, 422),
     "GET /sdapi/v1/options": SIGNED_IN,
@@ -146,6 +148,7 @@ async def things_of_ada(service: Service) -> dict[str, str]:
     id = WebhookId(f"wh_{int(job.id[4:], 16):016x}")
     webhook = Webhook(id=id, tenant=TenantId("ada"), url="https://hooks.example/x", created_at=NOW)
     await service.courier.webhooks.add(webhook)
+    await service.intake.sources.keep(TenantId("ada"), Source(content=picture.png, width=64, height=64), NOW, 1)
     await service.workers.seen(WorkerId("w"), service.now())
     return {
         "worker_id": "w",
@@ -153,6 +156,7 @@ async def things_of_ada(service: Service) -> dict[str, str]:
         "job_id": job.id,
         "key_id": key.id,
         "webhook_id": id,
+        "upload_id": picture.png,
         "name": f"{picture.webp}.webp",
         "model": job.model,
     }

@@ -102,6 +102,27 @@ async def test_an_upload_is_delivered_to_nobody(connect: Connect) -> None:
         assert (await ada.get("/v1/images")).json()["images"] == []
 
 
+async def test_an_upload_can_be_deleted_to_make_room(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mezzotint.actions.upload.MAX_UPLOADS", 1)
+    async with connect() as ada:
+        address = f"/v1/uploads/{(await sent(ada))['id']}"
+        assert (await ada.delete(address)).status_code == 204
+        again = await ada.delete(address)
+        assert (again.status_code, again.json()["error"]["code"]) == (404, "upload_not_found")
+        await sent(ada, picture("blue"))
+
+
+async def test_an_upload_of_an_open_job_cannot_be_deleted(connect: Connect, able: Service) -> None:
+    async with connect(served=able) as ada:
+        source = await sent(ada)
+        job = (await ada.post("/v1/jobs", json=vary(source["id"]))).json()
+        answer = await ada.delete(f"/v1/uploads/{source['id']}")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (409, "upload_in_use")
+        await ada.delete(f"/v1/jobs/{job['id']}")
+        assert (await ada.delete(f"/v1/uploads/{source['id']}")).status_code == 204
+    assert await able.desk.objects.keys("uploads/") == []
+
+
 @pytest.mark.parametrize("data", [b"", b"not a picture", picture()[:40], picture(size=(4, 4)), picture(kind="GIF")])
 async def test_what_is_no_picture_is_refused_and_not_kept(connect: Connect, service: Service, data: bytes) -> None:
     async with connect() as ada:
