@@ -250,6 +250,7 @@ def make_an_account_and_come_back(page: Page) -> None:
     page.get_by_label("Describe a picture").fill("a red apple --seed 7 --steps 4")
     page.get_by_label("Describe a picture").press("Enter")
     expect(page.get_by_role("article").locator("img.finished")).to_be_visible()
+    expect(page.get_by_role("region", name="Used this month")).to_contain_text("1 picture, 4 steps")
     page.reload()
     expect(page.get_by_label("Describe a picture")).to_be_visible()
     page.get_by_role("button", name="Sign out").click()

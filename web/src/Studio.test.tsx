@@ -226,6 +226,37 @@ test("older pictures come by the cursor, and the arrows walk the grid", async ()
   expect(document.activeElement).toBe(within(list).getByAltText("three").closest("button"));
 });
 
+test("what this month took is told anew with each picture, and what is left", async () => {
+  const stream = eventStream();
+  const month = { month: "2026-01", num_jobs: 1, num_images: 1, num_steps: 30, gpu_s: 3.21, waived_s: 0 };
+  const told = [
+    { tenant: "ada", quota_s: 36_000, months: [] },
+    { tenant: "ada", quota_s: 36_000, months: [month] },
+  ];
+  const seen = open({
+    "POST /v1/jobs": () => accepted(aJob()),
+    "GET /v1/jobs/j1/events": stream.response,
+    "GET /v1/usage": () => json(told.shift()),
+  });
+  const note = within(await screen.findByRole("region", { name: "Used this month" }));
+  expect(note.getByText("This month: 0 pictures, 0 steps, 0 s of drawing.")).toBeTruthy();
+  await userEvent.type(box(), "a red apple{Enter}");
+  await act(async () => stream.send("succeeded", aJob({ state: "succeeded", step: 30, images: [anImage()] })));
+  await note.findByText("This month: 1 picture, 30 steps, 3.2 s of drawing.");
+  expect(note.getByText("Of the 10 h in your tier 10 h are left.")).toBeTruthy();
+  expect(seen.filter((request) => request.path === `/v1/usage?since=${new Date().toISOString().slice(0, 7)}`)).toHaveLength(2);
+});
+
+test.each([
+  [null, null],
+  [10, "The 10 s in your tier are used up: until the next month your prompts wait in the free lane."],
+])("a quota of %s s that was drawn for longer", async (quota_s, words) => {
+  const month = { month: "2026-01", num_jobs: 9, num_images: 9, num_steps: 270, gpu_s: 12, waived_s: 0 };
+  open({ "GET /v1/usage": () => json({ tenant: "ada", quota_s, months: [month] }) });
+  const note = await screen.findByRole("region", { name: "Used this month" });
+  expect([...note.querySelectorAll("p")].slice(1).map((line) => line.textContent)).toEqual(words === null ? [] : [words]);
+});
+
 test("the note tells what the model knows and how to load another", async () => {
   open();
   await screen.findByText(/^Draws small pictures. A prompt far/);

@@ -3,7 +3,7 @@ import type { Client } from "./api/client";
 import { problemOf } from "./api/failure";
 import type { Asked, Problem } from "./api/types";
 import { ImageGrid } from "./features/images/ImageGrid";
-import { useImages } from "./features/images/useImages";
+import { keyOf, useImages } from "./features/images/useImages";
 import { Announcer } from "./features/jobs/Announcer";
 import { JobList } from "./features/jobs/JobList";
 import { useJobs } from "./features/jobs/useJobs";
@@ -14,6 +14,8 @@ import { PromptBox } from "./features/prompt/PromptBox";
 import { Sheet } from "./features/sheet/Sheet";
 import { lay, type Choice } from "./features/sheet/shown";
 import { useJobOf } from "./features/sheet/useJobOf";
+import { UsageNote } from "./features/usage/UsageNote";
+import { useUsage } from "./features/usage/useUsage";
 
 /** The one screen: a prompt, what is in the works, the picture on the table, and my pictures. */
 export function Studio({ client }: { client: Client }) {
@@ -21,6 +23,8 @@ export function Studio({ client }: { client: Client }) {
   const model = useModel(client, modelName);
   const images = useImages(client);
   const jobs = useJobs(client, images.add);
+  const newest = images.images[0];
+  const usage = useUsage(client, newest === undefined ? null : keyOf(newest));
   const [prompt, setPrompt] = useState("");
   const [problem, setProblem] = useState<Problem | null>(null);
   const [isSending, setIsSending] = useState(false);
@@ -96,6 +100,7 @@ export function Studio({ client }: { client: Client }) {
       </div>
       <div className="margin">
         <AboutModel view={model} />
+        <UsageNote usage={usage} />
       </div>
       <Announcer entry={jobs.entries[0]} />
     </main>

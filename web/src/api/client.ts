@@ -1,5 +1,5 @@
 import { Failure } from "./failure";
-import type { Accepted, Asked, Health, ImagesPage, Job, JobsPage, ListedModel, Me, Model, Session } from "./types";
+import type { Accepted, Asked, Health, ImagesPage, Job, JobsPage, ListedModel, Me, Model, Session, Usage } from "./types";
 
 /** What the page asks of the server on behalf of one signed-in person. Every call throws `Failure`. */
 export interface Client {
@@ -9,6 +9,8 @@ export interface Client {
   jobs(signal?: AbortSignal): Promise<JobsPage>;
   images(cursor: string | null, signal?: AbortSignal): Promise<ImagesPage>;
   me(signal?: AbortSignal): Promise<Me>;
+  /** What was used from a month (2026-01) on, newest first. */
+  usage(since: string, signal?: AbortSignal): Promise<Usage>;
   /** The model of this name, or the default. */
   model(name: string | null, signal?: AbortSignal): Promise<Model>;
   models(signal?: AbortSignal): Promise<readonly ListedModel[]>;
@@ -46,6 +48,7 @@ export function createClient(token: string | null, onRefused: (failure: Failure)
     images: (cursor, signal) =>
       json(`/v1/images?limit=24${cursor === null ? "" : `&cursor=${encodeURIComponent(cursor)}`}`, given(signal)),
     me: (signal) => json("/v1/me", given(signal)),
+    usage: (since, signal) => json(`/v1/usage?since=${since}`, given(signal)),
     model: (name, signal) =>
       json(name === null ? "/v1/model" : `/v1/model?name=${encodeURIComponent(name)}`, given(signal)),
     models: async (signal) => (await json<{ data: ListedModel[] }>("/v1/models", given(signal))).data,
