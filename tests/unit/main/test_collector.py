@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 PROGRAM = """
 import gc
@@ -18,7 +19,44 @@ stock.load(stock.warm[0])
 assert gc.get_freeze_count() <= held, "a model that leaves must be found by the collector"
 """
 
+SERVING = """
+import asyncio, gc, os, signal, sys
+from pathlib import Path
+import httpx
+from mezzotint.config import Settings
+from mezzotint.main.data import make
+from mezzotint.main.serve import Serving, listening
+from mezzotint.main.wiring import find_models, stock_of
+
+async def look(url: str, task: asyncio.Task[None]) -> int:
+    async with httpx.AsyncClient() as client:  # it waits until the socket, which listens already, is served
+        assert (await client.get(url, timeout=60)).status_code == 200
+    held = gc.get_freeze_count()
+    os.kill(os.getpid(), signal.SIGTERM)
+    await task
+    return held
+
+async def main() -> None:
+    settings = Settings(device="cpu", data=Path(sys.argv[1]), worker=False)  # a worker would do it once more
+    make(settings.data)
+    offers = find_models(settings)
+    serving = Serving(settings=settings, infos=[offers[0].info], stock=stock_of(settings, offers), upscaler=None)
+    assert gc.get_freeze_count() == 0
+    with listening("127.0.0.1", 0) as listener:
+        task = asyncio.create_task(serving.run(listener))
+        held = await look(f"http://127.0.0.1:{listener.getsockname()[1]}/healthz", task)
+    assert held > 50_000, held
+
+asyncio.run(main())
+"""
+
 
 def test_what_every_model_needs_is_kept_from_the_collector_and_models_are_not() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_a_gateway_is_kept_from_the_collector_before_it_answers(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", SERVING, str(tmp_path / "data")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
