@@ -16,9 +16,10 @@ from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.submission import Once
 from mezzotint.domain.task import Task
 from mezzotint.metrics import Metrics
-from mezzotint.policy.admission import NUM_SEEDS, Admit, Request, admit
+from mezzotint.policy.admission import NUM_SEEDS, Admit, admit
 from mezzotint.policy.models import model_for
 from mezzotint.policy.quota import Assigned, assign
+from mezzotint.policy.request import Request
 from mezzotint.store import EventBus, Jobs, Sources, Submissions
 
 MAX_RACES = 3

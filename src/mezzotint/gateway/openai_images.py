@@ -37,8 +37,8 @@ from mezzotint.gateway.openai_stream import events_of
 from mezzotint.gateway.service import Service, SignedIn, The
 from mezzotint.gateway.waiting import WAIT_S, ended, without_picture
 from mezzotint.media import converted
-from mezzotint.policy.admission import Request as Asked
 from mezzotint.policy.models import model_for
+from mezzotint.policy.request import Request as Asked
 
 TOKEN_STEP_PX = 1000
 """Step-pixels (steps x width x height) of one image token: the unit in which the queue charges."""

@@ -9,52 +9,18 @@ from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.sampler import sampler_named
 from mezzotint.domain.task import Source, Task
 from mezzotint.domain.tier import Tier, limits_of
-from mezzotint.policy.editing import DEFAULT_STRENGTH, TAKES, Place, check_task, place
-from mezzotint.policy.permutation import escape, expand, too_many
-from mezzotint.policy.prompt import check_characters, check_length, parse, render
+from mezzotint.policy.abilities import check_abilities
+from mezzotint.policy.editing import DEFAULT_STRENGTH, Place, check_task, place
+from mezzotint.policy.grid import grid, prompts_of, written_alone
 from mezzotint.policy.prompt_parameters import (
     DRAFT_QUALITY,
-    NORMAL_STYLIZE,
     guidance_of,
     strength_of,
-    stylize_in_grid,
 )
+from mezzotint.policy.request import Request
 from mezzotint.policy.size import bounds, can_shape, check_size, size_for
 
 NUM_SEEDS = MAX_SEED + 1
-MAX_GUIDANCE = 30.0  # what front ends offer; beyond it every model's colours burn out
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What a user asks for, as sent. A field may instead be written in the prompt (`--seed 7`), not in both.
-
-    model: its name; None: the default.
-    source, mask: a picture's hash, or a job's id for its first picture. zoom, left, top, right, bottom: how an outpaint
-    grows the canvas; the sides in px. is_plain: braces in the prompt are characters, not choices.
-    """
-
-    prompt: str
-    model: str | None = None
-    negative_prompt: str | None = None
-    seed: int | None = None
-    num_steps: int | None = None
-    width: int | None = None
-    height: int | None = None
-    task: Task = Task.GENERATE
-    source: str | None = None
-    mask: str | None = None
-    strength: float | None = None
-    scale: int | None = None
-    zoom: float | None = None
-    left: int | None = None
-    top: int | None = None
-    right: int | None = None
-    bottom: int | None = None
-    guidance_scale: float | None = None
-    sampler: str | None = None
-    repeat: int | None = None
-    is_plain: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +54,7 @@ def admit(  # noqa: PLR0913 - each is a fact the decision depends on
     fresh_seed: in 0..MAX_SEED, used when the request names no seed.
     source, mask: what the request's names stand for; None where its owner has no such picture.
     """
-    prompts = _prompts(request)
+    prompts = prompts_of(request)
     if isinstance(prompts, Refusal):
         return prompts
     if refusal := check_task(request, model, source, mask):
@@ -96,12 +62,12 @@ def admit(  # noqa: PLR0913 - each is a fact the decision depends on
     plans: list[Plan] = []
     for prompt in prompts:
         fresh = (fresh_seed + len(plans)) % NUM_SEEDS
-        for nth, one in enumerate(_grid(prompt)):
+        for nth, one in enumerate(grid(prompt)):
             parameters = _parameters(request, one, tier, model, fresh_seed=fresh, source=source, mask=mask)
             if isinstance(parameters, Refusal):
                 return parameters
             is_alone = len(prompts) == 1 and prompt.repeat in {None, 1}
-            raw_prompt = request.prompt if is_alone else _written_alone(request, one)
+            raw_prompt = request.prompt if is_alone else written_alone(request, one)
             seed = (parameters.seed + nth) % NUM_SEEDS
             plans.append(Plan(raw_prompt=raw_prompt, parameters=replace(parameters, seed=seed)))
     return _check_open_jobs(num_open_jobs, len(plans), tier) or Admit(plans=tuple(plans))
@@ -109,7 +75,7 @@ def admit(  # noqa: PLR0913 - each is a fact the decision depends on
 
 def model_named(request: Request) -> str | Refusal | None:
     """The model that the request's field or its prompt names, before anything else is decided."""
-    prompts = _prompts(request)
+    prompts = prompts_of(request)
     if isinstance(prompts, Refusal):
         return prompts
     names = {prompt.version for prompt in prompts}
@@ -121,46 +87,6 @@ def model_named(request: Request) -> str | Refusal | None:
             param="prompt",
         )
     return request.model or names.pop()
-
-
-def _grid(prompt: Prompt) -> list[Prompt]:
-    """The prompt once for each of its repeats, as one would type it for that picture alone."""
-    alone = replace(prompt, repeat=None, chaos=None)
-    if not prompt.chaos:
-        return [alone] * (prompt.repeat or 1)
-    usual = NORMAL_STYLIZE if prompt.stylize is None else prompt.stylize
-    stylized = (stylize_in_grid(usual, prompt.chaos, nth) for nth in range(prompt.repeat or 1))
-    return [replace(alone, stylize=stylize) for stylize in stylized]
-
-
-def _prompts(request: Request) -> list[Prompt] | Refusal:
-    """The prompts that the request stands for, each with its repeats; no more than one request may have."""
-    texts = (request.prompt,) if request.is_plain else expand(request.prompt)
-    if isinstance(texts, Refusal):
-        return texts
-    prompts: list[Prompt] = []
-    for text in texts:
-        prompt = _prompt_of(request, text)
-        if isinstance(prompt, Refusal):
-            return prompt
-        if refusal := _check_repeats(request, prompt):
-            return refusal
-        prompt = prompt if request.repeat is None else replace(prompt, repeat=request.repeat)
-        if refusal := _check_grid(prompt):
-            return refusal
-        prompts.append(prompt)
-    return too_many(sum(prompt.repeat or 1 for prompt in prompts)) or _check_negative_prompt(request) or prompts
-
-
-def _prompt_of(request: Request, text: str) -> Prompt | Refusal:
-    if request.task in {Task.UPSCALE, Task.VARIATION} and not text.strip():
-        return Prompt(text="")
-    return parse(text)
-
-
-def _written_alone(request: Request, prompt: Prompt) -> str:
-    written = render(prompt)
-    return written if request.is_plain else escape(written)
 
 
 def _parameters(  # noqa: PLR0913 - each is a fact the parameters depend on
@@ -190,17 +116,7 @@ def _parameters(  # noqa: PLR0913 - each is a fact the parameters depend on
     )
     if source is not None:
         parameters = _with_source(parameters, request, prompt, where, source, mask)
-    return (
-        _check_image_weight(request, prompt)
-        or _check_stop(request, prompt, model)
-        or _check_no(request, merged, model)
-        or _check_seed(parameters)
-        or _check_steps(parameters, tier, written_in="prompt" if request.num_steps is None else "num_steps")
-        or _check_strength(parameters)
-        or _check_guidance(request, prompt, model)
-        or _check_sampler(request, model)
-        or parameters
-    )
+    return check_abilities(request, prompt, parameters, model, tier) or parameters
 
 
 def _place(request: Request, prompt: Prompt, model: ModelInfo, source: Source | None) -> Place | Refusal:
@@ -242,62 +158,6 @@ def _with_source(  # noqa: PLR0917
     )
 
 
-def _check_grid(prompt: Prompt) -> Refusal | None:
-    if not prompt.chaos or (prompt.repeat or 1) > 1:
-        return None
-    return Refusal(
-        code=RefusalCode.PARAMETER_MISSING,
-        message="--chaos is how unlike each other several pictures are; this would be one.",
-        hint="Add --repeat 4, or leave it out.",
-        param="prompt",
-    )
-
-
-def _check_image_weight(request: Request, prompt: Prompt) -> Refusal | None:
-    if prompt.iw is None or "strength" in TAKES[request.task]:
-        return None
-    return Refusal(
-        code=RefusalCode.PARAMETER_UNSUPPORTED,
-        message=f"--iw weighs a source picture against the words; the task {request.task} does not.",
-        hint="Leave it out, or set the task to variation or inpaint with a source.",
-        param="prompt",
-    )
-
-
-def _check_no(request: Request, merged: Prompt, model: ModelInfo) -> Refusal | None:
-    if not merged.no or model.takes_negative_prompt:
-        return None
-    return Refusal(
-        code=RefusalCode.PARAMETER_UNSUPPORTED,
-        message=f"{model.name} takes no negative prompt: --no and negative_prompt mean nothing to it.",
-        hint="Leave it out, and say what is to be in the picture.",
-        param="negative_prompt" if request.negative_prompt else "prompt",
-    )
-
-
-def _check_stop(request: Request, prompt: Prompt, model: ModelInfo) -> Refusal | None:
-    if prompt.stop is None or (model.can_stop and request.task is not Task.UPSCALE):
-        return None
-    what = f"the task {request.task}" if model.can_stop else model.name
-    return Refusal(
-        code=RefusalCode.PARAMETER_UNSUPPORTED,
-        message=f"--stop means nothing to {what}, which has nothing to show before its end.",
-        hint="Leave it out, or ask for fewer --steps.",
-        param="prompt",
-    )
-
-
-def _check_strength(parameters: Parameters) -> Refusal | None:
-    if parameters.num_sampled >= 1 or parameters.strength is None:
-        return None
-    return Refusal(
-        code=RefusalCode.PARAMETER_INVALID,
-        message=f"A strength of {parameters.strength:g} leaves none of the {parameters.num_steps} steps.",
-        hint=f"Choose at least {1 / parameters.num_steps:.2g}, or more steps.",
-        param="strength",
-    )
-
-
 def _merge(request: Request, prompt: Prompt) -> Prompt:
     return replace(
         prompt,
@@ -319,84 +179,6 @@ def _guidance(request: Request, prompt: Prompt, model: ModelInfo) -> float:
     if prompt.stylize is not None:
         return guidance_of(prompt.stylize, model.default_guidance)
     return model.default_guidance if request.guidance_scale is None else request.guidance_scale
-
-
-def _check_guidance(request: Request, prompt: Prompt, model: ModelInfo) -> Refusal | None:
-    asked = request.guidance_scale
-    param = "prompt" if asked is None else "guidance_scale"
-    if asked is not None and not 0 <= asked <= MAX_GUIDANCE:
-        return Refusal(
-            code=RefusalCode.PARAMETER_INVALID,
-            message=f"The guidance scale {asked:g} is out of range.",
-            hint=f"Choose from 0 to {MAX_GUIDANCE:g}; {model.default_guidance:g} is the model's own.",
-            param=param,
-        )
-    if model.default_guidance > 1 or (prompt.stylize is None and asked in {None, model.default_guidance}):
-        return None
-    return Refusal(
-        code=RefusalCode.PARAMETER_UNSUPPORTED,
-        message=f"{model.name} draws without guidance: --stylize, --chaos and guidance_scale mean nothing to it.",
-        hint="Leave it out.",
-        param=param,
-    )
-
-
-def _check_sampler(request: Request, model: ModelInfo) -> Refusal | None:
-    if request.sampler is None:
-        return None
-    sampler = sampler_named(request.sampler)
-    if sampler is not None and sampler.name in model.samplers:
-        return None
-    hint = f"It takes: {', '.join(model.samplers)}." if model.samplers else "Leave it out: only its own suits it."
-    return Refusal(
-        code=RefusalCode.PARAMETER_UNSUPPORTED,
-        message=f'{model.name} has no sampler "{request.sampler[:40]}".',
-        hint=hint,
-        param="sampler",
-    )
-
-
-def _check_repeats(request: Request, prompt: Prompt) -> Refusal | None:
-    size_field = "width" if request.width is not None else "height"
-    has_size = request.width is not None or request.height is not None
-    both = (
-        ("--no", prompt.no is not None, "negative_prompt", bool(request.negative_prompt)),
-        ("--seed", prompt.seed is not None, "seed", request.seed is not None),
-        ("--steps", prompt.num_steps is not None, "num_steps", request.num_steps is not None),
-        ("--ar", prompt.aspect_ratio is not None, size_field, has_size),
-        ("--repeat", prompt.repeat is not None, "repeat", request.repeat is not None),
-        ("--stylize", prompt.stylize is not None, "guidance_scale", request.guidance_scale is not None),
-        ("--chaos", bool(prompt.chaos), "guidance_scale", request.guidance_scale is not None),
-        ("--iw", prompt.iw is not None, "strength", request.strength is not None),
-        ("--version", prompt.version is not None, "model", request.model is not None),
-        ("--quality", prompt.quality is not None, "num_steps", request.num_steps is not None),
-        ("--draft", prompt.is_draft, "num_steps", request.num_steps is not None),
-    )
-    deciders = {"--steps": prompt.num_steps, "--quality": prompt.quality, "--draft": prompt.is_draft or None}
-    written = [name for name, value in deciders.items() if value is not None]
-    if len(written) > 1:
-        return Refusal(
-            code=RefusalCode.PARAMETER_REPEATED,
-            message=f"{' and '.join(written)} all decide the number of steps.",
-            hint="Keep one of them.",
-            param="prompt",
-        )
-    for name, is_written, field, is_given in both:
-        if is_written and is_given:
-            return Refusal(
-                code=RefusalCode.PARAMETER_REPEATED,
-                message=f'{name} is written in the prompt and the field "{field}" is given too.',
-                hint="Keep one of the two.",
-                param=field,
-            )
-    return None
-
-
-def _check_negative_prompt(request: Request) -> Refusal | None:
-    text = request.negative_prompt or ""
-    return check_characters(text, param="negative_prompt") or check_length(
-        " ".join(text.split()), param="negative_prompt"
-    )
 
 
 def _choose_size(request: Request, prompt: Prompt, model: ModelInfo) -> tuple[int, int] | Refusal:
@@ -421,39 +203,6 @@ def _choose_size(request: Request, prompt: Prompt, model: ModelInfo) -> tuple[in
             param="prompt",
         )
     return size_for(model, prompt.aspect_ratio)
-
-
-def _check_seed(parameters: Parameters) -> Refusal | None:
-    if 0 <= parameters.seed <= MAX_SEED:
-        return None
-    return Refusal(
-        code=RefusalCode.PARAMETER_INVALID,
-        message=f"The seed {parameters.seed} is out of range.",
-        hint=f"Choose a whole number from 0 to {MAX_SEED}.",
-        param="seed",
-    )
-
-
-def _check_steps(parameters: Parameters, tier: Tier, *, written_in: str) -> Refusal | None:
-    budget = limits_of(tier).step_budget
-    if 1 <= parameters.num_steps <= budget:
-        return None
-    if parameters.num_steps < 1:
-        return Refusal(
-            code=RefusalCode.PARAMETER_INVALID,
-            message=f"{parameters.num_steps} steps make no picture.",
-            hint=f"Choose a whole number from 1 to {budget}.",
-            param=written_in,
-        )
-    larger = ", ".join(
-        f"{other} {limits_of(other).step_budget}" for other in Tier if limits_of(other).step_budget > budget
-    )
-    return Refusal(
-        code=RefusalCode.STEPS_OVER_BUDGET,
-        message=f"{parameters.num_steps} steps were asked for; the {tier} tier's budget is {budget} a job.",
-        hint=f"Ask for at most {budget} steps" + (f", or use a larger tier ({larger})." if larger else "."),
-        param=written_in,
-    )
 
 
 def _check_open_jobs(num_open: int, num_new: int, tier: Tier) -> Refusal | None:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.task import Task
-from mezzotint.policy.admission import Request, model_named
+from mezzotint.policy.admission import model_named
+from mezzotint.policy.request import Request
 
 
 def model_for(request: Request, models: Sequence[ModelInfo], upscaler: str) -> ModelInfo | Refusal:

@@ -12,7 +12,8 @@ from mezzotint.domain.prompt import MAX_SEED
 from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.task import Source, Task
 from mezzotint.domain.tier import Tier, limits_of
-from mezzotint.policy.admission import Admit, Request, admit, model_named
+from mezzotint.policy.admission import Admit, admit, model_named
+from mezzotint.policy.request import Request
 
 MODEL = ModelInfo(
     name="tiny",

@@ -11,7 +11,8 @@ from mezzotint.domain.job import Parameters
 from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.task import Source, Task
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.admission import Admit, Request, admit
+from mezzotint.policy.admission import Admit, admit
+from mezzotint.policy.request import Request
 from mezzotint.policy.size import check_size
 from tests.making import make_model
 
