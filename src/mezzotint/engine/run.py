@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from diffusers.guiders import BaseGuidance
 from greenlet import GreenletExit  # type: ignore[import-untyped]
 
 from mezzotint.domain.errors import (
@@ -28,20 +27,19 @@ from mezzotint.domain.errors import (
     RunFailed,
     StepBudgetExceeded,
 )
-from mezzotint.engine import capture
 from mezzotint.engine.adapters import Outfit
 from mezzotint.engine.checkpoint import Snapshot, decode
 from mezzotint.engine.ending import estimate, with_latents
-from mezzotint.engine.errors import CannotCheckpoint, RunCancelled
+from mezzotint.engine.errors import RunCancelled
 from mezzotint.engine.isolation import ThreadState
 from mezzotint.engine.merge import is_opaque
 from mezzotint.engine.numerics import is_finite
 from mezzotint.engine.origin import Origin
 from mezzotint.engine.proxy import Call
-from mezzotint.engine.sketch import Seen, copied, sketch
-from mezzotint.engine.spec import Specs, has_opaque, spec_of, zeros_of
+from mezzotint.engine.sketch import Seen
+from mezzotint.engine.spec import has_opaque, spec_of, zeros_of
+from mezzotint.engine.trail import Trail
 from mezzotint.engine.tree import leaves, tensors_in
-from mezzotint.engine.usage import takes_only_latents
 
 ANSWER_BYTES_FLOOR = 64 << 20  # a replayed answer may always have this size,
 ANSWER_BYTES_PER_INPUT = 4096  # or this multiple of the call's inputs (ControlNet residuals: about 1000)
@@ -79,26 +77,6 @@ class Options:
     on_checkpoint: "Callable[[Run, Snapshot], None] | None" = None
     deadline_at: float | None = None
     label: str = ""
-
-
-@dataclass(slots=True, eq=False)
-class Member:
-    """A sampler or guider of the run; a sampler's `base` is None until its first step."""
-
-    target: Any
-    base: capture.Baseline | None = None
-    digest: str = ""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Boundary:
-    """The state right after a step, by reference."""
-
-    steps: int
-    num_calls: int
-    output: list[Any]
-    earlier: list[Any]  # [step, output] of the last steps that other samplers took
-    differences: list[dict[str, Any] | None]
 
 
 class Run:
@@ -140,25 +118,19 @@ class Run:
         self.greenlet: Any = None
         self._host = host
         self._pipeline = pipeline
-        self._only_latents = takes_only_latents(pipeline)
-        # a guider may hold results of calls by its first step: its baseline is what it is now
-        self._members = [Member(m, None if hasattr(m, "step") else self._baseline(m)) for m in members]
+        self._trail = Trail(pipeline, members, host)
         self._origin = Origin(kwargs)
-        self._specs = Specs()
         self._asked = 0
         self._stepped = 0
         self._finished_samplers = 0
         self._expected: torch.Tensor | None = None  # once the run is to end early: what its last real step expected
         self._last_calls: dict[int, tuple[Any, Any]] = {}  # of the last step by phase: form of the inputs, and outputs
         self._sampler: Any = None
-        self._last: dict[int, tuple[int, list[Any]]] = {}  # of each sampler by id: its last step, and what it returned
         self._saved: Snapshot | None = None
         self._saved_at = 0
-        self._boundary: Boundary | None = None
         self._snapshot: Snapshot | None = None
         self._checkpoint: bytes | None = None
         self._doom: BaseException | None = None
-        self._unsavable: str | None = None
 
     @property
     def checkpoint(self) -> bytes | None:
@@ -172,17 +144,14 @@ class Run:
         """Of the tensors that the run keeps alive between two passes, as far as the seam sees them: its arguments, its
         parked call, its last step. Each memory is counted once."""
         parked = [] if self.parked is None else [self.parked.args, self.parked.kwargs]
-        at = self._boundary
-        last = [] if at is None else [at.output, at.earlier, at.differences]
-        found = (
-            leaf.tensor if isinstance(leaf, Seen) else leaf for leaf in leaves([self._origin.kwargs, parked, last])
-        )
+        held = leaves([self._origin.kwargs, parked, self._trail.held()])
+        found = (leaf.tensor if isinstance(leaf, Seen) else leaf for leaf in held)
         storages = [leaf.untyped_storage() for leaf in found if isinstance(leaf, torch.Tensor)]
         return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
     @property
     def has_guider(self) -> bool:
-        return any(isinstance(member.target, BaseGuidance) for member in self._members)
+        return self._trail.has_guider
 
     @property
     def fingerprint(self) -> dict[str, str]:
@@ -204,7 +173,7 @@ class Run:
             raise FingerprintMismatch(f"differs in {', '.join(other)}")
         self.resumed_elsewhere = bool(other)
         self._origin.restore(saved.origin)
-        self._saved, self._specs = saved, saved.specs.until(saved.num_calls)
+        self._saved, self._trail.specs = saved, saved.specs.until(saved.num_calls)
         self.steps = self._saved_at = saved.steps
 
     def begin(self, state: ThreadState) -> None:
@@ -248,18 +217,17 @@ class Run:
             traceback.clear_frames(self.error.__traceback__)
             self.error.__traceback__ = None
         self.parked = self.greenlet = self.state = None
-        self._pipeline = self._sampler = self._boundary = self._saved = None
-        self._members, self._last, self._origin = [], {}, Origin({})
+        self._pipeline = self._sampler = self._saved = None
+        self._origin = Origin({})
+        self._trail.forget()
 
     def snapshot(self) -> Snapshot | None:
         """The last step boundary, copied to host memory; None before the first step, or where it cannot be saved."""
-        if self._boundary is None:
+        if not self._trail.has_boundary:
             return self._snapshot or self._saved
-        try:
-            self._snapshot = self._copy_boundary(self._boundary)
-            self._checkpoint = None
-        except CannotCheckpoint as reason:
-            self._host.count_unsaved(str(reason))
+        taken = self._trail.snapshot(type(self._pipeline).__qualname__, self._origin.document(), self.fingerprint)
+        if taken is not None:
+            self._snapshot, self._checkpoint = taken, None
         return self._snapshot
 
     # -- the seam
@@ -279,9 +247,7 @@ class Run:
         self.num_calls += 1
         output = self._answer(call)
         form = spec_of(output)
-        if self._stepped and has_opaque(form):
-            self._unsavable = "a denoiser returns an opaque object after the first step"
-        self._specs.add(form)
+        self._trail.add(form, is_first_step=self._stepped == 0)
         if self.options.stop_after is not None:
             self._last_calls[self.phase] = (spec_of([call.args, call.kwargs]), form)
         return output
@@ -290,11 +256,7 @@ class Run:
         """Note what the sampler holds at its own first step."""
         if sampler is not self._sampler:
             self._finished_samplers, self._sampler = self._stepped, sampler
-        if not any(member.target is sampler for member in self._members):
-            self._members.append(Member(sampler))
-        for member in self._members:
-            if member.base is None and member.target is sampler:
-                member.base = self._baseline(member.target)
+        self._trail.begin(sampler)
 
     def after_step(self, sampler: Any, output: Any, model_output: Any) -> Any:
         """What the pipeline gets for the sampler's `output`. model_output: what the sampler made it of."""
@@ -307,8 +269,9 @@ class Run:
         self.calls_per_step, self.phase = self.phase + 1, -1
         if self._saved is not None:
             if self._stepped < self._saved.steps:
-                return self._put_back_earlier(self._saved, sampler, output)
-            output = self._put_back(self._saved, output)
+                return self._trail.put_back_earlier(self._saved, self._stepped, sampler, output)
+            output = self._trail.put_back(self._saved, self._asked, output)
+            self._saved = None
             self._observe(sampler, output)
             return output
         if not is_finite(_first_tensor(output)):
@@ -331,7 +294,7 @@ class Run:
         if not is_finite(expected):
             raise NotFinite(f"in the estimate at step {self.steps}")
         self._expected = self.latents = self.denoised = expected.clone()
-        self._boundary = None
+        self._trail.leave()
         return with_latents(output, expected)
 
     def _idle(self, call: Call) -> Any:
@@ -355,27 +318,6 @@ class Run:
         device = next((t.device for t in tensors_in([call.args, call.kwargs]) if t.ndim), self._host.device)
         return zeros_of(form, device, max(ANSWER_BYTES_FLOOR, ANSWER_BYTES_PER_INPUT * inputs))
 
-    def _put_back(self, saved: Snapshot, output: Any) -> Any:
-        if self._asked != saved.num_calls or len(saved.members) != len(self._members):
-            raise CheckpointCorrupt("the call takes another course than the saved one")
-        for member, state in zip(self._members, saved.members, strict=True):
-            capture.restore(member.target, member.base, state, self._host.device)
-        self._saved = None
-        return capture.put_output(output, saved.output)
-
-    def _put_back_earlier(self, saved: Snapshot, sampler: Any, output: Any) -> Any:
-        """Of a sampler that did not take the saved step, such as a prior's, the last output is still needed."""
-        for step, kept in saved.earlier:
-            if step == self._stepped:
-                output = capture.put_output(output, kept)
-                self._last[id(sampler)] = (step, self._kept(output))
-        return output
-
-    def _kept(self, output: Any) -> list[Any]:
-        """The part of a step's output that the pipeline uses, by reference."""
-        tensors = list(tensors_in(output))
-        return [sketch(tensor) for tensor in (tensors[:1] if self._only_latents else tensors)]
-
     def _count_steps(self, sampler: Any) -> int | None:
         """Sampler steps of the call as its own sampler has them (of several samplers: those in use so far)."""
         own = getattr(self._pipeline, "_num_timesteps", None)
@@ -391,16 +333,7 @@ class Run:
         tensors = list(tensors_in(output))
         self.latents = tensors[0].detach() if tensors else None
         self.denoised = tensors[1].detach() if len(tensors) > 1 and tensors[1].shape == tensors[0].shape else None
-        try:
-            if self._unsavable is not None:
-                raise CannotCheckpoint(self._unsavable)
-            differences = [capture.difference(m.target, m.base) if m.base else None for m in self._members]
-            self._last[id(sampler)] = (self.steps, kept := self._kept(output))
-            earlier = [[step, others] for key, (step, others) in self._last.items() if key != id(sampler)]
-            self._boundary = Boundary(self.steps, self._asked, kept, earlier, differences)
-        except CannotCheckpoint as reason:
-            self._boundary = None
-            self._host.count_unsaved(str(reason))
+        self._trail.observe(sampler, self.steps, self._asked, output)
 
     def _report(self) -> None:
         """Tell whoever listens; checkpoints first, so that a listener to steps may read `checkpoint`."""
@@ -419,34 +352,6 @@ class Run:
         if callable(every):
             return self.steps - self._saved_at >= every(self)
         return every is not None and self.steps % every == 0
-
-    def _baseline(self, target: Any) -> capture.Baseline | None:
-        try:
-            return capture.baseline(target)
-        except CannotCheckpoint as reason:
-            self._host.count_unsaved(str(reason))
-            return capture.Baseline(raw={}, versions={}, sketches={"unreadable": str(reason)})
-
-    def _copy_boundary(self, boundary: Boundary) -> Snapshot:
-        copies: dict[int, Seen] = {}
-        members = []
-        for member, found in zip(self._members, boundary.differences, strict=False):
-            if member.base is not None and not member.digest:
-                member.digest = member.base.digest()
-            changed = None if found is None else copied(found, copies)
-            digest = member.digest if found is not None else ""
-            members.append(capture.MemberState(name=type(member.target).__qualname__, baseline=digest, changed=changed))
-        return Snapshot(
-            pipeline=type(self._pipeline).__qualname__,
-            steps=boundary.steps,
-            num_calls=boundary.num_calls,
-            specs=self._specs.until(boundary.num_calls),
-            output=copied(boundary.output, copies),
-            earlier=copied(boundary.earlier, copies),
-            members=members,
-            origin=self._origin.document(),
-            fingerprint=self.fingerprint,
-        )
 
     def _blame(self, error: Exception) -> Exception:
         """An error in the middle of a replay speaks against the checkpoint: from step 0 the call may be sound."""

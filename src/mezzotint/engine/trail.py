@@ -1,0 +1,180 @@
+"""What a run's checkpoints are made of: its samplers and guiders, the forms of its denoiser calls, its last step.
+
+Noted by reference at every step, copied only when a checkpoint is taken. `Run` says when; see there for the replay.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from diffusers.guiders import BaseGuidance
+
+from mezzotint.domain.errors import CheckpointCorrupt
+from mezzotint.engine import capture
+from mezzotint.engine.checkpoint import Snapshot
+from mezzotint.engine.errors import CannotCheckpoint
+from mezzotint.engine.sketch import Seen, copied, sketch
+from mezzotint.engine.spec import Specs, has_opaque
+from mezzotint.engine.tree import tensors_in
+from mezzotint.engine.usage import takes_only_latents
+
+
+class Host(Protocol):
+    """What a trail needs of the hub."""
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def count_unsaved(self, reason: str) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class Member:
+    """A sampler or guider of the run; a sampler's `base` is None until its first step."""
+
+    target: Any
+    base: capture.Baseline | None = None
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Boundary:
+    """The state right after a step, by reference."""
+
+    steps: int
+    num_calls: int
+    output: list[Any]
+    earlier: list[Any]  # [step, output] of the last steps that other samplers took
+    differences: list[dict[str, Any] | None]
+
+
+class Trail:
+    """specs: forms of the answers to the run's denoiser calls, in their order."""
+
+    def __init__(self, pipeline: Any, members: list[Any], host: Host) -> None:
+        self.specs = Specs()
+        self._host = host
+        self._only_latents = takes_only_latents(pipeline)
+        # a guider may hold results of calls by its first step: its baseline is what it is now
+        self._members = [Member(m, None if hasattr(m, "step") else self._baseline(m)) for m in members]
+        self._last: dict[int, tuple[int, list[Any]]] = {}  # of each sampler by id: its last step, and what it returned
+        self._boundary: Boundary | None = None
+        self._unsavable: str | None = None
+
+    @property
+    def has_boundary(self) -> bool:
+        return self._boundary is not None
+
+    @property
+    def has_guider(self) -> bool:
+        return any(isinstance(member.target, BaseGuidance) for member in self._members)
+
+    def held(self) -> list[Any]:
+        """What the last step keeps alive."""
+        at = self._boundary
+        return [] if at is None else [at.output, at.earlier, at.differences]
+
+    def add(self, form: Any, *, is_first_step: bool) -> None:
+        """The form of the answer to one more denoiser call."""
+        if not is_first_step and has_opaque(form):
+            self._unsavable = "a denoiser returns an opaque object after the first step"
+        self.specs.add(form)
+
+    def begin(self, sampler: Any) -> None:
+        """Note what the sampler holds at its own first step."""
+        if not any(member.target is sampler for member in self._members):
+            self._members.append(Member(sampler))
+        for member in self._members:
+            if member.base is None and member.target is sampler:
+                member.base = self._baseline(sampler)
+
+    def observe(self, sampler: Any, steps: int, num_calls: int, output: Any) -> None:
+        """Note the state right after a step; what cannot be saved is counted."""
+        try:
+            self._boundary = self._bounded(sampler, steps, num_calls, output)
+        except CannotCheckpoint as reason:
+            self.leave()
+            self._host.count_unsaved(str(reason))
+
+    def leave(self) -> None:
+        """Nothing to save until the next step."""
+        self._boundary = None
+
+    def forget(self) -> None:
+        """Let go of everything, once the run has ended."""
+        self.leave()
+        self._members, self._last = [], {}
+
+    def snapshot(self, pipeline: str, origin: Any, fingerprint: dict[str, str]) -> Snapshot | None:
+        """The noted state, copied to host memory; None where that cannot be done, which is counted."""
+        boundary = self._boundary
+        assert boundary is not None
+        try:
+            copies: dict[int, Seen] = {}
+            pairs = zip(self._members, boundary.differences, strict=False)
+            members = [_member_state(member, found, copies) for member, found in pairs]
+            return Snapshot(
+                pipeline=pipeline,
+                steps=boundary.steps,
+                num_calls=boundary.num_calls,
+                specs=self.specs.until(boundary.num_calls),
+                output=copied(boundary.output, copies),
+                earlier=copied(boundary.earlier, copies),
+                members=members,
+                origin=origin,
+                fingerprint=fingerprint,
+            )
+        except CannotCheckpoint as reason:
+            self._host.count_unsaved(str(reason))
+            return None
+
+    # -- back from a checkpoint
+
+    def put_back(self, saved: Snapshot, num_calls: int, output: Any) -> Any:
+        """The saved output of the saved step, after samplers and guiders are what they were.
+
+        Raises: CheckpointCorrupt if the call got there otherwise.
+        """
+        if num_calls != saved.num_calls or len(saved.members) != len(self._members):
+            raise CheckpointCorrupt("the call takes another course than the saved one")
+        for member, state in zip(self._members, saved.members, strict=True):
+            capture.restore(member.target, member.base, state, self._host.device)
+        return capture.put_output(output, saved.output)
+
+    def put_back_earlier(self, saved: Snapshot, at: int, sampler: Any, output: Any) -> Any:
+        """Of a sampler that did not take the saved step, such as a prior's, the last output is still needed."""
+        for step, kept in saved.earlier:
+            if step == at:
+                output = capture.put_output(output, kept)
+                self._last[id(sampler)] = (step, self._kept(output))
+        return output
+
+    # -- its parts
+
+    def _bounded(self, sampler: Any, steps: int, num_calls: int, output: Any) -> Boundary:
+        if self._unsavable is not None:
+            raise CannotCheckpoint(self._unsavable)
+        differences = [capture.difference(m.target, m.base) if m.base else None for m in self._members]
+        self._last[id(sampler)] = (steps, kept := self._kept(output))
+        earlier = [[step, others] for key, (step, others) in self._last.items() if key != id(sampler)]
+        return Boundary(steps, num_calls, kept, earlier, differences)
+
+    def _kept(self, output: Any) -> list[Any]:
+        """The part of a step's output that the pipeline uses, by reference."""
+        tensors = list(tensors_in(output))
+        return [sketch(tensor) for tensor in (tensors[:1] if self._only_latents else tensors)]
+
+    def _baseline(self, target: Any) -> capture.Baseline:
+        try:
+            return capture.baseline(target)
+        except CannotCheckpoint as reason:
+            self._host.count_unsaved(str(reason))
+            return capture.Baseline(raw={}, versions={}, sketches={"unreadable": str(reason)})
+
+
+def _member_state(member: Member, found: dict[str, Any] | None, copies: dict[int, Seen]) -> capture.MemberState:
+    if member.base is not None and not member.digest:
+        member.digest = member.base.digest()
+    changed = None if found is None else copied(found, copies)
+    digest = member.digest if found is not None else ""
+    return capture.MemberState(name=type(member.target).__qualname__, baseline=digest, changed=changed)
