@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import RowMapping, delete, func, insert, literal, select
+from sqlalchemy import RowMapping, delete, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.change import Change
@@ -11,29 +11,51 @@ from mezzotint.domain.ids import JobId, TenantId
 from mezzotint.domain.job import JobState
 from mezzotint.store.database import Database
 from mezzotint.store.schema import changes, deliveries, jobs, webhooks
+from mezzotint.store.together import Insert, Row, Write, carry_out
 
 MOST = 100
 """Of one job, replayed at once. A job that was preempted oftener has lost nothing by the first of them."""
 
 
-async def record(connection: AsyncConnection, ids: Sequence[JobId], at: datetime) -> None:
-    """Log the state that the jobs' rows have now. The caller has just written them, so nobody else does meanwhile."""
+SAID = {"job": jobs.c.id.type, "state": changes.c.state.type, "at": changes.c.at.type}
+COLUMNS = ("job", "number", "state", "step", "at")
+
+
+def _first(row: Row, insert: Insert) -> object:
+    return insert(changes).from_select(COLUMNS, select(row["job"], literal(1), row["state"], literal(0), row["at"]))
+
+
+def _next(row: Row, insert: Insert) -> object:
+    """Whoever writes it has the job's row, so nobody else takes the number meanwhile."""
     number = select(func.coalesce(func.max(changes.c.number), 0) + 1).where(changes.c.job == jobs.c.id)
-    now = select(jobs.c.id, number.scalar_subquery(), jobs.c.state, jobs.c.step, literal(at, changes.c.at.type)).where(
-        jobs.c.id.in_(ids)
-    )
-    await connection.execute(insert(changes).from_select(["job", "number", "state", "step", "at"], now))
+    line = select(jobs.c.id, number.scalar_subquery(), row["state"], jobs.c.step, row["at"])
+    return insert(changes).from_select(COLUMNS, line.where(jobs.c.id == row["job"]))
 
 
-async def record_end(connection: AsyncConnection, ids: Sequence[JobId], at: datetime) -> None:
+def _told(row: Row, insert: Insert) -> object:
+    due = select(webhooks.c.id, jobs.c.id, row["state"], literal(0), row["at"])
+    due = due.join_from(jobs, webhooks, jobs.c.tenant == webhooks.c.tenant)
+    due = due.where(jobs.c.id == row["job"], webhooks.c.disabled_at.is_(None))
+    return insert(deliveries).from_select(["webhook", "job", "state", "attempts", "next_at"], due)
+
+
+FIRST = Write(name="first", values=SAID, make=_first)
+"""The log begins with a new job."""
+NEXT = Write(name="next", values=SAID, make=_next)
+"""A job's state changed; it lies as far as its row says."""
+TOLD = Write(name="told", values=SAID, make=_told)
+"""The tenant's webhooks are to be told."""
+
+
+async def record(connection: AsyncConnection, ids: Sequence[JobId], state: JobState, at: datetime) -> None:
+    """Log the state that the caller has just given the jobs' rows."""
+    await carry_out(connection, {NEXT: [{"job": job, "state": state, "at": at} for job in ids]})
+
+
+async def record_end(connection: AsyncConnection, ids: Sequence[JobId], state: JobState, at: datetime) -> None:
     """The same of jobs that ended; their tenants' webhooks are to be told."""
-    await record(connection, ids, at)
-    due = (
-        select(webhooks.c.id, jobs.c.id, jobs.c.state, literal(0), literal(at, deliveries.c.next_at.type))
-        .join(jobs, jobs.c.tenant == webhooks.c.tenant)
-        .where(jobs.c.id.in_(ids), webhooks.c.disabled_at.is_(None))
-    )
-    await connection.execute(insert(deliveries).from_select(["webhook", "job", "state", "attempts", "next_at"], due))
+    rows = [{"job": job, "state": state, "at": at} for job in ids]
+    await carry_out(connection, {NEXT: rows, TOLD: rows})
 
 
 class Changes:

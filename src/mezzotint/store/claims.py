@@ -14,17 +14,18 @@ from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import JSON, Float, Integer, RowMapping, bindparam, case, func, literal, update
+from sqlalchemy import Float, Integer, RowMapping, case, func, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from mezzotint.domain.ids import TenantId, WorkerId
 from mezzotint.domain.job import JobState
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.fair_share import choose
-from mezzotint.policy.queue import RULES, Charge, Choice, Express, Flow, Line, Queue, Waiting
+from mezzotint.policy.queue import RULES, Charge, Choice, Express, Line, Queue, Waiting
 from mezzotint.store.candidates import Reach, Seeker, look
-from mezzotint.store.flows import ROOT, accounts_of, locked_shares, put_shares, weights_of
+from mezzotint.store.changes import NEXT
+from mezzotint.store.flows import KEY, PUT, ROOT, accounts_of, locked_shares, puts_of, weights_of
 from mezzotint.store.schema import flows, jobs
+from mezzotint.store.together import Insert, Row, Values, Write, carry_out
 
 NUM_FLOWS = 6
 """Flows a lane beyond those that a batch could use up: what affinity may choose from."""
@@ -49,14 +50,21 @@ async def take(
     choices = _choices(queue, now, most)
     if not choices:
         return []
-    query = _leased(choices, seeker.worker, now, lease_s).returning(jobs)
-    found = {row["id"]: row for row in (await connection.execute(query)).mappings()}
+    until = now + timedelta(seconds=lease_s)
+    leases = [
+        {"id": choice.job, "worker": seeker.worker, "at": now, "until": until, "charge": _document(choice.charge)}
+        for choice in choices
+    ]
+    changed = {account.share: account for choice in choices for account in choice.shares}
+    writes: dict[Write, Sequence[Values]] = {
+        LEASE: leases,
+        PUT: puts_of(changed.values(), choices[-1].virtual_time),
+        MOVE: _moves(queue, choices),
+        NEXT: [{"job": choice.job, "state": JobState.RUNNING, "at": now} for choice in choices],
+    }
+    found = {row["id"]: row for row in await carry_out(connection, writes)}
     if len(found) < len(choices):
         raise Outrun
-    changed = {account.share: account for choice in choices for account in choice.shares}
-    await put_shares(connection, list(changed.values()), choices[-1].virtual_time)
-    before = {(waiting.flow.lane, waiting.flow.tenant): waiting.flow for line in queue.lines for waiting in _all(line)}
-    await _move_flows(connection, before, choices)
     return [found[choice.job] for choice in choices]
 
 
@@ -96,55 +104,70 @@ def _all(line: Line) -> Sequence[Waiting]:
     return [*line.waiting, *line.oldest]
 
 
-def _leased(choices: Sequence[Choice], worker: WorkerId, now: datetime, lease_s: float) -> Any:
-    charges = {choice.job: literal(_document(choice.charge), JSON) for choice in choices}
+def _lease(row: Row, insert: Insert) -> Any:
     values = {
         "state": JobState.RUNNING,
         "waits_in": None,
         "attempts": jobs.c.attempts + 1,
-        "started_at": func.coalesce(jobs.c.started_at, now),
-        "lease_worker": worker,
+        "started_at": func.coalesce(jobs.c.started_at, row["at"]),
+        "lease_worker": row["worker"],
         "lease_token": jobs.c.lease_token + 1,
-        "lease_expires_at": now + timedelta(seconds=lease_s),
-        "charge": case(charges, value=jobs.c.id),
+        "lease_expires_at": row["until"],
+        "charge": row["charge"],
     }
-    return update(jobs).where(jobs.c.id.in_(list(charges)), jobs.c.waits_in.is_not(None)).values(values)
+    return update(jobs).where(jobs.c.id == row["id"], jobs.c.waits_in.is_not(None)).values(values)
+
+
+INSTANT = jobs.c.started_at.type
+LEASE = Write(
+    name="lease",
+    values={
+        "id": jobs.c.id.type,
+        "worker": jobs.c.lease_worker.type,
+        "at": INSTANT,
+        "until": INSTANT,
+        "charge": jobs.c.charge.type,
+    },
+    make=_lease,
+    keys=[jobs.c.id],
+    returns=list(jobs.c),
+)
 
 
 def _document(charge: Charge) -> dict[str, Any]:
     return {**asdict(charge), "share": charge.share.value}
 
 
-MOVE = (
-    update(flows)
-    .where(flows.c.lane == bindparam("of_lane"), flows.c.tenant == bindparam("of_tenant"))
-    .values(
-        start_tag=flows.c.start_tag + bindparam("moved", type_=Float),
-        num_queued=flows.c.num_queued - bindparam("taken", type_=Integer),
-        num_running=flows.c.num_running + bindparam("taken", type_=Integer),
-        waits_in=case((flows.c.num_queued > bindparam("taken", type_=Integer), flows.c.lane), else_=None),
-        is_at_burst=flows.c.num_running + bindparam("taken", type_=Integer) >= bindparam("burst", type_=Integer),
-    )
+def _move(row: Row, insert: Insert) -> Any:
+    """By differences, since jobs may arrive and end meanwhile."""
+    num_running = flows.c.num_running + row["taken"]
+    values = {
+        "start_tag": flows.c.start_tag + row["moved"],
+        "num_queued": flows.c.num_queued - row["taken"],
+        "num_running": num_running,
+        "waits_in": case((flows.c.num_queued > row["taken"], flows.c.lane), else_=None),
+        "is_at_burst": num_running >= row["burst"],
+    }
+    return update(flows).where(flows.c.lane == row["lane"], flows.c.tenant == row["tenant"]).values(values)
+
+
+MOVE = Write(
+    name="move",
+    values={**KEY, "moved": Float(), "taken": Integer(), "burst": Integer()},
+    make=_move,
+    keys=[flows.c.lane, flows.c.tenant],
 )
-"""By differences, since jobs may arrive and end meanwhile."""
 
 
-async def _move_flows(
-    connection: AsyncConnection, before: Mapping[tuple[Tier, TenantId], Flow], choices: Sequence[Choice]
-) -> None:
+def _moves(before: Queue, choices: Sequence[Choice]) -> list[Values]:
+    tags = {(one.flow.lane, one.flow.tenant): one.flow.start_tag for line in before.lines for one in _all(line)}
     taken = Counter((choice.flow.lane, choice.flow.tenant) for choice in choices)
     last = {(choice.flow.lane, choice.flow.tenant): choice.flow for choice in choices}
-    moves = [
-        {
-            "of_lane": lane,
-            "of_tenant": tenant,
-            "moved": last[lane, tenant].start_tag - before[lane, tenant].start_tag,
-            "taken": taken[lane, tenant],
-            "burst": RULES.burst[lane],
-        }
-        for lane, tenant in sorted(last)
+    return [
+        {"lane": lane, "tenant": tenant, "moved": flow.start_tag - tags[lane, tenant]}
+        | {"taken": taken[lane, tenant], "burst": RULES.burst[lane]}
+        for (lane, tenant), flow in sorted(last.items())
     ]
-    await connection.execute(MOVE, moves)
 
 
 async def _queue(

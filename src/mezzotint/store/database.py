@@ -87,10 +87,16 @@ class Database:
                 yield connection
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that is durable when the block ends. Raises: StorageUnavailable, StorageFull."""
+    async def write(self, *, is_one: bool = False) -> AsyncIterator[AsyncConnection]:
+        """A transaction that is durable when the block ends. Raises: StorageUnavailable, StorageFull.
+
+        is_one: PostgreSQL is told one statement only, which is a transaction without being told so.
+        """
         with translated(self._on_fault):
             async with self._turn(), self._engine.connect() as plain:
+                if is_one and self.is_postgres:
+                    yield await plain.execution_options(isolation_level="AUTOCOMMIT")
+                    return
                 connection = await plain.execution_options(takes_write_lock=True)
                 async with connection.begin():
                     yield connection

@@ -8,20 +8,21 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, and_, insert, select, update
+from sqlalchemy import ColumnElement, RowMapping, and_, literal, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.ids import JobId, TenantId
-from mezzotint.domain.job import Ending, Job, JobError, JobState, Lease, remaining_cost
+from mezzotint.domain.job import JobError, JobState, Lease, remaining_cost
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.accounts import Done, measured_cost
+from mezzotint.policy.accounts import Done
 from mezzotint.policy.queue import Charge
 from mezzotint.policy.retry import Retry
 from mezzotint.store.claims import charge_of
-from mezzotint.store.database import insert_on
-from mezzotint.store.flows import Arrived, Correction, arrive, leave, settle
-from mezzotint.store.rows import job_of, parameters_of, saved_of
-from mezzotint.store.schema import checkpoints, images, jobs, ledger
+from mezzotint.store.flows import Arrived, arrive, leave
+from mezzotint.store.rows import parameters_of
+from mezzotint.store.schema import checkpoints, jobs, ledger
+from mezzotint.store.settlements import SETTLE, Correction, Settling, settle
+from mezzotint.store.together import Insert, Row, Values, Write, carry_out
 
 NO_LEASE: dict[str, None] = {"lease_worker": None, "lease_expires_at": None, "charge": None}
 CHARGED = "charged"
@@ -30,49 +31,20 @@ WAIVED = "waived"
 
 
 def holds(job: JobId, lease: Lease) -> ColumnElement[bool]:
-    """The fence: the row is running under this very lease.
+    """The fence: the row is running under this very lease."""
+    return is_held({"id": literal(job), "token": literal(lease.token), "worker": literal(lease.worker)})
+
+
+def is_held(row: Row) -> ColumnElement[bool]:
+    """The fence, for rows of `FENCE`.
 
     Its worker counts, too: a claim that the server lost in a crash had a token that another claim may get again.
     """
-    held = and_(jobs.c.lease_token == lease.token, jobs.c.lease_worker == lease.worker)
-    return and_(jobs.c.id == job, jobs.c.state == JobState.RUNNING, held)
+    held = and_(jobs.c.lease_token == row["token"], jobs.c.lease_worker == row["worker"])
+    return and_(jobs.c.id == row["id"], jobs.c.state == JobState.RUNNING, held)
 
 
-async def end(connection: AsyncConnection, job: JobId, lease: Lease, ending: Ending) -> tuple[Job, Correction] | None:
-    """End a running job once, with its pictures and its charge. None: the lease was no longer held.
-
-    Here and below, corrections of the shares' accounts are for the caller to make.
-    """
-    values = {
-        "state": ending.state,
-        "finished_at": ending.at,
-        "timings": asdict(ending.timings),
-        "error": asdict(ending.error) if ending.error else None,
-        "step": ending.step,
-        "cost_s": ending.charged_s,
-        "lease_worker": None,
-        "lease_expires_at": None,
-    }
-    query = update(jobs).where(holds(job, lease)).values(values).returning(jobs)
-    row = (await connection.execute(query)).mappings().first()
-    if row is None:
-        return None
-    if ending.images:
-        pictures = [{"tenant": row["tenant"], **asdict(picture)} for picture in ending.images]
-        await connection.execute(insert(images), pictures)
-    is_lost = ending.state is JobState.FAILED
-    charge = _charge(row)
-
-    def done_at(pace_s: float | None) -> Done:
-        cost = 0.0 if is_lost else measured_cost(charge.cost, ending.cost_s, pace_s)
-        return Done(cost=cost, gpu_s=0.0 if is_lost else ending.cost_s, at=ending.at)
-
-    whose = (Tier(row["lane"]), TenantId(row["tenant"]))
-    correction = await settle(connection, whose, charge, done_at, timed_cost=charge.cost)
-    kind = WAIVED if is_lost else CHARGED
-    line = Line(at=ending.at, kind=kind, gpu_s=ending.charged_s, steps=ending.step, worker=lease.worker)
-    await _write_down(connection, row, line)
-    return job_of(row, ending.images, (await saved_of(connection, [job]))[job]), correction
+FENCE = {"id": jobs.c.id.type, "token": jobs.c.lease_token.type, "worker": jobs.c.lease_worker.type}
 
 
 async def cancel(connection: AsyncConnection, job: JobId, at: datetime) -> list[Correction] | None:
@@ -84,16 +56,18 @@ async def cancel(connection: AsyncConnection, job: JobId, at: datetime) -> list[
     values = {"state": JobState.CANCELLED, "finished_at": at, "waits_in": None, "due_at": None, **NO_LEASE}
     if not (await connection.execute(update(jobs).where(same).values(values))).rowcount:
         return await cancel(connection, job, at)  # it was taken or given back meanwhile
-    corrections = []
+    corrections: list[Correction] = []
     lane, tenant = Tier(row["lane"]), TenantId(row["tenant"])
     if row["state"] == JobState.RUNNING:
         done = Done(cost=_done(row, row["step"]), gpu_s=0.0, at=at)
-        corrections.append(await settle(connection, (lane, tenant), _charge(row), lambda _: done))
+        settling = Settling(lane=lane, tenant=tenant, charge=charge_on(row), done_at=lambda _: done)
+        settled, corrections = await settle(connection, [settling])
+        await carry_out(connection, {SETTLE: settled})
     elif row["waits_in"] is not None:
         await leave(connection, lane, tenant, at)
     if row["lease_token"]:
         line = Line(at=at, kind=CHARGED, gpu_s=row["cost_s"], steps=row["step"], worker=row["lease_worker"])
-        await _write_down(connection, row, line)
+        await carry_out(connection, {LEDGER: [line_of(row, line)]})
     return corrections
 
 
@@ -135,7 +109,9 @@ async def give_back(
     lane, tenant = Tier(row["lane"]), TenantId(row["tenant"])
     done = Done(cost=_done(row, step), gpu_s=gpu_s, at=at)
     timed_cost = done.cost if retry is None else 0.0  # a failed run went on beyond its checkpoint
-    correction = await settle(connection, (lane, tenant), _charge(row), lambda _: done, timed_cost=timed_cost)
+    settling = Settling(lane=lane, tenant=tenant, charge=charge_on(row), done_at=lambda _: done, timed_cost=timed_cost)
+    settled, (correction,) = await settle(connection, [settling])
+    await carry_out(connection, {SETTLE: settled})
     if is_due:
         await arrive(connection, [Arrived(lane, tenant, 1, at)])
     return correction
@@ -188,7 +164,7 @@ async def _row(connection: AsyncConnection, condition: ColumnElement[bool]) -> R
     return (await connection.execute(select(jobs).where(condition))).mappings().first()
 
 
-def _charge(row: RowMapping) -> Charge:
+def charge_on(row: RowMapping) -> Charge:
     """What the job was charged; nothing for one that was taken before there were charges."""
     return charge_of(row["charge"]) or Charge(share=Tier(row["lane"]), cost=1.0, to_share=0.0, to_flow=0.0)
 
@@ -209,9 +185,16 @@ class Line:
     worker: str | None
 
 
-async def _write_down(connection: AsyncConnection, row: RowMapping, line: Line) -> None:
+def line_of(row: RowMapping, line: Line) -> Values:
+    return {"job": row["id"], "tenant": row["tenant"], "month": f"{line.at:%Y-%m}", "lane": row["lane"], **asdict(line)}
+
+
+def _upsert(row: Row, insert: Insert) -> Any:
     """One line a job, whatever its attempts; that of a dead letter gives way when it is retried."""
-    new = insert_on(connection, ledger)
-    values = {"tenant": row["tenant"], "month": line.at.strftime("%Y-%m"), "lane": row["lane"], **asdict(line)}
-    query = new.values(job=row["id"], **values).on_conflict_do_update(index_elements=["job"], set_=values)
-    await connection.execute(query)
+    new = insert(ledger)
+    line = new.from_select(list(row), select(*row.values()).where(true()))
+    values = {name: new.excluded[name] for name in row if name != "job"}
+    return line.on_conflict_do_update(index_elements=["job"], set_=values)
+
+
+LEDGER = Write(name="line", values={column.name: column.type for column in ledger.c}, make=_upsert)

@@ -1,11 +1,11 @@
 """Rows of jobs. What changes the fair queue with them is in claims.py and endings.py."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, case, delete, false, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.errors import LeaseLost, StorageUnavailable
@@ -19,12 +19,15 @@ from mezzotint.store import endings
 from mezzotint.store.arrivals import Arrivals
 from mezzotint.store.candidates import Seeker
 from mezzotint.store.changes import record, record_end
-from mezzotint.store.claims import MAX_LOOKS, Outrun, take
+from mezzotint.store.claimants import Claimant, Claimants
 from mezzotint.store.database import Database
-from mezzotint.store.flows import Correction, correct
+from mezzotint.store.departures import Departure, end
+from mezzotint.store.gathering import Gathering
 from mezzotint.store.lanes import Lanes
-from mezzotint.store.rows import get_job, jobs_of, taken_of
+from mezzotint.store.rows import get_job, jobs_of
 from mezzotint.store.schema import checkpoints, jobs, ledger, refusals
+from mezzotint.store.settlements import Correction, correct
+from mezzotint.store.together import Insert, Row, Write, carry_out
 
 MANY = 200
 """Most rows changed in one go by what tidies up; the rest follows at the next tick."""
@@ -49,12 +52,28 @@ AHEAD = select(func.count()).where(
 )
 
 
+def _renew(row: Row, insert: Insert) -> Any:
+    values = {"lease_expires_at": row["until"], "step": func.coalesce(row["step"], jobs.c.step)}
+    return update(jobs).where(endings.is_held(row)).values(values)
+
+
+RENEW = Write(
+    name="renew",
+    values={**endings.FENCE, "step": jobs.c.step.type, "until": jobs.c.lease_expires_at.type},
+    make=_renew,
+    keys=[jobs.c.id],
+    returns=[jobs.c.id],
+)
+
+
 class Jobs:
     """The jobs of every tenant. Callers check who may see what."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._arrivals = Arrivals(database)
+        self._claimants = Claimants(database)
+        self._departures = Gathering[Departure, Job]("endings", self._end, MANY, key=lambda one: one.job)
         self.lanes = Lanes(database)
 
     async def add(self, *added: Job, once: Once | None = None) -> bool:
@@ -140,14 +159,7 @@ class Jobs:
 
     async def claim(self, seeker: Seeker, now: datetime, lease_s: float, most: int = 1) -> list[Job]:
         """Take up to `most` jobs for a worker, in the order that fair share gives them; none when nothing waits."""
-        for _ in range(MAX_LOOKS):
-            with suppress(Outrun):
-                async with self._database.write() as connection:
-                    rows = await take(connection, seeker, now, lease_s, most)
-                    if rows:
-                        await record(connection, [JobId(row["id"]) for row in rows], now)
-                    return await taken_of(connection, rows)
-        return []
+        return await self._claimants.serve(Claimant(seeker=seeker, now=now, lease_s=lease_s, most=most))
 
     async def is_waiting(self, lane: Tier, models: frozenset[str] | None) -> bool:
         """Whether a job of the lane could be claimed."""
@@ -159,13 +171,12 @@ class Jobs:
 
     async def renew(self, held: dict[JobId, Lease], steps: dict[JobId, int], expires_at: datetime) -> set[JobId]:
         """Extend the leases and write the steps reached. Returns the jobs whose lease is still held."""
-        values: dict[str, Any] = {"lease_expires_at": expires_at}
-        if steps:
-            values["step"] = case(steps, value=jobs.c.id, else_=jobs.c.step)
-        held_still = or_(false(), *(endings.holds(job, lease) for job, lease in held.items()))
-        async with self._database.write() as connection:
-            found = await connection.execute(update(jobs).where(held_still).values(values).returning(jobs.c.id))
-            return {JobId(job) for job in found.scalars()}
+        rows = [
+            {"id": job, "token": lease.token, "worker": lease.worker, "step": steps.get(job), "until": expires_at}
+            for job, lease in held.items()
+        ]
+        async with self._database.write(is_one=True) as connection:
+            return {JobId(row["id"]) for row in await carry_out(connection, {RENEW: rows})}
 
     async def add_checkpoint(
         self, job: JobId, lease: Lease, saved: CheckpointRef, keep: int, at: datetime
@@ -217,14 +228,14 @@ class Jobs:
 
     async def finish(self, job: JobId, lease: Lease, ending: Ending) -> Job:
         """End a running job, with its pictures and its charge, once. Raises: LeaseLost."""
+        return await self._departures.go(Departure(job, lease, ending))
+
+    async def _end(self, together: Sequence[Departure]) -> list[Job | LeaseLost]:
         async with self._settling() as (connection, owed):
-            found = await endings.end(connection, job, lease, ending)
-            if found is None:
-                raise LeaseLost(f"job {job} is no longer held by {lease.worker}")
-            ended, correction = found
-            owed.append(correction)
-            await record_end(connection, [job], ending.at)
-        return ended
+            ended, corrections = await end(connection, together)
+            owed.extend(corrections)
+        lost = "job {0.job} is no longer held by {0.lease.worker}"
+        return [ended.get(one.job) or LeaseLost(lost.format(one)) for one in together]
 
     @asynccontextmanager
     async def _settling(self) -> AsyncIterator[tuple[AsyncConnection, list[Correction]]]:
@@ -240,7 +251,7 @@ class Jobs:
                 await correct(connection, owed)
         if owed and self._database.is_postgres:
             with suppress(StorageUnavailable):
-                async with self._database.write() as connection:
+                async with self._database.write(is_one=True) as connection:
                     await correct(connection, owed)
 
     async def cancel(self, job: JobId, at: datetime) -> bool:
@@ -249,7 +260,7 @@ class Jobs:
             corrections = await endings.cancel(connection, job, at)
             if corrections is not None:
                 owed.extend(corrections)
-                await record_end(connection, [job], at)
+                await record_end(connection, [job], JobState.CANCELLED, at)
         return corrections is not None
 
     async def charge_cancelled(self, job: JobId, lease: Lease, gpu_s: float) -> None:
@@ -268,7 +279,7 @@ class Jobs:
             correction = await endings.give_back(connection, job, lease, at, retry=retry, gpu_s=gpu_s)
             if correction is not None:
                 owed.append(correction)
-                await record(connection, [job], at)
+                await record(connection, [job], JobState.QUEUED, at)
         return correction is not None
 
     async def come_due(self, now: datetime) -> int:
@@ -291,7 +302,7 @@ class Jobs:
             return []
         async with self._database.write() as connection:
             expired = [JobId(row["id"]) for row in rows if await endings.expire(connection, row, error, at)]
-            await record_end(connection, expired, at)
+            await record_end(connection, expired, JobState.EXPIRED, at)
         return expired
 
     async def dead(self, limit: int) -> list[Job]:
@@ -305,7 +316,7 @@ class Jobs:
         async with self._database.write() as connection:
             is_revived = await endings.revive(connection, job, now)
             if is_revived:
-                await record(connection, [job], now)
+                await record(connection, [job], JobState.QUEUED, now)
         return is_revived
 
     async def waits(self, since: datetime, now: datetime) -> dict[Tier, list[float]]:

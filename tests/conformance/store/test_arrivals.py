@@ -37,10 +37,10 @@ async def test_submissions_that_come_together_share_few_transactions(
     write = database.write
 
     @asynccontextmanager
-    async def counted() -> AsyncIterator[AsyncConnection]:
+    async def counted(*, is_one: bool = False) -> AsyncIterator[AsyncConnection]:
         nonlocal commits
         commits += 1
-        async with write() as connection:
+        async with write(is_one=is_one) as connection:
             yield connection
 
     monkeypatch.setattr(database, "write", counted)

@@ -17,7 +17,7 @@ from mezzotint.store.candidates import statement
 from mezzotint.store.rows import row_of
 from mezzotint.store.schema import flows, ledger
 from mezzotint.store.schema import jobs as rows
-from tests.making import NOW, make_job
+from tests.making import NOW, make_ending, make_job
 
 pytestmark = pytest.mark.anyio
 SEEKER = Seeker(worker=WorkerId("w"))
@@ -25,6 +25,7 @@ EARLIER = NOW - timedelta(days=1)
 ERROR = JobError(code="c", message="m", hint="h")
 SCAN = re.compile(r"Seq Scan on (jobs|flows|ledger)|SCAN (jobs|flows|ledger)$")
 """A table read from its first row to its last."""
+READS = ("SELECT", "WITH", "UPDATE")
 
 
 @pytest.fixture
@@ -65,6 +66,14 @@ def told_to(database: Database) -> Iterator[list[tuple[str, Any]]]:
     event.remove(engine, "before_cursor_execute", note)
 
 
+async def live(jobs: Jobs) -> None:
+    """Claims, renews and ends a job."""
+    (job,) = await jobs.claim(SEEKER, NOW, 30)
+    assert job.lease is not None
+    assert await jobs.renew({job.id: job.lease}, {}, NOW) == {job.id}
+    await jobs.finish(job.id, job.lease, make_ending(job))
+
+
 HOT: dict[str, Callable[[Database], Awaitable[object]]] = {
     "is a Pro job waiting": lambda on: Jobs(on).is_waiting(Tier.PRO, frozenset({"m"})),
     "tries that come due": lambda on: Jobs(on).come_due(NOW),
@@ -77,6 +86,7 @@ HOT: dict[str, Callable[[Database], Awaitable[object]]] = {
     "what a tenant used": lambda on: Ledger(on).usage(TenantId("t7"), "2026-01"),
     "jobs that ended lately": lambda on: Jobs(on).num_ended_since(NOW),
     "dead letters": lambda on: Jobs(on).dead(10),
+    "a job's life": lambda on: live(Jobs(on)),
 }
 
 
@@ -84,7 +94,7 @@ HOT: dict[str, Callable[[Database], Awaitable[object]]] = {
 async def test_hot_queries_find_their_rows_by_index(full: Database, what: str) -> None:
     with told_to(full) as told:
         await HOT[what](full)
-    asked = [(sql, parameters) for sql, parameters in told if sql.lstrip().startswith("SELECT")]
+    asked = [(sql, parameters) for sql, parameters in told if sql.lstrip().startswith(READS)]
     assert asked
     explain = "EXPLAIN" if full.is_postgres else "EXPLAIN QUERY PLAN"
     async with full.read() as connection:

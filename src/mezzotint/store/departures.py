@@ -1,0 +1,117 @@
+"""Jobs end under their leases: those that end together in one transaction, each of them once."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import RowMapping, exists, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from mezzotint.domain.ids import JobId, TenantId, WorkerId
+from mezzotint.domain.job import Ending, Job, JobState, Lease
+from mezzotint.domain.tier import Tier
+from mezzotint.policy.accounts import Done, measured_cost
+from mezzotint.store.changes import NEXT, TOLD
+from mezzotint.store.endings import CHARGED, FENCE, LEDGER, WAIVED, Line, charge_on, is_held, line_of
+from mezzotint.store.rows import job_of, saved_of
+from mezzotint.store.schema import checkpoints, images, jobs
+from mezzotint.store.settlements import SETTLE, Correction, Settling, settle
+from mezzotint.store.together import Insert, Row, Values, Write, carry_out
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Departure:
+    """A job that its worker says has ended."""
+
+    job: JobId
+    lease: Lease
+    ending: Ending
+
+
+def _end(row: Row, insert: Insert) -> Any:
+    values = {
+        "state": row["state"],
+        "finished_at": row["at"],
+        "timings": row["timings"],
+        "error": row["error"],
+        "step": row["step"],
+        "cost_s": row["cost_s"],
+        "lease_worker": None,
+        "lease_expires_at": None,
+    }
+    return update(jobs).where(is_held(row)).values(values)
+
+
+END = Write(
+    name="ended",
+    values={**FENCE, "at": jobs.c.finished_at.type}
+    | {name: jobs.c[name].type for name in ("state", "timings", "error", "step", "cost_s")},
+    make=_end,
+    keys=[jobs.c.id],
+    returns=[*jobs.c, exists().where(checkpoints.c.job == jobs.c.id).label("has_saved")],
+)
+
+
+def _draw(row: Row, insert: Insert) -> Any:
+    return insert(images).from_select(list(row), select(*row.values()))
+
+
+DRAWN = Write(
+    name="drawn", values={column.name: column.type for column in images.c if column is not images.c.seq}, make=_draw
+)
+
+
+async def end(
+    connection: AsyncConnection, departures: Sequence[Departure]
+) -> tuple[dict[JobId, Job], Sequence[Correction]]:
+    """End running jobs once, each with its pictures and its charge. Returns those whose lease was still held.
+
+    departures: of different jobs. Corrections of the shares' accounts are for the caller to make.
+    """
+    found = await carry_out(connection, {END: [_said(one) for one in departures]})
+    rows = {row["id"]: row for row in found}
+    ended = [(rows[one.job], one.ending, one.lease.worker) for one in departures if one.job in rows]
+    settled, corrections = await settle(connection, [_settling(row, ending) for row, ending, _ in ended])
+    logged = [{"job": row["id"], "state": ending.state, "at": ending.at} for row, ending, _ in ended]
+    writes: dict[Write, Sequence[Values]] = {
+        SETTLE: settled,
+        DRAWN: [{"tenant": row["tenant"], **asdict(picture)} for row, ending, _ in ended for picture in ending.images],
+        LEDGER: [_entry(row, ending, worker) for row, ending, worker in ended],
+        NEXT: logged,
+        TOLD: logged,
+    }
+    await carry_out(connection, writes)
+    saved = await saved_of(connection, [row["id"] for row, _, _ in ended if row["has_saved"]])
+    jobs_ended = {row["id"]: job_of(row, ending.images, saved.get(row["id"], ())) for row, ending, _ in ended}
+    return jobs_ended, corrections
+
+
+def _said(departure: Departure) -> Values:
+    lease, ending = departure.lease, departure.ending
+    return {
+        "id": departure.job,
+        "token": lease.token,
+        "worker": lease.worker,
+        "state": ending.state,
+        "at": ending.at,
+        "timings": asdict(ending.timings),
+        "error": asdict(ending.error) if ending.error else None,
+        "step": ending.step,
+        "cost_s": ending.charged_s,
+    }
+
+
+def _settling(row: RowMapping, ending: Ending) -> Settling:
+    is_lost, charge = ending.state is JobState.FAILED, charge_on(row)
+
+    def done_at(pace_s: float | None) -> Done:
+        cost = 0.0 if is_lost else measured_cost(charge.cost, ending.cost_s, pace_s)
+        return Done(cost=cost, gpu_s=0.0 if is_lost else ending.cost_s, at=ending.at)
+
+    lane, tenant = Tier(row["lane"]), TenantId(row["tenant"])
+    return Settling(lane=lane, tenant=tenant, charge=charge, done_at=done_at, timed_cost=charge.cost)
+
+
+def _entry(row: RowMapping, ending: Ending, worker: WorkerId) -> Values:
+    kind = WAIVED if ending.state is JobState.FAILED else CHARGED
+    return line_of(row, Line(at=ending.at, kind=kind, gpu_s=ending.charged_s, steps=ending.step, worker=worker))
