@@ -32,6 +32,7 @@ def pages() -> dict[Path, str]:
         "reference/parameter-pictures.md": parameter_pictures(),
     }
     made["reference/metrics.md"] = metrics()
+    made["reference/measurements.md"] = runpy.run_path(str(DOCS / "measured.py"))["page"](NOTICE)
     return {Path(name): text for name, text in made.items()}
 
 

@@ -1,0 +1,166 @@
+"""The page of measurements, made of the result files of `benchmarks/`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
+
+
+def page(notice: str) -> str:
+    sections = [engine(), overhead(), endurance(), crash(), durability(), fairness(), queue(), gateway()]
+    head = (
+        "# What was measured\n\n"
+        "On two cores without a GPU; no figure here is of one. Ratios are of the same work in the same run, taken in\n"
+        "turns; above 1 Mezzotint is better. Of several rounds: median (least to most). Each section names\n"
+        "its script and how busy the machine was when it began (its load: 0 is idle, 2 is full); the files behind it\n"
+        "are in `benchmarks/results/`.\n"
+    )
+    return "\n".join([notice, head, *("\n".join(lines) + "\n" for lines in sections)])
+
+
+def engine() -> list[str]:
+    found = read("engine")
+    pays, does_not = found["starter"], found["attentive"]
+    names = {
+        "one_by_one": "stock diffusers, one by one",
+        "request_batching": "LitServe's request batching",
+        "continuous": "LitServe's continuous loop over a step loop written by hand",
+    }
+    lines = [f"## The step engine ({script('engine')}, {rounds(pays)})\n"]
+    lines.append("Jobs of 4, 20, 30 and 50 steps. In the second model wide passes cost as much as separate ones.\n")
+    lines += table("against", "throughput, exact", "fast", "p95 at 95 % load, exact", "second model, exact", "fast")
+    for base, name in names.items():
+        over = [
+            pays["throughput_over"]["hub_exact"][base],
+            pays["throughput_over"]["hub_fast"][base],
+            pays["p95_better_by"]["hub_exact"][base],
+            does_not["throughput_over"]["hub_exact"][base],
+            does_not["throughput_over"]["hub_fast"][base],
+        ]
+        lines.append(row(name, *map(ratio, over)))
+    lines.append(f"\nExact mode over fast mode: {ratio(pays['exact_over_fast'])}.")
+    return lines
+
+
+def overhead() -> list[str]:
+    found = read("engine_overhead")["figures"]
+    lines = [f"## The engine's own cost ({script('engine_overhead')})\n"]
+    lines += table("", "1 run", "8 runs")
+    one, eight = found["runs_1"], found["runs_8"]
+    for key, name in (
+        ("hub_ms_per_job_step", "the hub, ms a job-step"),
+        ("pipelines_own_ms_per_job_step", "the pipelines' own Python, ms a job-step"),
+        ("throughput_over_stock_exact", "throughput over stock, exact"),
+        ("throughput_over_stock_fast", "throughput over stock, fast"),
+    ):
+        lines.append(row(name, f"{one[key]:.2f}", f"{eight[key]:.2f}"))
+    share = "hub_share_of_model_time"
+    lines.append(row("the hub's share of the model's time", f"{one[share]:.1%}", f"{eight[share]:.1%}"))
+    checkpoints = found["checkpoint_overhead"]
+    told = ", ".join(f"{checkpoints[f'every_{n}']:.2%} every {n}" for n in (10, 2, 1))
+    lines.append(f"\nCheckpoints cost, of the time without them: {told} steps.")
+    return lines
+
+
+def endurance() -> list[str]:
+    rows = read("engine_endurance")["rows"]
+    first, last = rows[0], rows[-1]
+    return [
+        f"## Nothing is left of runs that ended ({script('engine_endurance')})\n",
+        f"After {last['runs']} runs {last['resident_mib']} MiB are resident, {first['resident_mib']} before; tensors"
+        f" alive: {last['tensors']}, and {first['tensors']} before.",
+    ]
+
+
+def crash() -> list[str]:
+    found = read("crash")
+    lines = [f"## kill -9 at every step ({script('crash')})\n"]
+    lines.append(f"A job of {found['steps']} steps, a checkpoint every {found['checkpoint_every']}.\n")
+    lines += table("newest checkpoint", "killed", "same bytes in the end", "damage found")
+    for kind, name in (("none", "whole"), ("flip", "one byte flipped"), ("cut", "cut short")):
+        one = found[kind]
+        lines.append(row(name, one["trials"], one["same_bytes"], f"{one['counted_corrupt']} of {one['damaged']}"))
+    return lines
+
+
+def durability() -> list[str]:
+    lines = [f"## Workers killed at random ({script('durability')})\n"]
+    lines += table("store", "jobs", "kills", "lost", "pictures twice", "charged twice", "resumed from a checkpoint")
+    for name, one in read("durability").items():
+        counts = (one["lost"], one["pictures_twice"], one["charged_twice"], one["resumed_from_a_checkpoint"])
+        lines.append(row(name.replace("_", " "), one["jobs"], sum(one["kills"]), *counts))
+    return lines
+
+
+def fairness() -> list[str]:
+    found = read("fairness")
+    idle = found["idle though something waited"]
+    return [
+        f"## Fairness ({script('fairness')})\n",
+        f"{found['decisions']:,} random decisions, {found['pairs checked']:,} checks of the bound between backlogged"
+        f" flows: {found['violations']} violations; idle though something waited: {idle}.",
+    ]
+
+
+def queue() -> list[str]:
+    found = read("queue")
+    lines = [f"## The queue ({script('queue')})\n"]
+    lines.append("Over peers on the same PostgreSQL with the same durability, jobs a second:\n")
+    over = found["mezzotint_over"]
+    names = list(over["pgqueuer"])
+    lines += table("over", *(name.replace("_", " ") for name in names))
+    lines += [row(peer, *(ratio(over[peer][name]) for name in names)) for peer in over]
+    deep = found["deep_queue"]["mezzotint"]
+    few, many = (int(key.rsplit("_", 1)[1]) for key in deep if key != "times")
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in found["free_share_while_pro_waits"].items())
+    kills = sorted(found["from_kill_to_running_elsewhere_s"]["seconds"])
+    lines += [
+        f"\n- What Free gets while Pro saturates the workers: {shares}.",
+        f"- A claim with {many:,} jobs waiting takes {deep['times']:.2f} times one with {few}.",
+        f"- From `kill -9` to running elsewhere: {kills[0]:.1f} to {kills[-1]:.1f} s, with leases of"
+        f" {found['from_kill_to_running_elsewhere_s']['lease_s']:.0f} s.",
+    ]
+    return lines
+
+
+def gateway() -> list[str]:
+    found = read("gateway")
+    lines = [f"## The gateway ({script('gateway')})\n"]
+    lines.append(f"{found['requests_per_s']} requests a second, {found['pictures']:,} pictures in history.\n")
+    lines += table("store", "status p50 / p99, ms", "list", "submit", "submits a second", "one idle stream")
+    for store, name in (("sqlite", "SQLite"), ("postgresql", "PostgreSQL")):
+        one = found[store]
+        times = [one["latency_ms"][kind] for kind in ("status", "list", "submit")]
+        told = [f"{time['p50']:.0f} / {time['p99']:.0f}" for time in times]
+        lines.append(row(name, *told, f"{one['submits_per_s']:.0f}", f"{one['idle_streams']['kib_each']:.0f} KiB"))
+    return lines
+
+
+def read(name: str) -> Any:
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def script(name: str) -> str:
+    found = read(name)
+    hardware = next((one["hardware"] for one in (found, *found.values()) if "hardware" in one), None)
+    load = hardware.get("load_average_at_start") if isinstance(hardware, dict) else None
+    return f"`benchmarks/{name}.py`" + ("" if load is None else f", load {load:.1f}")
+
+
+def rounds(found: Any) -> str:
+    return "1 round" if found["rounds"] == 1 else f"{found['rounds']} rounds"
+
+
+def ratio(spread: dict[str, float]) -> str:
+    if spread["min"] == spread["max"]:
+        return f"{spread['median']:.2f}"
+    return f"{spread['median']:.2f} ({spread['min']:.2f} to {spread['max']:.2f})"
+
+
+def table(*names: str) -> list[str]:
+    return [row(*names), row(*("---" for _ in names))]
+
+
+def row(*cells: object) -> str:
+    return f"| {' | '.join(str(cell) for cell in cells)} |"
