@@ -21,7 +21,7 @@ from mezzotint.engine import Hub, Parked, Run, RunCancelled, Snapshot
 from mezzotint.engine.checkpoint import verify
 from mezzotint.policy import stepping
 from tests.conformance.engine.driving import finish, pictures, run_alone, same_pictures, turn_until_idle
-from tests.conformance.engine.zoo import flux, flux_request, sdxl, sdxl_request
+from tests.conformance.engine.zoo import SPECIES, flux, flux_request, sdxl, sdxl_request
 
 
 @pytest.fixture(scope="module")
@@ -437,6 +437,26 @@ def test_a_denoiser_that_mixes_rows_is_found_out_and_never_merged(pipeline: Any)
     assert hub.unmerged_reasons["merged output differs from separate calls"] > 0
     assert all(same_pictures(a, b) for a, b in zip(alone, runs, strict=True))
     assert "wrong" in verdicts.values()
+
+
+def test_a_denoiser_that_empties_the_list_it_is_given_may_be_called_again() -> None:
+    """As HunyuanDiT's does with the residuals of its ControlNet. A call whose merged pass was wrong is made again."""
+    (controlled,) = [one for one in SPECIES if one.name == "StableDiffusionControlNetPipeline"]
+    name = "down_block_additional_residuals"
+
+    def empty(module: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        given = kwargs[name]
+        return args, kwargs | {name: [given.pop() for _ in range(len(given))][::-1]}
+
+    pipeline = controlled.build()
+    pipeline.unet.register_forward_hook(lambda module, args, output: (output[0] + output[0].mean(dim=0),))
+    alone = [run_alone(pipeline, controlled.request(i, 3)) for i in range(3)]
+    pipeline.unet.register_forward_pre_hook(empty, with_kwargs=True)
+    hub = Hub(pipeline)
+    runs = [hub.submit(controlled.request(i, 3)) for i in range(3)]
+    finish(hub, *runs)
+    assert hub.num_verifications > 0
+    assert all(same_pictures(a, b) for a, b in zip(alone, runs, strict=True))
 
 
 def test_a_run_that_breaks_a_trusted_pass_breaks_alone(pipeline: Any) -> None:
