@@ -41,7 +41,8 @@ MAX_WAIT_TURNS = 8  # how long a run that is ahead within its step waits for tho
 class Parked:
     """What a stepping policy sees of a run whose next denoiser call waits.
 
-    Equal `batch_key`s may share a pass. pass_s: rows of a pass -> seconds it took, for calls of this form.
+    Equal `batch_key`s may share a pass. turns: those it has been parked in; waited_turns: those since its last pass.
+    pass_s: rows of a pass -> seconds it took, for calls of this form.
     """
 
     id: int
@@ -51,6 +52,7 @@ class Parked:
     steps: int
     num_steps: int | None
     waited_turns: int
+    turns: int
     cost_s: float
     pass_s: Mapping[int, float]
 
@@ -388,6 +390,7 @@ def _aligned(parked: list[Run]) -> list[Run]:
         if not is_ahead or run.waited_turns >= MAX_WAIT_TURNS:
             ready.append(run)
         run.waited_turns += 1
+        run.turns += 1
     return ready
 
 
@@ -400,6 +403,7 @@ def _parked(run: Run, batch: int, pass_s: Mapping[int, float]) -> Parked:
         steps=run.steps,
         num_steps=run.num_steps,
         waited_turns=run.waited_turns,
+        turns=run.turns,
         cost_s=run.cost_s,
         pass_s=pass_s,
     )

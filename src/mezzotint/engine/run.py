@@ -112,6 +112,7 @@ class Run:
         self.phase = -1  # denoiser calls since the last step, counted from 0; -1 right after a step
         self.calls_per_step: int | None = None
         self.waited_turns = 0  # in a row, parked without a pass
+        self.turns = 0  # parked, with a pass or without, since it began here
         self.state: ThreadState | None = None
         self.context = contextvars.copy_context()
         self.parked: Call | None = None

@@ -3,8 +3,9 @@ last.
 
 Within a group (runs that may share a pass) at most `paying_width` rows go: on small pictures wide passes cost little
 more than narrow ones, on large ones they only make everybody wait. Between lanes, service received over weight decides,
-so that a run in a lane of twice the weight gets twice the time; within a lane the shortest remaining run goes first,
-which ends more runs sooner. Whoever has waited `PATIENCE_TURNS` goes before all that, longest first.
+so that a run in a lane of twice the weight gets twice the time. Within a lane goes first who has the fewest steps left
+less the turns it has been here: short runs end soon, and none overtakes a long one that has waited for as long as that
+lasts. Whoever has waited `PATIENCE_TURNS` goes before all that, longest first.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,8 +17,8 @@ WORTHWHILE = 0.95  # of the best measured rows a second: a wider pass below that
 
 
 class Parked(Protocol):
-    """A run whose next denoiser call waits. Equal batch keys may share a pass; pass_s: rows of a pass -> its seconds,
-    measured, for this form of call."""
+    """A run whose next denoiser call waits. Equal batch keys may share a pass; turns: those it has been here;
+    waited_turns: those since its last pass; pass_s: rows of a pass -> its seconds, measured, for this form of call."""
 
     @property
     def id(self) -> int: ...
@@ -33,6 +34,8 @@ class Parked(Protocol):
     def num_steps(self) -> int | None: ...
     @property
     def waited_turns(self) -> int: ...
+    @property
+    def turns(self) -> int: ...
     @property
     def cost_s(self) -> float: ...
     @property
@@ -75,11 +78,11 @@ def _service(group: Sequence[Parked], weights: Mapping[str, float]) -> dict[str,
 
 def _rank(run: Parked, served: Mapping[str, float]) -> tuple[bool, float, float, int, int]:
     """Sorts by who should go first: the impatient by their waiting, the others by their lane's service, then by the
-    steps that are left (not known before the first step, which tells)."""
+    steps that are left (not known before the first step, which tells) less its turns."""
     is_impatient = run.waited_turns >= PATIENCE_TURNS
     waiting = -run.waited_turns if is_impatient else 0
     remaining = 0 if run.num_steps is None else run.num_steps - run.steps
-    return not is_impatient, waiting, served[run.label], remaining, run.id
+    return not is_impatient, waiting, served[run.label], remaining - run.turns, run.id
 
 
 def _fitting(ranked: Sequence[Parked], width: int) -> list[int]:

@@ -20,6 +20,7 @@ class Waiting:
     steps: int = 0
     num_steps: int | None = None
     waited_turns: int = 0
+    turns: int = 0
     cost_s: float = 0.0
     pass_s: Mapping[int, float] = field(default_factory=dict)
 
@@ -36,6 +37,12 @@ def test_in_a_lane_the_shortest_remaining_go_first() -> None:
         Waiting(id=3),  # not begun: its first step tells how many there are
     ]
     assert choose(parked, {}, max_rows=6) == [3, 2, 1]
+
+
+def test_short_runs_overtake_a_long_one_only_until_it_has_been_here_for_as_long() -> None:
+    long = Waiting(id=0, steps=10, num_steps=50, turns=30)
+    assert choose([long, Waiting(id=1, num_steps=4)], {}, max_rows=2) == [1]
+    assert choose([long, Waiting(id=1, num_steps=20)], {}, max_rows=2) == [0]
 
 
 def test_the_least_served_lane_goes_first() -> None:
