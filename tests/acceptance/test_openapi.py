@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from mezzotint.domain.claims import Role
 from tests.acceptance.conftest import Server
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
@@ -28,7 +29,7 @@ def test_generated_requests_never_meet_a_server_error(server: Server, tmp_path: 
         "--seed",
         "1",
         "--header",
-        f"Authorization: Bearer {server.token('fuzz', 'free', '--admin')}",
+        f"Authorization: Bearer {server.token('fuzz', 'free', Role.ADMIN)}",
         "--exclude-path-regex",
         "/v1/session|/v1/admin/workers$",  # the second would stop the drawing that others wait for
     ]

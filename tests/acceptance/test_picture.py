@@ -9,6 +9,7 @@ import httpx
 import pytest
 from PIL import Image
 
+from mezzotint.domain.claims import Role
 from tests.acceptance.conftest import Server, finished
 
 
@@ -112,7 +113,7 @@ def test_every_phase_of_a_finished_job_is_metered(server: Server) -> None:
 
 def test_a_drained_worker_puts_its_run_aside_and_goes_on_later_to_the_same_bytes(server: Server) -> None:
     body = {"prompt": "a red apple --seed 21 --steps 60", "width": 128, "height": 128}
-    ops = {"Authorization": f"Bearer {server.token('ops', 'pro', '--admin')}"}
+    ops = {"Authorization": f"Bearer {server.token('ops', 'pro', Role.ADMIN)}"}
     with server.client() as ada, httpx.Client(base_url=server.url, headers=ops, timeout=30) as admin:
         whole = finished(ada, ada.post("/v1/jobs", json=body).json())
         job = ada.post("/v1/jobs", json=body, headers={"Idempotency-Key": "again"}).json()
