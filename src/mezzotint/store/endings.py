@@ -186,7 +186,8 @@ class Line:
 
 
 def line_of(row: RowMapping, line: Line) -> Values:
-    return {"job": row["id"], "tenant": row["tenant"], "month": f"{line.at:%Y-%m}", "lane": row["lane"], **asdict(line)}
+    said = {name: getattr(line, name) for name in line.__slots__}
+    return {"job": row["id"], "tenant": row["tenant"], "month": f"{line.at:%Y-%m}", "lane": row["lane"], **said}
 
 
 def _upsert(row: Row, insert: Insert) -> Any:
