@@ -1,4 +1,4 @@
-"""`mezzotint serve | imagine | token | tenants | users | keys | jobs | models | doctor | openapi`; flags are fixed."""
+"""`mezzotint serve | imagine | token | tenants | users | keys | jobs | workers | models | doctor`; flags are fixed."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ from mezzotint.config import Device, read_settings
 from mezzotint.domain.claims import Role
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
-from mezzotint.main import jobs, keys, tenants, users
+from mezzotint.main import jobs, keys, tenants, users, workers
 from mezzotint.main import models as registered
 from mezzotint.main.options import Data, said_plainly
 
@@ -28,6 +28,7 @@ app.add_typer(users.app, name="users")
 app.add_typer(keys.app, name="keys")
 app.add_typer(registered.app, name="models")
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(workers.app, name="workers")
 Model = Annotated[str | None, typer.Option(help="'starter', a diffusers folder, or a hub id such as owner/name.")]
 Models = Annotated[Path | None, typer.Option(help="TOML file of several models, instead of --model.")]
 AtDatabase = Annotated[str | None, typer.Option(help="postgresql://...; default: SQLite in the data folder.")]

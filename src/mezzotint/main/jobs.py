@@ -1,9 +1,8 @@
 """`mezzotint jobs dead | retry`."""
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -12,7 +11,11 @@ from mezzotint.config import Settings, read_settings
 from mezzotint.domain.errors import NotKnown
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Job
+from mezzotint.main.beside import beside
 from mezzotint.main.options import Data, said_plainly, table
+
+if TYPE_CHECKING:
+    from mezzotint.store import Database
 
 app = typer.Typer(help="Jobs that failed for good, and another chance for them.", no_args_is_help=True)
 T = TypeVar("T")
@@ -61,18 +64,10 @@ def _row(job: Job) -> tuple[str, ...]:
 
 
 def _run(settings: Settings, work: Callable[[Desk], Coroutine[None, None, T]]) -> T:
-    from mezzotint.main.data import make
-    from mezzotint.main.desk import open_database, open_desk
+    from mezzotint.main.desk import open_desk
     from mezzotint.metrics import Metrics
 
-    async def worked() -> T:
-        make(settings.data)
-        metrics = Metrics()
-        database = open_database(settings, metrics)
-        await asyncio.to_thread(database.migrate)
-        try:
-            return await work(open_desk(settings, database, metrics))
-        finally:
-            await database.close()
+    async def on(database: "Database") -> T:
+        return await work(open_desk(settings, database, Metrics()))
 
-    return asyncio.run(worked())
+    return beside(settings, on)
