@@ -5,7 +5,7 @@ become docs/reference/metrics.md.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
@@ -119,9 +119,10 @@ class Metrics:
     def measured(self, lane: Tier, state: JobState, timings: Timings) -> None:
         """A job ended: its phases, each by itself."""
         self.ended.labels(lane=lane, state=state).inc()
-        for name, seconds in asdict(timings).items():
-            if seconds is not None and name in PHASES:
-                self.phase.labels(lane=lane, phase=PHASES[name]).observe(seconds)
+        for name, phase in PHASES.items():
+            seconds = getattr(timings, name)
+            if seconds is not None:
+                self.phase.labels(lane=lane, phase=phase).observe(seconds)
 
     def engine(self, new: EngineCounts) -> None:
         """Add what an engine counted since the last time."""

@@ -10,7 +10,7 @@ server is a job that waits again; its worker is fenced off by its name, should a
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,6 +24,7 @@ from mezzotint.policy.queue import RULES, Charge, Choice, Express, Line, Queue, 
 from mezzotint.store.candidates import Reach, Seeker, look
 from mezzotint.store.changes import NEXT
 from mezzotint.store.flows import KEY, PUT, ROOT, accounts_of, locked_shares, puts_of, weights_of
+from mezzotint.store.rows import fields_of
 from mezzotint.store.schema import flows, jobs
 from mezzotint.store.together import Insert, Row, Values, Write, carry_out
 
@@ -84,19 +85,21 @@ def _after(queue: Queue, choice: Choice) -> Queue:
 
 
 def _line_after(line: Line, choice: Choice) -> Line:
-    waiting = [_without(one, choice) for one in line.waiting]
-    oldest = [_without(one, choice) for one in line.oldest]
-    before = [job.created_at for one in _all(line) for job in one.jobs]
+    if line.lane is not choice.flow.lane:
+        return line
+    tenant = choice.flow.tenant
+    waiting = [_without(one, choice) if one.flow.tenant == tenant else one for one in line.waiting]
+    oldest = [_without(one, choice) if one.flow.tenant == tenant else one for one in line.oldest]
     is_empty = not any(one.jobs for one in (*waiting, *oldest))
-    if is_empty and before and line.since is not None and line.since >= min(before):
-        return replace(line, waiting=waiting, oldest=oldest, since=None)  # none waited longer than what was taken
+    if is_empty and line.since is not None:
+        before = [job.created_at for one in _all(line) for job in one.jobs]
+        if line.since >= min(before):  # none waited longer than what was taken
+            return replace(line, waiting=waiting, oldest=oldest, since=None)
     return replace(line, waiting=waiting, oldest=oldest)
 
 
 def _without(waiting: Waiting, choice: Choice) -> Waiting:
-    flow = waiting.flow
-    if (flow.lane, flow.tenant) != (choice.flow.lane, choice.flow.tenant):
-        return waiting
+    """A flow as it is after its job was taken."""
     return Waiting(flow=choice.flow, jobs=[job for job in waiting.jobs if job.job != choice.job])
 
 
@@ -135,7 +138,7 @@ LEASE = Write(
 
 
 def _document(charge: Charge) -> dict[str, Any]:
-    return {**asdict(charge), "share": charge.share.value}
+    return {**fields_of(charge), "share": charge.share.value}
 
 
 def _move(row: Row, insert: Insert) -> Any:

@@ -1,7 +1,7 @@
 """Jobs end under their leases: those that end together in one transaction, each of them once."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import RowMapping, exists, select, update
@@ -13,7 +13,7 @@ from mezzotint.domain.tier import Tier
 from mezzotint.policy.accounts import Done, measured_cost
 from mezzotint.store.changes import NEXT, TOLD
 from mezzotint.store.endings import CHARGED, FENCE, LEDGER, WAIVED, Line, charge_on, is_held, line_of
-from mezzotint.store.rows import job_of, saved_of
+from mezzotint.store.rows import fields_of, job_of, saved_of
 from mezzotint.store.schema import checkpoints, images, jobs
 from mezzotint.store.settlements import SETTLE, Correction, Settling, settle
 from mezzotint.store.together import Insert, Row, Values, Write, carry_out
@@ -75,7 +75,9 @@ async def end(
     logged = [{"job": row["id"], "state": ending.state, "at": ending.at} for row, ending, _ in ended]
     writes: dict[Write, Sequence[Values]] = {
         SETTLE: settled,
-        DRAWN: [{"tenant": row["tenant"], **asdict(picture)} for row, ending, _ in ended for picture in ending.images],
+        DRAWN: [
+            {"tenant": row["tenant"], **fields_of(picture)} for row, ending, _ in ended for picture in ending.images
+        ],
         LEDGER: [_entry(row, ending, worker) for row, ending, worker in ended],
         NEXT: logged,
         TOLD: logged,
@@ -94,8 +96,8 @@ def _said(departure: Departure) -> Values:
         "worker": lease.worker,
         "state": ending.state,
         "at": ending.at,
-        "timings": asdict(ending.timings),
-        "error": asdict(ending.error) if ending.error else None,
+        "timings": fields_of(ending.timings),
+        "error": fields_of(ending.error) if ending.error else None,
         "step": ending.step,
         "cost_s": ending.charged_s,
     }

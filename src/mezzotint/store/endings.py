@@ -19,7 +19,7 @@ from mezzotint.policy.queue import Charge
 from mezzotint.policy.retry import Retry
 from mezzotint.store.claims import charge_of
 from mezzotint.store.flows import Arrived, arrive, leave
-from mezzotint.store.rows import parameters_of
+from mezzotint.store.rows import fields_of, parameters_of
 from mezzotint.store.schema import checkpoints, jobs, ledger
 from mezzotint.store.settlements import SETTLE, Correction, Settling, settle
 from mezzotint.store.together import Insert, Row, Values, Write, carry_out
@@ -186,7 +186,7 @@ class Line:
 
 
 def line_of(row: RowMapping, line: Line) -> Values:
-    said = {name: getattr(line, name) for name in line.__slots__}
+    said = fields_of(line)
     return {"job": row["id"], "tenant": row["tenant"], "month": f"{line.at:%Y-%m}", "lane": row["lane"], **said}
 
 

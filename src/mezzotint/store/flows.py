@@ -27,6 +27,7 @@ from mezzotint.domain.tier import Tier
 from mezzotint.policy import accounts
 from mezzotint.policy.queue import Account, Express, Flow, Share, base_weights
 from mezzotint.store.database import insert_on
+from mezzotint.store.rows import fields_of
 from mezzotint.store.schema import flows, shares
 from mezzotint.store.together import LAZILY, Insert, Row, Values, Write, carry_out
 
@@ -85,7 +86,7 @@ PUT = Write(
 
 
 def puts_of(changed: Iterable[Account], virtual_time: float) -> list[Values]:
-    rows = [_said(one) for one in changed]
+    rows = [fields_of(one) for one in changed]
     return [*rows, {"start_tag": 0.0, "virtual_time": virtual_time, "is_idle": False, "share": ROOT}]
 
 
@@ -147,7 +148,7 @@ ARRIVE = Write(name="arrive", values={**KEY, "number": Integer(), "at": flows.c.
 
 def arrivals_of(arrived: Iterable[Arrived]) -> list[Values]:
     """In the order in which rows of flows are locked."""
-    return [_said(one) for one in sorted(arrived, key=lambda one: (one.lane, one.tenant))]
+    return [fields_of(one) for one in sorted(arrived, key=lambda one: (one.lane, one.tenant))]
 
 
 async def arrive(connection: AsyncConnection, arrived: Iterable[Arrived]) -> None:
@@ -177,12 +178,7 @@ async def _make(connection: AsyncConnection, lane: Tier, tenant: TenantId, now: 
 
 
 def row_of_flow(flow: Flow) -> dict[str, Any]:
-    return {**_said(flow), "waits_in": flow.lane if flow.num_queued > 0 else None}
-
-
-def _said(value: Flow | Account | Arrived) -> dict[str, Any]:
-    """The fields as they are; `asdict` would copy each instant."""
-    return {name: getattr(value, name) for name in value.__slots__}
+    return {**fields_of(flow), "waits_in": flow.lane if flow.num_queued > 0 else None}
 
 
 def _is(lane: Tier, tenant: TenantId) -> Any:

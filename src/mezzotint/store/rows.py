@@ -1,7 +1,6 @@
 """From rows to jobs and back."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import RowMapping, bindparam, select
@@ -65,6 +64,11 @@ async def saved_of(connection: AsyncConnection, ids: Sequence[str]) -> dict[str,
     return saved
 
 
+def fields_of(value: Any) -> dict[str, Any]:
+    """Of a flat dataclass with slots, the values themselves; `asdict` would copy each."""
+    return {name: getattr(value, name) for name in value.__slots__}
+
+
 def row_of(job: Job) -> dict[str, Any]:
     return {
         "id": job.id,
@@ -72,13 +76,13 @@ def row_of(job: Job) -> dict[str, Any]:
         "tier": job.tier,
         "state": job.state,
         "raw_prompt": job.raw_prompt,
-        "parameters": asdict(job.parameters),
+        "parameters": fields_of(job.parameters),
         "model": job.model,
         "cost": remaining_cost(job.parameters, 0),
         "lane": job.lane,
         "waits_in": job.lane,
         "created_at": job.created_at,
-        "timings": asdict(job.timings),
+        "timings": fields_of(job.timings),
         "batch": job.batch,
     }
 

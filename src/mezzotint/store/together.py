@@ -103,16 +103,18 @@ def _alone(write: Write) -> Any:
 @cache
 def _whole(writes: tuple[Write, ...], *, lazily: bool) -> Select[Any]:
     parts: list[CTE] = []
+    locking: CTE | None = None
     for write in writes:
-        given = _rows(write, parts[-1] if parts else None)
-        query = write.make({name: given.c[name] for name in write.values}, postgres_insert)
+        rows = _rows(write, locking)
+        query = write.make({name: rows.c[name] for name in write.values}, postgres_insert)
         parts.append(query.returning(*(write.returns or [DONE])).cte(write.name))
+        locking = parts[-1] if write.keys else locking
     told = select(parts[0]) if writes[0].returns else select(literal(1))
     return (told.add_columns(LAZILY) if lazily else told).add_cte(*parts)
 
 
 def _rows(write: Write, before: CTE | None) -> FromClause:
-    """The rows of a change; of those that are there already, with their locks."""
+    """The rows of a change; of those that are there already, with their locks, which are taken after those before."""
     rows = given(write.name, write.values)
     if not write.keys:
         return rows
