@@ -1,0 +1,113 @@
+"""What the device gives back is written down: pictures, a failure, a run put aside."""
+
+import random
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from typing import assert_never
+
+import structlog
+
+from mezzotint.actions.finish import finish
+from mezzotint.actions.recover import requeue
+from mezzotint.domain.errors import CheckpointError, FingerprintMismatch, JobFault, StorageUnavailable
+from mezzotint.domain.job import CheckpointRef, Ending, JobState
+from mezzotint.policy.retry import DeadLetter, Failure, Retry, after
+from mezzotint.worker.develop import Developer, explain
+from mezzotint.worker.holding import Held, Holding
+from mezzotint.worker.keep import Keeper
+from mezzotint.worker.reports import Ended, Parked, Why
+
+log = structlog.get_logger()
+Again = Callable[[Held, CheckpointRef], Coroutine[None, None, None]]
+"""Begins a job again without the checkpoint that was refused."""
+
+
+@dataclass(slots=True)
+class Endings:
+    holding: Holding
+    developer: Developer
+    keeper: Keeper
+
+    def end(self, report: Ended, again: Again) -> None:
+        held, lost = self.holding.held.get(report.job), self.holding.lost.pop(report.job, None)
+        if held is not None:
+            self.holding.errand(self._end(held, report, again), f"end {report.job}")
+        elif lost is not None:
+            self.holding.errand(self._settle_lost(lost, report.cost_s), f"settle {report.job}")
+
+    async def _settle_lost(self, held: Held, cost_s: float) -> None:
+        with suppress(StorageUnavailable):  # then what its checkpoints say is charged
+            await self.holding.desk.jobs.charge_cancelled(held.job.id, held.lease, held.resumed_cost_s + cost_s)
+
+    async def _end(self, held: Held, report: Ended, again: Again) -> None:
+        desk = self.holding.desk
+        if isinstance(report.error, CheckpointError) and held.resumed_from is not None:
+            why = "other_numerics" if isinstance(report.error, FingerprintMismatch) else "corrupt"
+            desk.metrics.unusable.labels(why=why).inc()
+            log.warning("checkpoint refused", job=held.job.id, step=held.resumed_from.step, code=report.error.code)
+            await again(held, held.resumed_from)
+            return
+        load_s = report.begun_at - held.claimed_at if report.begun_at is not None else None
+        if report.error is not None:
+            await self.failed(held, explain(held.job, report.error), report.cost_s)
+            return
+        try:
+            ending = await self.holding.patiently(
+                lambda: self.developer.ending(held.job, report, self.holding.now, load_s)
+            )
+        except StorageUnavailable as error:
+            await self.failed(held, error, report.cost_s)
+            return
+        ending = replace(ending, cost_s=report.cost_s, resumed_cost_s=held.resumed_cost_s)
+        if await self.holding.let_go(held, lambda: finish(desk, held.job, held.lease, ending)):
+            took = {name: round(took, 3) for name, took in asdict(ending.timings).items() if took is not None}
+            log.info("job ended", job=held.job.id, state=ending.state, **took)
+
+    async def failed(self, held: Held, fault: JobFault, cost_s: float) -> None:
+        """A run failed: it tries again later, elsewhere if there is an elsewhere, or is a dead letter."""
+        habits = self.holding.habits
+        decision = after(
+            Failure(
+                fault=fault,
+                num_tries=held.job.attempts,
+                worker=None if habits.is_alone else habits.id,
+                at=self.holding.now(),
+                jitter=random.random(),
+            ),
+            max_tries=habits.max_attempts,
+        )
+        match decision:
+            case Retry():
+                log.warning("run failed, tried again", job=held.job.id, code=fault.code)
+                await self.holding.let_go(held, lambda: self._requeue(held, "failed", decision, cost_s))
+            case DeadLetter():
+                log.warning("run failed", job=held.job.id, code=fault.code, tries=held.job.attempts)
+                ending = Ending(
+                    state=JobState.FAILED,
+                    at=self.holding.now(),
+                    timings=held.job.timings,
+                    step=held.step,
+                    error=decision.error,
+                    cost_s=cost_s,
+                    resumed_cost_s=held.resumed_cost_s,
+                )
+                await self.holding.let_go(held, lambda: finish(self.holding.desk, held.job, held.lease, ending))
+            case _ as never:
+                assert_never(never)
+
+    async def _requeue(self, held: Held, reason: str, decision: Retry | None, cost_s: float) -> None:
+        await requeue(self.holding.desk, held.job, reason, self.holding.now(), retry=decision, gpu_s=cost_s)
+
+    def put_aside(self, report: Parked) -> None:
+        held = self.holding.held.get(report.job)
+        self.holding.lost.pop(report.job, None)
+        if held is not None:
+            held.is_saving = True
+            self.holding.errand(self._put_aside(held, report), f"park {report.job}")
+
+    async def _put_aside(self, held: Held, report: Parked) -> None:
+        if report.snapshot is not None:
+            await self.keeper.keep(held, report.snapshot, report.cost_s)
+        await self.holding.let_go(held, lambda: self._requeue(held, report.why, None, report.cost_s))
+        self.holding.keeps_for_pro = report.why is Why.PREEMPTED

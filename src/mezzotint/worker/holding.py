@@ -1,0 +1,142 @@
+"""What a worker has in hand: the jobs under its leases, and the errands that it runs for them."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
+
+import structlog
+
+from mezzotint.actions.finish import Desk
+from mezzotint.domain.errors import LeaseLost, StorageFull, StorageUnavailable
+from mezzotint.domain.event import Progressed
+from mezzotint.domain.ids import JobId, WorkerId
+from mezzotint.domain.job import CheckpointRef, Job, Lease
+from mezzotint.worker.cadence import Cadence
+from mezzotint.worker.memory import Memory
+from mezzotint.worker.reports import Broken, Report
+
+log = structlog.get_logger()
+T = TypeVar("T")
+PARK_S = 20.0
+"""Longest wait for the device's thread; what it has not put aside goes on from its last checkpoint after a restart."""
+PATIENCE_S = 120.0
+"""How long a finished picture, or the start of a run, waits for a store that is away."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Held:
+    """A job under this worker's lease. resumed_from: the checkpoint it went on from."""
+
+    job: Job
+    lease: Lease
+    resumed_from: CheckpointRef | None = None
+    step: int = 0
+    claimed_at: float = field(default_factory=time.monotonic)
+    is_saving: bool = False
+    is_showing: bool = False
+    is_ordered: bool = False
+    is_leaving: bool = False
+
+    @property
+    def resumed_cost_s(self) -> float:
+        """GPU-seconds before this attempt, as far as it goes on from them."""
+        return self.resumed_from.cost_s if self.resumed_from is not None else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Habits:
+    """max_runs: jobs in the engine at once. lease_s: seconds that a lease lasts without a heartbeat.
+
+    models: those it can run; None: any. is_alone: there is no other worker that could take a job instead.
+    """
+
+    id: WorkerId
+    max_runs: int
+    lease_s: float
+    max_attempts: int
+    models: frozenset[str] | None = None
+    is_alone: bool = True
+
+
+@dataclass(slots=True)
+class Holding:
+    """held: by job. lost: cancelled or lost, and not yet given back by the device. keeps_for_pro: a run has just made
+    room for a Pro job. reports: of the device's thread, not yet heard."""
+
+    desk: Desk
+    habits: Habits
+    now: Callable[[], datetime]
+    cadence: Cadence
+    memory: Memory
+    held: dict[JobId, Held] = field(default_factory=dict)
+    lost: dict[JobId, Held] = field(default_factory=dict)
+    reports: asyncio.Queue[Report] = field(default_factory=asyncio.Queue)
+    keeps_for_pro: bool = False
+    is_ready: bool = False
+    _errands: set[asyncio.Task[None]] = field(default_factory=set)
+    _stopped_at: float | None = None
+
+    def errand(self, work: Coroutine[None, None, None], name: str) -> None:
+        """Begin what takes a while. When it fails the worker is broken: the rows may not say what happened."""
+        task = asyncio.create_task(work, name=name)
+        self._errands.add(task)
+        task.add_done_callback(self._errand_done)
+
+    def _errand_done(self, work: asyncio.Task[None]) -> None:
+        self._errands.discard(work)
+        error = None if work.cancelled() else work.exception()
+        if error is not None:  # better to stop than to go on beside the rows
+            self.reports.put_nowait(Broken(error=error))
+
+    def stop(self) -> None:
+        """From now on there is less patience."""
+        self._stopped_at = time.monotonic()
+
+    async def idle(self) -> None:
+        """Returns once every errand is run."""
+        while self._errands:
+            await asyncio.wait(self._errands)
+
+    def say_loading(self, held: Held) -> None:
+        """Tell the owner that the job waits for its model."""
+        job = held.job
+        if job.model == self.memory.loading:
+            of = job.parameters.num_sampled
+            event = Progressed(job=job.id, step=held.step, num_steps=of, preview=None, loading=job.model)
+            self.desk.bus.publish(job.id, event)
+
+    async def let_go(self, held: Held, write: Callable[[], Awaitable[None]]) -> bool:
+        """Write down what became of a job, and hold it no more. Without an answer its lease ends by itself.
+
+        Returns whether it was written.
+        """
+        try:
+            await self.patiently(write)
+            return True
+        except LeaseLost:
+            log.info("result came after the lease", job=held.job.id)
+        except StorageUnavailable:
+            log.error("end of a job not written, it will be run again", job=held.job.id)
+        finally:
+            if self.held.get(held.job.id) is held:
+                del self.held[held.job.id]
+            self.desk.bus.work.set()
+        return False
+
+    async def patiently(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do it again while the store is away; its lease is renewed meanwhile. Raises: StorageUnavailable."""
+        until = time.monotonic() + PATIENCE_S
+        wait_s = 0.25
+        while True:
+            try:
+                return await work()
+            except StorageFull:
+                raise
+            except StorageUnavailable:
+                if time.monotonic() > (until if self._stopped_at is None else min(until, self._stopped_at + PARK_S)):
+                    raise
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, 4.0)

@@ -1,0 +1,55 @@
+"""Checkpoints of runs under way are kept, each beside the steps that follow it."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from mezzotint.actions.checkpoint import save
+from mezzotint.domain.errors import LeaseLost, MezzotintError
+from mezzotint.worker.holding import Held, Holding
+from mezzotint.worker.reports import Saved
+
+if TYPE_CHECKING:
+    from mezzotint.engine import Snapshot
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Keeper:
+    holding: Holding
+
+    def save(self, report: Saved) -> None:
+        """Skipped while the one before it is under way."""
+        held = self.holding.held.get(report.job)
+        if held is None:
+            return
+        if held.is_saving:
+            self.holding.desk.metrics.checkpoints.labels(result="skipped").inc()
+            return
+        held.is_saving = True
+        self.holding.errand(self.keep(held, report.snapshot, report.cost_s), f"save {report.job}")
+
+    async def keep(self, held: Held, snapshot: "Snapshot", cost_s: float) -> None:
+        """cost_s: of this attempt. A checkpoint that could not be kept is told of, not raised."""
+        desk, started_at = self.holding.desk, time.monotonic()
+        metrics = desk.metrics
+        try:
+            data = await asyncio.to_thread(snapshot.encode)
+            await save(desk, held.job, snapshot.steps, data, self.holding.now(), cost_s=held.resumed_cost_s + cost_s)
+            spent_s = time.monotonic() - started_at
+            metrics.checkpoint_write.observe(spent_s)
+            self.holding.cadence.wrote(spent_s)
+            metrics.checkpoint_bytes.inc(len(data))
+            metrics.checkpoints.labels(result="written").inc()
+        except LeaseLost:
+            metrics.checkpoints.labels(result="late").inc()
+            log.info("checkpoint came after the lease", job=held.job.id)
+        except MezzotintError as error:
+            metrics.checkpoints.labels(result="failed").inc()
+            log.warning("checkpoint not kept", job=held.job.id, step=snapshot.steps, why=str(error))
+        finally:
+            held.is_saving = False
