@@ -32,6 +32,13 @@ CONNECT_S = 5
 STATEMENT_S = 30
 POOL = 12
 """Connections a process; more would only wait for each other's locks."""
+POOLED = {
+    "pool_size": POOL,
+    "max_overflow": 0,
+    "pool_timeout": STATEMENT_S,
+    "pool_recycle": 1800,
+    "pool_use_lifo": True,  # few that are warm, statements prepared, before many
+}
 
 
 class Database:
@@ -45,7 +52,10 @@ class Database:
         self.is_postgres = self.url.get_backend_name() == "postgresql"
         self._on_fault = on_fault
         self._writers = asyncio.Lock()
-        self._engine = self._postgres() if self.is_postgres else self._sqlite()
+        self._engine = self._readers = self._postgres() if self.is_postgres else self._sqlite()
+        if self.is_postgres:
+            # read committed: a transaction would show a reader no more, and each of its ends be a way there and back
+            self._readers = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def _sqlite(self) -> AsyncEngine:
         engine = create_async_engine(self.url, module=Driver())
@@ -56,8 +66,7 @@ class Database:
     def _postgres(self, **options: Any) -> AsyncEngine:
         settings = {"application_name": "mezzotint"}
         connect = {"timeout": CONNECT_S, "command_timeout": STATEMENT_S, "server_settings": settings}
-        options = options or {"pool_size": POOL, "max_overflow": 0, "pool_timeout": STATEMENT_S, "pool_recycle": 1800}
-        return create_async_engine(self.url, connect_args=connect, **options)
+        return create_async_engine(self.url, connect_args=connect, **(options or POOLED))
 
     def migrate(self) -> None:
         """Bring the tables to the newest revision. Run it before the first transaction; it blocks.
@@ -81,9 +90,12 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """Raises: StorageUnavailable."""
+        """SQLite: one snapshot. PostgreSQL: each statement sees its own, and is told without BEGIN and COMMIT.
+
+        Raises: StorageUnavailable.
+        """
         with translated(self._on_fault):
-            async with self._engine.connect() as connection, connection.begin():
+            async with self._readers.connect() as connection, connection.begin():
                 yield connection
 
     @asynccontextmanager
@@ -118,9 +130,12 @@ class Database:
         await self._engine.dispose()
 
 
+INSERTS: dict[str, Callable[[Table], Any]] = {"postgresql": postgres_insert, "sqlite": sqlite_insert}
+"""An insert that can say what to do when the row is there; both databases say it the same way."""
+
+
 def insert_on(connection: AsyncConnection, table: Table) -> Any:
-    """An insert that can say what to do when the row is there; both databases say it the same way."""
-    return (postgres_insert if connection.dialect.name == "postgresql" else sqlite_insert)(table)
+    return INSERTS[connection.dialect.name](table)
 
 
 def url_of(address: Path | str) -> URL:

@@ -1,14 +1,15 @@
 """Rows of requests that must not be carried out twice. The primary key decides between two that come together."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import and_, delete, select
+from sqlalchemy import Table, and_, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.ids import JobId, TenantId
 from mezzotint.domain.submission import Once, Submission
-from mezzotint.store.database import Database, insert_on
+from mezzotint.store.database import INSERTS, Database
 from mezzotint.store.schema import submissions
 
 
@@ -41,6 +42,17 @@ Named = tuple[TenantId, Once, tuple[JobId, ...], datetime]
 """Whose request, its name, what it makes, and when."""
 
 
+def _remember(insert: Callable[[Table], Any]) -> Any:
+    new = insert(submissions)
+    over = submissions.c.expires_at <= new.excluded.created_at
+    values = {name: new.excluded[name] for name in ("body", "jobs", "created_at", "expires_at")}
+    query = new.on_conflict_do_update(index_elements=["tenant", "name"], set_=values, where=over)
+    return query.returning(submissions.c.tenant, submissions.c.name)
+
+
+REMEMBER = {dialect: _remember(insert) for dialect, insert in INSERTS.items()}
+
+
 async def remember(connection: AsyncConnection, requests: Sequence[Named]) -> set[tuple[str, str]]:
     """Part of the transaction that writes the jobs. Returns tenant and name of those that were not taken before.
 
@@ -48,14 +60,10 @@ async def remember(connection: AsyncConnection, requests: Sequence[Named]) -> se
     """
     if not requests:
         return set()
-    new = insert_on(connection, submissions)
-    over = submissions.c.expires_at <= new.excluded.created_at
-    values = {name: new.excluded[name] for name in ("body", "jobs", "created_at", "expires_at")}
-    query = new.on_conflict_do_update(index_elements=["tenant", "name"], set_=values, where=over)
     rows = [
         {"tenant": tenant, "name": once.name, "body": once.body, "jobs": list(jobs), "created_at": now}
         | {"expires_at": once.expires_at}
         for tenant, once, jobs, now in requests
     ]
-    found = await connection.execute(query.returning(submissions.c.tenant, submissions.c.name), rows)
+    found = await connection.execute(REMEMBER[connection.dialect.name], rows)
     return {(tenant, name) for tenant, name in found}
