@@ -30,6 +30,8 @@ MIGRATION_LOCK = 6_380_941
 """Any number; processes that start together migrate one after the other."""
 CONNECT_S = 5
 STATEMENT_S = 30
+BY_INDEX = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
+"""Every statement finds its rows by index. Plans are kept: made for a small table, one would read all of a large one."""
 POOL = 12
 """Connections a process; more would only wait for each other's locks."""
 POOLED = {
@@ -64,7 +66,7 @@ class Database:
         return engine
 
     def _postgres(self, **options: Any) -> AsyncEngine:
-        settings = {"application_name": "mezzotint"}
+        settings = {"application_name": "mezzotint"} | dict.fromkeys(BY_INDEX, "off")
         connect = {"timeout": CONNECT_S, "command_timeout": STATEMENT_S, "server_settings": settings}
         return create_async_engine(self.url, connect_args=connect, **(options or POOLED))
 

@@ -92,8 +92,18 @@ HOT: dict[str, Callable[[Database], Awaitable[object]]] = {
 
 @pytest.mark.parametrize("what", HOT)
 async def test_hot_queries_find_their_rows_by_index(full: Database, what: str) -> None:
+    await assert_by_index(full, HOT[what])
+
+
+async def test_plans_made_while_tables_are_small_do_not_read_all_of_them_later(database: Database) -> None:
+    """A plan is kept, and the tables grow."""
+    await Jobs(database).add(make_job())
+    await assert_by_index(database, lambda on: live(Jobs(on)))
+
+
+async def assert_by_index(full: Database, work: Callable[[Database], Awaitable[object]]) -> None:
     with told_to(full) as told:
-        await HOT[what](full)
+        await work(full)
     asked = [(sql, parameters) for sql, parameters in told if sql.lstrip().startswith(READS)]
     assert asked
     explain = "EXPLAIN" if full.is_postgres else "EXPLAIN QUERY PLAN"
