@@ -3,8 +3,10 @@
     python benchmarks/gateway.py [--out benchmarks/results/gateway.json] [--pictures 100000] [--seconds 20]
 
 The gateway is a process of its own, the real application over a real database, without a worker: what is measured is
-the door. The load comes at fixed times whether or not answers came (open loop), and latency counts from the time at
-which a request was due. SQLite as shipped (synchronous=FULL); PostgreSQL with its default durability, from a wheel.
+the door. In turn with it is measured `mezzotint serve` as it is on one machine, which draws the while with the starter
+model in the same process (`sqlite_drawing`, `postgresql_drawing`); it rests while the other has its turn. The load
+comes at fixed times whether or not answers came (open loop), and latency counts from the time at which a request was
+due. SQLite as shipped (synchronous=FULL); PostgreSQL with its default durability, from a wheel.
 """
 
 import argparse
@@ -19,7 +21,8 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -37,6 +40,11 @@ CONNECTIONS = 32
 TENANTS = 200
 """Whose submits are measured: one alone would soon have as many open jobs as it may."""
 STREAMS = 2000
+SLICES = 4
+"""Turns of each of the two that are compared, so that what else the machine does falls on both."""
+OPERATOR = "ops"
+Times = defaultdict[str, list[float]]
+"""Milliseconds by kind of request."""
 numbers = count()
 
 
@@ -54,34 +62,105 @@ def main() -> None:
 
     result: dict[str, Any] = {"hardware": hardware(), "requests_per_s": RATE, "pictures": arguments.pictures}
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "mezzotint.db"
-        result["sqlite"] = asyncio.run(measure(f"sqlite:///{path}", arguments))
+        pair = [f"sqlite:///{Path(folder) / name}.db" for name in ("alone", "drawing")]
+        result["sqlite"], result["sqlite_drawing"] = asyncio.run(measure(*pair, arguments))
     with running_postgres(settings=()) as postgres:
-        result["postgresql"] = asyncio.run(measure(postgres.database(), arguments))
+        pair = [postgres.database(), postgres.database()]
+        result["postgresql"], result["postgresql_drawing"] = asyncio.run(measure(*pair, arguments))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))
 
 
-async def measure(address: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    jobs = await fill(address, arguments.pictures)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    process = subprocess.Popen([sys.executable, __file__, "--serve", address, str(port)])  # noqa: ASYNC220 - at start
-    try:
-        await until_open(port)
-        door = Door(port=port, jobs=jobs)
+async def measure(address: str, other: str, arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A gateway alone on one database, and `mezzotint serve` with its worker on another, in turns."""
+    jobs = [await fill(one, arguments.pictures) for one in (address, other)]
+    with alone(address) as (process, port), drawing(other) as drawing_port:
+        doors = [Door(port=number, jobs=ids) for number, ids in zip((port, drawing_port), jobs, strict=True)]
+        for door in doors:
+            await until_ready(door)
+            await steady(door, 3)  # the first requests compile statements and open connections
         print(f"{address.partition(':')[0]}: filled, open", file=sys.stderr, flush=True)
-        await steady(door, 3)  # the first requests compile statements and open connections
-        found: dict[str, Any] = {"latency_ms": await steady(door, arguments.seconds)}
+        took: list[Times] = [defaultdict(list), defaultdict(list)]
+        drawn, drew_s = 0, 0.0
+        for _ in range(SLICES):
+            await rest(doors[1])
+            merge(took[0], await steady(doors[0], arguments.seconds / SLICES))
+            await draw(doors[1])
+            begun, begun_at = time.monotonic(), datetime.now(UTC)
+            merge(took[1], await steady(doors[1], arguments.seconds / SLICES))
+            drawn, drew_s = drawn + await num_drawn(other, begun_at), drew_s + time.monotonic() - begun
+        submits = [0.0, await flood(doors[1], arguments.seconds / 2)]
+        await rest(doors[1])
+        submits[0] = await flood(doors[0], arguments.seconds / 2)
+        found = [{"latency_ms": latency(times), "submits_per_s": one} for times, one in zip(took, submits, strict=True)]
         print(json.dumps(found), file=sys.stderr, flush=True)
-        found["submits_per_s"] = await flood(door, arguments.seconds / 2)
-        print(json.dumps(found), file=sys.stderr, flush=True)
-        found["idle_streams"] = await idle(door, process.pid)
-        return found
-    finally:
-        process.terminate()
-        process.wait(30)
+        found[0]["idle_streams"] = await idle(doors[0], process.pid)
+        found[1]["pictures_per_s"] = round(drawn / drew_s, 2)
+        return found[0], found[1]
+
+
+@contextmanager
+def alone(address: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """The gateway in a process of its own, without a worker."""
+    port = free_port()
+    with subprocess.Popen([sys.executable, __file__, "--serve", address, str(port)]) as process:
+        try:
+            yield process, port
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def drawing(address: str) -> Iterator[int]:
+    """`mezzotint serve` as one starts it on one machine: it draws with the starter model in the same process."""
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        command = [str(Path(sys.executable).with_name("mezzotint")), "serve", "--port", str(port), "--data", folder]
+        command += ["--database", address, "--device", "cpu"]
+        known = {"MEZZOTINT_TOKEN_SECRET": SECRET.decode(), "MEZZOTINT_RATE_SCALE": "10"}
+        with subprocess.Popen(command, env={**os.environ, **known}, stdout=subprocess.DEVNULL) as process:
+            try:
+                yield port
+            finally:
+                process.terminate()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+async def rest(door: "Door") -> None:
+    """Let the worker put its runs aside, and take no more."""
+    await tell(door, is_drained=True, until=lambda num_running: num_running == 0)
+
+
+async def draw(door: "Door") -> None:
+    """Let the worker draw what was submitted so far; return once it does."""
+    await tell(door, is_drained=False, until=lambda num_running: num_running > 0)
+
+
+async def tell(door: "Door", *, is_drained: bool, until: Callable[[int], bool]) -> None:
+    wire = await Wire.open(door.port)
+    body = json.dumps({"is_drained": is_drained}).encode()
+    workers = (await wire.ask(door.request("PATCH", "/v1/admin/workers", OPERATOR, body)))[1]
+    give_up = time.monotonic() + 60
+    while not until(sum(one["num_running"] for one in json.loads(workers)["workers"])):
+        if time.monotonic() > give_up:
+            raise SystemExit(f"the worker does not hear: {workers!r}")
+        await asyncio.sleep(0.1)
+        workers = (await wire.ask(door.request("GET", "/v1/admin/workers", OPERATOR)))[1]
+    wire.writer.close()
+
+
+async def num_drawn(address: str, since: datetime) -> int:
+    from mezzotint.store import Database, Jobs
+
+    database = Database(address)
+    number = await Jobs(database).num_ended_since(since)
+    await database.close()
+    return number
 
 
 @dataclass(kw_only=True)
@@ -93,13 +172,16 @@ class Door:
     tokens: dict[str, str] = field(default_factory=dict)
 
     def token(self, tenant: str) -> str:
+        from mezzotint.domain.claims import Role
         from mezzotint.domain.ids import TenantId
         from mezzotint.domain.tier import Tier
         from mezzotint.gateway import Issuer
 
         if tenant not in self.tokens:
             lifetime = timedelta(hours=3)
-            self.tokens[tenant] = Issuer(SECRET).issue(TenantId(tenant), Tier.PRO, datetime.now(UTC), lifetime)
+            role = Role.ADMIN if tenant == OPERATOR else Role.USER
+            now = datetime.now(UTC)
+            self.tokens[tenant] = Issuer(SECRET).issue(TenantId(tenant), Tier.PRO, now, lifetime, role=role)
         return self.tokens[tenant]
 
     def submit(self, tenant: str | None = None) -> bytes:
@@ -132,10 +214,10 @@ class Wire:
         return int(head[9:12]), body
 
 
-async def steady(door: Door, seconds: float) -> dict[str, Any]:
+async def steady(door: Door, seconds: float) -> Times:
     """Submit, status and list in turn, `RATE` a second. Milliseconds."""
     free = [await Wire.open(door.port) for _ in range(64)]
-    took: dict[str, list[float]] = defaultdict(list)
+    took: Times = defaultdict(list)
     kinds: list[tuple[str, Callable[[int], bytes]]] = [
         ("submit", lambda number: door.submit()),
         ("status", lambda number: door.request("GET", f"/v1/jobs/{door.jobs[number % len(door.jobs)]}", "ada")),
@@ -144,10 +226,15 @@ async def steady(door: Door, seconds: float) -> dict[str, Any]:
 
     async def one(number: int, due: float) -> None:
         name, make = kinds[number % len(kinds)]
+        request = make(number)
         while free and free[-1].reader.at_eof():  # the server closes what was idle for seconds
             free.pop()
         wire = free.pop() if free else await Wire.open(door.port)
-        status, body = await wire.ask(make(number))
+        try:
+            status, body = await wire.ask(request)
+        except (ConnectionError, asyncio.IncompleteReadError):  # or was about to; a client sends it again
+            wire = await Wire.open(door.port)
+            status, body = await wire.ask(request)
         if status not in {200, 202}:
             raise SystemExit(f"{name}: {status} {body[:300]!r}")
         took[name].append((time.monotonic() - due) * 1000)
@@ -161,6 +248,15 @@ async def steady(door: Door, seconds: float) -> dict[str, Any]:
             group.create_task(one(number, due))
     for wire in free:
         wire.writer.close()
+    return took
+
+
+def merge(took: Times, more: Times) -> None:
+    for name, times in more.items():
+        took[name] += times
+
+
+def latency(took: Times) -> dict[str, Any]:
     return {name: {"p50": quantile(times, 0.5), "p99": quantile(times, 0.99)} for name, times in took.items()}
 
 
@@ -209,14 +305,16 @@ async def idle(door: Door, pid: int) -> dict[str, float]:
     }
 
 
-async def until_open(port: int) -> None:
-    until = time.monotonic() + 60
+async def until_ready(door: Door) -> None:
+    until = time.monotonic() + 120
     while time.monotonic() < until:
-        try:
-            (await asyncio.open_connection("127.0.0.1", port))[1].close()
-            return
-        except OSError:
-            await asyncio.sleep(0.05)
+        with suppress(OSError, asyncio.IncompleteReadError):
+            wire = await Wire.open(door.port)
+            _, body = await wire.ask(door.request("GET", "/healthz", OPERATOR))
+            wire.writer.close()
+            if json.loads(body)["status"] == "ok":
+                return
+        await asyncio.sleep(0.1)
     raise SystemExit("the gateway did not open its port")
 
 
