@@ -31,7 +31,7 @@ MIGRATION_LOCK = 6_380_941
 CONNECT_S = 5
 STATEMENT_S = 30
 BY_INDEX = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
-"""Every statement finds its rows by index. Plans are kept: made for a small table, one would read all of a large one."""
+"""Statements find their rows by index. Plans are kept: one made for a small table would read all of a large one."""
 POOL = 12
 """Connections a process; more would only wait for each other's locks."""
 POOLED = {
