@@ -113,6 +113,19 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture(autouse=True)
+def nothing_left_to_draw(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Jobs that a test began and does not wait for would keep the shared server busy under all later tests."""
+    server = request.getfixturevalue("server") if "server" in request.fixturenames else None
+    yield
+    if server is not None:
+        headers = {"Authorization": f"Bearer {server.token('ops', 'pro', Role.ADMIN)}"}
+        with httpx.Client(base_url=f"{server.url}/v1/admin", headers=headers, timeout=30) as ops:
+            for state in ("queued", "running"):
+                for job in ops.get("/jobs", params={"state": state, "limit": 100}).json()["jobs"]:
+                    ops.delete(f"/jobs/{job['id']}")
+
+
 def finished(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
     """The job after its end."""
     until = time.monotonic() + 120
