@@ -4,7 +4,7 @@ import asyncio
 import errno
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -72,7 +72,8 @@ def serve(settings: Settings) -> None:
             stock = stock_of(settings, offers, Findings.of(settings.data))
             server = Serving(settings=settings, infos=infos, stock=stock, upscaler=upscaler)
             announce(settings, infos, server.issuer, listener.getsockname()[1])
-            asyncio.run(server.run(listener))
+            with asyncio.Runner(loop_factory=fastest_loop()) as runner:
+                runner.run(server.run(listener))
     if server.broken_by is not None:
         raise server.broken_by
 
@@ -179,6 +180,15 @@ class Serving:
         finally:
             await buckets.close()
             await database.close()
+
+
+def fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's where there is one; None: asyncio's own."""
+    try:
+        import uvloop
+    except ImportError:  # on Windows
+        return None
+    return uvloop.new_event_loop
 
 
 def buckets_of(settings: Settings) -> Buckets:
