@@ -128,12 +128,20 @@ def gateway() -> list[str]:
     found = read("gateway")
     lines = [f"## The gateway ({script('gateway')})\n"]
     lines.append(f"{found['requests_per_s']} requests a second, {found['pictures']:,} pictures in history.\n")
-    lines += table("store", "status p50 / p99, ms", "list", "submit", "submits a second", "one idle stream")
-    for store, name in (("sqlite", "SQLite"), ("postgresql", "PostgreSQL")):
-        one = found[store]
-        times = [one["latency_ms"][kind] for kind in ("status", "list", "submit")]
-        told = [f"{time['p50']:.0f} / {time['p99']:.0f}" for time in times]
-        lines.append(row(name, *told, f"{one['submits_per_s']:.0f}", f"{one['idle_streams']['kib_each']:.0f} KiB"))
+    lines += table("store", "status p50 / p99, ms", "list", "submit", "submits a second")
+    names = {
+        "sqlite": "SQLite",
+        "sqlite_drawing": "SQLite, drawing in the same process",
+        "postgresql": "PostgreSQL",
+        "postgresql_drawing": "PostgreSQL, drawing in the same process",
+    }
+    for store, name in names.items():
+        if store in found:
+            times = [found[store]["latency_ms"][kind] for kind in ("status", "list", "submit")]
+            told = [f"{time['p50']:.0f} / {time['p99']:.0f}" for time in times]
+            lines.append(row(name, *told, f"{found[store]['submits_per_s']:.0f}"))
+    streams = found["sqlite"]["idle_streams"]
+    lines.append(f"\n{streams['streams']:,} idle event streams take {streams['kib_each']:.0f} KiB each.")
     return lines
 
 
