@@ -253,7 +253,8 @@ def make_an_account_and_come_back(page: Page) -> None:
     expect(page.get_by_role("region", name="Used this month")).to_contain_text("1 picture, 4 steps")
     page.reload()
     expect(page.get_by_label("Describe a picture")).to_be_visible()
-    page.get_by_role("button", name="Sign out").click()
+    with page.expect_response("**/v1/sign-out"):
+        page.get_by_role("button", name="Sign out").click()
     assert page.context.cookies() == []
     for password, is_right in (("three words only", False), ("four words in a row", True)):
         page.get_by_label("Name or e-mail").fill("eve@example.org")
