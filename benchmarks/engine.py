@@ -199,7 +199,7 @@ def main() -> None:
     torch.set_num_threads(1)
     begun = time.monotonic()
     result = {"hardware": hardware(), "torch": torch.__version__, "litserve": litserve.__version__, "load": args.load}
-    loaded = {"starter": Model(ways_of(starter), 12, 28), "attentive": Model(ways_of(attentive), 4, 0)}
+    loaded = {"starter": Model(ways_of(starter), 18, 26), "attentive": Model(ways_of(attentive), 4, 0)}
     rounds: dict[str, list[Any]] = {name: [] for name in loaded}
     for model in loaded.values():
         for way in model.ways.values():
