@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Float, Integer, RowMapping, case, func, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.job import JobState
@@ -63,7 +64,10 @@ async def take(
         MOVE: _moves(queue, choices),
         NEXT: [{"job": choice.job, "state": JobState.RUNNING, "at": now} for choice in choices],
     }
-    found = {row["id"]: row for row in await carry_out(connection, writes)}
+    try:
+        found = {row["id"]: row for row in await carry_out(connection, writes)}
+    except IntegrityError as error:  # on PostgreSQL: the statement does not see the newest change of a job
+        raise Outrun from error
     if len(found) < len(choices):
         raise Outrun
     return [found[choice.job] for choice in choices]
