@@ -17,7 +17,8 @@ from mezzotint.domain.tier import Tier
 from mezzotint.policy.fair_share import choose
 from mezzotint.policy.queue import Choice, Queue
 from mezzotint.policy.retry import Retry
-from mezzotint.store import Changes, Database, Jobs, Seeker, claims
+from mezzotint.store import Changes, Database, Jobs, Seeker, claims, endings
+from mezzotint.store.changes import record_end
 from mezzotint.store.schema import flows, ledger, shares
 from mezzotint.store.schema import jobs as rows
 from tests.making import NOW, make_ending, make_job
@@ -112,6 +113,17 @@ async def test_claims_cancels_and_arrivals_at_once_neither_lose_nor_double_a_job
     queued, running = await numbers(database)
     still_open = sum(queued.values()) + sum(running.values())
     assert still_open == len(waiting) + len(late) - 6
+
+
+async def test_a_claim_that_waits_for_a_job_being_cancelled_takes_the_next(jobs: Jobs, database: Database) -> None:
+    first, second = make_job(), make_job()
+    await jobs.add(first, second)
+    async with database.write() as connection:
+        await endings.cancel(connection, first.id, NOW)
+        await record_end(connection, [first.id], JobState.CANCELLED, NOW)
+        claim = asyncio.create_task(jobs.claim(SEEKER, NOW, 30))
+        await asyncio.sleep(0.3)  # the claim comes to the row and waits; nothing tells that it has
+    assert [job.id for job in await claim] == [second.id]
 
 
 async def test_a_failed_try_waits_its_time_and_another_worker_takes_it(jobs: Jobs) -> None:
