@@ -13,6 +13,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 
 from mezzotint.actions.cancel import cancel
+from mezzotint.domain.event import Progressed
 from mezzotint.domain.ids import JobId, TenantId
 from mezzotint.domain.job import Job, JobState
 from mezzotint.gateway.sdapi_auth import BasicSignedIn
@@ -62,7 +63,9 @@ async def progress(
 ) -> SdProgress:
     """How far your pictures are, all together; 0 when there are none under way."""
     ids = under_way_of(request).of(claims.tenant)
-    jobs = [_as_heard(service, job) for id in ids if (job := await service.desk.jobs.get(id))]
+    rows = [job for id in ids if (job := await service.desk.jobs.get(id))]
+    heard = {job.id: service.desk.bus.progress_of(job.id) for job in rows}  # once, that step and picture agree
+    jobs = [_as_heard(job, heard[job.id]) for job in rows]
     running = next((job for job in jobs if job.state is JobState.RUNNING), None)
     state = ProgressState(
         job="" if running is None else running.id,
@@ -72,7 +75,7 @@ async def progress(
         sampling_step=0 if running is None else running.step,
         sampling_steps=0 if running is None else running.parameters.num_sampled,
     )
-    image = None if running is None or skip_current_image else await _picture_so_far(service, running)
+    image = None if running is None or skip_current_image else await _picture_so_far(heard[running.id])
     return SdProgress(progress=_share(jobs), eta_relative=_left_s(service, running), state=state, current_image=image)
 
 
@@ -98,14 +101,12 @@ def _left_s(service: Service, job: Job | None) -> float:
     return spent_s * (job.parameters.num_sampled - job.step) / job.step
 
 
-def _as_heard(service: Service, job: Job) -> Job:
+def _as_heard(job: Job, heard: Progressed | None) -> Job:
     """The job at its last step that was told of; its row is written less often."""
-    heard = service.desk.bus.progress_of(job.id)
     return job if heard is None or job.state is not JobState.RUNNING else replace(job, step=max(job.step, heard.step))
 
 
-async def _picture_so_far(service: Service, job: Job) -> str | None:
-    heard = service.desk.bus.progress_of(job.id)
+async def _picture_so_far(heard: Progressed | None) -> str | None:
     if heard is None or heard.preview is None:
         return None
     data = b64decode(heard.preview.partition(",")[2])
