@@ -30,8 +30,10 @@ MIGRATION_LOCK = 6_380_941
 """Any number; processes that start together migrate one after the other."""
 CONNECT_S = 5
 STATEMENT_S = 30
-BY_INDEX = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
-"""Statements find their rows by index. Plans are kept: one made for a small table would read all of a large one."""
+BY_INDEX = ("enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin")
+PLANS = dict.fromkeys(BY_INDEX, "off") | {"plan_cache_mode": "force_generic_plan"}
+"""Statements find their rows by index, and in its order. Plans are kept: one made for a small table would read all of a
+large one, and to make one takes longer than to run it."""
 POOL = 12
 """Connections a process; more would only wait for each other's locks."""
 POOLED = {
@@ -66,7 +68,7 @@ class Database:
         return engine
 
     def _postgres(self, **options: Any) -> AsyncEngine:
-        settings = {"application_name": "mezzotint"} | dict.fromkeys(BY_INDEX, "off")
+        settings = {"application_name": "mezzotint"} | PLANS
         connect = {"timeout": CONNECT_S, "command_timeout": STATEMENT_S, "server_settings": settings}
         return create_async_engine(self.url, connect_args=connect, **(options or POOLED))
 

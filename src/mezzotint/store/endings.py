@@ -36,12 +36,11 @@ def holds(job: JobId, lease: Lease) -> ColumnElement[bool]:
 
 
 def is_held(row: Row) -> ColumnElement[bool]:
-    """The fence, for rows of `FENCE`.
+    """The fence, for rows of `FENCE`; only running jobs have a worker.
 
-    Its worker counts, too: a claim that the server lost in a crash had a token that another claim may get again.
+    That counts, too: a claim that the server lost in a crash had a token that another claim may get again.
     """
-    held = and_(jobs.c.lease_token == row["token"], jobs.c.lease_worker == row["worker"])
-    return and_(jobs.c.id == row["id"], jobs.c.state == JobState.RUNNING, held)
+    return and_(jobs.c.id == row["id"], jobs.c.lease_token == row["token"], jobs.c.lease_worker == row["worker"])
 
 
 FENCE = {"id": jobs.c.id.type, "token": jobs.c.lease_token.type, "worker": jobs.c.lease_worker.type}
