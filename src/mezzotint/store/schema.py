@@ -17,6 +17,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 from sqlalchemy.types import TypeDecorator
 
@@ -39,6 +40,13 @@ class Instant(TypeDecorator[datetime]):
 Ordinal = BigInteger().with_variant(Integer(), "sqlite")
 """SQLite counts up by itself only in a plain INTEGER."""
 metadata = MetaData()
+
+
+def _some(name: str, *columns: str, where: str) -> Index:
+    """Of the rows that say something there: each change of a row writes all indexes in which it stands."""
+    some = text(f"{where} IS NOT NULL")
+    return Index(name, *columns, postgresql_where=some, sqlite_where=some)
+
 
 jobs = Table(
     "jobs",
@@ -70,15 +78,15 @@ jobs = Table(
     Column("avoid_until", Instant),
     Column("charge", JSON),
     Column("cost_s", Float, nullable=False, default=0.0),
-    Index("jobs_of_batch", "batch", "seq"),
-    Index("jobs_waiting", "waits_in", "seq"),
-    Index("jobs_waiting_of_tenant", "waits_in", "tenant", "seq"),
-    Index("jobs_due", "due_at"),
-    Index("jobs_started", "started_at"),
+    _some("jobs_of_batch", "batch", "seq", where="batch"),
+    _some("jobs_waiting", "waits_in", "seq", where="waits_in"),
+    _some("jobs_waiting_of_tenant", "waits_in", "tenant", "seq", where="waits_in"),
+    _some("jobs_due", "due_at", where="due_at"),
+    _some("jobs_started", "started_at", where="started_at"),
     Index("jobs_in_state", "state", "finished_at"),
     Index("jobs_of_tenant", "tenant", "seq"),
     Index("jobs_open_of_tenant", "tenant", "state"),
-    Index("jobs_leases", "lease_expires_at"),
+    _some("jobs_leases", "lease_expires_at", where="lease_expires_at"),
     sqlite_autoincrement=True,
 )
 
