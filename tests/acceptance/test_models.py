@@ -1,5 +1,6 @@
 """One server, three models, memory for two: drawn side by side, loaded when asked for, dropped and loaded again."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,11 @@ def test_three_models_share_memory_for_two(tmp_path: Path) -> None:
         third = asked(ada, "chalk")
         with ada.stream("GET", f"/v1/jobs/{third['id']}/events") as stream:
             events = [line for line in stream.iter_lines() if line]
-        assert 'data: {"model":"chalk"}' in events
+        told = [json.loads(line.removeprefix("data: ")) for line in events if line.startswith('data: {"model":"chalk"')]
+        shares = [one["share"] for one in told if set(one) == {"model", "share"}]
+        assert shares == sorted(set(shares)), "it goes on, and each share is told once"
+        assert shares[-1] == 1.0
+        assert len(shares) > 1
         chalk = finished(ada, third)
         assert picture(chalk) not in {plain, ink}
         assert chalk["timings"]["load_s"] > 0

@@ -42,6 +42,22 @@ def test_a_gateway_alone_hears_of_every_workers_steps_and_previews(fleet: Fleet)
     assert not [path for path in libraries if "libtorch" in path], "a gateway alone does not load torch"
 
 
+def test_a_gateway_alone_hears_how_much_of_a_workers_model_is_read(fleet: Fleet) -> None:
+    toml = fleet.folder / "models.toml"
+    toml.write_text('[[models]]\nname = "ink"\nsource = "starter"\n')
+    with fleet.gateway("--models", str(toml)) as server, server.client() as ada:
+        job = ada.post("/v1/jobs", json=PROMPT).json()
+        with ada.stream("GET", f"/v1/jobs/{job['id']}/events") as stream:
+            fleet.start_worker("--models", str(toml))
+            data = [
+                json.loads(line.removeprefix("data: ")) for line in stream.iter_lines() if line.startswith("data: ")
+            ]
+    shares = [one["share"] for one in data if "share" in one]
+    assert shares == sorted(set(shares))
+    assert shares[-1] == 1.0
+    assert data[-1]["state"] == "succeeded"
+
+
 def test_jobs_of_killed_workers_end_once_are_charged_once_and_lose_no_bit(fleet: Fleet) -> None:
     with fleet.gateway() as server, server.client() as ada:
         victims = fleet.start_workers(2, "--checkpoint-every", "3")

@@ -189,8 +189,11 @@ test("one of several models is chosen for what is drawn, not for what is enlarge
     { prompt: "a red apple", task: "upscale", source: "aa", scale: 2, new: true },
     { prompt: "a cat", model: "ink", new: true },
   ]);
-  await act(async () => stream.send("loading", { model: "ink" }));
-  await screen.findAllByText("Loading ink");
+  await act(async () => stream.send("loading", { model: "ink", share: 0.25 }));
+  await screen.findAllByText("Loading ink, 25 %");
+  expect(screen.getAllByLabelText<HTMLProgressElement>("Model of a red apple")[0]?.value).toBe(0.25);
+  await act(async () => stream.send("loading", { model: "ink", share: 1 }));
+  await screen.findAllByText("Setting up ink");
 });
 
 test("where there is one model there is nothing to choose", async () => {

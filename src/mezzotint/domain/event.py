@@ -14,15 +14,23 @@ class Changed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Loading:
+    """A model is being brought into memory. share: of its weights, that is read; at 1 it is being set up."""
+
+    model: str
+    share: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Progressed:
     """A sampler step ended, or the job waits for its model. preview: a `data:` URL of a small picture, where one could
-    be made. loading: the model that is being brought into memory."""
+    be made. loading: its model, while the job waits for it."""
 
     job: JobId
     step: int
     num_steps: int
     preview: str | None
-    loading: str | None = None
+    loading: Loading | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -132,11 +132,8 @@ def _said(card: dict[str, Any], key: str, find_out: Callable[[], Any]) -> Any:
 
 def check(folder: Path) -> None:
     """Look at every file: there, whole, and as `SHA256SUMS` says. Raises: ModelMissing, ModelCorrupt."""
-    index = _json(folder / "model_index.json")
     text_encoder = text_encoder_of(folder)
-    for part, origin in index.items():
-        if part.startswith("_") or not isinstance(origin, list) or origin[0] is None:
-            continue
+    for part in _parts(folder):
         if not (folder / part).is_dir():
             if text_encoder is not None and part in {"text_encoder", "tokenizer"}:
                 continue
@@ -161,11 +158,18 @@ def check_weights(path: Path) -> None:
         _check_safetensors(path)
 
 
-def num_bytes(folder: Path) -> int:
-    """Of all weights files, those of a text encoder's package included."""
+def weights_of(folder: Path) -> list[Path]:
+    """The files that are read when the model is loaded, those of a text encoder's package included; variants, such as
+    `model.fp16.safetensors`, are not.
+    """
     package = text_encoder_of(folder)
-    folders = [folder] if package is None else [folder, Path(package)]
-    return sum(file.stat().st_size for place in folders for file in place.rglob("*.safetensors"))
+    places = [folder / part for part in _parts(folder)] + ([] if package is None else [Path(package)])
+    return [file for place in places for file in sorted(place.glob("*.safetensors")) if "." not in file.stem]
+
+
+def num_bytes(folder: Path) -> int:
+    """Of all weights that are loaded."""
+    return sum(file.stat().st_size for file in weights_of(folder))
 
 
 def text_encoder_of(folder: Path) -> str | None:
@@ -194,6 +198,12 @@ def _package_folder(distribution: str) -> str:
         return str(import_module(TEXT_ENCODERS[distribution]).get_model_path())
     except ImportError as error:
         raise ModelMissing(f"the Python package {distribution!r} is not installed; the model needs it") from error
+
+
+def _parts(folder: Path) -> list[str]:
+    """The components that a model has. Raises: ModelMissing, ModelCorrupt."""
+    index = _json(folder / "model_index.json")
+    return [part for part in index if not part.startswith("_") and _is_present(index, part)]
 
 
 def _is_present(index: dict[str, Any], part: str) -> bool:

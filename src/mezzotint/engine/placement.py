@@ -1,13 +1,15 @@
 """Bringing a model's weights into memory: device, dtype, quantisation, offloading, compilation. Nowhere else."""
 
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mezzotint.domain.errors import DeviceMissing, ModelCorrupt
-from mezzotint.engine.models import max_prompt_tokens, text_encoder_of
+from mezzotint.engine.models import max_prompt_tokens, text_encoder_of, weights_of
+from mezzotint.engine.reading import read_ahead
 from mezzotint.engine.registry import Dtype, Entry, ModelsInvalid, Offload, Quantization
 
 if TYPE_CHECKING:
@@ -58,10 +60,13 @@ def check(entry: Entry, device: str, *, exact: bool) -> None:
         _check_quantization(entry.name, entry.quantization, device)
 
 
-def load(folder: Path, device: str, entry: Entry | None = None) -> "DiffusionPipeline":
+def load(
+    folder: Path, device: str, entry: Entry | None = None, tell: Callable[[float], None] = lambda share: None
+) -> "DiffusionPipeline":
     """The pipeline, on its device, ready to be called. Weights are read as safetensors only.
 
-    entry: how, having passed `check`; None: plainly. Raises: ModelMissing, ModelCorrupt.
+    entry: how, having passed `check`; None: plainly. tell: hears the share of the weights that is read, 1.0 last.
+    Raises: ModelMissing, ModelCorrupt.
     """
     import diffusers
     import transformers
@@ -75,6 +80,7 @@ def load(folder: Path, device: str, entry: Entry | None = None) -> "DiffusionPip
     dtype = _dtype(entry.dtype, device)
     more = {} if entry.quantization is None else {"quantization_config": _quantization(entry.quantization)}
     try:
+        read_ahead(weights_of(folder), tell)
         with warnings.catch_warnings(category=FutureWarning, action="ignore"):
             pipeline = DiffusionPipeline.from_pretrained(
                 str(folder),

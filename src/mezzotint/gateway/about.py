@@ -27,7 +27,8 @@ LOAD_ANOTHER = "mezzotint serve --model stabilityai/stable-diffusion-xl-base-1.0
 async def health(service: The) -> Health:
     """Answers as soon as the port is open; `status` is `ok` once the model is loaded."""
     is_ready = service.is_ready()
-    model = ModelHealth(name=service.door.model.name, state="ready" if is_ready else "loading")
+    name = service.door.model.name
+    model = ModelHealth(name=name, state="ready" if is_ready else "loading", share=service.share_read(name))
     status = "ok" if is_ready else "starting"
     can_sign_up = service.accounts.can_sign_up
     return Health(status=status, version=__version__, model=model, can_sign_up=can_sign_up)

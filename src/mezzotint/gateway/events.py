@@ -48,11 +48,14 @@ def seen_in(last_event_id: str | None) -> Seen | None:
 async def events_of(desk: Desk, changes: Changes, job_id: JobId, seen: Seen | None) -> AsyncIterator[str]:
     """The lines of the stream, to the event of the job's final state."""
     with desk.bus.watch(job_id) as queue:
-        known, shown, told = seen, None, ""
+        known, shown = seen, None
+        told: BaseModel | None = None
         while (job := await desk.jobs.get(job_id)) is not None:
             async for name, data, new in _news(desk, changes, job, known, shown):
-                known, told = new, name
-                yield line(name, data, new.id)
+                known = new
+                if data != told:
+                    told = data
+                    yield line(name, data, new.id)
             shown = job.state
             if job.state.is_final:
                 return
@@ -60,11 +63,13 @@ async def events_of(desk: Desk, changes: Changes, job_id: JobId, seen: Seen | No
             async for item in until_change(queue):
                 if item is None:
                     yield ": keep-alive\n\n"
-                elif item.loading and told != "loading":  # no step: the id stays that of what came before
-                    told = "loading"
-                    yield line(*named(item), known.id)
-                elif not item.loading and item.step > known.step:  # the last may be told already to a late comer
-                    known, told = Seen(number=known.number, step=item.step), "progress"
+                elif item.loading:  # no step: the id stays that of what came before
+                    newest = desk.bus.progress_of(job_id)
+                    if newest is not None and newest.loading and told != (data := named(newest)[1]):
+                        told = data
+                        yield line("loading", data, known.id)
+                elif item.step > known.step:  # the last may be told already to a late comer
+                    known = Seen(number=known.number, step=item.step)
                     yield line(*named(item), known.id)
 
 
@@ -113,7 +118,9 @@ async def until_change(queue: asyncio.Queue[JobEvent]) -> AsyncIterator[Progress
 
 def named(event: Progressed) -> tuple[str, BaseModel]:
     """An event's name and data."""
-    return ("loading", Loading(model=event.loading)) if event.loading else ("progress", progress_of(event))
+    if event.loading is None:
+        return "progress", progress_of(event)
+    return "loading", Loading(model=event.loading.model, share=event.loading.share)
 
 
 def progress_of(event: Progressed) -> Progress:

@@ -34,7 +34,6 @@ async def read(model: Annotated[str, Path(max_length=200)], service: The, claims
 
 def _models(service: Service) -> list[OpenAIModel]:
     states = service.model_states()
-    return [
-        OpenAIModel.model_validate({"id": model.name, "created": MADE_AT, "state": states.get(model.name)})
-        for model in service.door.models
-    ]
+    names = [model.name for model in service.door.models]
+    told = ({"id": name, "state": states.get(name), "share": service.share_read(name)} for name in names)
+    return [OpenAIModel.model_validate({"created": MADE_AT, **one}) for one in told]

@@ -104,6 +104,7 @@ class OpenAIModel(BaseModel):
     state: Literal["cold", "loading", "warm"] | None = Field(
         None, description="whether it is in memory; null where that is not known"
     )
+    share: float | None = Field(None, description="of its weights, how much is read; null unless it is being loaded")
 
 
 class OpenAIModels(BaseModel):

@@ -13,6 +13,7 @@ from mezzotint.actions.finish import Desk
 from mezzotint.actions.submit import Door
 from mezzotint.actions.upload import Intake
 from mezzotint.domain.claims import Claims, Scope
+from mezzotint.domain.event import Loading
 from mezzotint.domain.key import MARK
 from mezzotint.gateway import cookie
 from mezzotint.gateway.courier import Courier
@@ -39,7 +40,8 @@ class Accounts:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """Everything the gateway is given. is_ready: whether the models that are to be warm are loaded. model_states: cold,
-    loading or warm, by name, where that is known. is_dev: the page signs in by itself.
+    loading or warm, by name, where that is known. loading: the model that is being brought into memory here. is_dev:
+    the page signs in by itself.
 
     public_url: how clients reach this server, without a slash at its end; None: as the request did.
     metrics_token: what /metrics asks for; None: only this machine may read it.
@@ -59,10 +61,16 @@ class Service:
     now: Callable[[], datetime]
     is_ready: Callable[[], bool]
     model_states: Callable[[], Mapping[str, str]] = dict
+    loading: Callable[[], Loading | None] = lambda: None
     rates: Rates = field(default_factory=Rates)
     is_dev: bool = False
     public_url: str | None = None
     metrics_token: str | None = None
+
+    def share_read(self, model: str) -> float | None:
+        """Of the model's weights, while it is being loaded here."""
+        loading = self.loading()
+        return None if loading is None or loading.model != model else loading.share
 
 
 async def service_of(request: Request) -> Service:

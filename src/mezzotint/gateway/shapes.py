@@ -189,6 +189,7 @@ class Loading(BaseModel):
     """Data of a `loading` event: the job waits for its model."""
 
     model: str
+    share: float = Field(description="of the bytes of its weights, how much is read; at 1 it is being set up")
 
 
 class Me(BaseModel):
@@ -248,6 +249,7 @@ class Session(BaseModel):
 class ModelHealth(BaseModel):
     name: str
     state: str = Field(description="loading or ready")
+    share: float | None = Field(description="of its weights, how much is read; null unless it is being loaded")
 
 
 class Health(BaseModel):

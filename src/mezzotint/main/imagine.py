@@ -75,7 +75,9 @@ def _draw(settings: Settings, offer: Offer, wanted: Sequence[Parameters]) -> "li
         task = bar.add_task("loading the model", total=sum(parameters.num_sampled for parameters in wanted))
         stock = stock_of(settings, [offer])
         stock.prepare()
-        loaded = stock.load(offer.info.name)
+        loaded = stock.load(
+            offer.info.name, lambda share: bar.update(task, description=f"loading the model, {share:.0%}")
+        )
         bar.update(task, description="drawing")
         from mezzotint.engine import call_kwargs
 
@@ -165,8 +167,8 @@ def _follow(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
             elif line.startswith("data: "):
                 data = json.loads(line.removeprefix("data: "))
                 job = job if name in {"progress", "loading"} else data
-                state = "loading the model" if name == "loading" else job["state"]
-                bar.update(task, completed=data["step"], description=state)
+                state = f"loading the model, {data['share']:.0%}" if name == "loading" else job["state"]
+                bar.update(task, completed=data.get("step"), description=state)
     return job
 
 

@@ -84,7 +84,7 @@ def tested(settings: Settings, offer: Offer, findings: Findings) -> "Capabilitie
 
     stock = stock_of(settings, [offer], findings)
     stock.prepare()
-    pipeline = stock.load(offer.info.name).hub.pipeline
+    pipeline = stock.load(offer.info.name, lambda share: None).hub.pipeline
 
     def request(number: int) -> dict[str, Any]:
         parameters = Parameters(

@@ -141,6 +141,7 @@ class Serving:
             now=now,
             is_ready=lambda: worker is None or worker.is_ready,
             model_states=lambda: {} if worker is None else worker.model_states(),
+            loading=lambda: None if worker is None else worker.loading,
             rates=Rates(buckets=buckets, scale=settings.rate_scale, per_address=settings.rate_per_address),
             is_dev=settings.dev,
             public_url=settings.public_url,

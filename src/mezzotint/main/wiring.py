@@ -137,7 +137,7 @@ def stock_of(settings: Settings, offers: Sequence[Offer], findings: Findings | N
 
     return Stock(
         num_bytes={name: models.num_bytes(offer.folder) for name, offer in by_name.items()},
-        load=lambda name: _load(settings, by_name[name], findings),
+        load=lambda name, tell: _load(settings, by_name[name], findings, tell),
         warm=[name for name, offer in by_name.items() if offer.entry.warm],
         bound_bytes=settings.model_memory_mb << 20,
         prepare=prepare,
@@ -146,12 +146,12 @@ def stock_of(settings: Settings, offers: Sequence[Offer], findings: Findings | N
     )
 
 
-def _load(settings: Settings, offer: Offer, findings: Findings | None) -> "Loaded":
+def _load(settings: Settings, offer: Offer, findings: Findings | None, tell: Callable[[float], None]) -> "Loaded":
     from mezzotint.engine import EmbeddingCache, Hub, PreviewMap, Tasks
     from mezzotint.worker import Loaded
 
     device = placement.pick_device(settings.device)
-    pipeline = placement.load(offer.folder, device, offer.entry)
+    pipeline = placement.load(offer.folder, device, offer.entry, tell)
     embeddings = EmbeddingCache()
     embeddings.attach(pipeline)
     vae = getattr(pipeline, "vae", None)

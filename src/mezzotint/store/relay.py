@@ -11,13 +11,14 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import asdict
 from typing import Any
 
 import structlog
 from sqlalchemy import select
 
 from mezzotint.domain.errors import StorageUnavailable
-from mezzotint.domain.event import Changed, JobEvent, Progressed
+from mezzotint.domain.event import Changed, JobEvent, Loading, Progressed
 from mezzotint.domain.ids import JobId
 from mezzotint.store.database import Database
 from mezzotint.store.events import EventBus
@@ -74,7 +75,7 @@ class Relay(EventBus):
                 if event.preview is not None:
                     self._previews[job] = event.preview
                 step = {"step": event.step, "of": event.num_steps, "shows": event.preview is not None}
-                model = {} if event.loading is None else {"loading": event.loading}
+                model = {} if event.loading is None else {"loading": asdict(event.loading)}
                 self._tell(f"step {job}", {"kind": "step", "job": job, **step, **model})
             case Progressed():
                 pass  # nobody elsewhere listens
@@ -153,7 +154,8 @@ class Relay(EventBus):
     async def _pass_on(self, job: JobId, message: dict[str, Any]) -> None:
         if message["kind"] == "step":
             preview = await self._preview(job) if message["shows"] else None
-            step, num_steps, loading = message["step"], message["of"], message.get("loading")
+            step, num_steps, model = message["step"], message["of"], message.get("loading")
+            loading = None if model is None else Loading(**model)
             event = Progressed(job=job, step=step, num_steps=num_steps, preview=preview, loading=loading)
             super().publish(job, event)
         elif (row := await self._jobs.get(job)) is not None:

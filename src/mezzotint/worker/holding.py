@@ -102,10 +102,10 @@ class Holding:
 
     def say_loading(self, held: Held) -> None:
         """Tell the owner that the job waits for its model."""
-        job = held.job
-        if job.model == self.memory.loading:
+        job, loading = held.job, self.memory.loading
+        if loading is not None and job.model == loading.model:
             of = job.parameters.num_sampled
-            event = Progressed(job=job.id, step=held.step, num_steps=of, preview=None, loading=job.model)
+            event = Progressed(job=job.id, step=held.step, num_steps=of, preview=None, loading=loading)
             self.desk.bus.publish(job.id, event)
 
     async def let_go(self, held: Held, write: Callable[[], Awaitable[None]]) -> bool:

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from mezzotint.domain.event import Loading
 from mezzotint.metrics import Metrics
-from mezzotint.worker.reports import Loading, Shelved
+from mezzotint.worker.reports import Shelved
 
 
 @dataclass(slots=True, kw_only=True)
@@ -12,11 +13,11 @@ class Memory:
 
     metrics: Metrics
     cold: frozenset[str] = frozenset()
-    loading: str | None = None
+    loading: Loading | None = None
 
     def note(self, report: Loading | Shelved) -> None:
         if isinstance(report, Loading):
-            self.loading = report.model
+            self.loading = report
             return
         self.cold, self.loading = report.cold, None
         if report.loaded is not None:
@@ -32,4 +33,4 @@ class Memory:
     def states(self, names: frozenset[str], *, is_ready: bool) -> dict[str, str]:
         """Name -> cold, loading or warm."""
         states = {name: "cold" if name in self.cold or not is_ready else "warm" for name in names}
-        return states if self.loading is None else {**states, self.loading: "loading"}
+        return states if self.loading is None else {**states, self.loading.model: "loading"}

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from mezzotint.domain.event import Loading
 from mezzotint.domain.ids import JobId
 from mezzotint.metrics import EngineCounts
 
@@ -17,13 +18,6 @@ if TYPE_CHECKING:  # the gateway's process starts in a second; torch is imported
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
     """The models that are to be warm are loaded."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loading:
-    """A model is being brought into memory; nothing else is drawn meanwhile."""
-
-    model: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, assert_never
 import structlog
 
 from mezzotint.domain.errors import ModelUnavailable
+from mezzotint.domain.event import Loading
 from mezzotint.metrics import EngineCounts
 from mezzotint.policy.residency import Evict, Resident, Wait, make_room
-from mezzotint.worker.reports import Counted, Loading, Report, Shelved
+from mezzotint.worker.reports import Counted, Report, Shelved
 
 if TYPE_CHECKING:
     from mezzotint.engine import Assignment, EmbeddingCache, Hub, PreviewMap, Tasks
@@ -57,13 +58,14 @@ class Loaded:
 class Stock:
     """The models that can be loaded.
 
-    num_bytes: name -> what it will take, as far as that is known before. load: by name, on the thread that will use it.
-    warm: those loaded at the start, which stay. bound_bytes: of all in memory; 0: no bound. prepare: called first, on
-    that thread. release: called when models were dropped. is_out_of_memory: of an error of `load`.
+    num_bytes: name -> what it will take, as far as that is known before. load: by name, on the thread that will use it,
+    telling the share of the weights that is read. warm: those loaded at the start, which stay. bound_bytes: of all in
+    memory; 0: no bound. prepare: called first, on that thread. release: called when models were dropped.
+    is_out_of_memory: of an error of `load`.
     """
 
     num_bytes: Mapping[str, int]
-    load: Callable[[str], Loaded]
+    load: Callable[[str, Callable[[float], None]], Loaded]
     warm: Collection[str]
     bound_bytes: int = 0
     prepare: Callable[[], None] = lambda: None
@@ -152,7 +154,7 @@ class Shelf:
     def _load(self, name: str) -> None:
         self.report(Loading(model=name))
         started_at = time.monotonic()
-        loaded = self.loaded[name] = self.stock.load(name)
+        loaded = self.loaded[name] = self.stock.load(name, lambda share: self.report(Loading(model=name, share=share)))
         self._num_bytes[name] = loaded.num_bytes
         spent_s = time.monotonic() - started_at
         log.info("model loaded", model=name, seconds=round(spent_s, 2), megabytes=loaded.num_bytes >> 20)

@@ -17,6 +17,7 @@ import structlog
 from mezzotint.actions.finish import Desk
 from mezzotint.actions.recover import recover
 from mezzotint.actions.tend import tending
+from mezzotint.domain.event import Loading
 from mezzotint.domain.ids import JobId
 from mezzotint.worker.begin import Beginnings
 from mezzotint.worker.cadence import Cadence
@@ -30,7 +31,7 @@ from mezzotint.worker.holding import PARK_S, Habits, Holding
 from mezzotint.worker.keep import Keeper
 from mezzotint.worker.memory import Memory
 from mezzotint.worker.orders import Park
-from mezzotint.worker.reports import Broken, Counted, Ended, Loading, Parked, Ready, Report, Saved, Shelved, Stepped
+from mezzotint.worker.reports import Broken, Counted, Ended, Parked, Ready, Report, Saved, Shelved, Stepped
 from mezzotint.worker.show import Shower
 
 log = structlog.get_logger()
@@ -72,6 +73,11 @@ class Worker:
     def model_states(self) -> dict[str, str]:
         """Name -> cold, loading or warm."""
         return self._holding.memory.states(self.habits.models or frozenset(), is_ready=self.is_ready)
+
+    @property
+    def loading(self) -> Loading | None:
+        """The model that is being brought into memory."""
+        return self._holding.memory.loading
 
     def wants_preview(self, job: JobId) -> bool:
         """Whether somebody watches the job and no preview of it is being made. May be asked from any thread."""

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 
+from mezzotint.domain.event import Loading
 from mezzotint.gateway import Service
 from tests.unit.gateway.conftest import Connect
 
@@ -13,7 +14,13 @@ async def test_health_answers_while_the_model_loads(connect: Connect) -> None:
     async with connect(None) as nobody:
         health = (await nobody.get("/healthz")).json()
         assert health["status"] == "starting"
-        assert health["model"] == {"name": "mezzotint-starter", "state": "loading"}
+        assert health["model"] == {"name": "mezzotint-starter", "state": "loading", "share": None}
+
+
+async def test_health_tells_how_much_of_the_models_weights_is_read(connect: Connect, service: Service) -> None:
+    loading = replace(service, loading=lambda: Loading(model="mezzotint-starter", share=0.4))
+    async with connect(None, served=loading) as nobody:
+        assert (await nobody.get("/healthz")).json()["model"]["share"] == 0.4
 
 
 async def test_health_is_ok_once_the_model_is_loaded(connect: Connect, service: Service) -> None:

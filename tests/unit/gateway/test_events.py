@@ -10,7 +10,7 @@ import pytest
 
 from mezzotint.actions.claim import claim
 from mezzotint.actions.finish import finish
-from mezzotint.domain.event import Progressed
+from mezzotint.domain.event import Loading, Progressed, Stale
 from mezzotint.domain.ids import WorkerId
 from mezzotint.domain.job import Job
 from mezzotint.gateway import Service
@@ -128,13 +128,27 @@ async def test_a_job_that_waits_for_its_model_says_so_until_its_first_step(servi
     job = await started(service)
     listener = Listener(events_of(service.desk, service.changes, job.id, None))
     assert await listener.next() == ("2", "running")
-    waits = Progressed(job=job.id, step=0, num_steps=30, preview=None, loading="ink")
+    waits = Progressed(job=job.id, step=0, num_steps=30, preview=None, loading=Loading(model="ink", share=0.25))
     service.desk.bus.publish(job.id, waits)
     assert await listener.next() == ("2", "loading"), "it is no step: who comes back with this id misses none"
     back = Listener(events_of(service.desk, service.changes, job.id, Seen(number=2)))
     assert await back.next() == ("2", "loading")
     service.desk.bus.publish(job.id, replace(waits, step=1, loading=None))
     assert await listener.next() == ("2.1", "progress")
+
+
+async def test_shares_of_a_model_that_is_loaded_are_told_once_and_never_go_back(service: Service) -> None:
+    job = await started(service)
+    lines = events_of(service.desk, service.changes, job.id, None)
+    assert "running" in await anext(lines)
+    for share in (0.0, 0.25, 0.5):
+        loading = Loading(model="ink", share=share)
+        service.desk.bus.publish(job.id, Progressed(job=job.id, step=0, num_steps=30, preview=None, loading=loading))
+    assert '{"model":"ink","share":0.5}' in await anext(lines), "the newest replaces those that were not heard"
+    service.desk.bus.publish(job.id, Stale())
+    loading = Loading(model="ink", share=1.0)
+    service.desk.bus.publish(job.id, Progressed(job=job.id, step=0, num_steps=30, preview=None, loading=loading))
+    assert '{"model":"ink","share":1.0}' in await anext(lines)
 
 
 async def test_a_change_whose_event_was_lost_is_found_by_one_look(service: Service) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from mezzotint.domain.claims import Claims
+from mezzotint.domain.event import Loading
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier
@@ -64,10 +65,17 @@ async def test_models_are_listed_with_what_is_known_of_them(two: Service, connec
         listed = (await ada.get("/v1/models")).json()["data"]
         assert [(one["id"], one["state"]) for one in listed] == [("mezzotint-starter", "warm"), ("ink", "cold")]
         assert (await ada.get("/v1/models/ink")).json()["state"] == "cold"
+        assert [one["share"] for one in listed] == [None, None]
         assert (await ada.get("/v1/model")).json()["name"] == "mezzotint-starter"
         assert (await ada.get("/v1/model?name=ink")).json()["knows"] == ["lines"]
     async with connect() as ada:
         assert [one["state"] for one in (await ada.get("/v1/models")).json()["data"]] == [None]
+
+
+async def test_of_the_one_that_is_being_loaded_it_is_told_how_far_that_is(two: Service, connect: Connect) -> None:
+    loading = replace(two, loading=lambda: Loading(model="ink", share=0.4))
+    async with connect(served=loading) as ada:
+        assert [one["share"] for one in (await ada.get("/v1/models")).json()["data"]] == [None, 0.4]
 
 
 @pytest.mark.parametrize(

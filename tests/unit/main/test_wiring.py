@@ -33,7 +33,9 @@ def test_a_listed_model_comes_with_its_name_and_its_own_previews(tmp_path: Path)
     stock = stock_of(settings, [offer], Findings.of(tmp_path))
     assert (list(stock.num_bytes), list(stock.warm)) == (["ink"], [])
     stock.prepare()
-    loaded = stock.load("ink")
+    told: list[float] = []
+    loaded = stock.load("ink", told.append)
+    assert told[-1] == 1.0
     assert loaded.num_bytes > 0
     assert loaded.previews is not None
     assert loaded.previews.is_tiny

@@ -13,13 +13,14 @@ import torch
 from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline
 
 from mezzotint.domain.errors import ModelUnavailable
+from mezzotint.domain.event import Loading
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.tier import Tier
 from mezzotint.engine import Assignment, Hub, RunCancelled, placement
 from mezzotint.policy import run_memory
 from mezzotint.worker import Cadence, Device, Loaded, Stock
 from mezzotint.worker.orders import Aside, Cancel, Draw, Park
-from mezzotint.worker.reports import Ended, Loading, Parked, Ready, Report, Saved, Shelved, Stepped, Why
+from mezzotint.worker.reports import Ended, Parked, Ready, Report, Saved, Shelved, Stepped, Why
 from tests.conformance.engine.zoo import classic
 from tests.making import make_job, make_parameters
 
@@ -65,10 +66,11 @@ class Bench:
             stock, self.reports.put, lambda job: False, Cadence(every=1), _no_upscaler, run_bytes=self.run_bytes
         )
 
-    def load(self, name: str) -> Loaded:
+    def load(self, name: str, tell: Callable[[float], None]) -> Loaded:
         if self.faults:
             raise self.faults.pop()
         self.loads.append(name)
+        tell(0.5)
         torch.manual_seed(len(name))
         pipeline = StableDiffusionPipeline(**classic.parts(EulerDiscreteScheduler()))
         pipeline.set_progress_bar_config(disable=True)
@@ -121,7 +123,8 @@ def test_warm_models_are_there_before_the_worker_is_ready_and_others_come_when_a
     assert it.loads == ["a"]
     assert it.ended(it.draw("b")).error is None
     assert it.loads == ["a", "b"]
-    assert Loading(model="b") in it.heard
+    told = [report for report in it.heard if isinstance(report, Loading) and report.model == "b"]
+    assert told == [Loading(model="b", share=0.0), Loading(model="b", share=0.5)]
     shelved = [report for report in it.heard if isinstance(report, Shelved)]
     assert [(one.loaded, one.num_loaded) for one in shelved if one.loaded] == [("a", 1), ("b", 2)]
     assert shelved[-1].cold == frozenset()

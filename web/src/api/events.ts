@@ -1,9 +1,12 @@
 import { createParser, type EventSourceMessage } from "eventsource-parser";
 import type { Client } from "./client";
 import { Failure } from "./failure";
-import type { Job, Progress } from "./types";
+import type { Job, Loading, Progress } from "./types";
 
-export type JobEvent = { kind: "job"; job: Job } | { kind: "progress"; progress: Progress } | { kind: "loading"; model: string };
+export type JobEvent =
+  | { kind: "job"; job: Job }
+  | { kind: "progress"; progress: Progress }
+  | { kind: "loading"; loading: Loading };
 
 const FIRST_WORD_MS = 10_000; // the server sends the job at once: a proxy that holds streams back sends nothing
 const SILENCE_MS = 25_000; // the server comments every 10 s: longer silence is a dead connection
@@ -56,6 +59,6 @@ async function* chunks(body: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGene
 
 function readEvent(message: EventSourceMessage): JobEvent {
   if (message.event === "progress") return { kind: "progress", progress: JSON.parse(message.data) as Progress };
-  if (message.event === "loading") return { kind: "loading", model: (JSON.parse(message.data) as { model: string }).model };
+  if (message.event === "loading") return { kind: "loading", loading: JSON.parse(message.data) as Loading };
   return { kind: "job", job: JSON.parse(message.data) as Job };
 }

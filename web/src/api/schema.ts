@@ -1412,6 +1412,11 @@ export interface components {
             /** Name */
             name: string;
             /**
+             * Share
+             * @description of its weights, how much is read; null unless it is being loaded
+             */
+            share: number | null;
+            /**
              * State
              * @description loading or ready
              */
@@ -1746,6 +1751,11 @@ export interface components {
              * @default mezzotint
              */
             owned_by: string;
+            /**
+             * Share
+             * @description of its weights, how much is read; null unless it is being loaded
+             */
+            share?: number | null;
             /**
              * State
              * @description whether it is in memory; null where that is not known

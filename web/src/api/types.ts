@@ -23,6 +23,12 @@ export type ListedModel = Schemas["OpenAIModel"];
 export type Session = Schemas["Session"];
 export type Health = Schemas["Health"];
 
+/** Data of a `loading` event: the job's model, and how much of its weights is read, 0 to 1. */
+export interface Loading {
+  model: string;
+  share: number;
+}
+
 /** Data of a `progress` event; OpenAPI has no word for what runs through a stream. */
 export interface Progress {
   step: number;

@@ -1,17 +1,19 @@
 import type { Entry } from "./entries";
-import { describe } from "./state";
+import { describe, describeLoading } from "./state";
 import "./jobs.css";
 
-/** The step count as a bar and in words. A waiting job's bar has no value and breathes. */
+/** The steps, or the loading of the model, as a bar and in words. A waiting job's bar has no value and breathes. */
 export function JobProgress({ entry: { job, isLost, loading } }: { entry: Entry }) {
-  const words = isLost ? "Connection lost, trying again" : loading ? `Loading ${loading}` : describe(job);
-  const isCounting = job.state === "running" && !loading;
+  const words = isLost ? "Connection lost, trying again" : loading ? describeLoading(loading) : describe(job);
+  const isSettingUp = loading?.share === 1;
+  const [value, max] = loading ? [loading.share, 1] : [job.step, job.num_steps];
+  const isCounting = job.state === "running" && !isSettingUp;
   return (
     <div className="job-progress">
       <progress
-        aria-label={`Steps of ${job.prompt}`}
-        max={job.num_steps}
-        {...(isCounting ? { value: job.step } : {})}
+        aria-label={loading ? `Model of ${job.prompt}` : `Steps of ${job.prompt}`}
+        max={max}
+        {...(isCounting ? { value } : {})}
       />
       <span className="steps">{words}</span>
     </div>

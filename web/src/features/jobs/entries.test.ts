@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { aJob } from "../../testing/gateway";
 import { announcement } from "./Announcer";
 import { learn, type Entry, type News } from "./entries";
-import { describe as words } from "./state";
+import { describe as words, describeLoading } from "./state";
 
 const after = (...news: News[]): readonly Entry[] => news.reduce(learn, [] as readonly Entry[]);
 
@@ -32,8 +32,8 @@ test("a lost connection is over with the next news", () => {
 });
 
 test("a job that waits for its model says so until its first step", () => {
-  const waiting = after({ kind: "job", job: aJob({ state: "running" }) }, { kind: "loading", id: "j1", model: "ink" });
-  expect(waiting[0]?.loading).toBe("ink");
+  const waiting = after({ kind: "job", job: aJob({ state: "running" }) }, { kind: "loading", id: "j1", loading: { model: "ink", share: 0.4 } });
+  expect(waiting[0]?.loading).toEqual({ model: "ink", share: 0.4 });
   const progress = { step: 1, num_steps: 30, preview: null };
   expect(learn(waiting, { kind: "progress", id: "j1", progress })[0]?.loading).toBeNull();
 });
@@ -44,6 +44,11 @@ test("a job's words tell its place, its step and its end", () => {
   expect(words(aJob({ state: "running", step: 12 }))).toBe("Step 12 of 30");
   expect(words(aJob({ state: "running", step: 30 }))).toBe("Finishing");
   expect(words(aJob({ state: "blocked" }))).toContain("safety filter");
+});
+
+test("a model's loading is told in whole percent, and what comes after the reading in words", () => {
+  const said = [0, 0.297, 0.999, 1].map((share) => describeLoading({ model: "ink", share }));
+  expect(said).toEqual(["Loading ink, 0 %", "Loading ink, 29 %", "Loading ink, 99 %", "Setting up ink"]);
 });
 
 test("screen readers hear quarters, not steps", () => {

@@ -1,4 +1,4 @@
-import type { Job, Problem, Progress } from "../../api/types";
+import type { Job, Loading, Problem, Progress } from "../../api/types";
 import { isFinal } from "./state";
 
 /** What the page knows of one job. */
@@ -9,7 +9,7 @@ export interface Entry {
   /** The server cannot be heard at the moment. */
   isLost: boolean;
   /** The model that the job waits for while it is brought into memory. */
-  loading?: string | null;
+  loading?: Loading | null;
   /** What went wrong with following or cancelling the job, apart from the job's own error. */
   problem: Problem | null;
 }
@@ -17,7 +17,7 @@ export interface Entry {
 export type News =
   | { kind: "job"; job: Job }
   | { kind: "progress"; id: string; progress: Progress }
-  | { kind: "loading"; id: string; model: string }
+  | { kind: "loading"; id: string; loading: Loading }
   | { kind: "lost"; id: string }
   | { kind: "problem"; id: string; problem: Problem };
 
@@ -46,7 +46,7 @@ function change(entry: Entry, news: Exclude<News, { kind: "job" }>): Entry {
       return { ...entry, job, preview: preview ?? entry.preview, isLost: false, loading: null, problem: null };
     }
     case "loading":
-      return { ...entry, isLost: false, loading: news.model };
+      return { ...entry, isLost: false, loading: news.loading };
     case "lost":
       return { ...entry, isLost: true };
     case "problem":

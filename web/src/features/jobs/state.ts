@@ -1,4 +1,4 @@
-import type { Job, JobState } from "../../api/types";
+import type { Job, JobState, Loading } from "../../api/types";
 
 const FINAL: ReadonlySet<JobState> = new Set(["succeeded", "blocked", "failed", "cancelled", "expired"]);
 
@@ -24,6 +24,11 @@ export function describe(job: Job): string {
     case "expired":
       return "Waited too long";
   }
+}
+
+/** How far the model is that a job waits for. */
+export function describeLoading({ model, share }: Loading): string {
+  return share < 1 ? `Loading ${model}, ${Math.floor(100 * share)} %` : `Setting up ${model}`;
 }
 
 function waiting(ahead: number | null): string {

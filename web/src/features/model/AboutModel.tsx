@@ -3,14 +3,14 @@ import type { ModelView } from "./useModel";
 import "./model.css";
 
 /** What the loaded model can do, and how to get another one. */
-export function AboutModel({ view: { model, isReady, problem } }: { view: ModelView }) {
+export function AboutModel({ view: { model, share, isReady, problem } }: { view: ModelView }) {
   if (model === null) return <ProblemNote problem={problem} />;
   return (
     <section className="about-model" aria-labelledby="about-model">
       <h2 id="about-model">About this model</h2>
       {!isReady && (
         <p className="loading" role="status">
-          Its weights are still loading. Prompts you send now wait and start by themselves.
+          Its weights are still loading{share !== null && `: ${Math.floor(100 * share)} % are read`}. Prompts you send now wait and start by themselves.
         </p>
       )}
       <p>

@@ -9,6 +9,8 @@ export interface ModelView {
   model: Model | null;
   /** All models that can be asked for, the default first; empty while they are not known. */
   names: readonly string[];
+  /** How much of its weights is read, 0 to 1, while that is known. */
+  share: number | null;
   /** False while the server still loads the weights; jobs wait for them. */
   isReady: boolean;
   problem: Problem | null;
@@ -16,7 +18,7 @@ export interface ModelView {
 
 /** The model of this name, or the default: asked for until the server answers and its weights are loaded. */
 export function useModel(client: Client, name: string | null): ModelView {
-  const [view, setView] = useState<ModelView>({ model: null, names: [], isReady: true, problem: null });
+  const [view, setView] = useState<ModelView>({ model: null, names: [], share: null, isReady: true, problem: null });
 
   useEffect(() => {
     const leaving = new AbortController();
@@ -30,7 +32,7 @@ export function useModel(client: Client, name: string | null): ModelView {
           client.models(leaving.signal),
         ]);
         const isReady = state.model.state === "ready";
-        setView({ model, names: listed.map((one) => one.id), isReady, problem: null });
+        setView({ model, names: listed.map((one) => one.id), share: state.model.share, isReady, problem: null });
         if (isReady) return;
       } catch (error) {
         if (leaving.signal.aborted) return;

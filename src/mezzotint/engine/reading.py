@@ -1,0 +1,31 @@
+"""Reading weights with a count of it.
+
+Libraries map weights into memory and read them when they are first used, a page here and a page there: nobody could say
+how far that is. So the files are read once before, from beginning to end, and the libraries find them in the system's
+cache. What is told is what was read.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+CHUNK_BYTES = 1 << 20
+"""Fits a core's cache: chunks of 8 MiB take six times as long."""
+
+
+def read_ahead(files: Sequence[Path], tell: Callable[[float], None]) -> None:
+    """Bring files into the system's cache. tell: hears the share of their bytes that is read, each percent once, and
+    1.0 last.
+
+    Raises: OSError.
+    """
+    chunk = memoryview(bytearray(CHUNK_BYTES))
+    num_bytes, num_read, told = sum(file.stat().st_size for file in files), 0, 0
+    for path in files:
+        with path.open("rb", buffering=0) as file:
+            while read := file.readinto(chunk):
+                num_read += read
+                percent = 100 * num_read // num_bytes if num_bytes else 0
+                if told < percent < 100:
+                    told = percent
+                    tell(percent / 100)
+    tell(1.0)
