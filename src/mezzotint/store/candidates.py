@@ -1,10 +1,11 @@
-"""What a claim chooses from: the first flows of every lane with their oldest jobs, and the oldest jobs of the lanes.
+"""What a claim chooses from: the first flows of every lane with their oldest jobs, and of the oldest jobs of the lanes
+those that an express takes.
 
 One statement, each part of which reads a bounded number of rows by an index, however many wait.
 """
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -27,7 +28,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.ids import JobId, TenantId, WorkerId
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.queue import Candidate, Line, Waiting, affinity_of
+from mezzotint.policy.queue import RULES, Candidate, Line, Waiting, affinity_of
 from mezzotint.store.flows import flow_of
 from mezzotint.store.schema import flows, jobs
 
@@ -77,7 +78,7 @@ class Found:
         return len(self.seen)
 
     def line(self) -> Line:
-        first = sorted(self.waiting.values(), key=_place)
+        first = sorted(self.waiting.values(), key=place)
         return Line(lane=self.lane, waiting=first, oldest=list(self.oldest.values()), since=self.since)
 
 
@@ -91,6 +92,7 @@ async def look(connection: AsyncConnection, seeker: Seeker, now: datetime, reach
     )
     values = {"me": seeker.worker, "at": now, "num_flows": reach.num_flows, "num_jobs": reach.num_jobs}
     values |= {"num_oldest": reach.num_oldest}
+    values |= {f"old_{fare.lane}": now - timedelta(seconds=fare.after_s) for fare in RULES.expresses.values()}
     if seeker.models is not None:
         values["models"] = sorted(seeker.models)
     found = {lane: Found(lane=lane) for lane in Tier}
@@ -111,18 +113,20 @@ def _add(found: Found, row: RowMapping, seeker: Seeker) -> None:
     affinity = seeker.affinity(row)
     job = Candidate(job=JobId(row["id"]), cost=row["cost"], created_at=row["created_at"], affinity=affinity)
     line = found.waiting if row["part"] == HEADS else found.oldest
-    waiting = line.get(tenant) or Waiting(flow=flow_of(row), jobs=[])
-    line[tenant] = replace(waiting, jobs=[*waiting.jobs, job])
+    before = line.get(tenant)
+    line[tenant] = replace(before, jobs=[*before.jobs, job]) if before else Waiting(flow=flow_of(row), jobs=[job])
 
 
-def _place(waiting: Waiting) -> tuple[bool, float, datetime]:
+def place(waiting: Waiting) -> tuple[bool, float, datetime]:
+    """The order of the index `flows_next`."""
     flow = waiting.flow
     return flow.is_at_burst, flow.start_tag, flow.backlogged_at
 
 
 @cache
 def statement(*, is_postgres: bool, lanes: tuple[Tier, ...], of_models: bool, with_size: bool) -> Select[Any]:
-    """Parameters: me (the worker), at (now), models where `of_models`, num_flows, num_jobs, num_oldest.
+    """Parameters: me (the worker), at (now), models where `of_models`, num_flows, num_jobs, num_oldest, and for each
+    lane `old_` and its name: when the youngest was made that an express takes.
 
     Made once for each kind of worker: making it takes longer than running it.
     """
@@ -164,18 +168,20 @@ def _heads(lanes: tuple[Tier, ...], fits: ColumnElement[bool], wanted: list[Any]
 
 
 def _oldest(lanes: tuple[Tier, ...], fits: ColumnElement[bool], wanted: list[Any]) -> Select[Any]:
-    """The oldest fitting jobs of every lane, each beside its flow."""
+    """The oldest fitting jobs of every lane, where an express takes them, each beside its flow."""
     number = bindparam("num_oldest", type_=Integer)
-    of_lanes = [
-        select(
+    of_lanes = []
+    for lane in lanes:
+        first = (
             select(jobs.c.waits_in, jobs.c.tenant, *wanted)
             .where(jobs.c.waits_in == literal(str(lane)), fits)
             .order_by(jobs.c.seq)
             .limit(number)
             .subquery()
         )
-        for lane in lanes
-    ]
+        of_lanes.append(
+            select(first).where(first.c.created_at <= bindparam(f"old_{lane}", type_=jobs.c.created_at.type))
+        )
     old = union_all(*of_lanes).subquery("old")
     at = and_(flows.c.lane == old.c.waits_in, flows.c.tenant == old.c.tenant)
     part = literal(OLDEST, Integer).label("part")

