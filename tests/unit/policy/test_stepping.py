@@ -84,7 +84,8 @@ def test_a_run_wider_than_the_cap_goes_alone() -> None:
         ({2: 1.0}, 16),
         ({2: 1.0, 4: 1.1, 8: 1.3, 16: 2.0}, 16),  # small pictures: wide passes cost little more
         ({2: 1.0, 4: 2.0, 8: 4.0, 16: 8.0}, 16),  # as good wide as narrow
-        ({2: 1.0, 4: 2.3}, 2),  # large pictures: time-slice
+        ({2: 1.0, 4: 2.5}, 2),  # large pictures: time-slice
+        ({2: 1.0, 4: 2.3}, 16),  # no more than noise
         ({2: 1.0, 4: 1.4, 8: 3.5, 16: 9.0}, 4),
         ({2: 1.0, 4: 3.0, 8: 2.0}, 16),  # a slow moment in the middle
         ({2: 1.0, 4: 1.8, 8: 3.7, 16: 9.0}, 8),
