@@ -20,6 +20,7 @@ from mezzotint.domain.sampler import ESTIMATING, samplers_for
 from mezzotint.domain.task import Task
 
 STARTER = "starter"
+CARD = "mezzotint.json"
 MAX_HEADER_BYTES = 100_000_000
 """What safetensors itself accepts as a header."""
 DENOISERS = ("unet", "transformer", "prior", "decoder")
@@ -96,7 +97,7 @@ def check_tiny(folder: Path, model: Path) -> None:
 def describe(folder: Path, name: str | None = None) -> ModelInfo:
     """What admission must know of the model in `folder`. Raises: ModelMissing, ModelCorrupt."""
     index = _json(folder / "model_index.json")
-    card = _json(folder / "mezzotint.json") if (folder / "mezzotint.json").exists() else {}
+    card = _card(folder)
     denoiser_name = next((part for part in DENOISERS if _is_present(index, part)), None)
     if denoiser_name is None:
         raise ModelCorrupt(f"{folder / 'model_index.json'} names no denoiser ({', '.join(DENOISERS)})")
@@ -180,16 +181,27 @@ def text_encoder_of(folder: Path) -> str | None:
 
 def max_prompt_tokens(folder: Path) -> int:
     """Of a model whose text encoder comes from a package."""
-    return int(_json(folder / "mezzotint.json")["max_prompt_tokens"])
+    return int(_card(folder)["max_prompt_tokens"])
+
+
+def is_channels_last(folder: Path) -> bool:
+    """Whether the card says that its convolutions are faster in that memory order."""
+    return bool(_card(folder).get("channels_last", False))
+
+
+def _card(folder: Path) -> dict[str, Any]:
+    card = folder / CARD
+    return _json(card) if card.exists() else {}
 
 
 def _text_encoder_package(folder: Path) -> str | None:
-    card = folder / "mezzotint.json"
-    name = _json(card).get("text_encoder") if card.exists() else None
+    name = _card(folder).get("text_encoder")
     if name is None:
         return None
     if name not in TEXT_ENCODERS:
-        raise ModelCorrupt(f"{card} names the unknown text encoder {name!r}; known: {', '.join(TEXT_ENCODERS)}")
+        raise ModelCorrupt(
+            f"{folder / CARD} names the unknown text encoder {name!r}; known: {', '.join(TEXT_ENCODERS)}"
+        )
     return str(name)
 
 

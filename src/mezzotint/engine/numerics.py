@@ -50,12 +50,14 @@ _plain_conv2d = functional.conv2d
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Numerics:
-    """How one pipeline computes. `fixed_rows`: the width every pass is filled to, None where widths may vary."""
+    """How one pipeline computes. `fixed_rows`: the width every pass is filled to, None where widths may vary.
+    `channels_last`: whether weights of its convolutions are in that memory order."""
 
     device: torch.device
     dtype: torch.dtype
     exact: bool
     fixed_rows: int | None = None
+    channels_last: bool = False
 
     @contextmanager
     def kernels(self) -> Iterator[None]:
@@ -67,10 +69,13 @@ class Numerics:
 
     @contextmanager
     def pass_kernels(self) -> Iterator[None]:
-        """Inside `kernels()`, for the time of a denoiser's pass: those whose bits do not depend on how many rows go."""
+        """Inside `kernels()`, for the time of a denoiser's pass: in exact mode those whose bits do not depend on how
+        many rows go."""
         with ExitStack() as stack:
             if self.exact and self.device.type == "cpu":
                 _enter_exact_cpu(stack)
+            elif self.channels_last and self.device.type == "cpu":
+                _replace(stack, functional, "conv2d", _ordered_conv2d)
             yield
 
     def tolerance(self) -> float:
@@ -112,7 +117,19 @@ def numerics_of(pipeline: Any, denoisers: list[torch.nn.Module], *, exact: bool,
         device = torch.device(pipeline._execution_device)
     dtype = parameter.dtype if parameter is not None else torch.float32
     fixed = max_rows if exact and device.type == "cuda" else None
-    return Numerics(device=device, dtype=dtype, exact=exact, fixed_rows=fixed)
+    channels_last = any(_is_channels_last(p) for module in denoisers for p in module.parameters())
+    return Numerics(device=device, dtype=dtype, exact=exact, fixed_rows=fixed, channels_last=channels_last)
+
+
+def order_channels_last(module: torch.nn.Module) -> None:
+    """Put the weights of its 2-D convolutions in channels-last order; those of one pixel have no order."""
+    for layer in module.modules():
+        if isinstance(layer, torch.nn.Conv2d) and layer.kernel_size != (1, 1):
+            layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
+
+
+def _is_channels_last(weight: torch.Tensor) -> bool:
+    return weight.ndim == 4 and not weight.is_contiguous() and weight.is_contiguous(memory_format=torch.channels_last)
 
 
 def _enter_exact_cpu(stack: ExitStack) -> None:
@@ -164,17 +181,22 @@ def _on_contiguous(layer: Any) -> Any:
     return stable
 
 
+def _ordered_conv2d(input: torch.Tensor, weight: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+    """`F.conv2d` in the memory order of its weight, its result in the usual one: other layers are slower in another."""
+    order = torch.channels_last if _is_channels_last(weight) else torch.contiguous_format
+    return _plain_conv2d(input.contiguous(memory_format=order), weight, *args, **kwargs).contiguous()
+
+
 def _paired_conv2d(input: torch.Tensor, weight: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
     """`F.conv2d` by oneDNN for two samples and more, whose bits then do not depend on how many; one sample is doubled.
 
     oneDNN's 1 x 1 convolutions depend on the number of samples even so (measured at 16): those stay native.
     """
-    input = input.contiguous()
     if weight.shape[-1] == 1 and weight.shape[-2] == 1:
-        return _plain_conv2d(input, weight, *args, **kwargs)
+        return _plain_conv2d(input.contiguous(), weight, *args, **kwargs)
     is_single = input.shape[0] == 1
     with _onednn(enabled=True):
-        output = _plain_conv2d(input.repeat(2, 1, 1, 1) if is_single else input, weight, *args, **kwargs)
+        output = _ordered_conv2d(input.repeat(2, 1, 1, 1) if is_single else input, weight, *args, **kwargs)
     return output[:1] if is_single else output
 
 
@@ -302,5 +324,6 @@ def fingerprint(numerics: Numerics, weights: str) -> dict[str, str]:
         "threads": str(torch.get_num_threads()),
         "exact": str(numerics.exact),
         "rows": str(numerics.fixed_rows),
+        "channels_last": str(numerics.channels_last),
         "weights": weights,
     }

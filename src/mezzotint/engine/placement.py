@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mezzotint.domain.errors import DeviceMissing, ModelCorrupt
-from mezzotint.engine.models import max_prompt_tokens, text_encoder_of, weights_of
+from mezzotint.engine.models import is_channels_last, max_prompt_tokens, text_encoder_of, weights_of
 from mezzotint.engine.reading import read_ahead
 from mezzotint.engine.registry import Dtype, Entry, ModelsInvalid, Offload, Quantization
 
@@ -95,6 +95,8 @@ def load(
             raise
         raise ModelCorrupt(f"{folder} could not be loaded: {str(error).strip().splitlines()[0]}") from error
     pipeline.set_progress_bar_config(disable=True)
+    if is_channels_last(folder) if entry.channels_last is None else entry.channels_last:
+        _order_channels_last(pipeline)
     pipeline = _put(pipeline, device, entry.offload)
     if entry.compile:
         _compile(pipeline)
@@ -190,6 +192,14 @@ def _put(pipeline: Any, device: str, offload: Offload) -> "DiffusionPipeline":
         case Offload.SEQUENTIAL:
             pipeline.enable_sequential_cpu_offload(device=device)
     return pipeline
+
+
+def _order_channels_last(pipeline: Any) -> None:
+    from mezzotint.engine.numerics import order_channels_last
+    from mezzotint.engine.proxy import denoisers_of
+
+    for module in denoisers_of(pipeline).values():
+        order_channels_last(module)
 
 
 def _compile(pipeline: Any) -> None:

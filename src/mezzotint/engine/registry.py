@@ -61,6 +61,10 @@ class Entry(_Form):
     compile: bool = Field(
         default=False, description="whether `torch.compile` makes its denoisers faster; fast mode only"
     )
+    channels_last: bool | None = Field(
+        default=None,
+        description="whether its convolutions compute in that memory order; default: as the model's card says, else no",
+    )
     quantization: Quantization | None = Field(
         default=None, description="a table `backend`, `options`, `components`, for diffusers' quantisation; CUDA only"
     )

@@ -8,8 +8,11 @@ from torch.nn import functional
 
 from mezzotint.engine.numerics import (
     Numerics,
+    fingerprint,
     is_finite,
     is_out_of_memory,
+    numerics_of,
+    order_channels_last,
     row_stable_linear,
     weights_hash,
 )
@@ -57,8 +60,11 @@ def test_a_linear_layer_of_single_rows_gives_the_same_bits_in_every_company(feat
 
 @pytest.mark.parametrize("size", [1, 2, 4, 8, 16])
 @pytest.mark.parametrize("kernel", [1, 3])
-def test_a_convolution_gives_a_sample_the_same_bits_in_every_company(size: int, kernel: int) -> None:
-    weight, bias = torch.randn(24, 16, kernel, kernel), torch.randn(24)
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+def test_a_convolution_gives_a_sample_the_same_bits_in_every_company(
+    size: int, kernel: int, order: torch.memory_format
+) -> None:
+    weight, bias = torch.randn(24, 16, kernel, kernel).contiguous(memory_format=order), torch.randn(24)
     samples = torch.randn(16, 16, size, size)
     settings: Any = {"padding": kernel // 2, "stride": 1}
     expected = functional.conv2d(samples, weight, bias, **settings)
@@ -115,6 +121,20 @@ def test_fast_mode_changes_no_kernels() -> None:
     before = (functional.linear, torch.backends.mkldnn.enabled)
     with Numerics(device=CPU, dtype=torch.float32, exact=False).pass_kernels():
         assert (functional.linear, torch.backends.mkldnn.enabled) == before
+
+
+def test_channels_last_is_an_affair_of_convolutions_and_of_the_fingerprint() -> None:
+    layers = torch.nn.Sequential(torch.nn.Conv2d(8, 16, 3, padding=1), torch.nn.Conv2d(16, 16, 1))
+    samples = torch.randn(2, 8, 8, 8)
+    plain, before = layers(samples), numerics_of(None, [layers], exact=False, max_rows=16)
+    order_channels_last(layers)
+    after = numerics_of(None, [layers], exact=False, max_rows=16)
+    with torch.no_grad(), after.pass_kernels():
+        ordered = layers(samples)
+    assert ordered.is_contiguous()
+    assert torch.allclose(ordered, plain, atol=1e-5)
+    assert fingerprint(before, "")["channels_last"] == "False"
+    assert fingerprint(after, "")["channels_last"] == "True"
 
 
 def test_not_a_number_and_infinity_are_found_wherever_they_hide() -> None:

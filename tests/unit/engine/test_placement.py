@@ -52,6 +52,15 @@ def test_weights_have_the_dtype_asked_for_and_draw_with_it() -> None:
     assert placement.num_bytes(plain) == pytest.approx(2 * placement.num_bytes(pipeline), rel=0.01)
 
 
+def test_convolutions_are_channels_last_where_the_card_or_the_list_says_so() -> None:
+    def order(**changes: Any) -> bool:
+        weight: torch.Tensor = placement.load(STARTER, "cpu", entry(**changes)).unet.conv_in.weight
+        return weight.is_contiguous(memory_format=torch.channels_last)
+
+    assert order()
+    assert not order(channels_last=False)
+
+
 def test_compiling_is_left_to_torch_and_asked_of_the_denoiser_alone() -> None:
     pipeline = placement.load(STARTER, "cpu", entry(compile=True))
     assert pipeline.unet._compiled_call_impl is not None
