@@ -23,29 +23,19 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import psutil
+from gateway_load import OPERATOR, RATE, SECRET, Door, Times, Wire, flood, latency, merge, steady
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-SECRET = b"a secret of the benchmark, 32 bytes or more"
-RATE = 100
-CONNECTIONS = 32
-TENANTS = 200
-"""Whose submits are measured: one alone would soon have as many open jobs as it may."""
 STREAMS = 2000
 SLICES = 2
 """Turns of each of the two that are compared, so that what else the machine does falls on both."""
-OPERATOR = "ops"
-Times = defaultdict[str, list[float]]
-"""Milliseconds by kind of request."""
-numbers = count()
 
 
 def main() -> None:
@@ -131,17 +121,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-async def rest(door: "Door") -> None:
+async def rest(door: Door) -> None:
     """Let the worker put its runs aside, and take no more."""
     await tell(door, is_drained=True, until=lambda num_running: num_running == 0)
 
 
-async def draw(door: "Door") -> None:
+async def draw(door: Door) -> None:
     """Let the worker draw what was submitted so far; return once it does."""
     await tell(door, is_drained=False, until=lambda num_running: num_running > 0)
 
 
-async def tell(door: "Door", *, is_drained: bool, until: Callable[[int], bool]) -> None:
+async def tell(door: Door, *, is_drained: bool, until: Callable[[int], bool]) -> None:
     wire = await Wire.open(door.port)
     body = json.dumps({"is_drained": is_drained}).encode()
     workers = (await wire.ask(door.request("PATCH", "/v1/admin/workers", OPERATOR, body)))[1]
@@ -161,123 +151,6 @@ async def num_drawn(address: str, since: datetime) -> int:
     number = await Jobs(database).num_ended_since(since)
     await database.close()
     return number
-
-
-@dataclass(kw_only=True)
-class Door:
-    """How the gateway is reached. jobs: ids of jobs in ada's history."""
-
-    port: int
-    jobs: list[str]
-    tokens: dict[str, str] = field(default_factory=dict)
-
-    def token(self, tenant: str) -> str:
-        from mezzotint.domain.claims import Role
-        from mezzotint.domain.ids import TenantId
-        from mezzotint.domain.tier import Tier
-        from mezzotint.gateway import Issuer
-
-        if tenant not in self.tokens:
-            lifetime = timedelta(hours=3)
-            role = Role.ADMIN if tenant == OPERATOR else Role.USER
-            now = datetime.now(UTC)
-            self.tokens[tenant] = Issuer(SECRET).issue(TenantId(tenant), Tier.PRO, now, lifetime, role=role)
-        return self.tokens[tenant]
-
-    def submit(self, tenant: str | None = None) -> bytes:
-        number = next(numbers)
-        body = json.dumps({"prompt": "a red apple on a wooden table", "seed": number}).encode()
-        return self.request("POST", "/v1/jobs", tenant or f"t{number % TENANTS}", body)
-
-    def request(self, method: str, path: str, tenant: str, body: bytes = b"") -> bytes:
-        head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {self.token(tenant)}\r\n"
-        return f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
-
-
-@dataclass(kw_only=True)
-class Wire:
-    """One kept connection; requests go one after the other."""
-
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-
-    @classmethod
-    async def open(cls, port: int) -> "Wire":
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        return cls(reader=reader, writer=writer)
-
-    async def ask(self, request: bytes) -> tuple[int, bytes]:
-        self.writer.write(request)
-        head = await self.reader.readuntil(b"\r\n\r\n")
-        length = re.search(rb"content-length: (\d+)", head, re.I)
-        body = await self.reader.readexactly(int(length[1])) if length else b""
-        return int(head[9:12]), body
-
-
-async def steady(door: Door, seconds: float) -> Times:
-    """Submit, status and list in turn, `RATE` a second. Milliseconds."""
-    free = [await Wire.open(door.port) for _ in range(64)]
-    took: Times = defaultdict(list)
-    kinds: list[tuple[str, Callable[[int], bytes]]] = [
-        ("submit", lambda number: door.submit()),
-        ("status", lambda number: door.request("GET", f"/v1/jobs/{door.jobs[number % len(door.jobs)]}", "ada")),
-        ("list", lambda number: door.request("GET", "/v1/images?limit=24", "ada")),
-    ]
-
-    async def one(number: int, due: float) -> None:
-        name, make = kinds[number % len(kinds)]
-        request = make(number)
-        while free and free[-1].reader.at_eof():  # the server closes what was idle for seconds
-            free.pop()
-        wire = free.pop() if free else await Wire.open(door.port)
-        try:
-            status, body = await wire.ask(request)
-        except (ConnectionError, asyncio.IncompleteReadError):  # or was about to; a client sends it again
-            wire = await Wire.open(door.port)
-            status, body = await wire.ask(request)
-        if status not in {200, 202}:
-            raise SystemExit(f"{name}: {status} {body[:300]!r}")
-        took[name].append((time.monotonic() - due) * 1000)
-        free.append(wire)
-
-    begun = time.monotonic()
-    async with asyncio.TaskGroup() as group:
-        for number in range(int(RATE * seconds)):
-            due = begun + number / RATE
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
-            group.create_task(one(number, due))
-    for wire in free:
-        wire.writer.close()
-    return took
-
-
-def merge(took: Times, more: Times) -> None:
-    for name, times in more.items():
-        took[name] += times
-
-
-def latency(took: Times) -> dict[str, Any]:
-    return {name: {"p50": quantile(times, 0.5), "p99": quantile(times, 0.99)} for name, times in took.items()}
-
-
-async def flood(door: Door, seconds: float) -> float:
-    """Submits a second with every connection asking again as soon as it was answered."""
-    done = 0
-    until = time.monotonic() + seconds
-
-    async def ask_on(number: int) -> None:
-        nonlocal done
-        wire = await Wire.open(door.port)
-        while time.monotonic() < until:
-            status, body = await wire.ask(door.submit())
-            if status != 202:
-                raise SystemExit(f"submit: {status} {body[:300]!r}")
-            done += 1
-        wire.writer.close()
-
-    begun = time.monotonic()
-    await asyncio.gather(*(ask_on(number) for number in range(CONNECTIONS)))
-    return round(done / (time.monotonic() - begun), 1)
 
 
 async def idle(door: Door, pid: int) -> dict[str, float]:
@@ -435,10 +308,6 @@ def serve(address: str, port: int) -> None:
         )
         keep_from_collector()
         uvicorn.run(create_app(service), port=port, log_config=None, access_log=False, timeout_graceful_shutdown=1)
-
-
-def quantile(values: list[float], at: float) -> float:
-    return round(sorted(values)[min(len(values) - 1, int(at * len(values)))], 2)
 
 
 def hardware() -> dict[str, Any]:
