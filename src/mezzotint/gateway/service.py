@@ -136,12 +136,16 @@ async def by_bearer(service: Service, credentials: str) -> Claims:
 
 
 async def _in_token(service: Service, token: str) -> Claims | None:
-    algorithm, provider = algorithm_of(token), service.accounts.provider
-    if algorithm == "HS256":
+    provider = service.accounts.provider
+    if provider is None:
         return service.issuer.read(token)
-    if algorithm in {"RS256", "ES256"} and provider is not None:
-        return await provider.read(token)
-    return None
+    match algorithm_of(token):
+        case "HS256":
+            return service.issuer.read(token)
+        case "RS256" | "ES256":
+            return await provider.read(token)
+        case _:
+            return None
 
 
 def with_scope(claims: Claims, scope: Scope) -> Claims:

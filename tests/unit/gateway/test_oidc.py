@@ -120,6 +120,12 @@ async def test_the_door_takes_our_own_tokens_and_the_providers(
         assert (await untrusting.get("/v1/me", headers=headers)).status_code == 401
 
 
+async def test_without_a_provider_a_token_is_parsed_once(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jwt.get_unverified_header", lambda token: pytest.fail("parsed to see who should read it"))
+    async with connect("ada") as ours:
+        assert (await ours.get("/v1/me")).json()["tenant"] == "ada"
+
+
 async def test_our_secret_does_not_make_a_providers_token(provider: Provider) -> None:
     assert await provider.read(signed(SECRET, "r1", "HS256")) is None
     assert Issuer(SECRET).read(signed(SECRET, "r1", "HS256")) is None, "the provider's issuer is not ours"
