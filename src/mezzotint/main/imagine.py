@@ -135,7 +135,7 @@ def _by_server(settings: Settings, prompt: str, out: Path, server: str) -> int:
 
 
 def _fetch(client: httpx.Client, job: dict[str, Any], out: Path) -> int:
-    job = _follow(client, job)
+    job = follow(client, job)
     if job["state"] != JobState.SUCCEEDED:
         error = job["error"] or {"message": f"The job was {job['state']}.", "hint": "", "code": job["state"]}
         code = BLOCKED if job["state"] == JobState.BLOCKED else FAILED
@@ -155,7 +155,7 @@ def _dev_token(client: httpx.Client) -> str:
     return str(answer.json()["token"])
 
 
-def _follow(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
+def follow(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
     """Show the job's progress until it ends. Returns its last state."""
     name = ""
     with _bar() as bar, client.stream("GET", f"/v1/jobs/{job['id']}/events", timeout=None) as stream:
