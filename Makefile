@@ -34,6 +34,7 @@ bench: $(VENV)/installed-dev ## run the benchmarks (minutes); results land in be
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/engine.py --out benchmarks/results/engine.json
 	$(BIN)/python benchmarks/engine_endurance.py --out benchmarks/results/engine_endurance.json
 	$(BIN)/python benchmarks/crash.py
+	$(BIN)/python benchmarks/crash.py --every 10 --out benchmarks/results/crash_every_10.json
 	$(BIN)/python benchmarks/queue.py --out benchmarks/results/queue.json
 	$(BIN)/python benchmarks/gateway.py
 

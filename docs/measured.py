@@ -74,13 +74,13 @@ def endurance() -> list[str]:
 
 
 def crash() -> list[str]:
-    found = read("crash")
-    lines = [f"## kill -9 at every step ({script('crash')})\n"]
-    lines.append(f"A job of {found['steps']} steps, a checkpoint every {found['checkpoint_every']}.\n")
-    lines += table("newest checkpoint", "killed", "same bytes in the end", "damage found")
-    for kind, name in (("none", "whole"), ("flip", "one byte flipped"), ("cut", "cut short")):
-        one = found[kind]
-        lines.append(row(name, one["trials"], one["same_bytes"], f"{one['counted_corrupt']} of {one['damaged']}"))
+    lines = [f"## kill -9 at every step ({script('crash')})"]
+    for found in (read("crash"), read("crash_every_10")):
+        lines.append(f"\nA job of {found['steps']} steps, a checkpoint every {found['checkpoint_every']}.\n")
+        lines += table("newest checkpoint", "killed", "same bytes in the end", "damage found")
+        for kind, name in (("none", "whole"), ("flip", "one byte flipped"), ("cut", "cut short")):
+            one = found[kind]
+            lines.append(row(name, one["trials"], one["same_bytes"], f"{one['counted_corrupt']} of {one['damaged']}"))
     return lines
 
 
