@@ -69,13 +69,10 @@ class Numerics:
 
     @contextmanager
     def pass_kernels(self) -> Iterator[None]:
-        """Inside `kernels()`, for the time of a denoiser's pass: in exact mode those whose bits do not depend on how
-        many rows go."""
+        """Inside `kernels()`, for the time of a denoiser's pass: those whose bits do not depend on how many rows go."""
         with ExitStack() as stack:
             if self.exact and self.device.type == "cpu":
                 _enter_exact_cpu(stack)
-            elif self.channels_last and self.device.type == "cpu":
-                _replace(stack, functional, "conv2d", _ordered_conv2d)
             yield
 
     def tolerance(self) -> float:
@@ -181,22 +178,19 @@ def _on_contiguous(layer: Any) -> Any:
     return stable
 
 
-def _ordered_conv2d(input: torch.Tensor, weight: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-    """`F.conv2d` in the memory order of its weight, its result in the usual one: other layers are slower in another."""
-    order = torch.channels_last if _is_channels_last(weight) else torch.contiguous_format
-    return _plain_conv2d(input.contiguous(memory_format=order), weight, *args, **kwargs).contiguous()
-
-
 def _paired_conv2d(input: torch.Tensor, weight: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
     """`F.conv2d` by oneDNN for two samples and more, whose bits then do not depend on how many; one sample is doubled.
 
-    oneDNN's 1 x 1 convolutions depend on the number of samples even so (measured at 16): those stay native.
+    It computes in the memory order of its weight and answers in the usual one. oneDNN's 1 x 1 convolutions depend on
+    the number of samples even so (measured at 16): those stay native.
     """
     if weight.shape[-1] == 1 and weight.shape[-2] == 1:
         return _plain_conv2d(input.contiguous(), weight, *args, **kwargs)
     is_single = input.shape[0] == 1
+    order = torch.channels_last if _is_channels_last(weight) else torch.contiguous_format
+    samples = (input.repeat(2, 1, 1, 1) if is_single else input).contiguous(memory_format=order)
     with _onednn(enabled=True):
-        output = _ordered_conv2d(input.repeat(2, 1, 1, 1) if is_single else input, weight, *args, **kwargs)
+        output = _plain_conv2d(samples, weight, *args, **kwargs).contiguous()
     return output[:1] if is_single else output
 
 
