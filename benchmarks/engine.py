@@ -8,6 +8,8 @@ more of them come at random, at `load` times the rate that request batching does
 one_by_one            stock diffusers, first come, first served
 request_batching      LitServe's batched loop: up to 8 requests, those with equal steps in one call of the pipeline
 continuous            LitServe's continuous loop over a step loop written by hand for this model (`litserve_ways.py`)
+continuous_tuned      the same, over convolution weights that are channels-last, as the engine's are where the model's
+                      card says so; the other ways of the peers have them in the order that stock diffusers loads
 hub_exact, hub_fast   the engine with the stepping policy, as `mezzotint serve` wires them
 
 Two models: the starter model, where wide passes pay, and a random UNet with so much attention that they hardly do.
@@ -46,7 +48,7 @@ STEPS = (4, 20, 30, 50)
 COLOURS = ("red", "green", "blue", "yellow", "purple", "brown", "white", "black")
 THINGS = ("apple", "car", "fish", "heart", "house", "flower", "butterfly", "hat", "cup", "book", "balloon", "bird")
 WIDTH = MAX_ROWS // 2  # pictures in a pass; guidance makes two rows of each
-BASES = ("one_by_one", "request_batching", "continuous")
+BASES = ("one_by_one", "request_batching", "continuous", "continuous_tuned")
 HUBS = ("hub_exact", "hub_fast")
 
 Way = Callable[[Line], None]
@@ -131,14 +133,18 @@ def attentive() -> Any:
 
 def ways_of(make: Callable[[], Any]) -> dict[str, Way]:
     """Peers get a pipeline of their own: the server's has a cache of text embeddings on it."""
-    stock, served = make(), make()
-    for pipeline in (stock, served):
+    stock, tuned, served = make(), make(), make()
+    for pipeline in (stock, tuned, served):
         pipeline.set_progress_bar_config(disable=True)
+    for layer in stock.unet.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.weight.data = layer.weight.data.contiguous()
     EmbeddingCache().attach(served)
     return {
         "one_by_one": partial(one_by_one, stock),
         "request_batching": RequestBatching(stock, WIDTH),
         "continuous": Continuous(stock, WIDTH),
+        "continuous_tuned": Continuous(tuned, WIDTH),
         "hub_exact": HubWay(served, exact=True),
         "hub_fast": HubWay(served, exact=False),
     }

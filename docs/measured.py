@@ -26,6 +26,7 @@ def engine() -> list[str]:
         "one_by_one": "stock diffusers, one by one",
         "request_batching": "LitServe's request batching",
         "continuous": "LitServe's continuous loop over a step loop written by hand",
+        "continuous_tuned": "the same, its convolutions channels-last as the engine's",
     }
     lines = [f"## The step engine ({script('engine')}, {rounds(pays)})\n"]
     lines.append("Jobs of 4, 20, 30 and 50 steps. In the second model wide passes cost as much as separate ones.\n")
