@@ -173,13 +173,12 @@ test("a picture of mine is varied and enlarged, where the model can", async () =
 });
 
 test("one of several models is chosen for what is drawn, not for what is enlarged", async () => {
-  const stream = eventStream();
   const seen = open({
     "GET /v1/models": () => json({ object: "list", data: [{ id: "starter" }, { id: "ink" }] }),
     "GET /v1/images": () => json({ images: [anOwnImage()], next_cursor: null }),
     "GET /v1/jobs/j1": () => json(aJob({ state: "succeeded", images: [anImage()] })),
     "POST /v1/jobs": () => accepted(aJob({ id: "j2" })),
-    "GET /v1/jobs/j2/events": stream.response,
+    "GET /v1/jobs/j2/events": eventStream().response,
   });
   await userEvent.selectOptions(await screen.findByLabelText("Model"), "ink");
   await vi.waitFor(() => expect(seen.some((request) => request.path === "/v1/model?name=ink")).toBe(true));
@@ -189,11 +188,23 @@ test("one of several models is chosen for what is drawn, not for what is enlarge
     { prompt: "a red apple", task: "upscale", source: "aa", scale: 2, new: true },
     { prompt: "a cat", model: "ink", new: true },
   ]);
+});
+
+test("a job that waits for its model tells how much of that is read", async () => {
+  const stream = eventStream();
+  open({
+    "POST /v1/jobs": () => accepted(aJob()),
+    "GET /v1/jobs/j1/events": stream.response,
+  });
+  await userEvent.type(box(), "a red apple{Enter}");
+  const sheet = await screen.findByRole("article", { name: "a red apple" });
+  await act(async () => stream.send("running", aJob({ state: "running" })));
   await act(async () => stream.send("loading", { model: "ink", share: 0.25 }));
-  await screen.findAllByText("Loading ink, 25 %");
-  expect(screen.getAllByLabelText<HTMLProgressElement>("Model of a red apple")[0]?.value).toBe(0.25);
+  await within(sheet).findByText("Loading ink, 25 %");
+  expect(within(sheet).getByRole("progressbar", { name: /^Model of/ }).getAttribute("value")).toBe("0.25");
   await act(async () => stream.send("loading", { model: "ink", share: 1 }));
-  await screen.findAllByText("Setting up ink");
+  await within(sheet).findByText("Setting up ink");
+  expect(within(sheet).getByRole("progressbar", { name: /^Model of/ }).getAttribute("value")).toBeNull();
 });
 
 test("where there is one model there is nothing to choose", async () => {
