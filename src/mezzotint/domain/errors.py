@@ -62,10 +62,10 @@ class DataFolderBusy(StartError):
 
 
 class DataFolderUnusable(StartError):
-    """The data folder cannot be created or written, or the disk is full."""
+    """The data folder cannot be created, written or kept from other users, or the disk is full."""
 
     code = "data_folder_unusable"
-    hint = "Choose a folder that you may write, on a disk with room, with --data."
+    hint = "Choose a folder that you own, on a disk with room, with --data."
 
 
 class ModelMissing(StartError):

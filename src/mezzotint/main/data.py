@@ -1,12 +1,15 @@
-"""The data folder: made, locked, with the secret that signs tokens."""
+"""The data folder: made, its owner's alone, locked, with the secret that signs tokens."""
 
 import fcntl
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import typer
 
 from mezzotint.config import Settings
 from mezzotint.domain.errors import DataFolderBusy, DataFolderUnusable, SettingInvalid
@@ -24,23 +27,101 @@ def locked(folder: Path) -> Iterator[None]:
     free_bytes = shutil.disk_usage(folder).free
     if free_bytes < MIN_FREE_BYTES:
         raise DataFolderUnusable(f"the disk of {folder} is full: {free_bytes // 1024} KiB are free")
-    with (folder / "lock").open("w") as lock:
+    path = folder / "lock"
+    lock = _open_lock(path)
+    try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise DataFolderBusy(f"another server works in {folder}") from error
+            raise DataFolderBusy(f"another server works in {folder} (`fuser {path}` names its process)") from error
         yield
+    finally:
+        os.close(lock)
 
 
 def make(folder: Path) -> None:
-    """Raises: DataFolderUnusable."""
+    """Create the folder, or take the one that is there, for this process's user alone.
+
+    The process's umask becomes 077: every file that the database, the object store and the engine write from here on
+    is readable by its owner alone. Modes of an older installation are tightened, which is said on standard error.
+    Raises: DataFolderUnusable.
+    """
+    os.umask(0o077)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".probe-{secrets.token_hex(4)}"
         probe.write_bytes(b"x")
+        my_uid = probe.stat().st_uid  # not always this process's: NFS and user namespaces map it
         probe.unlink()
+        num_tightened = _tighten(folder, my_uid)
     except OSError as error:
         raise DataFolderUnusable(f"{folder} cannot be used: {error.strerror}") from error
+    if num_tightened:
+        message = f"{folder} was open to other users: {num_tightened} modes set to 0700 (folders) and 0600 (files)"
+        typer.echo(message, err=True)
+
+
+def _tighten(folder: Path, my_uid: int) -> int:
+    """Take every right of others from the folder and what it holds. Returns how many modes changed.
+
+    A subfolder that is closed already is not looked into: nobody else comes past it, and it may hold a million objects.
+    Raises: DataFolderUnusable, when another user owns a file here, who could have written the secret or holds the lock.
+    """
+    found = folder.stat()
+    owners = {my_uid, os.geteuid(), found.st_uid, 0}
+    if found.st_uid not in {my_uid, 0} and os.geteuid() != 0:
+        raise DataFolderUnusable(f"{folder} belongs to another user (uid {found.st_uid}); use a folder of your own")
+    num_changed, is_closed = _close(folder, found.st_mode)
+    if not is_closed:
+        message = f"Warning: {folder} belongs to root and stays open to others; give it to this user, with mode 0700"
+        typer.echo(message, err=True)
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            owner = entry.stat(follow_symlinks=False).st_uid
+            if owner not in owners:
+                raise DataFolderUnusable(
+                    f"{entry.path} belongs to another user (uid {owner}): delete it, or give it back with chown"
+                )
+            num_changed += _tighten_entry(entry)
+    return num_changed
+
+
+def _tighten_entry(entry: os.DirEntry[str]) -> int:
+    """Links are left alone, and what they lead to: an operator may keep the objects on another disk."""
+    if entry.is_symlink():
+        return 0
+    try:
+        mode = entry.stat(follow_symlinks=False).st_mode
+        num_changed, _ = _close(Path(entry.path), mode)
+        if num_changed and stat.S_ISDIR(mode):
+            with os.scandir(entry.path) as entries:
+                num_changed += sum(_tighten_entry(inner) for inner in entries)
+    except FileNotFoundError:  # another process's aside file, gone meanwhile
+        return 0
+    return num_changed
+
+
+def _close(path: Path, mode: int) -> tuple[int, bool]:
+    """Returns how many modes changed, and whether only the owner has rights now."""
+    if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)) or not mode & 0o077:
+        return 0, True
+    try:
+        path.chmod(stat.S_IMODE(mode) & 0o700)
+    except PermissionError:
+        return 0, False
+    return 1, True
+
+
+def _open_lock(path: Path) -> int:
+    """A descriptor of a plain file that nobody else can hold. Raises: DataFolderUnusable."""
+    try:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise DataFolderUnusable(f"{path} cannot be used as a lock: {error.strerror}; delete it") from error
+    if not stat.S_ISREG(os.fstat(lock).st_mode):
+        os.close(lock)
+        raise DataFolderUnusable(f"{path} is not a plain file; delete it")
+    return lock
 
 
 def secret_of(settings: Settings) -> bytes:
