@@ -40,7 +40,8 @@ from litserve_ways import Continuous, RequestBatching
 from serve import hardware, spread
 
 from mezzotint.config import Settings
-from mezzotint.engine import EmbeddingCache, Hub, models, placement
+from mezzotint.engine import EmbeddingCache, Hub
+from mezzotint.engine.models import files, load
 from mezzotint.main.wiring import MAX_ROWS, WEIGHTS
 from mezzotint.policy.stepping import choose
 
@@ -108,7 +109,7 @@ class HubWay:
 
 
 def starter() -> Any:
-    return placement.load(models.locate("starter"), "cpu")
+    return load.load(files.locate("starter"), "cpu")
 
 
 def attentive() -> Any:

@@ -20,7 +20,8 @@ import psutil
 import torch
 from serve import hardware
 
-from mezzotint.engine import EmbeddingCache, Hub, Run, models, placement
+from mezzotint.engine import EmbeddingCache, Hub, Run
+from mezzotint.engine.models import files, load
 from mezzotint.main.wiring import MAX_ROWS, WEIGHTS
 from mezzotint.policy.stepping import choose
 
@@ -29,7 +30,7 @@ THINGS = ("apple", "car", "fish", "heart", "house", "flower", "butterfly", "hat"
 
 
 def hub_of_starter() -> Hub:
-    pipeline = placement.load(models.locate("starter"), "cpu")
+    pipeline = load.load(files.locate("starter"), "cpu")
     EmbeddingCache().attach(pipeline)
     return Hub(pipeline, max_rows=MAX_ROWS, choose=partial(choose, weights=WEIGHTS, max_rows=MAX_ROWS))
 

@@ -20,7 +20,8 @@ from typing import Any
 
 import torch
 
-from mezzotint.engine import Hub, Run, models, placement
+from mezzotint.engine import Hub, Run
+from mezzotint.engine.models import files, load
 
 PROMPTS = ("a red apple", "a cat face", "a blue car", "a rocket", "a green heart", "the sun", "a blue fish", "a tree")
 
@@ -142,7 +143,7 @@ def main() -> None:
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    pipeline = placement.load(models.locate(args.model), "cpu")
+    pipeline = load.load(files.locate(args.model), "cpu")
     measured = measure(pipeline, args.steps, args.repeats)
     result = {
         "hardware": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}, 1 thread",

@@ -19,8 +19,8 @@ from mezzotint.domain.ids import JobId, TenantId
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.fair_share import choose
 from mezzotint.sim.backlog import Backlog, Ticket
-from mezzotint.sim.dice import Dice
-from mezzotint.sim.trial import EPOCH, Report, Trial
+from mezzotint.sim.fuzz import EPOCH, Report, Trial
+from mezzotint.sim.rng import Dice
 
 DECISIONS_A_WORLD = 1000
 

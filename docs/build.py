@@ -12,7 +12,7 @@ from mezzotint.config import Settings
 from mezzotint.domain.errors import MezzotintError
 from mezzotint.domain.job import TRANSITIONS
 from mezzotint.domain.refusal import RefusalCode
-from mezzotint.engine.registry import Entry, Quantization
+from mezzotint.engine.models.catalog import Entry, Quantization
 from mezzotint.gateway.errors import GATEWAY_CODES, STATUS
 from mezzotint.metrics import Metrics
 from mezzotint.policy.prompt_parameters import PARAMETERS, UNSUPPORTED, UNSUPPORTED_SHORT

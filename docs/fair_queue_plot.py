@@ -13,9 +13,9 @@ from mezzotint.domain.tier import Tier
 from mezzotint.policy.fair_share import choose
 from mezzotint.policy.queue import Express, Share
 from mezzotint.sim.backlog import Backlog, Chooser
-from mezzotint.sim.dice import Dice
+from mezzotint.sim.baselines import one_line, strict_priority
 from mezzotint.sim.outcome import service, waits
-from mezzotint.sim.rivals import one_line, strict_priority
+from mezzotint.sim.rng import Dice
 from mezzotint.sim.simulation import Story, simulate
 from mezzotint.sim.traffic import TWO_GPUS, free_rush, saturation
 

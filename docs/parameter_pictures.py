@@ -77,11 +77,12 @@ def plans(row: Row, model: ModelInfo) -> list[Plan]:
 
 def draw() -> None:
     """All rows, in shared passes."""
-    from mezzotint.engine import Hub, Tasks, models, placement
+    from mezzotint.engine import Hub, Tasks
+    from mezzotint.engine.models import files, load
 
-    folder = models.locate("starter")
-    model = models.describe(folder)
-    tasks = Tasks(placement.load(folder, "cpu"))
+    folder = files.locate("starter")
+    model = files.describe(folder)
+    tasks = Tasks(load.load(folder, "cpu"))
     hub = Hub(tasks.pipeline)
     (first,) = plans(Row(prompts=(SOURCE,)), model)
     source = _finished(hub, [_submit(hub, tasks, first, None)])[0]

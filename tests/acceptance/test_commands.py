@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mezzotint.engine import models
+from mezzotint.engine.models import files
 from tests.acceptance.conftest import MEZZOTINT, Server
 
 
@@ -108,7 +108,7 @@ def test_an_occupied_port_is_named_and_nothing_is_written(tmp_path: Path) -> Non
 def test_a_bad_weights_file_is_named_and_nothing_is_written(
     damage: str, code: str, command: tuple[str, ...], tmp_path: Path
 ) -> None:
-    folder = Path(shutil.copytree(models.locate("starter"), tmp_path / "model"))
+    folder = Path(shutil.copytree(files.locate("starter"), tmp_path / "model"))
     weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
     if damage == "missing":
         weights.unlink()

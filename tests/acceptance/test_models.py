@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 from safetensors.torch import load_file, save_file
 
-from mezzotint.engine import models
+from mezzotint.engine.models import files
 from tests.acceptance.conftest import Server, finished, served
 
-STARTER = models.locate("starter")
+STARTER = files.locate("starter")
 APPLE = {"prompt": "a red apple --seed 7 --steps 12", "new": True}
 
 

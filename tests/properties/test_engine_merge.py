@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mezzotint.engine.batching.merge import LAYOUTS, Layout, batch_key, merge, rows_of, split
 from mezzotint.engine.errors import CannotMerge
-from mezzotint.engine.merge import LAYOUTS, Layout, batch_key, merge, rows_of, split
 from mezzotint.engine.proxy import Call
 
 MODULE = torch.nn.Identity()

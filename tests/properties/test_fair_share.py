@@ -16,8 +16,8 @@ from mezzotint.policy.accounts import Done
 from mezzotint.policy.fair_share import choose
 from mezzotint.policy.queue import RULES, Express
 from mezzotint.sim.backlog import Backlog, Chooser, Taken, Ticket
-from mezzotint.sim.rivals import one_line, strict_priority
-from mezzotint.sim.trial import Report, Trial
+from mezzotint.sim.baselines import one_line, strict_priority
+from mezzotint.sim.fuzz import Report, Trial
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

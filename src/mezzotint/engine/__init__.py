@@ -1,13 +1,13 @@
 """The step engine: any diffusers pipeline, batched across runs at different steps, metered, interrupted and resumed.
 
-Its names load torch only when they are used, since `mezzotint.engine.models` must be able to check files without it.
+Its names load torch only when they are used: `mezzotint.engine.models.files` checks a model's files without it.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mezzotint.engine.checkpoint import Snapshot
+    from mezzotint.engine.checkpoint.snapshot import Snapshot
     from mezzotint.engine.embeddings import EmbeddingCache
     from mezzotint.engine.errors import RunCancelled
     from mezzotint.engine.hub import Hub, Parked
@@ -41,7 +41,7 @@ _HOMES = {
     "PreviewMap": "preview",
     "Run": "run",
     "RunCancelled": "errors",
-    "Snapshot": "checkpoint",
+    "Snapshot": "checkpoint.snapshot",
     "Assignment": "tasks",
     "Tasks": "tasks",
     "call_kwargs": "request",

@@ -22,17 +22,17 @@ import torch
 from greenlet import GreenletExit, getcurrent, greenlet  # type: ignore[import-untyped]
 
 from mezzotint.domain.errors import CheckpointError, DeadlineExceeded
-from mezzotint.engine.adapters import Wardrobe
-from mezzotint.engine.checkpoint import Snapshot
+from mezzotint.engine.batching.merge import batch_key, rows_of
+from mezzotint.engine.batching.padding import padded_key
+from mezzotint.engine.batching.passes import Answer, Passes
+from mezzotint.engine.batching.verify import Verifier
+from mezzotint.engine.checkpoint.snapshot import Snapshot
 from mezzotint.engine.errors import CannotMerge, RunCancelled, UnknownAdapter
 from mezzotint.engine.isolation import Isolation
-from mezzotint.engine.merge import batch_key, rows_of
+from mezzotint.engine.lora import Wardrobe
 from mezzotint.engine.numerics import fingerprint, numerics_of, weights_hash
-from mezzotint.engine.padding import padded_key
-from mezzotint.engine.passes import Answer, Passes
 from mezzotint.engine.proxy import Call, borrow, denoisers_of
 from mezzotint.engine.run import Options, Run
-from mezzotint.engine.verify import Verifier
 
 MAX_WAIT_TURNS = 8  # how long a run that is ahead within its step waits for those that will reach the same call
 

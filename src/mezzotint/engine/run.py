@@ -27,18 +27,18 @@ from mezzotint.domain.errors import (
     RunFailed,
     StepBudgetExceeded,
 )
-from mezzotint.engine.adapters import Outfit
-from mezzotint.engine.checkpoint import Snapshot, decode
-from mezzotint.engine.ending import estimate, with_latents
+from mezzotint.engine.batching.merge import is_opaque
+from mezzotint.engine.checkpoint.codec import Seen
+from mezzotint.engine.checkpoint.output_shapes import has_opaque, spec_of, zeros_of
+from mezzotint.engine.checkpoint.recorder import Trail
+from mezzotint.engine.checkpoint.rng import Origin
+from mezzotint.engine.checkpoint.snapshot import Snapshot, decode
+from mezzotint.engine.early_stop import estimate, with_latents
 from mezzotint.engine.errors import RunCancelled
 from mezzotint.engine.isolation import ThreadState
-from mezzotint.engine.merge import is_opaque
+from mezzotint.engine.lora import Outfit
 from mezzotint.engine.numerics import is_finite
-from mezzotint.engine.origin import Origin
 from mezzotint.engine.proxy import Call
-from mezzotint.engine.sketch import Seen
-from mezzotint.engine.spec import has_opaque, spec_of, zeros_of
-from mezzotint.engine.trail import Trail
 from mezzotint.engine.tree import leaves, tensors_in
 
 ANSWER_BYTES_FLOOR = 64 << 20  # a replayed answer may always have this size,

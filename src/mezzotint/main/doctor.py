@@ -12,7 +12,7 @@ from pathlib import Path
 from mezzotint import __version__
 from mezzotint.config import Settings
 from mezzotint.domain.errors import MezzotintError, StartError
-from mezzotint.engine.models import num_bytes
+from mezzotint.engine.models.files import num_bytes
 from mezzotint.gateway.app import PAGE
 from mezzotint.main.data import MIN_FREE_BYTES, make
 from mezzotint.main.serve import listening
@@ -72,7 +72,7 @@ def _extra(name: str, extra: str) -> Finding:
 
 
 def _device(settings: Settings) -> Finding:
-    from mezzotint.engine.placement import device_report, pick_device
+    from mezzotint.engine.models.load import device_report, pick_device
 
     try:
         chosen = pick_device(settings.device)

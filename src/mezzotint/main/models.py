@@ -28,7 +28,7 @@ STEPS = (4, 3)
 @app.command("list")
 def show(data: Data = None, models: Listed = None, model: One = None) -> None:
     """Every model, its size, and what `check` found."""
-    from mezzotint.engine.models import num_bytes
+    from mezzotint.engine.models.files import num_bytes
 
     with said_plainly():
         settings = read_settings(data=data, models=models, model=model)

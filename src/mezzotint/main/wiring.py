@@ -4,15 +4,15 @@ import gc
 from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.resources import files
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from mezzotint.config import STARTER, Settings, wait_passively
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.tier import Tier, limits_of
-from mezzotint.engine import models, placement, registry
-from mezzotint.engine.registry import Entry, ModelsInvalid
+from mezzotint.engine.models import catalog, files, load
+from mezzotint.engine.models.catalog import Entry, ModelsInvalid
 from mezzotint.main.kept import Kept
 from mezzotint.policy.stepping import choose
 
@@ -20,7 +20,7 @@ MAX_ROWS = 16
 """Widest pass; two rows a picture with guidance. The stepping policy stays below it where width does not pay."""
 WEIGHTS = {tier.value: float(limits_of(tier).weight) for tier in Tier}
 
-BUILT_IN_UPSCALER = Path(str(files("mezzotint"))) / "upscaler"
+BUILT_IN_UPSCALER = Path(str(resources.files("mezzotint"))) / "upscaler"
 
 if TYPE_CHECKING:
     from mezzotint.engine.upscaler import Upscaler
@@ -57,24 +57,24 @@ def find_models(settings: Settings) -> tuple[Offer, ...]:
         return (_find_model(settings),)
     if settings.model != STARTER:
         raise ModelsInvalid("model and models are both set: list the model in the file, or leave the file out")
-    return tuple(_found(entry) for entry in registry.read(settings.models))
+    return tuple(_found(entry) for entry in catalog.read(settings.models))
 
 
 def _find_model(settings: Settings) -> Offer:
-    folder = models.locate(settings.model, settings.revision)
-    models.check(folder)
-    info = models.describe(folder, name=settings.model)
+    folder = files.locate(settings.model, settings.revision)
+    files.check(folder)
+    info = files.describe(folder, name=settings.model)
     entry = Entry.model_construct(name=info.name, source=settings.model, revision=settings.revision, warm=True)
     return Offer(entry=entry, folder=folder, info=info)
 
 
 def _found(entry: Entry) -> Offer:
-    folder = models.locate(entry.source, entry.revision)
-    models.check(folder)
-    tiny = None if entry.preview is None else models.locate_tiny(entry.preview)
+    folder = files.locate(entry.source, entry.revision)
+    files.check(folder)
+    tiny = None if entry.preview is None else files.locate_tiny(entry.preview)
     if tiny is not None:
-        models.check_tiny(tiny, folder)
-    return Offer(entry=entry, folder=folder, info=replace(models.describe(folder), name=entry.name), tiny=tiny)
+        files.check_tiny(tiny, folder)
+    return Offer(entry=entry, folder=folder, info=replace(files.describe(folder), name=entry.name), tiny=tiny)
 
 
 def find_upscaler(settings: Settings) -> Path | None:
@@ -83,9 +83,9 @@ def find_upscaler(settings: Settings) -> Path | None:
         return None
     if settings.upscaler != "built-in":
         path = Path(settings.upscaler).expanduser()
-        models.check_weights(path)
+        files.check_weights(path)
         return path
-    models.check_sums(BUILT_IN_UPSCALER)
+    files.check_sums(BUILT_IN_UPSCALER)
     return BUILT_IN_UPSCALER / "upscaler.safetensors"
 
 
@@ -107,13 +107,13 @@ def upscaler_name(path: Path | None) -> str:
 def upscaler_loader(settings: Settings, path: Path | None) -> "Callable[[], Upscaler]":
     """A function that brings the upscaler into memory, on the thread that will use it."""
 
-    def load() -> "Upscaler":
+    def load_upscaler() -> "Upscaler":
         from mezzotint.engine.upscaler import Upscaler
 
         assert path is not None, "admission refuses upscales where there is no upscaler"
-        return Upscaler.load(path, placement.pick_device(settings.device))
+        return Upscaler.load(path, load.pick_device(settings.device))
 
-    return load
+    return load_upscaler
 
 
 def stock_of(settings: Settings, offers: Sequence[Offer], findings: Findings | None = None) -> "Stock":
@@ -126,23 +126,23 @@ def stock_of(settings: Settings, offers: Sequence[Offer], findings: Findings | N
         wait_passively()
         import torch
 
-        device = placement.pick_device(settings.device)
+        device = load.pick_device(settings.device)
         if settings.threads:
             torch.set_num_threads(settings.threads)
         from mezzotint.engine import Hub  # noqa: F401 - what every model needs, before the first is there
 
         keep_from_collector()
         for offer in offers:
-            placement.check(offer.entry, device, exact=settings.exact)
+            load.check(offer.entry, device, exact=settings.exact)
 
     return Stock(
-        num_bytes={name: models.num_bytes(offer.folder) for name, offer in by_name.items()},
+        num_bytes={name: files.num_bytes(offer.folder) for name, offer in by_name.items()},
         load=lambda name, tell: _load(settings, by_name[name], findings, tell),
         warm=[name for name, offer in by_name.items() if offer.entry.warm],
         bound_bytes=settings.model_memory_mb << 20,
         prepare=prepare,
-        release=placement.release,
-        is_out_of_memory=placement.is_out_of_memory,
+        release=load.release,
+        is_out_of_memory=load.is_out_of_memory,
     )
 
 
@@ -150,12 +150,12 @@ def _load(settings: Settings, offer: Offer, findings: Findings | None, tell: Cal
     from mezzotint.engine import EmbeddingCache, Hub, PreviewMap, Tasks
     from mezzotint.worker import Loaded
 
-    device = placement.pick_device(settings.device)
-    pipeline = placement.load(offer.folder, device, offer.entry, tell)
+    device = load.pick_device(settings.device)
+    pipeline = load.load(offer.folder, device, offer.entry, tell)
     embeddings = EmbeddingCache()
     embeddings.attach(pipeline)
     vae = getattr(pipeline, "vae", None)
-    tiny = None if offer.tiny is None else placement.load_tiny(offer.tiny, device)
+    tiny = None if offer.tiny is None else load.load_tiny(offer.tiny, device)
     hub = Hub(
         pipeline,
         exact=settings.exact,
@@ -168,5 +168,5 @@ def _load(settings: Settings, offer: Offer, findings: Findings | None, tell: Cal
         tasks=Tasks(pipeline),
         previews=PreviewMap.fit(vae, tiny, findings.previews if findings else None) if vae is not None else None,
         embeddings=embeddings,
-        num_bytes=placement.num_bytes(pipeline),
+        num_bytes=load.num_bytes(pipeline),
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
-from mezzotint.sim.dice import Dice
+from mezzotint.sim.rng import Dice
 from mezzotint.sim.simulation import Arrival, Machine
 
 TWO_GPUS = Machine(num_workers=2, speeds=(10.0, 14.0, 16.5, 18.0))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mezzotint.domain.errors import CheckpointCorrupt
 from mezzotint.engine import Hub, Run, Snapshot
-from mezzotint.engine.checkpoint import decode
+from mezzotint.engine.checkpoint.snapshot import decode
 from tests.conformance.engine.driving import finish, same_pictures
 from tests.conformance.engine.zoo import sdxl, sdxl_request
 

@@ -18,7 +18,7 @@ from mezzotint.domain.errors import (
     StepBudgetExceeded,
 )
 from mezzotint.engine import Hub, Parked, Run, RunCancelled, Snapshot
-from mezzotint.engine.checkpoint import verify
+from mezzotint.engine.checkpoint.snapshot import verify
 from mezzotint.policy import stepping
 from tests.conformance.engine.driving import finish, pictures, run_alone, same_pictures, turn_until_idle
 from tests.conformance.engine.zoo import SPECIES, flux, flux_request, sdxl, sdxl_request

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from mezzotint.domain.errors import RunFailed
 from mezzotint.domain.job import Parameters
 from mezzotint.domain.sampler import SAMPLERS, sampler_named, samplers_for
-from mezzotint.engine import Hub, models, placement
+from mezzotint.engine import Hub
+from mezzotint.engine.models import files, load
 from mezzotint.engine.samplers import with_sampler
 from mezzotint.engine.tasks import Tasks
 from tests.making import make_parameters
@@ -18,7 +19,7 @@ from tests.making import make_parameters
 
 @pytest.fixture(scope="module")
 def pipeline() -> Any:
-    return placement.load(models.locate("starter"), "cpu")
+    return load.load(files.locate("starter"), "cpu")
 
 
 def asked(name: str | None) -> Parameters:
@@ -36,7 +37,7 @@ def drawn(pipeline: Any, *names: str | None) -> tuple[list[NDArray[np.float64]],
 
 
 def test_every_sampler_of_the_starter_model_draws_the_same_apple_in_its_own_way_in_shared_passes(pipeline: Any) -> None:
-    names = models.describe(models.locate("starter")).samplers
+    names = files.describe(files.locate("starter")).samplers
     assert {"Euler a", "DPM++ 2M", "UniPC", "DDIM"} <= set(names)
     (own, *others), hub = drawn(pipeline, None, *names)
     away = {name: float(np.abs(other - own).mean()) for name, other in zip(names, others, strict=True)}

@@ -12,8 +12,9 @@ from PIL import Image
 from mezzotint.domain.ids import Sha256
 from mezzotint.domain.job import Parameters
 from mezzotint.domain.task import Task
-from mezzotint.engine import Hub, Run, Tasks, models, placement
+from mezzotint.engine import Hub, Run, Tasks
 from mezzotint.engine.canvas import canvas
+from mezzotint.engine.models import files, load
 from mezzotint.engine.tasks import takes_negative_prompt
 from tests.making import make_parameters
 
@@ -23,7 +24,7 @@ STEPS = 6
 
 @pytest.fixture(scope="module")
 def tasks() -> Tasks:
-    return Tasks(placement.load(models.locate("starter"), "cpu"))
+    return Tasks(load.load(files.locate("starter"), "cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +139,7 @@ def test_what_the_mask_does_not_cover_keeps_every_bit_and_the_rest_is_drawn(
 
 
 def test_a_stranger_to_the_hub_is_refused(hub: Hub) -> None:
-    other = placement.load(models.locate("starter"), "cpu")
+    other = load.load(files.locate("starter"), "cpu")
     with pytest.raises(ValueError, match="unet"):
         hub.submit({}, pipeline=other)
 

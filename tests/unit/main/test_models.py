@@ -6,7 +6,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner, Result
 
-from mezzotint.engine import models
+from mezzotint.engine.models import files
 from mezzotint.main import app
 
 
@@ -15,7 +15,7 @@ def mezzotint(*arguments: str) -> Result:
 
 
 def test_a_check_is_kept_until_the_weights_change(tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(models.locate("starter"), tmp_path / "copy"))
+    folder = Path(shutil.copytree(files.locate("starter"), tmp_path / "copy"))
     (folder / "SHA256SUMS").unlink()
     toml = tmp_path / "models.toml"
     toml.write_text(f'[[models]]\nname = "ink"\nsource = "{folder}"\n')

@@ -9,10 +9,10 @@ from diffusers import AutoencoderTiny
 
 from mezzotint.config import read_settings
 from mezzotint.domain.errors import SettingInvalid
-from mezzotint.engine import models
+from mezzotint.engine.models import files
 from mezzotint.main.wiring import Findings, find_models, stock_of
 
-CHANNELS = json.loads((models.locate("starter") / "vae" / "config.json").read_text())["latent_channels"]
+CHANNELS = json.loads((files.locate("starter") / "vae" / "config.json").read_text())["latent_channels"]
 
 
 def listed(folder: Path, *entries: str) -> Path:

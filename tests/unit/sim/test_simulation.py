@@ -4,9 +4,9 @@ from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.queue import Express
 from mezzotint.sim.backlog import Backlog
-from mezzotint.sim.dice import Dice
+from mezzotint.sim.baselines import one_line, strict_priority
 from mezzotint.sim.outcome import Waits, service, waits
-from mezzotint.sim.rivals import one_line, strict_priority
+from mezzotint.sim.rng import Dice
 from mezzotint.sim.simulation import Arrival, Machine, Story, simulate
 from mezzotint.sim.traffic import TWO_GPUS, free_rush, saturation
 

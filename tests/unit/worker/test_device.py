@@ -16,7 +16,8 @@ from mezzotint.domain.errors import ModelUnavailable
 from mezzotint.domain.event import Loading
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.tier import Tier
-from mezzotint.engine import Assignment, Hub, RunCancelled, placement
+from mezzotint.engine import Assignment, Hub, RunCancelled
+from mezzotint.engine.models import load
 from mezzotint.policy import run_memory
 from mezzotint.worker import Cadence, Device, Loaded, Stock
 from mezzotint.worker.orders import Aside, Cancel, Draw, Park
@@ -60,7 +61,7 @@ class Bench:
             load=self.load,
             warm=self.warm,
             bound_bytes=self.bound,
-            release=placement.release,
+            release=load.release,
         )
         self.device = Device(
             stock, self.reports.put, lambda job: False, Cadence(every=1), _no_upscaler, run_bytes=self.run_bytes

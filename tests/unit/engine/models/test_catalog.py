@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mezzotint.engine.registry import Dtype, ModelsInvalid, Offload, read
+from mezzotint.engine.models.catalog import Dtype, ModelsInvalid, Offload, read
 
 
 def written(tmp_path: Path, text: str) -> Path:

@@ -17,9 +17,9 @@ from diffusers import (
 
 from mezzotint.engine import Hub
 from mezzotint.engine import hub as hub_module
+from mezzotint.engine.checkpoint.step_output import takes_only_latents
 from mezzotint.engine.numerics import Numerics
 from mezzotint.engine.proxy import DenoiserProxy, WatchedStep, borrow, denoisers_of
-from mezzotint.engine.usage import takes_only_latents
 from tests.conformance.engine.driving import finish, pictures, run_alone, same_pictures
 from tests.conformance.engine.zoo import SPECIES, flux, flux_request, sdxl, sdxl_request
 from tests.conformance.engine.zoo.classic import BETAS, controlled, controlnet, parts

@@ -14,16 +14,16 @@ from typing import Any
 
 import torch
 
-from mezzotint.engine.adapters import Wardrobe
+from mezzotint.engine.batching.merge import LAYOUTS, Layout, Merged, merge, primary_of, rows_of, split, takes_lists
+from mezzotint.engine.batching.padding import VECTOR_LANES, padded, text_length
+from mezzotint.engine.batching.verify import Verdict, Verifier
 from mezzotint.engine.errors import CannotMerge
 from mezzotint.engine.isolation import Isolation, ThreadState
-from mezzotint.engine.merge import LAYOUTS, Layout, Merged, merge, primary_of, rows_of, split, takes_lists
+from mezzotint.engine.lora import Wardrobe
 from mezzotint.engine.numerics import Numerics, is_out_of_memory
-from mezzotint.engine.padding import VECTOR_LANES, padded, text_length
 from mezzotint.engine.proxy import Call
 from mezzotint.engine.run import Run
 from mezzotint.engine.tree import map_leaves
-from mezzotint.engine.verify import Verdict, Verifier
 
 CURVE_MEMORY_PASSES = 100
 MAX_CURVES = 512  # forms of calls whose costs are kept

@@ -1,4 +1,4 @@
-"""Models on disk: find the folder, tell what it is, check it; `placement.py` loads it.
+"""Models on disk: find the folder, tell what it is, check it; `load.py` loads it.
 
 A model is a folder in diffusers' layout. Beside `model_index.json` it may hold two files of ours: `mezzotint.json`
 (what the gateway tells people, default steps, a text encoder that comes from a Python package) and `SHA256SUMS`.
@@ -266,7 +266,7 @@ def _default_guidance(index: dict[str, Any]) -> float:
 
 def _can_stop(folder: Path, index: dict[str, Any]) -> bool:
     """Whether its one sampler knows what it expects at the end."""
-    from mezzotint.engine.ending import works_with_estimates
+    from mezzotint.engine.early_stop import works_with_estimates
 
     samplers = [part for part in index if part.endswith("scheduler") and _is_present(index, part)]
     if samplers != ["scheduler"]:

@@ -14,7 +14,8 @@ from mezzotint.domain.errors import RunFailed
 from mezzotint.domain.ids import Sha256
 from mezzotint.domain.sampler import ESTIMATING
 from mezzotint.domain.task import Task
-from mezzotint.engine import Hub, Run, models, placement
+from mezzotint.engine import Hub, Run
+from mezzotint.engine.models import files, load
 from mezzotint.engine.samplers import with_sampler
 from mezzotint.engine.tasks import Tasks
 from tests.conformance.engine.driving import finish, run_alone
@@ -26,7 +27,7 @@ STEPS, STOP = 12, 5
 
 @pytest.fixture(scope="module")
 def tasks() -> Tasks:
-    return Tasks(placement.load(models.locate("starter"), "cpu"))
+    return Tasks(load.load(files.locate("starter"), "cpu"))
 
 
 def submit(hub: Hub, tasks: Tasks, sampler: str | None, **options: Any) -> Run:

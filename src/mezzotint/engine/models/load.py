@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mezzotint.domain.errors import DeviceMissing, ModelCorrupt
-from mezzotint.engine.models import is_channels_last, max_prompt_tokens, text_encoder_of, weights_of
-from mezzotint.engine.reading import read_ahead
-from mezzotint.engine.registry import Dtype, Entry, ModelsInvalid, Offload, Quantization
+from mezzotint.engine.models.catalog import Dtype, Entry, ModelsInvalid, Offload, Quantization
+from mezzotint.engine.models.files import is_channels_last, max_prompt_tokens, text_encoder_of, weights_of
+from mezzotint.engine.models.read_ahead import read_ahead
 
 if TYPE_CHECKING:
     import torch

@@ -14,7 +14,7 @@ import torch
 from diffusers.utils import BaseOutput
 
 from mezzotint.domain.errors import CheckpointCorrupt
-from mezzotint.engine.sketch import dtype_named
+from mezzotint.engine.checkpoint.codec import dtype_named
 
 
 @dataclass(slots=True, eq=False)

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 
 from mezzotint.domain.errors import CheckpointCorrupt
+from mezzotint.engine.checkpoint.codec import Seen
 from mezzotint.engine.isolation import ThreadState, stream_of
-from mezzotint.engine.sketch import Seen
 from mezzotint.engine.tree import map_leaves
 
 

@@ -9,9 +9,9 @@ import torch
 from diffusers import AutoencoderTiny
 
 from mezzotint.domain.errors import ModelCorrupt, ModelMissing
-from mezzotint.engine import models, placement
+from mezzotint.engine.models import files, load
 
-STARTER = models.locate("starter")
+STARTER = files.locate("starter")
 
 
 @pytest.fixture
@@ -25,8 +25,8 @@ def weights_of(folder: Path) -> Path:
 
 
 def test_the_starter_model_is_whole_and_tells_what_it_is() -> None:
-    models.check(STARTER)
-    info = models.describe(STARTER)
+    files.check(STARTER)
+    info = files.describe(STARTER)
     assert (info.native_width, info.native_height, info.grid_px) == (64, 64, 16)
     assert info.default_steps == 30
     assert info.knows
@@ -34,11 +34,11 @@ def test_the_starter_model_is_whole_and_tells_what_it_is() -> None:
 
 
 def test_the_starter_says_of_itself_what_would_be_found_out(copy: Path) -> None:
-    said = models.describe(copy)
+    said = files.describe(copy)
     card = json.loads((copy / "mezzotint.json").read_text())
     found_out = {key: card.pop(key) for key in ("takes_negative_prompt", "can_stop")}
     (copy / "mezzotint.json").write_text(json.dumps(card))
-    assert models.describe(copy) == said
+    assert files.describe(copy) == said
     assert found_out == {"takes_negative_prompt": said.takes_negative_prompt, "can_stop": said.can_stop}
 
 
@@ -47,7 +47,7 @@ def test_a_flipped_bit_in_the_weights_is_found(copy: Path) -> None:
     content[-1] ^= 1
     weights_of(copy).write_bytes(bytes(content))
     with pytest.raises(ModelCorrupt, match="unet"):
-        models.check(copy)
+        files.check(copy)
 
 
 @pytest.mark.parametrize("keep_bytes", [0, 5, 100, 1_000_000])
@@ -55,44 +55,44 @@ def test_a_cut_off_weights_file_is_found_without_checksums(copy: Path, keep_byte
     (copy / "SHA256SUMS").unlink()
     weights_of(copy).write_bytes(weights_of(copy).read_bytes()[:keep_bytes])
     with pytest.raises(ModelCorrupt, match="unet"):
-        models.check(copy)
+        files.check(copy)
 
 
 def test_a_missing_weights_file_is_named(copy: Path) -> None:
     weights_of(copy).unlink()
     with pytest.raises(ModelMissing, match="diffusion_pytorch_model"):
-        models.check(copy)
+        files.check(copy)
 
 
 def test_a_missing_part_is_named(copy: Path) -> None:
     shutil.rmtree(copy / "vae")
     with pytest.raises(ModelMissing, match="vae"):
-        models.check(copy)
+        files.check(copy)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '"x"'])
 def test_a_damaged_index_is_found(copy: Path, content: str) -> None:
     (copy / "model_index.json").write_text(content)
     with pytest.raises(ModelCorrupt, match="model_index"):
-        models.check(copy)
+        files.check(copy)
 
 
 def test_an_unknown_text_encoder_is_refused(copy: Path) -> None:
     card = json.loads((copy / "mezzotint.json").read_text())
     (copy / "mezzotint.json").write_text(json.dumps({**card, "text_encoder": "os"}))
     with pytest.raises(ModelCorrupt, match="'os'"):
-        models.check(copy)
+        files.check(copy)
 
 
 @pytest.mark.parametrize("model", ["/no/such/folder", "./no", "nonsense", "a/b/c"])
 def test_a_model_that_is_nowhere_is_named(model: str) -> None:
     with pytest.raises(ModelMissing, match=model):
-        models.locate(model)
+        files.locate(model)
 
 
 def test_an_empty_folder_is_not_a_model(tmp_path: Path) -> None:
     with pytest.raises(ModelMissing, match="model_index"):
-        models.describe(tmp_path)
+        files.describe(tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -109,22 +109,22 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_tiny_autoencoder_is_checked_against_its_model_and_loaded(tiny: Path) -> None:
-    assert models.locate_tiny(str(tiny)) == tiny
-    models.check_tiny(tiny, STARTER)
-    latents = torch.zeros(1, placement.load_tiny(tiny, "cpu").config.latent_channels, 8, 8)
-    assert placement.load_tiny(tiny, "cpu").decode(latents).sample.shape[:2] == (1, 3)
+    assert files.locate_tiny(str(tiny)) == tiny
+    files.check_tiny(tiny, STARTER)
+    latents = torch.zeros(1, load.load_tiny(tiny, "cpu").config.latent_channels, 8, 8)
+    assert load.load_tiny(tiny, "cpu").decode(latents).sample.shape[:2] == (1, 3)
 
 
 def test_what_is_no_tiny_autoencoder_of_the_model_is_refused(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelMissing):
-        models.locate_tiny("/no/such/folder")
+        files.locate_tiny("/no/such/folder")
     with pytest.raises(ModelCorrupt, match="not of an AutoencoderTiny"):
-        models.check_tiny(STARTER / "unet", STARTER)
+        files.check_tiny(STARTER / "unet", STARTER)
     other = Path(shutil.copytree(tiny, tmp_path / "other"))
     config = json.loads((other / "config.json").read_text())
     (other / "config.json").write_text(json.dumps(config | {"latent_channels": 99}))
     with pytest.raises(ModelCorrupt, match="99 channels"):
-        models.check_tiny(other, STARTER)
+        files.check_tiny(other, STARTER)
     next(other.glob("*.safetensors")).unlink()
     with pytest.raises(ModelMissing, match="no safetensors"):
-        models.check_tiny(other, STARTER)
+        files.check_tiny(other, STARTER)

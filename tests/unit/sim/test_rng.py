@@ -1,4 +1,4 @@
-from mezzotint.sim.dice import Dice
+from mezzotint.sim.rng import Dice
 
 
 def test_the_dice_follow_the_published_sequence() -> None:

@@ -13,17 +13,17 @@ import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
 
 from mezzotint.domain.errors import CheckpointCorrupt
-from mezzotint.engine.capture import MemberState, baseline, put_output, restore
-from mezzotint.engine.checkpoint import (
+from mezzotint.engine.checkpoint.codec import Seen, graft, sketch
+from mezzotint.engine.checkpoint.output_shapes import Specs, has_opaque, spec_of, zeros_of
+from mezzotint.engine.checkpoint.rng import Origin
+from mezzotint.engine.checkpoint.sampler_state import MemberState, baseline, put_output, restore
+from mezzotint.engine.checkpoint.snapshot import (
     DIGEST,
     NO_DIGEST,
     Snapshot,
     decode,
     verify,
 )
-from mezzotint.engine.origin import Origin
-from mezzotint.engine.sketch import Seen, graft, sketch
-from mezzotint.engine.spec import Specs, has_opaque, spec_of, zeros_of
 
 CPU = torch.device("cpu")
 

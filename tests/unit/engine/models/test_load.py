@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from mezzotint.domain.errors import DeviceMissing
-from mezzotint.engine import Hub, PreviewMap, models, placement
-from mezzotint.engine.registry import Entry, ModelsInvalid
+from mezzotint.engine import Hub, PreviewMap
+from mezzotint.engine.models import files, load
+from mezzotint.engine.models.catalog import Entry, ModelsInvalid
 
-STARTER = models.locate("starter")
+STARTER = files.locate("starter")
 QUANTO = {"backend": "quanto", "options": {"weights_dtype": "int8"}}
 
 
@@ -32,29 +33,29 @@ def test_what_this_machine_cannot_do_is_refused_by_name(
     changes: dict[str, Any], device: str, exact: bool, said: str
 ) -> None:
     with pytest.raises(ModelsInvalid, match=said):
-        placement.check(entry(**changes), device, exact=exact)
+        load.check(entry(**changes), device, exact=exact)
 
 
 def test_what_it_can_do_is_not() -> None:
-    placement.check(entry(dtype="bfloat16"), "cpu", exact=True)
-    placement.check(entry(compile=True), "cpu", exact=False)
-    placement.check(entry(offload="sequential"), "cuda", exact=True)
+    load.check(entry(dtype="bfloat16"), "cpu", exact=True)
+    load.check(entry(compile=True), "cpu", exact=False)
+    load.check(entry(offload="sequential"), "cuda", exact=True)
 
 
 def test_weights_have_the_dtype_asked_for_and_draw_with_it() -> None:
-    pipeline = placement.load(STARTER, "cpu", entry(dtype="bfloat16"))
+    pipeline = load.load(STARTER, "cpu", entry(dtype="bfloat16"))
     assert {p.dtype for part in (pipeline.unet, pipeline.vae, pipeline.text_encoder) for p in part.parameters()} == {
         torch.bfloat16
     }
     assert pipeline("a red apple", num_inference_steps=1).images[0].size == (64, 64)
-    plain = placement.load(STARTER, "cpu")
+    plain = load.load(STARTER, "cpu")
     assert plain.unet.dtype == torch.float32
-    assert placement.num_bytes(plain) == pytest.approx(2 * placement.num_bytes(pipeline), rel=0.01)
+    assert load.num_bytes(plain) == pytest.approx(2 * load.num_bytes(pipeline), rel=0.01)
 
 
 def test_convolutions_are_channels_last_where_the_card_or_the_list_says_so() -> None:
     def order(**changes: Any) -> bool:
-        weight: torch.Tensor = placement.load(STARTER, "cpu", entry(**changes)).unet.conv_in.weight
+        weight: torch.Tensor = load.load(STARTER, "cpu", entry(**changes)).unet.conv_in.weight
         return weight.is_contiguous(memory_format=torch.channels_last)
 
     assert order()
@@ -62,29 +63,29 @@ def test_convolutions_are_channels_last_where_the_card_or_the_list_says_so() -> 
 
 
 def test_compiling_is_left_to_torch_and_asked_of_the_denoiser_alone() -> None:
-    pipeline = placement.load(STARTER, "cpu", entry(compile=True))
+    pipeline = load.load(STARTER, "cpu", entry(compile=True))
     assert pipeline.unet._compiled_call_impl is not None
     assert pipeline.vae._compiled_call_impl is None
 
 
 def test_the_size_on_disk_is_near_that_in_memory() -> None:
-    assert models.num_bytes(STARTER) == pytest.approx(placement.num_bytes(placement.load(STARTER, "cpu")), rel=0.3)
+    assert files.num_bytes(STARTER) == pytest.approx(load.num_bytes(load.load(STARTER, "cpu")), rel=0.3)
 
 
 def test_a_device_that_is_not_there_is_named() -> None:
     if torch.cuda.is_available():
-        assert placement.pick_device("cuda") == "cuda"
+        assert load.pick_device("cuda") == "cuda"
     else:
         with pytest.raises(DeviceMissing):
-            placement.pick_device("cuda")
-    assert placement.pick_device("cpu") == "cpu"
+            load.pick_device("cuda")
+    assert load.pick_device("cpu") == "cpu"
 
 
 def test_an_offloaded_model_draws_the_same_picture_one_run_at_a_time() -> None:
     """On a CPU "offloading" moves weights from main memory to main memory, by the same hooks."""
-    pipeline = placement.load(STARTER, "cpu", entry(offload="model"))
+    pipeline = load.load(STARTER, "cpu", entry(offload="model"))
     assert hasattr(pipeline.unet, "_hf_hook")
-    plain = Hub(placement.load(STARTER, "cpu"))
+    plain = Hub(load.load(STARTER, "cpu"))
     hub = Hub(pipeline)
     assert hub.fingerprint == plain.fingerprint
     runs = [one.submit(asked(seed)) for one in (plain, hub) for seed in (1, 2)]

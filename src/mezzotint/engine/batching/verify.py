@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from mezzotint.engine.merge import Layout
+from mezzotint.engine.batching.merge import Layout
 from mezzotint.engine.numerics import Numerics
 from mezzotint.engine.tree import leaves
 

@@ -12,9 +12,9 @@ from diffusers.guiders import AdaptiveProjectedGuidance
 from diffusers.guiders.adaptive_projected_guidance import MomentumBuffer
 
 from mezzotint.domain.errors import CheckpointCorrupt
-from mezzotint.engine.capture import Baseline, MemberState, baseline, difference, put_output, restore
+from mezzotint.engine.checkpoint.codec import Seen, copied, graft, sketch
+from mezzotint.engine.checkpoint.sampler_state import Baseline, MemberState, baseline, difference, put_output, restore
 from mezzotint.engine.errors import CannotCheckpoint
-from mezzotint.engine.sketch import Seen, copied, graft, sketch
 
 CPU = torch.device("cpu")
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from mezzotint.domain.errors import CheckpointCorrupt
-from mezzotint.engine.sketch import Seen, copied, graft, is_same, sketch, version_of
+from mezzotint.engine.checkpoint.codec import Seen, copied, graft, is_same, sketch, version_of
 from mezzotint.engine.tree import map_leaves
 
 ATOMS = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size)

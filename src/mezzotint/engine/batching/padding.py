@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from mezzotint.engine.merge import PRIMARY, batch_key, rows_of
+from mezzotint.engine.batching.merge import PRIMARY, batch_key, rows_of
 from mezzotint.engine.proxy import Call
 
 VECTOR_LANES = 16

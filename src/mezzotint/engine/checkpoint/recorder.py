@@ -10,13 +10,13 @@ import torch
 from diffusers.guiders import BaseGuidance
 
 from mezzotint.domain.errors import CheckpointCorrupt
-from mezzotint.engine import capture
-from mezzotint.engine.checkpoint import Snapshot
+from mezzotint.engine.checkpoint import sampler_state
+from mezzotint.engine.checkpoint.codec import Seen, copied, sketch
+from mezzotint.engine.checkpoint.output_shapes import Specs, has_opaque
+from mezzotint.engine.checkpoint.snapshot import Snapshot
+from mezzotint.engine.checkpoint.step_output import takes_only_latents
 from mezzotint.engine.errors import CannotCheckpoint
-from mezzotint.engine.sketch import Seen, copied, sketch
-from mezzotint.engine.spec import Specs, has_opaque
 from mezzotint.engine.tree import tensors_in
-from mezzotint.engine.usage import takes_only_latents
 
 
 class Host(Protocol):
@@ -33,7 +33,7 @@ class Member:
     """A sampler or guider of the run; a sampler's `base` is None until its first step."""
 
     target: Any
-    base: capture.Baseline | None = None
+    base: sampler_state.Baseline | None = None
     digest: str = ""
 
 
@@ -138,14 +138,14 @@ class Trail:
         if num_calls != saved.num_calls or len(saved.members) != len(self._members):
             raise CheckpointCorrupt("the call takes another course than the saved one")
         for member, state in zip(self._members, saved.members, strict=True):
-            capture.restore(member.target, member.base, state, self._host.device)
-        return capture.put_output(output, saved.output)
+            sampler_state.restore(member.target, member.base, state, self._host.device)
+        return sampler_state.put_output(output, saved.output)
 
     def put_back_earlier(self, saved: Snapshot, at: int, sampler: Any, output: Any) -> Any:
         """Of a sampler that did not take the saved step, such as a prior's, the last output is still needed."""
         for step, kept in saved.earlier:
             if step == at:
-                output = capture.put_output(output, kept)
+                output = sampler_state.put_output(output, kept)
                 self._last[id(sampler)] = (step, self._kept(output))
         return output
 
@@ -154,7 +154,7 @@ class Trail:
     def _bounded(self, sampler: Any, steps: int, num_calls: int, output: Any) -> Boundary:
         if self._unsavable is not None:
             raise CannotCheckpoint(self._unsavable)
-        differences = [capture.difference(m.target, m.base) if m.base else None for m in self._members]
+        differences = [sampler_state.difference(m.target, m.base) if m.base else None for m in self._members]
         self._last[id(sampler)] = (steps, kept := self._kept(output))
         earlier = [[step, others] for key, (step, others) in self._last.items() if key != id(sampler)]
         return Boundary(steps, num_calls, kept, earlier, differences)
@@ -164,17 +164,17 @@ class Trail:
         tensors = list(tensors_in(output))
         return [sketch(tensor) for tensor in (tensors[:1] if self._only_latents else tensors)]
 
-    def _baseline(self, target: Any) -> capture.Baseline:
+    def _baseline(self, target: Any) -> sampler_state.Baseline:
         try:
-            return capture.baseline(target)
+            return sampler_state.baseline(target)
         except CannotCheckpoint as reason:
             self._host.count_unsaved(str(reason))
-            return capture.Baseline(raw={}, versions={}, sketches={"unreadable": str(reason)})
+            return sampler_state.Baseline(raw={}, versions={}, sketches={"unreadable": str(reason)})
 
 
-def _member_state(member: Member, found: dict[str, Any] | None, copies: dict[int, Seen]) -> capture.MemberState:
+def _member_state(member: Member, found: dict[str, Any] | None, copies: dict[int, Seen]) -> sampler_state.MemberState:
     if member.base is not None and not member.digest:
         member.digest = member.base.digest()
     changed = None if found is None else copied(found, copies)
     digest = member.digest if found is not None else ""
-    return capture.MemberState(name=type(member.target).__qualname__, baseline=digest, changed=changed)
+    return sampler_state.MemberState(name=type(member.target).__qualname__, baseline=digest, changed=changed)

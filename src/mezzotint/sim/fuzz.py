@@ -16,7 +16,7 @@ from mezzotint.policy.fair_share import choose
 from mezzotint.policy.queue import RULES, Choice, Queue, Rules, Share, Waiting, base_weights
 from mezzotint.sim.audit import Audit
 from mezzotint.sim.backlog import Backlog, Chooser, Taken, Ticket
-from mezzotint.sim.dice import Dice
+from mezzotint.sim.rng import Dice
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 LARGEST_COST = 30.0

@@ -1,10 +1,10 @@
 """The checkpoint's form: one safetensors file whose metadata holds one JSON document, with a SHA-256 over everything.
 
 The digest stands inside the document; it is computed with its own place filled by zeros, so every byte of the file
-counts. Tensors are safetensors tensors, all else is JSON (`sketch.py`, `spec.py`); nothing is pickled and no class
-named by the bytes is ever constructed, except diffusers' own output classes for answers during a replay. Bytes may be
-hostile: whatever is wrong with them becomes `CheckpointCorrupt`, and no size stated in them is allocated before it is
-checked.
+counts. Tensors are safetensors tensors, all else is JSON (`codec.py`, `output_shapes.py`); nothing is pickled and no
+class named by the bytes is ever constructed, except diffusers' own output classes for answers during a replay. Bytes
+may be hostile: whatever is wrong with them becomes `CheckpointCorrupt`, and no size stated in them is allocated before
+it is checked.
 """
 
 import hashlib
@@ -18,10 +18,10 @@ import safetensors.torch
 import torch
 
 from mezzotint.domain.errors import CheckpointCorrupt
-from mezzotint.engine.capture import MemberState, tensor_digest
+from mezzotint.engine.checkpoint.codec import Seen
+from mezzotint.engine.checkpoint.output_shapes import Specs
+from mezzotint.engine.checkpoint.sampler_state import MemberState, tensor_digest
 from mezzotint.engine.errors import CannotCheckpoint
-from mezzotint.engine.sketch import Seen
-from mezzotint.engine.spec import Specs
 
 FORMAT = 3
 MAX_HEADER_BYTES = 1 << 20  # ours take 3 to 8 KiB
