@@ -92,6 +92,9 @@ class Settings(BaseSettings):
     trusted_proxies: str = Field(
         "", description="addresses or networks, comma-separated, whose X-Forwarded-For and -Proto are believed"
     )
+    allowed_hosts: str = Field(
+        "", description="names, comma-separated, that a request's Host may have beside this machine's own; default: any"
+    )
     valkey: SecretStr | None = Field(
         None, description="`valkey://` address that several gateways keep their limits in; default: each its own"
     )

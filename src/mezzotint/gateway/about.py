@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import timedelta
-from ipaddress import ip_address
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -13,6 +12,8 @@ from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway.errors import GATEWAY_CODES, Answer, refused
+from mezzotint.gateway.network.addresses import is_loopback
+from mezzotint.gateway.network.hosts import names_this_machine
 from mezzotint.gateway.service import SignedIn, The
 from mezzotint.gateway.shapes import Health, Me, ModelHealth, ModelView, Session, answers, me_of
 from mezzotint.policy.models import choose_model
@@ -20,6 +21,8 @@ from mezzotint.policy.models import choose_model
 router = APIRouter(tags=["about"])
 DEV_TENANT = TenantId("dev")
 DEV_LIFETIME = timedelta(days=30)
+PROXY_HEADERS = {"forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip"}
+"""Each says that a proxy forwards the request, as do all that begin with `x-forwarded`."""
 LOAD_ANOTHER = "mezzotint serve --model stabilityai/stable-diffusion-xl-base-1.0"
 
 
@@ -67,15 +70,7 @@ async def session(request: Request, service: The) -> Session:
 def is_local(request: Request) -> bool:
     """Whether a page of this machine asks: loopback peer, loopback Host (no DNS rebinding), no proxy, same origin."""
     peer = request.client.host if request.client else ""
-    forwarded = any(name in request.headers for name in ("forwarded", "via", "x-forwarded-for", "x-real-ip"))
-    same_origin = request.headers.get("sec-fetch-site", "same-origin") in {"same-origin", "none"}
-    return is_loopback(peer) and is_loopback(request.url.hostname or "") and same_origin and not forwarded
-
-
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+    is_forwarded = any(name in PROXY_HEADERS or name.startswith("x-forwarded") for name in request.headers)
+    is_same_origin = request.headers.get("sec-fetch-site", "same-origin") in {"same-origin", "none"}
+    host = request.headers.get("host", "")
+    return is_loopback(peer) and names_this_machine(host) and is_same_origin and not is_forwarded

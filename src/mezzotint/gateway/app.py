@@ -29,6 +29,7 @@ from mezzotint.gateway import (
 from mezzotint.gateway.compatible import ROUTERS
 from mezzotint.gateway.limits import BodyLimit, SecurityHeaders, UrlLimit
 from mezzotint.gateway.lookout import Lookout
+from mezzotint.gateway.network.hosts import HostCheck
 from mezzotint.gateway.rates import RateLimit, Rates
 from mezzotint.gateway.sdapi_progress import UnderWay
 from mezzotint.gateway.service import Service
@@ -94,5 +95,13 @@ def create_app(service: Service | None, running: Callable[[], AbstractAsyncConte
     app.add_middleware(BodyLimit)
     app.add_middleware(UrlLimit)
     app.add_middleware(RateLimit, rates=service.rates if service is not None else Rates())
+    app.add_middleware(HostCheck, names=hosts_of(service))
     app.add_middleware(SecurityHeaders)
     return app
+
+
+def hosts_of(service: Service | None) -> frozenset[str] | None:
+    """The host names served beside this machine's own; None: any. The development sign-in is for this machine alone."""
+    if service is None:
+        return None
+    return frozenset() if service.is_dev else service.allowed_hosts

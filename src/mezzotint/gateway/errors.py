@@ -50,6 +50,7 @@ GATEWAY_CODES: dict[str, str] = {
     "idempotency_key_invalid": "The Idempotency-Key is empty, too long, or has other than printable ASCII characters.",
     "rate_limited": "Too many requests; Retry-After says how long to wait.",
     "too_many_streams": "The tenant has as many event streams and long polls open as its tier may have.",
+    "host_unknown": "The request's Host header names another host than this server.",
     "url_too_long": "The address with its query is longer than the server takes.",
     "webhook_address_invalid": "The webhook's address cannot be used.",
     "too_many_webhooks": "The tenant has as many webhooks as it may have.",

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from ipaddress import ip_address, ip_network
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
@@ -18,6 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mezzotint.domain.claims import Claims
 from mezzotint.domain.tier import limits_of
 from mezzotint.gateway.errors import GATEWAY_CODES, Answer
+from mezzotint.gateway.network.addresses import limit_key, read_address
+from mezzotint.gateway.network.forwarded import FORWARDED
 from mezzotint.policy.leaky_bucket import Full, Passed, Rate
 from mezzotint.store import Buckets, LocalBuckets
 
@@ -84,14 +85,13 @@ class Rates:
 
 
 def address_of(connection: HTTPConnection) -> str | None:
-    """Who is counted: an IPv4 address, or the /64 that one IPv6 customer has; None for this very machine."""
-    try:
-        address = ip_address(connection.client.host if connection.client else "")
-    except ValueError:
+    """As whom the limits count the client; None: not at all, since it is this very machine and speaks for itself."""
+    address = read_address(connection.client.host if connection.client else "")
+    if address is None:
+        return "unknown"
+    if address.is_loopback and not connection.scope.get("state", {}).get(FORWARDED):
         return None
-    if address.is_loopback:
-        return None
-    return str(ip_network(f"{address}/64", strict=False)) if address.version == 6 else str(address)
+    return limit_key(address)
 
 
 def headers_of(outcome: Passed | Full, rate: Rate) -> dict[str, str]:

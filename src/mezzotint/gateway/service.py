@@ -44,6 +44,7 @@ class Service:
     the page signs in by itself.
 
     public_url: how clients reach this server, without a slash at its end; None: as the request did.
+    allowed_hosts: the names that a request's Host header may have beside this machine's own; None: any.
     metrics_token: what /metrics asks for; None: only this machine may read it.
     """
 
@@ -65,6 +66,7 @@ class Service:
     rates: Rates = field(default_factory=Rates)
     is_dev: bool = False
     public_url: str | None = None
+    allowed_hosts: frozenset[str] | None = None
     metrics_token: str | None = None
 
     def share_read(self, model: str) -> float | None:

@@ -24,9 +24,12 @@ from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Issuer, Service, create_app
-from mezzotint.gateway.about import DEV_LIFETIME, DEV_TENANT, is_loopback
+from mezzotint.gateway.about import DEV_LIFETIME, DEV_TENANT
 from mezzotint.gateway.courier import Courier
 from mezzotint.gateway.forecast import Forecast
+from mezzotint.gateway.network.addresses import is_loopback
+from mezzotint.gateway.network.forwarded import ForwardedClient, TrustedProxies
+from mezzotint.gateway.network.hosts import read_hosts
 from mezzotint.gateway.outside import Inside, Outside
 from mezzotint.gateway.rates import Rates
 from mezzotint.main.accounts import accounts_on, provider_of
@@ -61,7 +64,11 @@ def serve(settings: Settings) -> None:
     if settings.dev and not is_loopback(settings.host):
         raise SettingInvalid(f"--dev hands out tokens; it works on loopback addresses only, not on {settings.host}")
     configure_log(settings)
-    provider_of(settings)  # wrong settings stop the start before anything is made
+    (
+        provider_of(settings),
+        trusted_proxies_of(settings),
+        allowed_hosts_of(settings),
+    )  # wrong settings stop the start before anything is made
     with listening(settings.host, settings.port) as listener:
         offers = find_models(settings)
         upscaler = find_upscaler(settings)
@@ -95,6 +102,7 @@ class Serving:
     async def run(self, listener: socket.socket) -> None:
         """Serve on a bound socket until a signal, or until the worker breaks (then `broken_by` says by what)."""
         settings = self.settings
+        proxies, hosts = trusted_proxies_of(settings), allowed_hosts_of(settings)
         metrics = Metrics()
         database = open_database(settings, metrics)
         await asyncio.to_thread(database.migrate)
@@ -145,6 +153,7 @@ class Serving:
             rates=Rates(buckets=buckets, scale=settings.rate_scale, per_address=settings.rate_per_address),
             is_dev=settings.dev,
             public_url=settings.public_url,
+            allowed_hosts=hosts,
             metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
         )
 
@@ -161,13 +170,12 @@ class Serving:
 
         server = Server(
             uvicorn.Config(
-                create_app(service, running),
+                ForwardedClient(create_app(service, running), proxies),
                 log_config=None,
                 access_log=False,
                 server_header=False,
                 ws_max_size=64 * 1024,
-                proxy_headers=bool(settings.trusted_proxies),
-                forwarded_allow_ips=settings.trusted_proxies or None,
+                proxy_headers=False,  # ForwardedClient reads them
                 timeout_graceful_shutdown=GRACE_S,
             )
         )
@@ -190,6 +198,22 @@ def fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     except ImportError:  # on Windows
         return None
     return uvloop.new_event_loop
+
+
+def trusted_proxies_of(settings: Settings) -> TrustedProxies:
+    """Raises: SettingInvalid."""
+    try:
+        return TrustedProxies.read(settings.trusted_proxies)
+    except ValueError as error:
+        raise SettingInvalid(f"trusted_proxies: {error}; it takes addresses, networks, or * alone") from error
+
+
+def allowed_hosts_of(settings: Settings) -> frozenset[str] | None:
+    """Raises: SettingInvalid."""
+    try:
+        return read_hosts(settings.allowed_hosts)
+    except ValueError as error:
+        raise SettingInvalid(f"allowed_hosts: {error}") from error
 
 
 def buckets_of(settings: Settings) -> Buckets:

@@ -51,7 +51,8 @@ async def test_with_dev_a_page_of_this_machine_gets_a_token_that_works(connect: 
 @pytest.mark.parametrize(
     "headers",
     [
-        {"host": "evil.example:8400"},
+        {"x-forwarded-host": "evil.example"},
+        {"x-real-ip": "203.0.113.7"},
         {"x-forwarded-for": "203.0.113.7"},
         {"forwarded": "for=203.0.113.7"},
         {"via": "1.1 proxy"},

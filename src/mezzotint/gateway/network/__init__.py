@@ -1,0 +1,1 @@
+"""The gateway's side of the network: addresses, proxies, host names, connections and the HTTP parser."""

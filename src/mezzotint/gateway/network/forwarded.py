@@ -1,0 +1,78 @@
+"""X-Forwarded-For and X-Forwarded-Proto, believed from trusted proxies alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Self
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mezzotint.gateway.network.addresses import Address, read_address, read_forwarded
+
+MAX_HOPS = 32
+"""Entries of X-Forwarded-For that are read, from the last; no chain of proxies is longer."""
+FORWARDED = "was_forwarded"
+"""Key of a request's state: a trusted proxy speaks for somebody else, so the limits count even a loopback address."""
+SCHEMES = {b"http": "http", b"https": "https", b"ws": "http", b"wss": "https"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustedProxies:
+    """trusts_all: whoever connects is a proxy (`*`); then the last entry alone is believed, which that proxy wrote."""
+
+    networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    trusts_all: bool = False
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """From addresses and networks, comma-separated, or `*`. Raises: ValueError."""
+        names = [name.strip() for name in text.split(",") if name.strip()]
+        if names == ["*"]:
+            return cls(trusts_all=True)
+        return cls(networks=tuple(ip_network(name, strict=False) for name in names))
+
+    def trusts(self, address: Address) -> bool:
+        return self.trusts_all or any(address in network for network in self.networks)
+
+    def find_client(self, peer: Address, forwarded: Sequence[str]) -> Address:
+        """Who sent the request that a trusted peer forwards: the last entry that is no trusted proxy.
+
+        Entries further left are written by anybody. Where the entry that counts cannot be read, it is the peer.
+        """
+        if self.trusts_all:
+            return (read_forwarded(forwarded[-1]) if forwarded else None) or peer
+        client = peer
+        for entry in reversed(forwarded[-MAX_HOPS:]):
+            address = read_forwarded(entry)
+            if address is None:
+                return peer
+            client = address
+            if not self.trusts(address):
+                return client
+        return client if len(forwarded) <= MAX_HOPS else peer
+
+
+class ForwardedClient:
+    """Puts the client's own address and scheme into each request's scope, in one form whatever the socket's family."""
+
+    def __init__(self, app: ASGIApp, proxies: TrustedProxies) -> None:
+        self.app, self.proxies = app, proxies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        peer = read_address(scope["client"][0]) if scope.get("client") else None
+        if peer is not None:
+            scope["client"] = (str(peer), scope["client"][1])
+            if self.proxies.trusts(peer):
+                self._believe(scope, peer)
+        await self.app(scope, receive, send)
+
+    def _believe(self, scope: Scope, peer: Address) -> None:
+        schemes = [value.strip() for name, value in scope["headers"] if name == b"x-forwarded-proto"]
+        if schemes and schemes[-1] in SCHEMES:
+            scheme = SCHEMES[schemes[-1]]
+            scope["scheme"] = scheme.replace("http", "ws") if scope["type"] == "websocket" else scheme
+        values = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+        if values:
+            client = self.proxies.find_client(peer, ",".join(values).split(","))
+            scope["client"] = (str(client), 0)
+            scope.setdefault("state", {})[FORWARDED] = True
