@@ -4,9 +4,11 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import overload
 
 from mezzotint.actions.overload import Overload
+from mezzotint.actions.tenant_threads import TenantThreads
 from mezzotint.domain.claims import Claims
 from mezzotint.domain.event import Changed
 from mezzotint.domain.ids import JobId
@@ -14,7 +16,8 @@ from mezzotint.domain.job import Job, JobState
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.submission import Once
-from mezzotint.domain.task import Task
+from mezzotint.domain.task import Source, Task
+from mezzotint.domain.tier import Tier
 from mezzotint.metrics import Metrics
 from mezzotint.policy.admission import NUM_SEEDS, Admit, admit
 from mezzotint.policy.models import model_for
@@ -22,6 +25,8 @@ from mezzotint.policy.quota import Assigned, assign
 from mezzotint.policy.request import Request
 from mezzotint.store import EventBus, Jobs, Sources, Submissions
 
+MAX_QUICK = 400
+"""Characters."""
 MAX_RACES = 3
 """Two requests of one name that come together: the loser finds the winner's jobs at its second try."""
 TAKEN = Refusal(
@@ -47,6 +52,7 @@ class Door:
     check_prompt: Callable[[str, str], Refusal | None]
     overload: Overload
     metrics: Metrics = field(default_factory=Metrics)
+    threads: TenantThreads = field(default_factory=TenantThreads)
     upscaler: str = ""
     others: tuple[ModelInfo, ...] = ()
 
@@ -131,36 +137,54 @@ async def submit(
 async def _submit(
     door: Door, request: Request, claims: Claims, now: datetime, once: Once | None, *, standing: Standing
 ) -> tuple[Job, ...] | Refusal | None:
-    model = model_for(request, door.models, door.upscaler)
-    if isinstance(model, Refusal):
-        return model
     found = {
         part: await door.sources.find(claims.tenant, name, now) if name is not None else None
         for part, name in (("source", request.source), ("mask", request.mask))
     }
-    decision = admit(
-        request,
-        tier=claims.tier,
-        model=model,
-        num_open_jobs=standing.num_open,
-        fresh_seed=secrets.randbelow(NUM_SEEDS),
-        **found,
-    )
+    reading = partial(_decide, door, request, claims.tier, num_open=standing.num_open, **found)
+    decision = reading() if is_quickly_read(request) else await door.threads.run(claims.tenant, reading)
     if isinstance(decision, Refusal):
+        if decision.code is RefusalCode.PROMPT_BLOCKED:
+            await door.jobs.record_refusal(claims.tenant, decision, request.prompt, now)
         return decision
-    texts = {(plan.parameters.prompt, plan.parameters.negative_prompt) for plan in decision.plans}
-    blocked = next((refusal for text in sorted(texts) if (refusal := door.check_prompt(*text))), None)
-    if blocked is not None:
-        await door.jobs.record_refusal(claims.tenant, blocked, request.prompt, now)
-        return blocked
+    model, admitted = decision
     name = door.upscaler if request.task is Task.UPSCALE else model.name
-    jobs = _jobs(name, decision, claims, now, standing.place)
+    jobs = _jobs(name, admitted, claims, now, standing.place)
     if not await door.jobs.add(*jobs, once=once):
         return None
     for job in jobs:
         door.bus.publish(job.id, Changed(job=job))
     door.bus.ring()
     return jobs
+
+
+def is_quickly_read(request: Request) -> bool:
+    """Whether reading the texts takes less than a millisecond: most do, and handing one to a thread takes as long."""
+    texts = f"{request.prompt}{request.negative_prompt or ''}"
+    return len(texts) <= MAX_QUICK and texts.isascii() and "{" not in request.prompt
+
+
+def _decide(
+    door: Door, request: Request, tier: Tier, *, num_open: int, source: Source | None, mask: Source | None
+) -> tuple[ModelInfo, Admit] | Refusal:
+    """Admission and the text filter: pure computation, which may take a tenth of a second."""
+    model = model_for(request, door.models, door.upscaler)
+    if isinstance(model, Refusal):
+        return model
+    decision = admit(
+        request,
+        tier=tier,
+        model=model,
+        num_open_jobs=num_open,
+        fresh_seed=secrets.randbelow(NUM_SEEDS),
+        source=source,
+        mask=mask,
+    )
+    if isinstance(decision, Refusal):
+        return decision
+    texts = {(plan.parameters.prompt, plan.parameters.negative_prompt) for plan in decision.plans}
+    blocked = next((refusal for text in sorted(texts) if (refusal := door.check_prompt(*text))), None)
+    return blocked or (model, decision)
 
 
 def _jobs(model: str, decision: Admit, claims: Claims, now: datetime, place: Assigned) -> tuple[Job, ...]:

@@ -29,6 +29,7 @@ class RefusalCode(StrEnum):
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
     TOO_MANY_OPEN_JOBS = "too_many_open_jobs"
     OVERLOADED = "overloaded"
+    TOO_MANY_AT_ONCE = "too_many_at_once"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

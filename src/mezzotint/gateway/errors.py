@@ -14,6 +14,7 @@ STATUS: dict[RefusalCode, int] = {
     RefusalCode.STEPS_OVER_BUDGET: 403,
     RefusalCode.TOO_MANY_OPEN_JOBS: 429,
     RefusalCode.OVERLOADED: 429,
+    RefusalCode.TOO_MANY_AT_ONCE: 429,
     RefusalCode.IDEMPOTENCY_KEY_REUSED: 409,
     RefusalCode.TOO_MANY_UPLOADS: 429,
     RefusalCode.MODEL_NOT_FOUND: 404,

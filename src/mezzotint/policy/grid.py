@@ -6,13 +6,15 @@ from mezzotint.domain.prompt import Prompt
 from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.task import Task
 from mezzotint.policy.permutation import escape, expand, too_many
-from mezzotint.policy.prompt import check_characters, check_length, parse, render
+from mezzotint.policy.prompt import check_characters, check_length, check_written, parse, render
 from mezzotint.policy.prompt_parameters import NORMAL_STYLIZE, stylize_in_grid
 from mezzotint.policy.request import Request
 
 
 def prompts_of(request: Request) -> list[Prompt] | Refusal:
     """The prompts that the request stands for, each with its repeats; no more than one request may have."""
+    if refusal := _check_written(request):
+        return refusal
     texts = (request.prompt,) if request.is_plain else expand(request.prompt)
     if isinstance(texts, Refusal):
         return texts
@@ -43,6 +45,12 @@ def grid(prompt: Prompt) -> list[Prompt]:
 def written_alone(request: Request, prompt: Prompt) -> str:
     written = render(prompt)
     return written if request.is_plain else escape(written)
+
+
+def _check_written(request: Request) -> Refusal | None:
+    return check_written(request.prompt, param="prompt") or check_written(
+        request.negative_prompt or "", param="negative_prompt"
+    )
 
 
 def _prompt_of(request: Request, text: str) -> Prompt | Refusal:

@@ -11,12 +11,15 @@ What follows a parameter up to the next one is its value, so words after a value
 import re
 from dataclasses import dataclass
 from difflib import get_close_matches
+from unicodedata import normalize
 
 from mezzotint.domain.prompt import Prompt
 from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.policy.prompt_parameters import PARAMETERS, UNSUPPORTED, UNSUPPORTED_SHORT, Parameter, is_blank
 
 MAX_CHARACTERS = 2000  # of a prompt, white space between words counted as one; far beyond what any text encoder reads
+MAX_WRITTEN = 8 * MAX_CHARACTERS  # as it was sent, with its white space and all of its choices
+MAX_UNFOLDED = 4 * MAX_CHARACTERS  # in compatibility forms; no script's letter is more than 4, U+FDFA alone is 18
 _MAX_QUOTED = 40  # characters of a wrong value that a message repeats
 
 _TYPOGRAPHIC_DASHES = "\u2012\u2013\u2014\u2015\u2212"  # figure, en and em dash, horizontal bar, minus sign
@@ -85,12 +88,29 @@ def check_characters(raw: str, *, param: str) -> Refusal | None:
 
 
 def check_length(text: str, *, param: str) -> Refusal | None:
-    """Refuse a text of more than MAX_CHARACTERS. text: with single spaces. param: the request field."""
-    if len(text) <= MAX_CHARACTERS:
+    """Refuse a text of more than MAX_CHARACTERS, or of ligatures that stand for more than MAX_UNFOLDED.
+
+    text: with single spaces. param: the request field.
+    """
+    if len(text) > MAX_CHARACTERS:
+        return _too_long(f"has {len(text)} characters; {MAX_CHARACTERS} is the most.", param)
+    num_unfolded = len(text) if text.isascii() else len(normalize("NFKD", text))
+    if num_unfolded > MAX_UNFOLDED:
+        return _too_long(f"has ligatures for {num_unfolded} characters; {MAX_UNFOLDED} is the most.", param)
+    return None
+
+
+def check_written(raw: str, *, param: str) -> Refusal | None:
+    """Refuse more than MAX_WRITTEN characters, before anything reads them. param: the request field."""
+    if len(raw) <= MAX_WRITTEN:
         return None
+    return _too_long(f"has {len(raw)} characters with white space and choices; {MAX_WRITTEN} is the most.", param)
+
+
+def _too_long(what: str, param: str) -> Refusal:
     return Refusal(
         code=RefusalCode.PROMPT_TOO_LONG,
-        message=f"The {_field(param)} has {len(text)} characters; {MAX_CHARACTERS} is the most.",
+        message=f"The {_field(param)} {what}",
         hint="Shorten it: models read its first hundred words at most.",
         param=param,
     )

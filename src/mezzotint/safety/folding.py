@@ -41,6 +41,8 @@ class Readings:
 
 def fold(text: str) -> str:
     """Lower-case plain letters: compatibility forms, accents, invisible characters and look-alikes undone."""
+    if text.isascii():
+        return text.casefold()  # nothing below U+0080 is a disguise
     visible = "".join(character for character in normalize("NFKD", text) if category(character) not in _IGNORED)
     return visible.translate(_LOOK_ALIKES).translate(_EMOJI_LETTERS).casefold()
 

@@ -5,7 +5,11 @@ towns, birds and professions keep their names. A term inside a harmless phrase d
 set of list names, is then held against the rules.
 """
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
 
 import structlog
@@ -18,6 +22,8 @@ from mezzotint.safety.rules import Rule, Rules, RulesInvalid, load_rules
 log = structlog.get_logger()
 
 _MIN_INSIDE = 4  # letters of a term that is looked for inside spelt-out text, where word boundaries are lost
+_NUM_REMEMBERED = 128
+"""Texts: the choices of a request share a negative prompt, and a refused request is often sent again."""
 _HARMLESS = ""
 
 
@@ -34,8 +40,9 @@ class _Index:
         self._inside_lists = [name for _, name in inside]
         self._words = AhoCorasick([term for term, _ in words])
         self._inside = AhoCorasick([term for term, _ in inside])
+        self.lists_in = lru_cache(_NUM_REMEMBERED)(self._lists_in)
 
-    def lists_in(self, text: str) -> frozenset[str]:
+    def _lists_in(self, text: str) -> frozenset[str]:
         """Names of the lists of which the text has a term."""
         readings = readings_of(text)
         found = {name for worded in readings.worded for name in self._in_words(worded)}
@@ -48,12 +55,18 @@ class _Index:
             (self._word_lists[at], start, end)
             for at, start, end in self._words.find_matches_as_indexes(worded, overlapping=True)
         ]
-        harmless = [(start, end) for name, start, end in matches if name == _HARMLESS]
+        harmless = sorted((start, end) for name, start, end in matches if name == _HARMLESS)
+        starts = [start for start, _ in harmless]
+        reaches = list(accumulate((end for _, end in harmless), max))
         return {
-            name
-            for name, start, end in matches
-            if name != _HARMLESS and not any(first <= start and end <= last for first, last in harmless)
+            name for name, start, end in matches if name != _HARMLESS and not _is_within(start, end, starts, reaches)
         }
+
+
+def _is_within(start: int, end: int, starts: Sequence[int], reaches: Sequence[int]) -> bool:
+    """Whether one span holds the other. starts: of the spans, sorted. reaches: the furthest end up to each of them."""
+    at = bisect_right(starts, start)
+    return at > 0 and end <= reaches[at - 1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,6 +174,18 @@ def test_a_bad_value_is_answered_with_what_is_taken(value: str) -> None:
     assert len(refusal.message) < 200
 
 
+@pytest.mark.parametrize("script", ["\uac01", "\u1f82", "\u1ea5", "ﬃ", "한국어 ", "が"])
+def test_two_thousand_letters_of_any_script_are_taken(script: str) -> None:
+    assert isinstance(parse("x" + script * (MAX_CHARACTERS // len(script) - 1)), Prompt)
+
+
+@pytest.mark.parametrize("ligature", ["\ufdfa", "\ufdfb", "\ufdfa ", "\u3300\ufdfa"])
+def test_ligatures_that_stand_for_too_long_a_text_are_refused(ligature: str) -> None:
+    refusal = refused(ligature * (MAX_CHARACTERS // len(ligature)))
+    assert refusal.code == RefusalCode.PROMPT_TOO_LONG
+    assert "ligatures" in refusal.message
+
+
 def test_words_after_a_value_are_refused_not_dropped() -> None:
     refusal = refused("--seed 7 a red apple")
     assert refusal.code == RefusalCode.PARAMETER_INVALID

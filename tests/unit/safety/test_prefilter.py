@@ -160,6 +160,17 @@ def test_disguised_words_are_read(prefilter: PreFilter, disguise: Callable[[str]
     assert about(prefilter.check(disguise("a nude woman")))
 
 
+def test_ligatures_around_a_word_do_not_hide_it(prefilter: PreFilter) -> None:
+    ligatures = "\ufdfa " * 440  # about as many as a prompt may have
+    assert about(prefilter.check(f"{ligatures}a nude woman {ligatures}"))
+
+
+def test_a_word_counts_though_it_stands_inside_a_harmless_phrase_elsewhere(prefilter: PreFilter) -> None:
+    phrases = "nude lipstick, naked mole rat, " * 60
+    assert prefilter.check(phrases) is None
+    assert about(prefilter.check(f"{phrases} a nude woman {phrases}"))
+
+
 def test_a_protective_negative_prompt_is_not_held_against_its_author(prefilter: PreFilter) -> None:
     assert prefilter.check("a portrait of a woman", "nsfw, nude, naked, blood, gore, bikini, lingerie") is None
 
