@@ -4,6 +4,10 @@ from dataclasses import dataclass
 
 from mezzotint.domain.task import Task
 
+MAX_SIDE_PX = 16_383
+"""Longest side of a WebP, the narrowest of the formats that pictures are kept and delivered in (JPEG: 65,535 px; PNG:
+2^31 - 1 px). Nothing larger is admitted: it could be drawn, but never delivered."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:

@@ -4,6 +4,8 @@ from io import BytesIO
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from mezzotint.domain.model import MAX_SIDE_PX
+
 FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_UPLOAD_BYTES = 12 * 2**20  # a camera's JPEG
 MAX_UPLOAD_PX = 4096 * 4096  # 50 MB once decoded
@@ -59,6 +61,8 @@ def decode_inverted(data: bytes) -> Image.Image:
 def _check_size(width: int, height: int) -> None:
     if width * height > MAX_UPLOAD_PX:
         raise Undecodable(f"It has {width} x {height} px; at most {MAX_UPLOAD_PX} are taken.")
+    if max(width, height) > MAX_SIDE_PX:
+        raise Undecodable(f"It has {width} x {height} px; each side may have at most {MAX_SIDE_PX}.")
     if min(width, height) < MIN_SIDE_PX:
         raise Undecodable(f"It has {width} x {height} px; each side must have at least {MIN_SIDE_PX}.")
 

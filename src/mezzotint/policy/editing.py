@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from mezzotint.domain.model import ModelInfo
+from mezzotint.domain.model import MAX_SIDE_PX, ModelInfo
 from mezzotint.domain.prompt import AspectRatio
 from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.task import Source, Task
@@ -170,6 +170,13 @@ def _upscaled(source: Source, scale: int) -> Place | Refusal:
             code=RefusalCode.SIZE_INVALID,
             message=f"{width} x {height} px would be more than {MAX_UPSCALED_PX / 1e6:.1f} megapixels.",
             hint="Choose a smaller scale, or a smaller source.",
+            param="scale",
+        )
+    if max(width, height) > MAX_SIDE_PX:
+        return Refusal(
+            code=RefusalCode.SIZE_INVALID,
+            message=f"{width} x {height} px would have a side of more than {MAX_SIDE_PX} px, which no WebP can have.",
+            hint="Choose a smaller scale, or a source whose longer side is shorter.",
             param="scale",
         )
     return Place(width=width, height=height, source_width=source.width, source_height=source.height)

@@ -244,3 +244,15 @@ async def test_the_bytes_of_two_owners_go_with_the_last_of_them(connect: Connect
     assert await intake.sources.find(TenantId("bob"), source["id"], later) is not None
     assert await sweep_uploads(intake, later) == 0
     assert await read_source(service.desk.objects, source["id"]) is not None
+
+
+async def test_a_thin_upload_whose_upscale_no_format_can_hold_makes_no_job(connect: Connect, able: Service) -> None:
+    async with connect(served=replace(able, door=replace(able.door, upscaler="net"))) as mallory:
+        thin = await sent(mallory, picture(size=(8200, 8)))
+        answer = await mallory.post(
+            "/v1/jobs", json={"prompt": "", "task": "upscale", "source": thin["id"], "scale": 2}
+        )
+        assert (answer.status_code, answer.json()["error"]["code"]) == (422, "size_invalid")
+        refused = await mallory.post("/v1/uploads", content=picture(size=(16_384, 8)))
+        assert (refused.status_code, refused.json()["error"]["code"]) == (422, "upload_invalid")
+        assert (await mallory.get("/v1/jobs")).json()["jobs"] == []

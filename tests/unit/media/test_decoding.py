@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from mezzotint.domain.model import MAX_SIDE_PX
 from mezzotint.media import Undecodable, decode_upload
 from mezzotint.media.decoding import MAX_UPLOAD_PX
 
@@ -76,6 +77,12 @@ def test_a_bomb_is_refused_by_its_header_alone() -> None:
     )
     with pytest.raises(Undecodable, match=str(MAX_UPLOAD_PX)):
         decode_upload(data)
+
+
+def test_a_picture_with_a_side_that_could_not_be_delivered_is_refused() -> None:
+    with pytest.raises(Undecodable, match=f"at most {MAX_SIDE_PX}"):
+        decode_upload(encoded(Image.new("RGB", (MAX_SIDE_PX + 1, 8)), "PNG"))
+    assert decode_upload(encoded(Image.new("RGB", (MAX_SIDE_PX, 8)), "PNG")).size == (MAX_SIDE_PX, 8)
 
 
 def test_a_picture_of_a_few_pixels_is_refused() -> None:

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
-from mezzotint.media import encode
+from mezzotint.domain.model import MAX_SIDE_PX
+from mezzotint.media import converted, encode
 
 
 def a_picture(width: int, height: int) -> Image.Image:
@@ -81,3 +82,15 @@ def test_other_modes_are_converted() -> None:
     with_alpha.putalpha(255)
     assert encode(with_alpha) == encode(picture)
     assert opened(encode(picture.convert("L")).png).mode == "RGB"
+
+
+@pytest.mark.parametrize("size", [(MAX_SIDE_PX, 8), (8, MAX_SIDE_PX)])
+def test_the_longest_side_that_is_admitted_goes_into_every_format(size: tuple[int, int]) -> None:
+    files = encode(a_picture(*size))
+    made = [files.png, files.webp, *(converted(files.png, to) for to in ("png", "webp", "jpeg"))]
+    assert [opened(data).size for data in made] == [size] * 5
+
+
+def test_one_pixel_more_goes_into_no_webp() -> None:
+    with pytest.raises(ValueError, match="size"):
+        encode(a_picture(MAX_SIDE_PX + 1, 8))

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from mezzotint.domain.ids import Sha256
 from mezzotint.domain.job import Parameters
+from mezzotint.domain.model import MAX_SIDE_PX
 from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.task import Source, Task
 from mezzotint.domain.tier import Tier
@@ -130,6 +131,17 @@ def test_a_task_that_the_model_lacks_is_refused_before_anything_is_read() -> Non
 def test_an_upscale_beyond_the_bound_is_refused() -> None:
     huge = replace(SOURCE, width=2048, height=2048)
     assert refused(replace(UPSCALE, scale=4), huge) == (RefusalCode.SIZE_INVALID, "scale")
+
+
+@pytest.mark.parametrize(("width", "height", "scale"), [(8200, 8, 2), (8, 8192, 2), (4096, 256, 4), (16, 4096, 4)])
+def test_an_upscale_with_a_side_that_no_webp_can_have_is_refused(width: int, height: int, scale: int) -> None:
+    thin = replace(SOURCE, width=width, height=height)
+    assert refused(replace(UPSCALE, scale=scale), thin) == (RefusalCode.SIZE_INVALID, "scale")
+
+
+def test_an_upscale_up_to_the_longest_side_is_admitted() -> None:
+    thin = replace(SOURCE, width=MAX_SIDE_PX // 2, height=8)
+    assert admitted(replace(UPSCALE, scale=2), thin).width == MAX_SIDE_PX - 1
 
 
 @given(st.sampled_from(Task), st.integers(1, 5000), st.integers(1, 5000), st.floats(1.01, 4))

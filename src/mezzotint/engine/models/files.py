@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mezzotint.domain.errors import ModelCorrupt, ModelMissing
-from mezzotint.domain.model import ModelInfo
+from mezzotint.domain.model import MAX_SIDE_PX, ModelInfo
 from mezzotint.domain.sampler import ESTIMATING, samplers_for
 from mezzotint.domain.task import Task
 
@@ -105,6 +105,8 @@ def describe(folder: Path, name: str | None = None) -> ModelInfo:
     latent_px = _latent_px(_json(folder / "vae" / "config.json")) if _is_present(index, "vae") else 1
     width = int(card.get("native_width") or _native_px(denoiser, latent_px))
     height = int(card.get("native_height") or width)
+    if max(width, height) > MAX_SIDE_PX:
+        raise ModelCorrupt(f"{folder} draws {width} x {height} px; pictures have at most {MAX_SIDE_PX} px a side")
     grid_px = latent_px * _cell(denoiser_name, denoiser)
     return ModelInfo(
         name=str(card.get("name") or name or folder.name),
@@ -113,7 +115,7 @@ def describe(folder: Path, name: str | None = None) -> ModelInfo:
         native_height=height,
         grid_px=grid_px,
         min_px=max(grid_px, min(width, height) // 2),
-        max_px=2 * max(width, height),
+        max_px=min(2 * max(width, height), MAX_SIDE_PX),
         default_steps=int(card.get("default_steps", 30)),
         default_guidance=float(card["default_guidance"]) if "default_guidance" in card else _default_guidance(index),
         tasks=tuple(map(Task, card["tasks"])) if "tasks" in card else _tasks(index),

@@ -9,6 +9,7 @@ import torch
 from diffusers import AutoencoderTiny
 
 from mezzotint.domain.errors import ModelCorrupt, ModelMissing
+from mezzotint.domain.model import MAX_SIDE_PX
 from mezzotint.engine.models import files, load
 
 STARTER = files.locate("starter")
@@ -31,6 +32,15 @@ def test_the_starter_model_is_whole_and_tells_what_it_is() -> None:
     assert info.default_steps == 30
     assert info.knows
     assert info.examples
+
+
+def test_a_model_is_asked_for_no_side_that_could_not_be_delivered(copy: Path) -> None:
+    card = json.loads((copy / "mezzotint.json").read_text())
+    (copy / "mezzotint.json").write_text(json.dumps(card | {"native_width": 12_000, "native_height": 64}))
+    assert files.describe(copy).max_px == MAX_SIDE_PX
+    (copy / "mezzotint.json").write_text(json.dumps(card | {"native_width": MAX_SIDE_PX + 1, "native_height": 64}))
+    with pytest.raises(ModelCorrupt, match=str(MAX_SIDE_PX)):
+        files.describe(copy)
 
 
 def test_the_starter_says_of_itself_what_would_be_found_out(copy: Path) -> None:
