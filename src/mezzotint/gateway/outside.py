@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 import httpcore
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+from mezzotint.policy.addresses import Address, is_public
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 MAX_URL = 2000
 CONNECT_S, ANSWER_S = 5.0, 10.0
 
@@ -107,19 +107,6 @@ def literal_of(host: str) -> Address | None:
         return ipaddress.ip_address(host)
     except ValueError:
         return None
-
-
-def is_public(address: Address) -> bool:
-    """Whether everybody can reach the address, also when an IPv6 one only wraps an IPv4 one."""
-    if isinstance(address, ipaddress.IPv6Address):
-        wrapped = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-        if address in NAT64:
-            wrapped.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-        if not all(is_public(one) for one in wrapped if one is not None):
-            return False
-        if address.ipv4_mapped is not None or address in NAT64:
-            return True
-    return address.is_global and not address.is_multicast
 
 
 class _Checked(httpcore.AsyncNetworkBackend):
