@@ -129,7 +129,10 @@ def _weights(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # torch raises half a dozen kinds for a file that is not its own
         raise ModelCorrupt(f"{path} could not be read: {type(error).__name__}") from error
     for name in ("params_ema", "params"):  # how ESRGAN's training wraps them
-        weights = weights.get(name, weights)
+        if isinstance(weights, dict):
+            weights = weights.get(name, weights)
+    if not isinstance(weights, dict):
+        raise ModelCorrupt(f"{path} holds no tensors by name")
     return {key: tensor.float() for key, tensor in weights.items() if isinstance(tensor, Tensor)}
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 from mezzotint.config import STARTER, Settings, wait_passively
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.tier import Tier, limits_of
-from mezzotint.engine.models import catalog, files, load
+from mezzotint.engine.models import catalog, files, integrity, load
 from mezzotint.engine.models.catalog import Entry, ModelsInvalid
 from mezzotint.main.kept import Kept
 from mezzotint.policy.stepping import choose
@@ -83,9 +83,9 @@ def find_upscaler(settings: Settings) -> Path | None:
         return None
     if settings.upscaler != "built-in":
         path = Path(settings.upscaler).expanduser()
-        files.check_weights(path)
+        integrity.check_weights(path)
         return path
-    files.check_sums(BUILT_IN_UPSCALER)
+    integrity.check_sums(BUILT_IN_UPSCALER)
     return BUILT_IN_UPSCALER / "upscaler.safetensors"
 
 

