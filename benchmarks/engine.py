@@ -109,7 +109,7 @@ class HubWay:
 
 
 def starter() -> Any:
-    return load.load(files.locate("starter"), "cpu")
+    return load.load_pipeline(files.locate("starter"), "cpu")
 
 
 def attentive() -> Any:

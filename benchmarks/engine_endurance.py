@@ -30,7 +30,7 @@ THINGS = ("apple", "car", "fish", "heart", "house", "flower", "butterfly", "hat"
 
 
 def hub_of_starter() -> Hub:
-    pipeline = load.load(files.locate("starter"), "cpu")
+    pipeline = load.load_pipeline(files.locate("starter"), "cpu")
     EmbeddingCache().attach(pipeline)
     return Hub(pipeline, max_rows=MAX_ROWS, choose=partial(choose, weights=WEIGHTS, max_rows=MAX_ROWS))
 

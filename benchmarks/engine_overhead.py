@@ -143,7 +143,7 @@ def main() -> None:
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    pipeline = load.load(files.locate(args.model), "cpu")
+    pipeline = load.load_pipeline(files.locate(args.model), "cpu")
     measured = measure(pipeline, args.steps, args.repeats)
     result = {
         "hardware": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}, 1 thread",

@@ -18,9 +18,9 @@ from time import perf_counter
 from mezzotint.domain.ids import JobId, TenantId
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.fair_share import choose
-from mezzotint.sim.backlog import Backlog, Ticket
-from mezzotint.sim.fuzz import EPOCH, Report, Trial
-from mezzotint.sim.rng import Dice
+from mezzotint.sim.backlog import Backlog, QueuedJob
+from mezzotint.sim.fuzz import EPOCH, QueueFuzzer, Report
+from mezzotint.sim.rng import Rng
 
 DECISIONS_A_WORLD = 1000
 
@@ -28,7 +28,9 @@ DECISIONS_A_WORLD = 1000
 def audit(num_decisions: int, seed: int) -> Report:
     total, world = Report(), 0
     while total.num_decisions < num_decisions:
-        total.merge(Trial(seed * 1_000_000 + world).run(min(DECISIONS_A_WORLD, num_decisions - total.num_decisions)))
+        total.merge(
+            QueueFuzzer(seed * 1_000_000 + world).run(min(DECISIONS_A_WORLD, num_decisions - total.num_decisions))
+        )
         world += 1
         if world % 100 == 0:
             print(f"{total.num_decisions} decisions, {total.num_violations} violations", flush=True)
@@ -37,16 +39,16 @@ def audit(num_decisions: int, seed: int) -> Report:
 
 def time_of_a_decision(num_jobs: int, num_tenants: int) -> float:
     """Microseconds of `choose` alone, the median of decisions that follow each other."""
-    dice, now, backlog = Dice(1), EPOCH, Backlog()
+    rng, now, backlog = Rng(1), EPOCH, Backlog()
     for i in range(num_jobs):
         now = EPOCH + timedelta(seconds=i / 100)
-        lane, tenant = dice.choice(tuple(Tier)), TenantId(f"t{dice.below(num_tenants)}")
-        cost = dice.uniform(0.1, 3.0)
-        backlog.add(Ticket(id=JobId(f"j{i}"), seq=i, lane=lane, tenant=tenant, cost=cost, created_at=now), now)
+        lane, tenant = rng.choice(tuple(Tier)), TenantId(f"t{rng.below(num_tenants)}")
+        cost = rng.uniform(0.1, 3.0)
+        backlog.add(QueuedJob(id=JobId(f"j{i}"), seq=i, lane=lane, tenant=tenant, cost=cost, created_at=now), now)
     now += timedelta(seconds=40)
     times = []
     for _ in range(50):
-        queue = backlog.read(now, lambda ticket: dice.choice((0.0, 0.5, 1.0)))
+        queue = backlog.read(now, lambda ticket: rng.choice((0.0, 0.5, 1.0)))
         before = perf_counter()
         for _ in range(20):
             choose(queue, now)

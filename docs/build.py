@@ -12,7 +12,7 @@ from mezzotint.config import Settings
 from mezzotint.domain.errors import MezzotintError
 from mezzotint.domain.job import TRANSITIONS
 from mezzotint.domain.refusal import RefusalCode
-from mezzotint.engine.models.catalog import Entry, Quantization
+from mezzotint.engine.models.catalog import ModelEntry, Quantization
 from mezzotint.gateway.errors import GATEWAY_CODES, STATUS
 from mezzotint.metrics import Metrics
 from mezzotint.policy.prompt_parameters import PARAMETERS, UNSUPPORTED, UNSUPPORTED_SHORT
@@ -63,7 +63,7 @@ def models() -> str:
         "`--models FILE`, or `MEZZOTINT_MODELS`: a TOML file of tables `[[models]]`, the first the default.\n"
         "[How it is used](../how-to/another-model.md).\n"
     )
-    lines += _keys(Entry)
+    lines += _keys(ModelEntry)
     lines.append("\n`quantization` is a table:\n")
     lines += _keys(Quantization)
     lines.append("\nWhat a machine cannot do (CUDA's options on a CPU, a package that is missing) stops the start.")

@@ -13,14 +13,18 @@ from mezzotint.domain.tier import Tier
 from mezzotint.policy.fair_share import choose
 from mezzotint.policy.queue import Express, Share
 from mezzotint.sim.backlog import Backlog, Chooser
-from mezzotint.sim.baselines import one_line, strict_priority
-from mezzotint.sim.outcome import service, waits
-from mezzotint.sim.rng import Dice
-from mezzotint.sim.simulation import Story, simulate
+from mezzotint.sim.baselines import choose_first_come, choose_strict_priority
+from mezzotint.sim.outcome import measure_service, measure_waits
+from mezzotint.sim.rng import Rng
+from mezzotint.sim.simulation import JobRecord, simulate
 from mezzotint.sim.traffic import TWO_GPUS, free_rush, saturation
 
 PICTURE = Path(__file__).parent / "images" / "fair-queue.svg"
-QUEUES: dict[str, Chooser] = {"fair share": choose, "one line": one_line, "strict priority": strict_priority}
+QUEUES: dict[str, Chooser] = {
+    "fair share": choose,
+    "one line": choose_first_come,
+    "strict priority": choose_strict_priority,
+}
 SEEDS = range(4)
 END_S, BIN_S = 660.0, 15.0
 COLOURS = {Tier.PRO: "#3b6fb6", Tier.PAID: "#e0912f", Tier.FREE: "#5a9e6f", "promoted": "#a8d0b0"}
@@ -53,9 +57,9 @@ class Panel:
         return [f'<text x="{self.left}" y="{self.top - 10}" font-weight="600">{title}</text>', *marks]
 
 
-def shares(panel: Panel, stories: Sequence[Story], title: str) -> list[str]:
+def shares(panel: Panel, stories: Sequence[JobRecord], title: str) -> list[str]:
     """Stacked: what part of the machine's service each share got."""
-    bins = [(i * BIN_S, service(stories, i * BIN_S, (i + 1) * BIN_S)) for i in range(int(END_S / BIN_S))]
+    bins = [(i * BIN_S, measure_service(stories, i * BIN_S, (i + 1) * BIN_S)) for i in range(int(END_S / BIN_S))]
     full = TWO_GPUS.capacity * BIN_S
     base = [0.0] * len(bins)
     areas = []
@@ -83,7 +87,7 @@ def part_of(done: dict[Share, float], of: Sequence[Share]) -> float:
     return sum(done.get(share, 0.0) for share in of)
 
 
-def delays(panel: Panel, stories: Sequence[Story], title: str) -> list[str]:
+def delays(panel: Panel, stories: Sequence[JobRecord], title: str) -> list[str]:
     """Every job's wait, at its arrival; logarithmic from a tenth of a second to a thousand."""
     free_first = sorted(stories, key=lambda story: story.lane is not Tier.FREE)
     dots = [
@@ -114,7 +118,7 @@ def legend(y: float) -> list[str]:
 def draw() -> str:
     parts: list[str] = []
     for column, name in enumerate(("fair share", "one line")):
-        stories = simulate(free_rush(Dice(0)), TWO_GPUS, Backlog(chooser=QUEUES[name]))
+        stories = simulate(free_rush(Rng(0)), TWO_GPUS, Backlog(chooser=QUEUES[name]))
         left = LEFT + column * (WIDTH + GAP_X)
         parts += shares(Panel(left, TOP), stories, f"{name}: part of the machine")
         parts += delays(Panel(left, TOP + HEIGHT + GAP_Y), stories, f"{name}: wait of each job")
@@ -132,10 +136,10 @@ def table() -> str:
     columns = ("queue", "Pro p50", "Pro p95", "Paid p95", "Free p95", "Free in its rush", "Free, all saturated")
     lines = ["| " + " | ".join(columns) + " |", "| --- " * len(columns) + "|"]
     for name, chooser in QUEUES.items():
-        rush = [s for seed in SEEDS for s in simulate(free_rush(Dice(seed)), TWO_GPUS, Backlog(chooser=chooser))]
-        full = simulate(saturation(Dice(0)), TWO_GPUS, Backlog(chooser=chooser))
-        pro, paid, free = (waits(rush, lane, from_s=60.0) for lane in (Tier.PRO, Tier.PAID, Tier.FREE))
-        parts = [free_part(service(rush, 70.0, 200.0)), free_part(service(full, 60.0, 600.0))]
+        rush = [s for seed in SEEDS for s in simulate(free_rush(Rng(seed)), TWO_GPUS, Backlog(chooser=chooser))]
+        full = simulate(saturation(Rng(0)), TWO_GPUS, Backlog(chooser=chooser))
+        pro, paid, free = (measure_waits(rush, lane, from_s=60.0) for lane in (Tier.PRO, Tier.PAID, Tier.FREE))
+        parts = [free_part(measure_service(rush, 70.0, 200.0)), free_part(measure_service(full, 60.0, 600.0))]
         seconds = [pro.p50_s, pro.p95_s, paid.p95_s, free.p95_s]
         lines.append(f"| {name} | " + " | ".join([f"{s:.1f} s" for s in seconds] + [f"{p:.0%}" for p in parts]) + " |")
     return "\n".join(lines)

@@ -82,7 +82,7 @@ def draw() -> None:
 
     folder = files.locate("starter")
     model = files.describe(folder)
-    tasks = Tasks(load.load(folder, "cpu"))
+    tasks = Tasks(load.load_pipeline(folder, "cpu"))
     hub = Hub(tasks.pipeline)
     (first,) = plans(Row(prompts=(SOURCE,)), model)
     source = _finished(hub, [_submit(hub, tasks, first, None)])[0]

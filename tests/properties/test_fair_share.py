@@ -15,42 +15,42 @@ from mezzotint.domain.tier import Tier
 from mezzotint.policy.accounts import Done
 from mezzotint.policy.fair_share import choose
 from mezzotint.policy.queue import RULES, Express
-from mezzotint.sim.backlog import Backlog, Chooser, Taken, Ticket
-from mezzotint.sim.baselines import one_line, strict_priority
-from mezzotint.sim.fuzz import Report, Trial
+from mezzotint.sim.backlog import Backlog, Chooser, ClaimedJob, QueuedJob
+from mezzotint.sim.baselines import choose_first_come, choose_strict_priority
+from mezzotint.sim.fuzz import QueueFuzzer, Report
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def ticket(seq: int, lane: Tier, tenant: str, *, cost: float = 1.0, created_at: datetime = NOW) -> Ticket:
-    return Ticket(id=JobId(f"j{seq}"), seq=seq, lane=lane, tenant=TenantId(tenant), cost=cost, created_at=created_at)
+def ticket(seq: int, lane: Tier, tenant: str, *, cost: float = 1.0, created_at: datetime = NOW) -> QueuedJob:
+    return QueuedJob(id=JobId(f"j{seq}"), seq=seq, lane=lane, tenant=TenantId(tenant), cost=cost, created_at=created_at)
 
 
-def cold(ticket: Ticket) -> float:
+def cold(ticket: QueuedJob) -> float:
     return 0.0
 
 
-def done(taken: Taken, at: datetime) -> Done:
+def done(taken: ClaimedJob, at: datetime) -> Done:
     return Done(cost=taken.ticket.cost, gpu_s=0.0, at=at)
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**63))
 def test_service_of_those_who_wait_stays_within_the_bound_and_nobody_idles(seed: int) -> None:
-    report = Trial(seed).run(400)
+    report = QueueFuzzer(seed).run(400)
     assert report.num_violations == 0, report
     assert report.num_idle == 0
 
 
-@pytest.mark.parametrize("unfair", [strict_priority, one_line])
+@pytest.mark.parametrize("unfair", [choose_strict_priority, choose_first_come])
 def test_the_audit_catches_a_queue_that_is_not_fair(unfair: Chooser) -> None:
     total = Report()
     for seed in range(6):
-        total.merge(Trial(seed, unfair).run(300))
+        total.merge(QueueFuzzer(seed, unfair).run(300))
     assert total.num_violations > 50
 
 
-def serve(backlog: Backlog, num_jobs: int, *, at: datetime) -> list[Taken]:
+def serve(backlog: Backlog, num_jobs: int, *, at: datetime) -> list[ClaimedJob]:
     """Take jobs one after the other, each done before the next."""
     served = []
     for _ in range(num_jobs):
@@ -146,8 +146,8 @@ class LifeOfAQueue(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.backlog, self.now, self.seq = Backlog(), NOW, count()
-        self.waiting: dict[JobId, Ticket] = {}
-        self.running: list[Taken] = []
+        self.waiting: dict[JobId, QueuedJob] = {}
+        self.running: list[ClaimedJob] = []
         self.virtual_time = 0.0
 
     @rule(lane=st.sampled_from(Tier), tenant=st.sampled_from("abc"), cost=st.floats(0.01, 50), num=st.integers(1, 5))

@@ -22,7 +22,7 @@ class Canvas:
     image: Image.Image
     mask: Image.Image | None
 
-    def restored(self, drawn: Image.Image) -> Image.Image:
+    def restore_unmasked(self, drawn: Image.Image) -> Image.Image:
         """`drawn`, with the source's pixels where the mask is black."""
         return drawn if self.mask is None else Image.composite(drawn.convert("RGB"), self.image, self.mask)
 
@@ -32,7 +32,7 @@ def canvas(parameters: Parameters, source: Image.Image, mask: Image.Image | None
     size = (parameters.width, parameters.height)
     source = source.convert("RGB")
     if parameters.task is Task.OUTPAINT:
-        return _extended(parameters, source)
+        return _extend(parameters, source)
     fitted = ImageOps.fit(source, size, Image.Resampling.LANCZOS) if source.size != size else source
     if mask is None:
         return Canvas(image=fitted, mask=None)
@@ -47,7 +47,7 @@ def read_picture(data: bytes) -> Image.Image:
         return picture
 
 
-def _extended(parameters: Parameters, source: Image.Image) -> Canvas:
+def _extend(parameters: Parameters, source: Image.Image) -> Canvas:
     """The source on a larger canvas; outside of it its edge goes on, a quiet start for what is drawn there."""
     left, top = parameters.left or 0, parameters.top or 0
     inner = (parameters.source_width or source.width, parameters.source_height or source.height)

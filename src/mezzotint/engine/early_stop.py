@@ -12,7 +12,7 @@ import torch
 from mezzotint.engine.tree import map_leaves, tensors_in
 
 
-def estimate(sampler: Any, output: Any, model_output: Any) -> torch.Tensor | None:
+def estimate_result(sampler: Any, output: Any, model_output: Any) -> torch.Tensor | None:
     """What the sampler expects at the end, as of the step that it has just taken; None where it does not know.
 
     output: of the step. model_output: what the step was given of the denoiser, guidance included.
@@ -35,7 +35,7 @@ def works_with_estimates(config: Any) -> bool:
     return str(config.get("algorithm_type", "++")).endswith("++") and bool(config.get("predict_x0", True))
 
 
-def with_latents(output: Any, latents: torch.Tensor) -> Any:
+def replace_latents(output: Any, latents: torch.Tensor) -> Any:
     """The step's output with other latents, which the pipeline may write to."""
     waiting = [latents]
 

@@ -1,4 +1,4 @@
-"""Text embeddings remembered: the same prompt, and above all the empty one, is read once.
+"""A cache of text embeddings: the same prompt, and above all the empty one, is read once.
 
 The cache stands before each text encoder's `forward` and is exact: its key is the bytes of every tensor argument, all
 plain arguments, and the autocast state. What comes back are copies, so a pipeline may write into them.
@@ -33,10 +33,10 @@ class EmbeddingCache:
         """Stand before every text encoder of the pipeline, but those that are moved between devices call by call."""
         for name, module in pipeline.components.items():
             if TEXT_ENCODER.fullmatch(name) and isinstance(module, torch.nn.Module) and not hasattr(module, "_hf_hook"):
-                module.forward = self._remembering(name, module, module.forward)
+                module.forward = self._cache_forward(name, module, module.forward)
 
-    def _remembering(self, name: str, module: torch.nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
-        def remembered(*args: Any, **kwargs: Any) -> Any:
+    def _cache_forward(self, name: str, module: torch.nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
+        def cached_forward(*args: Any, **kwargs: Any) -> Any:
             # adapters in the encoder change from run to run
             is_unknown = torch.is_grad_enabled() or bool(getattr(module, "peft_config", None))
             key = None if is_unknown else key_of(name, args, kwargs)
@@ -51,7 +51,7 @@ class EmbeddingCache:
             self._keep(key, copy_of(output))
             return output
 
-        return remembered
+        return cached_forward
 
     def _keep(self, key: bytes, output: Any) -> None:
         num_bytes = size_of(output)

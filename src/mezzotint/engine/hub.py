@@ -29,7 +29,7 @@ from mezzotint.engine.batching.verify import Verifier
 from mezzotint.engine.checkpoint.snapshot import Snapshot
 from mezzotint.engine.errors import CannotMerge, RunCancelled, UnknownAdapter
 from mezzotint.engine.isolation import Isolation
-from mezzotint.engine.lora import Wardrobe
+from mezzotint.engine.lora import LoraSwitcher
 from mezzotint.engine.numerics import fingerprint, numerics_of, weights_hash
 from mezzotint.engine.proxy import Call, borrow, denoisers_of
 from mezzotint.engine.run import Options, Run
@@ -86,9 +86,9 @@ class Hub:
         self.fingerprint = fingerprint(self.numerics, weights_hash(pipeline))
         self._isolation = Isolation(self.numerics, self._denoisers)
         model = hashlib.sha256(json.dumps(self.fingerprint, sort_keys=True).encode()).hexdigest()[:32]
-        self._wardrobe = Wardrobe(pipeline)
+        self._loras = LoraSwitcher(pipeline)
         verifier = Verifier(self.numerics, model, verdicts)
-        self._passes = Passes(self.numerics, self._isolation, self._wardrobe, verifier, paths)
+        self._passes = Passes(self.numerics, self._isolation, self._loras, verifier, paths)
         self._choose = choose
         self._allow_other_numerics = allow_other_numerics
         self._clock = clock
@@ -188,7 +188,7 @@ class Hub:
         self._next_id += 1
         run = Run(self, self._next_id, borrowed, members, call_kwargs, options)
         try:
-            run.wear(self._wardrobe.outfit(adapters or {}))
+            run.apply(self._loras.select(adapters or {}))
             if resume is not None:
                 run.start_from(resume, allow_other_numerics=self._allow_other_numerics)
         except (CheckpointError, UnknownAdapter) as error:
@@ -245,7 +245,7 @@ class Hub:
         return self._main.switch(call)
 
     def call_inline(self, run: Run, call: Call) -> Any:
-        return self._passes.inline(run, call)
+        return self._passes.call_inline(run, call)
 
     def outside(self, work: Callable[[], None]) -> None:
         rng = torch.get_rng_state()
@@ -266,7 +266,7 @@ class Hub:
             with self.numerics.kernels():
                 yield
         finally:
-            self._wardrobe.take_off()
+            self._loras.restore()
             self._main = None
 
     def _wake(self, run: Run, *answer: Any, error: BaseException | None = None) -> None:
@@ -278,7 +278,7 @@ class Hub:
         run.greenlet.parent = self._main
         run.parked, run.waited_turns = None, 0
         assert run.state is not None
-        self._wardrobe.wear(run.outfit)
+        self._loras.apply(run.loras)
         outer = self._isolation.exchange(run.state)
         try:
             run.parked = run.greenlet.switch(*answer) if error is None else run.greenlet.throw(error)
@@ -320,7 +320,7 @@ class Hub:
     def _fill(self, runs: Sequence[Run]) -> None:
         for run in runs:
             with contextlib.suppress(CannotMerge):  # it has no rows
-                run.parked = self._passes.filled(run)
+                run.parked = self._passes.fill_text(run)
 
     def _groups(self, runs: Sequence[Run]) -> list[list[Run]]:
         """Runs that may share a pass, by what their calls and their own thread state have in common."""
@@ -333,7 +333,7 @@ class Hub:
                     self._key(run.parked),
                     run.state.autocast,
                     self._isolation.processor_key(run.state.processors),
-                    run.outfit,
+                    run.loras,
                     rows_of(run.parked) if self.numerics.fixed_rows else None,
                 )
             except CannotMerge as reason:
@@ -359,9 +359,7 @@ class Hub:
         """What the stepping policy leaves of the groups; never nothing."""
         if self._choose is None or not groups:
             return groups
-        parked = [
-            _parked(run, i, self._passes.seconds_by_rows(group[0])) for i, group in enumerate(groups) for run in group
-        ]
+        parked = [_parked(run, i, self._passes.read_costs(group[0])) for i, group in enumerate(groups) for run in group]
         chosen = set(self._choose(parked)) or {parked[0].id}
         return [[run for run in group if run.id in chosen] for group in groups]
 

@@ -17,14 +17,14 @@ from mezzotint.engine.numerics import hash_tensor, modules_of
 
 
 @dataclass(frozen=True, slots=True)
-class Outfit:
+class ActiveLoras:
     """Adapters by name, each with its weight. digest: of the adapters' own weights, whatever their names."""
 
     weights: tuple[tuple[str, float], ...] = ()
     digest: str = ""
 
 
-class Wardrobe:
+class LoraSwitcher:
     """Puts adapters on and off the layers of one pipeline."""
 
     def __init__(self, pipeline: Any) -> None:
@@ -32,42 +32,42 @@ class Wardrobe:
         self._loaded: dict[str, int] = {}
         self._layers: list[Any] = []
         self._found: list[tuple[list[str], dict[str, float]]] = []
-        self._worn: Outfit | None = None  # None: as they were found
+        self._applied: ActiveLoras | None = None  # None: as they were found
 
-    def outfit(self, adapters: Mapping[str, float]) -> Outfit:
+    def select(self, adapters: Mapping[str, float]) -> ActiveLoras:
         """Raises: UnknownAdapter unless each is loaded."""
         if not adapters:
-            return Outfit()
+            return ActiveLoras()
         self._look()
         names = {path.rpartition(":")[2] for path in self._loaded}
         for name in adapters:
             if name not in names:
                 raise UnknownAdapter(f"{name!r}; loaded are {', '.join(sorted(names)) or 'none'}")
         weights = tuple(sorted((name, float(weight)) for name, weight in adapters.items()))
-        return Outfit(weights, self._digest([name for name, _ in weights]))
+        return ActiveLoras(weights, self._digest([name for name, _ in weights]))
 
-    def wear(self, wanted: Outfit) -> None:
-        if wanted == self._worn:
+    def apply(self, wanted: ActiveLoras) -> None:
+        if wanted == self._applied:
             return
-        if self._worn is None:
+        if self._applied is None:
             self._look()
             self._found = [
                 ([] if layer.disable_adapters else layer.active_adapters, dict(layer.scaling)) for layer in self._layers
             ]
         for layer in self._layers:
-            _put_on(layer, [name for name, _ in wanted.weights])
+            _activate(layer, [name for name, _ in wanted.weights])
             for name, weight in wanted.weights:
                 layer.set_scale(name, weight)
-        self._worn = wanted
+        self._applied = wanted
 
-    def take_off(self) -> None:
+    def restore(self) -> None:
         """Leave the layers as they were found."""
-        if self._worn is None:
+        if self._applied is None:
             return
         for layer, (names, scaling) in zip(self._layers, self._found, strict=True):
-            _put_on(layer, names)
+            _activate(layer, names)
             layer.scaling.update(scaling)
-        self._worn = None
+        self._applied = None
 
     def _look(self) -> None:
         """List the layers anew where adapters have come or gone."""
@@ -76,7 +76,7 @@ class Wardrobe:
             for path, module in modules_of(self._pipeline).items()
             for name, config in (getattr(module, "peft_config", None) or {}).items()
         }
-        if loaded == self._loaded or self._worn is not None:
+        if loaded == self._loaded or self._applied is not None:
             return
         from peft.tuners.tuners_utils import BaseTunerLayer  # costs seconds, and most pipelines have no adapter
 
@@ -98,6 +98,6 @@ class Wardrobe:
         return digest.hexdigest()
 
 
-def _put_on(layer: Any, names: list[str]) -> None:
+def _activate(layer: Any, names: list[str]) -> None:
     layer.enable_adapters(enabled=bool(names))  # asks for gradients, which the next line takes back
     layer.set_adapter(names, inference_mode=True)

@@ -56,7 +56,7 @@ class PreviewMap:
         found = None if kept is None else _read(kept.get(key), channels)
         if found is None:
             try:
-                found = _fitted(vae, decoder, channels)
+                found = _fit_matrix(vae, decoder, channels)
             except (RuntimeError, ValueError, TypeError, IndexError):  # a VAE for video or sound
                 return cls(decoder=decoder, matrix=None, scale=1, decode_s=0.0)
             if kept is not None:
@@ -73,7 +73,7 @@ class PreviewMap:
             return None
         one = latents[:1].detach()
         if self.is_tiny:
-            one = _shrunk(one, TINY_BUDGET_S / max(self.decode_s, 1e-9), MAX_SIDE_PX // self.scale)
+            one = _shrink(one, TINY_BUDGET_S / max(self.decode_s, 1e-9), MAX_SIDE_PX // self.scale)
         budget_s = TINY_BUDGET_S if self.is_tiny else DECODE_BUDGET_S
         if self.decode_s * one.shape[2] * one.shape[3] <= budget_s:
             return _to_uint8(_decode(self.decoder, one)[0])
@@ -113,7 +113,7 @@ def _read(text: str | None, channels: int) -> Fit | None:
     return (matrix, scale, decode_s) if is_sound else None
 
 
-def _fitted(vae: Any, decoder: Any, channels: int) -> Fit:
+def _fit_matrix(vae: Any, decoder: Any, channels: int) -> Fit:
     latents = _smooth_noise(channels)
     _decode(vae, latents[:1])
     pictures, spent_s = _decode_all(vae, latents)
@@ -126,7 +126,7 @@ def _fitted(vae: Any, decoder: Any, channels: int) -> Fit:
     return matrix.float(), pictures.shape[-1] // SAMPLE_SIDE, spent_s / SAMPLE_SIDE**2
 
 
-def _shrunk(latents: torch.Tensor, most: float, longest: int) -> torch.Tensor:
+def _shrink(latents: torch.Tensor, most: float, longest: int) -> torch.Tensor:
     """[1, C, h, w] with at most so many latents, and so many a side: by areas, since latents are nearly colours."""
     height, width = latents.shape[2:]
     ratio = min((most / (height * width)) ** 0.5, longest / max(height, width))

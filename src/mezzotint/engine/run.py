@@ -28,15 +28,15 @@ from mezzotint.domain.errors import (
     StepBudgetExceeded,
 )
 from mezzotint.engine.batching.merge import is_opaque
-from mezzotint.engine.checkpoint.codec import Seen
-from mezzotint.engine.checkpoint.output_shapes import has_opaque, spec_of, zeros_of
-from mezzotint.engine.checkpoint.recorder import Trail
-from mezzotint.engine.checkpoint.rng import Origin
+from mezzotint.engine.checkpoint.codec import VersionedTensor
+from mezzotint.engine.checkpoint.output_shapes import describe_output, has_opaque, make_zeros
+from mezzotint.engine.checkpoint.recorder import Recorder
+from mezzotint.engine.checkpoint.rng import RandomStreams
 from mezzotint.engine.checkpoint.snapshot import Snapshot, decode
-from mezzotint.engine.early_stop import estimate, with_latents
+from mezzotint.engine.early_stop import estimate_result, replace_latents
 from mezzotint.engine.errors import RunCancelled
 from mezzotint.engine.isolation import ThreadState
-from mezzotint.engine.lora import Outfit
+from mezzotint.engine.lora import ActiveLoras
 from mezzotint.engine.numerics import is_finite
 from mezzotint.engine.proxy import Call
 from mezzotint.engine.tree import leaves, tensors_in
@@ -45,7 +45,7 @@ ANSWER_BYTES_FLOOR = 64 << 20  # a replayed answer may always have this size,
 ANSWER_BYTES_PER_INPUT = 4096  # or this multiple of the call's inputs (ControlNet residuals: about 1000)
 
 
-class Host(Protocol):
+class RunHost(Protocol):
     """What a run needs of the hub."""
 
     fingerprint: dict[str, str]
@@ -90,7 +90,7 @@ class Run:
     """
 
     def __init__(  # noqa: PLR0917
-        self, host: Host, id: int, pipeline: Any, members: list[Any], kwargs: dict[str, Any], options: Options
+        self, host: RunHost, id: int, pipeline: Any, members: list[Any], kwargs: dict[str, Any], options: Options
     ) -> None:
         self.id = id
         self.done = False
@@ -106,7 +106,7 @@ class Run:
         self.denoised: torch.Tensor | None = None
         self.resumed_elsewhere = False
         self.label = options.label
-        self.outfit = Outfit()
+        self.loras = ActiveLoras()
         self.options = options
         self.cache_context: str | None = None
         self.phase = -1  # denoiser calls since the last step, counted from 0; -1 right after a step
@@ -119,8 +119,8 @@ class Run:
         self.greenlet: Any = None
         self._host = host
         self._pipeline = pipeline
-        self._trail = Trail(pipeline, members, host)
-        self._origin = Origin(kwargs)
+        self._recorder = Recorder(pipeline, members, host)
+        self._streams = RandomStreams(kwargs)
         self._asked = 0
         self._stepped = 0
         self._finished_samplers = 0
@@ -145,24 +145,24 @@ class Run:
         """Of the tensors that the run keeps alive between two passes, as far as the seam sees them: its arguments, its
         parked call, its last step. Each memory is counted once."""
         parked = [] if self.parked is None else [self.parked.args, self.parked.kwargs]
-        held = leaves([self._origin.kwargs, parked, self._trail.held()])
-        found = (leaf.tensor if isinstance(leaf, Seen) else leaf for leaf in held)
+        held = leaves([self._streams.kwargs, parked, self._recorder.referenced()])
+        found = (leaf.tensor if isinstance(leaf, VersionedTensor) else leaf for leaf in held)
         storages = [leaf.untyped_storage() for leaf in found if isinstance(leaf, torch.Tensor)]
         return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
     @property
     def has_guider(self) -> bool:
-        return self._trail.has_guider
+        return self._recorder.has_guider
 
     @property
     def fingerprint(self) -> dict[str, str]:
         """The hub's, and the run's adapters, which decide bits as weights do."""
-        return self._host.fingerprint | {"adapters": f"{self.outfit.weights} {self.outfit.digest}"}
+        return self._host.fingerprint | {"adapters": f"{self.loras.weights} {self.loras.digest}"}
 
     # -- used by the hub
 
-    def wear(self, outfit: Outfit) -> None:
-        self.outfit = outfit
+    def apply(self, loras: ActiveLoras) -> None:
+        self.loras = loras
 
     def start_from(self, data: bytes, *, allow_other_numerics: bool) -> None:
         """Make the run a replay of a checkpoint. Raises: CheckpointCorrupt, FingerprintMismatch."""
@@ -173,20 +173,20 @@ class Run:
         if other and not allow_other_numerics:
             raise FingerprintMismatch(f"differs in {', '.join(other)}")
         self.resumed_elsewhere = bool(other)
-        self._origin.restore(saved.origin)
-        self._saved, self._trail.specs = saved, saved.specs.until(saved.num_calls)
+        self._streams.restore(saved.origin)
+        self._saved, self._recorder.specs = saved, saved.specs.until(saved.num_calls)
         self.steps = self._saved_at = saved.steps
 
     def begin(self, state: ThreadState) -> None:
         """Take the thread state to begin with; a resumed run keeps the random stream of its checkpoint."""
-        self._origin.begin(state)
+        self._streams.begin(state)
         self.state = state
 
     def main(self) -> None:
         """The greenlet's body. Interrupts of the process pass through to the hub's caller."""
         try:
             self._raise_if_doomed()
-            self.output = self._pipeline(**self._origin.kwargs)
+            self.output = self._pipeline(**self._streams.kwargs)
             if self._saved is not None:
                 raise CheckpointCorrupt("the call ended before the saved step")
             if not is_finite(self.output):
@@ -219,14 +219,14 @@ class Run:
             self.error.__traceback__ = None
         self.parked = self.greenlet = self.state = None
         self._pipeline = self._sampler = self._saved = None
-        self._origin = Origin({})
-        self._trail.forget()
+        self._streams = RandomStreams({})
+        self._recorder.release()
 
     def snapshot(self) -> Snapshot | None:
         """The last step boundary, copied to host memory; None before the first step, or where it cannot be saved."""
-        if not self._trail.has_boundary:
+        if not self._recorder.has_boundary:
             return self._snapshot or self._saved
-        taken = self._trail.snapshot(type(self._pipeline).__qualname__, self._origin.document(), self.fingerprint)
+        taken = self._recorder.snapshot(type(self._pipeline).__qualname__, self._streams.document(), self.fingerprint)
         if taken is not None:
             self._snapshot, self._checkpoint = taken, None
         return self._snapshot
@@ -247,31 +247,31 @@ class Run:
             raise StepBudgetExceeded(f"more than {self.options.budget} steps")
         self.num_calls += 1
         output = self._answer(call)
-        form = spec_of(output)
-        self._trail.add(form, is_first_step=self._stepped == 0)
+        form = describe_output(output)
+        self._recorder.add_answer(form, is_first_step=self._stepped == 0)
         if self.options.stop_after is not None:
-            self._last_calls[self.phase] = (spec_of([call.args, call.kwargs]), form)
+            self._last_calls[self.phase] = (describe_output([call.args, call.kwargs]), form)
         return output
 
     def before_step(self, sampler: Any) -> None:
         """Note what the sampler holds at its own first step."""
         if sampler is not self._sampler:
             self._finished_samplers, self._sampler = self._stepped, sampler
-        self._trail.begin(sampler)
+        self._recorder.begin_sampler(sampler)
 
     def after_step(self, sampler: Any, output: Any, model_output: Any) -> Any:
         """What the pipeline gets for the sampler's `output`. model_output: what the sampler made it of."""
         if self._expected is not None:
             self.phase = -1
             self._raise_if_doomed()
-            return with_latents(output, self._expected)
+            return replace_latents(output, self._expected)
         self._stepped += 1
         self.num_steps = self._count_steps(sampler)
         self.calls_per_step, self.phase = self.phase + 1, -1
         if self._saved is not None:
             if self._stepped < self._saved.steps:
-                return self._trail.put_back_earlier(self._saved, self._stepped, sampler, output)
-            output = self._trail.put_back(self._saved, self._asked, output)
+                return self._recorder.restore_earlier(self._saved, self._stepped, sampler, output)
+            output = self._recorder.restore_step(self._saved, self._asked, output)
             self._saved = None
             self._observe(sampler, output)
             return output
@@ -289,19 +289,19 @@ class Run:
 
     def _end_early(self, sampler: Any, output: Any, model_output: Any) -> Any:
         """From here on nothing is computed. Nor saved: the picture is quicker than the checkpoint."""
-        expected = estimate(sampler, output, model_output)
+        expected = estimate_result(sampler, output, model_output)
         if expected is None:
             raise RunFailed(f"{type(sampler).__name__} has nothing to show before its end")
         if not is_finite(expected):
             raise NotFinite(f"in the estimate at step {self.steps}")
         self._expected = self.latents = self.denoised = expected.clone()
-        self._trail.leave()
-        return with_latents(output, expected)
+        self._recorder.drop_boundary()
+        return replace_latents(output, expected)
 
     def _idle(self, call: Call) -> Any:
         """Zeros, for a call like that of the last real step; another one may want another answer."""
         inputs, form = self._last_calls.get(self.phase, (None, None))
-        if inputs != spec_of([call.args, call.kwargs]) or has_opaque(form):
+        if inputs != describe_output([call.args, call.kwargs]) or has_opaque(form):
             return self._answer(call)
         return self._replayed(call, form)
 
@@ -317,7 +317,7 @@ class Run:
             return self._answer(call)
         inputs = sum(t.numel() * t.element_size() for t in tensors_in([call.args, call.kwargs]))
         device = next((t.device for t in tensors_in([call.args, call.kwargs]) if t.ndim), self._host.device)
-        return zeros_of(form, device, max(ANSWER_BYTES_FLOOR, ANSWER_BYTES_PER_INPUT * inputs))
+        return make_zeros(form, device, max(ANSWER_BYTES_FLOOR, ANSWER_BYTES_PER_INPUT * inputs))
 
     def _count_steps(self, sampler: Any) -> int | None:
         """Sampler steps of the call as its own sampler has them (of several samplers: those in use so far)."""
@@ -334,7 +334,7 @@ class Run:
         tensors = list(tensors_in(output))
         self.latents = tensors[0].detach() if tensors else None
         self.denoised = tensors[1].detach() if len(tensors) > 1 and tensors[1].shape == tensors[0].shape else None
-        self._trail.observe(sampler, self.steps, self._asked, output)
+        self._recorder.record_step(sampler, self.steps, self._asked, output)
 
     def _report(self) -> None:
         """Tell whoever listens; checkpoints first, so that a listener to steps may read `checkpoint`."""

@@ -44,28 +44,32 @@ class Tasks:
 
     def assign(self, parameters: Parameters, source: Image.Image | None, mask: Image.Image | None) -> Assignment:
         """The call for one picture. Raises: RunFailed when the model cannot do what was asked."""
-        assigned = self._assigned(parameters, source, mask)
+        assigned = self._assign_source(parameters, source, mask)
         return replace(assigned, pipeline=with_sampler(assigned.pipeline, parameters.sampler))
 
-    def _assigned(self, parameters: Parameters, source: Image.Image | None, mask: Image.Image | None) -> Assignment:
+    def _assign_source(
+        self, parameters: Parameters, source: Image.Image | None, mask: Image.Image | None
+    ) -> Assignment:
         if parameters.task is Task.GENERATE or source is None:
             kwargs = call_kwargs(self.pipeline, parameters)
             return Assignment(pipeline=self.pipeline, kwargs=kwargs, finish=lambda drawn: drawn)
         placed = canvas(parameters, source, mask)
         classes = classes_of(type(self.pipeline).__name__)
         if placed.mask is not None and _takes_masks(self.pipeline, classes):
-            pipeline = self._of(Task.INPAINT)
+            pipeline = self._make_pipeline(Task.INPAINT)
             more: dict[str, Any] = {"image": placed.image, "mask_image": placed.mask}
         elif Task.VARIATION in classes:
-            pipeline = self._of(Task.VARIATION)
+            pipeline = self._make_pipeline(Task.VARIATION)
             more = {"image": placed.image}
             if placed.mask is not None:
                 more["callback_on_step_end"] = KeepUnmasked(placed, parameters.seed)
         else:
             raise RunFailed(f"{type(self.pipeline).__name__} has no image-to-image pipeline")
-        return Assignment(pipeline=pipeline, kwargs=call_kwargs(pipeline, parameters) | more, finish=placed.restored)
+        return Assignment(
+            pipeline=pipeline, kwargs=call_kwargs(pipeline, parameters) | more, finish=placed.restore_unmasked
+        )
 
-    def _of(self, task: Task) -> Any:
+    def _make_pipeline(self, task: Task) -> Any:
         """The family's pipeline for the task, made once, of the loaded modules."""
         if task not in self._made:
             from diffusers import AutoPipelineForImage2Image, AutoPipelineForInpainting

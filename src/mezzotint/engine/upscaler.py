@@ -41,7 +41,7 @@ class Upscaler:
         weights = _weights(path)
         network: Any = network_of(weights)
         if network is None:
-            network = _foreign(weights, path)
+            network = _load_with_spandrel(weights, path)
         reach_px = getattr(network, "reach_px", FOREIGN_REACH_PX)
         return cls(network=network.to(device), scale=network.scale, reach_px=reach_px, device=torch.device(device))
 
@@ -94,12 +94,12 @@ class Upscaling:
             rounds += 1
         self.num_steps = _num_tiles(pixels, self._upscaler.scale, rounds)
         for _ in range(rounds):
-            pixels = yield from self._once(pixels)
+            pixels = yield from self._enlarge_once(pixels)
         picture = Image.fromarray(pixels.mul(255).round().to(torch.uint8).permute(1, 2, 0).numpy())
         excess = picture.width // self._wanted[0]
         return picture if excess == 1 else picture.reduce(excess)
 
-    def _once(self, pixels: Tensor) -> Generator[None, None, Tensor]:
+    def _enlarge_once(self, pixels: Tensor) -> Generator[None, None, Tensor]:
         """[3, H, W] in 0..1 -> the same, enlarged once by the network."""
         scale, reach = self._upscaler.scale, self._upscaler.reach_px
         height, width = pixels.shape[1:]
@@ -136,7 +136,7 @@ def _weights(path: Path) -> dict[str, Tensor]:
     return {key: tensor.float() for key, tensor in weights.items() if isinstance(tensor, Tensor)}
 
 
-def _foreign(weights: dict[str, Tensor], path: Path) -> Any:
+def _load_with_spandrel(weights: dict[str, Tensor], path: Path) -> Any:
     """A network of any other architecture that spandrel knows."""
     try:
         from spandrel import ImageModelDescriptor, ModelLoader

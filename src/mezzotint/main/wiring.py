@@ -12,7 +12,7 @@ from mezzotint.config import STARTER, Settings, wait_passively
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.engine.models import catalog, files, integrity, load
-from mezzotint.engine.models.catalog import Entry, ModelsInvalid
+from mezzotint.engine.models.catalog import ModelEntry, ModelsInvalid
 from mezzotint.main.kept import Kept
 from mezzotint.policy.stepping import choose
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class Offer:
     """A model that is served: how it is listed, where it lies, what it is. tiny: folder of its previews' decoder."""
 
-    entry: Entry
+    entry: ModelEntry
     folder: Path
     info: ModelInfo
     tiny: Path | None = None
@@ -57,20 +57,20 @@ def find_models(settings: Settings) -> tuple[Offer, ...]:
         return (_find_model(settings),)
     if settings.model != STARTER:
         raise ModelsInvalid("model and models are both set: list the model in the file, or leave the file out")
-    return tuple(_found(entry) for entry in catalog.read(settings.models))
+    return tuple(_found(entry) for entry in catalog.read_catalog(settings.models))
 
 
 def _find_model(settings: Settings) -> Offer:
     folder = files.locate(settings.model, settings.revision)
-    files.check(folder)
+    files.check_model(folder)
     info = files.describe(folder, name=settings.model)
-    entry = Entry.model_construct(name=info.name, source=settings.model, revision=settings.revision, warm=True)
+    entry = ModelEntry.model_construct(name=info.name, source=settings.model, revision=settings.revision, warm=True)
     return Offer(entry=entry, folder=folder, info=info)
 
 
-def _found(entry: Entry) -> Offer:
+def _found(entry: ModelEntry) -> Offer:
     folder = files.locate(entry.source, entry.revision)
-    files.check(folder)
+    files.check_model(folder)
     tiny = None if entry.preview is None else files.locate_tiny(entry.preview)
     if tiny is not None:
         files.check_tiny(tiny, folder)
@@ -133,7 +133,7 @@ def stock_of(settings: Settings, offers: Sequence[Offer], findings: Findings | N
 
         keep_from_collector()
         for offer in offers:
-            load.check(offer.entry, device, exact=settings.exact)
+            load.check_entry(offer.entry, device, exact=settings.exact)
 
     return Stock(
         num_bytes={name: files.num_bytes(offer.folder) for name, offer in by_name.items()},
@@ -151,7 +151,7 @@ def _load(settings: Settings, offer: Offer, findings: Findings | None, tell: Cal
     from mezzotint.worker import Loaded
 
     device = load.pick_device(settings.device)
-    pipeline = load.load(offer.folder, device, offer.entry, tell)
+    pipeline = load.load_pipeline(offer.folder, device, offer.entry, tell)
     embeddings = EmbeddingCache()
     embeddings.attach(pipeline)
     vae = getattr(pipeline, "vae", None)

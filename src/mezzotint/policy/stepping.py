@@ -17,7 +17,7 @@ WORTHWHILE = 0.85  # of the best measured rows a second: a wider pass below that
 # on machines shared with others is as large (measured: widths of equal worth looked up to 15 % apart)
 
 
-class Parked(Protocol):
+class WaitingRun(Protocol):
     """A run whose next denoiser call waits. Equal batch keys may share a pass; turns: those it has been here;
     waited_turns: those since its last pass; pass_s: rows of a pass -> its seconds, measured, for this form of call."""
 
@@ -43,9 +43,9 @@ class Parked(Protocol):
     def pass_s(self) -> Mapping[int, float]: ...
 
 
-def choose(parked: Sequence[Parked], weights: Mapping[str, float], max_rows: int) -> list[int]:
+def choose(parked: Sequence[WaitingRun], weights: Mapping[str, float], max_rows: int) -> list[int]:
     """Ids of the runs that go next, some of every group. weights: by label, positive; 1 for labels not in it."""
-    groups: dict[int, list[Parked]] = {}
+    groups: dict[int, list[WaitingRun]] = {}
     for run in parked:
         groups.setdefault(run.batch_key, []).append(run)
     chosen: list[int] = []
@@ -69,7 +69,7 @@ def paying_width(pass_s: Mapping[int, float], max_rows: int) -> int:
     return max_rows if widest == max(speeds) else widest
 
 
-def _service(group: Sequence[Parked], weights: Mapping[str, float]) -> dict[str, float]:
+def _service(group: Sequence[WaitingRun], weights: Mapping[str, float]) -> dict[str, float]:
     """Mean seconds that a run of each lane has had, over the lane's weight."""
     costs: dict[str, list[float]] = {}
     for run in group:
@@ -77,7 +77,7 @@ def _service(group: Sequence[Parked], weights: Mapping[str, float]) -> dict[str,
     return {label: fmean(found) / weights.get(label, 1.0) for label, found in costs.items()}
 
 
-def _rank(run: Parked, served: Mapping[str, float]) -> tuple[bool, float, float, int, int]:
+def _rank(run: WaitingRun, served: Mapping[str, float]) -> tuple[bool, float, float, int, int]:
     """Sorts by who should go first: the impatient by their waiting, the others by their lane's service, then by the
     steps that are left (not known before the first step, which tells) less its turns."""
     is_impatient = run.waited_turns >= PATIENCE_TURNS
@@ -86,7 +86,7 @@ def _rank(run: Parked, served: Mapping[str, float]) -> tuple[bool, float, float,
     return not is_impatient, waiting, served[run.label], remaining - run.turns, run.id
 
 
-def _fitting(ranked: Sequence[Parked], width: int) -> list[int]:
+def _fitting(ranked: Sequence[WaitingRun], width: int) -> list[int]:
     """The first runs whose rows fit into `width`; at least one."""
     taken, held = [ranked[0].id], ranked[0].rows
     for run in ranked[1:]:

@@ -1,4 +1,4 @@
-"""What would happen: a discrete-event simulator that runs the same policy functions as production.
+"""A discrete-event simulator that runs the same policy functions as production.
 
-Pure like them: time is a number it moves itself, chance comes from dice that the caller seeds. Same input, same run.
+It is pure like them: it moves time itself and draws from a generator that the caller seeds. Same input, same run.
 """

@@ -33,7 +33,7 @@ Chooser = Callable[[Queue, datetime, Rules], Choice | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
+class ReadLimits:
     """How much one decision sees: flows of a lane, jobs of a flow, oldest jobs of a lane."""
 
     num_flows: int = 8
@@ -41,11 +41,11 @@ class Reach:
     num_oldest: int = 4
 
 
-REACH = Reach()
+READ_LIMITS = ReadLimits()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ticket:
+class QueuedJob:
     """A job as the queue knows it. seq: order of submission; it keeps its place when it comes back. cost: what
     remains, in step-megapixels."""
 
@@ -59,25 +59,25 @@ class Ticket:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
+class ClaimedJob:
     """A job that runs, with what it was charged."""
 
-    ticket: Ticket
+    ticket: QueuedJob
     charge: Charge
 
 
 class Backlog:
     """Jobs that wait, their flows and shares."""
 
-    def __init__(self, rules: Rules = RULES, chooser: Chooser = choose, reach: Reach = REACH) -> None:
+    def __init__(self, rules: Rules = RULES, chooser: Chooser = choose, limits: ReadLimits = READ_LIMITS) -> None:
         """chooser: fair share, or what it is compared with."""
         self.rules = rules
-        self._chooser, self._reach = chooser, reach
+        self._chooser, self._limits = chooser, limits
         self.virtual_time = 0.0
         self.weights = dict(base_weights())
         self.shares: dict[Share, Account] = {}
         self.flows: dict[Place, Flow] = {}
-        self._jobs: dict[Place, list[tuple[int, Ticket]]] = {}
+        self._jobs: dict[Place, list[tuple[int, QueuedJob]]] = {}
         self._order: dict[Tier, list[tuple[bool, float, datetime, TenantId]]] = {lane: [] for lane in Tier}
         self._ages: dict[Tier, list[tuple[int, TenantId]]] = {lane: [] for lane in Tier}
 
@@ -87,17 +87,17 @@ class Backlog:
     def num_queued(self, lane: Tier) -> int:
         return len(self._ages[lane])
 
-    def oldest(self, lane: Tier) -> Ticket | None:
+    def oldest(self, lane: Tier) -> QueuedJob | None:
         """The waiting job of the lane that was submitted first."""
         ages = self._ages[lane]
         return self._jobs[lane, ages[0][1]][0][1] if ages else None
 
-    def tickets(self) -> Iterator[Ticket]:
+    def tickets(self) -> Iterator[QueuedJob]:
         """The jobs that wait."""
         for jobs in self._jobs.values():
             yield from (ticket for _, ticket in jobs)
 
-    def add(self, ticket: Ticket, now: datetime) -> None:
+    def add(self, ticket: QueuedJob, now: datetime) -> None:
         """A job begins to wait, or comes back after `end`."""
         place = (ticket.lane, ticket.tenant)
         insort(self._jobs.setdefault(place, []), (ticket.seq, ticket))
@@ -106,18 +106,18 @@ class Backlog:
         time = self.account(ticket.lane).virtual_time
         self._write(before, arrive(before, lane=ticket.lane, tenant=ticket.tenant, lane_time=time, now=now))
 
-    def drop(self, ticket: Ticket) -> None:
+    def drop(self, ticket: QueuedJob) -> None:
         """A waiting job stops waiting."""
         self._remove(ticket)
         flow = self.flows[ticket.lane, ticket.tenant]
         self._write(flow, leave(flow))
 
-    def take(self, now: datetime, affinity: Callable[[Ticket], float]) -> Taken | None:
+    def take(self, now: datetime, affinity: Callable[[QueuedJob], float]) -> ClaimedJob | None:
         """Claim a job. affinity: how well it fits the worker that asks."""
         choice = self._chooser(self.read(now, affinity), now, self.rules)
         return None if choice is None else self._store(choice)
 
-    def end(self, taken: Taken, done: Done) -> None:
+    def end(self, taken: ClaimedJob, done: Done) -> None:
         """A running job ended, or goes back: then `add` follows."""
         ticket, charge = taken.ticket, taken.charge
         flow, share = self.flows[ticket.lane, ticket.tenant], self.account(charge.share)
@@ -129,38 +129,38 @@ class Backlog:
     def account(self, share: Share) -> Account:
         return self.shares.get(share) or Account(share=share)
 
-    def read(self, now: datetime, affinity: Callable[[Ticket], float]) -> Queue:
+    def read(self, now: datetime, affinity: Callable[[QueuedJob], float]) -> Queue:
         """What a decision sees."""
         lines = [self._line(lane, now, affinity) for lane in Tier if self._ages[lane]]
         return Queue(virtual_time=self.virtual_time, lines=lines, shares=self.shares, weights=self.weights)
 
-    def _line(self, lane: Tier, now: datetime, affinity: Callable[[Ticket], float]) -> Line:
-        tenants = [entry[3] for entry in self._order[lane][: self._reach.num_flows]]
-        old = dict.fromkeys(tenant for _, tenant in self._ages[lane][: self._reach.num_oldest])
+    def _line(self, lane: Tier, now: datetime, affinity: Callable[[QueuedJob], float]) -> Line:
+        tenants = [entry[3] for entry in self._order[lane][: self._limits.num_flows]]
+        old = dict.fromkeys(tenant for _, tenant in self._ages[lane][: self._limits.num_oldest])
         return Line(
             lane=lane,
             waiting=[self._waiting((lane, tenant), affinity) for tenant in tenants],
             oldest=[self._waiting((lane, tenant), affinity) for tenant in old],
         )
 
-    def _waiting(self, place: Place, affinity: Callable[[Ticket], float]) -> Waiting:
+    def _waiting(self, place: Place, affinity: Callable[[QueuedJob], float]) -> Waiting:
         jobs = [
             Candidate(job=ticket.id, cost=ticket.cost, created_at=ticket.created_at, affinity=affinity(ticket))
-            for _, ticket in self._jobs[place][: self._reach.num_jobs]
+            for _, ticket in self._jobs[place][: self._limits.num_jobs]
         ]
         return Waiting(flow=self.flows[place], jobs=jobs)
 
-    def _store(self, choice: Choice) -> Taken:
+    def _store(self, choice: Choice) -> ClaimedJob:
         place = (choice.flow.lane, choice.flow.tenant)
         ticket = next(ticket for _, ticket in self._jobs[place] if ticket.id == choice.job)
         self._remove(ticket)
         self._write(self.flows[place], choice.flow)
         self.virtual_time = choice.virtual_time
         self.shares.update({account.share: account for account in choice.shares})
-        return Taken(ticket=ticket, charge=choice.charge)
+        return ClaimedJob(ticket=ticket, charge=choice.charge)
 
-    def _remove(self, ticket: Ticket) -> None:
-        _take_out(self._ages[ticket.lane], (ticket.seq, ticket.tenant))
+    def _remove(self, ticket: QueuedJob) -> None:
+        _remove_row(self._ages[ticket.lane], (ticket.seq, ticket.tenant))
         jobs = self._jobs[ticket.lane, ticket.tenant]
         del jobs[bisect_left(jobs, ticket.seq, key=lambda entry: entry[0])]
 
@@ -168,7 +168,7 @@ class Backlog:
         """Store a flow's row, and keep the index that finds those with jobs waiting."""
         order = self._order[after.lane]
         if before is not None and before.num_queued > 0:
-            _take_out(order, _key(before))
+            _remove_row(order, _key(before))
         if after.num_queued > 0:
             insort(order, _key(after))
         self.flows[after.lane, after.tenant] = after
@@ -181,5 +181,5 @@ def _key(flow: Flow) -> tuple[bool, float, datetime, TenantId]:
 Row = TypeVar("Row", tuple[bool, float, datetime, TenantId], tuple[int, TenantId])
 
 
-def _take_out(rows: list[Row], row: Row) -> None:
+def _remove_row(rows: list[Row], row: Row) -> None:
     del rows[bisect_left(rows, row)]

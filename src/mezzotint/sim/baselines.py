@@ -7,7 +7,7 @@ from mezzotint.policy.fair_share import choose
 from mezzotint.policy.queue import Choice, Queue, Rules
 
 
-def one_line(queue: Queue, now: datetime, rules: Rules) -> Choice | None:
+def choose_first_come(queue: Queue, now: datetime, rules: Rules) -> Choice | None:
     """First come, first served, whoever it is."""
     heads = [(line, waiting) for line in queue.lines for waiting in line.oldest]
     if not heads:
@@ -17,7 +17,7 @@ def one_line(queue: Queue, now: datetime, rules: Rules) -> Choice | None:
     return choose(replace(queue, lines=[alone]), now, replace(rules, expresses={}))
 
 
-def strict_priority(queue: Queue, now: datetime, rules: Rules) -> Choice | None:
+def choose_strict_priority(queue: Queue, now: datetime, rules: Rules) -> Choice | None:
     """The heaviest lane that has anything."""
     if not queue.lines:
         return None

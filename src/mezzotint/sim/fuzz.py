@@ -1,4 +1,4 @@
-"""A random world in which every decision of the queue is audited against the bounds of docs/explanation/fair-queue.md.
+"""Random scenarios in which every decision of the queue is audited against docs/explanation/fair-queue.md's bounds.
 
 Tenants come and go, jobs of all sizes run on a random number of workers and end in random order, cost more or less than
 predicted, go back to the queue, are cancelled; weights move; some jobs fit the worker that asks.
@@ -15,22 +15,22 @@ from mezzotint.policy.accounts import Done, usage_weight
 from mezzotint.policy.fair_share import choose
 from mezzotint.policy.queue import RULES, Choice, Queue, Rules, Share, Waiting, base_weights
 from mezzotint.sim.audit import Audit
-from mezzotint.sim.backlog import Backlog, Chooser, Taken, Ticket
-from mezzotint.sim.rng import Dice
+from mezzotint.sim.backlog import Backlog, Chooser, ClaimedJob, QueuedJob
+from mezzotint.sim.rng import Rng
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 LARGEST_COST = 30.0
 NOBODY: Mapping[Tier, float] = {}
 
-SIZES: Mapping[str, Callable[[Dice], float]] = {
-    "equal": lambda dice: 1.0,
-    "uniform": lambda dice: dice.uniform(0.1, 4.0),
-    "heavy": lambda dice: min(LARGEST_COST, 0.3 / (1.0 - dice.uniform())),
+SIZES: Mapping[str, Callable[[Rng], float]] = {
+    "equal": lambda rng: 1.0,
+    "uniform": lambda rng: rng.uniform(0.1, 4.0),
+    "heavy": lambda rng: min(LARGEST_COST, 0.3 / (1.0 - rng.uniform())),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class World:
+class Scenario:
     """What is drawn once for a trial. num_workers: jobs in service at once. corrects: costs differ from predictions
     and jobs go back to the queue. gap_s: mean time between two events."""
 
@@ -43,25 +43,25 @@ class World:
     gap_s: float
 
 
-def draw(dice: Dice) -> World:
-    """A random world."""
-    slack = dice.choice((0.0, 1.0, 2.0))
+def draw_scenario(rng: Rng) -> Scenario:
+    """A random scenario."""
+    slack = rng.choice((0.0, 1.0, 2.0))
     rules = replace(
         RULES,
         affinity_slack=slack,
         age_slack=slack / 2,
         lane_slack=slack / 2,
-        head_start={tier: most * dice.choice((0.0, 0.5, 1.0)) for tier, most in RULES.head_start.items()},
-        burst={tier: dice.choice((1, 3, 1000)) for tier in Tier},
+        head_start={tier: most * rng.choice((0.0, 0.5, 1.0)) for tier, most in RULES.head_start.items()},
+        burst={tier: rng.choice((1, 3, 1000)) for tier in Tier},
     )
-    return World(
+    return Scenario(
         rules=rules,
-        num_workers=dice.choice((1, 1, 2, 4, 8)),
-        num_tenants=1 + dice.below(6),
-        size=dice.choice(tuple(SIZES)),
-        corrects=dice.below(2) == 0,
-        eagerness=dice.uniform(0.6, 1.6),
-        gap_s=dice.choice((0.01, 0.3, 3.0)),
+        num_workers=rng.choice((1, 1, 2, 4, 8)),
+        num_tenants=1 + rng.below(6),
+        size=rng.choice(tuple(SIZES)),
+        corrects=rng.below(2) == 0,
+        eagerness=rng.uniform(0.6, 1.6),
+        gap_s=rng.choice((0.01, 0.3, 3.0)),
     )
 
 
@@ -98,24 +98,24 @@ class Running:
     size: in its flow's normalised cost; an express charges the flow at most that.
     """
 
-    taken: Taken
+    taken: ClaimedJob
     to_share: float
     to_flow: float
     size: float
 
 
-class Trial:
+class QueueFuzzer:
     """One world, driven decision by decision."""
 
     def __init__(self, seed: int, chooser: Chooser = choose) -> None:
-        self._dice = Dice(seed)
-        self.world = draw(self._dice)
-        self.backlog = Backlog(self.world.rules, self._looking(chooser))
+        self._rng = Rng(seed)
+        self.scenario = draw_scenario(self._rng)
+        self.backlog = Backlog(self.scenario.rules, self._watch_choices(chooser))
         self.report = Report()
         self._now = EPOCH
         self._num_jobs = 0
         self._running: list[Running] = []
-        rules = self.world.rules
+        rules = self.scenario.rules
         self._shares: dict[str, Audit[Share]] = self._audits(rules.lane_slack, rules.head_start)
         slack = rules.affinity_slack + rules.age_slack
         self._flows: dict[Tier, dict[str, Audit[TenantId]]] = {lane: self._audits(slack) for lane in Tier}
@@ -123,12 +123,12 @@ class Trial:
     def run(self, num_decisions: int) -> Report:
         """Make so many decisions and tell what the audits found."""
         while self.report.num_decisions < num_decisions:
-            self._now += timedelta(seconds=self._dice.exponential(self.world.gap_s))
+            self._now += timedelta(seconds=self._rng.exponential(self.scenario.gap_s))
             self._arrive()
-            if len(self._running) < self.world.num_workers and len(self.backlog):
+            if len(self._running) < self.scenario.num_workers and len(self.backlog):
                 self._decide()
             elif self._running:
-                self._end(self._running.pop(self._dice.below(len(self._running))))
+                self._end(self._running.pop(self._rng.below(len(self._running))))
             self._compete()
         for name, root in self._shares.items():
             self.report.add(f"shares, {name}", root)
@@ -138,36 +138,38 @@ class Trial:
         return self.report
 
     def _audits(self, slack: float, head_start: Mapping[Tier, float] = NOBODY) -> dict[str, Audit[Any]]:
-        workers = self.world.num_workers
-        num = {"corrected": 2 * workers - 1} if self.world.corrects else {"started": 1, "finished": workers + 1}
+        workers = self.scenario.num_workers
+        num = {"corrected": 2 * workers - 1} if self.scenario.corrects else {"started": 1, "finished": workers + 1}
         return {name: Audit(num_largest=n, slack=slack, head_start=head_start) for name, n in num.items()}
 
     def _arrive(self) -> None:
         """About as many jobs as leave; tenants fall silent and come back with several."""
-        dice = self._dice
-        if dice.uniform() < self.world.eagerness / 5:
-            lane, tenant = dice.choice(tuple(Tier)), TenantId(f"t{dice.below(self.world.num_tenants)}")
-            for _ in range(1 + dice.below(4)):
+        rng = self._rng
+        if rng.uniform() < self.scenario.eagerness / 5:
+            lane, tenant = rng.choice(tuple(Tier)), TenantId(f"t{rng.below(self.scenario.num_tenants)}")
+            for _ in range(1 + rng.below(4)):
                 self._num_jobs += 1
                 job = JobId(f"j{self._num_jobs}")
-                cost = SIZES[self.world.size](dice)
+                cost = SIZES[self.scenario.size](rng)
                 self.backlog.add(
-                    Ticket(id=job, seq=self._num_jobs, lane=lane, tenant=tenant, cost=cost, created_at=self._now),
+                    QueuedJob(id=job, seq=self._num_jobs, lane=lane, tenant=tenant, cost=cost, created_at=self._now),
                     self._now,
                 )
-        if dice.below(50) == 0 and len(self.backlog):
-            self.backlog.drop(dice.choice(tuple(self.backlog.tickets())))
-        if dice.below(500) == 0:
-            self.backlog.weights = {tier: base * dice.uniform(1.0, 1.5) for tier, base in base_weights().items()}
+        if rng.below(50) == 0 and len(self.backlog):
+            self.backlog.drop(rng.choice(tuple(self.backlog.tickets())))
+        if rng.below(500) == 0:
+            self.backlog.weights = {tier: base * rng.uniform(1.0, 1.5) for tier, base in base_weights().items()}
 
     def _decide(self) -> None:
         weights = self._weights()
         for root in self._shares.values():
             root.compete(weights)
         self._compete()
-        usage = {place: usage_weight(flow, self._now, self.world.rules) for place, flow in self.backlog.flows.items()}
+        usage = {
+            place: usage_weight(flow, self._now, self.scenario.rules) for place, flow in self.backlog.flows.items()
+        }
         self._weights_now, self._usage_now = weights, usage
-        taken = self.backlog.take(self._now, lambda ticket: self._dice.choice((0.0, 0.0, 0.5, 1.0)))
+        taken = self.backlog.take(self._now, lambda ticket: self._rng.choice((0.0, 0.0, 0.5, 1.0)))
         self.report.num_decisions += 1
         if taken is None:
             self.report.num_idle += 1
@@ -184,23 +186,23 @@ class Trial:
 
     def _end(self, running: Running) -> None:
         """A job ends, now and then to come back; where costs are corrected, with another than predicted."""
-        ticket, dice = running.taken.ticket, self._dice
-        factor = dice.uniform(0.0, 2.0) if self.world.corrects else 1.0
+        ticket, rng = running.taken.ticket, self._rng
+        factor = rng.uniform(0.0, 2.0) if self.scenario.corrects else 1.0
         done = Done(cost=factor * ticket.cost, gpu_s=5.0 * ticket.cost, at=self._now)
         self.backlog.end(running.taken, done)
-        if self.world.corrects:
+        if self.scenario.corrects:
             self._meet(running, factor)
             self._serve(running, factor - 1.0, "corrected")
         else:
             self._serve(running, 1.0, "finished")
         self._compete()
-        if self.world.corrects and dice.below(10) == 0:
+        if self.scenario.corrects and rng.below(10) == 0:
             self.backlog.add(ticket, self._now)
 
     def _weights(self) -> dict[Share, float]:
         """The shares that compete, with their weights: the expresses take theirs from the lanes that give them."""
         weights: dict[Share, float] = {t: w for t, w in self.backlog.weights.items() if self.backlog.num_queued(t)}
-        for express, fare in self.world.rules.expresses.items():
+        for express, fare in self.scenario.rules.expresses.items():
             oldest = self.backlog.oldest(fare.lane)
             if oldest and oldest.created_at <= self._now - timedelta(seconds=fare.after_s):
                 weights[express] = fare.part * self.backlog.weights[fare.donor]
@@ -230,7 +232,7 @@ class Trial:
                 self._shares[name].serve(share, factor * running.to_share)
                 self._flows[ticket.lane][name].serve(ticket.tenant, factor * running.to_flow)
 
-    def _looking(self, chooser: Chooser) -> Chooser:
+    def _watch_choices(self, chooser: Chooser) -> Chooser:
         """The chooser; on the way, the audits see the jobs that may be passed over."""
 
         def look(queue: Queue, now: datetime, rules: Rules) -> Choice | None:
@@ -244,7 +246,7 @@ class Trial:
     def _see(self, lane: Tier, waiting: Waiting) -> None:
         largest = max(job.cost for job in waiting.jobs)
         shares: list[Share] = [lane]
-        shares += [express for express, fare in self.world.rules.expresses.items() if fare.lane is lane]
+        shares += [express for express, fare in self.scenario.rules.expresses.items() if fare.lane is lane]
         weight = min(self._weights_now[share] for share in shares if share in self._weights_now)
         for root in self._shares.values():
             root.see(largest / weight)

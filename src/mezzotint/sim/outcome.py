@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.queue import Share
-from mezzotint.sim.simulation import Story
+from mezzotint.sim.simulation import JobRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,22 +18,24 @@ class Waits:
     max_s: float
 
 
-def waits(stories: Iterable[Story], lane: Tier, from_s: float = 0.0, until_s: float = float("inf")) -> Waits:
+def measure_waits(
+    records: Iterable[JobRecord], lane: Tier, from_s: float = 0.0, until_s: float = float("inf")
+) -> Waits:
     """Of the jobs that arrived in the window; zeros when there are none."""
-    found = sorted(story.wait_s for story in stories if story.lane is lane and from_s <= story.arrived_s < until_s)
+    found = sorted(record.wait_s for record in records if record.lane is lane and from_s <= record.arrived_s < until_s)
     if not found:
         return Waits(num_jobs=0, p50_s=0.0, p95_s=0.0, max_s=0.0)
     return Waits(num_jobs=len(found), p50_s=_at(found, 0.5), p95_s=_at(found, 0.95), max_s=found[-1])
 
 
-def service(stories: Iterable[Story], from_s: float, until_s: float) -> dict[Share, float]:
+def measure_service(records: Iterable[JobRecord], from_s: float, until_s: float) -> dict[Share, float]:
     """Step-megapixels done in the window for each share, every job's spread evenly over its run."""
     done: dict[Share, float] = {}
-    for story in stories:
-        overlap_s = min(story.ended_s, until_s) - max(story.started_s, from_s)
+    for record in records:
+        overlap_s = min(record.ended_s, until_s) - max(record.started_s, from_s)
         if overlap_s > 0.0:
-            part = story.cost * overlap_s / (story.ended_s - story.started_s)
-            done[story.share] = done.get(story.share, 0.0) + part
+            part = record.cost * overlap_s / (record.ended_s - record.started_s)
+            done[record.share] = done.get(record.share, 0.0) + part
     return done
 
 

@@ -8,8 +8,8 @@ T = TypeVar("T")
 MASK = (1 << 64) - 1
 
 
-class Dice:
-    """A stream of random numbers; equal seeds throw equally."""
+class Rng:
+    """A stream of random numbers; equal seeds give equal numbers."""
 
     def __init__(self, seed: int) -> None:
         self._state = seed & MASK

@@ -13,13 +13,13 @@ from mezzotint.domain.ids import JobId, TenantId
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.accounts import Done
 from mezzotint.policy.queue import Share, affinity_of
-from mezzotint.sim.backlog import Backlog, Taken, Ticket
+from mezzotint.sim.backlog import Backlog, ClaimedJob, QueuedJob
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival:
+class JobArrival:
     """A job that will be submitted. cost: step-megapixels."""
 
     at_s: float
@@ -47,7 +47,7 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Story:
+class JobRecord:
     """What happened to a job. share: through which share of the machine it was taken."""
 
     lane: Tier
@@ -64,21 +64,21 @@ class Story:
 
 
 @dataclass(slots=True)
-class Run:
+class SimulatedRun:
     """A job on a worker. remaining: step-megapixels, loading included. gpu_s: its part of the worker's time."""
 
-    taken: Taken
+    taken: ClaimedJob
     started_s: float
     remaining: float
     gpu_s: float = 0.0
 
 
 @dataclass(slots=True)
-class Worker:
+class SimulatedWorker:
     """A device that runs up to `len(machine.speeds)` jobs at once."""
 
     machine: Machine
-    runs: list[Run] = field(default_factory=list)
+    runs: list[SimulatedRun] = field(default_factory=list)
     model: str = ""
     now_s: float = 0.0
 
@@ -102,45 +102,45 @@ class Worker:
                 run.gpu_s += (now_s - self.now_s) / len(self.runs)
         self.now_s = now_s
 
-    def start(self, taken: Taken) -> None:
+    def start(self, taken: ClaimedJob) -> None:
         model = taken.ticket.model
         load_s = self.machine.load_s if model != self.model else 0.0
         self.model = model
-        self.runs.append(Run(taken, self.now_s, taken.ticket.cost + load_s * self.machine.speeds[0]))
+        self.runs.append(SimulatedRun(taken, self.now_s, taken.ticket.cost + load_s * self.machine.speeds[0]))
 
-    def finish(self) -> Run:
+    def finish(self) -> SimulatedRun:
         """The run that ends now."""
         run = min(self.runs, key=lambda run: run.remaining)
         self.runs.remove(run)
         return run
 
-    def affinity(self, ticket: Ticket) -> float:
+    def affinity(self, ticket: QueuedJob) -> float:
         is_warm = ticket.model == self.model
         return affinity_of(is_warm=is_warm, joins_batch=is_warm and bool(self.runs))
 
 
-def simulate(arrivals: Iterable[Arrival], machine: Machine, backlog: Backlog) -> list[Story]:
+def simulate(arrivals: Iterable[JobArrival], machine: Machine, backlog: Backlog) -> list[JobRecord]:
     """Run until all jobs have ended, told in the order of their ends. The backlog brings the rules; it is used up."""
-    workers = [Worker(machine) for _ in range(machine.num_workers)]
+    workers = [SimulatedWorker(machine) for _ in range(machine.num_workers)]
     coming = sorted(arrivals, key=lambda arrival: arrival.at_s)
     coming.reverse()
-    seqs, stories = count(1), []
+    seqs, records = count(1), []
     while coming or any(worker.runs for worker in workers):
-        busiest = min(workers, key=Worker.next_end_s)
+        busiest = min(workers, key=SimulatedWorker.next_end_s)
         now_s = min(busiest.next_end_s(), coming[-1].at_s if coming else float("inf"))
         for worker in workers:
             worker.advance(now_s)
         if coming and coming[-1].at_s <= now_s:
             _submit(coming.pop(), next(seqs), backlog)
         else:
-            stories.append(_end(busiest.finish(), backlog, now_s))
+            records.append(_end(busiest.finish(), backlog, now_s))
         _claim(workers, backlog, now_s)
-    return stories
+    return records
 
 
-def _submit(arrival: Arrival, seq: int, backlog: Backlog) -> None:
-    at = _instant(arrival.at_s)
-    ticket = Ticket(
+def _submit(arrival: JobArrival, seq: int, backlog: Backlog) -> None:
+    at = _to_datetime(arrival.at_s)
+    ticket = QueuedJob(
         id=JobId(f"job_{seq}"),
         seq=seq,
         lane=arrival.lane,
@@ -152,22 +152,22 @@ def _submit(arrival: Arrival, seq: int, backlog: Backlog) -> None:
     backlog.add(ticket, at)
 
 
-def _claim(workers: Sequence[Worker], backlog: Backlog, now_s: float) -> None:
+def _claim(workers: Sequence[SimulatedWorker], backlog: Backlog, now_s: float) -> None:
     """Workers with room take jobs, the least busy first."""
     while len(backlog):
         worker = min(workers, key=lambda worker: len(worker.runs))
         if worker.is_full():
             return
-        taken = backlog.take(_instant(now_s), worker.affinity)
+        taken = backlog.take(_to_datetime(now_s), worker.affinity)
         if taken is None:
             return
         worker.start(taken)
 
 
-def _end(run: Run, backlog: Backlog, now_s: float) -> Story:
+def _end(run: SimulatedRun, backlog: Backlog, now_s: float) -> JobRecord:
     ticket = run.taken.ticket
-    backlog.end(run.taken, Done(cost=ticket.cost, gpu_s=run.gpu_s, at=_instant(now_s)))
-    return Story(
+    backlog.end(run.taken, Done(cost=ticket.cost, gpu_s=run.gpu_s, at=_to_datetime(now_s)))
+    return JobRecord(
         lane=ticket.lane,
         share=run.taken.charge.share,
         tenant=ticket.tenant,
@@ -178,5 +178,5 @@ def _end(run: Run, backlog: Backlog, now_s: float) -> Story:
     )
 
 
-def _instant(at_s: float) -> datetime:
+def _to_datetime(at_s: float) -> datetime:
     return EPOCH + timedelta(seconds=at_s)

@@ -19,7 +19,7 @@ from mezzotint.policy.turns import carried_on, next_of
 from mezzotint.worker.cadence import Cadence
 from mezzotint.worker.going import Going
 from mezzotint.worker.orders import Aside, Cancel, Draw, Order, Park
-from mezzotint.worker.reports import Broken, Ended, Parked, Ready, Report, Saved, Stepped, Why
+from mezzotint.worker.reports import Broken, Ended, Preempted, Ready, Report, Saved, Stepped, Why
 from mezzotint.worker.room import Room
 from mezzotint.worker.shelf import Loaded, Shelf, Stock
 
@@ -263,11 +263,11 @@ class Device:
 
     def _put_aside(self, job: JobId, why: Why) -> None:
         if self._take_back(job) is not None:
-            self._report(Parked(job=job, snapshot=None, cost_s=0.0, why=why))
+            self._report(Preempted(job=job, snapshot=None, cost_s=0.0, why=why))
             return
         going = self._going.pop(job, None)
         if going is None:
             return  # it ended meanwhile
         snapshot = going.run.snapshot()
         going.stop()
-        self._report(Parked(job=job, snapshot=snapshot, cost_s=going.run.cost_s, why=why))
+        self._report(Preempted(job=job, snapshot=snapshot, cost_s=going.run.cost_s, why=why))

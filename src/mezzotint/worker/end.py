@@ -16,7 +16,7 @@ from mezzotint.policy.retry import DeadLetter, Failure, Retry, after
 from mezzotint.worker.develop import Developer, explain
 from mezzotint.worker.holding import Held, Holding
 from mezzotint.worker.keep import Keeper
-from mezzotint.worker.reports import Ended, Parked, Why
+from mezzotint.worker.reports import Ended, Preempted, Why
 
 log = structlog.get_logger()
 Again = Callable[[Held, CheckpointRef], Coroutine[None, None, None]]
@@ -99,14 +99,14 @@ class Endings:
     async def _requeue(self, held: Held, reason: str, decision: Retry | None, cost_s: float) -> None:
         await requeue(self.holding.desk, held.job, reason, self.holding.now(), retry=decision, gpu_s=cost_s)
 
-    def put_aside(self, report: Parked) -> None:
+    def put_aside(self, report: Preempted) -> None:
         held = self.holding.held.get(report.job)
         self.holding.lost.pop(report.job, None)
         if held is not None:
             held.is_saving = True
             self.holding.errand(self._put_aside(held, report), f"park {report.job}")
 
-    async def _put_aside(self, held: Held, report: Parked) -> None:
+    async def _put_aside(self, held: Held, report: Preempted) -> None:
         if report.snapshot is not None:
             await self.keeper.keep(held, report.snapshot, report.cost_s)
         await self.holding.let_go(held, lambda: self._requeue(held, report.why, None, report.cost_s))

@@ -92,7 +92,7 @@ class Why(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parked:
+class Preempted:
     """The run was put aside. snapshot: its last step, None before the first."""
 
     job: JobId
@@ -101,4 +101,4 @@ class Parked:
     why: Why
 
 
-Report = Ready | Loading | Shelved | Broken | Stepped | Counted | Saved | Ended | Parked
+Report = Ready | Loading | Shelved | Broken | Stepped | Counted | Saved | Ended | Preempted

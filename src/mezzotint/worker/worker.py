@@ -31,7 +31,7 @@ from mezzotint.worker.holding import PARK_S, Habits, Holding
 from mezzotint.worker.keep import Keeper
 from mezzotint.worker.memory import Memory
 from mezzotint.worker.orders import Park
-from mezzotint.worker.reports import Broken, Counted, Ended, Parked, Ready, Report, Saved, Shelved, Stepped
+from mezzotint.worker.reports import Broken, Counted, Ended, Preempted, Ready, Report, Saved, Shelved, Stepped
 from mezzotint.worker.show import Shower
 
 log = structlog.get_logger()
@@ -149,7 +149,7 @@ class Worker:
                 self._keeper.save(report)
             case Ended():
                 self._endings.end(report, beginnings.again)
-            case Parked():
+            case Preempted():
                 self._endings.put_aside(report)
             case _ as never:
                 assert_never(never)

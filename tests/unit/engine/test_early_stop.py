@@ -27,7 +27,7 @@ STEPS, STOP = 12, 5
 
 @pytest.fixture(scope="module")
 def tasks() -> Tasks:
-    return Tasks(load.load(files.locate("starter"), "cpu"))
+    return Tasks(load.load_pipeline(files.locate("starter"), "cpu"))
 
 
 def submit(hub: Hub, tasks: Tasks, sampler: str | None, **options: Any) -> Run:

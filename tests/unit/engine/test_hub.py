@@ -629,7 +629,7 @@ def test_what_a_run_keeps_is_measured_grows_with_its_picture_and_is_nothing_afte
     assert small.latents is not None
     assert large.latents is not None
     latents = large.latents.numel() * large.latents.element_size()
-    assert large.held_bytes > latents + large._origin.kwargs["prompt_embeds"].nbytes
+    assert large.held_bytes > latents + large._streams.kwargs["prompt_embeds"].nbytes
     assert large.held_bytes - small.held_bytes >= latents - small.latents.nbytes
     finish(hub, small, large)
     assert (small.held_bytes, large.held_bytes) == (0, 0)

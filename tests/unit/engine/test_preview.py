@@ -74,7 +74,7 @@ def test_a_fit_is_kept_and_found_again_by_the_weights(monkeypatch: pytest.Monkey
     first = PreviewMap.fit(full_vae(), kept=kept)
     assert len(kept) == 1
     with monkeypatch.context() as patch:
-        patch.setattr(preview_module, "_fitted", None)
+        patch.setattr(preview_module, "_fit_matrix", None)
         again = PreviewMap.fit(full_vae(), kept=kept)
     assert torch.equal(again.matrix, first.matrix)
     assert (again.scale, again.decode_s) == (first.scale, first.decode_s)

@@ -19,7 +19,7 @@ from tests.making import make_parameters
 
 @pytest.fixture(scope="module")
 def pipeline() -> Any:
-    return load.load(files.locate("starter"), "cpu")
+    return load.load_pipeline(files.locate("starter"), "cpu")
 
 
 def asked(name: str | None) -> Parameters:

@@ -24,7 +24,7 @@ STEPS = 6
 
 @pytest.fixture(scope="module")
 def tasks() -> Tasks:
-    return Tasks(load.load(files.locate("starter"), "cpu"))
+    return Tasks(load.load_pipeline(files.locate("starter"), "cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,7 @@ def test_what_the_mask_does_not_cover_keeps_every_bit_and_the_rest_is_drawn(
 
 
 def test_a_stranger_to_the_hub_is_refused(hub: Hub) -> None:
-    other = load.load(files.locate("starter"), "cpu")
+    other = load.load_pipeline(files.locate("starter"), "cpu")
     with pytest.raises(ValueError, match="unet"):
         hub.submit({}, pipeline=other)
 

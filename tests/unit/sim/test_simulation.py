@@ -4,17 +4,19 @@ from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.queue import Express
 from mezzotint.sim.backlog import Backlog
-from mezzotint.sim.baselines import one_line, strict_priority
-from mezzotint.sim.outcome import Waits, service, waits
-from mezzotint.sim.rng import Dice
-from mezzotint.sim.simulation import Arrival, Machine, Story, simulate
+from mezzotint.sim.baselines import choose_first_come, choose_strict_priority
+from mezzotint.sim.outcome import Waits, measure_service, measure_waits
+from mezzotint.sim.rng import Rng
+from mezzotint.sim.simulation import JobArrival, JobRecord, Machine, simulate
 from mezzotint.sim.traffic import TWO_GPUS, free_rush, saturation
 
 ALONE = Machine(num_workers=1, speeds=(10.0,))
 
 
-def arrival(at_s: float, *, lane: Tier = Tier.PRO, tenant: str = "t", cost: float = 10.0, model: str = "") -> Arrival:
-    return Arrival(at_s=at_s, lane=lane, tenant=TenantId(tenant), cost=cost, model=model)
+def arrival(
+    at_s: float, *, lane: Tier = Tier.PRO, tenant: str = "t", cost: float = 10.0, model: str = ""
+) -> JobArrival:
+    return JobArrival(at_s=at_s, lane=lane, tenant=TenantId(tenant), cost=cost, model=model)
 
 
 def test_jobs_run_one_after_the_other_on_a_machine_for_one() -> None:
@@ -41,35 +43,35 @@ def test_warm_jobs_go_first_for_a_while_and_save_loading() -> None:
 
 
 def test_service_is_what_was_done_in_the_window() -> None:
-    story = Story(
+    story = JobRecord(
         lane=Tier.FREE, share=Tier.FREE, tenant=TenantId("t"), cost=8.0, arrived_s=0.0, started_s=1.0, ended_s=5.0
     )
-    assert service([story], 2.0, 3.0) == {Tier.FREE: 2.0}
-    assert service([story], 5.0, 9.0) == {}
-    assert waits([story], Tier.PRO) == Waits(num_jobs=0, p50_s=0.0, p95_s=0.0, max_s=0.0)
+    assert measure_service([story], 2.0, 3.0) == {Tier.FREE: 2.0}
+    assert measure_service([story], 5.0, 9.0) == {}
+    assert measure_waits([story], Tier.PRO) == Waits(num_jobs=0, p50_s=0.0, p95_s=0.0, max_s=0.0)
 
 
 def test_pro_waits_less_than_five_seconds_through_a_free_rush_and_free_gets_its_floor() -> None:
-    together: list[Story] = []
+    together: list[JobRecord] = []
     for seed in range(4):
-        arrivals = free_rush(Dice(seed))
+        arrivals = free_rush(Rng(seed))
         stories = simulate(arrivals, TWO_GPUS, Backlog())
         assert len(stories) == len(arrivals), "nobody is lost"
-        done = service(stories, 70.0, 300.0)
+        done = measure_service(stories, 70.0, 300.0)
         free = done[Tier.FREE] + done[Express.PROMOTED]
         assert free / sum(done.values()) >= 1 / 7
         together += stories
-    assert waits(together, Tier.PRO, from_s=60.0).p95_s < 5.0
+    assert measure_waits(together, Tier.PRO, from_s=60.0).p95_s < 5.0
 
 
 def test_in_one_line_pro_would_wait_minutes_for_the_rush() -> None:
-    stories = simulate(free_rush(Dice(0)), TWO_GPUS, Backlog(chooser=one_line))
-    assert waits(stories, Tier.PRO, from_s=60.0).p95_s > 120.0
+    stories = simulate(free_rush(Rng(0)), TWO_GPUS, Backlog(chooser=choose_first_come))
+    assert measure_waits(stories, Tier.PRO, from_s=60.0).p95_s > 120.0
 
 
 def test_with_every_lane_saturated_each_gets_its_part() -> None:
     """Waits are past every limit soon: Free with its promoted jobs 1.4 of 7, Paid 1.6, Pro 4."""
-    done = service(simulate(saturation(Dice(0)), TWO_GPUS, Backlog()), 60.0, 600.0)
+    done = measure_service(simulate(saturation(Rng(0)), TWO_GPUS, Backlog()), 60.0, 600.0)
     total = sum(done.values())
     assert (done[Tier.PRO] + done[Express.OVERDUE_PRO]) / total == pytest.approx(4 / 7, abs=0.02)
     assert (done[Tier.PAID] + done[Express.OVERDUE_PAID]) / total == pytest.approx(1.6 / 7, abs=0.02)
@@ -77,10 +79,10 @@ def test_with_every_lane_saturated_each_gets_its_part() -> None:
 
 
 def test_under_strict_priority_free_would_get_nothing() -> None:
-    done = service(simulate(saturation(Dice(0)), TWO_GPUS, Backlog(chooser=strict_priority)), 60.0, 600.0)
+    done = measure_service(simulate(saturation(Rng(0)), TWO_GPUS, Backlog(chooser=choose_strict_priority)), 60.0, 600.0)
     assert Tier.FREE not in done
     assert Express.PROMOTED not in done
 
 
 def test_equal_dice_tell_the_same_story() -> None:
-    assert simulate(free_rush(Dice(5)), TWO_GPUS, Backlog()) == simulate(free_rush(Dice(5)), TWO_GPUS, Backlog())
+    assert simulate(free_rush(Rng(5)), TWO_GPUS, Backlog()) == simulate(free_rush(Rng(5)), TWO_GPUS, Backlog())

@@ -21,7 +21,7 @@ from mezzotint.engine.models import load
 from mezzotint.policy import run_memory
 from mezzotint.worker import Cadence, Device, Loaded, Stock
 from mezzotint.worker.orders import Aside, Cancel, Draw, Park
-from mezzotint.worker.reports import Ended, Parked, Ready, Report, Saved, Shelved, Stepped, Why
+from mezzotint.worker.reports import Ended, Preempted, Ready, Report, Saved, Shelved, Stepped, Why
 from tests.conformance.engine.zoo import classic
 from tests.making import make_job, make_parameters
 
@@ -190,9 +190,9 @@ def test_a_job_that_waits_for_room_can_be_cancelled_or_put_aside(bench: Callable
     it.device.order(Cancel(job=given_up))
     assert isinstance(it.ended(given_up).error, RunCancelled)
     it.device.order(Aside(job=put_aside))
-    assert it.until(Parked).snapshot is None
+    assert it.until(Preempted).snapshot is None
     it.device.order(Park())
-    parked = {it.until(Parked).job: None for _ in range(2)}
+    parked = {it.until(Preempted).job: None for _ in range(2)}
     assert set(parked) == {waiting, long}
     assert it.loads == ["a"]
 
@@ -233,7 +233,7 @@ def test_a_heavier_lane_takes_the_memory_of_a_lighter_one_which_loses_no_step(
     free = it.draw("a", num_steps=30)
     it.until(Stepped, lambda report: report.job == free)
     pro = it.draw("a", num_steps=2, tier=Tier.PRO)
-    parked = it.until(Parked)
+    parked = it.until(Preempted)
     assert (parked.job, parked.why) == (free, Why.MEMORY)
     assert parked.snapshot is not None
     assert it.ended(pro).error is None

@@ -35,7 +35,7 @@ def padded_key(call: Call, *, exact: bool) -> Hashable:
     return batch_key(_with_text(call, name, length, 1)), length % VECTOR_LANES if exact else 0
 
 
-def padded(calls: Sequence[Call], wanted: int = 0) -> list[Call]:
+def pad_texts(calls: Sequence[Call], wanted: int = 0) -> list[Call]:
     """The calls, which share a `padded_key`, with texts of one length, all masked: the longest one's, or `wanted`."""
     found = [_mask(call) for call in calls]
     longest = max(wanted, *(length for _, length in filter(None, found)))

@@ -15,11 +15,11 @@ from typing import Any
 import torch
 
 from mezzotint.engine.batching.merge import LAYOUTS, Layout, Merged, merge, primary_of, rows_of, split, takes_lists
-from mezzotint.engine.batching.padding import VECTOR_LANES, padded, text_length
-from mezzotint.engine.batching.verify import Verdict, Verifier
+from mezzotint.engine.batching.padding import VECTOR_LANES, pad_texts, text_length
+from mezzotint.engine.batching.verify import MergeVerdict, Verifier
 from mezzotint.engine.errors import CannotMerge
 from mezzotint.engine.isolation import Isolation, ThreadState
-from mezzotint.engine.lora import Wardrobe
+from mezzotint.engine.lora import LoraSwitcher
 from mezzotint.engine.numerics import Numerics, is_out_of_memory
 from mezzotint.engine.proxy import Call
 from mezzotint.engine.run import Run
@@ -82,7 +82,7 @@ class Passes:
         self,
         numerics: Numerics,
         isolation: Isolation,
-        wardrobe: Wardrobe,
+        loras: LoraSwitcher,
         verifier: Verifier,
         paths: dict[int, str],
     ) -> None:
@@ -95,7 +95,7 @@ class Passes:
         self.unmerged_reasons: Counter[str] = Counter()
         self._numerics = numerics
         self._isolation = isolation
-        self._wardrobe = wardrobe
+        self._loras = loras
         self._verifier = verifier
         self._paths = paths
         self._curves: dict[Hashable, Curve] = {}
@@ -115,7 +115,7 @@ class Passes:
         """None where padding is not right: then runs whose texts are of equal length go together."""
         calls = [_call_of(run) for run in runs]
         lengths = tuple(text_length(call) for call in calls) if self._numerics.exact else (0,)
-        batch = _Batch(runs, padded(calls), [rows_of(call) for call in calls], lengths)
+        batch = _Batch(runs, pad_texts(calls), [rows_of(call) for call in calls], lengths)
         return self._guarded(runs, lambda: self._together(batch))
 
     def _guarded(self, runs: list[Run], work: Callable[[], list[Answer] | None]) -> list[Answer] | None:
@@ -126,33 +126,33 @@ class Passes:
                 raise
             return self._narrower(runs, "memory ran out at this width")
 
-    def filled(self, run: Run) -> Call:
+    def fill_text(self, run: Run) -> Call:
         """The run's call; in exact mode with its text filled up to whole lanes, where the denoiser heeds the mask."""
         call = _call_of(run)
         length = text_length(call) if self._numerics.exact and self._numerics.fixed_rows is None else 0
         if length % VECTOR_LANES == 0:
             return call
-        (longer,) = padded([call], length + -length % VECTOR_LANES)
-        denoiser = (self._paths[id(call.module)], call.cache_context, run.outfit.digest, "heeds its mask")
+        (longer,) = pad_texts([call], length + -length % VECTOR_LANES)
+        denoiser = (self._paths[id(call.module)], call.cache_context, run.loras.digest, "heeds its mask")
         key = self._verifier.key(denoiser, (), Layout(), [rows_of(call)])
         verdict = self._verifier.verdict(key)
         if verdict is None:
             with self._verifying():
                 short, long = self._attempt(run), self._attempt(run, longer)
             is_sound = short.error is None
-            verdict = self._verifier.judge([long.output], [short.output]) if long.error is None else Verdict.WRONG
+            verdict = self._verifier.judge([long.output], [short.output]) if long.error is None else MergeVerdict.WRONG
             if is_sound:
                 self._verifier.remember(key, verdict)
-        return call if verdict is Verdict.WRONG else longer
+        return call if verdict is MergeVerdict.WRONG else longer
 
-    def inline(self, run: Run, call: Call) -> Any:
+    def call_inline(self, run: Run, call: Call) -> Any:
         """The call at once, in the run's own greenlet and state."""
         self.count_unmerged("the run differentiates through its denoiser, or a guider has hooks on it")
         output, spent_s = self._timed(lambda: call.module(*call.args, **call.kwargs))
         self._charge([run], [1], spent_s)
         return output
 
-    def seconds_by_rows(self, run: Run) -> dict[int, float]:
+    def read_costs(self, run: Run) -> dict[int, float]:
         """Rows of a pass -> least seconds of the last ones that wide, for calls of the form of this run's."""
         try:
             return self._curves.get(self._form(_call_of(run)), Curve()).least()
@@ -182,10 +182,10 @@ class Passes:
                 reasons.append(str(reason))
                 continue
             call = batch.calls[0]
-            denoiser = (self._paths[id(call.module)], call.cache_context, batch.runs[0].outfit.digest, batch.lengths)
+            denoiser = (self._paths[id(call.module)], call.cache_context, batch.runs[0].loras.digest, batch.lengths)
             key = self._verifier.key(denoiser, merged.decisions, layout, batch.rows)
             verdict = self._verifier.verdict(key)
-            if verdict is None or verdict is Verdict.SAME:
+            if verdict is None or verdict is MergeVerdict.SAME:
                 try:
                     parts, spent_s = self._pass(batch, merged, layout)
                 except Exception as error:
@@ -194,13 +194,13 @@ class Passes:
                     return self._failed(batch, key, error)
                 verdict, answers = (
                     (verdict, self._settle(batch, parts, spent_s))
-                    if verdict is Verdict.SAME
+                    if verdict is MergeVerdict.SAME
                     else self._verified(batch, parts, spent_s, key)
                 )
                 if answers is not None:
-                    self.num_interleaved += verdict is Verdict.SAME and layout.interleaved
+                    self.num_interleaved += verdict is MergeVerdict.SAME and layout.interleaved
                     return answers
-            if verdict is Verdict.DRIFT and not batch.lengths:
+            if verdict is MergeVerdict.DRIFT and not batch.lengths:
                 return self._narrower(batch.runs, "not bit-identical at this width")
             reasons.append("merged output differs from separate calls")
         self.count_unmerged("texts of unequal length" if batch.lengths else reasons[0])
@@ -217,7 +217,7 @@ class Passes:
 
     def _verified(
         self, batch: _Batch, parts: list[Any], spent_s: float, key: str
-    ) -> tuple[Verdict | None, list[Answer] | None]:
+    ) -> tuple[MergeVerdict | None, list[Answer] | None]:
         """Compare a pass of a new kind with separate calls; answers only where they are final."""
         with self._verifying():
             separate = [self._attempt(run) for run in batch.runs]
@@ -225,7 +225,7 @@ class Passes:
             return None, [self._alone(run) for run in batch.runs]
         verdict = self._verifier.judge(parts[: len(separate)], [answer.output for answer in separate])
         self._verifier.remember(key, verdict)
-        return verdict, self._settle(batch, parts, spent_s) if verdict is Verdict.SAME else None
+        return verdict, self._settle(batch, parts, spent_s) if verdict is MergeVerdict.SAME else None
 
     @contextlib.contextmanager
     def _verifying(self) -> Iterator[None]:
@@ -243,7 +243,7 @@ class Passes:
         )
         answers = [self._alone(run) for run in batch.runs]
         if all(answer.error is None for answer in answers):
-            self._verifier.remember(key, Verdict.WRONG)
+            self._verifier.remember(key, MergeVerdict.WRONG)
         return answers
 
     def _narrower(self, runs: list[Run], reason: str) -> list[Answer]:
@@ -277,7 +277,7 @@ class Passes:
         call, state = _call_of(run), run.state
         module: Any = call.module
         assert state is not None
-        self._wardrobe.wear(run.outfit)
+        self._loras.apply(run.loras)
         with contextlib.ExitStack() as stack:
             stack.enter_context(torch.no_grad())
             stack.enter_context(self._numerics.pass_kernels())

@@ -19,7 +19,7 @@ from mezzotint.engine.tree import leaves
 MAX_VERDICTS = 20_000  # per mapping; about 2 MB; a verdict beyond it costs a verification, not a picture
 
 
-class Verdict(StrEnum):
+class MergeVerdict(StrEnum):
     SAME = "same"
     DRIFT = "drift"
     WRONG = "wrong"
@@ -39,15 +39,15 @@ class Verifier:
         seen = repr((denoiser, tuple(decisions), layout.interleaved, layout.multiples, shape))
         return f"{self._model}:{hashlib.sha256(seen.encode()).hexdigest()[:32]}"
 
-    def verdict(self, key: str) -> Verdict | None:
+    def verdict(self, key: str) -> MergeVerdict | None:
         found = self._verdicts.get(key)
-        return Verdict(found) if found in set(Verdict) else None
+        return MergeVerdict(found) if found in set(MergeVerdict) else None
 
-    def remember(self, key: str, verdict: Verdict) -> None:
+    def remember(self, key: str, verdict: MergeVerdict) -> None:
         if len(self._verdicts) < MAX_VERDICTS:
             self._verdicts[key] = verdict.value
 
-    def judge(self, merged: Sequence[Any], separate: Sequence[Any]) -> Verdict:
+    def judge(self, merged: Sequence[Any], separate: Sequence[Any]) -> MergeVerdict:
         """Compare the parts of a merged output with the outputs of separate calls.
 
         NaN equals NaN: some denoisers leave it in rows that nobody reads, and a poisoned run says nothing on merging.
@@ -57,10 +57,10 @@ class Verifier:
             difference, same = _difference(mine, theirs)
             worst, equal = max(worst, difference), equal and same
         if not worst < self._numerics.tolerance():
-            return Verdict.WRONG
+            return MergeVerdict.WRONG
         if self._numerics.exact and self._numerics.fixed_rows is None and not equal:
-            return Verdict.DRIFT
-        return Verdict.SAME
+            return MergeVerdict.DRIFT
+        return MergeVerdict.SAME
 
 
 def _difference(mine: Any, theirs: Any) -> tuple[float, bool]:

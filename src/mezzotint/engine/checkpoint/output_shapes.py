@@ -14,11 +14,11 @@ import torch
 from diffusers.utils import BaseOutput
 
 from mezzotint.domain.errors import CheckpointCorrupt
-from mezzotint.engine.checkpoint.codec import dtype_named
+from mezzotint.engine.checkpoint.codec import read_dtype
 
 
 @dataclass(slots=True, eq=False)
-class Specs:
+class OutputShapes:
     """The form of each denoiser output so far; equal neighbours are stored once."""
 
     forms: list[Any] = field(default_factory=list)
@@ -43,9 +43,9 @@ class Specs:
             call -= count
         raise IndexError(call)
 
-    def until(self, num_calls: int) -> "Specs":
+    def until(self, num_calls: int) -> "OutputShapes":
         """A copy that ends after `num_calls` calls."""
-        kept = Specs(forms=list(self.forms))
+        kept = OutputShapes(forms=list(self.forms))
         for index, count in self.spans:
             if num_calls > 0:
                 kept.spans.append([index, min(count, num_calls)])
@@ -53,18 +53,18 @@ class Specs:
         return kept
 
 
-def spec_of(output: Any) -> Any:
+def describe_output(output: Any) -> Any:
     if output is None or isinstance(output, (bool, int, float, str)):
         return output
     if isinstance(output, torch.Tensor):
         return {"x": [list(output.shape), str(output.dtype).removeprefix("torch.")]}
     if isinstance(output, BaseOutput):
-        fields = [[key, spec_of(item)] for key, item in output.items()]
+        fields = [[key, describe_output(item)] for key, item in output.items()]
         return {"o": [type(output).__module__, type(output).__qualname__, fields]}
     if isinstance(output, dict) and all(isinstance(key, str) for key in output):
-        return {"d": [[key, spec_of(item)] for key, item in output.items()]}
+        return {"d": [[key, describe_output(item)] for key, item in output.items()]}
     if isinstance(output, (list, tuple)):
-        return {"l" if isinstance(output, list) else "u": [spec_of(item) for item in output]}
+        return {"l" if isinstance(output, list) else "u": [describe_output(item) for item in output]}
     return {"k": type(output).__qualname__}
 
 
@@ -73,7 +73,7 @@ def has_opaque(form: Any) -> bool:
     return isinstance(form, dict) and '{"k":' in json.dumps(form)
 
 
-def zeros_of(form: Any, device: torch.device, max_bytes: int) -> Any:
+def make_zeros(form: Any, device: torch.device, max_bytes: int) -> Any:
     """An output of this form, all zeros. Raises: CheckpointCorrupt if it is malformed or larger than `max_bytes`."""
     left = [max_bytes]
 
@@ -83,7 +83,7 @@ def zeros_of(form: Any, device: torch.device, max_bytes: int) -> Any:
         ((tag, body),) = form.items()
         match tag:
             case "x":
-                return _zero_tensor(body[0], dtype_named(body[1]), device, left)
+                return _zero_tensor(body[0], read_dtype(body[1]), device, left)
             case "l" | "u":
                 return (list if tag == "l" else tuple)(zeros(item) for item in body)
             case "d":

@@ -11,16 +11,16 @@ from diffusers.guiders import BaseGuidance
 
 from mezzotint.domain.errors import CheckpointCorrupt
 from mezzotint.engine.checkpoint import sampler_state
-from mezzotint.engine.checkpoint.codec import Seen, copied, sketch
-from mezzotint.engine.checkpoint.output_shapes import Specs, has_opaque
+from mezzotint.engine.checkpoint.codec import VersionedTensor, copy_to_host, encode
+from mezzotint.engine.checkpoint.output_shapes import OutputShapes, has_opaque
 from mezzotint.engine.checkpoint.snapshot import Snapshot
 from mezzotint.engine.checkpoint.step_output import takes_only_latents
 from mezzotint.engine.errors import CannotCheckpoint
 from mezzotint.engine.tree import tensors_in
 
 
-class Host(Protocol):
-    """What a trail needs of the hub."""
+class RecorderHost(Protocol):
+    """The part of the hub that a recorder uses."""
 
     @property
     def device(self) -> torch.device: ...
@@ -48,11 +48,11 @@ class Boundary:
     differences: list[dict[str, Any] | None]
 
 
-class Trail:
+class Recorder:
     """specs: forms of the answers to the run's denoiser calls, in their order."""
 
-    def __init__(self, pipeline: Any, members: list[Any], host: Host) -> None:
-        self.specs = Specs()
+    def __init__(self, pipeline: Any, members: list[Any], host: RecorderHost) -> None:
+        self.specs = OutputShapes()
         self._host = host
         self._only_latents = takes_only_latents(pipeline)
         # a guider may hold results of calls by its first step: its baseline is what it is now
@@ -69,18 +69,18 @@ class Trail:
     def has_guider(self) -> bool:
         return any(isinstance(member.target, BaseGuidance) for member in self._members)
 
-    def held(self) -> list[Any]:
+    def referenced(self) -> list[Any]:
         """What the last step keeps alive."""
         at = self._boundary
         return [] if at is None else [at.output, at.earlier, at.differences]
 
-    def add(self, form: Any, *, is_first_step: bool) -> None:
+    def add_answer(self, form: Any, *, is_first_step: bool) -> None:
         """The form of the answer to one more denoiser call."""
         if not is_first_step and has_opaque(form):
             self._unsavable = "a denoiser returns an opaque object after the first step"
         self.specs.add(form)
 
-    def begin(self, sampler: Any) -> None:
+    def begin_sampler(self, sampler: Any) -> None:
         """Note what the sampler holds at its own first step."""
         if not any(member.target is sampler for member in self._members):
             self._members.append(Member(sampler))
@@ -88,21 +88,21 @@ class Trail:
             if member.base is None and member.target is sampler:
                 member.base = self._baseline(sampler)
 
-    def observe(self, sampler: Any, steps: int, num_calls: int, output: Any) -> None:
+    def record_step(self, sampler: Any, steps: int, num_calls: int, output: Any) -> None:
         """Note the state right after a step; what cannot be saved is counted."""
         try:
-            self._boundary = self._bounded(sampler, steps, num_calls, output)
+            self._boundary = self._make_boundary(sampler, steps, num_calls, output)
         except CannotCheckpoint as reason:
-            self.leave()
+            self.drop_boundary()
             self._host.count_unsaved(str(reason))
 
-    def leave(self) -> None:
+    def drop_boundary(self) -> None:
         """Nothing to save until the next step."""
         self._boundary = None
 
-    def forget(self) -> None:
+    def release(self) -> None:
         """Let go of everything, once the run has ended."""
-        self.leave()
+        self.drop_boundary()
         self._members, self._last = [], {}
 
     def snapshot(self, pipeline: str, origin: Any, fingerprint: dict[str, str]) -> Snapshot | None:
@@ -110,16 +110,16 @@ class Trail:
         boundary = self._boundary
         assert boundary is not None
         try:
-            copies: dict[int, Seen] = {}
+            copies: dict[int, VersionedTensor] = {}
             pairs = zip(self._members, boundary.differences, strict=False)
-            members = [_member_state(member, found, copies) for member, found in pairs]
+            members = [_save_member(member, found, copies) for member, found in pairs]
             return Snapshot(
                 pipeline=pipeline,
                 steps=boundary.steps,
                 num_calls=boundary.num_calls,
                 specs=self.specs.until(boundary.num_calls),
-                output=copied(boundary.output, copies),
-                earlier=copied(boundary.earlier, copies),
+                output=copy_to_host(boundary.output, copies),
+                earlier=copy_to_host(boundary.earlier, copies),
                 members=members,
                 origin=origin,
                 fingerprint=fingerprint,
@@ -130,7 +130,7 @@ class Trail:
 
     # -- back from a checkpoint
 
-    def put_back(self, saved: Snapshot, num_calls: int, output: Any) -> Any:
+    def restore_step(self, saved: Snapshot, num_calls: int, output: Any) -> Any:
         """The saved output of the saved step, after samplers and guiders are what they were.
 
         Raises: CheckpointCorrupt if the call got there otherwise.
@@ -141,40 +141,42 @@ class Trail:
             sampler_state.restore(member.target, member.base, state, self._host.device)
         return sampler_state.put_output(output, saved.output)
 
-    def put_back_earlier(self, saved: Snapshot, at: int, sampler: Any, output: Any) -> Any:
+    def restore_earlier(self, saved: Snapshot, at: int, sampler: Any, output: Any) -> Any:
         """Of a sampler that did not take the saved step, such as a prior's, the last output is still needed."""
         for step, kept in saved.earlier:
             if step == at:
                 output = sampler_state.put_output(output, kept)
-                self._last[id(sampler)] = (step, self._kept(output))
+                self._last[id(sampler)] = (step, self._select_tensors(output))
         return output
 
     # -- its parts
 
-    def _bounded(self, sampler: Any, steps: int, num_calls: int, output: Any) -> Boundary:
+    def _make_boundary(self, sampler: Any, steps: int, num_calls: int, output: Any) -> Boundary:
         if self._unsavable is not None:
             raise CannotCheckpoint(self._unsavable)
-        differences = [sampler_state.difference(m.target, m.base) if m.base else None for m in self._members]
-        self._last[id(sampler)] = (steps, kept := self._kept(output))
+        differences = [sampler_state.find_changes(m.target, m.base) if m.base else None for m in self._members]
+        self._last[id(sampler)] = (steps, kept := self._select_tensors(output))
         earlier = [[step, others] for key, (step, others) in self._last.items() if key != id(sampler)]
         return Boundary(steps, num_calls, kept, earlier, differences)
 
-    def _kept(self, output: Any) -> list[Any]:
+    def _select_tensors(self, output: Any) -> list[Any]:
         """The part of a step's output that the pipeline uses, by reference."""
         tensors = list(tensors_in(output))
-        return [sketch(tensor) for tensor in (tensors[:1] if self._only_latents else tensors)]
+        return [encode(tensor) for tensor in (tensors[:1] if self._only_latents else tensors)]
 
     def _baseline(self, target: Any) -> sampler_state.Baseline:
         try:
-            return sampler_state.baseline(target)
+            return sampler_state.take_baseline(target)
         except CannotCheckpoint as reason:
             self._host.count_unsaved(str(reason))
-            return sampler_state.Baseline(raw={}, versions={}, sketches={"unreadable": str(reason)})
+            return sampler_state.Baseline(raw={}, versions={}, encoded={"unreadable": str(reason)})
 
 
-def _member_state(member: Member, found: dict[str, Any] | None, copies: dict[int, Seen]) -> sampler_state.MemberState:
+def _save_member(
+    member: Member, found: dict[str, Any] | None, copies: dict[int, VersionedTensor]
+) -> sampler_state.MemberState:
     if member.base is not None and not member.digest:
         member.digest = member.base.digest()
-    changed = None if found is None else copied(found, copies)
+    changed = None if found is None else copy_to_host(found, copies)
     digest = member.digest if found is not None else ""
     return sampler_state.MemberState(name=type(member.target).__qualname__, baseline=digest, changed=changed)

@@ -5,12 +5,12 @@ from typing import Any
 import torch
 
 from mezzotint.domain.errors import CheckpointCorrupt
-from mezzotint.engine.checkpoint.codec import Seen
+from mezzotint.engine.checkpoint.codec import VersionedTensor
 from mezzotint.engine.isolation import ThreadState, stream_of
 from mezzotint.engine.tree import map_leaves
 
 
-class Origin:
+class RandomStreams:
     """The generators in a call's arguments, replaced by copies of the run's own, and the global streams' first states.
 
     kwargs: the arguments with those copies in place.
@@ -50,8 +50,8 @@ class Origin:
         for generator, state in zip(self._generators, self._states, strict=True):
             seed = generator.initial_seed()
             fresh = torch.Generator(generator.device).manual_seed(seed).get_state()
-            generators.append(seed if torch.equal(fresh, state) else Seen(state))
-        device = None if self._device is None else Seen(self._device)
+            generators.append(seed if torch.equal(fresh, state) else VersionedTensor(state))
+        device = None if self._device is None else VersionedTensor(self._device)
         return {"generators": generators, "seed": self._seed, "device_rng": device}
 
     def restore(self, document: dict[str, Any]) -> None:

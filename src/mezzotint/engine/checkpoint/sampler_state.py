@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from mezzotint.domain.errors import CheckpointCorrupt
-from mezzotint.engine.checkpoint.codec import Seen, copied, graft, is_same, sketch, version_of
+from mezzotint.engine.checkpoint.codec import VersionedTensor, copy_to_host, decode_into, encode, is_equal, version_of
 from mezzotint.engine.tree import map_leaves
 
 ATOMS = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size)
@@ -21,20 +21,20 @@ ATOMS = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.d
 
 @dataclass(slots=True, eq=False)
 class Baseline:
-    """An object at its first step. `raw` keeps the values, `sketches` what they held."""
+    """An object at its first step. `raw` keeps the values, `encoded` what they held."""
 
     raw: dict[str, Any]
     versions: dict[str, int]
-    sketches: dict[str, Any]
+    encoded: dict[str, Any]
 
     def digest(self) -> str:
         """SHA-256 of everything in it, the same in every process that makes the same call."""
-        return hashlib.sha256(json.dumps(self.sketches, sort_keys=True, default=tensor_digest).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self.encoded, sort_keys=True, default=tensor_digest).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MemberState:
-    """A sampler or guider at a boundary; `changed`, its attributes as sketches, is None where it had not come to its
+    """A sampler or guider at a boundary; `changed`, its attributes as encoded, is None where it had not come to its
     first step."""
 
     name: str
@@ -42,7 +42,7 @@ class MemberState:
     changed: dict[str, Any] | None
 
 
-def tensor_digest(seen: Seen) -> str:
+def tensor_digest(seen: VersionedTensor) -> str:
     """SHA-256 of a tensor's bits, dtype and shape."""
     tensor = (
         seen.tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
@@ -52,22 +52,22 @@ def tensor_digest(seen: Seen) -> str:
     return digest.hexdigest()
 
 
-def baseline(target: Any) -> Baseline:
+def take_baseline(target: Any) -> Baseline:
     raw = dict(vars(target))
     versions = {name: version_of(value) for name, value in raw.items() if isinstance(value, torch.Tensor)}
     # own copies: some samplers write into their tables
-    return Baseline(raw=raw, versions=versions, sketches={name: copied(sketch(v), {}) for name, v in raw.items()})
+    return Baseline(raw=raw, versions=versions, encoded={name: copy_to_host(encode(v), {}) for name, v in raw.items()})
 
 
-def difference(target: Any, base: Baseline) -> dict[str, Any]:
+def find_changes(target: Any, base: Baseline) -> dict[str, Any]:
     """What `target` holds that its baseline did not. Compares by identity first: nearly all attributes of a sampler
     never change."""
     changed = {}
     for name, value in vars(target).items():
         if _is_untouched(value, base, name):
             continue
-        now = sketch(value)
-        if name not in base.raw or not is_same(now, base.sketches[name]):
+        now = encode(value)
+        if name not in base.raw or not is_equal(now, base.encoded[name]):
             changed[name] = now
     return changed
 
@@ -92,11 +92,11 @@ def restore(target: Any, base: Baseline | None, saved: MemberState, device: torc
     if saved.baseline != base.digest():
         raise CheckpointCorrupt("the sampler was set up for another call")
     held = vars(target)
-    undone = {name: base.sketches.get(name) for name in difference(target, base)}
+    undone = {name: base.encoded.get(name) for name in find_changes(target, base)}
     try:
         for name, form in (undone | saved.changed).items():
             if name in saved.changed or name in base.raw:
-                held[name] = graft(held.get(name), form, device)
+                held[name] = decode_into(held.get(name), form, device)
             else:
                 del held[name]
     except CheckpointCorrupt:
@@ -116,7 +116,7 @@ def put_output(current: Any, saved: list[Any]) -> Any:
         if not isinstance(leaf, torch.Tensor) or not waiting:
             return leaf
         seen = waiting.pop(0)
-        if not isinstance(seen, Seen) or seen.tensor.shape != leaf.shape or seen.tensor.dtype != leaf.dtype:
+        if not isinstance(seen, VersionedTensor) or seen.tensor.shape != leaf.shape or seen.tensor.dtype != leaf.dtype:
             raise CheckpointCorrupt("its latents have another shape or dtype")
         return seen.tensor.clone().to(leaf.device)
 

@@ -18,8 +18,8 @@ import safetensors.torch
 import torch
 
 from mezzotint.domain.errors import CheckpointCorrupt
-from mezzotint.engine.checkpoint.codec import Seen
-from mezzotint.engine.checkpoint.output_shapes import Specs
+from mezzotint.engine.checkpoint.codec import VersionedTensor
+from mezzotint.engine.checkpoint.output_shapes import OutputShapes
 from mezzotint.engine.checkpoint.sampler_state import MemberState, tensor_digest
 from mezzotint.engine.errors import CannotCheckpoint
 
@@ -44,7 +44,7 @@ class Snapshot:
     pipeline: str
     steps: int
     num_calls: int
-    specs: Specs
+    specs: OutputShapes
     output: list[Any]
     earlier: list[Any]
     members: list[MemberState]
@@ -81,13 +81,13 @@ class Snapshot:
 def _stored(seen: Any, tensors: dict[str, torch.Tensor]) -> dict[str, Any]:
     """The tensor's name in the file, where equal ones are stored once, and the order of its dimensions in memory:
     kernels choose by it, so bits depend on it."""
-    if not isinstance(seen, Seen):
+    if not isinstance(seen, VersionedTensor):
         raise CannotCheckpoint(f"{type(seen).__qualname__} cannot be written")
     order = sorted(range(seen.tensor.ndim), key=seen.tensor.stride, reverse=True)
     if seen.tensor.is_contiguous():
         order.sort()
     flat = seen.tensor.detach().permute(order).clone(memory_format=torch.contiguous_format)
-    name = tensor_digest(Seen(flat))[:16]
+    name = tensor_digest(VersionedTensor(flat))[:16]
     tensors[name] = flat
     return {"t": [name, order]}
 
@@ -112,7 +112,7 @@ def verify(data: bytes) -> None:
 def decode(data: bytes) -> Snapshot:
     """Raises: CheckpointCorrupt for anything that `Snapshot.encode` did not write.
 
-    The sketches in it are checked where they are put back.
+    The encoded values in it are checked where they are put back.
     """
     verify(data)
     try:
@@ -130,7 +130,7 @@ def _tensor(found: dict[str, Any], tensors: Mapping[str, torch.Tensor]) -> Any:
     if found.keys() != {"t"}:
         return found
     name, order = found["t"]
-    return Seen(tensors[name].permute([order.index(dim) for dim in range(len(order))]))
+    return VersionedTensor(tensors[name].permute([order.index(dim) for dim in range(len(order))]))
 
 
 def _snapshot(document: Mapping[str, Any]) -> Snapshot:
@@ -138,7 +138,7 @@ def _snapshot(document: Mapping[str, Any]) -> Snapshot:
         raise CheckpointCorrupt(f"format {document['format']!r} is not {FORMAT}")
     steps, num_calls = _count(document["steps"]), _count(document["num_calls"])
     forms, spans = document["specs"]
-    specs = Specs(forms=_is(forms, list), spans=[[_count(index), _count(count)] for index, count in spans])
+    specs = OutputShapes(forms=_is(forms, list), spans=[[_count(index), _count(count)] for index, count in spans])
     if steps < 1 or len(specs) != num_calls or any(index >= len(forms) for index, _ in spans):
         raise CheckpointCorrupt("the counts contradict each other")
     return Snapshot(

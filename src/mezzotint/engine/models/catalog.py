@@ -35,11 +35,11 @@ class Offload(StrEnum):
     SEQUENTIAL = "sequential"
 
 
-class _Form(BaseModel):
+class _CatalogTable(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Quantization(_Form):
+class Quantization(_CatalogTable):
     """What diffusers' `PipelineQuantizationConfig` is given."""
 
     backend: str = Field(description="such as `bitsandbytes_4bit`, `quanto`, `torchao`; its package must be installed")
@@ -49,7 +49,7 @@ class Quantization(_Form):
     )
 
 
-class Entry(_Form):
+class ModelEntry(_CatalogTable):
     """One model of the list."""
 
     name: str = Field(pattern=NAME, description="what requests call it; unlike all others")
@@ -80,14 +80,14 @@ class Entry(_Form):
     )
 
 
-class _List(_Form):
-    models: tuple[Entry, ...] = Field(min_length=1)
+class _Catalog(_CatalogTable):
+    models: tuple[ModelEntry, ...] = Field(min_length=1)
 
 
-def read(path: Path) -> tuple[Entry, ...]:
+def read_catalog(path: Path) -> tuple[ModelEntry, ...]:
     """The models of a file, in its order: the first is the default. Raises: ModelsInvalid, naming what is wrong."""
     try:
-        listed = _List.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))).models
+        listed = _Catalog.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))).models
     except OSError as error:
         raise ModelsInvalid(f"models: {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

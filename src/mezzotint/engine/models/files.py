@@ -33,10 +33,10 @@ def locate(model: str, revision: str | None = None) -> Path:
     """
     if model == STARTER:
         return Path(str(files("mezzotint"))) / "starter"
-    return _here(model) or _download(model, revision)
+    return _find_folder(model) or _download(model, revision)
 
 
-def _here(source: str) -> Path | None:
+def _find_folder(source: str) -> Path | None:
     """The folder; None for a hub id. Raises: ModelMissing."""
     folder = Path(source).expanduser()
     if folder.exists():
@@ -52,10 +52,10 @@ def _download(hub_id: str, revision: str | None) -> Path:
     try:
         return Path(DiffusionPipeline.download(hub_id, revision=revision, use_safetensors=True))
     except (OSError, ValueError) as error:
-        raise _not_had("hub model", hub_id, error) from error
+        raise _report_missing("hub model", hub_id, error) from error
 
 
-def _not_had(what: str, hub_id: str, error: Exception) -> ModelMissing:
+def _report_missing(what: str, hub_id: str, error: Exception) -> ModelMissing:
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return ModelMissing(f"the {what} {hub_id!r} could not be had: {reason}")
 
@@ -65,7 +65,7 @@ def locate_tiny(source: str) -> Path:
 
     Raises: ModelMissing.
     """
-    return _here(source) or _download_tiny(source)
+    return _find_folder(source) or _download_tiny(source)
 
 
 def _download_tiny(hub_id: str) -> Path:
@@ -74,7 +74,7 @@ def _download_tiny(hub_id: str) -> Path:
     try:
         return Path(snapshot_download(hub_id, allow_patterns=["*.json", "*.safetensors"]))
     except (OSError, ValueError) as error:
-        raise _not_had("tiny autoencoder", hub_id, error) from error
+        raise _report_missing("tiny autoencoder", hub_id, error) from error
 
 
 def check_tiny(folder: Path, model: Path) -> None:
@@ -126,20 +126,20 @@ def _describe(folder: Path, name: str | None) -> ModelInfo:
         default_guidance=float(card["default_guidance"]) if "default_guidance" in card else _default_guidance(index),
         tasks=tuple(map(Task, card["tasks"])) if "tasks" in card else _tasks(index),
         samplers=_samplers(folder, index),
-        takes_negative_prompt=bool(_said(card, "takes_negative_prompt", lambda: _takes_negative_prompt(index))),
-        can_stop=bool(_said(card, "can_stop", lambda: _can_stop(folder, index))),
+        takes_negative_prompt=bool(_read_or_find(card, "takes_negative_prompt", lambda: _takes_negative_prompt(index))),
+        can_stop=bool(_read_or_find(card, "can_stop", lambda: _can_stop(folder, index))),
         license=str(card.get("license", "see the model's own card")),
         knows=tuple(map(str, card.get("knows", ()))),
         examples=tuple(map(str, card.get("examples", ()))),
     )
 
 
-def _said(card: dict[str, Any], key: str, find_out: Callable[[], Any]) -> Any:
+def _read_or_find(card: dict[str, Any], key: str, find_out: Callable[[], Any]) -> Any:
     """What the card says; what it does not say is found out, for which diffusers, and torch with it, is loaded."""
     return card[key] if key in card else find_out()
 
 
-def check(folder: Path) -> None:
+def check_model(folder: Path) -> None:
     """Look at every file: there, whole, and as `SHA256SUMS` says. Raises: ModelMissing, ModelCorrupt."""
     text_encoder = text_encoder_of(folder)
     for part in _parts(folder):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mezzotint.domain.errors import DeviceMissing, ModelCorrupt
-from mezzotint.engine.models.catalog import Dtype, Entry, ModelsInvalid, Offload, Quantization
+from mezzotint.engine.models.catalog import Dtype, ModelEntry, ModelsInvalid, Offload, Quantization
 from mezzotint.engine.models.files import is_channels_last, max_prompt_tokens, text_encoder_of, weights_of
 from mezzotint.engine.models.read_ahead import read_ahead
 
@@ -48,7 +48,7 @@ def device_report(device: str) -> str:
     return f"{torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
 
 
-def check(entry: Entry, device: str, *, exact: bool) -> None:
+def check_entry(entry: ModelEntry, device: str, *, exact: bool) -> None:
     """Refuse what cannot be done on this machine, before anything is loaded. Raises: ModelsInvalid."""
     if entry.compile and exact:
         raise ModelsInvalid(f"models: {entry.name}: compile changes bits with the batch; it needs fast mode (--fast)")
@@ -60,12 +60,12 @@ def check(entry: Entry, device: str, *, exact: bool) -> None:
         _check_quantization(entry.name, entry.quantization, device)
 
 
-def load(
-    folder: Path, device: str, entry: Entry | None = None, tell: Callable[[float], None] = lambda share: None
+def load_pipeline(
+    folder: Path, device: str, entry: ModelEntry | None = None, tell: Callable[[float], None] = lambda share: None
 ) -> "DiffusionPipeline":
     """The pipeline, on its device, ready to be called. Weights are read as safetensors only.
 
-    entry: how, having passed `check`; None: plainly. tell: hears the share of the weights that is read, 1.0 last.
+    entry: how, having passed `check_entry`; None: plainly. tell: hears the share of the weights that is read, 1.0 last.
     Raises: ModelMissing, ModelCorrupt.
     """
     import diffusers
@@ -73,7 +73,7 @@ def load(
     from diffusers import DiffusionPipeline
     from safetensors import SafetensorError
 
-    entry = entry or Entry(name="model", source=str(folder))
+    entry = entry or ModelEntry(name="model", source=str(folder))
     for library in (diffusers.utils, transformers.utils):  # their remarks on components are for model authors
         library.logging.set_verbosity_error()
         library.logging.disable_progress_bar()
@@ -104,7 +104,7 @@ def load(
 
 
 def load_tiny(folder: Path, device: str) -> Any:
-    """A tiny autoencoder, that has passed `models.check_tiny`. Raises: ModelCorrupt."""
+    """A tiny autoencoder, that has passed `files.check_tiny`. Raises: ModelCorrupt."""
     from diffusers import AutoencoderTiny
     from safetensors import SafetensorError
 

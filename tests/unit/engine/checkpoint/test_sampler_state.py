@@ -12,8 +12,15 @@ from diffusers.guiders import AdaptiveProjectedGuidance
 from diffusers.guiders.adaptive_projected_guidance import MomentumBuffer
 
 from mezzotint.domain.errors import CheckpointCorrupt
-from mezzotint.engine.checkpoint.codec import Seen, copied, graft, sketch
-from mezzotint.engine.checkpoint.sampler_state import Baseline, MemberState, baseline, difference, put_output, restore
+from mezzotint.engine.checkpoint.codec import VersionedTensor, copy_to_host, decode_into, encode
+from mezzotint.engine.checkpoint.sampler_state import (
+    Baseline,
+    MemberState,
+    find_changes,
+    put_output,
+    restore,
+    take_baseline,
+)
 from mezzotint.engine.errors import CannotCheckpoint
 
 CPU = torch.device("cpu")
@@ -27,14 +34,14 @@ class Thing:
 
 
 def saved(thing: Any, base: Baseline) -> MemberState:
-    changed = copied(difference(thing, base), {})
+    changed = copy_to_host(find_changes(thing, base), {})
     return MemberState(name=type(thing).__qualname__, baseline=base.digest(), changed=changed)
 
 
 def stepped(cls: Any, steps: int, seed: int) -> tuple[Any, Baseline]:
     sampler = cls()
     sampler.set_timesteps(8)
-    base = baseline(sampler)
+    base = take_baseline(sampler)
     draw = torch.Generator().manual_seed(seed)
     for t in sampler.timesteps[:steps]:
         sampler.step(torch.randn(1, 2, 4, 4, generator=draw), t, torch.randn(1, 2, 4, 4, generator=draw))
@@ -62,7 +69,7 @@ def test_a_sampler_restored_onto_another_run_of_it_goes_on_as_the_first(cls: Any
 @pytest.mark.parametrize("cls", [DPMSolverMultistepScheduler, UniPCMultistepScheduler, PNDMScheduler])
 def test_tables_that_a_replay_makes_by_itself_are_not_kept(cls: Any) -> None:
     sampler, base = stepped(cls, 5, seed=1)
-    changed = difference(sampler, base)
+    changed = find_changes(sampler, base)
     assert changed
     assert not {"betas", "alphas_cumprod", "sigmas", "timesteps", "_internal_dict"} & set(changed)
 
@@ -71,7 +78,7 @@ def test_a_sampler_set_up_for_another_call_is_refused() -> None:
     first, base = stepped(DPMSolverMultistepScheduler, 5, seed=1)
     other = DPMSolverMultistepScheduler()
     other.set_timesteps(9)
-    other_base = baseline(other)
+    other_base = take_baseline(other)
     with pytest.raises(CheckpointCorrupt):
         restore(other, other_base, saved(first, base), CPU)
     unipc, unipc_base = stepped(UniPCMultistepScheduler, 5, seed=1)
@@ -84,11 +91,11 @@ def test_what_a_replay_changed_and_the_saved_run_had_not_goes_back_to_the_baseli
         return Thing(table=torch.arange(3.0), order=[1, 2], count=0)
 
     first = made()
-    base = baseline(first)
+    base = take_baseline(first)
     first.count = 5
     state = saved(first, base)
     replay = made()
-    replay_base = baseline(replay)
+    replay_base = take_baseline(replay)
     replay.table.add_(1)
     replay.order.append(3)
     replay.extra = "new"
@@ -101,24 +108,24 @@ def test_what_a_replay_changed_and_the_saved_run_had_not_goes_back_to_the_baseli
 
 def test_changes_in_place_are_seen() -> None:
     thing = Thing(table=torch.zeros(3), history=[None, None], array=np.zeros(2), queue=deque([1], maxlen=2))
-    base = baseline(thing)
-    assert not difference(thing, base)
+    base = take_baseline(thing)
+    assert not find_changes(thing, base)
     thing.table[0] = 1
     thing.history[1] = torch.ones(1)
     thing.array[0] = 1
     thing.queue.append(2)
-    assert set(difference(thing, base)) == {"table", "history", "array", "queue"}
+    assert set(find_changes(thing, base)) == {"table", "history", "array", "queue"}
     thing.table[0] = 0
-    assert "table" not in difference(thing, base)
+    assert "table" not in find_changes(thing, base)
 
 
 def test_a_boundary_that_was_overwritten_cannot_be_saved_any_more() -> None:
     latents = torch.zeros(3)
-    seen = sketch([latents])
-    assert torch.equal(graft(None, copied(seen, {}), CPU)[0], latents)
+    seen = encode([latents])
+    assert torch.equal(decode_into(None, copy_to_host(seen, {}), CPU)[0], latents)
     latents.add_(1)
     with pytest.raises(CannotCheckpoint):
-        copied(seen, {})
+        copy_to_host(seen, {})
 
 
 def test_a_guiders_momentum_is_carried_over() -> None:
@@ -128,7 +135,7 @@ def test_a_guiders_momentum_is_carried_over() -> None:
         return made
 
     first, replay = guider(), guider()
-    base, replay_base = baseline(first), baseline(replay)
+    base, replay_base = take_baseline(first), take_baseline(replay)
     first.momentum_buffer.update(torch.ones(2))
     replay.momentum_buffer.update(torch.zeros(2))
     restore(replay, replay_base, saved(first, base), CPU)
@@ -139,7 +146,7 @@ def test_a_guiders_momentum_is_carried_over() -> None:
 
 def test_a_generator_in_a_sampler_goes_on_where_it_was() -> None:
     first, replay = (Thing(noise=torch.Generator().manual_seed(3)) for _ in range(2))
-    base, replay_base = baseline(first), baseline(replay)
+    base, replay_base = take_baseline(first), take_baseline(replay)
     torch.randn(7, generator=first.noise)
     torch.randn(2, generator=replay.noise)
     restore(replay, replay_base, saved(first, base), CPU)
@@ -149,40 +156,40 @@ def test_a_generator_in_a_sampler_goes_on_where_it_was() -> None:
 def test_what_cannot_be_written_without_pickle_is_told() -> None:
     for foreign in (threading.Lock(), {1, 2}, iter([])):
         with pytest.raises(CannotCheckpoint):
-            sketch(foreign)
+            encode(foreign)
     endless: list[Any] = []
     endless.append(endless)
     with pytest.raises(CannotCheckpoint):
-        sketch(endless)
+        encode(endless)
 
 
 def test_nothing_is_made_of_names_in_a_checkpoint() -> None:
-    foreign = copied(sketch(Thing(a=1)), {})
+    foreign = copy_to_host(encode(Thing(a=1)), {})
     for current in (None, 3, MomentumBuffer(0.5), {"a": 1}):
         with pytest.raises(CheckpointCorrupt):
-            graft(current, foreign, CPU)
+            decode_into(current, foreign, CPU)
 
 
 def test_latents_of_another_form_do_not_fit() -> None:
     current = (torch.zeros(1, 4), torch.zeros(1, 4))
-    kept = put_output(current, [Seen(torch.ones(1, 4))])
+    kept = put_output(current, [VersionedTensor(torch.ones(1, 4))])
     assert torch.equal(kept[0], torch.ones(1, 4))
     assert torch.equal(kept[1], torch.zeros(1, 4))
     one, longer, wider = torch.ones(1, 4), torch.ones(1, 5), torch.ones(1, 4).double()
-    for wrong in ([], [Seen(longer)], [Seen(wider)], [Seen(one)] * 3, ["text"]):
+    for wrong in ([], [VersionedTensor(longer)], [VersionedTensor(wider)], [VersionedTensor(one)] * 3, ["text"]):
         with pytest.raises(CheckpointCorrupt):
             put_output(current, wrong)
 
 
 def test_single_values_of_any_stride_can_be_kept() -> None:
     thing = Thing(table=np.broadcast_to(np.float64(1), (1,)), tensor=torch.ones(1).as_strided((1,), (0,)))
-    base = baseline(thing)
+    base = take_baseline(thing)
     assert len(base.digest()) == 64
-    assert not difference(thing, base)
+    assert not find_changes(thing, base)
 
 
 def test_a_digest_does_not_depend_on_where_the_configuration_came_from() -> None:
     one, other = DPMSolverMultistepScheduler(), DPMSolverMultistepScheduler()
     other.register_to_config(_name_or_path="another folder")
-    assert baseline(one).digest() == baseline(other).digest()
-    assert baseline(DPMSolverMultistepScheduler(solver_order=3)).digest() != baseline(one).digest()
+    assert take_baseline(one).digest() == take_baseline(other).digest()
+    assert take_baseline(DPMSolverMultistepScheduler(solver_order=3)).digest() != take_baseline(one).digest()

@@ -13,10 +13,10 @@ import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
 
 from mezzotint.domain.errors import CheckpointCorrupt
-from mezzotint.engine.checkpoint.codec import Seen, graft, sketch
-from mezzotint.engine.checkpoint.output_shapes import Specs, has_opaque, spec_of, zeros_of
-from mezzotint.engine.checkpoint.rng import Origin
-from mezzotint.engine.checkpoint.sampler_state import MemberState, baseline, put_output, restore
+from mezzotint.engine.checkpoint.codec import VersionedTensor, decode_into, encode
+from mezzotint.engine.checkpoint.output_shapes import OutputShapes, describe_output, has_opaque, make_zeros
+from mezzotint.engine.checkpoint.rng import RandomStreams
+from mezzotint.engine.checkpoint.sampler_state import MemberState, put_output, restore, take_baseline
 from mezzotint.engine.checkpoint.snapshot import (
     DIGEST,
     NO_DIGEST,
@@ -37,36 +37,36 @@ class Sampler:
 
 
 def member(**changed: Any) -> MemberState:
-    forms = {name: sketch(value) for name, value in changed.items()}
-    return MemberState(name="Sampler", baseline=baseline(Sampler()).digest(), changed=forms)
+    forms = {name: encode(value) for name, value in changed.items()}
+    return MemberState(name="Sampler", baseline=take_baseline(Sampler()).digest(), changed=forms)
 
 
 def changed_in(data: bytes) -> dict[str, Any]:
     changed = decode(data).members[0].changed
     assert changed is not None
-    return {name: graft(None, form, CPU) for name, form in changed.items()}
+    return {name: decode_into(None, form, CPU) for name, form in changed.items()}
 
 
 def put_back(data: bytes) -> Sampler:
     """Do with the bytes what a replay does with them."""
     saved, sampler = decode(data), Sampler()
     put_output((torch.zeros(1, 4, 2, 2),), saved.output)
-    Origin({"generator": torch.Generator()}).restore(saved.origin)
+    RandomStreams({"generator": torch.Generator()}).restore(saved.origin)
     (state,) = saved.members
-    restore(sampler, baseline(sampler), state, CPU)
+    restore(sampler, take_baseline(sampler), state, CPU)
     return sampler
 
 
 def snapshot(**changes: Any) -> Snapshot:
-    specs = Specs()
+    specs = OutputShapes()
     for _ in range(3):
-        specs.add(spec_of((torch.zeros(2, 4, 2, 2),)))
+        specs.add(describe_output((torch.zeros(2, 4, 2, 2),)))
     fields: dict[str, Any] = {
         "pipeline": "SomePipeline",
         "steps": 3,
         "num_calls": 3,
         "specs": specs,
-        "output": [Seen(torch.randn(1, 4, 2, 2))],
+        "output": [VersionedTensor(torch.randn(1, 4, 2, 2))],
         "earlier": [],
         "members": [member(order=2, history=[torch.ones(2), None])],
         "origin": {"generators": [7], "seed": 3, "device_rng": None},
@@ -113,9 +113,9 @@ def test_what_is_written_comes_back() -> None:
 
 
 def test_code_is_left_as_the_replay_has_it() -> None:
-    form = sketch({"step": len, "model": torch.nn.Linear(1, 1)})
+    form = encode({"step": len, "model": torch.nn.Linear(1, 1)})
     held = {"step": len, "model": torch.nn.Linear(1, 1)}
-    assert graft(held, form, CPU) == held
+    assert decode_into(held, form, CPU) == held
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.int64, torch.bool, torch.uint8])
@@ -143,9 +143,9 @@ def test_arrays_and_parts_of_objects_come_back() -> None:
     changed = {"sigmas": np.linspace(0, 1, 5), "scalar": np.int64(3), "part": other}
     (state,) = decode(snapshot(members=[member(**changed)]).encode()).members
     assert state.changed is not None
-    assert np.array_equal(graft(None, state.changed["sigmas"], CPU), changed["sigmas"])
-    assert graft(None, state.changed["scalar"], CPU) == 3
-    back = graft(Sampler(), state.changed["part"], CPU)
+    assert np.array_equal(decode_into(None, state.changed["sigmas"], CPU), changed["sigmas"])
+    assert decode_into(None, state.changed["scalar"], CPU) == 3
+    back = decode_into(Sampler(), state.changed["part"], CPU)
     assert back.order == 5
     assert torch.equal(back.history[0], torch.ones(2))
 
@@ -271,29 +271,29 @@ def test_an_answer_out_of_all_proportion_is_refused_before_it_is_allocated() -> 
         {"x": [[2.5], "float32"]},
     ):
         with pytest.raises(CheckpointCorrupt):
-            zeros_of(form, CPU, 64 << 20)
+            make_zeros(form, CPU, 64 << 20)
 
 
 def test_answers_are_made_only_of_output_classes_of_diffusers() -> None:
-    good = spec_of(UNet2DConditionOutput(sample=torch.ones(1, 2)))
-    made = zeros_of(json.loads(json.dumps(good)), CPU, 1000)
+    good = describe_output(UNet2DConditionOutput(sample=torch.ones(1, 2)))
+    made = make_zeros(json.loads(json.dumps(good)), CPU, 1000)
     assert isinstance(made, UNet2DConditionOutput)
     assert torch.equal(made.sample, torch.zeros(1, 2))
     for module, name in (("os", "system"), ("builtins", "dict"), ("collections", "OrderedDict"), ("nowhere", "X")):
         with pytest.raises(CheckpointCorrupt):
-            zeros_of({"o": [module, name, []]}, CPU, 1000)
+            make_zeros({"o": [module, name, []]}, CPU, 1000)
 
 
 def test_an_opaque_output_is_known_as_such() -> None:
-    assert has_opaque(spec_of((torch.ones(1), object())))
-    assert not has_opaque(spec_of((torch.ones(1), [None, 2.0], {"a": torch.ones(1)})))
+    assert has_opaque(describe_output((torch.ones(1), object())))
+    assert not has_opaque(describe_output((torch.ones(1), [None, 2.0], {"a": torch.ones(1)})))
 
 
 def test_specs_of_equal_calls_take_the_room_of_one() -> None:
-    few, many = Specs(), Specs()
-    few.add(spec_of(torch.ones(2)))
+    few, many = OutputShapes(), OutputShapes()
+    few.add(describe_output(torch.ones(2)))
     for _ in range(1000):
-        many.add(spec_of(torch.ones(2)))
+        many.add(describe_output(torch.ones(2)))
     assert len(json.dumps(many.forms)) == len(json.dumps(few.forms))
     assert len(many) == 1000
     assert many.at(999) == few.at(0)

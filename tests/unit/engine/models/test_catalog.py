@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mezzotint.engine.models.catalog import Dtype, ModelsInvalid, Offload, read
+from mezzotint.engine.models.catalog import Dtype, ModelsInvalid, Offload, read_catalog
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -14,7 +14,7 @@ def written(tmp_path: Path, text: str) -> Path:
 
 
 def test_every_key_is_read_and_the_order_is_kept(tmp_path: Path) -> None:
-    big, small = read(
+    big, small = read_catalog(
         written(
             tmp_path,
             """
@@ -59,9 +59,9 @@ def test_every_key_is_read_and_the_order_is_kept(tmp_path: Path) -> None:
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(ModelsInvalid, match=said):
-        read(written(tmp_path, text))
+        read_catalog(written(tmp_path, text))
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelsInvalid, match=r"no\.toml"):
-        read(tmp_path / "no.toml")
+        read_catalog(tmp_path / "no.toml")

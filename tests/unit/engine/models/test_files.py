@@ -26,7 +26,7 @@ def weights_of(folder: Path) -> Path:
 
 
 def test_the_starter_model_is_whole_and_tells_what_it_is() -> None:
-    files.check(STARTER)
+    files.check_model(STARTER)
     info = files.describe(STARTER)
     assert (info.native_width, info.native_height, info.grid_px) == (64, 64, 16)
     assert info.default_steps == 30
@@ -57,7 +57,7 @@ def test_a_flipped_bit_in_the_weights_is_found(copy: Path) -> None:
     content[-1] ^= 1
     weights_of(copy).write_bytes(bytes(content))
     with pytest.raises(ModelCorrupt, match="unet"):
-        files.check(copy)
+        files.check_model(copy)
 
 
 @pytest.mark.parametrize("keep_bytes", [0, 5, 100, 1_000_000])
@@ -65,33 +65,33 @@ def test_a_cut_off_weights_file_is_found_without_checksums(copy: Path, keep_byte
     (copy / "SHA256SUMS").unlink()
     weights_of(copy).write_bytes(weights_of(copy).read_bytes()[:keep_bytes])
     with pytest.raises(ModelCorrupt, match="unet"):
-        files.check(copy)
+        files.check_model(copy)
 
 
 def test_a_missing_weights_file_is_named(copy: Path) -> None:
     weights_of(copy).unlink()
     with pytest.raises(ModelMissing, match="diffusion_pytorch_model"):
-        files.check(copy)
+        files.check_model(copy)
 
 
 def test_a_missing_part_is_named(copy: Path) -> None:
     shutil.rmtree(copy / "vae")
     with pytest.raises(ModelMissing, match="vae"):
-        files.check(copy)
+        files.check_model(copy)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '"x"'])
 def test_a_damaged_index_is_found(copy: Path, content: str) -> None:
     (copy / "model_index.json").write_text(content)
     with pytest.raises(ModelCorrupt, match="model_index"):
-        files.check(copy)
+        files.check_model(copy)
 
 
 def test_an_unknown_text_encoder_is_refused(copy: Path) -> None:
     card = json.loads((copy / "mezzotint.json").read_text())
     (copy / "mezzotint.json").write_text(json.dumps({**card, "text_encoder": "os"}))
     with pytest.raises(ModelCorrupt, match="'os'"):
-        files.check(copy)
+        files.check_model(copy)
 
 
 @pytest.mark.parametrize("model", ["/no/such/folder", "./no", "nonsense", "a/b/c"])

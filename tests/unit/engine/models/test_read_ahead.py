@@ -24,7 +24,7 @@ def test_the_share_grows_with_the_bytes_that_are_read_and_ends_at_one(
 ) -> None:
     monkeypatch.setattr(read_ahead, "CHUNK_BYTES", 1 << 12)
     told: list[float] = []
-    pipeline = load.load(folder, "cpu", tell=told.append)
+    pipeline = load.load_pipeline(folder, "cpu", tell=told.append)
     assert told == sorted(set(told))
     assert told[-1] == 1.0
     assert 20 < len(told) <= 100, "each percent at most once"
