@@ -15,11 +15,11 @@ from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Job, JobState
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.refusal import Refusal, RefusalCode
-from mezzotint.domain.submission import Once
+from mezzotint.domain.submission import Once, TooManyOpen
 from mezzotint.domain.task import Source, Task
-from mezzotint.domain.tier import Tier
+from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.metrics import Metrics
-from mezzotint.policy.admission import NUM_SEEDS, Admit, admit
+from mezzotint.policy.admission import NUM_SEEDS, Admit, admit, check_open_jobs
 from mezzotint.policy.models import model_for
 from mezzotint.policy.quota import Assigned, assign
 from mezzotint.policy.request import Request
@@ -150,7 +150,10 @@ async def _submit(
     model, admitted = decision
     name = door.upscaler if request.task is Task.UPSCALE else model.name
     jobs = _jobs(name, admitted, claims, now, standing.place)
-    if not await door.jobs.add(*jobs, once=once):
+    added = await door.jobs.add(*jobs, once=once, most_open=limits_of(claims.tier).max_open_jobs)
+    if isinstance(added, TooManyOpen):  # others of the tenant came in since its open jobs were counted
+        return check_open_jobs(added.num_open, len(jobs), claims.tier)
+    if not added:
         return None
     for job in jobs:
         door.bus.publish(job.id, Changed(job=job))

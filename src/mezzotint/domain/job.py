@@ -24,8 +24,11 @@ class JobState(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        return self not in {JobState.QUEUED, JobState.RUNNING}
+        return self not in OPEN
 
+
+OPEN = (JobState.QUEUED, JobState.RUNNING)
+"""States of jobs that count against their tenant's limit."""
 
 TRANSITIONS: dict[JobState, dict[JobState, str]] = {
     JobState.QUEUED: {

@@ -28,3 +28,13 @@ class Submission:
 
     body: str
     jobs: tuple[JobId, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TooManyOpen:
+    """The request was not carried out: with its jobs the tenant would have more open ones than it may.
+
+    num_open: those it had.
+    """
+
+    num_open: int

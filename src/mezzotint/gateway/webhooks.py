@@ -71,11 +71,10 @@ async def create(body: NewWebhook, service: The, claims: SignedIn) -> MadeWebhoo
     """From now on the address is told of the end of each of your jobs."""
     if fault := service.courier.outside.fault_of(body.url):
         raise Answer(422, "webhook_address_invalid", GATEWAY_CODES["webhook_address_invalid"], fault, "url")
-    if len(await service.courier.webhooks.of_tenant(claims.tenant)) >= MOST:
-        raise Answer(409, "too_many_webhooks", GATEWAY_CODES["too_many_webhooks"], "Delete one first.")
     id = WebhookId(f"wh_{secrets.token_hex(8)}")
     webhook = Webhook(id=id, tenant=claims.tenant, url=body.url, created_at=service.now())
-    await service.courier.webhooks.add(webhook)
+    if not await service.courier.webhooks.add(webhook, MOST):
+        raise Answer(409, "too_many_webhooks", GATEWAY_CODES["too_many_webhooks"], "Delete one first.")
     view = WebhookView.model_validate(webhook, from_attributes=True)
     return MadeWebhook(**view.model_dump(), secret=service.courier.secret(id))
 

@@ -70,7 +70,7 @@ def admit(  # noqa: PLR0913 - each is a fact the decision depends on
             raw_prompt = request.prompt if is_alone else written_alone(request, one)
             seed = (parameters.seed + nth) % NUM_SEEDS
             plans.append(Plan(raw_prompt=raw_prompt, parameters=replace(parameters, seed=seed)))
-    return _check_open_jobs(num_open_jobs, len(plans), tier) or Admit(plans=tuple(plans))
+    return check_open_jobs(num_open_jobs, len(plans), tier) or Admit(plans=tuple(plans))
 
 
 def model_named(request: Request) -> str | Refusal | None:
@@ -205,7 +205,8 @@ def _choose_size(request: Request, prompt: Prompt, model: ModelInfo) -> tuple[in
     return size_for(model, prompt.aspect_ratio)
 
 
-def _check_open_jobs(num_open: int, num_new: int, tier: Tier) -> Refusal | None:
+def check_open_jobs(num_open: int, num_new: int, tier: Tier) -> Refusal | None:
+    """Refuse jobs with which a tenant would have more queued or running than its tier allows."""
     most = limits_of(tier).max_open_jobs
     if num_open + num_new <= most:
         return None

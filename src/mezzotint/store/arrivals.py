@@ -5,18 +5,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import literal, select
+from sqlalchemy import bindparam, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from mezzotint.domain.job import Job
-from mezzotint.domain.submission import Once
+from mezzotint.domain.ids import TenantId
+from mezzotint.domain.job import OPEN, Job
+from mezzotint.domain.submission import Once, TooManyOpen
 from mezzotint.store.changes import FIRST
 from mezzotint.store.database import Database
 from mezzotint.store.flows import ARRIVE, Arrived, arrivals_of
 from mezzotint.store.gathering import Gathering
 from mezzotint.store.rows import row_of
 from mezzotint.store.schema import jobs
-from mezzotint.store.submissions import remember
+from mezzotint.store.submissions import remember, withdraw
 from mezzotint.store.together import Insert, Row, Write, carry_out
 
 MOST = 200
@@ -33,41 +34,78 @@ def _new(row: Row, insert: Insert) -> object:
 
 
 NEW = Write(name="new", values={name: jobs.c[name].type for name in SAID}, make=_new)
+NUM_OPEN = (
+    select(jobs.c.tenant, func.count().label("num_open"))
+    .where(jobs.c.tenant.in_(bindparam("of_tenants", expanding=True)), jobs.c.state.in_(OPEN))
+    .group_by(jobs.c.tenant)
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Arrival:
-    """One submission."""
+    """One submission. most_open: how many open jobs its tenant may have with it; None: any number."""
 
     jobs: Sequence[Job]
     once: Once | None
+    most_open: int | None = None
+
+    @property
+    def tenant(self) -> TenantId:
+        return self.jobs[0].tenant
 
     @property
     def name(self) -> tuple[str, str] | None:
-        return None if self.once is None else (self.jobs[0].tenant, self.once.name)
+        return None if self.once is None else (self.tenant, self.once.name)
 
 
 class Arrivals:
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._gathering = Gathering[Arrival, bool]("arrivals", self._write, MOST, key=lambda arrival: arrival.name)
+        self._gathering = Gathering[Arrival, bool | TooManyOpen](
+            "arrivals", self._write, MOST, key=lambda arrival: arrival.name
+        )
 
-    async def add(self, added: Sequence[Job], once: Once | None) -> bool:
+    async def add(self, added: Sequence[Job], once: Once | None, most_open: int | None) -> bool | TooManyOpen:
         """Returns once the jobs are on the disk: whether they are, or `once` was taken. Raises: StorageUnavailable."""
-        return await self._gathering.go(Arrival(added, once))
+        return await self._gathering.go(Arrival(added, once, most_open))
 
-    async def _write(self, together: Sequence[Arrival]) -> list[bool]:
-        is_alone = all(one.once is None for one in together)
+    async def _write(self, together: Sequence[Arrival]) -> list[bool | TooManyOpen]:
+        is_alone = all(one.once is None and one.most_open is None for one in together)
         async with self._database.write(is_one=is_alone) as connection:
+            num_open = await self._num_open(connection, together)
             taken = await _taken(connection, together)
-            await _insert(connection, [job for one in together if one.name not in taken for job in one.jobs])
-        return [one.name not in taken for one in together]
+            told = [_decide(one, num_open, is_taken=one.name in taken) for one in together]
+            too_many = [one for one, answer in zip(together, told, strict=True) if isinstance(answer, TooManyOpen)]
+            await withdraw(connection, [(one.tenant, one.once) for one in too_many if one.once is not None])
+            written = [one for one, answer in zip(together, told, strict=True) if answer is True]
+            await _insert(connection, [job for one in written for job in one.jobs])
+        return told
+
+    async def _num_open(self, connection: AsyncConnection, together: Sequence[Arrival]) -> Counter[TenantId]:
+        """Open jobs of the tenants that have a limit. Until the transaction ends nobody else adds to them."""
+        limited = sorted({one.tenant for one in together if one.most_open is not None})
+        if not limited:
+            return Counter()
+        await self._database.lock(connection, *(f"open jobs of {tenant}" for tenant in limited))
+        rows = (await connection.execute(NUM_OPEN, {"of_tenants": limited})).mappings()
+        return Counter({TenantId(row["tenant"]): row["num_open"] for row in rows})
+
+
+def _decide(arrival: Arrival, num_open: Counter[TenantId], *, is_taken: bool) -> bool | TooManyOpen:
+    """Whether an arrival is written. It is added to its tenant's open jobs then."""
+    if is_taken:
+        return False
+    before = num_open[arrival.tenant]
+    if arrival.most_open is not None and before + len(arrival.jobs) > arrival.most_open:
+        return TooManyOpen(num_open=before)
+    num_open[arrival.tenant] += len(arrival.jobs)
+    return True
 
 
 async def _taken(connection: AsyncConnection, together: Sequence[Arrival]) -> set[tuple[str, str] | None]:
     """The names that other requests had before."""
     named = [
-        (one.jobs[0].tenant, one.once, tuple(job.id for job in one.jobs), one.jobs[0].created_at)
+        (one.tenant, one.once, tuple(job.id for job in one.jobs), one.jobs[0].created_at)
         for one in together
         if one.once is not None
     ]

@@ -29,6 +29,8 @@ from mezzotint.store.sqlite import Driver
 MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 6_380_941
 """Any number; processes that start together migrate one after the other."""
+LOCK = text("SELECT pg_advisory_xact_lock(key) FROM unnest(CAST(:keys AS bigint[])) AS keys (key)")
+"""Takes the locks in the order of the array."""
 CONNECT_S = 5
 STATEMENT_S = 30
 BY_INDEX = ("enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin")
@@ -127,11 +129,14 @@ class Database:
         """
         return nullcontext() if self.is_postgres else self._writers
 
-    async def lock(self, connection: AsyncConnection, name: str) -> None:
-        """One transaction at a time from here on, among those that name the same; SQLite has only one writer anyway."""
+    async def lock(self, connection: AsyncConnection, *names: str) -> None:
+        """One transaction at a time from here on, among those that name the same; SQLite has only one writer anyway.
+
+        Several names are locked in one order, before any row is, so that nobody waits in a circle.
+        """
         if self.is_postgres:
-            key = MIGRATION_LOCK + 1 + zlib.crc32(name.encode())
-            await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+            keys = sorted(MIGRATION_LOCK + 1 + zlib.crc32(name.encode()) for name in names)
+            await connection.execute(LOCK, {"keys": keys})
 
     async def close(self) -> None:
         await self._engine.dispose()

@@ -10,9 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.errors import LeaseLost, StorageUnavailable
 from mezzotint.domain.ids import JobId, TenantId, WorkerId
-from mezzotint.domain.job import CheckpointRef, Ending, Job, JobError, JobState, Lease
+from mezzotint.domain.job import OPEN, CheckpointRef, Ending, Job, JobError, JobState, Lease
 from mezzotint.domain.refusal import Refusal
-from mezzotint.domain.submission import Once
+from mezzotint.domain.submission import Once, TooManyOpen
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.retry import Retry
 from mezzotint.store import endings
@@ -31,7 +31,6 @@ from mezzotint.store.together import Insert, Row, Write, carry_out
 
 MANY = 200
 """Most rows changed in one go by what tidies up; the rest follows at the next tick."""
-OPEN = (JobState.QUEUED, JobState.RUNNING)
 
 
 # Asked at every submit or look at a job: building a statement takes longer than executing it.
@@ -76,9 +75,13 @@ class Jobs:
         self._departures = Gathering[Departure, Job]("endings", self._end, MANY, key=lambda one: one.job)
         self.lanes = Lanes(database)
 
-    async def add(self, *added: Job, once: Once | None = None) -> bool:
-        """Write new jobs, all or none. False, and nothing written, when `once` was taken already."""
-        return await self._arrivals.add(added, once)
+    async def add(self, *added: Job, once: Once | None = None, most_open: int | None = None) -> bool | TooManyOpen:
+        """Write new jobs of one tenant, all or none. False, and nothing written, when `once` was taken already.
+
+        most_open: how many open jobs the tenant may have with them, counted in the transaction that writes them;
+        TooManyOpen, and nothing written, when there would be more. None: any number.
+        """
+        return await self._arrivals.add(added, once, most_open)
 
     async def record_refusal(self, tenant: TenantId, refusal: Refusal, raw_prompt: str, at: datetime) -> None:
         """Keep a refused prompt for audit: it never becomes a job."""

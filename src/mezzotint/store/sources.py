@@ -7,9 +7,9 @@ from sqlalchemy import ColumnElement, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.ids import Sha256, TenantId
+from mezzotint.domain.job import OPEN
 from mezzotint.domain.task import Source
 from mezzotint.store.database import Database, insert_on
-from mezzotint.store.jobs import OPEN
 from mezzotint.store.schema import images, jobs, uploads
 
 
@@ -24,6 +24,7 @@ class Sources:
     async def keep(self, tenant: TenantId, picture: Source, now: datetime, most: int) -> bool:
         """Keep an upload, once. Returns False when the tenant keeps `most` others already."""
         async with self._database.write() as connection:
+            await self._database.lock(connection, f"uploads of {tenant}")
             kept = (uploads.c.tenant == tenant) & uploads.c.is_kept
             others = select(func.count()).where(kept, uploads.c.content != picture.content)
             if (await connection.execute(others)).scalar_one() >= most:

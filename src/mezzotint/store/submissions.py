@@ -67,3 +67,10 @@ async def remember(connection: AsyncConnection, requests: Sequence[Named]) -> se
     ]
     found = await connection.execute(REMEMBER[connection.dialect.name], rows)
     return {(tenant, name) for tenant, name in found}
+
+
+async def withdraw(connection: AsyncConnection, requests: Sequence[tuple[TenantId, Once]]) -> None:
+    """Take back what `remember` wrote in this transaction, of requests that are not carried out after all."""
+    for tenant, once in requests:
+        mine = and_(submissions.c.tenant == tenant, submissions.c.name == once.name)
+        await connection.execute(delete(submissions).where(mine))

@@ -18,10 +18,16 @@ class Webhooks:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, webhook: Webhook) -> None:
+    async def add(self, webhook: Webhook, most: int) -> bool:
+        """Keep a new webhook. Returns False, and keeps nothing, when the tenant has `most` already."""
+        mine = select(func.count()).where(webhooks.c.tenant == webhook.tenant)
         row = {"id": webhook.id, "tenant": webhook.tenant, "url": webhook.url, "created_at": webhook.created_at}
         async with self._database.write() as connection:
+            await self._database.lock(connection, f"webhooks of {webhook.tenant}")
+            if (await connection.execute(mine)).scalar_one() >= most:
+                return False
             await connection.execute(insert(webhooks).values(row))
+        return True
 
     async def of_tenant(self, tenant: TenantId) -> list[Webhook]:
         query = select(webhooks).where(webhooks.c.tenant == tenant).order_by(webhooks.c.created_at, webhooks.c.id)
