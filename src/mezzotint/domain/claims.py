@@ -39,7 +39,10 @@ class Via(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
-    """user: None when a token or a key speaks for the whole tenant. expires_at: None for a key without an end."""
+    """user: None when a token or a key speaks for the whole tenant. expires_at: None for a key without an end.
+
+    credential: which one of its kind it is in the store: a session's digest, a key's prefix; empty for tokens.
+    """
 
     tenant: TenantId
     tier: Tier
@@ -47,3 +50,4 @@ class Claims:
     scopes: frozenset[Scope] = OWN
     via: Via = Via.TOKEN
     user: UserId | None = None
+    credential: str = ""

@@ -10,6 +10,11 @@ class Tier(StrEnum):
     PAID = "paid"
     PRO = "pro"
 
+    @property
+    def rank(self) -> int:
+        """Order of the tiers: what ranks higher may ask for more."""
+        return list(Tier).index(self)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:

@@ -1,7 +1,7 @@
 """What the routes work with, and who is asking."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Annotated
 
@@ -132,9 +132,12 @@ async def by_bearer(service: Service, credentials: str) -> Claims:
     claims = await _in_token(service, credentials)
     if claims is None:
         raise Answer(401, "token_invalid", GATEWAY_CODES["token_invalid"], HINT)
-    if await service.accounts.tenants.is_shut_out(claims.tenant):
+    tenant = await service.accounts.tenants.present(claims.tenant)
+    if tenant is None:
+        return claims
+    if tenant.disabled_at is not None:
         raise Answer(403, "tenant_disabled", GATEWAY_CODES["tenant_disabled"], "Ask who runs this server.")
-    return claims
+    return replace(claims, tier=min(claims.tier, tenant.tier, key=lambda tier: tier.rank))
 
 
 async def _in_token(service: Service, token: str) -> Claims | None:

@@ -8,7 +8,7 @@ import typer
 from mezzotint.config import read_settings
 from mezzotint.domain.claims import OWN, Scope
 from mezzotint.domain.ids import KeyId, TenantId
-from mezzotint.domain.key import Key
+from mezzotint.domain.key import Key, KeyRequest
 from mezzotint.main.options import Data, said_plainly, table
 
 app = typer.Typer(help="API keys: long-lived secrets for programs.", no_args_is_help=True)
@@ -23,7 +23,7 @@ def create(
     days: Annotated[int, typer.Option(min=0, max=3650, help="How long it works; 0: until revoked.")] = 90,
     data: Data = None,
 ) -> None:
-    """Make a key and print its secret, this once."""
+    """Make a key of the tenant and print its secret, this once."""
     from mezzotint.gateway import Accounts
     from mezzotint.main.accounts import known, run
 
@@ -31,8 +31,9 @@ def create(
         known(await accounts.tenants.get(TenantId(tenant)) is not None, f"tenant {tenant!r}")
         now = datetime.now(UTC)
         until = now + timedelta(days=days) if days else None
-        _, secret = await accounts.keys.add(TenantId(tenant), name[:80], frozenset(scope or OWN), now, until)
-        return secret
+        wanted = KeyRequest(tenant=TenantId(tenant), name=name[:80], scopes=frozenset(scope or OWN), expires_at=until)
+        made = await accounts.keys.add(wanted, now)
+        return made[1] if made else ""
 
     with said_plainly():
         typer.echo(run(read_settings(data=data), add))

@@ -50,7 +50,7 @@ def show(data: Data = None) -> None:
 
 @app.command()
 def tier(name: Name, tier: Annotated[Tier, typer.Argument(help="The new tier.")], data: Data = None) -> None:
-    """Give a tenant another tier: for its users and keys at once; tokens keep the tier written in them."""
+    """Give a tenant another tier: for its users and keys at once, and no token of it ranks higher."""
     from mezzotint.main.accounts import known, run
 
     with said_plainly():

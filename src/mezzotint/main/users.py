@@ -1,4 +1,4 @@
-"""`mezzotint users create | list | password | role | disable | enable`."""
+"""`mezzotint users create | list | password | role | disable | enable | delete`."""
 
 import sys
 from datetime import UTC, datetime
@@ -83,7 +83,7 @@ def role(name: Name, role: Annotated[Role, typer.Argument(help="The new role.")]
 
 @app.command()
 def disable(name: Name, data: Data = None) -> None:
-    """Let a user in no more; their sessions end."""
+    """Let a user in no more, nor the keys they made; their sessions end."""
     _let_in(name, data, datetime.now(UTC))
 
 
@@ -91,6 +91,16 @@ def disable(name: Name, data: Data = None) -> None:
 def enable(name: Name, data: Data = None) -> None:
     """Let a disabled user sign in again."""
     _let_in(name, data, None)
+
+
+@app.command()
+def delete(name: Name, data: Data = None) -> None:
+    """Forget a user: their sessions and keys end. Jobs and pictures stay the tenant's."""
+    from mezzotint.main.accounts import known, run
+
+    with said_plainly():
+        known(run(read_settings(data=data), lambda accounts: accounts.users.remove(name)), f"user {name!r}")
+        typer.echo(f"{folded(name)}  deleted, sessions and keys ended")
 
 
 def _let_in(name: str, data: Data, at: datetime | None) -> None:

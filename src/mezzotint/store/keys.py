@@ -2,46 +2,71 @@
 
 import hmac
 import secrets
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, insert, or_, select, update
+from sqlalchemy import RowMapping, Select, bindparam, func, insert, or_, select, update
 
-from mezzotint.domain.claims import Claims, Scope, Via
+from mezzotint.domain.claims import Claims, Role, Scope, Via, scopes_of
 from mezzotint.domain.ids import KeyId, TenantId
-from mezzotint.domain.key import MARK, Key, prefix_of
+from mezzotint.domain.key import MARK, Key, KeyRequest, prefix_of
 from mezzotint.domain.tier import Tier
 from mezzotint.store.database import Database
 from mezzotint.store.digest import digest
-from mezzotint.store.schema import keys, tenants
+from mezzotint.store.schema import keys, tenants, users
 
 SEEN_EVERY = timedelta(minutes=1)
 """`last_used_at` is written no oftener: a key in use costs no write a request."""
+PRESENT = (
+    select(keys, tenants.c.tier, users.c.role)
+    .join(tenants, tenants.c.id == keys.c.tenant)
+    .outerjoin(users, users.c.id == keys.c.user)
+    .where(
+        or_(*(column.in_(bindparam("prefixes", expanding=True)) for column in (keys.c.prefix, keys.c.old_prefix))),
+        tenants.c.disabled_at.is_(None),
+        users.c.disabled_at.is_(None),
+    )
+)
+"""Keys whose tenant and user are let in, with what those may do at present."""
 
 
 class Keys:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(
-        self, tenant: TenantId, name: str, scopes: frozenset[Scope], now: datetime, expires_at: datetime | None
-    ) -> tuple[Key, str]:
-        """A new key and its secret, which can be read this once."""
+    async def add(self, wanted: KeyRequest, now: datetime, most: int | None = None) -> tuple[Key, str] | None:
+        """A new key and its secret, which can be read this once.
+
+        most: keys that the tenant may have with it, revoked ones included; None, and nothing kept, beyond.
+        """
         secret, prefix = drawn()
         key = Key(
             id=KeyId(f"key_{secrets.token_hex(8)}"),
-            tenant=tenant,
-            name=name,
+            tenant=wanted.tenant,
+            user=wanted.user,
+            name=wanted.name,
             prefix=prefix,
-            scopes=scopes,
+            scopes=wanted.scopes,
             created_at=now,
-            expires_at=expires_at,
+            expires_at=wanted.expires_at,
         )
-        row = {"id": key.id, "tenant": tenant, "name": name, "prefix": prefix, "digest": digest(secret)}
-        times = {"created_at": now, "expires_at": expires_at}
+        row = {name: getattr(key, name) for name in ("id", "tenant", "user", "name", "prefix")}
+        times = {"created_at": now, "expires_at": key.expires_at}
+        mine = select(func.count()).where(keys.c.tenant == key.tenant)
         async with self._database.write() as connection:
-            await connection.execute(insert(keys).values(**row, **times, scopes=" ".join(sorted(scopes))))
+            if most is not None:
+                await self._database.lock(connection, f"keys of {key.tenant}")
+                if (await connection.execute(mine)).scalar_one() >= most:
+                    return None
+            said = {"digest": digest(secret), "scopes": " ".join(sorted(key.scopes))}
+            await connection.execute(insert(keys).values(**row, **times, **said))
         return key, secret
+
+    async def get(self, key: KeyId, tenant: TenantId) -> Key | None:
+        async with self._database.read() as connection:
+            row = (await connection.execute(_one(key, tenant))).mappings().first()
+        return None if row is None else key_of(row)
 
     async def of_tenant(self, tenant: TenantId | None = None) -> list[Key]:
         """The keys of a tenant, or all, oldest first."""
@@ -75,27 +100,29 @@ class Keys:
         return found
 
     async def read(self, secret: str, now: datetime) -> Claims | None:
-        """Who the key speaks for; None when it is unknown, over or revoked, or its tenant is disabled."""
+        """Who the key speaks for; None when it is unknown, over or revoked, or its user or tenant is disabled."""
         prefix = prefix_of(secret)
         if prefix is None:
             return None
-        query = (
-            select(keys, tenants.c.tier)
-            .join(tenants, tenants.c.id == keys.c.tenant)
-            .where(or_(keys.c.prefix == prefix, keys.c.old_prefix == prefix), tenants.c.disabled_at.is_(None))
-        )
         async with self._database.read() as connection:
-            row = (await connection.execute(query)).mappings().first()
-        if row is None or not key_of(row).is_valid(now) or not _matches(row, prefix, secret, now):
+            row = (await connection.execute(PRESENT, {"prefixes": [prefix]})).mappings().first()
+        if row is None or not _matches(row, prefix, secret):
             return None
-        await self._seen(row, now)
-        return Claims(
-            tenant=TenantId(row["tenant"]),
-            tier=Tier(row["tier"]),
-            expires_at=row["expires_at"],
-            scopes=_scopes(row),
-            via=Via.KEY,
-        )
+        claims = _claims(row, prefix, now)
+        if claims is not None:
+            await self._seen(row, now)
+        return claims
+
+    async def present(self, prefixes: Sequence[str], now: datetime) -> dict[str, Claims]:
+        """What the keys of these prefixes, old ones during their grace included, may do now; without those that ended.
+
+        For callers who showed their secrets before.
+        """
+        async with self._database.read() as connection:
+            rows = (await connection.execute(PRESENT, {"prefixes": list(prefixes)})).mappings().all()
+        known = {prefix: row for row in rows for prefix in (row["prefix"], row["old_prefix"]) if prefix is not None}
+        told = {prefix: _claims(row, prefix, now) for prefix, row in known.items()}
+        return {prefix: claims for prefix, claims in told.items() if claims is not None}
 
     async def _seen(self, row: RowMapping, now: datetime) -> None:
         if row["last_used_at"] is None or now - row["last_used_at"] > SEEN_EVERY:
@@ -114,10 +141,26 @@ def _one(key: KeyId, tenant: TenantId | None) -> Select[Any]:
     return query if tenant is None else query.where(keys.c.tenant == tenant)
 
 
-def _matches(row: RowMapping, prefix: str, secret: str, now: datetime) -> bool:
-    if row["prefix"] == prefix:
-        return hmac.compare_digest(row["digest"], digest(secret))
-    return now < row["old_until"] and hmac.compare_digest(row["old_digest"], digest(secret))
+def _matches(row: RowMapping, prefix: str, secret: str) -> bool:
+    kept = row["digest"] if row["prefix"] == prefix else row["old_digest"]
+    return hmac.compare_digest(kept, digest(secret))
+
+
+def _claims(row: RowMapping, prefix: str, now: datetime) -> Claims | None:
+    """What the key may do now, as its owner may; None when it is over, or the secret of that prefix is."""
+    if not key_of(row).is_valid(now) or (row["prefix"] != prefix and now >= row["old_until"]):
+        return None
+    ends = (row["expires_at"], None if row["prefix"] == prefix else row["old_until"])
+    role = row["role"]
+    return Claims(
+        tenant=TenantId(row["tenant"]),
+        tier=Tier(row["tier"]),
+        expires_at=min((end for end in ends if end is not None), default=None),
+        scopes=_scopes(row) if role is None else _scopes(row) & scopes_of(Role(role)),
+        via=Via.KEY,
+        user=row["user"],
+        credential=prefix,
+    )
 
 
 def _scopes(row: RowMapping) -> frozenset[Scope]:
@@ -128,6 +171,7 @@ def key_of(row: RowMapping) -> Key:
     return Key(
         id=KeyId(row["id"]),
         tenant=TenantId(row["tenant"]),
+        user=row["user"],
         name=row["name"],
         prefix=row["prefix"],
         scopes=_scopes(row),

@@ -242,6 +242,7 @@ keys = Table(
     metadata,
     Column("id", String(40), primary_key=True),
     Column("tenant", String(64), ForeignKey("tenants.id"), nullable=False),
+    Column("user", String(40), ForeignKey("users.id", name="keys_of_users")),  # nothing: the tenant's
     Column("name", String(80), nullable=False),
     Column("prefix", String(20), nullable=False, unique=True),
     Column("digest", String(64), nullable=False),
@@ -254,6 +255,7 @@ keys = Table(
     Column("revoked_at", Instant),
     Column("last_used_at", Instant),
     Index("keys_of_tenant", "tenant"),
+    _some("keys_of_user", "user", where='"user"'),
 )
 
 submissions = Table(

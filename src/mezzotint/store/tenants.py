@@ -14,14 +14,14 @@ from mezzotint.store.database import Database
 from mezzotint.store.schema import tenants
 
 FRESH_S = 2.0
-"""How late a gateway may hear that another process disabled a tenant."""
+"""How late a gateway may hear that another process changed or disabled a tenant."""
 MAX_KNOWN = 10_000
 
 
 class Tenants:
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._shut_out: dict[TenantId, tuple[float, bool]] = {}
+        self._known: dict[TenantId, tuple[float, Tenant | None]] = {}
 
     async def add(self, tenant: Tenant) -> bool:
         """Returns whether the name was free."""
@@ -30,6 +30,7 @@ class Tenants:
                 await connection.execute(insert(tenants).values(asdict(tenant)))
         except IntegrityError:
             return False
+        self._known.pop(tenant.id, None)
         return True
 
     async def get(self, tenant: TenantId) -> Tenant | None:
@@ -37,15 +38,14 @@ class Tenants:
             row = (await connection.execute(select(tenants).where(tenants.c.id == tenant))).mappings().first()
         return None if row is None else tenant_of(row)
 
-    async def is_shut_out(self, tenant: TenantId) -> bool:
-        """Whether the tenant is disabled. Asked at each request, so an answer is believed for `FRESH_S`."""
-        known = self._shut_out.get(tenant)
+    async def present(self, tenant: TenantId) -> Tenant | None:
+        """The tenant's row, `FRESH_S` old at most: asked for at each request with a token."""
+        known = self._known.get(tenant)
         if known is None or time.monotonic() - known[0] > FRESH_S:
-            row = await self.get(tenant)
-            known = (time.monotonic(), row is not None and row.disabled_at is not None)
-            if len(self._shut_out) >= MAX_KNOWN:
-                self._shut_out.clear()
-            self._shut_out[tenant] = known
+            known = (time.monotonic(), await self.get(tenant))
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            self._known[tenant] = known
         return known[1]
 
     async def page(self, limit: int, after: str = "") -> list[Tenant]:
@@ -64,7 +64,7 @@ class Tenants:
     async def _set(self, tenant: TenantId, **values: object) -> bool:
         async with self._database.write() as connection:
             result = await connection.execute(update(tenants).where(tenants.c.id == tenant).values(values))
-        self._shut_out.pop(tenant, None)
+        self._known.pop(tenant, None)
         return bool(result.rowcount)
 
 

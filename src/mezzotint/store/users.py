@@ -1,9 +1,10 @@
 """Rows of users and of their sessions. Passwords go in and never come out; a session's secret is kept as its hash."""
 
 import secrets
+from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import RowMapping, delete, insert, select, update
+from sqlalchemy import RowMapping, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from mezzotint.domain.claims import Claims, Role, Via, scopes_of
@@ -15,7 +16,18 @@ from mezzotint.policy.credentials import folded
 from mezzotint.store.database import Database
 from mezzotint.store.digest import digest
 from mezzotint.store.passwords import Passwords
-from mezzotint.store.schema import sessions, tenants, users
+from mezzotint.store.schema import keys, sessions, tenants, users
+
+MAX_SESSIONS = 50
+"""Of one user: more devices than a person has."""
+PRESENT = (
+    select(users.c.id, users.c.tenant, users.c.role, tenants.c.tier, sessions.c.digest, sessions.c.expires_at)
+    .join(users, users.c.id == sessions.c.user)
+    .join(tenants, tenants.c.id == users.c.tenant)
+    .where(sessions.c.digest.in_(bindparam("digests", expanding=True)), sessions.c.expires_at > bindparam("now"))
+    .where(users.c.disabled_at.is_(None), tenants.c.disabled_at.is_(None))
+)
+"""Sessions that are not over, whose user and tenant are let in."""
 
 
 class Users:
@@ -71,37 +83,48 @@ class Users:
         """Let the user in no more and end the sessions; None lets them sign in again."""
         return await self._set(name, disabled_at=at)
 
+    async def remove(self, name: str) -> bool:
+        """Forget the user with all sessions and keys of theirs. Returns whether there was such a user."""
+        mine = select(users.c.id).where(users.c.name == folded(name))
+        async with self._database.write() as connection:
+            await connection.execute(delete(sessions).where(sessions.c.user.in_(mine)))
+            await connection.execute(delete(keys).where(keys.c.user.in_(mine)))
+            return bool((await connection.execute(delete(users).where(users.c.name == folded(name)))).rowcount)
+
     async def open_session(self, user: UserId, now: datetime, until: datetime) -> str:
-        """A new session's secret. Sessions of the user that are over are swept."""
+        """A new session's secret. Sessions of the user that are over go, and the oldest beyond `MAX_SESSIONS`."""
         secret = secrets.token_urlsafe(32)
-        over = (sessions.c.user == user) & (sessions.c.expires_at <= now)
+        mine = sessions.c.user == user
+        newest = select(sessions.c.digest).where(mine).order_by(sessions.c.created_at.desc()).limit(MAX_SESSIONS - 1)
+        beyond = mine & sessions.c.digest.not_in(newest)
         row = {"digest": digest(secret), "user": user, "created_at": now, "expires_at": until}
         async with self._database.write() as connection:
-            await connection.execute(delete(sessions).where(over))
+            await self._database.lock(connection, f"sessions of {user}")
+            await connection.execute(delete(sessions).where(mine & (sessions.c.expires_at <= now)))
+            await connection.execute(delete(sessions).where(beyond))
             await connection.execute(insert(sessions).values(row))
         return secret
 
     async def in_session(self, secret: str, now: datetime) -> Claims | None:
         """Who the session speaks for; None when it is over, or its user or tenant is disabled."""
-        query = (
-            select(users.c.id, users.c.tenant, users.c.role, tenants.c.tier, sessions.c.expires_at)
-            .join(users, users.c.id == sessions.c.user)
-            .join(tenants, tenants.c.id == users.c.tenant)
-            .where(sessions.c.digest == digest(secret), sessions.c.expires_at > now)
-            .where(users.c.disabled_at.is_(None), tenants.c.disabled_at.is_(None))
-        )
+        return (await self.present([digest(secret)], now)).get(digest(secret))
+
+    async def present(self, digests: Sequence[str], now: datetime) -> dict[str, Claims]:
+        """What the sessions of these digests may do now; without those that are over."""
         async with self._database.read() as connection:
-            row = (await connection.execute(query)).mappings().first()
-        if row is None:
-            return None
-        return Claims(
-            tenant=TenantId(row["tenant"]),
-            tier=Tier(row["tier"]),
-            expires_at=row["expires_at"],
-            scopes=scopes_of(Role(row["role"])),
-            via=Via.SESSION,
-            user=UserId(row["id"]),
-        )
+            rows = (await connection.execute(PRESENT, {"digests": list(digests), "now": now})).mappings().all()
+        return {
+            row["digest"]: Claims(
+                tenant=TenantId(row["tenant"]),
+                tier=Tier(row["tier"]),
+                expires_at=row["expires_at"],
+                scopes=scopes_of(Role(row["role"])),
+                via=Via.SESSION,
+                user=UserId(row["id"]),
+                credential=row["digest"],
+            )
+            for row in rows
+        }
 
     async def close_session(self, secret: str) -> None:
         async with self._database.write() as connection:

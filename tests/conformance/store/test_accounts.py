@@ -8,6 +8,7 @@ from argon2 import PasswordHasher
 from mezzotint.domain.claims import OWN, Role, Scope
 from mezzotint.domain.ids import TenantId, UserId, WebhookId, WorkerId
 from mezzotint.domain.job import JobState
+from mezzotint.domain.key import Key, KeyRequest
 from mezzotint.domain.tenant import Tenant
 from mezzotint.domain.tier import Tier
 from mezzotint.domain.user import User
@@ -30,12 +31,19 @@ async def tenant(database: Database) -> Tenant:
     return tenant
 
 
+async def new_key(keys: Keys, user: User | None = None, scopes: frozenset[Scope] = OWN) -> tuple[Key, str]:
+    wanted = KeyRequest(tenant=ADA, name="laptop", scopes=scopes, user=user.id if user else None)
+    made = await keys.add(wanted, NOW)
+    assert made is not None
+    return made
+
+
 async def test_a_name_of_a_tenant_is_given_once_and_shut_out_with_all_that_is_its(
     database: Database, tenant: Tenant
 ) -> None:
     tenants, keys = Tenants(database), Keys(database)
     assert not await tenants.add(tenant)
-    _, secret = await keys.add(ADA, "laptop", OWN, NOW, None)
+    _, secret = await new_key(keys)
     assert await tenants.set_tier(ADA, Tier.PRO)
     claims = await keys.read(secret, NOW)
     assert claims is not None
@@ -65,7 +73,7 @@ async def test_a_rotated_keys_old_secret_works_for_its_grace_and_a_revoked_one_n
     database: Database, tenant: Tenant
 ) -> None:
     keys = Keys(database)
-    key, old = await keys.add(ADA, "laptop", OWN, NOW, None)
+    key, old = await new_key(keys)
     rotated = await keys.rotate(key.id, ADA, NOW, timedelta(minutes=5))
     assert rotated is not None
     _, new = rotated
@@ -77,10 +85,55 @@ async def test_a_rotated_keys_old_secret_works_for_its_grace_and_a_revoked_one_n
     assert await keys.read(new, NOW) is None
 
 
+async def test_a_users_key_may_do_what_they_may_at_present_and_ends_with_them(
+    database: Database, tenant: Tenant
+) -> None:
+    users, keys = Users(database, Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))), Keys(database)
+    user = User(id=UserId("u1"), tenant=ADA, name="ada", role=Role.ADMIN, created_at=NOW)
+    await users.add(user, WORDS)
+    _, hers = await new_key(keys, user, frozenset(Scope))
+    _, tenants = await new_key(keys)
+
+    async def scopes(secret: str) -> frozenset[Scope] | None:
+        claims = await keys.read(secret, NOW)
+        return None if claims is None else claims.scopes
+
+    assert await scopes(hers) == frozenset(Scope)
+    await users.set_role("ada", Role.USER)
+    assert await scopes(hers) == OWN
+    await users.disable("ada", NOW)
+    assert await scopes(hers) is None
+    await users.disable("ada", None)
+    assert await scopes(hers) == OWN
+    assert await users.remove("ada")
+    assert await scopes(hers) is None
+    assert await scopes(tenants) == OWN
+    assert [key.user for key in await keys.of_tenant(ADA)] == [None]
+    assert not await users.remove("ada")
+
+
+async def test_present_rights_are_told_of_many_credentials_at_once(database: Database, tenant: Tenant) -> None:
+    users, keys = Users(database, Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))), Keys(database)
+    user = User(id=UserId("u1"), tenant=ADA, name="ada", role=Role.ADMIN, created_at=NOW)
+    await users.add(user, WORDS)
+    kept, rotated, revoked = [(await new_key(keys, user))[0] for _ in range(3)]
+    new = await keys.rotate(rotated.id, ADA, NOW, timedelta(minutes=5))
+    assert new is not None
+    await keys.revoke(revoked.id, ADA, NOW)
+    prefixes = [kept.prefix, rotated.prefix, new[0].prefix, revoked.prefix]
+    assert set(await keys.present(prefixes, NOW)) == {kept.prefix, rotated.prefix, new[0].prefix}
+    assert set(await keys.present(prefixes, LATER)) == {kept.prefix, new[0].prefix}
+    claims = await users.in_session(await users.open_session(user.id, NOW, LATER), NOW)
+    assert claims is not None
+    assert (await users.present([claims.credential, "x"], NOW)) == {claims.credential: claims}
+    await users.set_role("ada", Role.USER)
+    assert await users.present([claims.credential], NOW) == {}
+
+
 async def test_webhooks_hear_of_each_end_once_and_two_couriers_share_the_work(database: Database) -> None:
     jobs, webhooks = Jobs(database), Webhooks(database)
     hook = Webhook(id=WebhookId("wh_1"), tenant=ADA, url="https://hooks.example/x", created_at=NOW)
-    await webhooks.add(hook)
+    await webhooks.add(hook, 10)
     mine, others = make_job(tenant="ada"), make_job(tenant="eve")
     await jobs.add(mine, others)
     for job in await jobs.claim(Seeker(worker=WorkerId("w")), NOW, 30, most=2):

@@ -10,6 +10,7 @@ from mezzotint.actions.finish import image_key
 from mezzotint.domain.claims import OWN, Role, Scope
 from mezzotint.domain.ids import TenantId, WebhookId, WorkerId
 from mezzotint.domain.job import JobState
+from mezzotint.domain.key import KeyRequest
 from mezzotint.domain.task import Source
 from mezzotint.domain.tenant import Tenant
 from mezzotint.domain.tier import Tier
@@ -144,17 +145,18 @@ async def things_of_ada(service: Service) -> dict[str, str]:
     assert taken.lease is not None
     await service.desk.objects.put(image_key(picture.webp, "webp"), b"RIFF")
     await service.desk.jobs.finish(job.id, taken.lease, make_ending(job, images=(picture,)))
-    key, _ = await service.accounts.keys.add(TenantId("ada"), "laptop", OWN, service.now(), None)
+    made = await service.accounts.keys.add(KeyRequest(tenant=TenantId("ada"), name="laptop", scopes=OWN), service.now())
+    assert made is not None
     id = WebhookId(f"wh_{int(job.id[4:], 16):016x}")
     webhook = Webhook(id=id, tenant=TenantId("ada"), url="https://hooks.example/x", created_at=NOW)
-    await service.courier.webhooks.add(webhook)
+    await service.courier.webhooks.add(webhook, 10)
     await service.intake.sources.keep(TenantId("ada"), Source(content=picture.png, width=64, height=64), NOW, 1)
     await service.workers.seen(WorkerId("w"), service.now())
     return {
         "worker_id": "w",
         "lane": "free",
         "job_id": job.id,
-        "key_id": key.id,
+        "key_id": made[0].id,
         "webhook_id": id,
         "upload_id": picture.png,
         "name": f"{picture.webp}.webp",
@@ -201,9 +203,11 @@ async def test_a_route_lets_in_whom_the_matrix_names(route: str, service: Servic
 async def test_a_credential_that_may_only_read_changes_nothing(service: Service, connect: Connect) -> None:
     await service.accounts.tenants.add(Tenant(id=TenantId("ada"), tier=Tier.FREE, created_at=NOW))
     things = await things_of_ada(service)
-    _, secret = await service.accounts.keys.add(TenantId("ada"), "r", frozenset({Scope.READ}), service.now(), None)
+    wanted = KeyRequest(tenant=TenantId("ada"), name="r", scopes=frozenset({Scope.READ}))
+    made = await service.accounts.keys.add(wanted, service.now())
+    assert made is not None
     async with connect(None) as reader:
-        reader.headers["Authorization"] = f"Bearer {secret}"
+        reader.headers["Authorization"] = f"Bearer {made[1]}"
         for route, row in MATRIX.items():
             method, _, path = route.partition(" ")
             if isinstance(row, Row) and row.nobody == 401 and path != "/v1/sign-in":

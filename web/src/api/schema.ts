@@ -536,13 +536,13 @@ export interface paths {
         };
         /**
          * List Mine
-         * @description Your keys, oldest first; their secrets are not kept.
+         * @description Your keys and the tenant's, oldest first; their secrets are not kept.
          */
         get: operations["list_mine_v1_keys_get"];
         put?: never;
         /**
          * Create
-         * @description A new key. Its secret is in this answer and nowhere else.
+         * @description A new key, at most with your own rights at any time. Its secret is in this answer and nowhere else.
          */
         post: operations["create_v1_keys_post"];
         delete?: never;
@@ -1321,6 +1321,11 @@ export interface components {
             revoked_at: string | null;
             /** Scopes */
             scopes: components["schemas"]["Scope"][];
+            /**
+             * User
+             * @description whose key it is; null: the tenant's
+             */
+            user: string | null;
         };
         /** LaneChange */
         LaneChange: {
