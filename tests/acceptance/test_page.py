@@ -235,10 +235,32 @@ def test_without_dev_mode_an_account_or_a_token_opens_the_page(tmp_path: Path, b
         page.get_by_role("button", name="Sign out").click()
         expect(page.get_by_label("Password")).to_be_visible()
         page.goto(f"{server.url}/?again#token={server.token(tenant='bob', tier='paid')}")
+        page.get_by_role("button", name="Sign in as bob").click()
         expect(page.get_by_text("bob, paid, up to 50 steps")).to_be_visible()
         assert "token" not in page.url
         page.get_by_role("button", name="Sign out").click()
         make_an_account_and_come_back(page)
+
+
+def test_a_link_with_a_token_signs_nobody_in_unasked(tmp_path: Path, browser: Browser) -> None:
+    """An attacker's link would have a person draw under the attacker's name (login CSRF)."""
+    with served(tmp_path / "data") as server, browser.new_context() as context:
+        theirs = f"{server.url}/#token={server.token(tenant='mallory', tier='free')}"
+        page = context.new_page()
+        page.goto(f"{server.url}/#token={server.token(tenant='ada', tier='free')}")
+        page.get_by_role("button", name="Sign in as ada").click()
+        expect(page.get_by_text("ada, free")).to_be_visible()
+        for visit in (page.goto, lambda url: page.evaluate("(url) => { location.href = url; }", url)):
+            visit(theirs)
+            expect(page.get_by_role("heading", name="Sign in as mallory")).to_be_visible()
+            assert "token" not in page.url
+            page.get_by_role("button", name="Cancel").click()
+            expect(page.get_by_text("ada, free")).to_be_visible()
+        page.reload()
+        expect(page.get_by_text("ada, free")).to_be_visible()
+        page.go_back()
+        assert "token" not in page.url
+        assert "mallory" not in page.content()
 
 
 def make_an_account_and_come_back(page: Page) -> None:

@@ -1,5 +1,6 @@
 import { Account } from "./features/session/Account";
 import { SignIn } from "./features/session/SignIn";
+import { TokenOffer } from "./features/session/TokenOffer";
 import { useSession } from "./features/session/useSession";
 import { ThemeToggle } from "./features/theme/ThemeToggle";
 import plate from "./plate.svg";
@@ -17,7 +18,9 @@ export function App() {
         {session.client !== null && <Account client={session.client} onSignOut={session.signOut} />}
         <ThemeToggle />
       </header>
-      {session.client !== null ? (
+      {session.offer !== null ? (
+        <TokenOffer offer={session.offer} />
+      ) : session.client !== null ? (
         <Studio client={session.client} />
       ) : (
         !session.isOpening && <SignIn session={session} />

@@ -4,6 +4,7 @@ import userEvent from "@testing-library/user-event";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { answer, json, refusal } from "../../testing/gateway";
 import { SignIn } from "./SignIn";
+import { TokenOffer } from "./TokenOffer";
 import { useSession } from "./useSession";
 
 const me = () => json({ tenant: "studio", tier: "pro", step_budget: 80 });
@@ -11,6 +12,7 @@ const signInRequired = () => refusal(403, "sign_in_required", "Sign in.", "Paste
 
 function Door() {
   const session = useSession();
+  if (session.offer !== null) return <TokenOffer offer={session.offer} />;
   if (session.isOpening) return null;
   if (session.client === null) return <SignIn session={session} />;
   const { client, signOut } = session;
@@ -48,13 +50,76 @@ test("a server in --dev lets one in without a token", async () => {
   expect(sessionStorage.getItem("mezzotint.token")).toBe("dev");
 });
 
-test("a token in the address is used and taken out of it", async () => {
+test("a token in the address leaves it at once and signs in only when that is confirmed", async () => {
   history.replaceState(null, "", "/?a=1#token=secret");
   const seen = answer({ "GET /v1/me": me });
   render(<Door />);
-  await userEvent.click(await screen.findByText("ask"));
-  expect(seen[0]?.token).toBe("Bearer secret");
   expect(location.href).toMatch(/\/\?a=1$/);
+  await screen.findByText(/^Sign in as studio on /);
+  expect(sessionStorage).toHaveLength(0);
+  expect(screen.queryByText("inside")).toBeNull();
+  await userEvent.click(screen.getByRole("button", { name: "Sign in as studio" }));
+  await userEvent.click(await screen.findByText("ask"));
+  expect(seen.at(-1)?.token).toBe("Bearer secret");
+  expect(sessionStorage.getItem("mezzotint.token")).toBe("secret");
+});
+
+test("a link's token that is declined is forgotten, and the page opens as without it", async () => {
+  history.replaceState(null, "", "/#token=secret");
+  const seen = answer({ "GET /v1/me": me, "POST /v1/session": signInRequired, "GET /healthz": healthy(false) });
+  render(<Door />);
+  await userEvent.click(await screen.findByRole("button", { name: "Cancel" }));
+  await screen.findByLabelText("Password");
+  expect(sessionStorage).toHaveLength(0);
+  expect(seen.filter((request) => request.token === "Bearer secret")).toHaveLength(1);
+});
+
+for (const [kind, store, key] of [
+  ["token", sessionStorage, "mezzotint.token"],
+  ["cookie", localStorage, "mezzotint.session"],
+] as const) {
+  test(`a link replaces no ${kind} session unless that is confirmed`, async () => {
+    store.setItem(key, "mine");
+    history.replaceState(null, "", "/#token=theirs");
+    const seen = answer({ "GET /v1/me": me });
+    render(<Door />);
+    expect((await screen.findByText(/A link brought you here/)).textContent).toContain("your present session");
+    expect(store.getItem(key)).toBe("mine");
+    await userEvent.click(screen.getByRole("button", { name: "Cancel" }));
+    await userEvent.click(await screen.findByText("ask"));
+    expect(seen.at(-1)?.token).toBe(kind === "token" ? "Bearer mine" : null);
+    expect(store.getItem(key)).toBe("mine");
+  });
+}
+
+test("a link that is followed while the page is open asks, too", async () => {
+  sessionStorage.setItem("mezzotint.token", "mine");
+  answer({ "GET /v1/me": me });
+  render(<Door />);
+  await screen.findByText("inside");
+  location.hash = "#token=theirs";
+  await screen.findByText(/^Sign in as studio on /);
+  expect(location.hash).toBe("");
+  expect(sessionStorage.getItem("mezzotint.token")).toBe("mine");
+  await userEvent.click(screen.getByRole("button", { name: "Cancel" }));
+  await screen.findByText("inside");
+});
+
+test("a link with a token that the server does not take keeps the session that is there", async () => {
+  sessionStorage.setItem("mezzotint.token", "mine");
+  history.replaceState(null, "", "/#token=stale");
+  answer({ "GET /v1/me": () => refusal(401, "token_invalid", "The token is not valid.", "Ask for a new one.") });
+  render(<Door />);
+  await screen.findByText("inside");
+  expect(sessionStorage.getItem("mezzotint.token")).toBe("mine");
+});
+
+test("without a session such a link says what is wrong with its token", async () => {
+  history.replaceState(null, "", "/#token=stale");
+  answer({ "GET /v1/me": () => refusal(401, "token_invalid", "The token is not valid.", "Ask for a new one.") });
+  render(<Door />);
+  await screen.findByText("Ask for a new one.");
+  expect(sessionStorage).toHaveLength(0);
 });
 
 test("elsewhere a pasted token opens the door, once the server takes it", async () => {

@@ -1,7 +1,7 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { createClient, openSession, signIn, signOut, signUp, type Client } from "../../api/client";
 import { Failure, problemOf } from "../../api/failure";
-import type { Problem } from "../../api/types";
+import type { Me, Problem } from "../../api/types";
 
 const KEY = "mezzotint.token";
 /** Set in this browser while a cookie may hold a session; the cookie itself is not for scripts. */
@@ -9,9 +9,22 @@ const HAS_COOKIE = "mezzotint.session";
 
 type State = { kind: "opening" } | { kind: "out"; problem: Problem | null } | { kind: "in"; token: string | null };
 
+/** A token that a link brought, which the server takes. Nobody is signed in by it until `accept`. */
+export interface OfferedToken {
+  tenant: string;
+  tier: string;
+  /** Whether somebody is signed in already, whose session in this tab would end. */
+  replacesSession: boolean;
+  /** Throws `Failure` when the server no longer takes the token. */
+  accept(): Promise<void>;
+  decline(): void;
+}
+
 export interface Session {
   /** Null while nobody is signed in. */
   client: Client | null;
+  /** Not null while a link's token waits for an answer. */
+  offer: OfferedToken | null;
   isOpening: boolean;
   /** Why nobody is signed in, unless that was asked for. */
   problem: Problem | null;
@@ -26,9 +39,12 @@ export interface Session {
   signOut(): void;
 }
 
-/** Who is signed in: by a token from the address (`#token=`) or this tab's storage, by a cookie, or by a --dev server. */
+/** Who is signed in: by a token of this tab's storage, by a cookie, by a --dev server, or, once that is confirmed, by a
+ * token from the address (`#token=`). */
 export function useSession(): Session {
   const [state, setState] = useState<State>({ kind: "opening" });
+  const [offered, setOffered] = useState<{ token: string; me: Me } | null>(null);
+  const linked = useRef<string | null>(null); // the token of the link that is being looked at
   const opened = useRef<string | null>(null); // the last token the server itself handed out
 
   const enter = useCallback((token: string) => {
@@ -51,12 +67,41 @@ export function useSession(): Session {
     [enter],
   );
 
-  useEffect(() => {
-    const token = takeTokenFromAddress() ?? sessionStorage.getItem(KEY);
-    if (token !== null) enter(token);
+  const resume = useCallback(() => {
+    const token = sessionStorage.getItem(KEY);
+    if (token !== null) setState({ kind: "in", token });
     else if (localStorage.getItem(HAS_COOKIE) !== null) setState({ kind: "in", token: null });
     else void ask(true);
-  }, [enter, ask]);
+  }, [ask]);
+
+  const consider = useCallback(
+    async (token: string) => {
+      try {
+        const me = await createClient(token).me();
+        if (linked.current === token) setOffered({ token, me });
+      } catch (error) {
+        if (linked.current !== token) return;
+        linked.current = null;
+        if (hasSession()) resume();
+        else setState({ kind: "out", problem: problemOf(error) });
+      }
+    },
+    [resume],
+  );
+
+  useEffect(() => {
+    function look() {
+      const token = takeTokenFromAddress();
+      if (token === null) return;
+      linked.current = token === sessionStorage.getItem(KEY) ? null : token;
+      setOffered(null);
+      if (linked.current !== null) void consider(token);
+    }
+    look();
+    if (linked.current === null) resume();
+    addEventListener("hashchange", look);
+    return () => removeEventListener("hashchange", look);
+  }, [consider, resume]);
 
   const token = state.kind === "in" ? state.token : undefined;
   const client = useMemo(() => {
@@ -88,9 +133,25 @@ export function useSession(): Session {
     setState({ kind: "out", problem: null });
   }, []);
 
+  const answered = useCallback(() => {
+    linked.current = null;
+    setOffered(null);
+  }, []);
+  const offer = offered && {
+    tenant: offered.me.tenant,
+    tier: offered.me.tier,
+    replacesSession: hasSession(),
+    accept: () => present(offered.token).then(answered),
+    decline: () => {
+      answered();
+      if (state.kind === "opening") resume();
+    },
+  };
+
   const problem = state.kind === "out" ? state.problem : null;
   return {
     client,
+    offer,
     isOpening: state.kind === "opening",
     problem,
     signIn: (name, password) => enterBy(signIn, name, password),
@@ -99,6 +160,10 @@ export function useSession(): Session {
     open: () => ask(false),
     signOut: leave,
   };
+}
+
+function hasSession(): boolean {
+  return sessionStorage.getItem(KEY) !== null || localStorage.getItem(HAS_COOKIE) !== null;
 }
 
 function forget(): void {
