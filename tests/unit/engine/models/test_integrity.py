@@ -14,12 +14,11 @@ import torch
 
 from mezzotint.config import Settings
 from mezzotint.domain.errors import ModelCorrupt, ModelMissing, StartError
-from mezzotint.engine.models import files as models
-from mezzotint.engine.models import integrity
+from mezzotint.engine.models import files, integrity
 from mezzotint.engine.upscaler import Upscaler
 from mezzotint.main.wiring import find_upscaler
 
-STARTER = models.locate("starter")
+STARTER = files.locate("starter")
 UNET = "unet/diffusion_pytorch_model.safetensors"
 
 
@@ -32,8 +31,8 @@ def copy(tmp_path: Path) -> Path:
 
 
 def check_and_describe(folder: Path) -> None:
-    models.check(folder)
-    models.describe(folder)
+    files.check_model(folder)
+    files.describe(folder)
 
 
 def safetensors(header: Any, data: bytes = b"", claim: int | None = None) -> bytes:
@@ -74,14 +73,14 @@ HEADERS = {
 def test_weights_whose_header_does_not_describe_the_file_are_refused(copy: Path, what: str) -> None:
     (copy / UNET).write_bytes(HEADERS[what])
     with pytest.raises(ModelCorrupt, match="unet"):
-        models.check(copy)
+        files.check_model(copy)
 
 
 def test_a_header_of_many_small_things_is_not_parsed(copy: Path) -> None:
     """17 MiB of JSON would become more than a gigabyte of objects."""
     (copy / UNET).write_bytes(safetensors(b"[" + b"[]," * (6 << 20) + b"[]]"))
     with pytest.raises(ModelCorrupt, match="not a safetensors file"):
-        models.check(copy)
+        files.check_model(copy)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +108,7 @@ def test_a_card_of_wrong_types_is_a_damaged_file(copy: Path, wrong: dict[str, An
     card = json.loads((copy / "mezzotint.json").read_text())
     (copy / "mezzotint.json").write_text(json.dumps(card | wrong))
     with pytest.raises(ModelCorrupt):
-        models.describe(copy)
+        files.describe(copy)
 
 
 @pytest.mark.parametrize("part", ["..", "../other", "/etc", "a/b"])
@@ -117,7 +116,7 @@ def test_an_index_names_no_part_outside_its_folder(copy: Path, part: str) -> Non
     index = json.loads((copy / "model_index.json").read_text())
     (copy / "model_index.json").write_text(json.dumps(index | {part: ["diffusers", "AutoencoderKL"]}))
     with pytest.raises(ModelCorrupt, match="not a folder in it"):
-        models.check(copy)
+        files.check_model(copy)
 
 
 def as_fifo(path: Path) -> None:
@@ -162,7 +161,7 @@ def test_a_part_that_is_a_link_out_of_the_folder_is_refused(copy: Path) -> None:
     (copy / "unet").rename(copy.parent / "elsewhere")
     (copy / "unet").symlink_to(copy.parent / "elsewhere")
     with pytest.raises(ModelCorrupt, match="outside the model's folder"):
-        models.check(copy)
+        files.check_model(copy)
 
 
 def test_a_hubs_cache_with_its_links_to_blobs_is_read(copy: Path) -> None:
@@ -174,12 +173,12 @@ def test_a_hubs_cache_with_its_links_to_blobs_is_read(copy: Path) -> None:
         blob = cache / "blobs" / f"{number:064x}"
         file.rename(blob)
         file.symlink_to(Path(os.path.relpath(blob, file.parent)))
-    models.check(snapshot)
-    assert models.describe(snapshot).native_width == 64
+    files.check_model(snapshot)
+    assert files.describe(snapshot).native_width == 64
     (snapshot / UNET).unlink()
     (snapshot / UNET).symlink_to(copy / UNET)
     with pytest.raises(ModelCorrupt, match="outside"):
-        models.check(snapshot)
+        files.check_model(snapshot)
 
 
 def sums(folder: Path, *names: str) -> str:
@@ -188,13 +187,13 @@ def sums(folder: Path, *names: str) -> str:
 
 def test_weights_that_the_checksums_do_not_list_are_refused(copy: Path) -> None:
     shutil.copy(STARTER / "SHA256SUMS", copy)
-    models.check(copy)
+    files.check_model(copy)
     shutil.copy(copy / UNET, copy / "unet" / "another.safetensors")
     with pytest.raises(ModelCorrupt, match=r"another\.safetensors is not listed"):
-        models.check(copy)
+        files.check_model(copy)
     with (copy / "SHA256SUMS").open("a") as file:
         file.write(sums(copy, "unet/another.safetensors"))
-    models.check(copy)
+    files.check_model(copy)
 
 
 @pytest.mark.parametrize(
@@ -212,30 +211,30 @@ def test_weights_that_the_checksums_do_not_list_are_refused(copy: Path) -> None:
 def test_a_line_that_is_no_checksum_of_a_file_in_the_folder_is_refused(copy: Path, line: str) -> None:
     (copy / "SHA256SUMS").write_text(sums(copy, UNET, "vae/diffusion_pytorch_model.safetensors") + line + "\n")
     with pytest.raises(ModelCorrupt, match="line 3 of"):
-        models.check(copy)
+        files.check_model(copy)
 
 
 def test_a_file_is_listed_once(copy: Path) -> None:
     """Two sums of one file: either could be the one that is believed."""
     (copy / "SHA256SUMS").write_text(2 * sums(copy, UNET))
     with pytest.raises(ModelCorrupt, match=r"line 2 of .* again"):
-        models.check(copy)
+        files.check_model(copy)
 
 
 def test_the_marks_of_binary_files_in_checksums_are_understood(copy: Path) -> None:
     lines = sums(copy, UNET, "vae/diffusion_pytorch_model.safetensors")
     (copy / "SHA256SUMS").write_text(lines.replace("  ", " *").replace("\n", "\r\n"))
-    models.check(copy)
+    files.check_model(copy)
 
 
 @pytest.mark.parametrize("name", ["../vae/diffusion_pytorch_model.safetensors", "/etc/hostname", "config.json", 5])
 def test_an_index_of_shards_names_weights_beside_it_alone(copy: Path, name: Any) -> None:
     index = copy / "unet" / "diffusion_pytorch_model.safetensors.index.json"
     index.write_text(json.dumps({"metadata": {}, "weight_map": {"a": Path(UNET).name}}))
-    models.check(copy)
+    files.check_model(copy)
     index.write_text(json.dumps({"metadata": {}, "weight_map": {"a": name}}))
     with pytest.raises(ModelCorrupt, match=r"index\.json"):
-        models.check(copy)
+        files.check_model(copy)
 
 
 @pytest.mark.parametrize("replaced", [as_fifo, as_device, as_folder])
