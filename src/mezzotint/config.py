@@ -83,6 +83,18 @@ class Settings(BaseSettings):
     metrics_token: SecretStr | None = Field(
         None, description="bearer token that reads `/metrics`; without it only the server's own machine may"
     )
+    max_connections: int = Field(
+        0, ge=0, le=1_000_000, description="most open connections; 0, and at most: half of the files a process may open"
+    )
+    connections_per_address: int = Field(
+        200, ge=0, le=1_000_000, description="most of one address; 0: no limit; never for this machine and proxies"
+    )
+    client_timeout_s: float = Field(
+        10.0,
+        ge=0.1,
+        le=600,
+        description="seconds that a client may take for a whole head and for each 160 KiB of a body",
+    )
     rate_per_address: int = Field(
         1200, ge=0, le=1_000_000, description="requests a minute from one address; 0: no limit; never for this machine"
     )

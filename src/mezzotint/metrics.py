@@ -112,6 +112,12 @@ class Metrics:
         self.resumed = self._counter(
             "resumes", "starts of jobs that had run before, by what they went on from: newest, older, noise", "source"
         )
+        self.connections = self._gauge("connections", "open connections of this gateway")
+        self.connections_ended = self._counter(
+            "connections_ended",
+            "connections that the gateway ended: refused, made_room, no_request, not_read (answers), not_closed",
+            "why",
+        )
         self.storage_faults = self._counter(
             "storage_faults", "failed calls of the database or the object store; alert on any rate", "store"
         )

@@ -51,6 +51,9 @@ GATEWAY_CODES: dict[str, str] = {
     "idempotency_key_invalid": "The Idempotency-Key is empty, too long, or has other than printable ASCII characters.",
     "rate_limited": "Too many requests; Retry-After says how long to wait.",
     "too_many_streams": "The tenant has as many event streams and long polls open as its tier may have.",
+    "request_malformed": "The request is not HTTP as every server reads it.",
+    "client_too_slow": "The request did not come in the time that the server waits for it.",
+    "too_many_connections": "The server, or your address, has as many connections open as it may have.",
     "host_unknown": "The request's Host header names another host than this server.",
     "url_too_long": "The address with its query is longer than the server takes.",
     "webhook_address_invalid": "The webhook's address cannot be used.",
@@ -98,7 +101,7 @@ class Answer(Exception):
         headers = {"WWW-Authenticate": "Bearer"} if self.status == 401 else {}
         if self.status == 409:
             headers["x-should-retry"] = "false"  # OpenAI's clients would otherwise repeat it
-        if self.status == 429:
+        if self.status in (429, 503):
             headers["Retry-After"] = str(self.retry_after_s)
         error = {"code": self.code, "message": self.message, "hint": self.hint, "param": self.param}
         return JSONResponse({"error": error}, self.status, headers)

@@ -2,15 +2,12 @@
 
 import asyncio
 import errno
-import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-
-import uvicorn
 
 from mezzotint import __version__
 from mezzotint.actions.finish import Desk
@@ -28,8 +25,9 @@ from mezzotint.gateway.about import DEV_LIFETIME, DEV_TENANT
 from mezzotint.gateway.courier import Courier
 from mezzotint.gateway.forecast import Forecast
 from mezzotint.gateway.network.addresses import is_loopback
-from mezzotint.gateway.network.forwarded import ForwardedClient, TrustedProxies
+from mezzotint.gateway.network.forwarded import TrustedProxies
 from mezzotint.gateway.network.hosts import read_hosts
+from mezzotint.gateway.network.server import build_server
 from mezzotint.gateway.outside import Inside, Outside
 from mezzotint.gateway.rates import Rates
 from mezzotint.main.accounts import accounts_on, provider_of
@@ -55,20 +53,14 @@ from mezzotint.store import (
 )
 from mezzotint.worker import Stock
 
-GRACE_S = 2
-"""How long open connections (event streams above all) may delay a stop."""
-
 
 def serve(settings: Settings) -> None:
     """Serve until a signal. Raises: StartError."""
     if settings.dev and not is_loopback(settings.host):
         raise SettingInvalid(f"--dev hands out tokens; it works on loopback addresses only, not on {settings.host}")
     configure_log(settings)
-    (
-        provider_of(settings),
-        trusted_proxies_of(settings),
-        allowed_hosts_of(settings),
-    )  # wrong settings stop the start before anything is made
+    for read in (provider_of, trusted_proxies_of, allowed_hosts_of):
+        read(settings)  # wrong settings stop the start before anything is made
     with listening(settings.host, settings.port) as listener:
         offers = find_models(settings)
         upscaler = find_upscaler(settings)
@@ -168,17 +160,7 @@ class Serving:
                     async with working(settings, worker, self.stock, self.upscaler, on_broken):
                         yield
 
-        server = Server(
-            uvicorn.Config(
-                ForwardedClient(create_app(service, running), proxies),
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                ws_max_size=64 * 1024,
-                proxy_headers=False,  # ForwardedClient reads them
-                timeout_graceful_shutdown=GRACE_S,
-            )
-        )
+        server = build_server(create_app(service, running), settings, proxies, metrics)
 
         def on_broken(error: BaseException) -> None:
             self.broken_by = self.broken_by or error
@@ -248,17 +230,6 @@ async def looking_after(desk: Desk, settings: Settings) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.wait([task])
-
-
-class Server(uvicorn.Server):
-    """Stops by itself on SIGINT and SIGTERM; uvicorn's own handlers would raise the signal again afterwards."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
-        yield
 
 
 @contextmanager

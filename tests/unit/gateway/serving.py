@@ -7,14 +7,15 @@ from contextlib import asynccontextmanager
 import uvicorn
 
 from mezzotint.gateway import Service, create_app
+from mezzotint.gateway.network.connections import ConnectionLimits, OpenConnections
+from mezzotint.gateway.network.server import configure
 
 
 @asynccontextmanager
-async def serving(service: Service) -> AsyncIterator[str]:
+async def serving(service: Service, limits: ConnectionLimits | None = None) -> AsyncIterator[str]:
     """Its address, such as 127.0.0.1:8400, while it serves."""
-    config = uvicorn.Config(
-        create_app(service), port=0, log_config=None, lifespan="on", proxy_headers=False, ws_max_size=65536
-    )
+    open_connections = OpenConnections(limits=limits or ConnectionLimits(), metrics=service.desk.metrics)
+    config = configure(create_app(service), open_connections, port=0, lifespan="on")
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
     while not server.started:

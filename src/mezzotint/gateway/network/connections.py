@@ -1,0 +1,164 @@
+"""Open connections: how many, of whom, and for how long a client may keep the server waiting."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from mezzotint.gateway.network.addresses import limit_key, read_address
+from mezzotint.gateway.network.forwarded import TrustedProxies
+from mezzotint.metrics import Metrics
+
+SEND_PATIENCE = 3
+"""Times `client_timeout_s` in which a client must take `SENT_BYTES` of what waits for it: networks stall."""
+SENT_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionLimits:
+    """in_all, per_address: most open connections; per_address 0 is no limit, and this machine and trusted proxies have
+    none. client_timeout_s: how long a client may take for a whole head, from its connection or its last answer on."""
+
+    in_all: int = 512
+    per_address: int = 200
+    client_timeout_s: float = 10.0
+    proxies: TrustedProxies = field(default_factory=TrustedProxies)
+    is_this_machine_free: bool = True
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class _Open:
+    """key: as whom it is counted; None: as nobody. The times are of the loop's clock.
+
+    waiting_since: set while no request is under way. send_since: when the client last took enough of the `send_bytes`
+    that waited for it. closing_since: set once the transport closes, which it does not end while bytes wait.
+    """
+
+    key: str | None
+    end: Callable[[], None]
+    send_since: float
+    send_bytes: int = 0
+    waiting_since: float | None = None
+    closing_since: float | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class OpenConnections:
+    """Every open connection of one server. Belongs to one event loop."""
+
+    limits: ConnectionLimits = field(default_factory=ConnectionLimits)
+    metrics: Metrics = field(default_factory=Metrics)
+    _open: dict[asyncio.Transport, _Open] = field(default_factory=dict)
+    _waiting: dict[asyncio.Transport, None] = field(default_factory=dict)
+    """In the order in which they began to wait."""
+    _by_key: dict[str, set[asyncio.Transport]] = field(default_factory=lambda: defaultdict(set))
+    _sweeper: asyncio.TimerHandle | None = None
+
+    def admit(self, transport: asyncio.Transport, host: str, end: Callable[[], None]) -> bool:
+        """Take a new connection, which waits for its first request. Where there is no place, the one that has waited
+        longest makes room; returns False where none waits. end: called when the connection waited too long."""
+        key = self._key(host)
+        if not (self._has_room_at(key) and self._has_room()):
+            self.metrics.connections_ended.labels(why="refused").inc()
+            return False
+        self._open[transport] = _Open(key=key, end=end, send_since=self._now())
+        if key is not None:
+            self._by_key[key].add(transport)
+        self.wait(transport)
+        if self._sweeper is None:
+            self._sweep()
+        self._count()
+        return True
+
+    def wait(self, transport: asyncio.Transport) -> None:
+        """No request is under way: the client must begin one in time."""
+        one = self._open.get(transport)
+        if one is not None and one.waiting_since is None:
+            one.waiting_since = self._now()
+            self._waiting[transport] = None
+
+    def serve(self, transport: asyncio.Transport) -> None:
+        """A request is under way, or the connection has become a WebSocket: it waits for nothing here."""
+        one = self._open.get(transport)
+        if one is not None:
+            one.waiting_since = None
+            self._waiting.pop(transport, None)
+
+    def release(self, transport: asyncio.Transport) -> None:
+        one = self._open.pop(transport, None)
+        self._waiting.pop(transport, None)
+        if one is not None and one.key is not None:
+            of_key = self._by_key[one.key]
+            of_key.discard(transport)
+            if not of_key:
+                del self._by_key[one.key]
+        self._count()
+
+    def _key(self, host: str) -> str | None:
+        address = read_address(host)
+        if address is None:
+            return "unknown"
+        is_free = address.is_loopback and self.limits.is_this_machine_free
+        return None if is_free or self.limits.proxies.trusts(address) else limit_key(address)
+
+    def _has_room_at(self, key: str | None) -> bool:
+        most = self.limits.per_address
+        if key is None or not most or len(self._by_key.get(key, ())) < most:
+            return True
+        waiting = [one for one in self._by_key[key] if one in self._waiting]
+        return self._make_room(sorted(waiting, key=lambda one: self._open[one].waiting_since or 0.0))
+
+    def _has_room(self) -> bool:
+        return len(self._open) < self.limits.in_all or self._make_room(self._waiting)
+
+    def _make_room(self, waiting: Collection[asyncio.Transport]) -> bool:
+        """End the first of them. Returns False where there is none."""
+        oldest = next(iter(waiting), None)
+        if oldest is None:
+            return False
+        self._abort(oldest, "made_room")
+        return True
+
+    def _sweep(self) -> None:
+        """End what waited too long, again and again while anything is open."""
+        now = self._now()
+        for transport, one in list(self._open.items()):
+            self._look_at(transport, one, now)
+        timeout_s = self.limits.client_timeout_s
+        self._sweeper = None
+        if self._open:
+            self._sweeper = asyncio.get_running_loop().call_later(min(1.0, timeout_s / 4), self._sweep)
+
+    def _look_at(self, transport: asyncio.Transport, one: _Open, now: float) -> None:
+        timeout_s = self.limits.client_timeout_s
+        if transport.is_closing():
+            one.closing_since = one.closing_since or now
+            if now - one.closing_since > timeout_s:
+                self._abort(transport, "not_closed")
+        elif one.waiting_since is not None and now - one.waiting_since > timeout_s:
+            self.serve(transport)
+            self.metrics.connections_ended.labels(why="no_request").inc()
+            one.end()
+        elif self._is_stuck(transport, one, now):
+            self._abort(transport, "not_read")
+
+    def _is_stuck(self, transport: asyncio.Transport, one: _Open, now: float) -> bool:
+        """Whether the client does not take what was written for it."""
+        size = transport.get_write_buffer_size()
+        if size == 0 or size <= one.send_bytes - SENT_BYTES:
+            one.send_bytes, one.send_since = size, now
+        one.send_bytes = max(one.send_bytes, size)
+        return now - one.send_since > SEND_PATIENCE * self.limits.client_timeout_s
+
+    def _abort(self, transport: asyncio.Transport, why: str) -> None:
+        """Close at once, whatever waits to be sent. Its place is free from now on."""
+        self.metrics.connections_ended.labels(why=why).inc()
+        self.release(transport)
+        transport.abort()
+
+    def _count(self) -> None:
+        self.metrics.connections.set(len(self._open))
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()

@@ -1,0 +1,97 @@
+"""uvicorn's protocols with what they lack: limits of connections, a time for each head, strict requests."""
+
+import asyncio
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from mezzotint.gateway.errors import GATEWAY_CODES, Answer
+from mezzotint.gateway.network.connections import OpenConnections
+from mezzotint.gateway.network.strict_http import MAX_HEAD_BYTES, StrictRequests
+
+PHRASES = {400: "Bad Request", 408: "Request Timeout", 503: "Service Unavailable"}
+
+
+class HttpProtocol(H11Protocol):
+    """One HTTP connection. Its place among the open ones goes over to the WebSocket that it may become."""
+
+    def __init__(self, *args: Any, open_connections: OpenConnections, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self.open_connections = open_connections
+        self.conn: StrictRequests = StrictRequests(h11.SERVER, MAX_HEAD_BYTES)
+        self.is_upgraded = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        super().connection_made(transport)
+        host = self.client[0] if self.client else ""
+        if not self.open_connections.admit(transport, host, self.end_waiting):
+            hint = "Close connections that you do not use, or come back later."
+            self._close_with(Answer(503, "too_many_connections", GATEWAY_CODES["too_many_connections"], hint))
+
+    def data_received(self, data: bytes) -> None:
+        if not self.transport.is_closing():
+            super().data_received(data)
+            self._tell()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.open_connections.release(self.transport)
+        super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._tell()
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        self.is_upgraded = True
+        super().handle_websocket_upgrade(event)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answers in the one shape of errors, unless an answer is already under way."""
+        if self.conn.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
+            self.transport.close()
+            return
+        hint = self.conn.fault or "Send a well-formed HTTP/1.1 request."
+        self._close_with(Answer(400, "request_malformed", GATEWAY_CODES["request_malformed"], hint))
+
+    def end_waiting(self) -> None:
+        """The client took too long for a whole head. One that began it is told so."""
+        received, _ = self.conn.trailing_data
+        if received and self.conn.our_state is h11.IDLE:
+            hint = "Send the whole head at once."
+            self._close_with(Answer(408, "client_too_slow", GATEWAY_CODES["client_too_slow"], hint))
+        else:
+            self.transport.close()
+
+    def _tell(self) -> None:
+        """Say whether the connection waits for its client to begin a request."""
+        is_waiting = self.cycle is None or self.cycle.response_complete
+        if is_waiting and not self.is_upgraded:
+            self.open_connections.wait(self.transport)
+        else:
+            self.open_connections.serve(self.transport)
+
+    def _close_with(self, answer: Answer) -> None:
+        self.transport.write(as_bytes(answer))
+        self.transport.close()
+
+
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    """One WebSocket. uvicorn pings it, and closes it where no pong comes."""
+
+    def __init__(self, *args: Any, open_connections: OpenConnections, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self.open_connections = open_connections
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.open_connections.release(self.transport)
+        super().connection_lost(exc)
+
+
+def as_bytes(answer: Answer) -> bytes:
+    """The error as a whole HTTP response, after which the connection closes."""
+    response = answer.response()
+    lines = [f"HTTP/1.1 {answer.status} {PHRASES[answer.status]}".encode()]
+    lines += [name + b": " + value for name, value in [*response.raw_headers, (b"connection", b"close")]]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + bytes(response.body)
