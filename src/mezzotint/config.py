@@ -75,6 +75,13 @@ class Settings(BaseSettings):
     lease_s: float = Field(30.0, gt=1, le=3600, description="seconds without a heartbeat after which a job is given up")
     max_attempts: int = Field(5, ge=1, le=100, description="claims of one job before it is declared failed")
     nsfw_threshold: float = Field(0.8, gt=0, le=1, description="score from which the image filter blocks a picture")
+    preview_nsfw_threshold: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="score from which a preview is blocked, and with it the later ones of its job; never above "
+        "`nsfw_threshold`",
+    )
     prefilter_rules: Path | None = Field(None, description="TOML file of hard rules, added to the built-in ones")
     token_secret: SecretStr | None = Field(
         None, description="key that signs tokens, 32 bytes or more; default: made once in the data folder"

@@ -41,6 +41,8 @@ async def tending(
                 await sweep(desk, now() - SWEEP)
         except StorageUnavailable as error:
             log.warning("queue not looked after", why=str(error))
+        except Exception as error:  # jobs would wait for ever for what this loop does
+            log.error("looking after the queue failed", exc_info=error)
         await asyncio.sleep(TEND_S)
 
 

@@ -19,6 +19,9 @@ MezzotintError
 │   ├── StepBudgetExceeded
 │   ├── DeadlineExceeded
 │   ├── RunFailed
+│   ├── EngineFailed
+│   ├── FilterFailed
+│   ├── EncodeFailed
 │   ├── ModelUnavailable
 │   ├── SourceMissing
 │   ├── WorkerLost
@@ -163,6 +166,27 @@ class RunFailed(JobFault):
 
     code = "run_failed"
     hint = "Try other parameters; the server's log has the cause."
+
+
+class EngineFailed(JobFault):
+    """The engine failed as a whole while it drew this job, perhaps because of another job in the same pass."""
+
+    code = "engine_failed"
+    hint = "Try other parameters; the server's log has the cause."
+
+
+class FilterFailed(JobFault):
+    """The image filter could not look at the finished picture, so it was not kept."""
+
+    code = "filter_failed"
+    hint = "Try again; the server's log has the cause."
+
+
+class EncodeFailed(JobFault):
+    """The finished picture could not be written in the formats that are delivered."""
+
+    code = "encode_failed"
+    hint = "Ask for another size; the server's log has the cause."
 
 
 class ModelUnavailable(JobFault):

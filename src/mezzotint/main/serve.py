@@ -100,13 +100,13 @@ class Serving:
         await asyncio.to_thread(database.migrate)
         desk = open_desk(settings, database, metrics)
         rules = PreFilter.load(settings.prefilter_rules)
-        is_blocked = await looking(settings)
+        eyes = await looking(settings)
         models = names(self.stock, self.upscaler)
-        worker = hire(settings, database, desk, models, is_blocked) if settings.worker else None
+        worker = hire(settings, database, desk, models, eyes) if settings.worker else None
         submissions, changes = Submissions(database), Changes(database)
         buckets = buckets_of(settings)
         sources = Sources(database)
-        intake = Intake(sources=sources, objects=desk.objects, is_blocked=is_blocked)
+        intake = Intake(sources=sources, objects=desk.objects, is_blocked=eyes.is_blocked)
         service = Service(
             door=Door(
                 jobs=desk.jobs,

@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import time
 
-from PIL.Image import Image as Pixels
+import structlog
 from prometheus_client import start_http_server
 
 from mezzotint.actions.finish import Desk
 from mezzotint.actions.sweep import sweep
 from mezzotint.config import Settings
-from mezzotint.domain.errors import SettingInvalid
+from mezzotint.domain.errors import SettingInvalid, StorageUnavailable
 from mezzotint.main.data import make
 from mezzotint.main.desk import open_database, open_desk, worker_id
 from mezzotint.main.log import configure_log
@@ -23,6 +23,8 @@ from mezzotint.metrics import Metrics
 from mezzotint.safety.postfilter import PostFilter
 from mezzotint.store import Database, Workers
 from mezzotint.worker import Cadence, Developer, Device, Drain, Habits, Stock, Uptime, Worker
+
+log = structlog.get_logger()
 
 
 def work(settings: Settings) -> None:
@@ -64,10 +66,11 @@ async def _work(settings: Settings, stock: Stock, upscaler: Path | None) -> Base
     return broken[0] if broken else None
 
 
-async def looking(settings: Settings) -> Callable[[Pixels], bool]:
-    """The image filter: whether it blocks a picture."""
-    eyes = await asyncio.to_thread(PostFilter, threshold=settings.nsfw_threshold)
-    return lambda picture: eyes.check(picture).is_blocked
+async def looking(settings: Settings) -> PostFilter:
+    """The image filter."""
+    return await asyncio.to_thread(
+        PostFilter, threshold=settings.nsfw_threshold, preview_threshold=settings.preview_nsfw_threshold
+    )
 
 
 def names(stock: Stock, upscaler: Path | None) -> frozenset[str]:
@@ -75,9 +78,7 @@ def names(stock: Stock, upscaler: Path | None) -> frozenset[str]:
     return frozenset({*stock.num_bytes, upscaler_name(upscaler)} - {""})
 
 
-def hire(
-    settings: Settings, database: Database, desk: Desk, models: frozenset[str], is_blocked: Callable[[Pixels], bool]
-) -> Worker:
+def hire(settings: Settings, database: Database, desk: Desk, models: frozenset[str], eyes: PostFilter) -> Worker:
     """A worker by the settings."""
     habits = Habits(
         id=worker_id(database),
@@ -90,7 +91,8 @@ def hire(
     every = None if settings.checkpoint_every == "auto" else settings.checkpoint_every
     cadence = Cadence(every=every, uptime=Uptime(settings.data / "uptime.json"), metrics=desk.metrics)
     drain = Drain(Workers(database), habits.id, now)
-    return Worker(desk, Developer(objects=desk.objects, is_blocked=is_blocked), habits, now, cadence, drain)
+    developer = Developer(objects=desk.objects, is_blocked=eyes.is_blocked, is_preview_blocked=eyes.is_preview_blocked)
+    return Worker(desk, developer, habits, now, cadence, drain)
 
 
 @asynccontextmanager
@@ -103,7 +105,10 @@ async def working(
 ) -> AsyncIterator[None]:
     """The worker works until the block ends, then parks."""
     if worker.habits.is_alone:
-        await sweep(worker.desk)
+        try:
+            await sweep(worker.desk)
+        except StorageUnavailable as error:  # the next start finds it
+            log.warning("checkpoints not swept", why=str(error))
     device = Device(
         stock,
         worker.reporter(),

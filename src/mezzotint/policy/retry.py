@@ -10,6 +10,9 @@ from datetime import datetime, timedelta
 
 from mezzotint.domain.errors import (
     DeadlineExceeded,
+    EncodeFailed,
+    EngineFailed,
+    FilterFailed,
     ImageBlocked,
     JobFault,
     NotFinite,
@@ -74,9 +77,9 @@ def after(failure: Failure, *, max_tries: int) -> Retry | DeadLetter:
 def tries_of(fault: JobFault) -> float:
     """How often a job may meet this fault; infinite where only the general limit counts."""
     match fault:
-        case ImageBlocked() | SourceMissing() | StepBudgetExceeded() | DeadlineExceeded():
+        case ImageBlocked() | SourceMissing() | StepBudgetExceeded() | DeadlineExceeded() | EncodeFailed():
             return 1
-        case NotFinite() | RunFailed():
+        case NotFinite() | RunFailed() | EngineFailed() | FilterFailed():
             return 2
         case _:
             return float("inf")

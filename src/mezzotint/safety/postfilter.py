@@ -22,8 +22,9 @@ class Verdict:
 class PostFilter:
     """Looks at finished pictures, on the CPU. Safe to use from several threads."""
 
-    def __init__(self, *, threshold: float = 0.8, num_threads: int = 1) -> None:
-        """Load the classifier (some 25 MB). threshold: score from which a picture is blocked.
+    def __init__(self, *, threshold: float = 0.8, preview_threshold: float = 0.5, num_threads: int = 1) -> None:
+        """Load the classifier (some 25 MB). threshold: score from which a picture is blocked. preview_threshold: from
+        which a preview is: it is blurred, and scores lower than the picture that comes of it.
 
         Raises: ModelMissing, ModelCorrupt.
         """
@@ -38,12 +39,23 @@ class PostFilter:
             raise ModelMissing(f"the image filter's weights are not at {weights}") from error
         except ChecksumMismatchError as error:
             raise ModelCorrupt(f"the image filter's weights at {weights} are damaged") from error
-        self._threshold = threshold
+        self._threshold, self._preview_threshold = threshold, min(threshold, preview_threshold)
 
     def check(self, image: Image.Image) -> Verdict:
         """Look at a picture of any size and mode."""
-        nsfw = float(self._classifier.classify(_enlarged(image.convert("RGB"))).nsfw)
+        nsfw = self._score(image)
         return Verdict(nsfw=nsfw, is_blocked=not nsfw < self._threshold)  # so that NaN is blocked
+
+    def is_blocked(self, image: Image.Image) -> bool:
+        """Whether a finished picture, or an upload, is kept from people."""
+        return self.check(image).is_blocked
+
+    def is_preview_blocked(self, image: Image.Image) -> bool:
+        """Whether a picture that is not finished is kept from people."""
+        return not self._score(image) < self._preview_threshold
+
+    def _score(self, image: Image.Image) -> float:
+        return float(self._classifier.classify(_enlarged(image.convert("RGB"))).nsfw)
 
 
 def _enlarged(image: Image.Image) -> Image.Image:

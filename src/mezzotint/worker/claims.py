@@ -19,6 +19,8 @@ from mezzotint.worker.orders import Aside
 from mezzotint.worker.reports import Why
 
 log = structlog.get_logger()
+FAULT_S = 1.0
+"""Pause after an error that nobody expected, which may well come again."""
 
 
 @dataclass(slots=True)
@@ -40,6 +42,9 @@ class Claims:
                     await self._fill()
             except StorageUnavailable as error:
                 log.warning("cannot claim", why=str(error))
+            except Exception as error:  # nothing that one claim meets may end the loop
+                log.error("claim failed", exc_info=error)
+                await asyncio.sleep(FAULT_S)
             try:
                 async with asyncio.timeout(1.0):
                     await work.wait()
@@ -63,7 +68,7 @@ class Claims:
                 held = Held(job=job, lease=job.lease, step=job.step)
                 holding.held[job.id] = held
                 holding.say_loading(held)
-                holding.errand(self.beginnings.begin(held), f"begin {job.id}")
+                holding.errand(job.id, self.beginnings.begin(held), "begin")
             if not jobs and not holding.keeps_for_pro:
                 return
             holding.keeps_for_pro = False

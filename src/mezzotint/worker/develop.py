@@ -11,7 +11,7 @@ import structlog
 from PIL import Image as Pixels
 
 from mezzotint.actions.finish import Picture, store_pictures
-from mezzotint.domain.errors import ImageBlocked, JobFault, RunFailed
+from mezzotint.domain.errors import EncodeFailed, FilterFailed, ImageBlocked, JobFault, RunFailed
 from mezzotint.domain.job import Ending, Image, Job, JobError, JobState, Timings
 from mezzotint.media import content_hash, encode, preview_data_url
 from mezzotint.store import Objects
@@ -26,19 +26,22 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Developer:
-    """is_blocked: the image filter; it may take long and runs beside the event loop."""
+    """is_blocked: the image filter, of finished pictures; is_preview_blocked: of previews. They may take long and run
+    beside the event loop."""
 
     objects: Objects
     is_blocked: Callable[[Pixels.Image], bool]
+    is_preview_blocked: Callable[[Pixels.Image], bool]
 
     def preview(self, rgb: "NDArray[np.uint8]") -> str | None:
         """A data URL of a picture that is not finished; None where the filter blocks it. rgb: [H, W, 3]."""
-        return None if self.is_blocked(Pixels.fromarray(rgb)) else preview_data_url(rgb)
+        return None if self.is_preview_blocked(Pixels.fromarray(rgb)) else preview_data_url(rgb)
 
     async def ending(self, job: Job, report: Ended, now: Callable[[], datetime], load_s: float | None = None) -> Ending:
-        """What the job's row will say. Whatever goes wrong is the job's own end, told to its owner; but
+        """What the job's row will say.
 
-        Raises: StorageUnavailable, when the pictures could not be stored: it may be asked again.
+        Raises: FilterFailed, EncodeFailed; StorageUnavailable, when the pictures could not be stored: it may be asked
+        again.
         """
         queue_s = (job.started_at - job.created_at).total_seconds() if job.started_at else None
         timings = Timings(queue_s=queue_s, load_s=load_s, denoise_s=report.denoise_s, decode_s=report.decode_s)
@@ -46,13 +49,19 @@ class Developer:
         if report.error is not None:
             return replace(failed, error=JobError.of(explain(job, report.error)))
         started_at = time.monotonic()
-        verdicts = [await asyncio.to_thread(self.is_blocked, picture) for picture in report.pictures]
+        try:
+            verdicts = [await asyncio.to_thread(self.is_blocked, picture) for picture in report.pictures]
+        except Exception as error:
+            raise FilterFailed(f"The image filter failed ({type(error).__name__}).") from error
         timings = replace(timings, filter_s=time.monotonic() - started_at)
         if any(verdicts):
-            error = JobError.of(ImageBlocked("The finished picture did not pass the image filter and was not kept."))
-            return replace(failed, state=JobState.BLOCKED, at=now(), timings=timings, error=error)
+            blocked = JobError.of(ImageBlocked("The finished picture did not pass the image filter and was not kept."))
+            return replace(failed, state=JobState.BLOCKED, at=now(), timings=timings, error=blocked)
         started_at = time.monotonic()
-        pictures = [await asyncio.to_thread(_picture, picture) for picture in report.pictures]
+        try:
+            pictures = [await asyncio.to_thread(_picture, picture) for picture in report.pictures]
+        except Exception as error:
+            raise EncodeFailed(f"The picture could not be encoded ({type(error).__name__}).") from error
         await store_pictures(self.objects, pictures)
         timings = replace(timings, upload_s=time.monotonic() - started_at)
         images = _rows(job, pictures, now())

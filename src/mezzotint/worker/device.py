@@ -10,6 +10,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
+import structlog
+
+from mezzotint.domain.errors import EngineFailed
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Job
 from mezzotint.domain.task import Task
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from mezzotint.engine.upscaler import Upscaler
 
 
+log = structlog.get_logger()
 COUNT_S = 1.0
 
 
@@ -102,11 +106,26 @@ class Device:
         """One turn of the model whose runs have had the device for the shortest time."""
         self._spent_s = carried_on(self._spent_s, self._shelf.live())
         name = next_of(self._spent_s)
-        if name is not None:
-            begun = time.monotonic()
+        if name is None:
+            return
+        begun = time.monotonic()
+        try:
             self._shelf.loaded[name].hub.turn()
-            self._spent_s[name] += time.monotonic() - begun
             self._room.measure(self._going.values())
+        except Exception as error:  # noqa: BLE001 - the runs of this engine end by it, and no others
+            self._fail_engine(name, error)
+        self._spent_s[name] += time.monotonic() - begun
+
+    def _fail_engine(self, name: str, error: Exception) -> None:
+        """End all runs of a model whose engine failed as a whole; nobody knows in which state it is now."""
+        log.error("engine failed", model=name, exc_info=error)
+        hub = self._shelf.loaded[name].hub
+        for going in [going for going in self._going.values() if going.hub is hub]:
+            del self._going[going.job.id]
+            fault = EngineFailed(f"The engine failed while it drew this job ({type(error).__name__}).")
+            ended = Ended(job=going.job.id, step=going.run.steps, error=fault, cost_s=going.run.cost_s)
+            self._report(ended)
+        self._shelf.drop(name)
 
     def _count(self) -> None:
         """Tell what the engines counted: once a second, and when they come to rest."""
@@ -174,8 +193,8 @@ class Device:
         def stop() -> None:
             loaded.hub.cancel(run)
 
-        going = Going(job=job, run=run, stop=stop, finish=finish, started_at=now, stepped_at=now, begun_step=run.steps)
-        going.num_bytes = self._room.expected(job)
+        going = Going(job=job, run=run, stop=stop, finish=finish, started_at=now, stepped_at=now, hub=loaded.hub)
+        going.begun_step, going.num_bytes = run.steps, self._room.expected(job)
         self._going[job.id] = going
 
     def _begin_upscale(self, order: Draw) -> None:
@@ -220,12 +239,21 @@ class Device:
         going = self._going.get(job.id)
         if going is not None:
             going.stepped_at = time.monotonic()
-        preview = None
-        latents = run.latents if run.denoised is None else run.denoised  # the estimate of the end is less noisy
-        if loaded.previews is not None and latents is not None and self._wants_preview(job.id):
-            preview = loaded.previews.image(latents)
         num_steps = run.num_steps or job.parameters.num_steps
+        preview = self._preview(loaded, going, run) if going is not None and going.has_previews else None
         self._report(Stepped(job=job.id, step=run.steps, num_steps=num_steps, preview=preview))
+
+    def _preview(self, loaded: Loaded, going: Going, run: "Run") -> Any:
+        """[H, W, 3] uint8, or None. A preview that fails costs the previews of its job, never its picture."""
+        latents = run.latents if run.denoised is None else run.denoised  # the estimate of the end is less noisy
+        if loaded.previews is None or latents is None or not self._wants_preview(going.job.id):
+            return None
+        try:
+            return loaded.previews.image(latents)
+        except Exception as error:  # whatever a decoder raises
+            log.warning("no more previews of a job", job=going.job.id, exc_info=error)
+            going.has_previews = False
+            return None
 
     def _interval(self, run: "Run") -> int:
         """Steps between two of its checkpoints, by the wall clock of its steps so far, company included."""
@@ -243,13 +271,13 @@ class Device:
         for going in [going for going in self._going.values() if going.run.done]:
             del self._going[going.job.id]
             now = time.monotonic()
-            pictures = () if going.run.error is not None else going.finish(going.run.output)
+            pictures, error = _finished(going)
             self._report(
                 Ended(
                     job=going.job.id,
                     step=going.run.steps,
                     pictures=pictures,
-                    error=going.run.error,
+                    error=error,
                     begun_at=going.started_at,
                     denoise_s=going.stepped_at - going.started_at,
                     decode_s=now - going.stepped_at,
@@ -268,6 +296,20 @@ class Device:
         going = self._going.pop(job, None)
         if going is None:
             return  # it ended meanwhile
-        snapshot = going.run.snapshot()
-        going.stop()
+        snapshot = None
+        try:
+            snapshot = going.run.snapshot()
+            going.stop()
+        except Exception as error:  # it goes on from the checkpoint before
+            log.warning("run put aside without a checkpoint", job=job, exc_info=error)
         self._report(Preempted(job=job, snapshot=snapshot, cost_s=going.run.cost_s, why=why))
+
+
+def _finished(going: Going) -> tuple[tuple[Any, ...], BaseException | None]:
+    """The pictures of a run that is done, or why there are none."""
+    if going.run.error is not None:
+        return (), going.run.error
+    try:
+        return going.finish(going.run.output), None
+    except Exception as error:  # noqa: BLE001 - one job's fault, told to its owner
+        return (), error

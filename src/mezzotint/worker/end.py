@@ -12,11 +12,12 @@ from mezzotint.actions.finish import finish
 from mezzotint.actions.recover import requeue
 from mezzotint.domain.errors import CheckpointError, FingerprintMismatch, JobFault, StorageUnavailable
 from mezzotint.domain.job import CheckpointRef, Ending, JobState
+from mezzotint.engine.errors import RunCancelled
 from mezzotint.policy.retry import DeadLetter, Failure, Retry, after
 from mezzotint.worker.develop import Developer, explain
 from mezzotint.worker.holding import Held, Holding
 from mezzotint.worker.keep import Keeper
-from mezzotint.worker.reports import Ended, Preempted, Why
+from mezzotint.worker.reports import Ended, ErrandFailed, Preempted, Why
 
 log = structlog.get_logger()
 Again = Callable[[Held, CheckpointRef], Coroutine[None, None, None]]
@@ -31,10 +32,23 @@ class Endings:
 
     def end(self, report: Ended, again: Again) -> None:
         held, lost = self.holding.held.get(report.job), self.holding.lost.pop(report.job, None)
-        if held is not None:
-            self.holding.errand(self._end(held, report, again), f"end {report.job}")
-        elif lost is not None:
-            self.holding.errand(self._settle_lost(lost, report.cost_s), f"settle {report.job}")
+        if held is None and lost is not None:
+            self.holding.errand(report.job, self._settle_lost(lost, report.cost_s), "settle")
+        elif held is not None and not held.is_failing and not isinstance(report.error, RunCancelled):
+            # who is held is never cancelled: that is the run of an earlier lease
+            self.holding.errand(report.job, self._end(held, report, again), "end")
+
+    def give_up(self, report: ErrandFailed) -> None:
+        """End a job by an error outside its run. When even that cannot be written, its lease ends by itself."""
+        log.error("work for a job failed", job=report.job, exc_info=report.error)
+        held = self.holding.held.get(report.job)
+        if held is None:
+            return
+        if held.is_failing:
+            del self.holding.held[report.job]
+            return
+        held.is_failing = True
+        self.holding.errand(report.job, self.failed(held, explain(held.job, report.error), 0.0), "give up")
 
     async def _settle_lost(self, held: Held, cost_s: float) -> None:
         with suppress(StorageUnavailable):  # then what its checkpoints say is charged
@@ -56,7 +70,8 @@ class Endings:
             ending = await self.holding.patiently(
                 lambda: self.developer.ending(held.job, report, self.holding.now, load_s)
             )
-        except StorageUnavailable as error:
+        except JobFault as error:
+            log.warning("picture not kept", job=held.job.id, exc_info=error)
             await self.failed(held, error, report.cost_s)
             return
         ending = replace(ending, cost_s=report.cost_s, resumed_cost_s=held.resumed_cost_s)
@@ -102,9 +117,9 @@ class Endings:
     def put_aside(self, report: Preempted) -> None:
         held = self.holding.held.get(report.job)
         self.holding.lost.pop(report.job, None)
-        if held is not None:
+        if held is not None and not held.is_failing:
             held.is_saving = True
-            self.holding.errand(self._put_aside(held, report), f"park {report.job}")
+            self.holding.errand(report.job, self._put_aside(held, report), "park")
 
     async def _put_aside(self, held: Held, report: Preempted) -> None:
         if report.snapshot is not None:

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 from mezzotint.domain.job import Job
 
 if TYPE_CHECKING:
-    from mezzotint.engine import Run
+    from mezzotint.engine import Hub, Run
     from mezzotint.engine.upscaler import Upscaling
 
 
 @dataclass(slots=True, kw_only=True)
 class Going:
     """A run under way. stop: end it. finish: from its output to pictures. Instants are of `time.monotonic`. begun_step:
-    of the checkpoint it went on from. num_bytes: what it keeps in memory."""
+    of the checkpoint it went on from. num_bytes: what it keeps in memory. has_previews: none has failed so far.
+    hub: that draws it; None for an upscale."""
 
     job: Job
     run: "Run | Upscaling"
@@ -24,3 +25,5 @@ class Going:
     stepped_at: float
     begun_step: int = 0
     num_bytes: int = 0
+    has_previews: bool = True
+    hub: "Hub | None" = None

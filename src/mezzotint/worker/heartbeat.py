@@ -16,6 +16,8 @@ from mezzotint.worker.orders import Cancel
 log = structlog.get_logger()
 TICK_S = 0.25
 """How often reached steps are written and lost leases noticed."""
+FAULT_S = 1.0
+"""Pause after a heartbeat that could not be written."""
 
 
 @dataclass(slots=True)
@@ -33,7 +35,10 @@ class Heartbeat:
                 await self._renew()
             except StorageUnavailable as error:
                 log.warning("heartbeat missed", why=str(error))
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(FAULT_S)
+            except Exception as error:  # without heartbeats every job of the worker would be lost
+                log.error("heartbeat failed", exc_info=error)
+                await asyncio.sleep(FAULT_S)
 
     async def _renew(self) -> None:
         holding = self.holding

@@ -16,7 +16,7 @@ from mezzotint.domain.ids import JobId, WorkerId
 from mezzotint.domain.job import CheckpointRef, Job, Lease
 from mezzotint.worker.cadence import Cadence
 from mezzotint.worker.memory import Memory
-from mezzotint.worker.reports import Broken, Report
+from mezzotint.worker.reports import Broken, ErrandFailed, Report
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -24,11 +24,14 @@ PARK_S = 20.0
 """Longest wait for the device's thread; what it has not put aside goes on from its last checkpoint after a restart."""
 PATIENCE_S = 120.0
 """How long a finished picture, or the start of a run, waits for a store that is away."""
+MAX_WITHOUT_PREVIEWS = 10_000
+"""Jobs remembered as those whose previews stopped; also over a preemption."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Held:
-    """A job under this worker's lease. resumed_from: the checkpoint it went on from."""
+    """A job under this worker's lease. resumed_from: the checkpoint it went on from. is_failing: it ends by an error
+    that its run knows nothing of; whatever the device still says of the run does not matter."""
 
     job: Job
     lease: Lease
@@ -39,6 +42,7 @@ class Held:
     is_showing: bool = False
     is_ordered: bool = False
     is_leaving: bool = False
+    is_failing: bool = False
 
     @property
     def resumed_cost_s(self) -> float:
@@ -64,7 +68,8 @@ class Habits:
 @dataclass(slots=True)
 class Holding:
     """held: by job. lost: cancelled or lost, and not yet given back by the device. keeps_for_pro: a run has just made
-    room for a Pro job. reports: of the device's thread, not yet heard."""
+    room for a Pro job. reports: of the device's thread, not yet heard. without_previews: jobs whose previews stopped,
+    in that order."""
 
     desk: Desk
     habits: Habits
@@ -74,21 +79,24 @@ class Holding:
     held: dict[JobId, Held] = field(default_factory=dict)
     lost: dict[JobId, Held] = field(default_factory=dict)
     reports: asyncio.Queue[Report] = field(default_factory=asyncio.Queue)
+    without_previews: dict[JobId, None] = field(default_factory=dict)
     keeps_for_pro: bool = False
     is_ready: bool = False
     _errands: set[asyncio.Task[None]] = field(default_factory=set)
     _stopped_at: float | None = None
 
-    def errand(self, work: Coroutine[None, None, None], name: str) -> None:
-        """Begin what takes a while. When it fails the worker is broken: the rows may not say what happened."""
-        task = asyncio.create_task(work, name=name)
+    def errand(self, job: JobId, work: Coroutine[None, None, None], name: str) -> None:
+        """Begin what takes a while for a job. When it fails, the job ends by that: the worker goes on."""
+        task = asyncio.create_task(work, name=f"{name} {job}")
         self._errands.add(task)
-        task.add_done_callback(self._errand_done)
+        task.add_done_callback(lambda done: self._errand_done(job, done))
 
-    def _errand_done(self, work: asyncio.Task[None]) -> None:
+    def _errand_done(self, job: JobId, work: asyncio.Task[None]) -> None:
         self._errands.discard(work)
         error = None if work.cancelled() else work.exception()
-        if error is not None:  # better to stop than to go on beside the rows
+        if isinstance(error, Exception):
+            self.reports.put_nowait(ErrandFailed(job=job, error=error))
+        elif error is not None:  # an interrupt of the process
             self.reports.put_nowait(Broken(error=error))
 
     def stop(self) -> None:
@@ -99,6 +107,12 @@ class Holding:
         """Returns once every errand is run."""
         while self._errands:
             await asyncio.wait(self._errands)
+
+    def stop_previews(self, job: JobId) -> None:
+        """Show no more previews of a job."""
+        self.without_previews[job] = None
+        if len(self.without_previews) > MAX_WITHOUT_PREVIEWS:
+            del self.without_previews[next(iter(self.without_previews))]
 
     def say_loading(self, held: Held) -> None:
         """Tell the owner that the job waits for its model."""
@@ -111,8 +125,10 @@ class Holding:
     async def let_go(self, held: Held, write: Callable[[], Awaitable[None]]) -> bool:
         """Write down what became of a job, and hold it no more. Without an answer its lease ends by itself.
 
-        Returns whether it was written.
+        Returns whether it was written. An end that the store refuses is raised, and the job still held, once: another
+        end is written instead.
         """
+        is_over = True
         try:
             await self.patiently(write)
             return True
@@ -120,8 +136,11 @@ class Holding:
             log.info("result came after the lease", job=held.job.id)
         except StorageUnavailable:
             log.error("end of a job not written, it will be run again", job=held.job.id)
+        except Exception:
+            is_over = held.is_failing
+            raise
         finally:
-            if self.held.get(held.job.id) is held:
+            if is_over and self.held.get(held.job.id) is held:
                 del self.held[held.job.id]
             self.desk.bus.work.set()
         return False

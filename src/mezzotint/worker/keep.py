@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from mezzotint.actions.checkpoint import save
-from mezzotint.domain.errors import LeaseLost, MezzotintError
+from mezzotint.domain.errors import LeaseLost
 from mezzotint.worker.holding import Held, Holding
 from mezzotint.worker.reports import Saved
 
@@ -25,13 +25,13 @@ class Keeper:
     def save(self, report: Saved) -> None:
         """Skipped while the one before it is under way."""
         held = self.holding.held.get(report.job)
-        if held is None:
+        if held is None or held.is_failing:
             return
         if held.is_saving:
             self.holding.desk.metrics.checkpoints.labels(result="skipped").inc()
             return
         held.is_saving = True
-        self.holding.errand(self.keep(held, report.snapshot, report.cost_s), f"save {report.job}")
+        self.holding.errand(report.job, self.keep(held, report.snapshot, report.cost_s), "save")
 
     async def keep(self, held: Held, snapshot: "Snapshot", cost_s: float) -> None:
         """cost_s: of this attempt. A checkpoint that could not be kept is told of, not raised."""
@@ -48,8 +48,8 @@ class Keeper:
         except LeaseLost:
             metrics.checkpoints.labels(result="late").inc()
             log.info("checkpoint came after the lease", job=held.job.id)
-        except MezzotintError as error:
+        except Exception as error:  # a run needs no checkpoint to go on
             metrics.checkpoints.labels(result="failed").inc()
-            log.warning("checkpoint not kept", job=held.job.id, step=snapshot.steps, why=str(error))
+            log.warning("checkpoint not kept", job=held.job.id, step=snapshot.steps, exc_info=error)
         finally:
             held.is_saving = False

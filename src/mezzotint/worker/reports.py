@@ -40,6 +40,14 @@ class Broken:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ErrandFailed:
+    """Something that the worker did for a job raised what nobody expected."""
+
+    job: JobId
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stepped:
     """A sampler step ended. preview: [H, W, 3] uint8, where one was wanted and could be made."""
 
@@ -101,4 +109,4 @@ class Preempted:
     why: Why
 
 
-Report = Ready | Loading | Shelved | Broken | Stepped | Counted | Saved | Ended | Preempted
+Report = Ready | Loading | Shelved | Broken | ErrandFailed | Stepped | Counted | Saved | Ended | Preempted

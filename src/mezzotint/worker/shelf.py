@@ -160,6 +160,10 @@ class Shelf:
         log.info("model loaded", model=name, seconds=round(spent_s, 2), megabytes=loaded.num_bytes >> 20)
         self._tell(loaded=name, load_s=spent_s)
 
+    def drop(self, name: str) -> None:
+        """Let go of a model whose engine failed: the next job of it has it loaded anew."""
+        self._evict((name,))
+
     def _evict(self, names: tuple[str, ...]) -> None:
         if not names:
             return

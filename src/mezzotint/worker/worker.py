@@ -30,11 +30,24 @@ from mezzotint.worker.heartbeat import Heartbeat
 from mezzotint.worker.holding import PARK_S, Habits, Holding
 from mezzotint.worker.keep import Keeper
 from mezzotint.worker.memory import Memory
-from mezzotint.worker.orders import Park
-from mezzotint.worker.reports import Broken, Counted, Ended, Preempted, Ready, Report, Saved, Shelved, Stepped
+from mezzotint.worker.orders import Cancel, Park
+from mezzotint.worker.reports import (
+    Broken,
+    Counted,
+    Ended,
+    ErrandFailed,
+    Preempted,
+    Ready,
+    Report,
+    Saved,
+    Shelved,
+    Stepped,
+)
 from mezzotint.worker.show import Shower
 
 log = structlog.get_logger()
+Heard = Ready | Loading | Shelved | ErrandFailed | Stepped | Counted | Saved | Ended | Preempted
+"""Reports after which the worker goes on."""
 
 
 @dataclass(slots=True)
@@ -80,15 +93,16 @@ class Worker:
         return self._holding.memory.loading
 
     def wants_preview(self, job: JobId) -> bool:
-        """Whether somebody watches the job and no preview of it is being made. May be asked from any thread."""
+        """Whether somebody watches the job and a preview of it may be made now. May be asked from any thread."""
         held = self._holding.held.get(job)
-        return held is not None and not held.is_showing and self.desk.bus.is_watched(job)
+        if held is None or held.is_showing or job in self._holding.without_previews:
+            return False
+        return self.desk.bus.is_watched(job)
 
     @asynccontextmanager
     async def running(self, device: Device, on_broken: Callable[[BaseException], None]) -> AsyncIterator[None]:
         """Works until the block ends, then parks. on_broken: told when the worker cannot go on."""
-        mine = await self.desk.jobs.running(worker=self.habits.id)
-        await recover(self.desk, mine, self.habits.max_attempts, self.now(), self.habits.id)
+        await self._holding.patiently(self._recover)
         device.start()
         beginnings = Beginnings(self._holding, device, self._endings)
         tasks = [
@@ -103,6 +117,11 @@ class Worker:
             yield
         finally:
             await self._stop(device, tasks)
+
+    async def _recover(self) -> None:
+        """Give back the jobs that a worker of this name left when it died."""
+        mine = await self.desk.jobs.running(worker=self.habits.id)
+        await recover(self.desk, mine, self.habits.max_attempts, self.now(), self.habits.id)
 
     async def _stop(self, device: Device, tasks: list[asyncio.Task[None]]) -> None:
         self._holding.stop()
@@ -125,10 +144,24 @@ class Worker:
 
     async def _listen(self, beginnings: Beginnings) -> None:
         while True:
-            self._hear(beginnings, await self._holding.reports.get())
+            report = await self._holding.reports.get()
+            if isinstance(report, Broken):
+                self.cadence.uptime.failed()
+                raise report.error
+            try:
+                self._hear(beginnings, report)
+            except Exception as error:  # noqa: BLE001 - what one report brings must not end the others' way
+                self._misheard(report, error)
             self._holding.reports.task_done()
 
-    def _hear(self, beginnings: Beginnings, report: Report) -> None:
+    def _misheard(self, report: Report, error: Exception) -> None:
+        job = getattr(report, "job", None)
+        if job is None:
+            log.error("report not understood", exc_info=error)
+        else:
+            self._holding.reports.put_nowait(ErrandFailed(job=job, error=error))
+
+    def _hear(self, beginnings: Beginnings, report: Heard) -> None:
         match report:
             case Ready():
                 log.info("model ready")
@@ -138,9 +171,9 @@ class Worker:
                 self._holding.memory.note(report)
                 for held in self._holding.held.values():
                     self._holding.say_loading(held)
-            case Broken():
-                self.cadence.uptime.failed()
-                raise report.error
+            case ErrandFailed():
+                beginnings.device.order(Cancel(job=report.job))
+                self._endings.give_up(report)
             case Stepped():
                 self._shower.show(report)
             case Counted():

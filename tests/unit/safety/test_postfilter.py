@@ -62,3 +62,17 @@ def test_the_same_picture_has_the_same_score_whatever_its_mode_or_size_class(pos
 def test_pictures_that_are_not_square_and_of_one_colour_are_scored(postfilter: PostFilter) -> None:
     for image in (Image.new("L", (64, 320)), Image.new("RGB", (320, 48), "white"), Image.new("RGB", (1, 1))):
         assert 0 <= postfilter.check(image).nsfw <= 1
+
+
+def test_a_preview_is_blocked_from_a_lower_score_than_a_picture() -> None:
+    apple = an_apple(64)
+    score = PostFilter().check(apple).nsfw
+    above = float(np.nextafter(score, 1))
+    eyes = PostFilter(threshold=above, preview_threshold=score)
+    assert (eyes.is_blocked(apple), eyes.is_preview_blocked(apple)) == (False, True)
+    assert not PostFilter(threshold=above, preview_threshold=above).is_preview_blocked(apple)
+
+
+def test_no_preview_is_shown_of_what_would_be_blocked_as_a_picture() -> None:
+    score = PostFilter().check(an_apple(64)).nsfw
+    assert PostFilter(threshold=score, preview_threshold=1.0).is_preview_blocked(an_apple(64))

@@ -25,7 +25,11 @@ def ended(**changes: object) -> Ended:
 
 
 def developer(tmp_path: Path, *, is_blocked: bool = False) -> Developer:
-    return Developer(objects=Objects(tmp_path / "objects"), is_blocked=lambda pixels: is_blocked)
+    return Developer(
+        objects=Objects(tmp_path / "objects"),
+        is_blocked=lambda pixels: is_blocked,
+        is_preview_blocked=lambda pixels: is_blocked,
+    )
 
 
 def files(tmp_path: Path) -> list[Path]:

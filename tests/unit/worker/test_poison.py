@@ -1,0 +1,309 @@
+"""Errors at every step of a job's life: it ends with its reason; its neighbour, the next job and the worker live."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mezzotint.actions.finish import Desk
+from mezzotint.actions.upload import upload_key
+from mezzotint.config import Settings
+from mezzotint.domain.event import Progressed
+from mezzotint.domain.ids import JobId, Sha256, WorkerId
+from mezzotint.domain.job import Job, JobState
+from mezzotint.domain.task import Task
+from mezzotint.main.wiring import find_models, stock_of
+from mezzotint.store import Database, EventBus, Jobs, Objects
+from mezzotint.worker import Cadence, Developer, Device, Habits, Loaded, Stock, Worker, begin, develop, keep
+from tests.making import make_job, make_parameters
+
+pytestmark = pytest.mark.anyio
+SIDE = 96
+"""Of the poison, px; all other pictures are smaller."""
+Inject = Callable[["Bench", pytest.MonkeyPatch], None]
+
+
+class Boom(Exception):
+    """What nobody expects."""
+
+
+@dataclass
+class Bench:
+    """A worker with the starter model over a store in a folder."""
+
+    desk: Desk
+    stock: Stock
+    poison: Job
+    is_preview_blocked: Callable[[Any], bool] = lambda pixels: False
+    broken: list[BaseException] = field(default_factory=list)
+    told: dict[JobId, list[Progressed]] = field(default_factory=dict)
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        habits = Habits(id=WorkerId("w"), max_runs=4, lease_s=30, max_attempts=1)
+        developer = Developer(
+            objects=self.desk.objects, is_blocked=lambda pixels: False, is_preview_blocked=self.is_preview_blocked
+        )
+        worker = Worker(self.desk, developer, habits, lambda: datetime.now(UTC), Cadence(every=2))
+        device = Device(self.stock, worker.reporter(), worker.wants_preview, worker.cadence, _no_upscaler)
+        async with worker.running(device, self.broken.append):
+            yield
+
+    async def submit(self, *jobs: Job) -> None:
+        await self.desk.jobs.add(*jobs)
+        self.desk.bus.ring()
+
+    async def ended(self, job: Job) -> Job:
+        async with asyncio.timeout(120):
+            with self.desk.bus.watch(job.id) as events:  # whoever is watched gets previews
+                while True:
+                    row = await self.desk.jobs.get(job.id)
+                    assert row is not None
+                    if row.state.is_final:
+                        return row
+                    with suppress(TimeoutError):
+                        event = await asyncio.wait_for(events.get(), 1)
+                        if isinstance(event, Progressed):
+                            self.told.setdefault(job.id, []).append(event)
+
+
+def _no_upscaler() -> Any:
+    raise AssertionError("nothing is enlarged here")
+
+
+@pytest.fixture(scope="module")
+def starter() -> Stock:
+    """The starter model, loaded once for all tests."""
+    settings = Settings(device="cpu", threads=1)
+    stock = stock_of(settings, find_models(settings))
+    kept: dict[str, Loaded] = {}
+
+    def load(name: str, tell: Callable[[float], None]) -> Loaded:
+        if name not in kept or kept[name].hub.num_live:  # of a failed engine
+            kept[name] = stock.load(name, tell)
+        return kept[name]
+
+    return replace(stock, load=load)
+
+
+@pytest.fixture
+async def bench(tmp_path: Path, starter: Stock) -> AsyncIterator[Bench]:
+    database = Database(tmp_path / "mezzotint.db")
+    await asyncio.to_thread(database.migrate)
+    desk = Desk(jobs=Jobs(database), objects=Objects(tmp_path / "objects"), bus=EventBus())
+    yield Bench(desk=desk, stock=starter, poison=a_job(SIDE))
+    await database.close()
+
+
+def a_job(side: int, **more: Any) -> Job:
+    parameters = replace(make_parameters(num_steps=4, width=side, height=side), **more)
+    now = datetime.now(UTC)
+    return replace(make_job(parameters=parameters), model="mezzotint-starter", created_at=now)
+
+
+def raiser(before: Callable[..., Any], is_poison: Callable[..., bool]) -> Callable[..., Any]:
+    """`before`, but it raises where it meets the poison."""
+    if asyncio.iscoroutinefunction(before):
+
+        async def later(*args: Any, **kwargs: Any) -> Any:
+            if is_poison(*args, **kwargs):
+                raise Boom
+            return await before(*args, **kwargs)
+
+        return later
+
+    def at_once(*args: Any, **kwargs: Any) -> Any:
+        if is_poison(*args, **kwargs):
+            raise Boom
+        return before(*args, **kwargs)
+
+    return at_once
+
+
+def decode_upload(bench: Bench, patch: pytest.MonkeyPatch) -> None:
+    content = Sha256("5" * 64)
+    bench.poison = a_job(SIDE, task=Task.VARIATION, source=content, strength=1.0)
+
+    async def get(key: str) -> bytes | None:
+        return b"no picture" if key == upload_key(content) else await before(key)
+
+    before = bench.desk.objects.get
+    patch.setattr(bench.desk.objects, "get", get)
+
+
+def look_for_checkpoints(bench: Bench, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(begin, "newest", raiser(begin.newest, lambda desk, job: job.id == bench.poison.id))
+
+
+def make_the_call(bench: Bench, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Loaded, "assign", raiser(Loaded.assign, lambda _, order: order.job.id == bench.poison.id))
+
+
+def step(bench: Bench, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Device, "_stepped", raiser(Device._stepped, lambda _, loaded, job, run: job.id == bench.poison.id))
+
+
+def tell_of_a_step(bench: Bench, patch: pytest.MonkeyPatch) -> None:
+    def is_poison(job: JobId, event: object) -> bool:
+        return job == bench.poison.id and isinstance(event, Progressed)
+
+    patch.setattr(bench.desk.bus, "publish", raiser(bench.desk.bus.publish, is_poison))
+
+
+def run_the_engine(bench: Bench, patch: pytest.MonkeyPatch) -> None:
+    from mezzotint.engine import Hub
+
+    def holds_poison(hub: Hub) -> bool:
+        return any(run._origin.kwargs["width"] == SIDE for run in hub._runs)
+
+    patch.setattr(Hub, "turn", raiser(Hub.turn, holds_poison))
+
+
+def decode_latents(bench: Bench, patch: pytest.MonkeyPatch) -> None:
+    from diffusers.image_processor import VaeImageProcessor
+
+    def is_poison(_: object, image: Any, *args: object, **kwargs: object) -> bool:
+        return bool(image.shape[-1] == SIDE)
+
+    patch.setattr(VaeImageProcessor, "postprocess", raiser(VaeImageProcessor.postprocess, is_poison))
+
+
+def look_at_the_picture(bench: Bench, patch: pytest.MonkeyPatch) -> None:
+    async def ending(self: Developer, *args: Any) -> Any:
+        return await before(
+            replace(self, is_blocked=raiser(self.is_blocked, lambda pixels: pixels.width == SIDE)), *args
+        )
+
+    before = Developer.ending
+    patch.setattr(Developer, "ending", ending)
+
+
+def encode(bench: Bench, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(develop, "encode", raiser(develop.encode, lambda pixels: pixels.width == SIDE))
+
+
+def store(bench: Bench, patch: pytest.MonkeyPatch) -> None:
+    def is_poison(objects: object, pictures: Any) -> bool:
+        return bool(pictures[0].width == SIDE)
+
+    patch.setattr(develop, "store_pictures", raiser(develop.store_pictures, is_poison))
+
+
+def finish(bench: Bench, patch: pytest.MonkeyPatch) -> None:
+    def is_poison(job: JobId, lease: object, ending: Any) -> bool:
+        return job == bench.poison.id and bool(ending.images)
+
+    patch.setattr(bench.desk.jobs, "finish", raiser(bench.desk.jobs.finish, is_poison))
+
+
+@pytest.mark.parametrize(
+    ("inject", "code"),
+    [
+        (decode_upload, "run_failed"),
+        (look_for_checkpoints, "run_failed"),
+        (make_the_call, "run_failed"),
+        (step, "run_failed"),
+        (tell_of_a_step, "run_failed"),
+        (decode_latents, "run_failed"),
+        (look_at_the_picture, "filter_failed"),
+        (encode, "encode_failed"),
+        (store, "run_failed"),
+        (finish, "run_failed"),
+    ],
+)
+async def test_an_error_ends_its_job_alone_with_its_reason(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, inject: Inject, code: str
+) -> None:
+    inject(bench, monkeypatch)
+    neighbour, following = a_job(64), a_job(64)
+    async with bench.working():
+        await bench.submit(bench.poison, neighbour)
+        poisoned, beside = await asyncio.gather(bench.ended(bench.poison), bench.ended(neighbour))
+        await bench.submit(following)
+        after = await bench.ended(following)
+    assert poisoned.error is not None
+    assert (poisoned.state, poisoned.error.code, poisoned.images) == (JobState.FAILED, code, ())
+    assert poisoned.error.message
+    assert (beside.state, after.state) == (JobState.SUCCEEDED, JobState.SUCCEEDED)
+    assert bench.broken == []
+
+
+def show_a_preview(bench: Bench, patch: pytest.MonkeyPatch) -> None:
+    def is_poison(developer: object, rgb: Any) -> bool:
+        return bool(rgb.shape[1] == SIDE)
+
+    patch.setattr(Developer, "preview", raiser(Developer.preview, is_poison))
+
+
+def decode_a_preview(bench: Bench, patch: pytest.MonkeyPatch) -> None:
+    from mezzotint.engine import PreviewMap
+
+    patch.setattr(
+        PreviewMap, "image", raiser(PreviewMap.image, lambda self, latents: latents.shape[-1] * self.scale == SIDE)
+    )
+
+
+def encode_a_checkpoint(bench: Bench, patch: pytest.MonkeyPatch) -> None:
+    from mezzotint.engine import Snapshot
+
+    patch.setattr(Snapshot, "encode", raiser(Snapshot.encode, lambda snapshot: True))
+
+
+def store_a_checkpoint(bench: Bench, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(keep, "save", raiser(keep.save, lambda desk, job, *args, **more: job.id == bench.poison.id))
+
+
+@pytest.mark.parametrize("inject", [show_a_preview, decode_a_preview, encode_a_checkpoint, store_a_checkpoint])
+async def test_an_error_in_what_a_picture_does_not_need_costs_no_picture(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, inject: Inject
+) -> None:
+    inject(bench, monkeypatch)
+    neighbour = a_job(64)
+    async with bench.working():
+        await bench.submit(bench.poison, neighbour)
+        ended = await asyncio.gather(bench.ended(bench.poison), bench.ended(neighbour))
+    assert [job.state for job in ended] == [JobState.SUCCEEDED] * 2
+    assert bench.broken == []
+    if inject in {show_a_preview, decode_a_preview}:
+        assert not any(event.preview for event in bench.told[bench.poison.id])
+        assert any(event.preview for event in bench.told[neighbour.id])
+
+
+async def test_previews_stop_at_the_first_that_the_filter_blocks(bench: Bench) -> None:
+    looked_at: list[Any] = []
+
+    def blocks_the_second(pixels: Any) -> bool:
+        looked_at.append(pixels)
+        return len(looked_at) == 2
+
+    bench.is_preview_blocked = blocks_the_second
+    job = a_job(64, num_steps=12)
+    async with bench.working():
+        await bench.submit(job)
+        assert (await bench.ended(job)).state is JobState.SUCCEEDED
+    assert len(looked_at) == 2, "no later one is looked at"
+    assert len([event for event in bench.told[job.id] if event.preview]) == 1
+
+
+@pytest.mark.parametrize("work", ["claim", "renew", "come_due"])
+async def test_an_error_in_what_a_worker_does_for_ever_passes(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, work: str
+) -> None:
+    calls: list[object] = []
+    failing = raiser(getattr(bench.desk.jobs, work), lambda *args, **more: not calls.append(args) and len(calls) == 1)
+    monkeypatch.setattr(bench.desk.jobs, work, failing)
+    job = a_job(64, num_steps=12)
+    async with bench.working():
+        await bench.submit(job)
+        assert (await bench.ended(job)).state is JobState.SUCCEEDED
+        async with asyncio.timeout(60):
+            while len(calls) < 2:
+                await asyncio.sleep(0.05)  # polling a loop of the worker: it tells nobody
+                if work == "renew":  # asked for only while there are jobs
+                    await bench.submit(a_job(64))
+    assert bench.broken == []
