@@ -51,3 +51,7 @@ class Claims:
     via: Via = Via.TOKEN
     user: UserId | None = None
     credential: str = ""
+
+    def is_covered_by(self, present: "Claims | None") -> bool:
+        """Whether one who was let in with these may stay in, by what the same credential is worth at present."""
+        return present is not None and present.tenant == self.tenant and self.scopes <= present.scopes

@@ -55,11 +55,15 @@ async def nothing() -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _attended(service: Service | None) -> AsyncIterator[None]:
-    """What the gateway does by itself while it serves: look at watched jobs, tell webhooks."""
+    """What the gateway does by itself while it serves: look at watched jobs, tell webhooks, check credentials."""
     if service is None:
         yield
         return
-    async with Lookout(service.desk.bus, service.changes).looking(), service.courier.carrying():
+    async with (
+        Lookout(service.desk.bus, service.changes).looking(),
+        service.courier.carrying(),
+        service.streams.checking(lambda known: service.accounts.find_present(known, service.now())),
+    ):
         yield
 
 

@@ -8,7 +8,7 @@ comes without begins with the present state. Steps and previews it missed are no
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -45,7 +45,7 @@ def seen_in(last_event_id: str | None) -> Seen | None:
     return None if match is None else Seen(number=int(match[1]), step=int(match[2] or -1))
 
 
-async def events_of(desk: Desk, changes: Changes, job_id: JobId, seen: Seen | None) -> AsyncIterator[str]:
+async def events_of(desk: Desk, changes: Changes, job_id: JobId, seen: Seen | None) -> AsyncGenerator[str]:
     """The lines of the stream, to the event of the job's final state."""
     with desk.bus.watch(job_id) as queue:
         known, shown = seen, None

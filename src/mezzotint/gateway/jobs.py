@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
@@ -21,6 +21,7 @@ from mezzotint.gateway.events import events_of, seen_in
 from mezzotint.gateway.idempotency import once_of
 from mezzotint.gateway.service import Service, SignedIn, The
 from mezzotint.gateway.shapes import Accepted, JobPage, JobView, NewJob, answers
+from mezzotint.gateway.streams.event_stream import EventStream
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=answers(401, 422, 503))
 JOB_ID = re.compile(r"job_[0-9a-f]{24}")
@@ -94,10 +95,16 @@ async def read(
     until = time.monotonic() + wait
     if not wait or job.state.is_final:
         return await view(service, job)
-    service.rates.check_stream(claims)
-    with service.rates.stream(claims), service.desk.bus.watch(job.id) as queue:
+    async with service.open_stream(claims):
+        job = await ended_or_late(service, claims, job, until)
+    return await view(service, job)
+
+
+async def ended_or_late(service: Service, claims: Claims, job: Job, until: float) -> Job:
+    """The job when it has ended, or as it is at `until` of the monotonic clock."""
+    with service.desk.bus.watch(job.id) as queue:
         while not job.state.is_final and (left := until - time.monotonic()) > 0:
-            job = await own_job(service, claims, job_id)
+            job = await own_job(service, claims, job.id)
             if job.state.is_final:
                 break
             try:
@@ -105,8 +112,7 @@ async def read(
                     await queue.get()
             except TimeoutError:
                 continue
-        job = await own_job(service, claims, job_id)
-    return await view(service, job)
+        return await own_job(service, claims, job.id)
 
 
 @router.delete("/{job_id}", responses=answers(404))
@@ -127,14 +133,7 @@ async def give_up(job_id: Id, service: The, claims: SignedIn) -> JobView:
 async def events(job_id: Id, service: The, claims: SignedIn, last_event_id: LastEventId = None) -> StreamingResponse:
     """The job's life as server-sent events: from its present state, or from `Last-Event-ID` on, to its end."""
     job = await own_job(service, claims, job_id)
-    service.rates.check_stream(claims)
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    events = events_of(service.desk, service.changes, job.id, seen_in(last_event_id))
-    return StreamingResponse(held(service, claims, events), media_type="text/event-stream", headers=headers)
-
-
-async def held(service: Service, claims: Claims, lines: AsyncIterator[str]) -> AsyncIterator[str]:
-    """The lines of a stream that counts as open while it is."""
-    with service.rates.stream(claims):
-        async for line in lines:
-            yield line
+    with ExitStack() as place:
+        place.enter_context(service.rates.stream(claims))
+        events = events_of(service.desk, service.changes, job.id, seen_in(last_event_id))
+        return EventStream(service, claims, events, place.pop_all())

@@ -7,6 +7,7 @@ becomes of the connection, the jobs go on, and their pictures are in the caller'
 import asyncio
 from base64 import b64encode
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from math import ceil
 
@@ -21,7 +22,6 @@ from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.tier import limits_of
 from mezzotint.gateway.errors import GATEWAY_CODES, Answer, refused
 from mezzotint.gateway.idempotency import once_of
-from mezzotint.gateway.jobs import held
 from mezzotint.gateway.openai_errors import OpenAIRoute
 from mezzotint.gateway.openai_shapes import (
     STEPS_OF,
@@ -33,8 +33,9 @@ from mezzotint.gateway.openai_shapes import (
     Wish,
     openai_answers,
 )
-from mezzotint.gateway.openai_stream import events_of
+from mezzotint.gateway.openai_stream import error_event, events_of
 from mezzotint.gateway.service import Service, SignedIn, The
+from mezzotint.gateway.streams.event_stream import EventStream
 from mezzotint.gateway.waiting import WAIT_S, ended, without_picture
 from mezzotint.media import converted
 from mezzotint.policy.models import model_for
@@ -77,20 +78,22 @@ async def answer(
     service: Service, claims: Claims, request: Request, wish: Wish, asked: Asked, *, event: str = "image_generation"
 ) -> ImagesAnswer | StreamingResponse:
     """The pictures of a wish, when they are there or while they are drawn. event: how names of its events begin."""
-    service.rates.check_stream(claims)
-    asked = with_quality(service, claims, wish, asked)
-    once = once_of(request, asked, service)
-    outcome = await submit_once(service.door, asked, claims, service.now(), once)
-    if isinstance(outcome, Refusal):
-        raise refused(outcome)
-    jobs = outcome.jobs if isinstance(outcome, Repeated) else outcome
-    if not wish.stream:
-        with service.rates.stream(claims):
+    with ExitStack() as place:
+        place.enter_context(service.rates.stream(claims))
+        asked = with_quality(service, claims, wish, asked)
+        once = once_of(request, asked, service)
+        outcome = await submit_once(service.door, asked, claims, service.now(), once)
+        if isinstance(outcome, Refusal):
+            raise refused(outcome)
+        jobs = outcome.jobs if isinstance(outcome, Repeated) else outcome
+        if wish.stream:
+            lines = events_of(
+                service.desk, jobs[0], wish, event, lambda job: pictures_of(service, request, wish, [job])
+            )
+            return EventStream(service, claims, lines, place.pop_all(), error_event)
+        async with service.streams.while_valid(claims, service.now()):
             over = await asyncio.gather(*(ended(service.desk, job, WAIT_S) for job in jobs))
         return await pictures_of(service, request, wish, over)
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    stream = events_of(service.desk, jobs[0], wish, event, lambda job: pictures_of(service, request, wish, [job]))
-    return StreamingResponse(held(service, claims, stream), media_type="text/event-stream", headers=headers)
 
 
 def check(service: Service, wish: Wish) -> None:

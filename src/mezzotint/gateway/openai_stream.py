@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from base64 import b64decode, b64encode
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 from mezzotint.actions.finish import Desk
@@ -21,7 +21,7 @@ KEEP_ALIVE_S = 10.0
 
 async def events_of(
     desk: Desk, job: Job, wish: Wish, name: str, finished: Callable[[Job], Awaitable[ImagesAnswer]]
-) -> AsyncIterator[str]:
+) -> AsyncGenerator[str]:
     """At most `partial_images` pictures under way, evenly spread over the steps, then the end or an error.
 
     name: how the events' names begin.
@@ -49,10 +49,14 @@ async def events_of(
     try:
         answer = await finished(job)
     except Answer as error:
-        yield f"event: error\ndata: {json.dumps({'error': error_body(error)})}\n\n"
+        yield error_event(error)
         return
     picture = {"b64_json": answer.data[0].b64_json, "url": answer.data[0].url, "usage": answer.usage.model_dump()}
     yield _line(f"{name}.completed", _event(job, wish) | picture)
+
+
+def error_event(error: Answer) -> str:
+    return f"event: error\ndata: {json.dumps({'error': error_body(error)})}\n\n"
 
 
 async def _partial(job: Job, wish: Wish, preview: str, index: int) -> dict[str, Any]:

@@ -58,16 +58,13 @@ class Rates:
             await self._pour(connection, f"sign-in:{address}", SIGN_IN_FROM_ADDRESS)
         await self._pour(connection, f"sign-in-to:{name}", SIGN_IN_TO_NAME)
 
-    def check_stream(self, claims: Claims) -> None:
-        """Whether one more stream (events, socket, long poll) may be opened. Answers 429."""
+    @contextmanager
+    def stream(self, claims: Claims) -> Iterator[None]:
+        """Hold one of the tenant's streams (events, socket, long poll). Answers 429 where it has all that it may."""
         most = limits_of(claims.tier).max_streams * max(self.scale, 1.0)
         if self.scale and self.streams[claims.tenant] >= most:
             hint = f"The {claims.tier} tier may have {most:g}; close one, or watch all jobs through /v1/ws."
             raise Answer(429, "too_many_streams", GATEWAY_CODES["too_many_streams"], hint)
-
-    @contextmanager
-    def stream(self, claims: Claims) -> Iterator[None]:
-        """Hold one of the tenant's streams."""
         self.streams[claims.tenant] += 1
         try:
             yield

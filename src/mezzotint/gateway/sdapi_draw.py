@@ -43,16 +43,8 @@ async def txt2img(body: Txt2Img, request: Request, service: The, claims: BasicSi
 
 async def drawn(service: Service, request: Request, claims: Claims, body: Txt2Img, asked: Asked) -> Drawn:
     """The finished pictures, when all have ended; where there is none at all, why."""
-    service.rates.check_stream(claims)
-    # its clients mark no retries: without a seed each request means another picture
-    outcome = await submit_once(
-        service.door, asked, claims, service.now(), once_of(request, asked, service, is_new=True)
-    )
-    if isinstance(outcome, Refusal):
-        raise refused(outcome)
-    jobs = outcome.jobs if isinstance(outcome, Repeated) else outcome
-    with service.rates.stream(claims), under_way_of(request).waiting(claims.tenant, jobs):
-        over = await asyncio.gather(*(ended(service.desk, job, WAIT_S) for job in jobs))
+    async with service.open_stream(claims):
+        over = await _ended(service, request, claims, asked)
     done = [job for job in over if job.state is JobState.SUCCEEDED]
     if not done:
         raise without_picture(over[0])
@@ -60,6 +52,19 @@ async def drawn(service: Service, request: Request, claims: Claims, body: Txt2Im
     return Drawn(
         images=images, parameters=body.model_dump(exclude={"init_images", "mask"}), info=json.dumps(_info(body, done))
     )
+
+
+async def _ended(service: Service, request: Request, claims: Claims, asked: Asked) -> Sequence[Job]:
+    """Submit the request, and wait until its jobs have ended."""
+    # its clients mark no retries: without a seed each request means another picture
+    outcome = await submit_once(
+        service.door, asked, claims, service.now(), once_of(request, asked, service, is_new=True)
+    )
+    if isinstance(outcome, Refusal):
+        raise refused(outcome)
+    jobs = outcome.jobs if isinstance(outcome, Repeated) else outcome
+    with under_way_of(request).waiting(claims.tenant, jobs):
+        return await asyncio.gather(*(ended(service.desk, job, WAIT_S) for job in jobs))
 
 
 def asked_by(service: Service, body: Txt2Img) -> Asked:

@@ -1,9 +1,10 @@
 """What the routes work with, and who is asking."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, assert_never
 
 from fastapi import Depends, Request
 from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
@@ -12,7 +13,7 @@ from starlette.requests import HTTPConnection
 from mezzotint.actions.finish import Desk
 from mezzotint.actions.submit import Door
 from mezzotint.actions.upload import Intake
-from mezzotint.domain.claims import Claims, Scope
+from mezzotint.domain.claims import Claims, Scope, Via
 from mezzotint.domain.event import Loading
 from mezzotint.domain.key import MARK
 from mezzotint.gateway import cookie
@@ -21,6 +22,7 @@ from mezzotint.gateway.errors import GATEWAY_CODES, Answer
 from mezzotint.gateway.forecast import Forecast
 from mezzotint.gateway.oidc import Provider
 from mezzotint.gateway.rates import Rates
+from mezzotint.gateway.streams.open_streams import OpenStreams
 from mezzotint.gateway.tokens import Issuer, algorithm_of
 from mezzotint.store import Changes, Images, Keys, Ledger, Tenants, Users, Workers
 
@@ -35,6 +37,30 @@ class Accounts:
     provider: Provider | None = None
     can_sign_up: bool = False
     session_lifetime: timedelta = field(default=timedelta(days=14))
+
+    async def find_present(self, known: Sequence[Claims], now: datetime) -> list[Claims | None]:
+        """What credentials that were let in before are worth at present; None for those that ended.
+
+        A token lasts until its end, unless its tenant is disabled.
+        """
+        named = {via: {one.credential for one in known if one.via is via} for via in Via}
+        sessions = await self.users.present(named[Via.SESSION], now) if named[Via.SESSION] else {}
+        keys = await self.keys.present(named[Via.KEY], now) if named[Via.KEY] else {}
+        by_token = {one.tenant for one in known if one.via is Via.TOKEN}
+        disabled = await self.tenants.disabled_of(by_token) if by_token else set()
+
+        def present(one: Claims) -> Claims | None:
+            match one.via:
+                case Via.SESSION:
+                    return sessions.get(one.credential)
+                case Via.KEY:
+                    return keys.get(one.credential)
+                case Via.TOKEN:
+                    return None if one.tenant in disabled else one
+                case _ as never:
+                    assert_never(never)
+
+        return [present(one) for one in known]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +90,18 @@ class Service:
     model_states: Callable[[], Mapping[str, str]] = dict
     loading: Callable[[], Loading | None] = lambda: None
     rates: Rates = field(default_factory=Rates)
+    streams: OpenStreams = field(default_factory=OpenStreams)
     is_dev: bool = False
     public_url: str | None = None
     allowed_hosts: frozenset[str] | None = None
     metrics_token: str | None = None
+
+    @asynccontextmanager
+    async def open_stream(self, claims: Claims) -> AsyncIterator[None]:
+        """Hold one of the tenant's streams while its credential lasts. Answers 429 beyond the limit, 401 at the end."""
+        with self.rates.stream(claims):
+            async with self.streams.while_valid(claims, self.now()):
+                yield
 
     def share_read(self, model: str) -> float | None:
         """Of the model's weights, while it is being loaded here."""

@@ -7,6 +7,7 @@ It begins with the present state of each open job. `since` asks first for what c
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
@@ -30,6 +31,7 @@ QUIET_S = 20.0
 OVERLAP = timedelta(seconds=2)
 """Clocks of gateways differ a little, and transactions are written later than they begin."""
 POLICY, TRY_LATER = 1008, 1013
+CLOSE_S = 5.0
 
 
 @router.websocket("/v1/ws")
@@ -38,14 +40,15 @@ async def socket(websocket: WebSocket, since: Annotated[datetime | None, Query()
     service: Service = websocket.app.state.service
     try:
         claims = await caller(service, websocket)
-        service.rates.check_stream(claims)
+        async with service.open_stream(claims):
+            offered = websocket.scope.get("subprotocols", [])
+            await websocket.accept(PROTOCOL if PROTOCOL in offered else None)
+            with service.desk.bus.watch_all(claims.tenant) as pending:
+                await converse(service, websocket, claims, pending, since)
     except Answer as answer:
-        await websocket.close(TRY_LATER if answer.status == 429 else POLICY, answer.code)
-        return
-    offered = websocket.scope.get("subprotocols", [])
-    await websocket.accept(PROTOCOL if PROTOCOL in offered else None)
-    with service.rates.stream(claims), service.desk.bus.watch_all(claims.tenant) as pending:
-        await converse(service, websocket, claims, pending, since)
+        with suppress(RuntimeError, WebSocketDisconnect, TimeoutError):  # the other side may be gone, or read no more
+            async with asyncio.timeout(CLOSE_S):
+                await websocket.close(TRY_LATER if answer.status == 429 else POLICY, answer.code)
 
 
 async def caller(service: Service, websocket: WebSocket) -> Claims:
@@ -61,14 +64,11 @@ async def caller(service: Service, websocket: WebSocket) -> Claims:
 async def converse(
     service: Service, websocket: WebSocket, claims: Claims, pending: Pending, since: datetime | None
 ) -> None:
-    """Tell what is and what comes, until the other side goes or its credential ends."""
+    """Tell what is and what comes, until the other side goes."""
     telling = asyncio.create_task(tell(service, websocket, claims, pending, since), name="tell")
     listening = asyncio.create_task(listen(websocket), name="listen")
     try:
-        left_s = None if claims.expires_at is None else (claims.expires_at - service.now()).total_seconds()
-        done, _ = await asyncio.wait({telling, listening}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
-        if not done:
-            await websocket.close(POLICY, "token_invalid")
+        done, _ = await asyncio.wait({telling, listening}, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             if (error := task.exception()) is not None and not isinstance(error, (WebSocketDisconnect, RuntimeError)):
                 raise error

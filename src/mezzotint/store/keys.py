@@ -2,7 +2,7 @@
 
 import hmac
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -113,7 +113,7 @@ class Keys:
             await self._seen(row, now)
         return claims
 
-    async def present(self, prefixes: Sequence[str], now: datetime) -> dict[str, Claims]:
+    async def present(self, prefixes: Collection[str], now: datetime) -> dict[str, Claims]:
         """What the keys of these prefixes, old ones during their grace included, may do now; without those that ended.
 
         For callers who showed their secrets before.

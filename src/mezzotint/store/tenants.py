@@ -1,6 +1,7 @@
 """Rows of tenants."""
 
 import time
+from collections.abc import Collection
 from dataclasses import asdict
 from datetime import datetime
 
@@ -47,6 +48,12 @@ class Tenants:
                 self._known.clear()
             self._known[tenant] = known
         return known[1]
+
+    async def disabled_of(self, among: Collection[TenantId]) -> set[TenantId]:
+        """Those of the tenants that are disabled."""
+        query = select(tenants.c.id).where(tenants.c.id.in_(among), tenants.c.disabled_at.is_not(None))
+        async with self._database.read() as connection:
+            return {TenantId(id) for id in (await connection.execute(query)).scalars()}
 
     async def page(self, limit: int, after: str = "") -> list[Tenant]:
         """Tenants by name, those after `after`."""

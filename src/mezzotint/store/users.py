@@ -1,7 +1,7 @@
 """Rows of users and of their sessions. Passwords go in and never come out; a session's secret is kept as its hash."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import RowMapping, bindparam, delete, insert, select, update
@@ -109,7 +109,7 @@ class Users:
         """Who the session speaks for; None when it is over, or its user or tenant is disabled."""
         return (await self.present([digest(secret)], now)).get(digest(secret))
 
-    async def present(self, digests: Sequence[str], now: datetime) -> dict[str, Claims]:
+    async def present(self, digests: Collection[str], now: datetime) -> dict[str, Claims]:
         """What the sessions of these digests may do now; without those that are over."""
         async with self._database.read() as connection:
             rows = (await connection.execute(PRESENT, {"digests": list(digests), "now": now})).mappings().all()

@@ -1,0 +1,1 @@
+"""Requests that stay open: event streams, sockets, long polls, and requests that wait for their pictures."""

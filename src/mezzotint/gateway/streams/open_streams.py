@@ -1,0 +1,95 @@
+"""The streams that are open, each for as long as its credential lasts.
+
+A caller is let in once, and a stream may then be open for hours. So the credentials of all open streams are looked up
+again every `CHECK_S`, hundreds in one query, and at once after this gateway changed one. The streams of a credential
+that has ended, or that may do less than before, are ended.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
+
+import structlog
+
+from mezzotint.domain.claims import Claims, Via
+from mezzotint.domain.errors import StorageUnavailable
+from mezzotint.gateway.errors import GATEWAY_CODES, Answer
+
+CHECK_S = 2.0
+AT_ONCE = 500
+"""Credentials in one query."""
+CODES = {Via.TOKEN: "token_invalid", Via.KEY: "key_invalid", Via.SESSION: "session_invalid"}
+"""What a client is told of a credential that ended."""
+FindPresent = Callable[[Sequence[Claims]], Awaitable[Sequence[Claims | None]]]
+"""What credentials are worth at present, in their order; None for one that has ended."""
+log = structlog.get_logger()
+
+
+class OpenStreams:
+    def __init__(self) -> None:
+        self._scopes: dict[Claims, set[asyncio.Timeout]] = defaultdict(set)
+        self._changed = asyncio.Event()
+
+    @asynccontextmanager
+    async def while_valid(self, claims: Claims, now: datetime) -> AsyncIterator[None]:
+        """Break the block off when the credential ends. Answers 401 then."""
+        left_s = None if claims.expires_at is None else max(0.0, (claims.expires_at - now).total_seconds())
+        try:
+            async with asyncio.timeout(left_s) as scope:
+                self._scopes[claims].add(scope)
+                try:
+                    yield
+                finally:
+                    self._forget(claims, scope)
+        except TimeoutError:
+            if not scope.expired():
+                raise
+            code = CODES[claims.via]
+            raise Answer(401, code, GATEWAY_CODES[code], "Sign in again, or send a credential that is valid.") from None
+
+    def check_soon(self) -> None:
+        """Look the credentials up at once: one of them may have been changed here."""
+        self._changed.set()
+
+    @asynccontextmanager
+    async def checking(self, find_present: FindPresent) -> AsyncIterator[None]:
+        """Look the credentials up again and again while the context lasts."""
+        task = asyncio.create_task(self._keep_checking(find_present), name="credentials of open streams")
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _keep_checking(self, find_present: FindPresent) -> None:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CHECK_S):
+                    await self._changed.wait()
+            self._changed.clear()
+            try:
+                await self.check(find_present)
+            except StorageUnavailable as error:
+                log.warning("credentials of open streams cannot be looked up", why=str(error))
+
+    async def check(self, find_present: FindPresent) -> None:
+        """End the streams whose credential has ended or may do less than when they were opened."""
+        opened = list(self._scopes)
+        for start in range(0, len(opened), AT_ONCE):
+            some = opened[start : start + AT_ONCE]
+            for claims, present in zip(some, await find_present(some), strict=True):
+                if not claims.is_covered_by(present):
+                    self._end(claims)
+
+    def _end(self, claims: Claims) -> None:
+        for scope in self._scopes.pop(claims, ()):
+            scope.reschedule(asyncio.get_running_loop().time())
+
+    def _forget(self, claims: Claims, scope: asyncio.Timeout) -> None:
+        if claims in self._scopes:
+            self._scopes[claims].discard(scope)
+            if not self._scopes[claims]:
+                del self._scopes[claims]
