@@ -133,6 +133,18 @@ class Settings(BaseSettings):
     oidc_default_tier: Tier | None = Field(None, description="tier of tokens without that claim; default: refused")
     oidc_role_claim: str = Field("role", description="claim that holds the role or a list of roles")
     oidc_admin_role: str | None = Field(None, description="role that makes an admin; default: none does")
+    refusals_per_tenant: int = Field(
+        1000, ge=0, le=1_000_000, description="refused prompts kept for audit, the newest of each tenant; 0: none"
+    )
+    refusal_chars: int = Field(2000, ge=0, le=100_000, description="characters of a refused prompt that are kept")
+    refusal_days: float = Field(30, gt=0, le=3650, description="days after which a refused prompt is deleted")
+    unstarted_jobs_per_tenant: int = Field(
+        1000,
+        ge=1,
+        le=1_000_000,
+        description="jobs kept that were cancelled or expired before they began, the newest of each tenant",
+    )
+    unstarted_job_days: float = Field(30, ge=1, le=3650, description="days after which such a job is deleted")
     dev: bool = Field(False, description="the page signs in by itself; loopback addresses only")
     log_json: bool = Field(False, description="log lines as JSON instead of text")
 

@@ -23,7 +23,7 @@ from mezzotint.policy.admission import NUM_SEEDS, Admit, admit, check_open_jobs
 from mezzotint.policy.models import model_for
 from mezzotint.policy.quota import Assigned, assign
 from mezzotint.policy.request import Request
-from mezzotint.store import EventBus, Jobs, Sources, Submissions
+from mezzotint.store import EventBus, Jobs, Refusals, Sources, Submissions
 
 MAX_QUICK = 400
 """Characters."""
@@ -45,6 +45,7 @@ class Door:
     """
 
     jobs: Jobs
+    refusals: Refusals
     submissions: Submissions
     sources: Sources
     bus: EventBus
@@ -145,7 +146,7 @@ async def _submit(
     decision = reading() if is_quickly_read(request) else await door.threads.run(claims.tenant, reading)
     if isinstance(decision, Refusal):
         if decision.code is RefusalCode.PROMPT_BLOCKED:
-            await door.jobs.record_refusal(claims.tenant, decision, request.prompt, now)
+            await door.refusals.record(claims.tenant, decision, request.prompt, now)
         return decision
     model, admitted = decision
     name = door.upscaler if request.task is Task.UPSCALE else model.name

@@ -3,12 +3,14 @@
 import os
 import secrets
 import socket
+from datetime import timedelta
 
 from mezzotint.actions.finish import Desk
 from mezzotint.config import Settings, s3_options
 from mezzotint.domain.errors import SettingInvalid
 from mezzotint.domain.ids import WorkerId
 from mezzotint.metrics import Metrics
+from mezzotint.policy.retention import Retention
 from mezzotint.store import Database, EventBus, Jobs, Objects, Relay
 
 
@@ -29,6 +31,16 @@ def open_desk(settings: Settings, database: Database, metrics: Metrics) -> Desk:
     jobs = Jobs(database)
     bus = Relay(database, jobs) if database.is_postgres else EventBus()
     return Desk(jobs=jobs, objects=objects, bus=bus, metrics=metrics)
+
+
+def retention_of(settings: Settings) -> Retention:
+    return Retention(
+        max_refusals=settings.refusals_per_tenant,
+        max_refusal_chars=settings.refusal_chars,
+        refusals_for=timedelta(days=settings.refusal_days),
+        max_unstarted=settings.unstarted_jobs_per_tenant,
+        unstarted_for=timedelta(days=settings.unstarted_job_days),
+    )
 
 
 def worker_id(database: Database) -> WorkerId:

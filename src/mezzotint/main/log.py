@@ -10,7 +10,9 @@ from mezzotint.config import Settings
 
 def configure_log(settings: Settings) -> None:
     """Log lines go to standard error; standard output is for what a person asked for."""
-    renderer = structlog.processors.JSONRenderer() if settings.log_json else structlog.dev.ConsoleRenderer(colors=False)
+    # structlog's own choice, rich's traceback, prints local variables: prompts and tokens
+    plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    renderer = structlog.processors.JSONRenderer() if settings.log_json else plain
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

@@ -12,6 +12,7 @@ from pathlib import Path
 from mezzotint import __version__
 from mezzotint.actions.finish import Desk
 from mezzotint.actions.overload import Overload
+from mezzotint.actions.retention import enforcing_retention
 from mezzotint.actions.submit import Door
 from mezzotint.actions.tend import tending
 from mezzotint.actions.upload import Intake, sweeping
@@ -32,7 +33,7 @@ from mezzotint.gateway.outside import Inside, Outside
 from mezzotint.gateway.rates import Rates
 from mezzotint.main.accounts import accounts_on, provider_of
 from mezzotint.main.data import locked, make, secret_of
-from mezzotint.main.desk import open_database, open_desk
+from mezzotint.main.desk import open_database, open_desk, retention_of
 from mezzotint.main.log import configure_log
 from mezzotint.main.wiring import Findings, find_models, find_upscaler, keep_from_collector, stock_of, upscaler_name
 from mezzotint.main.work import hire, looking, names, now, working
@@ -44,6 +45,8 @@ from mezzotint.store import (
     Images,
     Ledger,
     LocalBuckets,
+    Refusals,
+    RetentionSweep,
     Sources,
     Submissions,
     ValkeyBuckets,
@@ -105,11 +108,12 @@ class Serving:
         worker = hire(settings, database, desk, models, eyes) if settings.worker else None
         submissions, changes = Submissions(database), Changes(database)
         buckets = buckets_of(settings)
-        sources = Sources(database)
+        sources, retention = Sources(database), retention_of(settings)
         intake = Intake(sources=sources, objects=desk.objects, is_blocked=eyes.is_blocked)
         service = Service(
             door=Door(
                 jobs=desk.jobs,
+                refusals=Refusals(database, retention),
                 submissions=submissions,
                 sources=sources,
                 bus=desk.bus,
@@ -152,7 +156,8 @@ class Serving:
         @asynccontextmanager
         async def running() -> AsyncIterator[None]:
             keep_from_collector()
-            async with desk.bus.running(), sweeping(intake, now):
+            rows = RetentionSweep(database, retention)
+            async with desk.bus.running(), sweeping(intake, now), enforcing_retention(rows, now):
                 if worker is None:
                     async with looking_after(desk, settings):
                         yield

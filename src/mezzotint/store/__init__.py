@@ -11,7 +11,9 @@ from mezzotint.store.keys import Keys
 from mezzotint.store.ledger import Ledger
 from mezzotint.store.objects import Objects
 from mezzotint.store.pressure import pressure
+from mezzotint.store.refusals import Refusals
 from mezzotint.store.relay import Relay
+from mezzotint.store.retention import RetentionSweep
 from mezzotint.store.sources import Sources
 from mezzotint.store.submissions import Submissions
 from mezzotint.store.tenants import Tenants
@@ -30,7 +32,9 @@ __all__ = [
     "Ledger",
     "LocalBuckets",
     "Objects",
+    "Refusals",
     "Relay",
+    "RetentionSweep",
     "Seeker",
     "Sources",
     "Submissions",

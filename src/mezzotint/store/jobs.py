@@ -11,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from mezzotint.domain.errors import LeaseLost, StorageUnavailable
 from mezzotint.domain.ids import JobId, TenantId, WorkerId
 from mezzotint.domain.job import OPEN, CheckpointRef, Ending, Job, JobError, JobState, Lease
-from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.submission import Once, TooManyOpen
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.retry import Retry
@@ -25,7 +24,7 @@ from mezzotint.store.departures import Departure, end
 from mezzotint.store.gathering import Gathering
 from mezzotint.store.lanes import Lanes
 from mezzotint.store.rows import get_job, jobs_of
-from mezzotint.store.schema import checkpoints, jobs, ledger, refusals
+from mezzotint.store.schema import checkpoints, jobs, ledger
 from mezzotint.store.settlements import Correction, correct
 from mezzotint.store.together import Insert, Row, Write, carry_out
 
@@ -82,12 +81,6 @@ class Jobs:
         TooManyOpen, and nothing written, when there would be more. None: any number.
         """
         return await self._arrivals.add(added, once, most_open)
-
-    async def record_refusal(self, tenant: TenantId, refusal: Refusal, raw_prompt: str, at: datetime) -> None:
-        """Keep a refused prompt for audit: it never becomes a job."""
-        row = {"tenant": tenant, "code": refusal.code, "message": refusal.message, "raw_prompt": raw_prompt}
-        async with self._database.write() as connection:
-            await connection.execute(insert(refusals).values(**row, created_at=at))
 
     async def get(self, job: JobId) -> Job | None:
         async with self._database.read() as connection:

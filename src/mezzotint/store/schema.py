@@ -202,6 +202,7 @@ refusals = Table(
     Column("message", Text, nullable=False),
     Column("raw_prompt", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
+    Index("refusals_of_tenant", "tenant", "seq"),
     sqlite_autoincrement=True,
 )
 

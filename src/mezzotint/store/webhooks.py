@@ -2,13 +2,13 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import RowMapping, and_, delete, func, insert, select, update
+from sqlalchemy import RowMapping, and_, delete, func, insert, or_, select, update
 
 from mezzotint.domain.ids import JobId, TenantId, WebhookId
 from mezzotint.domain.job import JobState
 from mezzotint.domain.webhook import Delivery, Webhook
 from mezzotint.store.database import Database
-from mezzotint.store.schema import deliveries, webhooks
+from mezzotint.store.schema import deliveries, jobs, webhooks
 
 HELD = timedelta(minutes=2)
 """Longer than one try can take: a courier that died meanwhile is taken for one that failed."""
@@ -95,10 +95,15 @@ class Webhooks:
             return found
 
     async def sweep(self, before: datetime) -> None:
-        """Forget what was delivered long ago, and what was given up for jobs of long ago."""
-        over = and_(deliveries.c.next_at.is_(None), deliveries.c.delivered_at < before)
+        """Forget what was delivered long ago, what was given up for jobs of long ago, and what is due for jobs that
+        are there no more."""
+        job = select(jobs.c.id).where(jobs.c.id == deliveries.c.job)
+        is_over = deliveries.c.next_at.is_(None)
+        delivered = and_(is_over, deliveries.c.delivered_at < before)
+        given_up = and_(is_over, deliveries.c.delivered_at.is_(None), ~job.where(jobs.c.finished_at >= before).exists())
+        orphaned = and_(deliveries.c.next_at.is_not(None), ~job.exists())
         async with self._database.write() as connection:
-            await connection.execute(delete(deliveries).where(over))
+            await connection.execute(delete(deliveries).where(or_(delivered, given_up, orphaned)))
 
 
 def webhook_of(row: RowMapping) -> Webhook:

@@ -9,7 +9,6 @@ import pytest
 from mezzotint.domain.errors import LeaseLost
 from mezzotint.domain.ids import JobId, TenantId, WorkerId
 from mezzotint.domain.job import CheckpointRef, Job, JobState, Lease
-from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.queue import RULES
 from mezzotint.store import Images, Jobs, Seeker
@@ -200,9 +199,3 @@ async def test_a_published_picture_is_found_by_either_hash(jobs: Jobs, images: I
     await jobs.finish(job.id, lease, make_ending(job, images=(picture,)))
     assert await images.is_published(picture.png)
     assert await images.is_published(picture.webp)
-
-
-async def test_a_refused_prompt_leaves_an_audit_row_and_no_job(jobs: Jobs) -> None:
-    refusal = Refusal(code=RefusalCode.PROMPT_BLOCKED, message="m", hint="h")
-    await jobs.record_refusal(TenantId("ada"), refusal, "words", NOW)
-    assert await jobs.of_tenant(TenantId("ada"), 10, None) == []

@@ -24,7 +24,8 @@ from mezzotint.domain.job import Job, JobState
 from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.request import Request
-from mezzotint.store import Database, EventBus, Jobs, Objects, Seeker, Sources, Submissions, pressure
+from mezzotint.policy.retention import Retention
+from mezzotint.store import Database, EventBus, Jobs, Objects, Refusals, Seeker, Sources, Submissions, pressure
 from tests.making import NOW, make_ending, make_job, make_model
 
 pytestmark = pytest.mark.anyio
@@ -44,6 +45,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 def door(desk: Desk, blocked: Refusal | None = None) -> Door:
     return Door(
         jobs=desk.jobs,
+        refusals=Refusals(desk.jobs._database, Retention()),
         submissions=Submissions(desk.jobs._database),
         sources=Sources(desk.jobs._database),
         bus=desk.bus,

@@ -20,6 +20,7 @@ from mezzotint.gateway import Accounts, Issuer, Service, create_app
 from mezzotint.gateway.courier import Courier
 from mezzotint.gateway.forecast import Forecast
 from mezzotint.gateway.outside import Outside
+from mezzotint.policy.retention import Retention
 from mezzotint.safety.prefilter import PreFilter
 from mezzotint.store import (
     Changes,
@@ -30,6 +31,7 @@ from mezzotint.store import (
     Keys,
     Ledger,
     Objects,
+    Refusals,
     Sources,
     Submissions,
     Tenants,
@@ -73,6 +75,7 @@ async def service(tmp_path: Path, empty_database: Path) -> AsyncIterator[Service
     sources = Sources(database)
     door = Door(
         jobs=desk.jobs,
+        refusals=Refusals(database, Retention()),
         sources=sources,
         submissions=Submissions(database),
         bus=desk.bus,

@@ -1,0 +1,68 @@
+"""Rows that tenants leave behind at no cost to them are deleted here, a bounded number in one transaction.
+
+Jobs that ran are kept, with their pictures and their line in the ledger: they are bounded by what the devices can draw.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select
+
+from mezzotint.domain.ids import JobId, TenantId
+from mezzotint.domain.job import JobState
+from mezzotint.policy.retention import Retention
+from mezzotint.store.database import Database
+from mezzotint.store.refusals import Refusals
+from mezzotint.store.schema import changes, jobs, keys, sessions
+
+AT_ONCE = 500
+"""Jobs of one transaction, during which no other writer of SQLite comes in."""
+UNSTARTED = and_(jobs.c.state.in_([JobState.CANCELLED, JobState.EXPIRED]), jobs.c.lease_token == 0)
+"""Ended before any worker took them: they have no checkpoints, no pictures and no line in the ledger."""
+
+
+class RetentionSweep:
+    def __init__(self, database: Database, retention: Retention) -> None:
+        self._database = database
+        self._retention = retention
+        self._refusals = Refusals(database, retention)
+
+    async def sweep(self, now: datetime) -> int:
+        """Delete what is beyond the bounds. Returns how many rows. Raises: StorageUnavailable."""
+        num_gone = await self._refusals.sweep(now)
+        num_gone += await self._drop_jobs(and_(UNSTARTED, jobs.c.finished_at < self._retention.oldest_unstarted(now)))
+        for tenant in await self._crowded():
+            num_gone += await self._drop_jobs(await self._beyond(tenant))
+        return num_gone + await self._drop_credentials(now)
+
+    async def _drop_credentials(self, now: datetime) -> int:
+        before = self._retention.oldest_ended_key(now)
+        async with self._database.write() as connection:
+            over = await connection.execute(delete(sessions).where(sessions.c.expires_at <= now))
+            ended = or_(keys.c.revoked_at < before, keys.c.expires_at < before)
+            return int(over.rowcount) + int((await connection.execute(delete(keys).where(ended))).rowcount)
+
+    async def _crowded(self) -> list[TenantId]:
+        """Tenants with more unstarted jobs than are kept."""
+        number = func.count() > self._retention.max_unstarted
+        query = select(jobs.c.tenant).where(UNSTARTED).group_by(jobs.c.tenant).having(number)
+        async with self._database.read() as connection:
+            return [TenantId(tenant) for tenant in (await connection.execute(query)).scalars()]
+
+    async def _beyond(self, tenant: TenantId) -> ColumnElement[bool]:
+        """The tenant's unstarted jobs but for the newest that are kept."""
+        mine = and_(UNSTARTED, jobs.c.tenant == tenant)
+        newest_first = select(jobs.c.seq).where(mine).order_by(jobs.c.seq.desc())
+        async with self._database.read() as connection:
+            first = await connection.execute(newest_first.offset(self._retention.max_unstarted).limit(1))
+            return and_(mine, jobs.c.seq <= (first.scalar() or 0))
+
+    async def _drop_jobs(self, which: ColumnElement[bool]) -> int:
+        num_gone, found = 0, [JobId("")]
+        while found:
+            async with self._database.write() as connection:
+                some = select(jobs.c.id).where(which).limit(AT_ONCE)
+                found = [JobId(id) for id in (await connection.execute(some)).scalars()]
+                await connection.execute(delete(changes).where(changes.c.job.in_(found)))
+                await connection.execute(delete(jobs).where(jobs.c.id.in_(found)))
+            num_gone += len(found)
+        return num_gone
