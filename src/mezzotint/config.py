@@ -102,6 +102,10 @@ class Settings(BaseSettings):
         le=600,
         description="seconds that a client may take for a whole head and for each 160 KiB of a body",
     )
+    body_timeout_s: float = Field(120.0, ge=1, le=3600, description="seconds that a client may take for a whole body")
+    body_memory_mb: int = Field(
+        256, ge=24, le=1_000_000, description="MiB of large bodies that are read at once; of one tenant a quarter"
+    )
     rate_per_address: int = Field(
         1200, ge=0, le=1_000_000, description="requests a minute from one address; 0: no limit; never for this machine"
     )

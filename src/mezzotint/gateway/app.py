@@ -30,6 +30,7 @@ from mezzotint.gateway.compatible import ROUTERS
 from mezzotint.gateway.limits import BodyLimit, SecurityHeaders, UrlLimit
 from mezzotint.gateway.lookout import Lookout
 from mezzotint.gateway.network.hosts import HostCheck
+from mezzotint.gateway.network.request_bodies import RequestBodies
 from mezzotint.gateway.rates import RateLimit, Rates
 from mezzotint.gateway.sdapi_progress import UnderWay
 from mezzotint.gateway.service import Service
@@ -96,7 +97,7 @@ def create_app(service: Service | None, running: Callable[[], AbstractAsyncConte
         app.mount("/", Page(directory=PAGE, html=True), name="page")
     else:
         app.add_api_route("/", lambda: HTMLResponse(NO_PAGE), include_in_schema=False)
-    app.add_middleware(BodyLimit)
+    app.add_middleware(BodyLimit, bodies=service.bodies if service is not None else RequestBodies())
     app.add_middleware(UrlLimit)
     app.add_middleware(RateLimit, rates=service.rates if service is not None else Rates())
     app.add_middleware(HostCheck, names=hosts_of(service))

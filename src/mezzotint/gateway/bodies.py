@@ -1,13 +1,15 @@
 """Bodies that hold pictures: read only as far as they may go, and only after it is known who sends them."""
 
 import asyncio
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 
-from mezzotint.gateway.errors import GATEWAY_CODES, Answer
+from mezzotint.domain.claims import Claims
+from mezzotint.gateway.network.request_bodies import RequestBodies
 from mezzotint.media import MAX_UPLOAD_BYTES
 
 MAX_PICTURES_BYTES = 2 * MAX_UPLOAD_BYTES
@@ -15,17 +17,19 @@ MAX_PICTURES_BYTES = 2 * MAX_UPLOAD_BYTES
 Shape = TypeVar("Shape", bound=BaseModel)
 
 
+def reserved(request: Request, claims: Claims, max_bytes: int) -> AbstractContextManager[None]:
+    """Room for the request's body, from before it is read until its bytes are stored. Answers 413, 429 or 503."""
+    return bodies_of(request).reserve(claims.tenant, request.headers.get("content-length"), max_bytes)
+
+
 async def read_body(request: Request, max_bytes: int) -> bytes:
-    """The whole body. Answers 413 as soon as it is too large, declared or not."""
-    declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > max_bytes:
-        raise _too_large(max_bytes)
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > max_bytes:
-            raise _too_large(max_bytes)
-    return bytes(body)
+    """The whole body. Answers 413 or 408 as soon as it is too large or too slow."""
+    return await bodies_of(request).read(request.receive, max_bytes)
+
+
+def bodies_of(request: Request) -> RequestBodies:
+    bodies: RequestBodies = request.app.state.service.bodies
+    return bodies
 
 
 async def read_json(request: Request, shape: type[Shape]) -> Shape:
@@ -46,7 +50,3 @@ def invalid(error: ValidationError) -> RequestValidationError:
 def json_body(shape: type[BaseModel]) -> dict[str, object]:
     """The body's place in the API's description, for a route that reads it by itself."""
     return {"required": True, "content": {"application/json": {"schema": shape.model_json_schema()}}}
-
-
-def _too_large(max_bytes: int) -> Answer:
-    return Answer(413, "body_too_large", GATEWAY_CODES["body_too_large"], f"Send at most {max_bytes} bytes.")

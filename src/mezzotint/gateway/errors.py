@@ -53,6 +53,8 @@ GATEWAY_CODES: dict[str, str] = {
     "too_many_streams": "The tenant has as many event streams and long polls open as its tier may have.",
     "request_malformed": "The request is not HTTP as every server reads it.",
     "client_too_slow": "The request did not come in the time that the server waits for it.",
+    "too_many_bodies": "The tenant is sending as many large bodies as it may at once.",
+    "body_memory_full": "The server is reading as many large bodies as its memory takes.",
     "too_many_connections": "The server, or your address, has as many connections open as it may have.",
     "host_unknown": "The request's Host header names another host than this server.",
     "url_too_long": "The address with its query is longer than the server takes.",
@@ -103,6 +105,8 @@ class Answer(Exception):
             headers["x-should-retry"] = "false"  # OpenAI's clients would otherwise repeat it
         if self.status in (429, 503):
             headers["Retry-After"] = str(self.retry_after_s)
+        if self.status == 408:
+            headers["Connection"] = "close"
         error = {"code": self.code, "message": self.message, "hint": self.hint, "param": self.param}
         return JSONResponse({"error": error}, self.status, headers)
 

@@ -4,6 +4,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mezzotint.gateway.errors import GATEWAY_CODES, Answer
+from mezzotint.gateway.network.request_bodies import RequestBodies, too_large
 
 MAX_BODY_BYTES = 64 * 1024
 """A prompt of 2,000 characters in any script, many times over."""
@@ -24,30 +25,22 @@ STREAMED = frozenset({"/v1/uploads", "/v1/images/edits", "/v1/images/variations"
 
 
 class BodyLimit:
-    """Answers 413 to a body over `MAX_BODY_BYTES`, declared or not."""
+    """Answers 413 to a body over `MAX_BODY_BYTES`, declared or not, and 408 to one that comes too slowly."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(self, app: ASGIApp, bodies: RequestBodies) -> None:
+        self.app, self.bodies = app, bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in STREAMED:
             await self.app(scope, receive, send)
             return
-        headers = dict(scope["headers"])
-        declared = headers.get(b"content-length", b"0")
-        body = b"" if declared.isdigit() and int(declared) <= MAX_BODY_BYTES else None
-        more = body is not None
-        while more and body is not None:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-            if len(body) > MAX_BODY_BYTES:
-                body = None
-        if body is None:
-            hint = f"Send at most {MAX_BODY_BYTES} bytes."
-            await Answer(413, "body_too_large", GATEWAY_CODES["body_too_large"], hint).response()(scope, receive, send)
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        try:
+            if not (declared.isdigit() and int(declared[:20]) <= MAX_BODY_BYTES):
+                raise too_large(MAX_BODY_BYTES)
+            body = await self.bodies.read(receive, MAX_BODY_BYTES)
+        except Answer as answer:
+            await answer.response()(scope, receive, send)
             return
         await self.app(scope, _replay(body, receive), send)
 

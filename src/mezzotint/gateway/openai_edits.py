@@ -17,7 +17,7 @@ from mezzotint.domain.claims import Claims
 from mezzotint.domain.ids import Sha256
 from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.task import Task
-from mezzotint.gateway.bodies import invalid
+from mezzotint.gateway.bodies import MAX_PICTURES_BYTES, invalid, reserved
 from mezzotint.gateway.errors import Answer, refused
 from mezzotint.gateway.forms import Form, form_body, read_form
 from mezzotint.gateway.openai_errors import OpenAIRoute
@@ -31,7 +31,7 @@ router = APIRouter(
     prefix="/v1/images",
     tags=["openai"],
     route_class=OpenAIRoute,
-    responses=openai_answers(400, 401, 403, 404, 409, 413, 429, 500, 503, 504),
+    responses=openai_answers(400, 401, 403, 404, 408, 409, 413, 429, 500, 503, 504),
 )
 STREAMS: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {}}, "description": "the pictures, or with stream their events"}
@@ -47,33 +47,35 @@ Kind = TypeVar("Kind", bound=Wish)
 )
 async def edit(request: Request, service: The, claims: SignedIn) -> ImagesAnswer | StreamingResponse:
     """A picture redrawn after words; with a mask only where that is transparent."""
-    form = await read_form(request)
-    wish = _wish(form, Edit)
-    check(service, wish)
-    _check_files(form, "image", "mask")
-    has_mask = "mask" in form.files
-    asked = replace(
-        _asked(wish),
-        prompt=wish.prompt,
-        task=Task.INPAINT if has_mask else Task.VARIATION,
-        source=await _taken(service, claims, form, "image", decode_upload),
-        mask=await _taken(service, claims, form, "mask", decode_transparent) if has_mask else None,
-        strength=None if has_mask or wish.input_fidelity is None else EDIT_STRENGTH[wish.input_fidelity],
-    )
+    with reserved(request, claims, MAX_PICTURES_BYTES):
+        form = await read_form(request)
+        wish = _wish(form, Edit)
+        check(service, wish)
+        _check_files(form, "image", "mask")
+        has_mask = "mask" in form.files
+        asked = replace(
+            _asked(wish),
+            prompt=wish.prompt,
+            task=Task.INPAINT if has_mask else Task.VARIATION,
+            source=await _taken(service, claims, form, "image", decode_upload),
+            mask=await _taken(service, claims, form, "mask", decode_transparent) if has_mask else None,
+            strength=None if has_mask or wish.input_fidelity is None else EDIT_STRENGTH[wish.input_fidelity],
+        )
     return await answer(service, claims, request, wish, asked, event="image_edit")
 
 
 @router.post("/variations", response_model=ImagesAnswer, openapi_extra={"requestBody": form_body(Variation, "image")})
 async def vary(request: Request, service: The, claims: SignedIn) -> ImagesAnswer | StreamingResponse:
     """A picture drawn again from a noisy copy of it, without words."""
-    form = await read_form(request)
-    wish = _wish(form, Variation)
-    check(service, wish)
-    _check_files(form, "image")
-    if wish.stream:
-        raise unsupported("stream", "Variations are not streamed.", "Leave it out, or edit the picture.")
-    source = await _taken(service, claims, form, "image", decode_upload)
-    asked = replace(_asked(wish), task=Task.VARIATION, source=source)
+    with reserved(request, claims, MAX_PICTURES_BYTES):
+        form = await read_form(request)
+        wish = _wish(form, Variation)
+        check(service, wish)
+        _check_files(form, "image")
+        if wish.stream:
+            raise unsupported("stream", "Variations are not streamed.", "Leave it out, or edit the picture.")
+        source = await _taken(service, claims, form, "image", decode_upload)
+        asked = replace(_asked(wish), task=Task.VARIATION, source=source)
     return await answer(service, claims, request, wish, asked)
 
 
@@ -109,8 +111,8 @@ def _check_files(form: Form, *names: str) -> None:
 async def _taken(
     service: Service, claims: Claims, form: Form, name: str, decode: Callable[[bytes], Pixels.Image]
 ) -> Sha256:
-    """The name of the upload that the form's file became."""
-    source = await take_along(service.intake, form.files[name][0], claims, service.now(), decode)
+    """The name of the upload that the form's file became. The form gives the file up: its bytes are not kept."""
+    source = await take_along(service.intake, form.files.pop(name)[0], claims, service.now(), decode)
     if isinstance(source, Refusal):
         raise refused(replace(source, param=name))
     return source.content

@@ -2,6 +2,7 @@
 
 from base64 import b64decode
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 
 from fastapi import APIRouter, Request
@@ -12,7 +13,7 @@ from mezzotint.domain.claims import Claims
 from mezzotint.domain.ids import Sha256
 from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.task import Task
-from mezzotint.gateway.bodies import json_body, read_json
+from mezzotint.gateway.bodies import MAX_PICTURES_BYTES, json_body, read_json, reserved
 from mezzotint.gateway.errors import Answer, refused
 from mezzotint.gateway.sdapi_auth import BasicSignedIn
 from mezzotint.gateway.sdapi_draw import asked_by, check, drawn
@@ -26,28 +27,36 @@ router = APIRouter(
     prefix="/sdapi/v1",
     tags=["automatic1111"],
     route_class=SdapiRoute,
-    responses=sdapi_answers(400, 401, 403, 404, 409, 413, 422, 429, 500, 503, 504),
+    responses=sdapi_answers(400, 401, 403, 404, 408, 409, 413, 422, 429, 500, 503, 504),
 )
 
 
 @router.post("/img2img", openapi_extra={"requestBody": json_body(Img2Img)})
 async def img2img(request: Request, service: The, claims: BasicSignedIn) -> Drawn:
     """Pictures from a picture and words, as AUTOMATIC1111's web UI gives them."""
-    body = await read_json(request, Img2Img)
-    check(service, body)
-    if len(body.init_images) != 1:
-        raise _unsupported("init_images", f"One picture is taken at a time, not {len(body.init_images)}.", "Send one.")
-    if body.resize_mode not in CROPPING:
-        raise _unsupported("resize_mode", f"resize_mode {body.resize_mode} is not supported.", "Say 0 or 1: crop.")
-    asked = replace(
-        asked_by(service, body),
-        task=Task.VARIATION if body.mask is None else Task.INPAINT,
-        source=await _taken(service, claims, "init_images", body.init_images[0], decode_upload),
-        mask=body.mask and await _taken(service, claims, "mask", body.mask, _reading(body)),
-        strength=body.denoising_strength,
-    )
-    answer = await drawn(service, request, claims, body, asked)
-    return answer.model_copy(update={"images": answer.images + body.init_images * body.include_init_images})
+    with ExitStack() as until_drawn:
+        until_drawn.enter_context(reserved(request, claims, MAX_PICTURES_BYTES))
+        body = await read_json(request, Img2Img)
+        check(service, body)
+        if len(body.init_images) != 1:
+            raise _unsupported(
+                "init_images", f"One picture is taken at a time, not {len(body.init_images)}.", "Send one."
+            )
+        if body.resize_mode not in CROPPING:
+            raise _unsupported("resize_mode", f"resize_mode {body.resize_mode} is not supported.", "Say 0 or 1: crop.")
+        asked = replace(
+            asked_by(service, body),
+            task=Task.VARIATION if body.mask is None else Task.INPAINT,
+            source=await _taken(service, claims, "init_images", body.init_images[0], decode_upload),
+            mask=body.mask and await _taken(service, claims, "mask", body.mask, _reading(body)),
+            strength=body.denoising_strength,
+        )
+        body.mask = None
+        if not body.include_init_images:
+            body.init_images.clear()
+            until_drawn.close()  # nothing of the body is kept while the picture is drawn
+        answer = await drawn(service, request, claims, body, asked)
+        return answer.model_copy(update={"images": answer.images + body.init_images})
 
 
 def _reading(body: Img2Img) -> Callable[[bytes], Pixels.Image]:

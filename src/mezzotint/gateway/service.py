@@ -20,6 +20,7 @@ from mezzotint.gateway import cookie
 from mezzotint.gateway.courier import Courier
 from mezzotint.gateway.errors import GATEWAY_CODES, Answer
 from mezzotint.gateway.forecast import Forecast
+from mezzotint.gateway.network.request_bodies import RequestBodies
 from mezzotint.gateway.oidc import Provider
 from mezzotint.gateway.rates import Rates
 from mezzotint.gateway.streams.open_streams import OpenStreams
@@ -91,6 +92,7 @@ class Service:
     loading: Callable[[], Loading | None] = lambda: None
     rates: Rates = field(default_factory=Rates)
     streams: OpenStreams = field(default_factory=OpenStreams)
+    bodies: RequestBodies = field(default_factory=RequestBodies)
     is_dev: bool = False
     public_url: str | None = None
     allowed_hosts: frozenset[str] | None = None

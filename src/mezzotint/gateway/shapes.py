@@ -275,6 +275,7 @@ MEANINGS = {
     401: "no valid key, token or session",
     403: "not allowed to this caller, tier or server",
     404: "no such thing, or not yours",
+    408: "the body comes too slowly",
     409: "it meets something that is there already",
     413: "the body is too large",
     414: "the address is too long",
@@ -282,7 +283,7 @@ MEANINGS = {
     429: "too much at once; see Retry-After",
     500: "the server failed",
     504: "it takes longer than a request may; the job goes on",
-    503: "the database or the object store does not answer",
+    503: "the database or the object store does not answer, or the server is full",
 }
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Request, Response
 from mezzotint.actions.upload import KEPT, remove, upload
 from mezzotint.domain.ids import Sha256
 from mezzotint.domain.refusal import Refusal
-from mezzotint.gateway.bodies import read_body
+from mezzotint.gateway.bodies import read_body, reserved
 from mezzotint.gateway.errors import GATEWAY_CODES, Answer, refused
 from mezzotint.gateway.service import SignedIn, The
 from mezzotint.gateway.shapes import UploadView, answers
@@ -21,11 +21,13 @@ BODY = {
 
 
 @router.post(
-    "/v1/uploads", status_code=201, responses=answers(401, 413, 422, 429, 503), openapi_extra={"requestBody": BODY}
+    "/v1/uploads", status_code=201, responses=answers(401, 408, 413, 422, 429, 503), openapi_extra={"requestBody": BODY}
 )
 async def create(request: Request, service: The, claims: SignedIn) -> UploadView:
     """Take a PNG, JPEG or WebP picture as the raw body, as a `source` or a `mask` of later jobs."""
-    source = await upload(service.intake, await read_body(request, MAX_UPLOAD_BYTES), claims, service.now())
+    with reserved(request, claims, MAX_UPLOAD_BYTES):
+        body = await read_body(request, MAX_UPLOAD_BYTES)
+        source = await upload(service.intake, body, claims, service.now())
     if isinstance(source, Refusal):
         raise refused(source)
     return UploadView(id=source.content, width=source.width, height=source.height, expires_at=service.now() + KEPT)

@@ -28,6 +28,7 @@ from mezzotint.gateway.forecast import Forecast
 from mezzotint.gateway.network.addresses import is_loopback
 from mezzotint.gateway.network.forwarded import TrustedProxies
 from mezzotint.gateway.network.hosts import read_hosts
+from mezzotint.gateway.network.request_bodies import RequestBodies
 from mezzotint.gateway.network.server import build_server
 from mezzotint.gateway.outside import Inside, Outside
 from mezzotint.gateway.rates import Rates
@@ -147,6 +148,11 @@ class Serving:
             model_states=lambda: {} if worker is None else worker.model_states(),
             loading=lambda: None if worker is None else worker.loading,
             rates=Rates(buckets=buckets, scale=settings.rate_scale, per_address=settings.rate_per_address),
+            bodies=RequestBodies(
+                client_timeout_s=settings.client_timeout_s,
+                deadline_s=settings.body_timeout_s,
+                memory_bytes=settings.body_memory_mb * 2**20,
+            ),
             is_dev=settings.dev,
             public_url=settings.public_url,
             allowed_hosts=hosts,

@@ -2264,7 +2264,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2453,6 +2453,15 @@ export interface operations {
                     "application/json": components["schemas"]["SdapiError"];
                 };
             };
+            /** @description the body comes too slowly */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
             /** @description it meets something that is there already */
             409: {
                 headers: {
@@ -2498,7 +2507,7 @@ export interface operations {
                     "application/json": components["schemas"]["SdapiError"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2565,7 +2574,7 @@ export interface operations {
                     "application/json": components["schemas"]["SdapiError"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2639,7 +2648,7 @@ export interface operations {
                     "application/json": components["schemas"]["SdapiError"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2717,7 +2726,7 @@ export interface operations {
                     "application/json": components["schemas"]["SdapiError"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2776,7 +2785,7 @@ export interface operations {
                     "application/json": components["schemas"]["SdapiError"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2850,7 +2859,7 @@ export interface operations {
                     "application/json": components["schemas"]["SdapiError"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2924,7 +2933,7 @@ export interface operations {
                     "application/json": components["schemas"]["SdapiError"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3038,7 +3047,7 @@ export interface operations {
                     "application/json": components["schemas"]["SdapiError"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3128,7 +3137,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3214,7 +3223,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3300,7 +3309,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3395,7 +3404,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3469,7 +3478,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3567,7 +3576,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3644,7 +3653,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3749,7 +3758,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3857,7 +3866,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3931,7 +3940,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4027,7 +4036,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4135,7 +4144,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4206,7 +4215,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4343,6 +4352,15 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
+            /** @description the body comes too slowly */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
             /** @description it meets something that is there already */
             409: {
                 headers: {
@@ -4379,7 +4397,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4503,7 +4521,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4639,6 +4657,15 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
+            /** @description the body comes too slowly */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
             /** @description it meets something that is there already */
             409: {
                 headers: {
@@ -4675,7 +4702,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4753,7 +4780,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4879,7 +4906,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4959,7 +4986,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5036,7 +5063,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5116,7 +5143,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5190,7 +5217,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5295,7 +5322,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5379,7 +5406,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5487,7 +5514,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5658,7 +5685,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAIError"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5734,7 +5761,7 @@ export interface operations {
                     "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5830,7 +5857,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5973,7 +6000,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6027,7 +6054,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6123,7 +6150,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6158,6 +6185,15 @@ export interface operations {
             };
             /** @description no valid key, token or session */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description the body comes too slowly */
+            408: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6201,7 +6237,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6285,7 +6321,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6364,7 +6400,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6438,7 +6474,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6543,7 +6579,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6629,7 +6665,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6713,7 +6749,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description the database or the object store does not answer */
+            /** @description the database or the object store does not answer, or the server is full */
             503: {
                 headers: {
                     [name: string]: unknown;
