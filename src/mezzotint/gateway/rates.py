@@ -22,9 +22,9 @@ from mezzotint.gateway.network.forwarded import FORWARDED
 from mezzotint.policy.leaky_bucket import Full, Passed, Rate
 from mezzotint.store import Buckets, LocalBuckets
 
-SIGN_IN_FROM_ADDRESS = Rate(num=20, period_s=300, burst=20)
-SIGN_IN_TO_NAME = Rate(num=60, period_s=3600, burst=30)
-"""From many addresses at once; a person who forgot the password stays far below."""
+SIGN_IN_FROM_NETWORK = Rate(num=20, period_s=300, burst=20)
+SIGN_IN_TO_NAME = Rate(num=30, period_s=3600, burst=10)
+"""From one network: strangers elsewhere cannot use up the tries of whose name it is."""
 STATE = "rate_limit"
 
 
@@ -52,11 +52,11 @@ class Rates:
             await self._pour(connection, f"tenant:{claims.tenant}:{claims.tier}", rate)
 
     async def count_sign_in(self, connection: HTTPConnection, name: str) -> None:
-        """Guessing passwords is slow, from one address and at one name. Answers 429."""
-        address = address_of(connection)
-        if address is not None:
-            await self._pour(connection, f"sign-in:{address}", SIGN_IN_FROM_ADDRESS)
-        await self._pour(connection, f"sign-in-to:{name}", SIGN_IN_TO_NAME)
+        """Guessing passwords is slow: of one name from one network, and of many names from it. Answers 429."""
+        network = address_of(connection)
+        if network is not None:
+            await self._pour(connection, f"sign-in:{network}", SIGN_IN_FROM_NETWORK)
+        await self._pour(connection, f"sign-in-to:{network or 'this machine'}:{name}", SIGN_IN_TO_NAME)
 
     @contextmanager
     def stream(self, claims: Claims) -> Iterator[None]:

@@ -33,9 +33,9 @@ BasicSignedIn = Annotated[Claims, Depends(signed_in)]
 async def _claims(service: Service, request: Request) -> Claims:
     scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "basic":
-        return await by_bearer(service, _password(credentials.strip()))
+        return await by_bearer(service, request, _password(credentials.strip()))
     if scheme.lower() == "bearer":
-        return await by_bearer(service, credentials.strip())
+        return await by_bearer(service, request, credentials.strip())
     if service.is_dev and is_local(request):
         return service.issuer.read(service.issuer.issue(DEV_TENANT, Tier.PRO, service.now(), DEV_LIFETIME)) or _none()
     return _none()

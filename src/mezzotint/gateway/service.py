@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Annotated, assert_never
 
 from fastapi import Depends, Request
@@ -20,6 +21,7 @@ from mezzotint.gateway import cookie
 from mezzotint.gateway.courier import Courier
 from mezzotint.gateway.errors import GATEWAY_CODES, Answer
 from mezzotint.gateway.forecast import Forecast
+from mezzotint.gateway.network.guessing import Guesses, read_slowly
 from mezzotint.gateway.network.request_bodies import RequestBodies
 from mezzotint.gateway.oidc import Provider
 from mezzotint.gateway.rates import Rates
@@ -91,6 +93,7 @@ class Service:
     model_states: Callable[[], Mapping[str, str]] = dict
     loading: Callable[[], Loading | None] = lambda: None
     rates: Rates = field(default_factory=Rates)
+    guesses: Guesses = field(default_factory=Guesses)
     streams: OpenStreams = field(default_factory=OpenStreams)
     bodies: RequestBodies = field(default_factory=RequestBodies)
     is_dev: bool = False
@@ -145,21 +148,31 @@ async def claims_of(service: Service, connection: HTTPConnection, *, is_safe: bo
     """Who asks. is_safe: whether the request changes nothing, whichever page made it. Answers 401 or 403 otherwise."""
     scheme, _, credentials = connection.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
-        return await by_bearer(service, credentials.strip())
+        return await by_bearer(service, connection, credentials.strip())
     secret = cookie.secret_in(connection)
     if secret is None:
         raise Answer(401, "token_missing", GATEWAY_CODES["token_missing"], HINT)
     if not is_safe and not cookie.is_from_our_page(connection):
         hint = "Use the server's own page, or send an API key instead of the cookie."
         raise Answer(403, "cross_site", GATEWAY_CODES["cross_site"], hint)
+    return await read_slowly(service.guesses, service.rates, connection, secret, partial(_by_session, service))
+
+
+async def _by_session(service: Service, secret: str) -> Claims:
     claims = await service.accounts.users.in_session(secret, service.now())
     if claims is None:
         raise Answer(401, "session_invalid", GATEWAY_CODES["session_invalid"], "Sign in again.")
     return claims
 
 
-async def by_bearer(service: Service, credentials: str) -> Claims:
-    """Who an API key or a token speaks for. Answers 401 or 403 otherwise."""
+async def by_bearer(service: Service, connection: HTTPConnection, credentials: str) -> Claims:
+    """Who an API key or a token speaks for. Answers 401 or 403 otherwise, and 429 to one who guesses."""
+    return await read_slowly(
+        service.guesses, service.rates, connection, credentials, partial(_by_key_or_token, service)
+    )
+
+
+async def _by_key_or_token(service: Service, credentials: str) -> Claims:
     if credentials.startswith(MARK):
         claims = await service.accounts.keys.read(credentials, service.now())
         if claims is None:

@@ -108,7 +108,9 @@ async def open_session(service: Service, request: Request, response: Response, u
     if tenant is None or tenant.disabled_at is not None:
         raise Answer(403, "tenant_disabled", GATEWAY_CODES["tenant_disabled"], "Ask who runs this server.")
     until = now + service.accounts.session_lifetime
-    cookie.put(response, request, await service.accounts.users.open_session(user.id, now, until), until)
+    secret = await service.accounts.users.open_session(user.id, now, until)
+    service.guesses.remember(request, secret)
+    cookie.put(response, request, secret, until)
     claims = Claims(tenant=tenant.id, tier=tenant.tier, expires_at=until, scopes=scopes_of(user.role))
     return me_of(replace(claims, via=Via.SESSION, user=user.id))
 

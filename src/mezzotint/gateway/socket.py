@@ -56,7 +56,7 @@ async def caller(service: Service, websocket: WebSocket) -> Claims:
     await service.rates.count_address(websocket)
     offered = websocket.scope.get("subprotocols", [])
     token = next((one.removeprefix(BEARER) for one in offered if one.startswith(BEARER)), None)
-    claims = await by_bearer(service, token) if token else await claims_of(service, websocket, is_safe=False)
+    claims = await by_bearer(service, websocket, token) if token else await claims_of(service, websocket, is_safe=False)
     await service.rates.count_tenant(websocket, claims)
     return with_scope(claims, Scope.READ)
 

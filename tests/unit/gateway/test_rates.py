@@ -7,7 +7,7 @@ import pytest
 
 from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.gateway import Service
-from mezzotint.gateway.rates import SIGN_IN_FROM_ADDRESS, SIGN_IN_TO_NAME, Rates
+from mezzotint.gateway.rates import Rates
 from mezzotint.store import LocalBuckets
 from tests.making import make_job
 from tests.unit.gateway.conftest import Connect
@@ -74,22 +74,6 @@ async def test_zero_lifts_the_limits(connect: Connect, service: Service) -> None
     async with connect("ada", served=served, peer="203.0.113.7") as ada:
         for _ in range(400):
             assert (await ada.get("/v1/me")).status_code == 200
-
-
-async def test_passwords_are_guessed_slowly_from_one_address_and_at_one_name(
-    connect: Connect, service: Service
-) -> None:
-    served = stopped(service)
-    guess = {"name": "ada", "password": "four words in a row"}
-    async with connect(None, served=served, peer="203.0.113.7") as guesser:
-        for _ in range(SIGN_IN_FROM_ADDRESS.burst):
-            assert (await guesser.post("/v1/sign-in", json=guess)).status_code == 401
-        assert (await guesser.post("/v1/sign-in", json={**guess, "name": "eve"})).status_code == 429
-    statuses = []
-    for number in range(SIGN_IN_TO_NAME.burst):
-        async with connect(None, served=served, peer=f"198.51.100.{number}") as one_of_many:
-            statuses.append((await one_of_many.post("/v1/sign-in", json=guess)).status_code)
-    assert statuses[-1] == 429
 
 
 async def test_open_streams_of_a_tenant_are_counted_and_given_back(connect: Connect, service: Service) -> None:
