@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import assert_never
 
+import structlog
+
 from mezzotint.actions.finish import Desk, finish
 from mezzotint.domain.errors import LeaseLost, WorkerLost
 from mezzotint.domain.event import Changed
@@ -12,23 +14,42 @@ from mezzotint.domain.ids import JobId, WorkerId
 from mezzotint.domain.job import Ending, Job, JobError, JobState
 from mezzotint.policy.retry import DeadLetter, Failure, Retry, after
 
+log = structlog.get_logger()
 
-async def recover(desk: Desk, lost: Sequence[Job], max_attempts: int, now: datetime, me: WorkerId | None = None) -> int:
-    """Requeue lost jobs, fail those claimed `max_attempts` times. Returns how many were requeued.
 
-    me: who recovers; a worker that was lost is avoided, unless it is this one, started again.
+async def recover(
+    desk: Desk,
+    lost: Sequence[Job],
+    max_attempts: int,
+    now: datetime,
+    me: WorkerId | None = None,
+    *,
+    is_start: bool = False,
+) -> int:
+    """Requeue lost jobs; fail those claimed `max_attempts` times, and those that ended two workers. Returns how many
+    were requeued.
+
+    me: who recovers; a worker that was lost is avoided, unless it is this one, started again (`is_start`). A lease of
+    its own that ends while it lives is no worker's end.
     """
     num_requeued = 0
     for job in lost:
         assert job.lease is not None, "only running jobs are lost"
-        fault = WorkerLost(f"The worker stopped {job.attempts} times while it ran this job.")
-        worker = None if job.lease.worker == me else job.lease.worker
-        failure = Failure(fault=fault, num_tries=job.attempts, worker=worker, at=now, jitter=random.random())
+        is_mine = job.lease.worker == me
+        failure = Failure(
+            fault=WorkerLost("The job's worker ended, or lost its lease, while it ran this job."),
+            num_tries=job.attempts,
+            worker=None if is_mine else job.lease.worker,
+            at=now,
+            jitter=random.random(),
+            num_losses=job.num_losses + 1 if is_start or not is_mine else 0,
+        )
         match after(failure, max_tries=max_attempts):
             case Retry() as retry:
                 num_requeued += await requeue(desk, job, "lost", now, retry=retry)
-            case DeadLetter():
-                await _give_up(desk, job, JobError.of(fault), now)
+            case DeadLetter(error=error):
+                log.warning("job given up", job=job.id, code=error.code, losses=failure.num_losses)
+                await _give_up(desk, job, error, now)
             case _ as never:
                 assert_never(never)
     if num_requeued:

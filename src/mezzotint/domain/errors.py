@@ -204,10 +204,10 @@ class SourceMissing(JobFault):
 
 
 class WorkerLost(JobFault):
-    """The worker stopped several times while it ran this job."""
+    """The worker ended while it ran this job: twice, or as often as a job may be tried."""
 
     code = "worker_lost"
-    hint = "Submit it again; if it fails again, this request makes the worker crash."
+    hint = "Ask for something else: this request makes workers crash. The operator finds the cause in the worker's log."
 
 
 class WaitedTooLong(JobFault):

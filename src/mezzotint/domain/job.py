@@ -169,7 +169,8 @@ class Job:
     """A job as its row holds it. `raw_prompt` is what the user typed; `attempts` counts claims since its last
     checkpoint. `batch`: the first job of the same request, where it made several. `is_over_quota`: it waits in the free
     lane because its tenant's month is used up. `due_at`: of its next try, while it waits for that. `cost_s`:
-    GPU-seconds that it took so far, as far as they are saved."""
+    GPU-seconds that it took so far, as far as they are saved. `num_losses`: workers that ended while they ran it, since
+    it last got further than the step `lost_step`, which it had reached then."""
 
     id: JobId
     tenant: TenantId
@@ -192,10 +193,17 @@ class Job:
     is_over_quota: bool = False
     due_at: datetime | None = None
     cost_s: float = 0.0
+    num_losses: int = 0
+    lost_step: int = 0
 
     @property
     def lane(self) -> Tier:
         return Tier.FREE if self.is_over_quota else self.tier
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether a worker ended while it ran this job, so that it runs alone until it has got further."""
+        return self.num_losses > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

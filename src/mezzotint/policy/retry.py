@@ -1,8 +1,12 @@
 """What becomes of a job whose run failed: it tries again, later and elsewhere, or it is a dead letter.
 
 A fault that would only repeat itself ends the job at once. One that may lie with the machine (NaN, a failed run) is
-tried once more, on another worker. A lost worker or an unreachable store is nobody's fault: it counts up to the limit.
-Preemption and drain are no faults and never come here.
+tried once more, on another worker. An unreachable store is nobody's fault: it counts up to the limit. Preemption and
+drain are no faults and never come here.
+
+A worker that ended, or an engine that failed as a whole, leaves several jobs, of which one may be the cause (a poison
+pill). All are suspects: each runs alone next, and is one no more when it saves a checkpoint beyond the step where the
+worker ended. A suspect that ends a second worker did so alone, so it is given up at once, whatever the limit.
 """
 
 from dataclasses import dataclass
@@ -11,7 +15,6 @@ from datetime import datetime, timedelta
 from mezzotint.domain.errors import (
     DeadlineExceeded,
     EncodeFailed,
-    EngineFailed,
     FilterFailed,
     ImageBlocked,
     JobFault,
@@ -28,15 +31,21 @@ FIRST_DELAY_S = 1.0
 MAX_DELAY_S = 60.0
 AVOID_S = 120.0
 """How long a job waits for another worker than the one that failed it; then any may take it, if it is the only one."""
+MAX_LOSSES = 2
+"""Workers that a job may end, in company the first time and alone the second, before it is given up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """Back to the queue. It may be claimed from `not_before`; until `avoid_until` not by the worker `avoid`."""
+    """Back to the queue. It may be claimed from `not_before`; until `avoid_until` not by the worker `avoid`.
+
+    is_suspect: it may have ended a worker, so that it runs alone next.
+    """
 
     not_before: datetime
     avoid: WorkerId | None
     avoid_until: datetime
+    is_suspect: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +60,8 @@ class Failure:
     """A run that failed.
 
     num_tries: claims of the job since it last got further, this one included.
+    num_losses: workers (or engines) that ended while they ran it since it last got further, this one included; 0: this
+    one lives.
     worker: who failed it; None when it is not to be avoided.
     jitter: 0..1, dice thrown by the caller.
     """
@@ -60,17 +71,19 @@ class Failure:
     worker: WorkerId | None
     at: datetime
     jitter: float
+    num_losses: int = 0
 
 
 def after(failure: Failure, *, max_tries: int) -> Retry | DeadLetter:
     """Decide on a failed run. max_tries: of one job, at least 1."""
     most = min(max_tries, tries_of(failure.fault))
-    if failure.num_tries >= most:
+    if failure.num_tries >= most or failure.num_losses >= MAX_LOSSES:
         return DeadLetter(error=_reason(failure))
     return Retry(
         not_before=failure.at + timedelta(seconds=delay_s(failure)),
         avoid=failure.worker,
         avoid_until=failure.at + timedelta(seconds=AVOID_S),
+        is_suspect=failure.num_losses > 0,
     )
 
 
@@ -79,7 +92,7 @@ def tries_of(fault: JobFault) -> float:
     match fault:
         case ImageBlocked() | SourceMissing() | StepBudgetExceeded() | DeadlineExceeded() | EncodeFailed():
             return 1
-        case NotFinite() | RunFailed() | EngineFailed() | FilterFailed():
+        case NotFinite() | RunFailed() | FilterFailed():
             return 2
         case _:
             return float("inf")
@@ -96,6 +109,9 @@ def delay_s(failure: Failure) -> float:
 
 def _reason(failure: Failure) -> JobError:
     error = JobError.of(failure.fault)
+    if failure.num_losses >= MAX_LOSSES:
+        message = f"{error.message} It was the second time, and the job ran alone: it is not tried again."
+        return JobError(code=error.code, message=message, hint=error.hint)
     if failure.num_tries <= 1:
         return error
     message = f"{error.message} It was tried {failure.num_tries} times."

@@ -24,7 +24,7 @@ MOST = 200
 """Submissions of one transaction: a bound for how long it may take."""
 SAID = ["id", "tenant", "tier", "state", "raw_prompt", "parameters", "model", "cost", "lane", "waits_in", "created_at"]
 SAID += ["timings", "batch"]
-ZERO = ["step", "attempts", "lease_token", "cost_s"]
+ZERO = ["step", "attempts", "lease_token", "cost_s", "num_losses", "lost_step"]
 """What a new job's row says, and what is 0 in all of them."""
 
 

@@ -18,6 +18,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     literal,
+    literal_column,
     null,
     or_,
     select,
@@ -32,6 +33,8 @@ from mezzotint.policy.queue import RULES, Candidate, Line, Waiting, affinity_of
 from mezzotint.store.flows import flow_of
 from mezzotint.store.schema import flows, jobs
 
+SUSPECTED = jobs.c.num_losses > literal_column("0")
+"""A worker ended while it ran the job. As the index `jobs_suspected` has it."""
 HEADS, OLDEST, SINCE = 0, 1, 2
 """The parts of the statement."""
 
@@ -39,13 +42,15 @@ HEADS, OLDEST, SINCE = 0, 1, 2
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seeker:
     """Who wants work. models: those it can run; None: any. lanes: those it takes jobs of. warm: models in memory.
-    shapes: model, width and height of what runs there now."""
+    shapes: model, width and height of what runs there now. suspects: it wants none but jobs that are to run
+    alone; else none of these."""
 
     worker: WorkerId
     models: frozenset[str] | None = None
     lanes: frozenset[Tier] = frozenset(Tier)
     warm: frozenset[str] = frozenset()
     shapes: frozenset[tuple[str, int, int]] = field(default_factory=frozenset)
+    suspects: bool = False
 
     def affinity(self, row: RowMapping) -> float:
         size = row["parameters"] or {}  # not read where nothing runs
@@ -89,6 +94,7 @@ async def look(connection: AsyncConnection, seeker: Seeker, now: datetime, reach
         lanes=tuple(sorted(seeker.lanes)),
         of_models=seeker.models is not None,
         with_size=bool(seeker.shapes),
+        suspects=seeker.suspects,
     )
     values = {"me": seeker.worker, "at": now, "num_flows": reach.num_flows, "num_jobs": reach.num_jobs}
     values |= {"num_oldest": reach.num_oldest}
@@ -124,23 +130,46 @@ def place(waiting: Waiting) -> tuple[bool, float, datetime]:
 
 
 @cache
-def statement(*, is_postgres: bool, lanes: tuple[Tier, ...], of_models: bool, with_size: bool) -> Select[Any]:
+def statement(
+    *, is_postgres: bool, lanes: tuple[Tier, ...], of_models: bool, with_size: bool, suspects: bool = False
+) -> Select[Any]:
     """Parameters: me (the worker), at (now), models where `of_models`, num_flows, num_jobs, num_oldest, and for each
     lane `old_` and its name: when the youngest was made that an express takes.
 
     Made once for each kind of worker: making it takes longer than running it.
     """
-    welcome = or_(
-        jobs.c.avoid_worker.is_(None),
-        jobs.c.avoid_worker != bindparam("me"),
-        jobs.c.avoid_until <= bindparam("at", type_=jobs.c.avoid_until.type),
-    )
-    fits = and_(welcome, jobs.c.model.in_(bindparam("models", expanding=True)) if of_models else true())
+    fits = _fits(of_models=of_models, suspects=suspects)
     parameters = jobs.c.parameters if with_size else null().label("parameters")
     wanted = [jobs.c.id, jobs.c.seq, jobs.c.cost, jobs.c.created_at, jobs.c.model, parameters]
     parts = [_heads(lanes, fits, wanted, is_postgres=is_postgres), _oldest(lanes, fits, wanted), _since()]
     whole = union_all(*parts).subquery("candidates")
     return select(whole).order_by(whole.c.seq)
+
+
+def _fits(*, of_models: bool, suspects: bool) -> ColumnElement[bool]:
+    """Whether a waiting job is one for the worker."""
+    welcome = or_(
+        jobs.c.avoid_worker.is_(None),
+        jobs.c.avoid_worker != bindparam("me"),
+        jobs.c.avoid_until <= bindparam("at", type_=jobs.c.avoid_until.type),
+    )
+    of_model = jobs.c.model.in_(bindparam("models", expanding=True)) if of_models else true()
+    return and_(welcome, of_model, SUSPECTED if suspects else ~SUSPECTED)
+
+
+async def is_suspect_waiting(connection: AsyncConnection, seeker: Seeker, now: datetime) -> bool:
+    """Whether the worker could claim a job that is to run alone."""
+    values: dict[str, Any] = {"me": seeker.worker, "at": now, "lanes": sorted(seeker.lanes)}
+    if seeker.models is not None:
+        values["models"] = sorted(seeker.models)
+    query = _one_suspect(of_models=seeker.models is not None)
+    return (await connection.execute(query, values)).first() is not None
+
+
+@cache
+def _one_suspect(*, of_models: bool) -> Select[Any]:
+    waits = jobs.c.waits_in.in_(bindparam("lanes", expanding=True))
+    return select(jobs.c.id).where(waits, _fits(of_models=of_models, suspects=True)).limit(1)
 
 
 def _first_flows(lanes: tuple[Tier, ...]) -> FromClause:

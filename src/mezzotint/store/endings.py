@@ -83,7 +83,8 @@ async def give_back(
 ) -> Correction | None:
     """A running job waits again, with its checkpoints. None: the lease was no longer held.
 
-    retry: when it failed: from when on, and which worker is to leave it alone. gpu_s: measured in this attempt.
+    retry: when it failed: from when on, which worker is to leave it alone, and whether a worker ended while it ran it.
+    gpu_s: measured in this attempt.
     """
     row = await _row(connection, holds(job, lease))
     if row is None:
@@ -103,6 +104,8 @@ async def give_back(
     }
     if retry is not None:
         values |= {"avoid_worker": retry.avoid, "avoid_until": retry.avoid_until}
+    if retry is not None and retry.is_suspect:
+        values |= {"num_losses": jobs.c.num_losses + 1, "lost_step": row["step"]}
     if not (await connection.execute(update(jobs).where(holds(job, lease)).values(values))).rowcount:
         return None
     lane, tenant = Tier(row["lane"]), TenantId(row["tenant"])
@@ -114,6 +117,13 @@ async def give_back(
     if is_due:
         await arrive(connection, [Arrived(lane, tenant, 1, at)])
     return correction
+
+
+async def clear_suspicion(connection: AsyncConnection, job: JobId, lease: Lease) -> None:
+    """Take back that a worker was lost: only its lease had ended. Changes nothing once the job was claimed again."""
+    waits = and_(jobs.c.id == job, jobs.c.state == JobState.QUEUED, jobs.c.lease_token == lease.token)
+    fewer = update(jobs).where(waits, jobs.c.num_losses > 0).values(num_losses=jobs.c.num_losses - 1)
+    await connection.execute(fewer)
 
 
 async def expire(connection: AsyncConnection, row: RowMapping, error: JobError, at: datetime) -> bool:
@@ -151,6 +161,7 @@ async def revive(connection: AsyncConnection, job: JobId, now: datetime) -> bool
         "cost_s": 0.0,
         "cost": remaining_cost(parameters_of(row["parameters"]), 0),
         "avoid_worker": None,
+        "num_losses": 0,
     }
     dead = and_(jobs.c.id == job, jobs.c.state == JobState.FAILED)
     if not (await connection.execute(update(jobs).where(dead).values(values))).rowcount:

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, case, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.errors import LeaseLost, StorageUnavailable
@@ -16,7 +16,7 @@ from mezzotint.domain.tier import Tier
 from mezzotint.policy.retry import Retry
 from mezzotint.store import endings
 from mezzotint.store.arrivals import Arrivals
-from mezzotint.store.candidates import Seeker
+from mezzotint.store.candidates import SUSPECTED, Seeker, is_suspect_waiting
 from mezzotint.store.changes import record, record_end
 from mezzotint.store.claimants import Claimant, Claimants
 from mezzotint.store.database import Database
@@ -159,11 +159,21 @@ class Jobs:
 
     async def is_waiting(self, lane: Tier, models: frozenset[str] | None) -> bool:
         """Whether a job of the lane could be claimed."""
-        fits = jobs.c.waits_in == lane
+        fits = and_(jobs.c.waits_in == lane, ~SUSPECTED)
         if models is not None:
             fits = and_(fits, jobs.c.model.in_(sorted(models)))
         async with self._database.read() as connection:
             return (await connection.execute(select(jobs.c.seq).where(fits).limit(1))).first() is not None
+
+    async def is_suspect_waiting(self, seeker: Seeker, now: datetime) -> bool:
+        """Whether a job could be claimed that is to run alone, since a worker ended while it ran it."""
+        async with self._database.read() as connection:
+            return await is_suspect_waiting(connection, seeker, now)
+
+    async def clear_suspicion(self, job: JobId, lease: Lease) -> None:
+        """Take back that a worker was lost: only its lease had ended, and nobody has claimed the job since."""
+        async with self._database.write() as connection:
+            await endings.clear_suspicion(connection, job, lease)
 
     async def renew(self, held: dict[JobId, Lease], steps: dict[JobId, int], expires_at: datetime) -> set[JobId]:
         """Extend the leases and write the steps reached. Returns the jobs whose lease is still held."""
@@ -182,7 +192,7 @@ class Jobs:
             result = await connection.execute(
                 update(jobs)
                 .where(endings.holds(job, lease))
-                .values(attempts=0, cost_s=saved.cost_s)  # it got further: not a job that kills workers
+                .values(attempts=0, cost_s=saved.cost_s, num_losses=still_suspected(saved.step))
             )
             if not result.rowcount:
                 raise LeaseLost(f"job {job}: the checkpoint of step {saved.step} came too late")
@@ -338,6 +348,11 @@ class Jobs:
         async with self._database.read() as connection:
             rows = (await connection.execute(select(jobs).where(condition))).mappings().all()
             return await jobs_of(connection, rows)
+
+
+def still_suspected(step: int) -> ColumnElement[int]:
+    """What a checkpoint leaves of the suspicion: nothing, once the job got further than where the worker ended."""
+    return case((jobs.c.lost_step < step, 0), else_=jobs.c.num_losses)
 
 
 def _saved(job: JobId, step: int) -> ColumnElement[bool]:

@@ -115,6 +115,8 @@ def job_of(row: RowMapping, pictures: Sequence[Image], saved: Sequence[Checkpoin
         is_over_quota=row["lane"] != row["tier"],
         due_at=row["due_at"],
         cost_s=row["cost_s"],
+        num_losses=row["num_losses"],
+        lost_step=row["lost_step"],
     )
 
 

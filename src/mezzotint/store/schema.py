@@ -78,6 +78,8 @@ jobs = Table(
     Column("avoid_until", Instant),
     Column("charge", JSON),
     Column("cost_s", Float, nullable=False, default=0.0),
+    Column("num_losses", Integer, nullable=False, server_default="0"),
+    Column("lost_step", Integer, nullable=False, server_default="0"),
     _some("jobs_of_batch", "batch", "seq", where="batch"),
     _some("jobs_waiting", "waits_in", "seq", where="waits_in"),
     _some("jobs_waiting_of_tenant", "waits_in", "tenant", "seq", where="waits_in"),
@@ -87,6 +89,7 @@ jobs = Table(
     Index("jobs_of_tenant", "tenant", "seq"),
     Index("jobs_open_of_tenant", "tenant", "state"),
     _some("jobs_leases", "lease_expires_at", where="lease_expires_at"),
+    Index("jobs_suspected", "waits_in", postgresql_where=text("num_losses > 0"), sqlite_where=text("num_losses > 0")),
     sqlite_autoincrement=True,
 )
 

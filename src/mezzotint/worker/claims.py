@@ -2,12 +2,13 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 from mezzotint.actions.claim import claim
 from mezzotint.domain.errors import StorageUnavailable
+from mezzotint.domain.job import Job
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.preemption import Going, least_deserving
 from mezzotint.store import Seeker
@@ -21,6 +22,8 @@ from mezzotint.worker.reports import Why
 log = structlog.get_logger()
 FAULT_S = 1.0
 """Pause after an error that nobody expected, which may well come again."""
+LOOK_S = 1.0
+"""How often it is asked whether a suspect waits."""
 
 
 @dataclass(slots=True)
@@ -29,6 +32,8 @@ class Claims:
     device: Device
     beginnings: Beginnings
     drain: Drain | None
+    _looked_at: float | None = None
+    _has_suspect: bool = False
 
     async def run(self) -> None:
         """For ever, woken by work and at least once a second."""
@@ -58,22 +63,45 @@ class Claims:
                 self.device.order(Aside(job=job, why=Why.DRAIN))
 
     async def _fill(self) -> None:
-        """Claim while there is room; without room, make some for a Pro job that waits."""
+        """Claim while there is room; without room, make some for a Pro job that waits.
+
+        A suspect (see `policy/retry.py`) runs alone: while one waits nothing else is claimed until the worker is empty,
+        and while one runs nothing is.
+        """
         holding, habits = self.holding, self.holding.habits
-        while holding.is_ready and (room := habits.max_runs - len(holding.held)) > 0:
-            lanes = frozenset({Tier.PRO}) if holding.keeps_for_pro else frozenset(Tier)
-            jobs = await claim(holding.desk, self._seeker(lanes), holding.now(), habits.lease_s, room)
+        while holding.is_ready and (room := self._room()) > 0:
+            seeker = self._seeker(frozenset({Tier.PRO}) if holding.keeps_for_pro else frozenset(Tier))
+            if await self._is_suspect_waiting(seeker):
+                if holding.held:
+                    return
+                seeker, room, self._has_suspect = replace(seeker, suspects=True), 1, False
+            jobs = await claim(holding.desk, seeker, holding.now(), habits.lease_s, room)
             for job in jobs:
-                assert job.lease is not None, "it was just claimed"
-                held = Held(job=job, lease=job.lease, step=job.step)
-                holding.held[job.id] = held
-                holding.say_loading(held)
-                holding.errand(job.id, self.beginnings.begin(held), "begin")
-            if not jobs and not holding.keeps_for_pro:
+                self._take(job)
+            if not jobs and not holding.keeps_for_pro and not seeker.suspects:
                 return
             holding.keeps_for_pro = False
         if holding.held and not holding.keeps_for_pro:
             await self._make_room()
+
+    def _room(self) -> int:
+        """Jobs that may be claimed now."""
+        is_shut = any(held.job.is_suspect for held in self.holding.held.values())
+        return 0 if is_shut else self.holding.habits.max_runs - len(self.holding.held)
+
+    async def _is_suspect_waiting(self, seeker: Seeker) -> bool:
+        """Looks once a second at most."""
+        now = time.monotonic()
+        if self._looked_at is None or now - self._looked_at >= LOOK_S:
+            self._has_suspect = await self.holding.desk.jobs.is_suspect_waiting(seeker, self.holding.now())
+            self._looked_at = now
+        return self._has_suspect
+
+    def _take(self, job: Job) -> None:
+        assert job.lease is not None, "it was just claimed"
+        held = self.holding.held[job.id] = Held(job=job, lease=job.lease, step=job.step)
+        self.holding.say_loading(held)
+        self.holding.errand(job.id, self.beginnings.begin(held), "begin")
 
     def _seeker(self, lanes: frozenset[Tier]) -> Seeker:
         going = [held.job for held in self.holding.held.values()]

@@ -4,13 +4,14 @@ import random
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import assert_never
 
 import structlog
 
 from mezzotint.actions.finish import finish
 from mezzotint.actions.recover import requeue
-from mezzotint.domain.errors import CheckpointError, FingerprintMismatch, JobFault, StorageUnavailable
+from mezzotint.domain.errors import CheckpointError, EngineFailed, FingerprintMismatch, JobFault, StorageUnavailable
 from mezzotint.domain.job import CheckpointRef, Ending, JobState
 from mezzotint.engine.errors import RunCancelled
 from mezzotint.policy.retry import DeadLetter, Failure, Retry, after
@@ -89,6 +90,7 @@ class Endings:
                 worker=None if habits.is_alone else habits.id,
                 at=self.holding.now(),
                 jitter=random.random(),
+                num_losses=held.job.num_losses + 1 if isinstance(fault, EngineFailed) else 0,
             ),
             max_tries=habits.max_attempts,
         )
@@ -113,6 +115,11 @@ class Endings:
 
     async def _requeue(self, held: Held, reason: str, decision: Retry | None, cost_s: float) -> None:
         await requeue(self.holding.desk, held.job, reason, self.holding.now(), retry=decision, gpu_s=cost_s)
+
+    async def give_all_back(self) -> None:
+        """Give back what the device's thread did not put aside in time: the worker stops, but it did not crash."""
+        for held in list(self.holding.held.values()):
+            await self.holding.let_go(held, partial(self._requeue, held, Why.DRAIN, None, 0.0))
 
     def put_aside(self, report: Preempted) -> None:
         held = self.holding.held.get(report.job)

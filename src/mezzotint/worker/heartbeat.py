@@ -55,3 +55,4 @@ class Heartbeat:
             if held is not None and held.lease == leases[job]:
                 holding.lost[job] = held
                 self.device.order(Cancel(job=job))
+                await holding.desk.jobs.clear_suspicion(job, held.lease)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -40,6 +40,8 @@ class Keeper:
         try:
             data = await asyncio.to_thread(snapshot.encode)
             await save(desk, held.job, snapshot.steps, data, self.holding.now(), cost_s=held.resumed_cost_s + cost_s)
+            if snapshot.steps > held.job.lost_step:
+                held.job = replace(held.job, num_losses=0)
             spent_s = time.monotonic() - started_at
             metrics.checkpoint_write.observe(spent_s)
             self.holding.cadence.wrote(spent_s)

@@ -121,7 +121,7 @@ class Worker:
     async def _recover(self) -> None:
         """Give back the jobs that a worker of this name left when it died."""
         mine = await self.desk.jobs.running(worker=self.habits.id)
-        await recover(self.desk, mine, self.habits.max_attempts, self.now(), self.habits.id)
+        await recover(self.desk, mine, self.habits.max_attempts, self.now(), self.habits.id, is_start=True)
 
     async def _stop(self, device: Device, tasks: list[asyncio.Task[None]]) -> None:
         self._holding.stop()
@@ -135,6 +135,8 @@ class Worker:
         await asyncio.wait([heard, listen], return_when=asyncio.FIRST_COMPLETED)
         heard.cancel()
         await self._holding.idle()
+        if not listen.done():  # else the worker broke: its jobs are lost, and perhaps one of them is the cause
+            await self._endings.give_all_back()
         heartbeat.cancel()
         listen.cancel()
         await asyncio.wait([heartbeat, listen])

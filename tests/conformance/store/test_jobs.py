@@ -11,6 +11,7 @@ from mezzotint.domain.ids import JobId, TenantId, WorkerId
 from mezzotint.domain.job import CheckpointRef, Job, JobState, Lease
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.queue import RULES
+from mezzotint.policy.retry import Retry
 from mezzotint.store import Images, Jobs, Seeker
 from tests.making import NOW, make_ending, make_image, make_job, make_parameters
 
@@ -199,3 +200,71 @@ async def test_a_published_picture_is_found_by_either_hash(jobs: Jobs, images: I
     await jobs.finish(job.id, lease, make_ending(job, images=(picture,)))
     assert await images.is_published(picture.png)
     assert await images.is_published(picture.webp)
+
+
+LOST = Retry(not_before=NOW, avoid=None, avoid_until=NOW, is_suspect=True)
+SUSPECTS = Seeker(worker=WORKER, suspects=True)
+
+
+async def lost(jobs: Jobs, job: Job, step: int = 0) -> None:
+    """A job whose worker ended at a step."""
+    lease = await claimed(jobs, job)
+    await jobs.renew({job.id: lease}, {job.id: step}, NOW)
+    assert await jobs.requeue(job.id, lease, NOW, retry=LOST)
+
+
+async def test_a_job_that_lost_its_worker_is_claimed_only_by_who_wants_suspects(jobs: Jobs) -> None:
+    suspect, other = make_job(), make_job()
+    assert not await jobs.is_suspect_waiting(SUSPECTS, NOW)
+    await lost(jobs, suspect)
+    await jobs.add(other)
+    taken = await jobs.claim(Seeker(worker=WORKER), NOW, 30, 5)
+    assert [job.id for job in taken] == [other.id]
+    assert await jobs.is_suspect_waiting(SUSPECTS, NOW)
+    assert not await jobs.is_suspect_waiting(Seeker(worker=WORKER, models=frozenset({"another"})), NOW)
+    (alone,) = await jobs.claim(SUSPECTS, NOW, 30, 5)
+    assert (alone.id, alone.num_losses, alone.is_suspect) == (suspect.id, 1, True)
+    assert not await jobs.is_suspect_waiting(SUSPECTS, NOW)
+
+
+async def test_no_run_makes_room_for_a_suspect(jobs: Jobs) -> None:
+    await lost(jobs, make_job(tier=Tier.PRO))
+    assert not await jobs.is_waiting(Tier.PRO, None)
+
+
+async def test_a_checkpoint_beyond_where_the_worker_ended_clears_a_job_of_suspicion(jobs: Jobs) -> None:
+    job = make_job()
+    await lost(jobs, job, step=12)
+    (again,) = await jobs.claim(SUSPECTS, NOW, 30)
+    assert again.lease is not None
+    assert again.lost_step == 12
+    for step, num_losses in ((10, 1), (12, 1), (13, 0)):
+        await jobs.add_checkpoint(job.id, again.lease, CheckpointRef(step=step, key=f"k{step}"), 2, NOW)
+        row = await jobs.get(job.id)
+        assert row is not None
+        assert row.num_losses == num_losses
+
+
+async def test_a_worker_that_lives_clears_its_jobs_of_suspicion_until_they_are_claimed_again(jobs: Jobs) -> None:
+    job = make_job()
+    lease = await claimed(jobs, job)
+    assert await jobs.requeue(job.id, lease, NOW, retry=LOST)
+    await jobs.clear_suspicion(job.id, lease)
+    again = await claim(jobs)
+    assert again is not None
+    assert again.lease is not None
+    assert await jobs.requeue(job.id, again.lease, NOW, retry=LOST)
+    await jobs.clear_suspicion(job.id, lease)
+    assert await jobs.is_suspect_waiting(SUSPECTS, NOW)
+
+
+async def test_a_dead_letter_that_is_retried_is_no_suspect(jobs: Jobs) -> None:
+    job = make_job()
+    await lost(jobs, job)
+    (again,) = await jobs.claim(SUSPECTS, NOW, 30)
+    assert again.lease is not None
+    await jobs.finish(job.id, again.lease, make_ending(job, JobState.FAILED))
+    assert await jobs.revive(job.id, NOW)
+    retried = await claim(jobs)
+    assert retried is not None
+    assert retried.num_losses == 0

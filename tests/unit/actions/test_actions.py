@@ -178,6 +178,28 @@ async def test_a_job_that_keeps_killing_its_worker_is_given_up(desk: Desk) -> No
     assert await claim(desk, SEEKER, NOW, 30) == []
 
 
+async def test_a_job_that_ended_two_workers_is_given_up_whatever_the_limit(desk: Desk) -> None:
+    job = make_job()
+    await desk.jobs.add(job)
+    for suspects in (False, True):
+        (running,) = await claim(desk, replace(SEEKER, suspects=suspects), NOW, 30)
+        await recover(desk, [running], 100, NOW, WORKER, is_start=True)
+    row = await desk.jobs.get(job.id)
+    assert row is not None
+    assert row.error is not None
+    assert (row.state, row.error.code) == (JobState.FAILED, WorkerLost.code)
+
+
+async def test_a_lease_that_ends_while_its_worker_lives_makes_no_suspect(desk: Desk) -> None:
+    job = make_job()
+    await desk.jobs.add(job)
+    for minute in range(3):
+        at = NOW + timedelta(minutes=minute)
+        await desk.jobs.come_due(at)
+        (running,) = await claim(desk, SEEKER, at, 30)
+        assert await recover(desk, [running], 100, at, WORKER) == 1
+
+
 async def test_a_renewed_job_is_not_taken_for_lost(desk: Desk) -> None:
     job = await started(desk)
     lost = await desk.jobs.running(worker=WORKER)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -6,6 +7,9 @@ from hypothesis import strategies as st
 
 from mezzotint.domain.errors import (
     DeadlineExceeded,
+    EncodeFailed,
+    EngineFailed,
+    FilterFailed,
     ImageBlocked,
     JobFault,
     NotFinite,
@@ -61,3 +65,25 @@ def test_backoff_grows_to_a_limit_and_dice_spread_only_its_upper_half(num_tries:
     longest = delay_s(failure(fault, num_tries, jitter=1.0))
     assert longest / 2 <= delay_s(failure(fault, num_tries, jitter)) <= longest <= MAX_DELAY_S
     assert delay_s(failure(fault, num_tries + 1)) >= longest
+
+
+@pytest.mark.parametrize("fault", [WorkerLost("gone"), EngineFailed("gone")])
+def test_a_job_that_ended_one_worker_runs_alone_and_one_that_ended_two_runs_no_more(fault: JobFault) -> None:
+    first = after(replace(failure(fault), num_losses=1), max_tries=100)
+    assert isinstance(first, Retry)
+    assert first.is_suspect
+    second = after(replace(failure(fault), num_losses=2), max_tries=100)
+    assert isinstance(second, DeadLetter)
+    assert second.error.code == fault.code
+    assert "second time" in second.error.message
+
+
+def test_a_worker_that_lives_makes_no_suspect() -> None:
+    decision = after(failure(WorkerLost("its lease ended"), num_tries=2), max_tries=5)
+    assert isinstance(decision, Retry)
+    assert not decision.is_suspect
+
+
+def test_a_picture_that_no_encoder_takes_is_not_drawn_again() -> None:
+    assert isinstance(after(failure(EncodeFailed("x")), max_tries=5), DeadLetter)
+    assert isinstance(after(failure(FilterFailed("x")), max_tries=5), Retry)

@@ -11,15 +11,20 @@ from typing import Any
 import pytest
 
 from mezzotint.actions.finish import Desk
+from mezzotint.actions.recover import recover
 from mezzotint.actions.upload import upload_key
 from mezzotint.config import Settings
 from mezzotint.domain.event import Progressed
 from mezzotint.domain.ids import JobId, Sha256, WorkerId
 from mezzotint.domain.job import Job, JobState
 from mezzotint.domain.task import Task
+from mezzotint.engine import Hub
 from mezzotint.main.wiring import find_models, stock_of
-from mezzotint.store import Database, EventBus, Jobs, Objects
+from mezzotint.store import Database, EventBus, Jobs, Objects, Seeker
 from mezzotint.worker import Cadence, Developer, Device, Habits, Loaded, Stock, Worker, begin, develop, keep
+from mezzotint.worker.end import Endings
+from mezzotint.worker.orders import Draw
+from mezzotint.worker.reports import Ended
 from tests.making import make_job, make_parameters
 
 pytestmark = pytest.mark.anyio
@@ -40,12 +45,13 @@ class Bench:
     stock: Stock
     poison: Job
     is_preview_blocked: Callable[[Any], bool] = lambda pixels: False
+    max_attempts: int = 1
     broken: list[BaseException] = field(default_factory=list)
     told: dict[JobId, list[Progressed]] = field(default_factory=dict)
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
-        habits = Habits(id=WorkerId("w"), max_runs=4, lease_s=30, max_attempts=1)
+        habits = Habits(id=WorkerId("w"), max_runs=4, lease_s=30, max_attempts=self.max_attempts)
         developer = Developer(
             objects=self.desk.objects, is_blocked=lambda pixels: False, is_preview_blocked=self.is_preview_blocked
         )
@@ -57,6 +63,12 @@ class Bench:
     async def submit(self, *jobs: Job) -> None:
         await self.desk.jobs.add(*jobs)
         self.desk.bus.ring()
+
+    async def lose(self, jobs: list[Job]) -> None:
+        """Leave the jobs as a worker leaves them that ends."""
+        await self.desk.jobs.add(*jobs)
+        claimed = await self.desk.jobs.claim(Seeker(worker=WorkerId("dead")), datetime.now(UTC), 0, len(jobs))
+        await recover(self.desk, claimed, 5, datetime.now(UTC))
 
     async def ended(self, job: Job) -> Job:
         async with asyncio.timeout(120):
@@ -153,15 +165,6 @@ def tell_of_a_step(bench: Bench, patch: pytest.MonkeyPatch) -> None:
         return job == bench.poison.id and isinstance(event, Progressed)
 
     patch.setattr(bench.desk.bus, "publish", raiser(bench.desk.bus.publish, is_poison))
-
-
-def run_the_engine(bench: Bench, patch: pytest.MonkeyPatch) -> None:
-    from mezzotint.engine import Hub
-
-    def holds_poison(hub: Hub) -> bool:
-        return any(run._origin.kwargs["width"] == SIDE for run in hub._runs)
-
-    patch.setattr(Hub, "turn", raiser(Hub.turn, holds_poison))
 
 
 def decode_latents(bench: Bench, patch: pytest.MonkeyPatch) -> None:
@@ -306,4 +309,59 @@ async def test_an_error_in_what_a_worker_does_for_ever_passes(
                 await asyncio.sleep(0.05)  # polling a loop of the worker: it tells nobody
                 if work == "renew":  # asked for only while there are jobs
                     await bench.submit(a_job(64))
+    assert bench.broken == []
+
+
+async def test_suspects_run_alone_and_others_beside_each_other(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    suspects, others = [a_job(64) for _ in range(2)], [a_job(64) for _ in range(3)]
+    await bench.lose(suspects)
+    running: set[JobId] = set()
+    beside: dict[JobId, int] = {}
+
+    def order(device: Device, order: Any) -> None:
+        if isinstance(order, Draw):
+            running.add(order.job.id)
+            beside.update({id: max(beside.get(id, 0), len(running)) for id in running})
+        given(device, order)
+
+    def end(endings: Endings, report: Ended, again: Any) -> None:
+        running.discard(report.job)
+        heard(endings, report, again)
+
+    given, heard = Device.order, Endings.end
+    monkeypatch.setattr(Device, "order", order)
+    monkeypatch.setattr(Endings, "end", end)
+    async with bench.working():
+        await bench.submit(*others)
+        ended = await asyncio.gather(*(bench.ended(job) for job in (*suspects, *others)))
+    assert {job.state for job in ended} == {JobState.SUCCEEDED}
+    assert [beside[job.id] for job in suspects] == [1, 1]
+    assert max(beside[job.id] for job in others) > 1
+
+
+async def test_an_engine_that_fails_ends_the_job_that_fails_it_alone_and_not_its_company(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def holds_poison(hub: Hub) -> bool:
+        return any(run in poisoned for run in hub._runs)
+
+    def submit(hub: Hub, kwargs: dict[str, Any], *args: Any, **more: Any) -> Any:
+        run = begun(hub, kwargs, *args, **more)
+        if kwargs["width"] == SIDE:
+            poisoned.append(run)
+        return run
+
+    poisoned: list[Any] = []
+    begun = Hub.submit
+    monkeypatch.setattr(Hub, "submit", submit)
+    monkeypatch.setattr(Hub, "turn", raiser(Hub.turn, holds_poison))
+    bench.max_attempts = 100
+    company = [a_job(64) for _ in range(3)]
+    async with bench.working():
+        await bench.submit(bench.poison, *company)
+        poisoned_job, *beside = await asyncio.gather(*(bench.ended(job) for job in (bench.poison, *company)))
+    assert poisoned_job.error is not None
+    assert (poisoned_job.state, poisoned_job.error.code) == (JobState.FAILED, "engine_failed")
+    assert {job.state for job in beside} == {JobState.SUCCEEDED}
+    assert len(poisoned) == 2, "in company, then alone"
     assert bench.broken == []
