@@ -168,6 +168,12 @@ def s3_options(settings: Settings) -> dict[str, str]:
     return {"region": "us-east-1"} | {name: value for name, value in found.items() if value}
 
 
+def harmless_environment() -> dict[str, str]:
+    """The variables that a program needs to run at all, without any that may hold a secret."""
+    needed = ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH", "LANG")
+    return {name: os.environ[name] for name in needed if name in os.environ}
+
+
 def wait_passively() -> None:
     """Let idle compute threads sleep. Call it before torch is imported; a choice made outside is kept.
 

@@ -121,6 +121,9 @@ class Metrics:
         self.storage_faults = self._counter(
             "storage_faults", "failed calls of the database or the object store; alert on any rate", "store"
         )
+        self.decoders_lost = self._counter(
+            "decoders_lost", "decoder processes that an uploaded picture ended: by its time, its memory or a crash"
+        )
 
     def measured(self, lane: Tier, state: JobState, timings: Timings) -> None:
         """A job ended: its phases, each by itself."""

@@ -15,7 +15,7 @@ from mezzotint.domain.refusal import Refusal, RefusalCode
 NUM_THREADS = 2
 """Of one process. They hold the interpreter's lock while they read texts: more would not be faster."""
 MAX_AT_ONCE = 16
-"""Calls of one tenant that run or wait."""
+"""Calls of one tenant that run or wait, where nothing else is said."""
 RETRY_AFTER_S = 1
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -24,7 +24,8 @@ Result = TypeVar("Result")
 class TenantThreads:
     """Runs functions in threads of its own, so that one tenant's work never delays another's by more than one call."""
 
-    def __init__(self, num_threads: int = NUM_THREADS) -> None:
+    def __init__(self, num_threads: int = NUM_THREADS, max_at_once: int = MAX_AT_ONCE) -> None:
+        self._max_at_once = max_at_once
         self._executor = ThreadPoolExecutor(num_threads, thread_name_prefix="tenant")
         self._num_calls: Counter[TenantId] = Counter()
         self._turns: WeakValueDictionary[TenantId, asyncio.Lock] = WeakValueDictionary()
@@ -36,11 +37,11 @@ class TenantThreads:
         *args: Parameters.args,
         **kwargs: Parameters.kwargs,
     ) -> Result | Refusal:
-        """What the function returns; a refusal where the tenant has MAX_AT_ONCE calls under way already."""
-        if self._num_calls[tenant] >= MAX_AT_ONCE:
+        """What the function returns; a refusal where the tenant has `max_at_once` calls under way already."""
+        if self._num_calls[tenant] >= self._max_at_once:
             return Refusal(
                 code=RefusalCode.TOO_MANY_AT_ONCE,
-                message=f"{MAX_AT_ONCE} of your requests are being read already.",
+                message=f"{self._max_at_once} of your requests are being read already.",
                 hint="Send fewer at once.",
                 retry_after_s=RETRY_AFTER_S,
             )

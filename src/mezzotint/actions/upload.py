@@ -10,12 +10,15 @@ import structlog
 from PIL import Image as Pixels
 
 from mezzotint.actions.finish import image_key
+from mezzotint.actions.tenant_threads import TenantThreads
 from mezzotint.domain.claims import Claims
 from mezzotint.domain.errors import StorageUnavailable
 from mezzotint.domain.ids import Sha256, TenantId
 from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.task import Source
-from mezzotint.media import Undecodable, content_hash, decode_upload, encode_png
+from mezzotint.media import content_hash
+from mezzotint.media.uploads import VIEW_PX, Reading, Undecodable
+from mezzotint.media.uploads.decoder_pool import DecoderPool, DecoderUnavailable
 from mezzotint.store import Objects, Sources
 
 log = structlog.get_logger()
@@ -26,21 +29,27 @@ FRESH = timedelta(minutes=1)
 SWEEP_S = 3600.0
 KEPT = timedelta(hours=24)
 """How long an upload that nothing uses is kept."""
+RETRY_AFTER_S = 5
+NUM_DECODERS = 2
+"""Pictures that are decoded at once, each in a process of up to 400 MB."""
+MAX_WAITING = 8
+"""Pictures of one tenant that are decoded or wait; each is up to 12 MiB of memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intake:
-    """is_blocked: the image filter. slots: how many pictures are decoded at once; each may take 200 MB."""
+    """is_blocked: the image filter. threads: tenants take turns in them, each with one picture at a time."""
 
     sources: Sources
     objects: Objects
     is_blocked: Callable[[Pixels.Image], bool]
-    slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
+    decoders: DecoderPool = field(default_factory=DecoderPool)
+    threads: TenantThreads = field(default_factory=lambda: TenantThreads(NUM_DECODERS, MAX_WAITING))
 
 
 async def upload(intake: Intake, data: bytes, claims: Claims, now: datetime) -> Source | Refusal:
     """Keep the picture for jobs to come. The same pixels are kept once, under one name."""
-    taken = await _decoded(intake, data, decode_upload)
+    taken = await _decode(intake, data, claims.tenant, Reading.PICTURE)
     if isinstance(taken, Refusal):
         return taken
     source, png = taken
@@ -57,13 +66,10 @@ async def upload(intake: Intake, data: bytes, claims: Claims, now: datetime) -> 
 
 
 async def take_along(
-    intake: Intake, data: bytes, claims: Claims, now: datetime, decode: Callable[[bytes], Pixels.Image] = decode_upload
+    intake: Intake, data: bytes, claims: Claims, now: datetime, reading: Reading = Reading.PICTURE
 ) -> Source | Refusal:
-    """Take the picture that came with a request. It goes when others need its place and its jobs have ended.
-
-    decode: makes RGB pixels of the bytes, or raises Undecodable.
-    """
-    taken = await _decoded(intake, data, decode)
+    """Take the picture that came with a request. It goes when others need its place and its jobs have ended."""
+    taken = await _decode(intake, data, claims.tenant, reading)
     if isinstance(taken, Refusal):
         return taken
     source, png = taken
@@ -121,11 +127,8 @@ def upload_key(content: Sha256) -> str:
     return f"uploads/{content[:2]}/{content}.png"
 
 
-async def _decoded(
-    intake: Intake, data: bytes, decode: Callable[[bytes], Pixels.Image]
-) -> tuple[Source, bytes] | Refusal:
-    async with intake.slots:
-        return await asyncio.to_thread(_take, intake, data, decode)
+async def _decode(intake: Intake, data: bytes, tenant: TenantId, reading: Reading) -> tuple[Source, bytes] | Refusal:
+    return await intake.threads.run(tenant, _take, intake, data, reading)
 
 
 async def _delete(intake: Intake, contents: Sequence[Sha256]) -> None:
@@ -138,14 +141,20 @@ async def _delete(intake: Intake, contents: Sequence[Sha256]) -> None:
             await intake.objects.put_once(key, data)
 
 
-def _take(intake: Intake, data: bytes, decode: Callable[[bytes], Pixels.Image]) -> tuple[Source, bytes] | Refusal:
+def _take(intake: Intake, data: bytes, reading: Reading) -> tuple[Source, bytes] | Refusal:
     try:
-        picture = decode(data)
+        decoded = intake.decoders.decode(data, reading)
     except Undecodable as error:
         hint = "Send one PNG, JPEG or WebP picture as the body."
         return Refusal(code=RefusalCode.UPLOAD_INVALID, message=str(error), hint=hint)
-    if intake.is_blocked(picture):
+    except DecoderUnavailable as error:
+        log.error("no picture is decoded", why=str(error))
+        message = "The server cannot read pictures at the moment."
+        return Refusal(
+            code=RefusalCode.OVERLOADED, message=message, hint="Try again later.", retry_after_s=RETRY_AFTER_S
+        )
+    if intake.is_blocked(Pixels.frombytes("RGB", (VIEW_PX, VIEW_PX), decoded.view)):
         message = "The picture did not pass the image filter and was not kept."
         return Refusal(code=RefusalCode.UPLOAD_BLOCKED, message=message, hint="Choose another picture.")
-    png = encode_png(picture)
-    return Source(content=content_hash(png), width=picture.width, height=picture.height), png
+    source = Source(content=content_hash(decoded.png), width=decoded.width, height=decoded.height)
+    return source, decoded.png

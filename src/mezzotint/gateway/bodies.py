@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from mezzotint.domain.claims import Claims
 from mezzotint.gateway.network.request_bodies import RequestBodies
-from mezzotint.media import MAX_UPLOAD_BYTES
+from mezzotint.media.uploads import MAX_UPLOAD_BYTES
 
 MAX_PICTURES_BYTES = 2 * MAX_UPLOAD_BYTES
 """Of a body with a picture, a mask and some words, as a form or in base64."""

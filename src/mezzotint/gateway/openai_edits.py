@@ -3,13 +3,11 @@
 The files become uploads, which a job of the task variation or inpaint begins with.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
-from PIL import Image as Pixels
 from pydantic import ValidationError
 
 from mezzotint.actions.upload import take_along
@@ -24,7 +22,7 @@ from mezzotint.gateway.openai_errors import OpenAIRoute
 from mezzotint.gateway.openai_images import answer, check, size_of, unsupported
 from mezzotint.gateway.openai_shapes import EDIT_STRENGTH, Edit, ImagesAnswer, Variation, Wish, openai_answers
 from mezzotint.gateway.service import Service, SignedIn, The
-from mezzotint.media import decode_transparent, decode_upload
+from mezzotint.media.uploads import Reading
 from mezzotint.policy.request import Request as Asked
 
 router = APIRouter(
@@ -57,8 +55,8 @@ async def edit(request: Request, service: The, claims: SignedIn) -> ImagesAnswer
             _asked(wish),
             prompt=wish.prompt,
             task=Task.INPAINT if has_mask else Task.VARIATION,
-            source=await _taken(service, claims, form, "image", decode_upload),
-            mask=await _taken(service, claims, form, "mask", decode_transparent) if has_mask else None,
+            source=await _taken(service, claims, form, "image", Reading.PICTURE),
+            mask=await _taken(service, claims, form, "mask", Reading.TRANSPARENT_MASK) if has_mask else None,
             strength=None if has_mask or wish.input_fidelity is None else EDIT_STRENGTH[wish.input_fidelity],
         )
     return await answer(service, claims, request, wish, asked, event="image_edit")
@@ -74,7 +72,7 @@ async def vary(request: Request, service: The, claims: SignedIn) -> ImagesAnswer
         _check_files(form, "image")
         if wish.stream:
             raise unsupported("stream", "Variations are not streamed.", "Leave it out, or edit the picture.")
-        source = await _taken(service, claims, form, "image", decode_upload)
+        source = await _taken(service, claims, form, "image", Reading.PICTURE)
         asked = replace(_asked(wish), task=Task.VARIATION, source=source)
     return await answer(service, claims, request, wish, asked)
 
@@ -108,11 +106,9 @@ def _check_files(form: Form, *names: str) -> None:
         raise Answer(400, "field_invalid", 'The form has no file "image".', "Send the picture as a file.", "image")
 
 
-async def _taken(
-    service: Service, claims: Claims, form: Form, name: str, decode: Callable[[bytes], Pixels.Image]
-) -> Sha256:
+async def _taken(service: Service, claims: Claims, form: Form, name: str, reading: Reading) -> Sha256:
     """The name of the upload that the form's file became. The form gives the file up: its bytes are not kept."""
-    source = await take_along(service.intake, form.files.pop(name)[0], claims, service.now(), decode)
+    source = await take_along(service.intake, form.files.pop(name)[0], claims, service.now(), reading)
     if isinstance(source, Refusal):
         raise refused(replace(source, param=name))
     return source.content

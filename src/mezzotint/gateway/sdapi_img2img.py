@@ -1,12 +1,10 @@
 """img2img of the AUTOMATIC1111 API: the picture, and a mask if there is one, become uploads that a job begins with."""
 
 from base64 import b64decode
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 
 from fastapi import APIRouter, Request
-from PIL import Image as Pixels
 
 from mezzotint.actions.upload import take_along
 from mezzotint.domain.claims import Claims
@@ -20,7 +18,7 @@ from mezzotint.gateway.sdapi_draw import asked_by, check, drawn
 from mezzotint.gateway.sdapi_errors import SdapiRoute
 from mezzotint.gateway.sdapi_shapes import Drawn, Img2Img, sdapi_answers
 from mezzotint.gateway.service import Service, The
-from mezzotint.media import decode_inverted, decode_upload
+from mezzotint.media.uploads import Reading
 
 CROPPING = (0, 1)
 router = APIRouter(
@@ -47,7 +45,7 @@ async def img2img(request: Request, service: The, claims: BasicSignedIn) -> Draw
         asked = replace(
             asked_by(service, body),
             task=Task.VARIATION if body.mask is None else Task.INPAINT,
-            source=await _taken(service, claims, "init_images", body.init_images[0], decode_upload),
+            source=await _taken(service, claims, "init_images", body.init_images[0], Reading.PICTURE),
             mask=body.mask and await _taken(service, claims, "mask", body.mask, _reading(body)),
             strength=body.denoising_strength,
         )
@@ -59,13 +57,11 @@ async def img2img(request: Request, service: The, claims: BasicSignedIn) -> Draw
         return answer.model_copy(update={"images": answer.images + body.init_images})
 
 
-def _reading(body: Img2Img) -> Callable[[bytes], Pixels.Image]:
-    return decode_inverted if body.inpainting_mask_invert else decode_upload
+def _reading(body: Img2Img) -> Reading:
+    return Reading.INVERTED_MASK if body.inpainting_mask_invert else Reading.PICTURE
 
 
-async def _taken(
-    service: Service, claims: Claims, field: str, text: str, decode: Callable[[bytes], Pixels.Image]
-) -> Sha256:
+async def _taken(service: Service, claims: Claims, field: str, text: str, reading: Reading) -> Sha256:
     """The name of the upload that the text became. text: base64, plain or as a data: URL."""
     try:
         data = b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=True)
@@ -73,7 +69,7 @@ async def _taken(
         raise Answer(
             422, RefusalCode.UPLOAD_INVALID, f'"{field}" is not base64.', "Send the file's bytes.", field
         ) from None
-    source = await take_along(service.intake, data, claims, service.now(), decode)
+    source = await take_along(service.intake, data, claims, service.now(), reading)
     if isinstance(source, Refusal):
         raise refused(replace(source, param=field))
     return source.content

@@ -11,7 +11,7 @@ from mezzotint.gateway.bodies import read_body, reserved
 from mezzotint.gateway.errors import GATEWAY_CODES, Answer, refused
 from mezzotint.gateway.service import SignedIn, The
 from mezzotint.gateway.shapes import UploadView, answers
-from mezzotint.media import MAX_UPLOAD_BYTES
+from mezzotint.media.uploads import MAX_UPLOAD_BYTES
 
 router = APIRouter(tags=["uploads"])
 BODY = {

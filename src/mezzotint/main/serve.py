@@ -38,6 +38,7 @@ from mezzotint.main.desk import open_database, open_desk, retention_of
 from mezzotint.main.log import configure_log
 from mezzotint.main.wiring import Findings, find_models, find_upscaler, keep_from_collector, stock_of, upscaler_name
 from mezzotint.main.work import hire, looking, names, now, working
+from mezzotint.media.uploads.decoder_pool import DecoderPool
 from mezzotint.metrics import Metrics
 from mezzotint.safety.prefilter import PreFilter
 from mezzotint.store import (
@@ -110,7 +111,8 @@ class Serving:
         submissions, changes = Submissions(database), Changes(database)
         buckets = buckets_of(settings)
         sources, retention = Sources(database), retention_of(settings)
-        intake = Intake(sources=sources, objects=desk.objects, is_blocked=eyes.is_blocked)
+        decoders = DecoderPool(on_lost=metrics.decoders_lost.inc)
+        intake = Intake(sources=sources, objects=desk.objects, is_blocked=eyes.is_blocked, decoders=decoders)
         service = Service(
             door=Door(
                 jobs=desk.jobs,
@@ -180,6 +182,7 @@ class Serving:
         try:
             await server.serve(sockets=[listener])
         finally:
+            decoders.close()
             await buckets.close()
             await database.close()
 

@@ -1,6 +1,7 @@
 """The real application over a real store, without a worker: jobs stay where the tests put them."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from mezzotint.gateway import Accounts, Issuer, Service, create_app
 from mezzotint.gateway.courier import Courier
 from mezzotint.gateway.forecast import Forecast
 from mezzotint.gateway.outside import Outside
+from mezzotint.media.uploads.decoder_pool import DecoderPool
 from mezzotint.policy.retention import Retention
 from mezzotint.safety.prefilter import PreFilter
 from mezzotint.store import (
@@ -66,8 +68,15 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def decoders() -> Iterator[DecoderPool]:
+    """Processes that all tests share."""
+    with closing(DecoderPool()) as pool:
+        yield pool
+
+
 @pytest.fixture
-async def service(tmp_path: Path, empty_database: Path) -> AsyncIterator[Service]:
+async def service(tmp_path: Path, empty_database: Path, decoders: DecoderPool) -> AsyncIterator[Service]:
     copytree(empty_database.parent, tmp_path, dirs_exist_ok=True)
     database = Database(tmp_path / "mezzotint.db")
     desk = Desk(jobs=Jobs(database), objects=Objects(tmp_path / "objects"), bus=EventBus())
@@ -100,7 +109,7 @@ async def service(tmp_path: Path, empty_database: Path) -> AsyncIterator[Service
             derive=Issuer(SECRET).derive,
             now=lambda: datetime.now(UTC),
         ),
-        intake=Intake(sources=sources, objects=desk.objects, is_blocked=lambda picture: False),
+        intake=Intake(sources=sources, objects=desk.objects, is_blocked=lambda picture: False, decoders=decoders),
         issuer=Issuer(SECRET),
         workers=Workers(database),
         accounts=Accounts(

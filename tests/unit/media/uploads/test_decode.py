@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mezzotint.domain.model import MAX_SIDE_PX
-from mezzotint.media import Undecodable, decode_upload
-from mezzotint.media.decoding import MAX_UPLOAD_PX
+from mezzotint.media.uploads import Undecodable
+from mezzotint.media.uploads.container import MAX_UPLOAD_PX
+from mezzotint.media.uploads.decode import VIEW_PX, Reading, decode, read_pixels
+from mezzotint.safety.postfilter import PostFilter
 
 
 def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
@@ -26,7 +28,7 @@ RED = Image.new("RGB", (16, 12), (200, 10, 10))
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_the_usual_formats_are_read(kind: str) -> None:
-    picture = decode_upload(encoded(RED, kind))
+    picture = read_pixels(encoded(RED, kind))
     assert (picture.mode, picture.size) == ("RGB", (16, 12))
     red, green, blue = picture.getpixel((8, 6))
     assert red > 190
@@ -36,33 +38,33 @@ def test_the_usual_formats_are_read(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF", "ICO"])
 def test_other_formats_are_refused(kind: str) -> None:
     with pytest.raises(Undecodable, match="PNG, JPEG or WebP"):
-        decode_upload(encoded(RED, kind))
+        read_pixels(encoded(RED, kind))
 
 
 def test_a_photograph_is_turned_upright() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
-    assert decode_upload(encoded(RED, "JPEG", exif=exif)).size == (12, 16)
+    assert read_pixels(encoded(RED, "JPEG", exif=exif)).size == (12, 16)
 
 
 def test_nothing_but_pixels_is_kept() -> None:
     exif = Image.Exif()
     exif[0x010E] = "where I live"
-    picture = decode_upload(encoded(RED, "JPEG", exif=exif))
+    picture = read_pixels(encoded(RED, "JPEG", exif=exif))
     assert b"where I live" not in encoded(Image.frombytes("RGB", picture.size, picture.tobytes()), "PNG")
 
 
 def test_what_is_transparent_becomes_white() -> None:
     clear = Image.new("RGBA", (16, 16), (0, 0, 0, 0))
-    assert decode_upload(encoded(clear, "PNG")).getpixel((3, 3)) == (255, 255, 255)
+    assert read_pixels(encoded(clear, "PNG")).getpixel((3, 3)) == (255, 255, 255)
     palette = Image.new("P", (16, 16), 0)
-    assert decode_upload(encoded(palette, "PNG", transparency=0)).getpixel((3, 3)) == (255, 255, 255)
+    assert read_pixels(encoded(palette, "PNG", transparency=0)).getpixel((3, 3)) == (255, 255, 255)
 
 
 def test_only_the_first_picture_of_an_animation_is_taken() -> None:
     frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
     data = encoded(frames[0], "WEBP", save_all=True, append_images=frames[1:], lossless=True)
-    assert decode_upload(data).getpixel((0, 0)) == (255, 0, 0)
+    assert read_pixels(data).getpixel((0, 0)) == (255, 0, 0)
 
 
 def test_a_bomb_is_refused_by_its_header_alone() -> None:
@@ -76,25 +78,25 @@ def test_a_bomb_is_refused_by_its_header_alone() -> None:
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
     )
     with pytest.raises(Undecodable, match=str(MAX_UPLOAD_PX)):
-        decode_upload(data)
+        read_pixels(data)
 
 
 def test_a_picture_with_a_side_that_could_not_be_delivered_is_refused() -> None:
     with pytest.raises(Undecodable, match=f"at most {MAX_SIDE_PX}"):
-        decode_upload(encoded(Image.new("RGB", (MAX_SIDE_PX + 1, 8)), "PNG"))
-    assert decode_upload(encoded(Image.new("RGB", (MAX_SIDE_PX, 8)), "PNG")).size == (MAX_SIDE_PX, 8)
+        read_pixels(encoded(Image.new("RGB", (MAX_SIDE_PX + 1, 8)), "PNG"))
+    assert read_pixels(encoded(Image.new("RGB", (MAX_SIDE_PX, 8)), "PNG")).size == (MAX_SIDE_PX, 8)
 
 
 def test_a_picture_of_a_few_pixels_is_refused() -> None:
     with pytest.raises(Undecodable, match="at least"):
-        decode_upload(encoded(Image.new("RGB", (7, 100)), "PNG"))
+        read_pixels(encoded(Image.new("RGB", (7, 100)), "PNG"))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_a_cut_off_picture_is_refused(kind: str) -> None:
     noise = Image.effect_noise((64, 64), 80).convert("RGB")
     with pytest.raises(Undecodable):
-        decode_upload(encoded(noise, kind)[:600])
+        read_pixels(encoded(noise, kind)[:600])
 
 
 @given(
@@ -105,4 +107,20 @@ def test_damaged_bytes_are_a_picture_or_a_refusal(kind: str, damages: list[tuple
     for place, value in damages:
         data[place % len(data)] = value
     with suppress(Undecodable):
-        assert decode_upload(bytes(data)).mode == "RGB"
+        assert read_pixels(bytes(data)).mode == "RGB"
+
+
+def test_grey_of_sixteen_bits_is_not_cut_off() -> None:
+    grey = Image.new("I;16", (16, 16), 40_000)
+    assert read_pixels(encoded(grey, "PNG")).getpixel((3, 3)) == (156, 156, 156)
+
+
+@pytest.mark.parametrize("size", [(16, 12), (300, 300), (1200, 700), (200, 3000)])
+def test_the_image_filter_scores_the_view_as_it_scores_the_picture(size: tuple[int, int]) -> None:
+    """The picture itself stays where it was decoded."""
+    shape = Image.radial_gradient("L").resize(size)
+    picture = Image.merge("RGB", (shape, Image.effect_noise(size, 60), Image.linear_gradient("L").resize(size)))
+    decoded = decode(encoded(picture, "PNG"), Reading.PICTURE)
+    view = Image.frombytes("RGB", (VIEW_PX, VIEW_PX), decoded.view)
+    looking = PostFilter()
+    assert looking.check(view) == looking.check(picture)

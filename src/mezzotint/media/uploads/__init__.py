@@ -1,0 +1,9 @@
+"""Pictures from outside: their containers read, their pixels decoded in processes of their own.
+
+What a decoder process needs is here; the server's side is `decoder_pool.py`.
+"""
+
+from mezzotint.media.uploads.container import MAX_UPLOAD_BYTES, Undecodable
+from mezzotint.media.uploads.decode import VIEW_PX, Decoded, Reading
+
+__all__ = ["MAX_UPLOAD_BYTES", "VIEW_PX", "Decoded", "Reading", "Undecodable"]

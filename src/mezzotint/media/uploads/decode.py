@@ -1,0 +1,121 @@
+"""Pixels of a picture from outside. It runs in a process of its own (`decoder_process.py`)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from io import BytesIO
+
+from PIL import Image, ImageOps
+
+from mezzotint.media.encoding import encode_png
+from mezzotint.media.uploads.container import Contents, Undecodable, read_contents
+
+OPAQUE = 128  # of an alpha channel; less counts as transparent
+SMALL_PX = 1024 * 1024
+"""Up to here the PNG is compressed well; of an 8 MB photograph that took ten times as long as reading it."""
+VIEW_PX = 256  # what the image filter shrinks every picture to
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""By EXIF's orientation."""
+
+
+class Reading(StrEnum):
+    """How the pixels of an upload are meant. A mask is white where it lets draw."""
+
+    PICTURE = "picture"
+    TRANSPARENT_MASK = "transparent_mask"
+    INVERTED_MASK = "inverted_mask"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoded:
+    """png: RGB, of `width` x `height` px, without metadata. view: RGB bytes of VIEW_PX x VIEW_PX px, as the image
+    filter sees the picture."""
+
+    width: int
+    height: int
+    png: bytes
+    view: bytes
+
+
+def decode(data: bytes, reading: Reading) -> Decoded:
+    """The first frame, upright. Its size is read from the header before any pixel is decoded. Raises: Undecodable."""
+    picture = read_pixels(data, reading)
+    level = 6 if picture.width * picture.height <= SMALL_PX else 1
+    return Decoded(
+        width=picture.width, height=picture.height, png=encode_png(picture, level), view=_view(picture).tobytes()
+    )
+
+
+def read_pixels(data: bytes, reading: Reading = Reading.PICTURE) -> Image.Image:
+    """RGB pixels. Raises: Undecodable."""
+    contents = read_contents(data)
+    try:
+        return READERS[reading](_load(contents))
+    except (Undecodable, MemoryError):
+        raise
+    except Exception as error:  # Pillow's readers raise half a dozen kinds for damaged files
+        raise Undecodable("The picture is damaged or cut off.") from error
+
+
+def _load(contents: Contents) -> Image.Image:
+    with Image.open(BytesIO(contents.data), formats=[contents.kind]) as picture:
+        if picture.size != (contents.width, contents.height):
+            raise Undecodable("The picture is damaged: its parts have different sizes.")
+        picture.load()
+        turn = TURNS.get(contents.orientation)
+        return picture if turn is None else picture.transpose(turn)
+
+
+def _on_white(picture: Image.Image) -> Image.Image:
+    if not _has_transparency(picture):
+        return _in_eight_bits(picture).convert("RGB")
+    layered = picture.convert("RGBA")
+    white = Image.new("RGBA", layered.size, (255, 255, 255, 255))
+    white.alpha_composite(layered)
+    return white.convert("RGB")
+
+
+def _in_eight_bits(picture: Image.Image) -> Image.Image:
+    """Grey of 16 bits scaled down; Pillow's own conversion would cut it off at 255, which makes it white."""
+    if not picture.mode.startswith("I"):
+        return picture
+    return picture.convert("I").point(lambda level: level * (1 / 256)).convert("L")
+
+
+def _transparent_mask(picture: Image.Image) -> Image.Image:
+    if not _has_transparency(picture):
+        raise Undecodable("It has no transparency, which is where a mask lets draw.")
+    alpha = picture.convert("RGBA").getchannel("A")
+    mask = alpha.point(lambda level: 0 if level >= OPAQUE else 255)
+    if mask.getbbox() is None:
+        raise Undecodable("No part of it is transparent, so that nothing would be drawn.")
+    return mask.convert("RGB")
+
+
+def _inverted_mask(picture: Image.Image) -> Image.Image:
+    return ImageOps.invert(_on_white(picture))
+
+
+def _has_transparency(picture: Image.Image) -> bool:
+    return "A" in picture.getbands() or "transparency" in picture.info
+
+
+READERS: dict[Reading, Callable[[Image.Image], Image.Image]] = {
+    Reading.PICTURE: _on_white,
+    Reading.TRANSPARENT_MASK: _transparent_mask,
+    Reading.INVERTED_MASK: _inverted_mask,
+}
+
+
+def _view(picture: Image.Image) -> Image.Image:
+    """Scaled as the image filter does it first, to the same bytes; the test of it compares both."""
+    is_small = min(picture.size) < VIEW_PX
+    return picture.resize((VIEW_PX, VIEW_PX), Image.Resampling.BICUBIC if is_small else Image.Resampling.BILINEAR)
