@@ -8,14 +8,17 @@ import uvicorn
 
 from mezzotint.gateway import Service, create_app
 from mezzotint.gateway.network.connections import ConnectionLimits, OpenConnections
+from mezzotint.gateway.network.forwarded import ForwardedClient
 from mezzotint.gateway.network.server import configure
 
 
 @asynccontextmanager
 async def serving(service: Service, limits: ConnectionLimits | None = None) -> AsyncIterator[str]:
     """Its address, such as 127.0.0.1:8400, while it serves."""
-    open_connections = OpenConnections(limits=limits or ConnectionLimits(), metrics=service.desk.metrics)
-    config = configure(create_app(service), open_connections, port=0, lifespan="on")
+    limits = limits or ConnectionLimits()
+    open_connections = OpenConnections(limits=limits, metrics=service.desk.metrics)
+    app = ForwardedClient(create_app(service), limits.proxies)
+    config = configure(app, open_connections, port=0, lifespan="on")
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
     while not server.started:
