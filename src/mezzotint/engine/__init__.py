@@ -7,10 +7,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mezzotint.engine.batching.plan import Parked
     from mezzotint.engine.checkpoint.snapshot import Snapshot
     from mezzotint.engine.embeddings import EmbeddingCache
     from mezzotint.engine.errors import RunCancelled
-    from mezzotint.engine.hub import Hub, Parked
+    from mezzotint.engine.hub import Hub
     from mezzotint.engine.preview import PreviewMap
     from mezzotint.engine.request import call_kwargs
     from mezzotint.engine.run import Run
@@ -37,7 +38,7 @@ _HOMES = {
     "Capabilities": "selftest",
     "self_test": "selftest",
     "Hub": "hub",
-    "Parked": "hub",
+    "Parked": "batching.plan",
     "PreviewMap": "preview",
     "Run": "run",
     "RunCancelled": "errors",

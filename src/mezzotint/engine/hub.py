@@ -1,4 +1,4 @@
-"""The turn loop: wake the runs, group their parked denoiser calls, make one pass a group, hand the answers out.
+"""The turn loop: wake the runs, plan passes for their parked denoiser calls, make them, settle the outcomes.
 
     hub = Hub(pipeline)
     run = hub.submit({"prompt": ..., "num_inference_steps": 30})
@@ -15,46 +15,25 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from greenlet import GreenletExit, getcurrent, greenlet  # type: ignore[import-untyped]
+from greenlet import GreenletExit, getcurrent  # type: ignore[import-untyped]
 
 from mezzotint.domain.errors import CheckpointError, DeadlineExceeded
 from mezzotint.engine.batching.merge import batch_key, rows_of
-from mezzotint.engine.batching.padding import padded_key
-from mezzotint.engine.batching.passes import Answer, Passes
+from mezzotint.engine.batching.padding import padded_key, text_length
+from mezzotint.engine.batching.passes import Outcome, Passes
+from mezzotint.engine.batching.plan import Chooser, Parked, ParkedCall, plan_turn
 from mezzotint.engine.batching.verify import Verifier
 from mezzotint.engine.checkpoint.snapshot import Snapshot
 from mezzotint.engine.errors import CannotMerge, RunCancelled, UnknownAdapter
+from mezzotint.engine.execution import Execution
 from mezzotint.engine.isolation import Isolation
 from mezzotint.engine.lora import LoraSwitcher
 from mezzotint.engine.numerics import fingerprint, numerics_of, weights_hash
 from mezzotint.engine.proxy import Call, borrow, denoisers_of
 from mezzotint.engine.run import Options, Run
-
-MAX_WAIT_TURNS = 8  # how long a run that is ahead within its step waits for those that will reach the same call
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parked:
-    """What a stepping policy sees of a run whose next denoiser call waits.
-
-    Equal `batch_key`s may share a pass. turns: those it has been parked in; waited_turns: those since its last pass.
-    pass_s: rows of a pass -> seconds it took, for calls of this form.
-    """
-
-    id: int
-    label: str
-    batch_key: int
-    rows: int
-    steps: int
-    num_steps: int | None
-    waited_turns: int
-    turns: int
-    cost_s: float
-    pass_s: Mapping[int, float]
 
 
 class Hub:
@@ -72,7 +51,7 @@ class Hub:
         exact: bool = True,
         max_rows: int = 16,
         *,
-        choose: Callable[[Sequence[Parked]], Sequence[int]] | None = None,
+        choose: Chooser | None = None,
         verdicts: MutableMapping[str, str] | None = None,
         allow_other_numerics: bool = False,
         clock: Callable[[], float] = time.time,
@@ -92,7 +71,7 @@ class Hub:
         self._choose = choose
         self._allow_other_numerics = allow_other_numerics
         self._clock = clock
-        self._runs: list[Run] = []
+        self._executions: list[Execution] = []
         self._main: Any = None
         self._next_id = 0
 
@@ -103,22 +82,22 @@ class Hub:
     @property
     def num_live(self) -> int:
         """Runs that have not ended."""
-        return len(self._runs)
+        return len(self._executions)
 
     @property
     def num_passes(self) -> int:
         """Denoiser passes made, those for verification apart."""
-        return self._passes.num_passes
+        return self._passes.meter.num_passes
 
     @property
     def num_merged(self) -> int:
         """Passes that served more than one run."""
-        return self._passes.num_merged
+        return self._passes.meter.num_merged
 
     @property
     def num_interleaved(self) -> int:
         """Those of them whose rows were interleaved."""
-        return self._passes.num_interleaved
+        return self._passes.meter.num_interleaved
 
     @property
     def is_exclusive(self) -> bool:
@@ -128,22 +107,22 @@ class Hub:
     @property
     def num_verifications(self) -> int:
         """Separate calls made only to check a merged pass."""
-        return self._passes.num_verifications
+        return self._passes.meter.num_verifications
 
     @property
     def pass_s(self) -> float:
         """Seconds spent in passes: the sum of all runs' `cost_s`."""
-        return self._passes.pass_s
+        return self._passes.meter.pass_s
 
     @property
     def verify_s(self) -> float:
         """Seconds spent in verification, charged to no run."""
-        return self._passes.verify_s
+        return self._passes.meter.verify_s
 
     @property
     def unmerged_reasons(self) -> Counter[str]:
         """Why calls did not share a pass, and how often."""
-        return self._passes.unmerged_reasons
+        return self._passes.meter.unmerged_reasons
 
     def submit(  # noqa: PLR0913 - each may be set by the caller
         self,
@@ -181,23 +160,22 @@ class Hub:
             on_step=on_step,
             on_checkpoint=on_checkpoint,
             deadline_at=deadline_at,
-            label=label,
         )
         chosen = self.pipeline if pipeline is None else self._known(pipeline)
         borrowed, members = borrow(chosen)
         self._next_id += 1
-        run = Run(self, self._next_id, borrowed, members, call_kwargs, options)
+        execution = Execution(self, Run(id=self._next_id, label=label), borrowed, members, call_kwargs, options)
         try:
-            run.apply(self._loras.select(adapters or {}))
+            execution.loras = self._loras.select(adapters or {})
             if resume is not None:
-                run.start_from(resume, allow_other_numerics=self._allow_other_numerics)
+                execution.start_from(resume, allow_other_numerics=self._allow_other_numerics)
         except (CheckpointError, UnknownAdapter) as error:
-            run.fail(error)
-            run.finish()
-            return run
-        run.begin(self._isolation.fork())
-        self._runs.append(run)
-        return run
+            execution.fail(error)
+            execution.finish()
+            return execution.run
+        execution.begin(self._isolation.fork())
+        self._executions.append(execution)
+        return execution.run
 
     def _known(self, pipeline: Any) -> Any:
         own = {id(module) for module in self._denoisers}
@@ -208,12 +186,13 @@ class Hub:
 
     def cancel(self, run: Run) -> None:
         """End the run with RunCancelled: at once, or, from within a callback, at its next call."""
-        if run.done:
+        execution = next((execution for execution in self._executions if execution.run is run), None)
+        if run.done or execution is None:
             return
-        run.doom(RunCancelled())
+        execution.doom(RunCancelled())
         if self._main is None:
             with self._turning():
-                self._wake(run, error=GreenletExit())
+                self._wake(execution, error=GreenletExit())
             self._sweep()
 
     def checkpoint(self, run: Run) -> Snapshot | None:
@@ -222,30 +201,33 @@ class Hub:
 
     def turn(self) -> bool:
         """Wake every run that has not begun, and make the passes that are due. False when no run is left."""
-        if not self._runs:
+        if not self._executions:
             return False
         with self._turning():
-            runs = self._awake()
-            for run in runs:
-                if run.parked is None:
-                    self._wake(run)
+            executions = self._awake()
+            for execution in executions:
+                if execution.parked is None:
+                    self._wake(execution)
             self._end_overdue()
-            parked = [run for run in runs if run.parked is not None]
-            self._fill(parked)
-            groups = self._groups(_aligned(parked))
-            for batch in self._batches(self._picked(groups)):
-                for answer in self._passes.answer(batch):
-                    self._deliver(answer)
+            parked = [execution for execution in executions if execution.parked is not None]
+            plan = plan_turn(
+                [self._describe(execution) for execution in parked],
+                max_rows=self.max_rows,
+                has_fixed_rows=self.numerics.fixed_rows is not None,
+                choose=self._choose,
+            )
+            for outcome in self._passes.execute(plan, parked):
+                self._settle(outcome)
         self._sweep()
-        return bool(self._runs)
+        return bool(self._executions)
 
     # -- what a run asks of its hub
 
     def park(self, call: Call) -> Any:
         return self._main.switch(call)
 
-    def call_inline(self, run: Run, call: Call) -> Any:
-        return self._passes.call_inline(run, call)
+    def call_inline(self, execution: Execution, call: Call) -> Any:
+        return self._passes.call_inline(execution, call)
 
     def outside(self, work: Callable[[], None]) -> None:
         rng = torch.get_rng_state()
@@ -269,150 +251,89 @@ class Hub:
             self._loras.restore()
             self._main = None
 
-    def _wake(self, run: Run, *answer: Any, error: BaseException | None = None) -> None:
-        """Let the run go on, with its answer or an error, until its next denoiser call or its end."""
-        if run.greenlet is None:
-            run.greenlet = greenlet(run.main)
-            run.greenlet.seam = run
-            run.greenlet.gr_context = run.context
-        run.greenlet.parent = self._main
-        run.parked, run.waited_turns = None, 0
-        assert run.state is not None
-        self._loras.apply(run.loras)
-        outer = self._isolation.exchange(run.state)
-        try:
-            run.parked = run.greenlet.switch(*answer) if error is None else run.greenlet.throw(error)
-        finally:
-            run.state = self._isolation.exchange(outer)
-            if run.greenlet.dead:
-                run.finish()
+    def _wake(self, execution: Execution, *answer: Any, error: BaseException | None = None) -> None:
+        self._loras.apply(execution.loras)
+        execution.wake(self._main, self._isolation, *answer, error=error)
 
-    def _deliver(self, answer: Answer) -> None:
-        run = answer.run
-        if run.is_doomed:
-            self._wake(run, error=GreenletExit())
-        elif answer.error is not None:
-            self._wake(run, error=answer.error)
+    def _settle(self, outcome: Outcome) -> None:
+        """Let the run go on with its answer."""
+        execution = outcome.execution
+        if execution.is_doomed:
+            self._wake(execution, error=GreenletExit())
+        elif outcome.error is not None:
+            self._wake(execution, error=outcome.error)
         else:
-            self._wake(run, answer.output)
+            self._wake(execution, outcome.output)
 
     def _end_overdue(self) -> None:
-        for run in self._runs:
-            due = run.options.deadline_at
+        for execution in self._executions:
+            due, run = execution.options.deadline_at, execution.run
             if due is not None and self._clock() >= due:
-                run.doom(DeadlineExceeded(f"after {run.steps} steps"))
-            if run.is_doomed and not run.done:
-                self._wake(run, error=GreenletExit())
+                execution.doom(DeadlineExceeded(f"after {run.steps} steps"))
+            if execution.is_doomed and not run.done:
+                self._wake(execution, error=GreenletExit())
 
     def _sweep(self) -> None:
-        self._runs = [run for run in self._runs if not run.done]
+        self._executions = [execution for execution in self._executions if not execution.run.done]
 
-    # -- choosing
+    # -- the facts of a plan
 
-    def _awake(self) -> list[Run]:
+    def _awake(self) -> list[Execution]:
         """The runs that may go on: all, or only the oldest where the denoisers carry state from call to call."""
         if not self.is_exclusive:
-            return list(self._runs)
-        if len(self._runs) > 1:
-            self._passes.count_unmerged("caching or offloading is on: one run at a time")
-        return self._runs[:1]
+            return list(self._executions)
+        if len(self._executions) > 1:
+            self._passes.meter.count_unmerged("caching or offloading is on: one run at a time")
+        return self._executions[:1]
 
-    def _fill(self, runs: Sequence[Run]) -> None:
-        for run in runs:
-            with contextlib.suppress(CannotMerge):  # it has no rows
-                run.parked = self._passes.fill_text(run)
-
-    def _groups(self, runs: Sequence[Run]) -> list[list[Run]]:
-        """Runs that may share a pass, by what their calls and their own thread state have in common."""
-        groups: dict[Hashable, list[Run]] = {}
-        for run in runs:
-            assert run.parked is not None
-            assert run.state is not None
-            try:
-                key: Hashable = (
-                    self._key(run.parked),
-                    run.state.autocast,
-                    self._isolation.processor_key(run.state.processors),
-                    run.loras,
-                    rows_of(run.parked) if self.numerics.fixed_rows else None,
-                )
-            except CannotMerge as reason:
-                self._passes.count_unmerged(str(reason))
-                key = ("alone", run.id)
-            groups.setdefault(key, []).append(run)
-        self._count_lonely(groups)
-        return list(groups.values())
-
-    def _count_lonely(self, groups: Mapping[Hashable, list[Run]]) -> None:
-        """Runs that would call the same denoiser as others, but with calls of another form than theirs all."""
-        modules = Counter(id(run.parked.module) for group in groups.values() for run in group if run.parked)
-        for key, (first, *others) in groups.items():
-            if not others and first.parked and modules[id(first.parked.module)] > 1 and key != ("alone", first.id):
-                self._passes.count_unmerged("sizes, arguments, adapters or states differ")
+    def _describe(self, execution: Execution) -> ParkedCall:
+        """The waiting call as the plan sees it, its text filled up where exact mode wants it so."""
+        with contextlib.suppress(CannotMerge):  # it has no rows
+            execution.parked = self._passes.fill_text(execution)
+        call, state, run = execution.call, execution.thread_state, execution.run
+        execution.turns += 1
+        execution.waited_turns += 1
+        key: Hashable = None
+        refusal, rows, length = None, 1, 0
+        pass_s: Mapping[int, float] = {}
+        try:
+            rows, length = rows_of(call), text_length(call)
+            key = (
+                self._key(call),
+                state.autocast,
+                self._isolation.processor_key(state.processors),
+                execution.loras,
+                rows if self.numerics.fixed_rows else None,
+            )
+            if self._choose is not None:
+                pass_s = self._passes.meter.read_costs(call)
+        except CannotMerge as reason:
+            refusal = str(reason)
+        return ParkedCall(
+            run=Parked(
+                id=run.id,
+                label=run.label,
+                batch_key=0,
+                rows=rows,
+                steps=run.steps,
+                num_steps=run.num_steps,
+                waited_turns=execution.waited_turns,
+                turns=execution.turns,
+                cost_s=run.cost_s,
+                pass_s=pass_s,
+            ),
+            module=id(call.module),
+            key=key,
+            refusal=refusal,
+            text_length=length,
+            phase=execution.phase,
+            calls_per_step=execution.calls_per_step,
+        )
 
     def _key(self, call: Call) -> Hashable:
         if self.numerics.fixed_rows is not None:  # what a pass looks like must not depend on company there
             return batch_key(call)
         return padded_key(call, exact=self.numerics.exact)
-
-    def _picked(self, groups: list[list[Run]]) -> list[list[Run]]:
-        """What the stepping policy leaves of the groups; never nothing."""
-        if self._choose is None or not groups:
-            return groups
-        parked = [_parked(run, i, self._passes.read_costs(group[0])) for i, group in enumerate(groups) for run in group]
-        chosen = set(self._choose(parked)) or {parked[0].id}
-        return [[run for run in group if run.id in chosen] for group in groups]
-
-    def _batches(self, groups: list[list[Run]]) -> Iterator[list[Run]]:
-        """Each group in pieces of at most `max_rows` rows; a single run may be wider."""
-        for group in groups:
-            batch: list[Run] = []
-            held = 0
-            for run in group:
-                rows = _rows(run)
-                if batch and held + rows > self.max_rows:
-                    yield batch
-                    batch, held = [], 0
-                batch.append(run)
-                held += rows
-            if batch:
-                yield batch
-
-
-def _aligned(parked: list[Run]) -> list[Run]:
-    """The runs but those ahead, within their step, of others that will reach the same call; they wait, for some
-    turns."""
-    ready = []
-    for run in parked:
-        is_ahead = any(o.phase < run.phase < (o.calls_per_step or run.phase + 1) for o in parked)
-        if not is_ahead or run.waited_turns >= MAX_WAIT_TURNS:
-            ready.append(run)
-        run.waited_turns += 1
-        run.turns += 1
-    return ready
-
-
-def _parked(run: Run, batch: int, pass_s: Mapping[int, float]) -> Parked:
-    return Parked(
-        id=run.id,
-        label=run.label,
-        batch_key=batch,
-        rows=_rows(run),
-        steps=run.steps,
-        num_steps=run.num_steps,
-        waited_turns=run.waited_turns,
-        turns=run.turns,
-        cost_s=run.cost_s,
-        pass_s=pass_s,
-    )
-
-
-def _rows(run: Run) -> int:
-    assert run.parked is not None
-    try:
-        return rows_of(run.parked)
-    except CannotMerge:
-        return 1
 
 
 def _is_exclusive(pipeline: Any, denoisers: Sequence[torch.nn.Module]) -> bool:

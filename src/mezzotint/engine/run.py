@@ -1,68 +1,21 @@
-"""One pipeline call in a greenlet of its own.
+"""A submitted pipeline call, as its submitter sees it. `execution.py` makes it go."""
 
-States: new -> parked (a denoiser call waits for its answer) -> ... -> done. Only the hub wakes a run. The run reaches
-the seam in two places: `ask`, when its pipeline calls a denoiser, and `before_step`/`after_step`, when its sampler
-steps.
-
-Resume is a replay: the call begins again, `ask` answers the first calls with zeros of the recorded form at no cost
-(so that random draws, tables and counters go their usual way), and at the saved step `after_step` returns the saved
-output after putting samplers and guiders into the saved state. From there on the run cannot be told from one never
-interrupted.
-"""
-
-import contextvars
-import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
-from greenlet import GreenletExit  # type: ignore[import-untyped]
 
-from mezzotint.domain.errors import (
-    CheckpointCorrupt,
-    CheckpointError,
-    FingerprintMismatch,
-    NotFinite,
-    RunFailed,
-    StepBudgetExceeded,
-)
-from mezzotint.engine.batching.merge import is_opaque
-from mezzotint.engine.checkpoint.codec import VersionedTensor
-from mezzotint.engine.checkpoint.output_shapes import describe_output, has_opaque, make_zeros
-from mezzotint.engine.checkpoint.recorder import Recorder
-from mezzotint.engine.checkpoint.rng import RandomStreams
-from mezzotint.engine.checkpoint.snapshot import Snapshot, decode
-from mezzotint.engine.early_stop import estimate_result, replace_latents
-from mezzotint.engine.errors import RunCancelled
-from mezzotint.engine.isolation import ThreadState
-from mezzotint.engine.lora import ActiveLoras
-from mezzotint.engine.numerics import is_finite
-from mezzotint.engine.proxy import Call
-from mezzotint.engine.tree import leaves, tensors_in
-
-ANSWER_BYTES_FLOOR = 64 << 20  # a replayed answer may always have this size,
-ANSWER_BYTES_PER_INPUT = 4096  # or this multiple of the call's inputs (ControlNet residuals: about 1000)
+from mezzotint.engine.checkpoint.snapshot import Snapshot
 
 
-class RunHost(Protocol):
-    """What a run needs of the hub."""
-
-    fingerprint: dict[str, str]
+class RunSource(Protocol):
+    """The part of an execution that its run asks."""
 
     @property
-    def device(self) -> torch.device: ...
+    def held_bytes(self) -> int: ...
 
-    def park(self, call: Call) -> Any:
-        """Hand the call to the hub and sleep until it is answered."""
-
-    def call_inline(self, run: "Run", call: Call) -> Any:
-        """Make the call at once, inside the run's greenlet."""
-
-    def outside(self, work: Callable[[], None]) -> None:
-        """Do the caller's own work without disturbing the run's random streams."""
-
-    def count_unsaved(self, reason: str) -> None: ...
+    def snapshot(self) -> Snapshot | None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,300 +29,49 @@ class Options:
     on_step: "Callable[[Run], None] | None" = None
     on_checkpoint: "Callable[[Run, Snapshot], None] | None" = None
     deadline_at: float | None = None
-    label: str = ""
 
 
+@dataclass(kw_only=True, eq=False)
 class Run:
-    """A submitted pipeline call. Read-only for callers.
+    """Progress and result of a submitted pipeline call. Read-only for callers.
 
     output, error: one of them is set once `done`. steps: sampler steps done, those before a checkpoint included.
-    num_steps: sampler steps of the whole call, None before known. latents: what the last step returned, not to be
-    written to. denoised: the sampler's estimate of the end result at that step, where it gives one. num_calls:
+    num_steps: sampler steps of the whole call, None before known. latents: tensors that the last step returned, not to
+    be written to. denoised: the sampler's estimate of the end result at that step, where it gives one. num_calls:
     denoiser calls made; num_replayed: those answered from the checkpoint. cost_s: share, by rows, of the time of the
-    passes. traceback: text of the error's.
+    passes. traceback: text of the error's. resumed_elsewhere: it goes on under another fingerprint than it began.
     """
 
-    def __init__(  # noqa: PLR0917
-        self, host: RunHost, id: int, pipeline: Any, members: list[Any], kwargs: dict[str, Any], options: Options
-    ) -> None:
-        self.id = id
-        self.done = False
-        self.output: Any = None
-        self.error: BaseException | None = None
-        self.traceback = ""
-        self.steps = 0
-        self.num_steps: int | None = None
-        self.num_calls = 0
-        self.num_replayed = 0
-        self.cost_s = 0.0
-        self.latents: torch.Tensor | None = None
-        self.denoised: torch.Tensor | None = None
-        self.resumed_elsewhere = False
-        self.label = options.label
-        self.loras = ActiveLoras()
-        self.options = options
-        self.cache_context: str | None = None
-        self.phase = -1  # denoiser calls since the last step, counted from 0; -1 right after a step
-        self.calls_per_step: int | None = None
-        self.waited_turns = 0  # in a row, parked without a pass
-        self.turns = 0  # parked, with a pass or without, since it began here
-        self.state: ThreadState | None = None
-        self.context = contextvars.copy_context()
-        self.parked: Call | None = None
-        self.greenlet: Any = None
-        self._host = host
-        self._pipeline = pipeline
-        self._recorder = Recorder(pipeline, members, host)
-        self._streams = RandomStreams(kwargs)
-        self._asked = 0
-        self._stepped = 0
-        self._finished_samplers = 0
-        self._expected: torch.Tensor | None = None  # once the run is to end early: what its last real step expected
-        self._last_calls: dict[int, tuple[Any, Any]] = {}  # of the last step by phase: form of the inputs, and outputs
-        self._sampler: Any = None
-        self._saved: Snapshot | None = None
-        self._saved_at = 0
-        self._snapshot: Snapshot | None = None
-        self._checkpoint: bytes | None = None
-        self._doom: BaseException | None = None
+    id: int
+    label: str = ""
+    done: bool = False
+    output: Any = None
+    error: BaseException | None = None
+    traceback: str = ""
+    steps: int = 0
+    num_steps: int | None = None
+    num_calls: int = 0
+    num_replayed: int = 0
+    cost_s: float = 0.0
+    latents: torch.Tensor | None = None
+    denoised: torch.Tensor | None = None
+    resumed_elsewhere: bool = False
+    _source: RunSource | None = field(default=None, repr=False)
+    _latest: Snapshot | None = field(default=None, repr=False)
+    _encoded: bytes | None = field(default=None, repr=False)
 
     @property
     def checkpoint(self) -> bytes | None:
         """The latest checkpoint that was asked for, encoded."""
-        if self._checkpoint is None and self._snapshot is not None:
-            self._checkpoint = self._snapshot.encode()
-        return self._checkpoint
+        if self._encoded is None and self._latest is not None:
+            self._encoded = self._latest.encode()
+        return self._encoded
 
     @property
     def held_bytes(self) -> int:
-        """Of the tensors that the run keeps alive between two passes, as far as the seam sees them: its arguments, its
-        parked call, its last step. Each memory is counted once."""
-        parked = [] if self.parked is None else [self.parked.args, self.parked.kwargs]
-        held = leaves([self._streams.kwargs, parked, self._recorder.referenced()])
-        found = (leaf.tensor if isinstance(leaf, VersionedTensor) else leaf for leaf in held)
-        storages = [leaf.untyped_storage() for leaf in found if isinstance(leaf, torch.Tensor)]
-        return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
-
-    @property
-    def has_guider(self) -> bool:
-        return self._recorder.has_guider
-
-    @property
-    def fingerprint(self) -> dict[str, str]:
-        """The hub's, and the run's adapters, which decide bits as weights do."""
-        return self._host.fingerprint | {"adapters": f"{self.loras.weights} {self.loras.digest}"}
-
-    # -- used by the hub
-
-    def apply(self, loras: ActiveLoras) -> None:
-        self.loras = loras
-
-    def start_from(self, data: bytes, *, allow_other_numerics: bool) -> None:
-        """Make the run a replay of a checkpoint. Raises: CheckpointCorrupt, FingerprintMismatch."""
-        saved = decode(data)
-        if saved.pipeline != type(self._pipeline).__qualname__:
-            raise CheckpointCorrupt(f"it belongs to a {saved.pipeline[:80]}")
-        other = [key for key, value in self.fingerprint.items() if saved.fingerprint.get(key) != value]
-        if other and not allow_other_numerics:
-            raise FingerprintMismatch(f"differs in {', '.join(other)}")
-        self.resumed_elsewhere = bool(other)
-        self._streams.restore(saved.origin)
-        self._saved, self._recorder.specs = saved, saved.specs.until(saved.num_calls)
-        self.steps = self._saved_at = saved.steps
-
-    def begin(self, state: ThreadState) -> None:
-        """Take the thread state to begin with; a resumed run keeps the random stream of its checkpoint."""
-        self._streams.begin(state)
-        self.state = state
-
-    def main(self) -> None:
-        """The greenlet's body. Interrupts of the process pass through to the hub's caller."""
-        try:
-            self._raise_if_doomed()
-            self.output = self._pipeline(**self._streams.kwargs)
-            if self._saved is not None:
-                raise CheckpointCorrupt("the call ended before the saved step")
-            if not is_finite(self.output):
-                raise NotFinite("in the finished picture")
-            self._raise_if_doomed()
-        except GreenletExit:
-            self.fail(self._doom or RunCancelled())
-        except Exception as error:  # noqa: BLE001 - whatever a pipeline raises belongs to its run alone
-            self.traceback = traceback.format_exc()
-            self.fail(self._blame(error))
-
-    def doom(self, error: BaseException) -> None:
-        """Let the run end with `error` at its next call."""
-        self._doom = self._doom or error
-
-    @property
-    def is_doomed(self) -> bool:
-        return self._doom is not None
-
-    def fail(self, error: BaseException) -> None:
-        self.output, self.error = None, error
-
-    def finish(self) -> None:
-        """Let go of everything but the results; frames of a failed call hold its tensors otherwise."""
-        self.done = True
-        if self._doom is not None and self.error is None:  # it had not begun, or its pipeline swallowed the end
-            self.fail(self._doom)
-        if self.error is not None and self.error.__traceback__ is not None:
-            traceback.clear_frames(self.error.__traceback__)
-            self.error.__traceback__ = None
-        self.parked = self.greenlet = self.state = None
-        self._pipeline = self._sampler = self._saved = None
-        self._streams = RandomStreams({})
-        self._recorder.release()
+        """Bytes of the tensors that the run keeps alive between two passes, as far as the seam sees them."""
+        return 0 if self._source is None else self._source.held_bytes
 
     def snapshot(self) -> Snapshot | None:
         """The last step boundary, copied to host memory; None before the first step, or where it cannot be saved."""
-        if not self._recorder.has_boundary:
-            return self._snapshot or self._saved
-        taken = self._recorder.snapshot(type(self._pipeline).__qualname__, self._streams.document(), self.fingerprint)
-        if taken is not None:
-            self._snapshot, self._checkpoint = taken, None
-        return self._snapshot
-
-    # -- the seam
-
-    def ask(self, call: Call) -> Any:
-        """Answer a denoiser call of this run's pipeline."""
-        self._raise_if_doomed()
-        index, self._asked = self._asked, self._asked + 1
-        self.phase += 1
-        if self._saved is not None and index < self._saved.num_calls:
-            self.num_replayed += 1
-            return self._replayed(call, self._saved.specs.at(index))
-        if self._expected is not None:
-            return self._idle(call)
-        if self.options.budget is not None and self.steps >= self.options.budget:
-            raise StepBudgetExceeded(f"more than {self.options.budget} steps")
-        self.num_calls += 1
-        output = self._answer(call)
-        form = describe_output(output)
-        self._recorder.add_answer(form, is_first_step=self._stepped == 0)
-        if self.options.stop_after is not None:
-            self._last_calls[self.phase] = (describe_output([call.args, call.kwargs]), form)
-        return output
-
-    def before_step(self, sampler: Any) -> None:
-        """Note what the sampler holds at its own first step."""
-        if sampler is not self._sampler:
-            self._finished_samplers, self._sampler = self._stepped, sampler
-        self._recorder.begin_sampler(sampler)
-
-    def after_step(self, sampler: Any, output: Any, model_output: Any) -> Any:
-        """What the pipeline gets for the sampler's `output`. model_output: what the sampler made it of."""
-        if self._expected is not None:
-            self.phase = -1
-            self._raise_if_doomed()
-            return replace_latents(output, self._expected)
-        self._stepped += 1
-        self.num_steps = self._count_steps(sampler)
-        self.calls_per_step, self.phase = self.phase + 1, -1
-        if self._saved is not None:
-            if self._stepped < self._saved.steps:
-                return self._recorder.restore_earlier(self._saved, self._stepped, sampler, output)
-            output = self._recorder.restore_step(self._saved, self._asked, output)
-            self._saved = None
-            self._observe(sampler, output)
-            return output
-        if not is_finite(_first_tensor(output)):
-            raise NotFinite(f"in the latents at step {self.steps + 1}")
-        self.steps += 1
-        self._observe(sampler, output)
-        if self.steps == self.options.stop_after:
-            output = self._end_early(sampler, output, model_output)
-        self._report()
-        self._raise_if_doomed()
-        return output
-
-    # -- its parts
-
-    def _end_early(self, sampler: Any, output: Any, model_output: Any) -> Any:
-        """From here on nothing is computed. Nor saved: the picture is quicker than the checkpoint."""
-        expected = estimate_result(sampler, output, model_output)
-        if expected is None:
-            raise RunFailed(f"{type(sampler).__name__} has nothing to show before its end")
-        if not is_finite(expected):
-            raise NotFinite(f"in the estimate at step {self.steps}")
-        self._expected = self.latents = self.denoised = expected.clone()
-        self._recorder.drop_boundary()
-        return replace_latents(output, expected)
-
-    def _idle(self, call: Call) -> Any:
-        """Zeros, for a call like that of the last real step; another one may want another answer."""
-        inputs, form = self._last_calls.get(self.phase, (None, None))
-        if inputs != describe_output([call.args, call.kwargs]) or has_opaque(form):
-            return self._answer(call)
-        return self._replayed(call, form)
-
-    def _answer(self, call: Call) -> Any:
-        differentiates = torch.is_grad_enabled() and any(t.requires_grad for t in tensors_in([call.args, call.kwargs]))
-        if differentiates or (self.has_guider and _has_hooks(call.module)):
-            return self._host.call_inline(self, call)
-        return self._host.park(call)
-
-    def _replayed(self, call: Call, form: Any) -> Any:
-        if self._stepped == 0 and (has_opaque(form) or is_opaque(call.args, call.kwargs)):
-            # an opaque object, such as a key-value cache, is filled by the first step's calls, whose inputs are exact
-            return self._answer(call)
-        inputs = sum(t.numel() * t.element_size() for t in tensors_in([call.args, call.kwargs]))
-        device = next((t.device for t in tensors_in([call.args, call.kwargs]) if t.ndim), self._host.device)
-        return make_zeros(form, device, max(ANSWER_BYTES_FLOOR, ANSWER_BYTES_PER_INPUT * inputs))
-
-    def _count_steps(self, sampler: Any) -> int | None:
-        """Sampler steps of the call as its own sampler has them (of several samplers: those in use so far)."""
-        own = getattr(self._pipeline, "_num_timesteps", None)
-        timesteps = getattr(sampler, "timesteps", None)
-        if not isinstance(own, int) or self._finished_samplers:
-            if timesteps is None:
-                return None
-            own = len(timesteps) - (getattr(sampler, "begin_index", None) or 0)
-        num_steps = max(self._finished_samplers + own, self.steps)
-        return num_steps if self.options.stop_after is None else min(num_steps, self.options.stop_after)
-
-    def _observe(self, sampler: Any, output: Any) -> None:
-        tensors = list(tensors_in(output))
-        self.latents = tensors[0].detach() if tensors else None
-        self.denoised = tensors[1].detach() if len(tensors) > 1 and tensors[1].shape == tensors[0].shape else None
-        self._recorder.record_step(sampler, self.steps, self._asked, output)
-
-    def _report(self) -> None:
-        """Tell whoever listens; checkpoints first, so that a listener to steps may read `checkpoint`."""
-        if self.steps == self.options.checkpoint_at or self._is_due():
-            before, taken = self._snapshot, self.snapshot()
-            self._saved_at = self.steps
-            listener = self.options.on_checkpoint
-            if listener is not None and taken is not None and taken is not before:
-                self._host.outside(lambda: listener(self, taken))
-        on_step = self.options.on_step
-        if on_step is not None:
-            self._host.outside(lambda: on_step(self))
-
-    def _is_due(self) -> bool:
-        every = self.options.checkpoint_every
-        if callable(every):
-            return self.steps - self._saved_at >= every(self)
-        return every is not None and self.steps % every == 0
-
-    def _blame(self, error: Exception) -> Exception:
-        """An error in the middle of a replay speaks against the checkpoint: from step 0 the call may be sound."""
-        if self._saved is None or isinstance(error, CheckpointError):
-            return error
-        return CheckpointCorrupt(f"its replay failed: {type(error).__name__}: {str(error)[:200]}")
-
-    def _raise_if_doomed(self) -> None:
-        if self._doom is not None:
-            raise GreenletExit
-
-
-def _first_tensor(output: Any) -> torch.Tensor | None:
-    return next(tensors_in(output), None)
-
-
-def _has_hooks(module: torch.nn.Module) -> bool:
-    """Whether a guider has put hooks on the denoiser for this very call."""
-    registries = (getattr(m, "_diffusers_hook", None) for m in module.modules())
-    return any(registry is not None and registry.hooks for registry in registries)
+        return self._latest if self._source is None else self._source.snapshot()

@@ -623,13 +623,14 @@ def test_runs_of_other_sizes_form_groups_of_their_own(pipeline: Any) -> None:
 
 def test_what_a_run_keeps_is_measured_grows_with_its_picture_and_is_nothing_after_its_end(pipeline: Any) -> None:
     hub = Hub(pipeline)
-    small, large = (hub.submit(flux_request(0, 3) | {"height": side, "width": side}) for side in (16, 32))
+    requests = [flux_request(0, 3) | {"height": side, "width": side} for side in (16, 32)]
+    small, large = (hub.submit(request) for request in requests)
     hub.turn()
     hub.turn()
     assert small.latents is not None
     assert large.latents is not None
     latents = large.latents.numel() * large.latents.element_size()
-    assert large.held_bytes > latents + large._streams.kwargs["prompt_embeds"].nbytes
+    assert large.held_bytes > latents + requests[1]["prompt_embeds"].nbytes
     assert large.held_bytes - small.held_bytes >= latents - small.latents.nbytes
     finish(hub, small, large)
     assert (small.held_bytes, large.held_bytes) == (0, 0)

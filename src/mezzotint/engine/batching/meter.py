@@ -1,0 +1,112 @@
+"""The account of passes: how many, for how long, at whose cost, and what a pass of each width takes."""
+
+import contextlib
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from mezzotint.engine.batching.merge import primary_of, rows_of
+from mezzotint.engine.errors import CannotMerge
+from mezzotint.engine.execution import Execution
+from mezzotint.engine.numerics import Numerics
+from mezzotint.engine.proxy import Call
+
+CURVE_MEMORY_PASSES = 100
+MAX_CURVES = 512  # forms of calls whose costs are kept
+MAX_REASONS = 256  # distinct reasons kept; further ones are counted under "other"
+
+
+@dataclass(slots=True, eq=False)
+class CostCurve:
+    """Seconds of passes of one form by width: the least of the last eight, since other load on the machine only adds.
+
+    A width that was not seen for long is forgotten, so that one slow moment does not count for ever.
+    """
+
+    seconds: dict[int, deque[float]] = field(default_factory=dict)
+    seen_at: dict[int, int] = field(default_factory=dict)
+    num_passes: int = 0
+    least: dict[int, float] = field(default_factory=dict)
+
+    def add(self, rows: int, spent_s: float) -> None:
+        self.num_passes += 1
+        self.seconds.setdefault(rows, deque(maxlen=8)).append(spent_s)
+        self.seen_at[rows] = self.num_passes
+        for old in [r for r, at in self.seen_at.items() if self.num_passes - at > CURVE_MEMORY_PASSES]:
+            del self.seconds[old], self.seen_at[old]
+        self.least = {width: min(found) for width, found in self.seconds.items()}
+
+
+class PassMeter:
+    """Counts passes and charges their time to runs.
+
+    num_passes: passes whose output was used. num_merged: passes that served several runs; num_interleaved: those with
+    interleaved rows. num_verifications: separate calls made only to check a merged one; verify_s: their time, charged
+    to no run. pass_s: time of the passes, equal to the sum of all runs' `cost_s`. num_attempts: calls made alone,
+    verifications included.
+    """
+
+    def __init__(self, numerics: Numerics, paths: Mapping[int, str]) -> None:
+        self.num_passes = 0
+        self.num_merged = 0
+        self.num_interleaved = 0
+        self.num_verifications = 0
+        self.num_attempts = 0
+        self.pass_s = 0.0
+        self.verify_s = 0.0
+        self.unmerged_reasons: Counter[str] = Counter()
+        self._numerics = numerics
+        self._paths = paths
+        self._curves: dict[Hashable, CostCurve] = {}
+
+    def count_unmerged(self, reason: str) -> None:
+        known = reason in self.unmerged_reasons or len(self.unmerged_reasons) < MAX_REASONS
+        self.unmerged_reasons[reason if known else "other"] += 1
+
+    def measure(self, work: Callable[[], Any]) -> tuple[Any, float]:
+        """The result of `work`, and the seconds until the device was done with it."""
+        self._numerics.synchronize()
+        begun = time.perf_counter()
+        result = work()
+        self._numerics.synchronize()
+        return result, time.perf_counter() - begun
+
+    @contextlib.contextmanager
+    def verifying(self) -> Iterator[None]:
+        """Account for what is done inside as verification."""
+        begun, num_attempts = time.perf_counter(), self.num_attempts
+        yield
+        self._numerics.synchronize()
+        self.verify_s += time.perf_counter() - begun
+        self.num_verifications += self.num_attempts - num_attempts
+
+    def charge(self, executions: Sequence[Execution], rows: Sequence[int], spent_s: float) -> None:
+        """Share the time of one pass by rows."""
+        self.num_passes += 1
+        self.pass_s += spent_s
+        total = sum(rows[: len(executions)])
+        for execution, own in zip(executions, rows, strict=False):
+            execution.run.cost_s += spent_s * own / total
+
+    def learn_cost(self, call: Call, spent_s: float) -> None:
+        with contextlib.suppress(CannotMerge):
+            form, rows = self._form(call), rows_of(call)
+            if form in self._curves or len(self._curves) < MAX_CURVES:
+                self._curves.setdefault(form, CostCurve()).add(rows, spent_s)
+
+    def read_costs(self, call: Call) -> Mapping[int, float]:
+        """Rows of a pass -> least seconds of the last ones that wide, for calls of the form of this one."""
+        try:
+            return self._curves.get(self._form(call), CostCurve()).least
+        except CannotMerge:
+            return {}
+
+    def _form(self, call: Call) -> Hashable:
+        """The denoiser and the shape of its samples, which decide the cost of a row."""
+        primary = primary_of(call)
+        sample = primary if isinstance(primary, torch.Tensor) else primary[0]
+        return self._paths[id(call.module)], call.cache_context, tuple(sample.shape[1:])
