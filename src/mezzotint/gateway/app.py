@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.types import Scope
 
@@ -26,8 +26,9 @@ from mezzotint.gateway import (
     usage,
     webhooks,
 )
+from mezzotint.gateway.boundary.checks import AddressCheck, JsonCheck
 from mezzotint.gateway.compatible import ROUTERS
-from mezzotint.gateway.limits import BodyLimit, SecurityHeaders, UrlLimit
+from mezzotint.gateway.limits import STREAMED, BodyLimit, SecurityHeaders, UrlLimit
 from mezzotint.gateway.lookout import Lookout
 from mezzotint.gateway.network.hosts import HostCheck
 from mezzotint.gateway.network.request_bodies import RequestBodies
@@ -83,6 +84,7 @@ def create_app(service: Service | None, running: Callable[[], AbstractAsyncConte
         lifespan=lifespan,
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
+        openapi_url=None,
     )
     app.state.service = service
     app.state.under_way = UnderWay()
@@ -93,11 +95,15 @@ def create_app(service: Service | None, running: Callable[[], AbstractAsyncConte
     for module in (jobs, images, uploads, usage, webhooks, sign_in, keys, admin, operations, about, metrics):
         app.include_router(module.router, responses=errors_of_all)
     app.include_router(socket.router)
+    # no coroutine: making the description takes a fifth of a second, in a thread
+    app.add_api_route("/openapi.json", lambda: JSONResponse(app.openapi()), include_in_schema=False)
     if (PAGE / "index.html").exists():
         app.mount("/", Page(directory=PAGE, html=True), name="page")
     else:
         app.add_api_route("/", lambda: HTMLResponse(NO_PAGE), include_in_schema=False)
+    app.add_middleware(JsonCheck, unread=STREAMED)
     app.add_middleware(BodyLimit, bodies=service.bodies if service is not None else RequestBodies())
+    app.add_middleware(AddressCheck)
     app.add_middleware(UrlLimit)
     app.add_middleware(RateLimit, rates=service.rates if service is not None else Rates())
     app.add_middleware(HostCheck, names=hosts_of(service))

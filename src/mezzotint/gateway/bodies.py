@@ -1,19 +1,29 @@
-"""Bodies that hold pictures: read only as far as they may go, and only after it is known who sends them."""
+"""Bodies that hold pictures: read only as far as they may go, and only after it is known who sends them.
+
+They have up to 24 MiB, and answers with pictures more: reading and writing them is done in threads, a piece at a time.
+"""
 
 import asyncio
+from binascii import a2b_base64
+from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
-from fastapi import Request
+from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ValidationError
+from pydantic_core import to_json
 
 from mezzotint.domain.claims import Claims
+from mezzotint.gateway.boundary.json_values import read_json_value
 from mezzotint.gateway.network.request_bodies import RequestBodies
 from mezzotint.media.uploads import MAX_UPLOAD_BYTES
 
 MAX_PICTURES_BYTES = 2 * MAX_UPLOAD_BYTES
 """Of a body with a picture, a mask and some words, as a form or in base64."""
+PIECE = 2**20
+"""Bytes that are read, written or sent at a time: the interpreter's lock and the loop are free in between."""
 Shape = TypeVar("Shape", bound=BaseModel)
 
 
@@ -36,9 +46,43 @@ async def read_json(request: Request, shape: type[Shape]) -> Shape:
     """A JSON body of at most `MAX_PICTURES_BYTES`. Raises: RequestValidationError, as the framework does."""
     body = await read_body(request, MAX_PICTURES_BYTES)
     try:
-        return await asyncio.to_thread(shape.model_validate_json, body)
+        return await asyncio.to_thread(_validated, shape, body)
     except ValidationError as error:
         raise invalid(error) from None
+
+
+def _validated(shape: type[Shape], body: bytes) -> Shape:
+    return shape.model_validate(read_json_value(body))
+
+
+async def decode_base64(text: str) -> bytes:
+    """The bytes that a text in base64 stands for, plain or as a data: URL. Raises: ValueError."""
+    return await asyncio.to_thread(_decoded, text)
+
+
+def _decoded(text: str) -> bytes:
+    start = text.index(",") + 1 if text.startswith("data:") else 0
+    return b"".join(a2b_base64(text[at : at + PIECE], strict_mode=True) for at in range(start, len(text), PIECE))
+
+
+async def answer_with_list(answer: BaseModel, name: str) -> Response:
+    """The answer as JSON, written in a thread and sent in pieces, for pictures in base64. name: of its field that is a
+    list; its elements are written one by one.
+    """
+    body = await asyncio.to_thread(_written, answer, name)
+    headers = {"Content-Length": str(len(body))}
+    return StreamingResponse(_pieces(body), media_type="application/json", headers=headers)
+
+
+def _written(answer: BaseModel, name: str) -> bytes:
+    rest = answer.model_dump_json(exclude={name}).encode()
+    elements = b",".join(to_json(one) for one in getattr(answer, name))
+    return b"{%b:[%b]%b%b" % (to_json(name), elements, b"" if rest == b"{}" else b",", rest[1:])
+
+
+async def _pieces(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), PIECE):
+        yield body[start : start + PIECE]
 
 
 def invalid(error: ValidationError) -> RequestValidationError:

@@ -57,6 +57,7 @@ GATEWAY_CODES: dict[str, str] = {
     "body_memory_full": "The server is reading as many large bodies as its memory takes.",
     "too_many_connections": "The server, or your address, has as many connections open as it may have.",
     "host_unknown": "The request's Host header names another host than this server.",
+    "host_invalid": "The Host header names no host.",
     "url_too_long": "The address with its query is longer than the server takes.",
     "webhook_address_invalid": "The webhook's address cannot be used.",
     "too_many_webhooks": "The tenant has as many webhooks as it may have.",

@@ -1,13 +1,14 @@
 """Forms with files in them (multipart/form-data), decoded from a body that is bounded before it is read."""
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from fastapi import Request
 from pydantic import BaseModel
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.http import parse_options_header
-from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder
+from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
 from mezzotint.gateway.bodies import MAX_PICTURES_BYTES, read_body
 from mezzotint.gateway.errors import GATEWAY_CODES, Answer
@@ -15,6 +16,9 @@ from mezzotint.gateway.errors import GATEWAY_CODES, Answer
 MAX_PARTS = 64
 MAX_FIELD_BYTES = 64 * 1024
 """Of one field that is no file, as of a whole body without files."""
+PIECE = 64 * 1024
+MAX_UNREAD_BYTES = 4 * PIECE
+"""Of what stands before, between and after the parts, and of their headers."""
 MAX_BOUNDARY_BYTES = 70  # RFC 2046
 
 
@@ -49,11 +53,8 @@ def decode_form(body: bytes, boundary: str) -> Form:
 
 def _decoded(body: bytes, boundary: str) -> Form:
     form = Form()
-    decoder = MultipartDecoder(boundary.encode(), max_parts=MAX_PARTS)
-    decoder.receive_data(body)
-    decoder.receive_data(None)
     name, is_file, data = "", False, bytearray()
-    while not isinstance(event := decoder.next_event(), Epilogue):
+    for event in _events(body, boundary):
         if isinstance(event, Field | File):
             name, is_file, data = (event.name or "").removesuffix("[]"), isinstance(event, File), bytearray()
         elif isinstance(event, Data):
@@ -65,8 +66,28 @@ def _decoded(body: bytes, boundary: str) -> Form:
             elif len(data) > MAX_FIELD_BYTES:
                 raise RequestEntityTooLarge
             elif data:  # clients send an empty field for one that is not set
-                form.fields[name] = data.decode()
+                form.fields[name] = _text(data)
     return form
+
+
+def _events(body: bytes, boundary: str) -> Iterator[Event]:
+    """What is in the form, read a piece at a time: a search through all of it would hold the interpreter's lock."""
+    decoder = MultipartDecoder(boundary.encode(), max_parts=MAX_PARTS, max_form_memory_size=MAX_UNREAD_BYTES)
+    for start in range(0, len(body), PIECE):
+        decoder.receive_data(body[start : start + PIECE])
+        while not isinstance(event := decoder.next_event(), NeedData):
+            yield event
+    decoder.receive_data(None)
+    while not isinstance(event := decoder.next_event(), Epilogue):
+        yield event
+
+
+def _text(data: bytearray) -> str:
+    """Raises: ValueError where it is no text that can be kept."""
+    text = data.decode()
+    if "\0" in text:
+        raise ValueError("U+0000")
+    return text
 
 
 def form_body(shape: type[BaseModel], *files: str) -> dict[str, object]:

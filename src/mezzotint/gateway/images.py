@@ -32,7 +32,7 @@ async def list_mine(
     q: Annotated[str, Query(max_length=200, description="words that stand in the prompt")] = "",
 ) -> ImagePage:
     """Your pictures, newest first."""
-    words = tuple(q.replace("\0", " ").split()[:MAX_WORDS])
+    words = tuple(q.split()[:MAX_WORDS])
     entries = await service.images.of_tenant(claims.tenant, limit, cursor, words)
     pictures = [
         HistoryImage(

@@ -10,7 +10,6 @@ import json
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from mezzotint.domain.claims import Claims, Role, scopes_of
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tenant import is_tenant_name
 from mezzotint.domain.tier import Tier
-from mezzotint.gateway.tokens import MAX_TOKEN_BYTES
+from mezzotint.gateway.tokens import MAX_TOKEN_BYTES, UNREADABLE, expiry_in
 
 ALGORITHMS = {"RSA": "RS256", "EC": "ES256"}
 MAX_KEYS_BYTES = 256 * 1024
@@ -159,7 +158,7 @@ class Provider:
                 options={"require": ["iss", "aud", "exp", self._trust.tenant_claim]},
             )
             return self._claims(claims)
-        except (jwt.InvalidTokenError, ValueError):
+        except UNREADABLE:
             return None
 
     def _claims(self, claims: dict[str, Any]) -> Claims:
@@ -167,7 +166,7 @@ class Provider:
         return Claims(
             tenant=self._tenant(claims[self._trust.tenant_claim]),
             tier=Tier(str(tier)),
-            expires_at=datetime.fromtimestamp(claims["exp"], UTC),
+            expires_at=expiry_in(claims),
             scopes=scopes_of(self._role(claims.get(self._trust.role_claim))),
         )
 

@@ -6,8 +6,7 @@ The files become uploads, which a job of the task variation or inpaint begins wi
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from fastapi import APIRouter, Request
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
 from mezzotint.actions.upload import take_along
@@ -43,7 +42,7 @@ Kind = TypeVar("Kind", bound=Wish)
     responses=STREAMS,
     openapi_extra={"requestBody": form_body(Edit, "image", "mask")},
 )
-async def edit(request: Request, service: The, claims: SignedIn) -> ImagesAnswer | StreamingResponse:
+async def edit(request: Request, service: The, claims: SignedIn) -> Response:
     """A picture redrawn after words; with a mask only where that is transparent."""
     with reserved(request, claims, MAX_PICTURES_BYTES):
         form = await read_form(request)
@@ -63,7 +62,7 @@ async def edit(request: Request, service: The, claims: SignedIn) -> ImagesAnswer
 
 
 @router.post("/variations", response_model=ImagesAnswer, openapi_extra={"requestBody": form_body(Variation, "image")})
-async def vary(request: Request, service: The, claims: SignedIn) -> ImagesAnswer | StreamingResponse:
+async def vary(request: Request, service: The, claims: SignedIn) -> Response:
     """A picture drawn again from a noisy copy of it, without words."""
     with reserved(request, claims, MAX_PICTURES_BYTES):
         form = await read_form(request)

@@ -11,8 +11,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from math import ceil
 
-from fastapi import APIRouter, Request
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Request, Response
 
 from mezzotint.actions.finish import image_key
 from mezzotint.actions.submit import Repeated, submit_once
@@ -20,6 +19,7 @@ from mezzotint.domain.claims import Claims
 from mezzotint.domain.job import Image, Job, JobState
 from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.tier import limits_of
+from mezzotint.gateway.bodies import answer_with_list
 from mezzotint.gateway.errors import GATEWAY_CODES, Answer, refused
 from mezzotint.gateway.idempotency import once_of
 from mezzotint.gateway.openai_errors import OpenAIRoute
@@ -57,9 +57,7 @@ router = APIRouter(
     response_model=ImagesAnswer,
     responses={200: {"content": {"text/event-stream": {}}, "description": "the pictures, or with stream their events"}},
 )
-async def generate(
-    body: NewImages, request: Request, service: The, claims: SignedIn
-) -> ImagesAnswer | StreamingResponse:
+async def generate(body: NewImages, request: Request, service: The, claims: SignedIn) -> Response:
     """Pictures from words, as OpenAI's Images API gives them."""
     check(service, body)
     width, height = size_of(body)
@@ -76,7 +74,7 @@ async def generate(
 
 async def answer(
     service: Service, claims: Claims, request: Request, wish: Wish, asked: Asked, *, event: str = "image_generation"
-) -> ImagesAnswer | StreamingResponse:
+) -> Response:
     """The pictures of a wish, when they are there or while they are drawn. event: how names of its events begin."""
     with ExitStack() as place:
         place.enter_context(service.rates.stream(claims))
@@ -93,7 +91,7 @@ async def answer(
             return EventStream(service, claims, lines, place.pop_all(), error_event)
         async with service.streams.while_valid(claims, service.now()):
             over = await asyncio.gather(*(ended(service.desk, job, WAIT_S) for job in jobs))
-        return await pictures_of(service, request, wish, over)
+        return await answer_with_list(await pictures_of(service, request, wish, over), "data")
 
 
 def check(service: Service, wish: Wish) -> None:
@@ -164,7 +162,7 @@ async def _as_asked(service: Service, request: Request, wish: Wish, image: Image
     if not is_stored and wish.form != "png":
         quality = 100 if wish.output_compression is None else wish.output_compression
         data = await asyncio.to_thread(converted, data, wish.form, quality)
-    return OpenAIImage(b64_json=b64encode(data).decode("ascii"))
+    return OpenAIImage(b64_json=(await asyncio.to_thread(b64encode, data)).decode("ascii"))
 
 
 def usage_of(jobs: Sequence[Job]) -> Usage:

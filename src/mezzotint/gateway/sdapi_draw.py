@@ -6,7 +6,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
 from mezzotint.actions.finish import image_key
 from mezzotint.actions.submit import Repeated, submit_once
@@ -14,6 +14,7 @@ from mezzotint.domain.claims import Claims
 from mezzotint.domain.job import Job, JobState
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.refusal import Refusal
+from mezzotint.gateway.bodies import answer_with_list
 from mezzotint.gateway.errors import GATEWAY_CODES, Answer, refused
 from mezzotint.gateway.idempotency import once_of
 from mezzotint.gateway.sdapi_auth import BasicSignedIn
@@ -34,11 +35,11 @@ SWITCHES = ("styles", "subseed_strength", "restore_faces", "tiling", "enable_hr"
 """Fields that would change the picture and that no model here has; refused where they are switched on."""
 
 
-@router.post("/txt2img")
-async def txt2img(body: Txt2Img, request: Request, service: The, claims: BasicSignedIn) -> Drawn:
+@router.post("/txt2img", response_model=Drawn)
+async def txt2img(body: Txt2Img, request: Request, service: The, claims: BasicSignedIn) -> Response:
     """Pictures from words, as AUTOMATIC1111's web UI gives them."""
     check(service, body)
-    return await drawn(service, request, claims, body, asked_by(service, body))
+    return await answer_with_list(await drawn(service, request, claims, body, asked_by(service, body)), "images")
 
 
 async def drawn(service: Service, request: Request, claims: Claims, body: Txt2Img, asked: Asked) -> Drawn:
@@ -131,7 +132,7 @@ async def _png(service: Service, job: Job) -> str:
     data = await service.desk.objects.get(image_key(job.images[0].png, "png"))
     if data is None:
         raise Answer(404, "image_not_found", GATEWAY_CODES["image_not_found"], "It was deleted meanwhile; draw anew.")
-    return b64encode(data).decode("ascii")
+    return (await asyncio.to_thread(b64encode, data)).decode("ascii")
 
 
 def _info(body: Txt2Img, jobs: Sequence[Job]) -> dict[str, Any]:

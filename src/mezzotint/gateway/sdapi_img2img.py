@@ -1,17 +1,16 @@
 """img2img of the AUTOMATIC1111 API: the picture, and a mask if there is one, become uploads that a job begins with."""
 
-from base64 import b64decode
 from contextlib import ExitStack
 from dataclasses import replace
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
 from mezzotint.actions.upload import take_along
 from mezzotint.domain.claims import Claims
 from mezzotint.domain.ids import Sha256
 from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.task import Task
-from mezzotint.gateway.bodies import MAX_PICTURES_BYTES, json_body, read_json, reserved
+from mezzotint.gateway.bodies import MAX_PICTURES_BYTES, answer_with_list, decode_base64, json_body, read_json, reserved
 from mezzotint.gateway.errors import Answer, refused
 from mezzotint.gateway.sdapi_auth import BasicSignedIn
 from mezzotint.gateway.sdapi_draw import asked_by, check, drawn
@@ -29,8 +28,8 @@ router = APIRouter(
 )
 
 
-@router.post("/img2img", openapi_extra={"requestBody": json_body(Img2Img)})
-async def img2img(request: Request, service: The, claims: BasicSignedIn) -> Drawn:
+@router.post("/img2img", response_model=Drawn, openapi_extra={"requestBody": json_body(Img2Img)})
+async def img2img(request: Request, service: The, claims: BasicSignedIn) -> Response:
     """Pictures from a picture and words, as AUTOMATIC1111's web UI gives them."""
     with ExitStack() as until_drawn:
         until_drawn.enter_context(reserved(request, claims, MAX_PICTURES_BYTES))
@@ -54,7 +53,8 @@ async def img2img(request: Request, service: The, claims: BasicSignedIn) -> Draw
             body.init_images.clear()
             until_drawn.close()  # nothing of the body is kept while the picture is drawn
         answer = await drawn(service, request, claims, body, asked)
-        return answer.model_copy(update={"images": answer.images + body.init_images})
+        images = answer.images + body.init_images
+        return await answer_with_list(answer.model_copy(update={"images": images}), "images")
 
 
 def _reading(body: Img2Img) -> Reading:
@@ -64,7 +64,7 @@ def _reading(body: Img2Img) -> Reading:
 async def _taken(service: Service, claims: Claims, field: str, text: str, reading: Reading) -> Sha256:
     """The name of the upload that the text became. text: base64, plain or as a data: URL."""
     try:
-        data = b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=True)
+        data = await decode_base64(text)
     except ValueError:
         raise Answer(
             422, RefusalCode.UPLOAD_INVALID, f'"{field}" is not base64.', "Send the file's bytes.", field

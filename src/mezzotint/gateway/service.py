@@ -173,6 +173,8 @@ async def by_bearer(service: Service, connection: HTTPConnection, credentials: s
 
 
 async def _by_key_or_token(service: Service, credentials: str) -> Claims:
+    if not (credentials.isascii() and credentials.isprintable()):  # a key is looked up in the database
+        raise Answer(401, "token_invalid", GATEWAY_CODES["token_invalid"], HINT)
     if credentials.startswith(MARK):
         claims = await service.accounts.keys.read(credentials, service.now())
         if claims is None:

@@ -8,10 +8,11 @@ It begins with the present state of each open job. `since` asks first for what c
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
+from pydantic import AfterValidator
 
 from mezzotint.domain.change import as_of
 from mezzotint.domain.claims import Claims, Scope
@@ -28,14 +29,25 @@ router = APIRouter()
 PROTOCOL, BEARER = "mezzotint", "bearer."
 MAX_REPLAYED = 1000
 QUIET_S = 20.0
+YEARS = range(1970, 9000)
 OVERLAP = timedelta(seconds=2)
 """Clocks of gateways differ a little, and transactions are written later than they begin."""
 POLICY, TRY_LATER = 1008, 1013
 CLOSE_S = 5.0
 
 
+def within_years(since: datetime | None) -> datetime | None:
+    """The instant, in UTC where it names no zone. Raises: ValueError at the ends of the calendar."""
+    if since is not None and since.year not in YEARS:
+        raise ValueError(f"use the years {YEARS.start} to {YEARS.stop - 1}")
+    return since if since is None or since.tzinfo else since.replace(tzinfo=UTC)
+
+
+Since = Annotated[datetime | None, Query(), AfterValidator(within_years)]
+
+
 @router.websocket("/v1/ws")
-async def socket(websocket: WebSocket, since: Annotated[datetime | None, Query()] = None) -> None:
+async def socket(websocket: WebSocket, since: Since = None) -> None:
     """Browsers cannot set headers here: they use the cookie, or the subprotocols `mezzotint, bearer.<token>`."""
     service: Service = websocket.app.state.service
     try:
@@ -108,8 +120,7 @@ async def missed(service: Service, claims: Claims, since: datetime | None) -> As
     """Changes since an instant, oldest first; of each job the last one as it is now."""
     if since is None:
         return
-    start = (since if since.tzinfo else since.replace(tzinfo=service.now().tzinfo)) - OVERLAP
-    changed = await service.changes.since(claims.tenant, start, MAX_REPLAYED)
+    changed = await service.changes.since(claims.tenant, since - OVERLAP, MAX_REPLAYED)
     last = {job_id: change.number for job_id, change in changed}
     jobs: dict[JobId, Job] = {}
     for job_id, change in changed:

@@ -3,15 +3,20 @@
 import hashlib
 import hmac
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import jwt
 
 from mezzotint.domain.claims import Claims, Role, scopes_of
 from mezzotint.domain.ids import TenantId
+from mezzotint.domain.tenant import is_tenant_name
 from mezzotint.domain.tier import Tier
 
 ISSUER = "mezzotint"
 MAX_TOKEN_BYTES = 8192
+LATEST_S = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
+UNREADABLE = (jwt.InvalidTokenError, ValueError, TypeError, OverflowError, RecursionError)
+"""What reading a token raises that is none: claims of wrong types, numbers beyond every date, deep nesting."""
 
 
 class Issuer:
@@ -39,20 +44,32 @@ class Issuer:
             claims = jwt.decode(
                 token, self._secret, algorithms=["HS256"], issuer=ISSUER, audience=ISSUER, options={"require": required}
             )
+            if not is_tenant_name(claims["sub"]):
+                return None
             return Claims(
                 tenant=TenantId(claims["sub"]),
                 tier=Tier(claims["tier"]),
-                expires_at=datetime.fromtimestamp(claims["exp"], UTC),
+                expires_at=expiry_in(claims),
                 scopes=scopes_of(Role(claims.get("role", Role.USER))),
             )
-        except (jwt.InvalidTokenError, ValueError):
+        except UNREADABLE:
             return None
+
+
+def expiry_in(claims: dict[str, Any]) -> datetime:
+    """When a token ends. Raises: ValueError where one of its times is not a number of seconds, as RFC 7519 wants it."""
+    for name in ("exp", "iat", "nbf"):
+        seconds = claims.get(name, 0)
+        # to Python a bool is a number, and what is beyond its dates raises an error of the system
+        if type(seconds) not in {int, float} or not 0 <= seconds <= LATEST_S:
+            raise ValueError(f"{name} is no time")
+    return datetime.fromtimestamp(claims["exp"], UTC)
 
 
 def algorithm_of(token: str) -> str | None:
     """What the token says it is signed with: it only chooses who looks at it, and is checked again there."""
     try:
         algorithm = jwt.get_unverified_header(token).get("alg") if len(token) <= MAX_TOKEN_BYTES else None
-    except (jwt.InvalidTokenError, ValueError):
+    except UNREADABLE:
         return None
     return algorithm if isinstance(algorithm, str) else None

@@ -79,7 +79,13 @@ def decoders() -> Iterator[DecoderPool]:
 async def service(tmp_path: Path, empty_database: Path, decoders: DecoderPool) -> AsyncIterator[Service]:
     copytree(empty_database.parent, tmp_path, dirs_exist_ok=True)
     database = Database(tmp_path / "mezzotint.db")
-    desk = Desk(jobs=Jobs(database), objects=Objects(tmp_path / "objects"), bus=EventBus())
+    yield service_on(database, tmp_path, Passwords(QUICK_HASHER))
+    await database.close()
+
+
+def service_on(database: Database, folder: Path, passwords: Passwords | None = None) -> Service:
+    """The gateway's parts as `serve` puts them together, over a migrated database and a folder for objects."""
+    desk = Desk(jobs=Jobs(database), objects=Objects(folder / "objects"), bus=EventBus())
     check = PreFilter.load(None).check
     sources = Sources(database)
     door = Door(
@@ -93,7 +99,7 @@ async def service(tmp_path: Path, empty_database: Path, decoders: DecoderPool) -
         overload=Overload(partial(pressure, database)),
         metrics=desk.metrics,
     )
-    yield Service(
+    return Service(
         door=door,
         desk=desk,
         images=Images(database),
@@ -112,13 +118,10 @@ async def service(tmp_path: Path, empty_database: Path, decoders: DecoderPool) -
         intake=Intake(sources=sources, objects=desk.objects, is_blocked=lambda picture: False, decoders=decoders),
         issuer=Issuer(SECRET),
         workers=Workers(database),
-        accounts=Accounts(
-            tenants=Tenants(database), users=Users(database, Passwords(QUICK_HASHER)), keys=Keys(database)
-        ),
+        accounts=Accounts(tenants=Tenants(database), users=Users(database, passwords), keys=Keys(database)),
         now=lambda: datetime.now(UTC),
         is_ready=lambda: False,
     )
-    await database.close()
 
 
 Connect = Callable[..., httpx.AsyncClient]

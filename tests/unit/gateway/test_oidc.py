@@ -59,6 +59,17 @@ async def test_rsa_and_elliptic_tokens_are_taken(provider: Provider) -> None:
         assert Scope.ADMIN not in claims.scopes
 
 
+WRONG = ("9999999999", True, [], {}, 1e18, -1, float("inf"), float("nan"))
+
+
+@pytest.mark.parametrize("value", WRONG)
+@pytest.mark.parametrize("name", ["exp", "iat", "nbf"])
+async def test_a_time_that_is_no_number_makes_no_token(provider: Provider, name: str, value: object) -> None:
+    text = json.dumps({**GOOD, "exp": 2**32, name: value}).encode()
+    token = jwt.api_jws.PyJWS().encode(text, RSA, algorithm="RS256", headers={"kid": "r1"})
+    assert await provider.read(token) is None
+
+
 def unsigned(header: dict[str, str]) -> str:
     def part(value: object) -> str:
         return base64.urlsafe_b64encode(json.dumps(value, default=str).encode()).rstrip(b"=").decode()

@@ -164,7 +164,8 @@ async def test_strangers_sign_up_only_where_it_is_allowed(connect: Connect, serv
     [
         ("", PASSWORD, "name_invalid"),
         ("a b", PASSWORD, "name_invalid"),
-        ("a\u0000b", PASSWORD, "name_invalid"),
+        ("a\u0001b", PASSWORD, "name_invalid"),
+        ("a\u0000b", PASSWORD, "field_invalid"),
         ("x" * 255, PASSWORD, "field_invalid"),
         ("ada", "short", "password_weak"),
         ("ada", "a" * 40, "password_weak"),

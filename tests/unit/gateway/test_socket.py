@@ -127,3 +127,12 @@ async def test_too_many_are_told_to_try_later(service: Service) -> None:
     async with serving(service) as address:
         with pytest.raises(InvalidStatus):
             await connect(f"ws://{address}/v1/ws", additional_headers=bearer(service))
+
+
+@pytest.mark.parametrize("since", ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00", "9999-12-31T23:59:59-14:00", "1e18"])
+async def test_an_instant_at_the_ends_of_the_calendar_is_refused(service: Service, since: str) -> None:
+    async with serving(service) as address:
+        with pytest.raises(InvalidStatus) as caught:
+            async with connect(f"ws://{address}/v1/ws?since={quote(since)}", additional_headers=bearer(service)):
+                pass
+        assert caught.value.response.status_code == 403

@@ -6,6 +6,8 @@ import pytest
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Issuer
+from mezzotint.gateway.tokens import algorithm_of
+from tests.fuzzing.corpus import tokens
 
 SECRET = b"k" * 32
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -49,6 +51,12 @@ def test_a_token_tells_tenant_tier_and_end() -> None:
 )
 def test_a_token_that_is_not_ours_in_every_respect_is_refused(changes: dict[str, object]) -> None:
     assert Issuer(SECRET).read(signed(**changes)) is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("token", [one for one in tokens(SECRET)])
+def test_a_claim_or_header_of_a_wrong_kind_makes_no_token(token: str) -> None:
+    assert Issuer(SECRET).read(token) is None
+    assert algorithm_of(token) in {"HS256", None}
 
 
 def test_an_unsigned_token_is_refused() -> None:

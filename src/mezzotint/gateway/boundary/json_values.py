@@ -1,0 +1,111 @@
+"""JSON from outside, read within bounds: behind this no database, encoder or loop meets a value that it cannot take.
+
+A reader of JSON holds the interpreter's lock until it has read everything, in a thread too. So what makes reading slow
+(many small values, many escapes) is counted first, a piece at a time.
+"""
+
+import json
+import math
+from codecs import getincrementaldecoder
+from collections.abc import Iterator
+from typing import Any
+
+from mezzotint.gateway.errors import GATEWAY_CODES, Answer
+
+MAX_VALUES = 1000
+"""Members of objects and lists, all together; clients of every API spoken here send fewer than a hundred."""
+MAX_DEPTH = 32
+MAX_MARKS = 64 * 1024
+"""Commas and opening brackets, in texts too."""
+MAX_ESCAPES = 512 * 1024
+"""Some clients write each slash of base64 as `\\/`: one character of 64."""
+MAX_DIGITS = 20
+PIECE = 2**20
+INTEGERS = range(-(2**63), 2**63)
+
+
+def read_json_value(body: bytes) -> Any:
+    """The body's value. It has no lone surrogates, no U+0000, no integers beyond 64 bits, no NaN and no infinity.
+
+    Answers 400 where it is not JSON in UTF-8, 422 where it is beyond the bounds.
+    """
+    _check_marks(body)
+    try:
+        value = json.loads(_text(body), parse_int=_integer, parse_float=_number, parse_constant=_constant)
+    except RecursionError:
+        raise _beyond(f"It is nested more than {MAX_DEPTH} deep.") from None
+    except ValueError:
+        raise not_json() from None
+    has_escapes = b"\\u" in body
+    for num_values, (one, depth) in enumerate(_values(value)):
+        if num_values > MAX_VALUES:
+            raise _beyond(f"It has more than {MAX_VALUES} values.")
+        if depth > MAX_DEPTH:
+            raise _beyond(f"It is nested more than {MAX_DEPTH} deep.")
+        if has_escapes and isinstance(one, str):
+            _check_text(one)
+    return value
+
+
+def not_json() -> Answer:
+    return Answer(400, "body_invalid", GATEWAY_CODES["body_invalid"], 'Send JSON such as {"prompt": "a red apple"}.')
+
+
+def _beyond(message: str) -> Answer:
+    return Answer(422, "field_invalid", f"The body cannot be used. {message}", "See docs/reference/api.md.")
+
+
+def _check_marks(body: bytes) -> None:
+    num_marks = num_escapes = 0
+    for start in range(0, len(body), PIECE):
+        end = start + PIECE
+        num_marks += sum(body.count(mark, start, end) for mark in (b",", b"[", b"{"))
+        num_escapes += body.count(b"\\", start, end)
+        if num_marks > MAX_MARKS or num_escapes > MAX_ESCAPES:
+            raise _beyond("It has too many values or escapes.")
+
+
+def _text(body: bytes) -> str:
+    """Raises: ValueError where it is not UTF-8."""
+    decoder = getincrementaldecoder("utf-8-sig")()
+    pieces = [decoder.decode(body[start : start + PIECE]) for start in range(0, len(body), PIECE)]
+    return "".join([*pieces, decoder.decode(b"", final=True)])
+
+
+def _integer(digits: str) -> int:
+    number = int(digits) if len(digits) <= MAX_DIGITS else None
+    if number is None or number not in INTEGERS:
+        raise _beyond("An integer does not fit into 64 bits.")
+    return number
+
+
+def _number(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise _beyond("A number is too large.")
+    return number
+
+
+def _constant(name: str) -> None:
+    raise _beyond(f"{name} is no number of JSON.")
+
+
+def _check_text(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise _beyond("A text has half of a surrogate pair.") from None
+    if "\0" in text:
+        raise _beyond("A text has the character U+0000.")
+
+
+def _values(value: Any) -> Iterator[tuple[Any, int]]:
+    """The value and all in it, names of members too, each with how deep it lies."""
+    waiting = [(value, 1)]
+    while waiting:
+        one, depth = waiting.pop()
+        yield one, depth
+        if isinstance(one, dict):
+            waiting.extend((inner, depth + 1) for member in one.items() for inner in member)
+        elif isinstance(one, list):
+            waiting.extend((inner, depth + 1) for inner in one)
