@@ -5,10 +5,11 @@ several row locks takes them in the order shares, flows, jobs, so that nobody wa
 """
 
 import asyncio
+import sqlite3
 import threading
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,15 @@ POOLED = {
     "pool_recycle": 1800,
     "pool_use_lifo": True,  # few that are warm, statements prepared, before many
 }
+BUSY_S = 10
+"""Longest wait of a writer for its turn in this process, and again for a lock that another process holds."""
+SQLITE_TRY_AGAIN = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
+SQLITE_AWAY = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}
+DISK_FULL, READ_ONLY = "53100", "25006"
+TRY_AGAIN = {"40001", "40P01", "55P03"}
+"""PostgreSQL's serialization failure, deadlock and lock that cannot be had."""
+AWAY = {"08", "53", "57"}
+"""PostgreSQL's classes of connection faults, of too little of something (connections, memory), and of a stop."""
 JSON = {"json_serializer": lambda value: to_json(value).decode(), "json_deserializer": from_json}
 """Of a job's documents, in a third of the time that the standard library takes."""
 
@@ -107,6 +117,11 @@ class Database:
             async with self._readers.connect() as connection, connection.begin():
                 yield connection
 
+    async def check(self) -> None:
+        """Returns when the database answers. Raises: StorageUnavailable."""
+        async with self.read() as connection:
+            await connection.execute(text("SELECT 1"))
+
     @asynccontextmanager
     async def write(self, *, is_one: bool = False) -> AsyncIterator[AsyncConnection]:
         """A transaction that is durable when the block ends. Raises: StorageUnavailable, StorageFull.
@@ -122,12 +137,22 @@ class Database:
                 async with connection.begin():
                     yield connection
 
-    def _turn(self) -> AbstractAsyncContextManager[None]:
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
         """SQLite: writers of this process queue here, first come first served.
 
-        In SQLite they would sleep and try again in any order, each with a connection of the pool in its hands.
+        In SQLite they would sleep and try again in any order, each with a connection of the pool in its hands. While
+        another process holds the lock each writer in turn waits for it in vain: those behind it give up, too.
         """
-        return nullcontext() if self.is_postgres else self._writers
+        if self.is_postgres:
+            yield
+            return
+        async with asyncio.timeout(BUSY_S):
+            await self._writers.acquire()
+        try:
+            yield
+        finally:
+            self._writers.release()
 
     async def lock(self, connection: AsyncConnection, *names: str) -> None:
         """One transaction at a time from here on, among those that name the same; SQLite has only one writer anyway.
@@ -172,24 +197,28 @@ def translated(on_fault: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Faults of the disk, the server and the way to it in our words."""
     try:
         yield
-    except DBAPIError as error:
+    except Exception as error:  # drivers raise their own kinds while they connect, unseen by SQLAlchemy
         fault = _fault(error)
         if fault is None:
             raise
         on_fault()
         raise fault from error
-    except (OSError, PoolTimeout) as error:  # refused, reset, timed out; a time limit is an OSError too
-        on_fault()
-        raise StorageUnavailable(f"the database does not answer ({type(error).__name__})") from error
 
 
-def _fault(error: DBAPIError) -> StorageUnavailable | None:
+def _fault(error: Exception) -> StorageUnavailable | None:
     """What the error means, unless it is a mistake of ours."""
-    said, state = str(error.orig), getattr(error.orig, "sqlstate", None) or ""
-    if "database or disk is full" in said or state == "53100":
+    if isinstance(error, StorageUnavailable):
+        return None
+    if isinstance(error, (OSError, PoolTimeout)):  # refused, reset, timed out; a time limit is an OSError too
+        return StorageUnavailable(f"the database does not answer ({type(error).__name__})")
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    state, code = getattr(cause, "sqlstate", None) or "", getattr(cause, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL or state == DISK_FULL:
         return StorageFull("the disk of the database is full")
-    is_away = error.connection_invalidated or state[:2] in {"08", "53", "57"} or state == "25006"
-    if is_away or any(words in said for words in ("unable to open", "disk I/O", "readonly", "connection is closed")):
+    if code in SQLITE_TRY_AGAIN or state in TRY_AGAIN:
+        return StorageUnavailable("the database is busy with another writer")
+    is_cut = isinstance(error, DBAPIError) and error.connection_invalidated
+    if is_cut or code in SQLITE_AWAY or state[:2] in AWAY or state == READ_ONLY or "connection is closed" in str(cause):
         return StorageUnavailable("the database does not answer")
     return None
 
@@ -222,7 +251,7 @@ def _beside_any_loop(work: Callable[[], Any]) -> None:
 def _prepare(connection: Any, record: object) -> None:
     connection.isolation_level = None  # the driver must not begin transactions by itself: `_begin` does
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "foreign_keys=ON"):
+    for pragma in (f"busy_timeout={int(BUSY_S * 1000)}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
