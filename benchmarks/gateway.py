@@ -303,6 +303,7 @@ def serve(address: str, port: int) -> None:
             workers=Workers(database),
             accounts=Accounts(tenants=Tenants(database), users=Users(database), keys=Keys(database)),
             now=now,
+            check_database=database.check,
             is_ready=lambda: True,
             rates=Rates(scale=10),
         )

@@ -124,6 +124,13 @@ class Metrics:
         self.decoders_lost = self._counter(
             "decoders_lost", "decoder processes that an uploaded picture ended: by its time, its memory or a crash"
         )
+        self.task_restarts = self._counter(
+            "task_restarts", "background tasks that failed and were tried again; alert on any lasting rate", "task"
+        )
+
+    def count_restart(self, task: str) -> None:
+        """A round of a background task failed; it is tried again."""
+        self.task_restarts.labels(task=task).inc()
 
     def measured(self, lane: Tier, state: JobState, timings: Timings) -> None:
         """A job ended: its phases, each by itself."""

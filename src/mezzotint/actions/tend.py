@@ -3,8 +3,9 @@
 Every process may do it at any time; each change is conditional, so that the second one changes nothing.
 """
 
-import asyncio
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
@@ -12,44 +13,69 @@ import structlog
 from mezzotint.actions.finish import Desk
 from mezzotint.actions.recover import recover, tell
 from mezzotint.actions.sweep import sweep
+from mezzotint.background import MAX_WAIT_S, BackgroundTasks
 from mezzotint.domain.errors import StorageUnavailable
-from mezzotint.domain.ids import WorkerId
+from mezzotint.domain.ids import JobId, WorkerId
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.expiry import expired_before, reason
 from mezzotint.policy.lane_weights import Traffic, reweigh
 
 log = structlog.get_logger()
 LATELY = timedelta(minutes=5)
-BALANCE = timedelta(minutes=1)
-SWEEP = timedelta(hours=1)
-TEND_S = 1.0
+TEND_S, BALANCE_S, SWEEP_S = 1.0, 60.0, 3600.0
+RENEWAL_S = 2 * MAX_WAIT_S
+"""Within it every heartbeat has tried again."""
 
 
-async def tending(
-    desk: Desk, max_attempts: int, now: Callable[[], datetime], me: WorkerId | None = None, sweeps: bool = False
-) -> None:
-    """Look after the queue for ever. sweeps: delete what crashes left in the object store, too."""
-    balanced_at = swept_at = now()
-    while True:
+def maintain_queue(
+    background: BackgroundTasks, maintenance: "Maintenance", *, sweeps: bool = False
+) -> list[Coroutine[None, None, None]]:
+    """The tasks that look after the queue. sweeps: delete what crashes left in the object store, too."""
+    desk, now = maintenance.desk, maintenance.now
+    tasks = [
+        background.run_forever("queue maintenance", TEND_S, maintenance.tend),
+        background.run_forever("lane weights", BALANCE_S, lambda: balance(desk, now())),
+    ]
+    if sweeps:
+        task = background.run_forever(
+            "checkpoint sweep", SWEEP_S, lambda: sweep(desk, now() - timedelta(seconds=SWEEP_S))
+        )
+        tasks.append(task)
+    return tasks
+
+
+@dataclass(slots=True, kw_only=True)
+class Maintenance:
+    """me: the worker of this process. holds: whether it has a job in hand, even if its lease is over."""
+
+    desk: Desk
+    max_attempts: int
+    now: Callable[[], datetime]
+    me: WorkerId | None = None
+    holds: Callable[[JobId], bool] = lambda job: False
+    _spares_until: float = 0.0
+
+    async def tend(self) -> None:
+        """Requeue what lost its worker, wake what is due, end what waited too long. Raises: StorageUnavailable.
+
+        While the database was away no worker could renew a lease: for `RENEWAL_S` afterwards all leases are spared.
+        """
         try:
-            await tend(desk, max_attempts, now(), me)
-            if now() - balanced_at > BALANCE:
-                balanced_at = now()
-                await balance(desk, now())
-            if sweeps and now() - swept_at > SWEEP:
-                swept_at = now()
-                await sweep(desk, now() - SWEEP)
-        except StorageUnavailable as error:
-            log.warning("queue not looked after", why=str(error))
-        except Exception as error:  # jobs would wait for ever for what this loop does
-            log.error("looking after the queue failed", exc_info=error)
-        await asyncio.sleep(TEND_S)
+            if time.monotonic() >= self._spares_until:
+                await self._recover_lost()
+            await end_waits(self.desk, self.now())
+        except StorageUnavailable:
+            self._spares_until = time.monotonic() + RENEWAL_S
+            raise
+
+    async def _recover_lost(self) -> None:
+        now = self.now()
+        lost = [job for job in await self.desk.jobs.running(expired_at=now) if not self.holds(job.id)]
+        await recover(self.desk, lost, self.max_attempts, now, self.me)
 
 
-async def tend(desk: Desk, max_attempts: int, now: datetime, me: WorkerId | None = None) -> None:
-    """Requeue what lost its worker, wake what is due, end what waited too long. Raises: StorageUnavailable."""
-    lost = await desk.jobs.running(expired_at=now)
-    await recover(desk, lost, max_attempts, now, me)
+async def end_waits(desk: Desk, now: datetime) -> None:
+    """Wake the jobs whose next try is due, expire those that waited too long. Raises: StorageUnavailable."""
     if await desk.jobs.come_due(now):
         desk.bus.ring()
     for lane in Tier:

@@ -1,8 +1,6 @@
 """A picture from outside becomes a source: decoded within bounds, looked at, stored by its content."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -95,26 +93,6 @@ async def sweep_uploads(intake: Intake, now: datetime) -> int:
     gone = await intake.sources.forget(await intake.sources.unused(before), before)
     await _delete(intake, gone)
     return len(gone)
-
-
-@asynccontextmanager
-async def sweeping(intake: Intake, now: Callable[[], datetime]) -> AsyncIterator[None]:
-    """Sweep at once and then every hour, until the context ends."""
-
-    async def sweep() -> None:
-        while True:
-            try:
-                await sweep_uploads(intake, now())
-            except StorageUnavailable as error:
-                log.warning("uploads not swept", why=str(error))
-            await asyncio.sleep(SWEEP_S)
-
-    task = asyncio.create_task(sweep(), name="sweep of uploads")
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
 
 
 async def read_source(objects: Objects, content: Sha256) -> bytes | None:

@@ -1,5 +1,6 @@
 """Small routes: health, who I am, which model, and the development sign-in."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated
@@ -7,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 
 from mezzotint import __version__
+from mezzotint.domain.errors import StorageUnavailable
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.task import Task
@@ -14,11 +16,12 @@ from mezzotint.domain.tier import Tier
 from mezzotint.gateway.errors import GATEWAY_CODES, Answer, refused
 from mezzotint.gateway.network.addresses import is_loopback
 from mezzotint.gateway.network.hosts import names_this_machine
-from mezzotint.gateway.service import SignedIn, The
-from mezzotint.gateway.shapes import Health, Me, ModelHealth, ModelView, Session, answers, me_of
+from mezzotint.gateway.service import Service, SignedIn, The
+from mezzotint.gateway.shapes import Health, Me, ModelHealth, ModelView, Readiness, Session, answers, me_of
 from mezzotint.policy.models import choose_model
 
 router = APIRouter(tags=["about"])
+CHECK_S = 2.0
 DEV_TENANT = TenantId("dev")
 DEV_LIFETIME = timedelta(days=30)
 PROXY_HEADERS = {"forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip"}
@@ -35,6 +38,30 @@ async def health(service: The) -> Health:
     status = "ok" if is_ready else "starting"
     can_sign_up = service.accounts.can_sign_up
     return Health(status=status, version=__version__, model=model, can_sign_up=can_sign_up)
+
+
+@router.get("/readyz", responses=answers(503))
+async def readiness(service: The) -> Readiness:
+    """200 while this process can do its work; 503 `not_ready` says by its hint what is missing. For load balancers."""
+    missing = await missing_of(service)
+    if missing:
+        raise Answer(503, "not_ready", GATEWAY_CODES["not_ready"], f"Missing: {'; '.join(missing)}.")
+    return Readiness(status="ready")
+
+
+async def missing_of(service: Service) -> list[str]:
+    """What keeps the process from doing its work."""
+    missing = [f"the background task {name!r} keeps failing" for name in service.background.failing]
+    if not service.is_ready():
+        missing.append("models are being loaded")
+    if service.is_drained():
+        missing.append("the worker is drained")
+    try:
+        async with asyncio.timeout(CHECK_S):
+            await service.check_database()
+    except (TimeoutError, StorageUnavailable):
+        missing.append("the database does not answer")
+    return missing
 
 
 @router.get("/v1/me", responses=answers(401))

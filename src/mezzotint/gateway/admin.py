@@ -95,7 +95,7 @@ async def change_tenant(name: Name, body: TenantChange, service: The, admin: Adm
         await service.accounts.tenants.set_tier(tenant.id, body.tier)
     if body.is_disabled is not None:
         await service.accounts.tenants.disable(tenant.id, service.now() if body.is_disabled else None)
-        service.streams.check_soon()
+        service.streams.changed.set()
     return TenantView.model_validate(await known_tenant(service, name), from_attributes=True)
 
 

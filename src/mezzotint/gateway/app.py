@@ -11,6 +11,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from mezzotint import __version__
+from mezzotint.actions.upload import SWEEP_S, sweep_uploads
 from mezzotint.gateway import (
     about,
     admin,
@@ -28,14 +29,16 @@ from mezzotint.gateway import (
 )
 from mezzotint.gateway.boundary.checks import AddressCheck, JsonCheck
 from mezzotint.gateway.compatible import ROUTERS
+from mezzotint.gateway.courier import CARRY_S
 from mezzotint.gateway.limits import STREAMED, BodyLimit, SecurityHeaders, UrlLimit
-from mezzotint.gateway.lookout import Lookout
+from mezzotint.gateway.lookout import LOOK_S, Lookout
 from mezzotint.gateway.network.hosts import HostCheck
 from mezzotint.gateway.network.request_bodies import RequestBodies
 from mezzotint.gateway.rates import RateLimit, Rates
 from mezzotint.gateway.sdapi_progress import UnderWay
 from mezzotint.gateway.service import Service
 from mezzotint.gateway.shapes import answers
+from mezzotint.gateway.streams.open_streams import CHECK_S
 
 PAGE = Path(str(files("mezzotint.gateway"))) / "page"
 NO_PAGE = "<!doctype html><title>Mezzotint</title><p>The page is not built: run <code>make web</code>."
@@ -57,14 +60,26 @@ async def nothing() -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _attended(service: Service | None) -> AsyncIterator[None]:
-    """What the gateway does by itself while it serves: look at watched jobs, tell webhooks, check credentials."""
+    """Run the gateway's background tasks while it serves."""
     if service is None:
         yield
         return
+    run, courier = service.background.run_forever, service.courier
+    streams, accounts = service.streams, service.accounts
+
+    async def check_credentials() -> None:
+        await streams.check(lambda known: accounts.find_present(known, service.now()))
+
+    lookout = Lookout(service.desk.bus, service.changes)
     async with (
-        Lookout(service.desk.bus, service.changes).looking(),
-        service.courier.carrying(),
-        service.streams.checking(lambda known: service.accounts.find_present(known, service.now())),
+        courier.settling(),
+        service.background.running(
+            run("change poller", LOOK_S, lookout.look),
+            run("webhook delivery", CARRY_S, courier.deliver_due, wake=courier.has_room),
+            run("credential check", CHECK_S, check_credentials, wake=streams.changed),
+            run("log sweep", SWEEP_S, courier.sweep),
+            run("upload sweep", SWEEP_S, lambda: sweep_uploads(service.intake, service.now())),
+        ),
     ):
         yield
 

@@ -47,6 +47,7 @@ GATEWAY_CODES: dict[str, str] = {
     "key_not_found": "No such key, or it is not yours, or it is over.",
     "too_many_keys": "The tenant has as many keys as it may have.",
     "sign_in_required": "The server hands out tokens by itself only with --dev.",
+    "not_ready": "The server cannot do its work at the moment.",
     "operators_only": "The meter is read with the scrape token, or from the server's own machine.",
     "idempotency_key_invalid": "The Idempotency-Key is empty, too long, or has other than printable ASCII characters.",
     "rate_limited": "Too many requests; Retry-After says how long to wait.",

@@ -110,7 +110,7 @@ async def rotate(key_id: Id, service: The, claims: SignedIn, body: Rotation | No
     rotated = await service.accounts.keys.rotate(key.id, claims.tenant, service.now(), grace)
     if rotated is None:
         raise not_found()
-    service.streams.check_soon()
+    service.streams.changed.set()
     return MadeKey(key=KeyView.of(rotated[0]), secret=rotated[1])
 
 
@@ -120,7 +120,7 @@ async def revoke(key_id: Id, service: The, claims: SignedIn) -> Response:
     check_may_manage(claims)
     key = await own_key(service, claims, key_id)
     await service.accounts.keys.revoke(key.id, claims.tenant, service.now())
-    service.streams.check_soon()
+    service.streams.changed.set()
     return Response(status_code=204)
 
 

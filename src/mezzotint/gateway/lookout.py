@@ -5,45 +5,19 @@ have to read its row again and again; 2,000 idle streams would be 2,000 reads a 
 tells of a change, and only the watchers of a changed job are woken to read it.
 """
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-
-import structlog
-
-from mezzotint.domain.errors import StorageUnavailable
 from mezzotint.domain.event import Stale
 from mezzotint.domain.ids import JobId
 from mezzotint.store import Changes, EventBus
 
-EVERY_S = 1.0
+LOOK_S = 1.0
 AT_ONCE = 500
 """Ids in one query."""
-log = structlog.get_logger()
 
 
 class Lookout:
     def __init__(self, bus: EventBus, changes: Changes) -> None:
         self._bus, self._changes = bus, changes
         self._seen: dict[JobId, tuple[str, int]] = {}
-
-    @asynccontextmanager
-    async def looking(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self._look_on(), name="lookout")
-        try:
-            yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-
-    async def _look_on(self) -> None:
-        while True:
-            await asyncio.sleep(EVERY_S)
-            try:
-                await self.look()
-            except StorageUnavailable as error:
-                log.warning("watched jobs cannot be looked at", why=str(error))
 
     async def look(self) -> None:
         """Wake the watchers of what changed since the last look. A job not seen before counts as changed."""

@@ -7,19 +7,28 @@ proxy of the environment used, no body of an answer read. An operator may name w
 
 import asyncio
 import ipaddress
+import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpcore
+import idna
 
 from mezzotint.policy.addresses import Address, is_public
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 MAX_URL = 2000
+MAX_NAME = 253
+MAX_LOOKUPS = 64
+LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+"""A last label that resolvers would read as part of an IPv4 address."""
 CONNECT_S, ANSWER_S = 5.0, 10.0
 
 
@@ -52,8 +61,20 @@ class Inside:
 
 
 async def resolve(host: str, port: int) -> list[str]:
-    loop = asyncio.get_running_loop()
-    return [str(found[4][0]) for found in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    """Looks up in threads of its own: a name server that does not answer holds one for long after we gave up."""
+    ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    return [str(found[4][0]) for found in await asyncio.get_running_loop().run_in_executor(_resolvers(), ask)]
+
+
+@cache
+def _resolvers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=MAX_LOOKUPS, thread_name_prefix="resolve")
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Made once: reading the machine's certificates takes long enough to be felt by other requests."""
+    return ssl.create_default_context()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +90,7 @@ class Outside:
             raise Unreachable(fault)
         timeout = {"connect": CONNECT_S, "read": ANSWER_S, "write": ANSWER_S, "pool": CONNECT_S}
         extensions = {"timeout": timeout}
-        pool = httpcore.AsyncConnectionPool(ssl_context=ssl.create_default_context(), network_backend=_Checked(self))
+        pool = httpcore.AsyncConnectionPool(ssl_context=_tls(), network_backend=_Checked(self))
         try:
             async with asyncio.timeout(CONNECT_S + ANSWER_S), pool:
                 wanted = pool.stream("POST", url, headers=list(headers.items()), content=body, extensions=extensions)
@@ -77,12 +98,18 @@ class Outside:
                     return int(answer.status)
         except TimeoutError as error:
             raise Unreachable("no answer in time") from error
-        except (OSError, httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
+        except (
+            OSError,
+            UnicodeError,  # of a host that no resolver takes
+            httpcore.NetworkError,
+            httpcore.ProtocolError,
+            httpcore.TimeoutException,
+        ) as error:
             raise Unreachable(f"{type(error).__name__}: {str(error)[:120]}") from error
 
     def fault_of(self, url: str) -> str | None:
         """What is wrong with an address as it is written; where its name leads is seen at each try."""
-        if len(url) > MAX_URL or not url.isascii() or any(letter.isspace() or letter < "!" for letter in url):
+        if len(url) > MAX_URL or not all("!" <= letter <= "~" for letter in url):
             return f"Use at most {MAX_URL} ASCII characters without spaces."
         try:
             parts = urlsplit(url)
@@ -92,6 +119,8 @@ class Outside:
         if not parts.hostname or "@" in parts.netloc or port == 0:
             return "Use https://host/path, without a user or password."
         literal = literal_of(parts.hostname)
+        if literal is None and (fault := fault_of_name(parts.hostname, is_bracketed="[" in parts.netloc)):
+            return fault
         is_inside = self.inside.allows(parts.hostname, literal)
         if parts.scheme != "https" and not (parts.scheme == "http" and is_inside):
             return "Use https."
@@ -101,8 +130,30 @@ class Outside:
         return is_public(address) or self.inside.allows(host, address)
 
 
+def fault_of_name(host: str, *, is_bracketed: bool = False) -> str | None:
+    """Why a host that is written as no address can be no DNS name either. Source: RFC 1035 2.3.4, RFC 5891."""
+    if is_bracketed:
+        return "Between [ and ] goes an IPv6 address, without a zone."
+    labels = host.removesuffix(".").split(".")
+    if len(host.removesuffix(".")) > MAX_NAME:
+        return f"The host is longer than the {MAX_NAME} characters that a DNS name may have."
+    if not all(LABEL.fullmatch(label) for label in labels):
+        return "Each part of the host between dots has 1 to 63 letters, digits and inner hyphens."
+    if NUMBER.fullmatch(labels[-1]):
+        return "Write an IPv4 address with four decimal numbers."
+    try:
+        for label in labels:
+            if label.startswith("xn--"):
+                idna.decode(label)
+    except UnicodeError:
+        return "A part of the host that begins with xn-- is no internationalised name."
+    return None
+
+
 def literal_of(host: str) -> Address | None:
-    """The address that is written out as a host; None for a name."""
+    """The address that is written out as a host, without a zone; None for all else."""
+    if "%" in host:
+        return None
     try:
         return ipaddress.ip_address(host)
     except ValueError:

@@ -1,6 +1,6 @@
 """What the routes work with, and who is asking."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -14,6 +14,7 @@ from starlette.requests import HTTPConnection
 from mezzotint.actions.finish import Desk
 from mezzotint.actions.submit import Door
 from mezzotint.actions.upload import Intake
+from mezzotint.background import BackgroundTasks
 from mezzotint.domain.claims import Claims, Scope, Via
 from mezzotint.domain.event import Loading
 from mezzotint.domain.key import MARK
@@ -70,7 +71,8 @@ class Accounts:
 class Service:
     """Everything the gateway is given. is_ready: whether the models that are to be warm are loaded. model_states: cold,
     loading or warm, by name, where that is known. loading: the model that is being brought into memory here. is_dev:
-    the page signs in by itself.
+    the page signs in by itself. is_drained: whether the worker here is to take no more jobs. check_database:
+    raises StorageUnavailable when it does not answer.
 
     public_url: how clients reach this server, without a slash at its end; None: as the request did.
     allowed_hosts: the names that a request's Host header may have beside this machine's own; None: any.
@@ -90,6 +92,7 @@ class Service:
     workers: Workers
     now: Callable[[], datetime]
     is_ready: Callable[[], bool]
+    check_database: Callable[[], Awaitable[None]]
     model_states: Callable[[], Mapping[str, str]] = dict
     loading: Callable[[], Loading | None] = lambda: None
     rates: Rates = field(default_factory=Rates)
@@ -97,6 +100,8 @@ class Service:
     streams: OpenStreams = field(default_factory=OpenStreams)
     bodies: RequestBodies = field(default_factory=RequestBodies)
     is_dev: bool = False
+    is_drained: Callable[[], bool] = lambda: False
+    background: BackgroundTasks = field(default_factory=BackgroundTasks)
     public_url: str | None = None
     allowed_hosts: frozenset[str] | None = None
     metrics_token: str | None = None

@@ -259,6 +259,10 @@ class Health(BaseModel):
     can_sign_up: bool = Field(description="whether strangers may make an account")
 
 
+class Readiness(BaseModel):
+    status: str = Field(description="ready")
+
+
 class ErrorBody(BaseModel):
     code: str
     message: str

@@ -74,7 +74,7 @@ async def sign_out(request: Request, service: The) -> Response:
     secret = cookie.secret_in(request)
     if secret is not None:
         await service.accounts.users.close_session(secret)
-        service.streams.check_soon()
+        service.streams.changed.set()
         cookie.drop(response, request)
     return response
 
@@ -91,7 +91,7 @@ async def change_password(
         raise Answer(403, "password_wrong", GATEWAY_CODES["password_wrong"], "Send the present password too.")
     check_credentials(user.name, new, param="new_password")
     await service.accounts.users.set_password(user.name, new)
-    service.streams.check_soon()
+    service.streams.changed.set()
     return await open_session(service, request, response, user)
 
 

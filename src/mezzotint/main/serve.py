@@ -10,12 +10,12 @@ from functools import partial
 from pathlib import Path
 
 from mezzotint import __version__
-from mezzotint.actions.finish import Desk
 from mezzotint.actions.overload import Overload
-from mezzotint.actions.retention import enforcing_retention
+from mezzotint.actions.retention import SWEEP_S, enforce_retention
 from mezzotint.actions.submit import Door
-from mezzotint.actions.tend import tending
-from mezzotint.actions.upload import Intake, sweeping
+from mezzotint.actions.tend import Maintenance, maintain_queue
+from mezzotint.actions.upload import Intake
+from mezzotint.background import BackgroundTasks
 from mezzotint.config import Settings
 from mezzotint.domain.errors import PortInUse, SettingInvalid
 from mezzotint.domain.model import ModelInfo
@@ -104,10 +104,13 @@ class Serving:
         database = open_database(settings, metrics)
         await asyncio.to_thread(database.migrate)
         desk = open_desk(settings, database, metrics)
+        background = BackgroundTasks(on_restart=metrics.count_restart)
         rules = PreFilter.load(settings.prefilter_rules)
         eyes = await looking(settings)
         models = names(self.stock, self.upscaler)
-        worker = hire(settings, database, desk, models, eyes) if settings.worker else None
+        worker = None
+        if settings.worker:
+            worker = hire(settings, database, desk, models=models, eyes=eyes, background=background)
         submissions, changes = Submissions(database), Changes(database)
         buckets = buckets_of(settings)
         sources, retention = Sources(database), retention_of(settings)
@@ -146,8 +149,11 @@ class Serving:
             accounts=accounts_on(database, settings),
             workers=Workers(database),
             now=now,
+            check_database=database.check,
             is_ready=lambda: worker is None or worker.is_ready,
             model_states=lambda: {} if worker is None else worker.model_states(),
+            is_drained=lambda: worker is not None and worker.is_drained,
+            background=background,
             loading=lambda: None if worker is None else worker.loading,
             rates=Rates(buckets=buckets, scale=settings.rate_scale, per_address=settings.rate_per_address),
             bodies=RequestBodies(
@@ -165,9 +171,11 @@ class Serving:
         async def running() -> AsyncIterator[None]:
             keep_from_collector()
             rows = RetentionSweep(database, retention)
-            async with desk.bus.running(), sweeping(intake, now), enforcing_retention(rows, now):
+            sweep = background.run_forever("retention", SWEEP_S, lambda: enforce_retention(rows, now()))
+            async with desk.bus.running(background), background.running(sweep):
                 if worker is None:
-                    async with looking_after(desk, settings):
+                    maintenance = Maintenance(desk=desk, max_attempts=settings.max_attempts, now=now)
+                    async with background.running(*maintain_queue(background, maintenance)):
                         yield
                 else:
                     async with working(settings, worker, self.stock, self.upscaler, on_broken):
@@ -233,17 +241,6 @@ def held(settings: Settings) -> Iterator[None]:
     else:
         make(settings.data)
         yield
-
-
-@asynccontextmanager
-async def looking_after(desk: Desk, settings: Settings) -> AsyncIterator[None]:
-    """What a worker would do for the queue beside drawing."""
-    task = asyncio.create_task(tending(desk, settings.max_attempts, now), name="tend")
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from prometheus_client import start_http_server
 
 from mezzotint.actions.finish import Desk
 from mezzotint.actions.sweep import sweep
+from mezzotint.background import BackgroundTasks
 from mezzotint.config import Settings
 from mezzotint.domain.errors import SettingInvalid, StorageUnavailable
 from mezzotint.main.data import make
@@ -55,10 +56,12 @@ async def _work(settings: Settings, stock: Stock, upscaler: Path | None) -> Base
         broken.append(error)
         stop.set()
 
-    worker = hire(settings, database, desk, names(stock, upscaler), await looking(settings))
+    background = BackgroundTasks(on_restart=metrics.count_restart)
+    models, eyes = names(stock, upscaler), await looking(settings)
+    worker = hire(settings, database, desk, models=models, eyes=eyes, background=background)
     try:
         _show(metrics, settings.worker_metrics_port)
-        async with desk.bus.running(), working(settings, worker, stock, upscaler, on_broken):
+        async with desk.bus.running(background), working(settings, worker, stock, upscaler, on_broken):
             print(f"worker {worker.habits.id} draws with {', '.join(stock.num_bytes)}", flush=True)  # noqa: T201
             await stop.wait()
     finally:
@@ -78,7 +81,15 @@ def names(stock: Stock, upscaler: Path | None) -> frozenset[str]:
     return frozenset({*stock.num_bytes, upscaler_name(upscaler)} - {""})
 
 
-def hire(settings: Settings, database: Database, desk: Desk, models: frozenset[str], eyes: PostFilter) -> Worker:
+def hire(
+    settings: Settings,
+    database: Database,
+    desk: Desk,
+    *,
+    models: frozenset[str],
+    eyes: PostFilter,
+    background: BackgroundTasks,
+) -> Worker:
     """A worker by the settings."""
     habits = Habits(
         id=worker_id(database),
@@ -92,7 +103,7 @@ def hire(settings: Settings, database: Database, desk: Desk, models: frozenset[s
     cadence = Cadence(every=every, uptime=Uptime(settings.data / "uptime.json"), metrics=desk.metrics)
     drain = Drain(Workers(database), habits.id, now)
     developer = Developer(objects=desk.objects, is_blocked=eyes.is_blocked, is_preview_blocked=eyes.is_preview_blocked)
-    return Worker(desk, developer, habits, now, cadence, drain)
+    return Worker(desk, developer, habits, now, cadence, drain, background)
 
 
 @asynccontextmanager

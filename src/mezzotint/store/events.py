@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
 
+from mezzotint.background import BackgroundTasks
 from mezzotint.domain.event import Changed, JobEvent, Progressed
 from mezzotint.domain.ids import JobId, TenantId
 
@@ -57,7 +58,7 @@ class EventBus:
         self.work.set()
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def running(self, background: BackgroundTasks) -> AsyncIterator[None]:
         """Entered while the process works."""
         yield
 

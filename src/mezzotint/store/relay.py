@@ -14,9 +14,9 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict
 from typing import Any
 
-import structlog
 from sqlalchemy import select
 
+from mezzotint.background import BackgroundTasks
 from mezzotint.domain.errors import StorageUnavailable
 from mezzotint.domain.event import Changed, JobEvent, Loading, Progressed
 from mezzotint.domain.ids import JobId
@@ -25,7 +25,6 @@ from mezzotint.store.events import EventBus
 from mezzotint.store.jobs import Jobs
 from mezzotint.store.schema import previews
 
-log = structlog.get_logger()
 CHANNEL = "mezzotint"
 WATCH_S = 4.0
 """How often watched jobs are told again."""
@@ -51,17 +50,12 @@ class Relay(EventBus):
         self._far: dict[JobId, float] = {}
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        tasks = [
-            asyncio.create_task(self._stay_connected(), name="relay"),
-            asyncio.create_task(self._deliver(), name="relay deliver"),
-        ]
-        try:
+    async def running(self, background: BackgroundTasks) -> AsyncIterator[None]:
+        async with background.running(
+            background.run_forever("event relay", AGAIN_S, self._connect),
+            background.run_forever("event delivery", 0, self._deliver_next),
+        ):
             yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
 
     def publish(self, job: JobId, event: JobEvent) -> None:
         super().publish(job, event)
@@ -98,21 +92,20 @@ class Relay(EventBus):
         self._outgoing[key] = {**message, "from": self._me}
         self._has_outgoing.set()
 
-    async def _stay_connected(self) -> None:
+    async def _connect(self) -> None:
+        """Tell and hear until the connection is cut. Raises: StorageUnavailable."""
         import asyncpg
 
-        while True:
+        try:
+            connection = await asyncpg.connect(self._dsn, timeout=5, command_timeout=10)
             try:
-                connection = await asyncpg.connect(self._dsn, timeout=5, command_timeout=10)
-                try:
-                    await connection.execute("SET synchronous_commit = off")
-                    await connection.add_listener(CHANNEL, self._hear)
-                    await self._send(connection)
-                finally:
-                    connection.terminate()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                log.warning("events wait for the database", why=type(error).__name__)
-            await asyncio.sleep(AGAIN_S)
+                await connection.execute("SET synchronous_commit = off")
+                await connection.add_listener(CHANNEL, self._hear)
+                await self._send(connection)
+            finally:
+                connection.terminate()
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise StorageUnavailable(f"events wait for the database ({type(error).__name__})") from error
 
     async def _send(self, connection: Any) -> None:
         while not connection.is_closed():
@@ -138,18 +131,17 @@ class Relay(EventBus):
         if message.get("from") != self._me and not self._heard.full():
             self._heard.put_nowait(message)
 
-    async def _deliver(self) -> None:
-        while True:
-            message = await self._heard.get()
-            job = JobId(message.get("job", ""))
-            match message["kind"]:
-                case "work":
-                    self.work.set()
-                case "watch":
-                    self._far[job] = time.monotonic() + FORGET_S
-                case "changed" | "step" if super().is_watched(job):
-                    with suppress(StorageUnavailable):  # the watcher reads the row itself a second later
-                        await self._pass_on(job, message)
+    async def _deliver_next(self) -> None:
+        message = await self._heard.get()
+        job = JobId(message.get("job", ""))
+        match message["kind"]:
+            case "work":
+                self.work.set()
+            case "watch":
+                self._far[job] = time.monotonic() + FORGET_S
+            case "changed" | "step" if super().is_watched(job):
+                with suppress(StorageUnavailable):  # the watcher reads the row itself a second later
+                    await self._pass_on(job, message)
 
     async def _pass_on(self, job: JobId, message: dict[str, Any]) -> None:
         if message["kind"] == "step":

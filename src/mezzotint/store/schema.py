@@ -310,5 +310,6 @@ deliveries = Table(
     Column("failure", String(200)),
     Index("deliveries_due", "next_at"),
     Index("deliveries_of_webhook", "webhook", "seq"),
+    _some("deliveries_pending", "webhook", "next_at", where="next_at"),
     sqlite_autoincrement=True,
 )

@@ -1,5 +1,6 @@
 """Rows of webhooks and of what they are still to be told."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import RowMapping, and_, delete, func, insert, or_, select, update
@@ -7,6 +8,7 @@ from sqlalchemy import RowMapping, and_, delete, func, insert, or_, select, upda
 from mezzotint.domain.ids import JobId, TenantId, WebhookId
 from mezzotint.domain.job import JobState
 from mezzotint.domain.webhook import Delivery, Webhook
+from mezzotint.policy.delivery_turns import DueWebhook
 from mezzotint.store.database import Database
 from mezzotint.store.schema import deliveries, jobs, webhooks
 
@@ -58,21 +60,33 @@ class Webhooks:
             rows = await connection.execute(query.order_by(deliveries.c.seq.desc()).limit(limit))
             return [delivery_of(row) for row in rows.mappings()]
 
-    async def take_due(self, now: datetime, limit: int) -> list[Delivery]:
-        """Deliveries whose time has come, held so that no other courier takes them, one try counted."""
-        due = select(deliveries.c.seq, deliveries.c.next_at).where(deliveries.c.next_at <= now)
-        taken: list[Delivery] = []
+    async def due(self, now: datetime) -> list[DueWebhook]:
+        """The webhooks that have something due."""
+        is_any = select(deliveries.c.seq).where(deliveries.c.next_at <= now).limit(1)
+        is_due = and_(deliveries.c.webhook == webhooks.c.id, deliveries.c.next_at <= now)
+        oldest = select(func.min(deliveries.c.next_at)).where(is_due).scalar_subquery()
+        each = select(webhooks.c.id, webhooks.c.tenant, oldest.label("since")).subquery()
         async with self._database.read() as connection:
-            rows = (await connection.execute(due.order_by(deliveries.c.next_at).limit(limit))).all()
-        if not rows:
-            return []
+            if (await connection.execute(is_any)).first() is None:
+                return []
+            rows = (await connection.execute(select(each).where(each.c.since.is_not(None)))).all()
+        return [DueWebhook(id=WebhookId(id), tenant=TenantId(tenant), since=since) for id, tenant, since in rows]
+
+    async def take_due(self, chosen: Sequence[WebhookId], now: datetime) -> list[Delivery]:
+        """The oldest due delivery of each webhook, held so that no other courier takes it, one try counted."""
+        held = {"next_at": now + HELD, "attempts": deliveries.c.attempts + 1}
+        found: list[tuple[int, datetime]] = []
+        taken = []
         async with self._database.write() as connection:
-            for seq, next_at in rows:
+            for webhook in chosen:
+                due = select(deliveries.c.seq, deliveries.c.next_at)
+                due = due.where(deliveries.c.webhook == webhook, deliveries.c.next_at <= now)
+                rows = await connection.execute(due.order_by(deliveries.c.next_at).limit(1))
+                found += [(row.seq, row.next_at) for row in rows]
+            for seq, next_at in sorted(found):  # in one order, so that couriers do not wait in a circle
                 still = and_(deliveries.c.seq == seq, deliveries.c.next_at == next_at)
-                held = {"next_at": now + HELD, "attempts": deliveries.c.attempts + 1}
-                if (await connection.execute(update(deliveries).where(still).values(held))).rowcount:
-                    row = (await connection.execute(select(deliveries).where(deliveries.c.seq == seq))).mappings().one()
-                    taken.append(delivery_of(row))
+                counted = await connection.execute(update(deliveries).where(still).values(held).returning(deliveries))
+                taken += [delivery_of(row) for row in counted.mappings()]
         return taken
 
     async def settle(
@@ -88,11 +102,6 @@ class Webhooks:
         values = {"delivered_at": delivered_at, "next_at": next_at, "status": status, "failure": failure}
         async with self._database.write() as connection:
             await connection.execute(update(deliveries).where(deliveries.c.seq == delivery.seq).values(values))
-
-    async def next_due(self) -> datetime | None:
-        async with self._database.read() as connection:
-            found: datetime | None = (await connection.execute(select(func.min(deliveries.c.next_at)))).scalar()
-            return found
 
     async def sweep(self, before: datetime) -> None:
         """Forget what was delivered long ago, what was given up for jobs of long ago, and what is due for jobs that

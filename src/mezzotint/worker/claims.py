@@ -1,13 +1,11 @@
 """The worker takes jobs while it has room; without room it makes some for a Pro job that waits."""
 
-import asyncio
 import time
 from dataclasses import dataclass, replace
 
 import structlog
 
 from mezzotint.actions.claim import claim
-from mezzotint.domain.errors import StorageUnavailable
 from mezzotint.domain.job import Job
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.preemption import Going, least_deserving
@@ -19,9 +17,9 @@ from mezzotint.worker.holding import Held, Holding
 from mezzotint.worker.orders import Aside
 from mezzotint.worker.reports import Why
 
+CLAIM_S = 1.0
+"""Longest wait between two looks at the queue; work that comes is seen sooner."""
 log = structlog.get_logger()
-FAULT_S = 1.0
-"""Pause after an error that nobody expected, which may well come again."""
 LOOK_S = 1.0
 """How often it is asked whether a suspect waits."""
 
@@ -35,26 +33,12 @@ class Claims:
     _looked_at: float | None = None
     _has_suspect: bool = False
 
-    async def run(self) -> None:
-        """For ever, woken by work and at least once a second."""
-        work = self.holding.desk.bus.work
-        while True:
-            work.clear()
-            try:
-                if self.drain is not None and await self.drain.is_wanted():
-                    self._put_all_aside()
-                else:
-                    await self._fill()
-            except StorageUnavailable as error:
-                log.warning("cannot claim", why=str(error))
-            except Exception as error:  # nothing that one claim meets may end the loop
-                log.error("claim failed", exc_info=error)
-                await asyncio.sleep(FAULT_S)
-            try:
-                async with asyncio.timeout(1.0):
-                    await work.wait()
-            except TimeoutError:
-                continue
+    async def claim_or_drain(self) -> None:
+        """Raises: StorageUnavailable."""
+        if self.drain is not None and await self.drain.is_wanted():
+            self._put_all_aside()
+        else:
+            await self._fill()
 
     def _put_all_aside(self) -> None:
         for job, held in self.holding.held.items():

@@ -20,7 +20,7 @@ class Drain:
     workers: Workers
     worker: WorkerId
     now: Callable[[], datetime]
-    _is_drained: bool = False
+    is_drained: bool = False
     _seen_at: float | None = None
     _looked_at: float | None = None
 
@@ -32,7 +32,7 @@ class Drain:
             self._seen_at = now
         if self._looked_at is None or now - self._looked_at >= LOOK_S:
             is_drained = await self.workers.is_drained(self.worker)
-            if is_drained != self._is_drained:
+            if is_drained != self.is_drained:
                 log.info("worker is drained" if is_drained else "worker takes jobs again")
-            self._looked_at, self._is_drained = now, is_drained
-        return self._is_drained
+            self._looked_at, self.is_drained = now, is_drained
+        return self.is_drained

@@ -1,23 +1,16 @@
 """The leases are kept alive and the steps reached are written; what was cancelled or lost is let go."""
 
-import asyncio
 import time
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-import structlog
-
-from mezzotint.domain.errors import StorageUnavailable
 from mezzotint.domain.ids import JobId
 from mezzotint.worker.device import Device
 from mezzotint.worker.holding import Holding
 from mezzotint.worker.orders import Cancel
 
-log = structlog.get_logger()
 TICK_S = 0.25
 """How often reached steps are written and lost leases noticed."""
-FAULT_S = 1.0
-"""Pause after a heartbeat that could not be written."""
 
 
 @dataclass(slots=True)
@@ -27,20 +20,9 @@ class Heartbeat:
     _written: dict[JobId, int] = field(default_factory=dict)
     _renewed_at: float = 0.0
 
-    async def run(self) -> None:
-        while True:
-            await asyncio.sleep(TICK_S)
-            self.holding.cadence.uptime.tick(is_working=bool(self.holding.held))
-            try:
-                await self._renew()
-            except StorageUnavailable as error:
-                log.warning("heartbeat missed", why=str(error))
-                await asyncio.sleep(FAULT_S)
-            except Exception as error:  # without heartbeats every job of the worker would be lost
-                log.error("heartbeat failed", exc_info=error)
-                await asyncio.sleep(FAULT_S)
-
-    async def _renew(self) -> None:
+    async def renew_leases(self) -> None:
+        """Raises: StorageUnavailable."""
+        self.holding.cadence.uptime.tick(is_working=bool(self.holding.held))
         holding = self.holding
         lease_s = holding.habits.lease_s
         steps = {job: held.step for job, held in holding.held.items() if held.step != self._written.get(job)}

@@ -16,17 +16,18 @@ import structlog
 
 from mezzotint.actions.finish import Desk
 from mezzotint.actions.recover import recover
-from mezzotint.actions.tend import tending
+from mezzotint.actions.tend import Maintenance, maintain_queue
+from mezzotint.background import BackgroundTasks
 from mezzotint.domain.event import Loading
 from mezzotint.domain.ids import JobId
 from mezzotint.worker.begin import Beginnings
 from mezzotint.worker.cadence import Cadence
-from mezzotint.worker.claims import Claims
+from mezzotint.worker.claims import CLAIM_S, Claims
 from mezzotint.worker.develop import Developer
 from mezzotint.worker.device import Device
 from mezzotint.worker.drain import Drain
 from mezzotint.worker.end import Endings
-from mezzotint.worker.heartbeat import Heartbeat
+from mezzotint.worker.heartbeat import TICK_S, Heartbeat
 from mezzotint.worker.holding import PARK_S, Habits, Holding
 from mezzotint.worker.keep import Keeper
 from mezzotint.worker.memory import Memory
@@ -58,6 +59,8 @@ class Worker:
     now: Callable[[], datetime]
     cadence: Cadence = field(default_factory=lambda: Cadence(every=10))
     drain: Drain | None = None
+    background: BackgroundTasks = field(default_factory=BackgroundTasks)
+    _is_broken: bool = field(default=False, init=False)
     _holding: Holding = field(init=False)
     _keeper: Keeper = field(init=False)
     _shower: Shower = field(init=False)
@@ -73,6 +76,11 @@ class Worker:
     def is_ready(self) -> bool:
         """The models that are to be warm are loaded."""
         return self._holding.is_ready
+
+    @property
+    def is_drained(self) -> bool:
+        """Operators want it to take no more jobs."""
+        return self.drain is not None and self.drain.is_drained
 
     def reporter(self) -> Callable[[Report], None]:
         """A callback for the device's thread."""
@@ -105,55 +113,56 @@ class Worker:
         await self._holding.patiently(self._recover)
         device.start()
         beginnings = Beginnings(self._holding, device, self._endings)
-        tasks = [
-            asyncio.create_task(Claims(self._holding, device, beginnings, self.drain).run(), name="claims"),
-            asyncio.create_task(Heartbeat(self._holding, device).run(), name="heartbeat"),
-            asyncio.create_task(self._listen(beginnings), name="listen"),
-            asyncio.create_task(self._tend(), name="tend"),
-        ]
-        for task in tasks:
-            task.add_done_callback(lambda done: _tell(done, on_broken))
-        try:
-            yield
-        finally:
-            await self._stop(device, tasks)
+        claims, heartbeat = Claims(self._holding, device, beginnings, self.drain), Heartbeat(self._holding, device)
+        run = self.background.run_forever
+        async with self.background.running(
+            run("device reports", 0, lambda: self._hear_next(beginnings, on_broken)),
+            run("heartbeat", TICK_S, heartbeat.renew_leases),
+        ):
+            try:
+                async with self.background.running(
+                    run("claims", CLAIM_S, claims.claim_or_drain, wake=self.desk.bus.work),
+                    *maintain_queue(self.background, self._maintenance(), sweeps=not self.habits.is_alone),
+                ):
+                    yield
+            finally:
+                await self._put_runs_aside(device)
 
     async def _recover(self) -> None:
         """Give back the jobs that a worker of this name left when it died."""
         mine = await self.desk.jobs.running(worker=self.habits.id)
         await recover(self.desk, mine, self.habits.max_attempts, self.now(), self.habits.id, is_start=True)
 
-    async def _stop(self, device: Device, tasks: list[asyncio.Task[None]]) -> None:
+    def _maintenance(self) -> Maintenance:
+        return Maintenance(
+            desk=self.desk,
+            max_attempts=self.habits.max_attempts,
+            now=self.now,
+            me=self.habits.id,
+            holds=self._holding.held.__contains__,
+        )
+
+    async def _put_runs_aside(self, device: Device) -> None:
         self._holding.stop()
-        claims, heartbeat, listen, tend = tasks
-        claims.cancel()
-        tend.cancel()
-        await asyncio.wait([claims, tend])
         device.order(Park())
         await asyncio.to_thread(device.join, PARK_S)
-        heard = asyncio.create_task(self._holding.reports.join(), name="heard")
-        await asyncio.wait([heard, listen], return_when=asyncio.FIRST_COMPLETED)
-        heard.cancel()
+        await self._holding.reports.join()
         await self._holding.idle()
-        if not listen.done():  # else the worker broke: its jobs are lost, and perhaps one of them is the cause
+        if not self._is_broken:  # else its jobs are lost, and perhaps one of them is the cause
             await self._endings.give_all_back()
-        heartbeat.cancel()
-        listen.cancel()
-        await asyncio.wait([heartbeat, listen])
 
-    async def _tend(self) -> None:
-        await tending(self.desk, self.habits.max_attempts, self.now, self.habits.id, not self.habits.is_alone)
-
-    async def _listen(self, beginnings: Beginnings) -> None:
-        while True:
-            report = await self._holding.reports.get()
+    async def _hear_next(self, beginnings: Beginnings, on_broken: Callable[[BaseException], None]) -> None:
+        report = await self._holding.reports.get()
+        try:
             if isinstance(report, Broken):
+                self._is_broken = True
                 self.cadence.uptime.failed()
-                raise report.error
-            try:
+                on_broken(report.error)
+            else:
                 self._hear(beginnings, report)
-            except Exception as error:  # noqa: BLE001 - what one report brings must not end the others' way
-                self._misheard(report, error)
+        except Exception as error:  # noqa: BLE001 - it is the end of the report's job
+            self._misheard(report, error)
+        finally:
             self._holding.reports.task_done()
 
     def _misheard(self, report: Report, error: Exception) -> None:
@@ -188,9 +197,3 @@ class Worker:
                 self._endings.put_aside(report)
             case _ as never:
                 assert_never(never)
-
-
-def _tell(task: asyncio.Task[None], on_broken: Callable[[BaseException], None]) -> None:
-    error = None if task.cancelled() else task.exception()
-    if error is not None:
-        on_broken(error)

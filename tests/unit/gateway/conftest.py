@@ -120,6 +120,7 @@ def service_on(database: Database, folder: Path, passwords: Passwords | None = N
         workers=Workers(database),
         accounts=Accounts(tenants=Tenants(database), users=Users(database, passwords), keys=Keys(database)),
         now=lambda: datetime.now(UTC),
+        check_database=database.check,
         is_ready=lambda: False,
     )
 

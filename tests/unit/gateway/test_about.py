@@ -1,8 +1,10 @@
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from mezzotint.background import BackgroundTasks
 from mezzotint.domain.event import Loading
 from mezzotint.gateway import Service
 from tests.unit.gateway.conftest import Connect
@@ -91,3 +93,49 @@ async def test_every_answer_carries_the_security_headers(connect: Connect) -> No
             headers = (await ada.get(path)).headers
             assert "default-src 'self'" in headers["content-security-policy"]
             assert headers["x-content-type-options"] == "nosniff"
+
+
+async def test_readiness_is_given_while_nothing_is_missing(connect: Connect, service: Service) -> None:
+    async with connect(None, served=replace(service, is_ready=lambda: True)) as nobody:
+        answer = await nobody.get("/readyz")
+        assert (answer.status_code, answer.json()) == (200, {"status": "ready"})
+
+
+@pytest.mark.parametrize("missing", ["models are being loaded", "the worker is drained", "'tend' keeps failing"])
+async def test_readiness_says_what_is_missing_while_liveness_stays(
+    connect: Connect, service: Service, missing: str
+) -> None:
+    broken = {
+        "models are being loaded": replace(service, is_ready=lambda: False),
+        "the worker is drained": replace(service, is_ready=lambda: True, is_drained=lambda: True),
+        "'tend' keeps failing": replace(service, is_ready=lambda: True, background=Failing()),
+    }
+    async with connect(None, served=broken[missing]) as nobody:
+        answer = await nobody.get("/readyz")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "not_ready")
+        assert missing in answer.json()["error"]["hint"]
+        assert int(answer.headers["retry-after"]) > 0
+        assert (await nobody.get("/healthz")).status_code == 200
+
+
+class Failing(BackgroundTasks):
+    @property
+    def failing(self) -> list[str]:
+        return ["tend"]
+
+
+async def test_readiness_ends_with_the_database_and_comes_back_with_it(
+    connect: Connect, service: Service, tmp_path: Path
+) -> None:
+    async with connect(None, served=replace(service, is_ready=lambda: True)) as nobody:
+        path = tmp_path / "mezzotint.db"
+        await service.desk.jobs._database.close()
+        for left in (path, path.with_name("mezzotint.db-wal"), path.with_name("mezzotint.db-shm")):
+            left.rename(left.with_suffix(".away")) if left.exists() else None
+        path.mkdir()
+        answer = await nobody.get("/readyz")
+        assert answer.status_code == 503
+        assert "the database does not answer" in answer.json()["error"]["hint"]
+        path.rmdir()
+        path.with_suffix(".away").rename(path)
+        assert (await nobody.get("/readyz")).status_code == 200

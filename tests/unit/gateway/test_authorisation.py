@@ -43,6 +43,7 @@ ELSEWHERE = "tests/unit/gateway/test_socket.py"
 
 MATRIX: dict[str, Row | str] = {
     "GET /healthz": FOR_ALL,
+    "GET /readyz": Row(503, 503, 503, 503),
     "GET /v1/model": FOR_ALL,
     "GET /i/{name}": FOR_ALL,
     "GET /metrics": CLOSED,

@@ -211,7 +211,7 @@ async def test_a_stream_ends_with_its_credential(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(CHECK_S, 0.05)
-    service.streams.check_soon()
+    service.streams.changed.set()
     credential = await credential_of(service, ada, kind)
     task = await opened(service, address, stream, credential)
     await cause(service, credential)
@@ -240,7 +240,7 @@ async def test_what_a_route_changed_is_seen_at_once(
     service: Service, address: str, ada: User, change: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(CHECK_S, 3600.0)
-    service.streams.check_soon()  # from here on only a change wakes it
+    service.streams.changed.set()  # from here on only a change wakes it
     key, session = await a_key(service, ada), await a_session(service, ada)
     watched = key if change in {"revoke", "rotate"} else session
     task = await opened(service, address, events, watched)
@@ -262,7 +262,7 @@ async def test_streams_of_others_go_on(
     service: Service, address: str, ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(CHECK_S, 0.05)
-    service.streams.check_soon()
+    service.streams.changed.set()
     gone, kept = await a_key(service, ada), await a_key(service, None, OWN)
     ending = await opened(service, address, socket, gone)
     going_on = [await opened(service, address, stream, kept) for stream in STREAMS]
@@ -280,7 +280,7 @@ async def test_a_client_that_reads_no_more_is_cut_off(
 ) -> None:
     """Its connection is full, so that even the end cannot be sent."""
     monkeypatch.setattr(CHECK_S, 0.05)
-    service.streams.check_soon()
+    service.streams.changed.set()
     credential, job = await a_key(service, ada), make_job(tenant=ACME)
     await service.desk.jobs.add(job)
     host, port = address.split(":")

@@ -13,9 +13,10 @@ from itertools import pairwise
 
 import pytest
 
-from mezzotint.domain.ids import TenantId, WorkerId
+from mezzotint.domain.ids import TenantId, WebhookId, WorkerId
+from mezzotint.domain.webhook import Webhook
 from mezzotint.gateway import Service
-from mezzotint.gateway.courier import Courier
+from mezzotint.gateway.courier import PER_TENANT, Courier
 from mezzotint.gateway.outside import Inside, Outside, Unreachable
 from mezzotint.policy.redelivery import WAITS
 from mezzotint.store import Seeker
@@ -66,6 +67,18 @@ def courier_of(service: Service, clock: Clock, inside: str = "receiver.test") ->
     return replace(service.courier, outside=Outside(inside=Inside.read(inside), resolve=resolve), now=clock.now)
 
 
+async def carry(courier: Courier) -> int:
+    """Deliver what is due, and wait until it is settled. Returns how many deliveries were begun."""
+    num = await courier.deliver_due()
+    await asyncio.gather(*courier.under_way)
+    return num
+
+
+async def next_due(courier: Courier, webhook: str) -> datetime | None:
+    told = await courier.webhooks.deliveries_of(WebhookId(webhook), 9)
+    return min((one.next_at for one in told if one.next_at is not None), default=None)
+
+
 async def end_a_job(service: Service, tenant: str = "ada") -> str:
     job = make_job(tenant=tenant)
     await service.desk.jobs.add(job)
@@ -90,8 +103,8 @@ async def test_the_end_of_a_job_is_told_signed_and_once(connect: Connect, servic
         webhook = await registered(connect, service, receiver)
         await end_a_job(service, tenant="eve")
         id = await end_a_job(service)
-        assert await courier.carry() == 1
-        assert await courier.carry() == 0
+        assert await carry(courier) == 1
+        assert await carry(courier) == 0
         ((headers, body),) = receiver.got
     message = json.loads(body)
     assert (message["type"], message["data"]["id"], message["data"]["state"]) == ("job.succeeded", id, "succeeded")
@@ -117,10 +130,10 @@ async def test_a_receiver_that_is_away_is_tried_again_with_growing_waits_then_gi
         webhook = await registered(connect, service, receiver)
         await end_a_job(service)
         tries = []
-        while (due := await courier.webhooks.next_due()) is not None:
+        while (due := await next_due(courier, webhook["id"])) is not None:
             clock.at = max(clock.at, due)
             tries.append(clock.at)
-            assert await courier.carry() == 1
+            assert await carry(courier) == 1
         assert [later - earlier for earlier, later in pairwise(tries)] == list(WAITS)
         assert len({headers["webhook-id"] for headers, _ in receiver.got}) == 1
     (told,) = await courier.webhooks.deliveries_of(webhook["id"], 9)  # type: ignore[arg-type]
@@ -132,12 +145,13 @@ async def test_a_try_that_nobody_finished_comes_due_again(connect: Connect, serv
     courier = courier_of(service, clock)
     service = replace(service, courier=courier)
     async with Receiver().listening() as receiver:
-        await registered(connect, service, receiver)
+        webhook = await registered(connect, service, receiver)
         await end_a_job(service)
-        assert len(await courier.webhooks.take_due(clock.now(), 9)) == 1  # and the courier dies
-        assert await courier.carry() == 0, "held"
+        chosen = [WebhookId(webhook["id"])]
+        assert len(await courier.webhooks.take_due(chosen, clock.now())) == 1  # and the courier dies
+        assert await carry(courier) == 0, "held"
         clock.at += timedelta(minutes=3)
-        assert await courier.carry() == 1
+        assert await carry(courier) == 1
         assert len(receiver.got) == 1
 
 
@@ -147,9 +161,9 @@ async def test_a_receiver_that_is_gone_is_told_nothing_more(connect: Connect, se
     async with Receiver(answers=[410]).listening() as receiver:
         await registered(connect, service, receiver)
         await end_a_job(service)
-        await courier.carry()
+        await carry(courier)
         await end_a_job(service)
-        assert await courier.carry() == 0
+        assert await carry(courier) == 0
         assert len(receiver.got) == 1
     (webhook,) = await courier.webhooks.of_tenant(TenantId("ada"))
     assert webhook.disabled_at is not None
@@ -161,7 +175,7 @@ async def test_a_redirect_is_not_followed(connect: Connect, service: Service) ->
     async with Receiver(answers=[302]).listening() as receiver:
         webhook = await registered(connect, service, receiver)
         await end_a_job(service)
-        await courier.carry()
+        await carry(courier)
         assert len(receiver.got) == 1
     (told,) = await courier.webhooks.deliveries_of(webhook["id"], 9)  # type: ignore[arg-type]
     assert (told.status, told.delivered_at) == (302, None)
@@ -174,7 +188,7 @@ async def test_a_name_that_leads_inside_is_not_reached(connect: Connect, service
         url = f"https://receiver.test:{receiver.port}/hook"
         webhook = (await ada.post("/v1/webhooks", json={"url": url})).json()
         await end_a_job(service)
-        await courier.carry()
+        await carry(courier)
         assert receiver.got == []
     (told,) = await courier.webhooks.deliveries_of(webhook["id"], 9)
     assert told.failure == "The name leads to a private address."
@@ -252,6 +266,38 @@ async def test_a_private_address_is_refused_however_it_is_written(connect: Conne
         assert (answer.status_code, answer.json()["error"]["code"]) == (422, "webhook_address_invalid")
 
 
+UNUSABLE_HOSTS = [
+    "x..example.org",
+    ".example.org",
+    "x.example.org..",
+    "a" * 64 + ".example.org",
+    ".".join(["a" * 60] * 5),
+    "-x.example.org",
+    "x-.example.org",
+    "a\\b.example.org",
+    "a,b.example.org",
+    "%65xample.org",
+    "*.example.org",
+    "xn--.example.org",
+    "xn--ab-999999999.example.org",
+    "1.2.3",
+    "2130706433",
+    "0x7f.1",
+    "0x7f000001",
+    "1.2.3.256",
+    "[v1.example]",
+    "[fe80::1%25eth0]",
+    "[2606:4700::1111%25eth0]",
+    "hooks.example:-1",
+    "hooks.example:0",
+    "hooks.example:65536",
+    "hooks.example:https",
+    ":443",
+    "user@hooks.example",
+    ":@hooks.example",
+]
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -270,6 +316,8 @@ async def test_a_private_address_is_refused_however_it_is_written(connect: Conne
         "https://höoks.example/x",
         "https://[::1/x",
         "https://hooks.example/" + "x" * 2000,
+        "https://hooks.example/\x7f",
+        *(f"https://{host}/x" for host in UNUSABLE_HOSTS),
     ],
 )
 async def test_an_unusable_address_is_refused(connect: Connect, url: str) -> None:
@@ -298,5 +346,95 @@ async def test_ten_are_enough_and_a_removed_one_hears_nothing(connect: Connect, 
         await end_a_job(service)
         for webhook in made:
             assert (await ada.delete(f"/v1/webhooks/{webhook['id']}")).status_code == 204
-        assert await courier.carry() == 0
+        assert await carry(courier) == 0
         assert receiver.got == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://hooks.example",
+        "https://hooks.example./x",
+        "https://HOOKS.example:8443/x?a=b",
+        "https://my_hooks.a-b.example/x",
+        "https://xn--bcher-kva.example/x",
+        "https://" + "a" * 63 + ".example/x",
+        "https://8.8.8.8/x",
+        "https://[2606:4700::1111]:443/x",
+    ],
+)
+def test_a_usable_address_is_taken(url: str) -> None:
+    assert Outside().fault_of(url) is None
+
+
+async def add_unchecked(service: Service, tenant: str, url: str, number: int = 1) -> WebhookId:
+    """A row as an earlier release took it."""
+    id = WebhookId(f"wh_{number:016x}")
+    webhook = Webhook(id=id, tenant=TenantId(tenant), url=url, created_at=NOW)
+    assert await service.courier.webhooks.add(webhook, most=999)
+    return id
+
+
+@pytest.mark.parametrize("host", [*UNUSABLE_HOSTS, "h\u00f6oks.example", "", "[", "hooks.example/\x00", "\x00"])
+async def test_an_unusable_address_that_is_stored_already_costs_its_own_delivery_alone(
+    service: Service, host: str
+) -> None:
+    courier = replace(courier_of(service, Clock()), outside=Outside(inside=Inside.read("127.0.0.0/8")))
+    bad = await add_unchecked(service, "eve", f"https://{host}/hook")
+    async with Receiver().listening() as receiver:
+        await add_unchecked(service, "ada", f"http://127.0.0.1:{receiver.port}/hook", 2)
+        await end_a_job(service, tenant="eve")
+        await end_a_job(service)
+        assert await carry(courier) == 2
+        assert len(receiver.got) == 1
+    (told,) = await courier.webhooks.deliveries_of(bad, 9)
+    assert told.failure
+    assert told.next_at is not None
+    assert told.next_at > NOW
+
+
+async def test_whatever_a_resolver_raises_is_that_deliverys_failure(service: Service) -> None:
+    async def resolve(host: str, port: int) -> list[str]:
+        raise LookupError(host) if host == "odd.test" else UnicodeError(host)
+
+    courier = replace(courier_of(service, Clock()), outside=Outside(resolve=resolve))
+    hosts = ("odd.test", "worse.test")
+    ids = [await add_unchecked(service, "eve", f"https://{host}/", number) for number, host in enumerate(hosts)]
+    await end_a_job(service, tenant="eve")
+    assert await carry(courier) == 2
+    failures = [one.failure for id in ids for one in await courier.webhooks.deliveries_of(id, 9)]
+    assert failures == ["The delivery failed: LookupError.", "UnicodeError: worse.test"]
+
+
+@asynccontextmanager
+async def hanging() -> AsyncIterator[tuple[int, list[str]]]:
+    """Takes connections and never answers. Its port, and the requests that came."""
+    came: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        came.append((await reader.readuntil(b"\r\n")).decode())
+        await reader.read()  # until the other side goes
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1], came
+
+
+async def test_hanging_receivers_of_one_tenant_delay_no_other_tenants_delivery(service: Service) -> None:
+    courier = courier_of(service, Clock())
+    async with hanging() as (port, came), Receiver().listening() as receiver, courier.settling():
+        for number in range(120):
+            await add_unchecked(service, "eve", f"http://receiver.test:{port}/{number}", number)
+        await end_a_job(service, tenant="eve")
+        assert await courier.deliver_due() == PER_TENANT
+        await add_unchecked(service, "ada", f"http://receiver.test:{receiver.port}/", 999)
+        await end_a_job(service)
+        assert await courier.deliver_due() == 1
+        (told,) = [task for task, tenant in courier.under_way.items() if tenant == "ada"]
+        await told  # while all of eve's hang
+        assert len(receiver.got) == 1
+        assert len(courier.under_way) == PER_TENANT
+        assert len(came) <= PER_TENANT
+    assert not courier.under_way, "broken off at the end"
+    assert courier.has_room.is_set()

@@ -8,13 +8,10 @@ that has ended, or that may do less than before, are ended.
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import datetime
 
-import structlog
-
 from mezzotint.domain.claims import Claims, Via
-from mezzotint.domain.errors import StorageUnavailable
 from mezzotint.gateway.errors import GATEWAY_CODES, Answer
 
 CHECK_S = 2.0
@@ -24,13 +21,14 @@ CODES = {Via.TOKEN: "token_invalid", Via.KEY: "key_invalid", Via.SESSION: "sessi
 """What a client is told of a credential that ended."""
 FindPresent = Callable[[Sequence[Claims]], Awaitable[Sequence[Claims | None]]]
 """What credentials are worth at present, in their order; None for one that has ended."""
-log = structlog.get_logger()
 
 
 class OpenStreams:
+    """changed: set it where a credential was changed, and all are looked up at once."""
+
     def __init__(self) -> None:
         self._scopes: dict[Claims, set[asyncio.Timeout]] = defaultdict(set)
-        self._changed = asyncio.Event()
+        self.changed = asyncio.Event()
 
     @asynccontextmanager
     async def while_valid(self, claims: Claims, now: datetime) -> AsyncIterator[None]:
@@ -48,32 +46,6 @@ class OpenStreams:
                 raise
             code = CODES[claims.via]
             raise Answer(401, code, GATEWAY_CODES[code], "Sign in again, or send a credential that is valid.") from None
-
-    def check_soon(self) -> None:
-        """Look the credentials up at once: one of them may have been changed here."""
-        self._changed.set()
-
-    @asynccontextmanager
-    async def checking(self, find_present: FindPresent) -> AsyncIterator[None]:
-        """Look the credentials up again and again while the context lasts."""
-        task = asyncio.create_task(self._keep_checking(find_present), name="credentials of open streams")
-        try:
-            yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-
-    async def _keep_checking(self, find_present: FindPresent) -> None:
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(CHECK_S):
-                    await self._changed.wait()
-            self._changed.clear()
-            try:
-                await self.check(find_present)
-            except StorageUnavailable as error:
-                log.warning("credentials of open streams cannot be looked up", why=str(error))
 
     async def check(self, find_present: FindPresent) -> None:
         """End the streams whose credential has ended or may do less than when they were opened."""

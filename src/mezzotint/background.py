@@ -1,0 +1,101 @@
+"""Background tasks that live as long as the process: each is tried again after a failure, counted and seen.
+
+A task is a round of work that is repeated. A round that raises never ends its task: the next round comes after a wait
+that doubles with each failure in a row. `BackgroundTasks.failing` names the tasks that do not get a round done.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import structlog
+
+from mezzotint.domain.errors import StorageUnavailable
+
+FIRST_WAIT_S = 0.5
+MAX_WAIT_S = 5.0
+"""Short against a lease, which a worker must renew as soon as its database answers again."""
+FAILING_S = 10.0
+"""A task whose rounds failed for so long keeps the process from being ready."""
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class BackgroundTasks:
+    """on_restart: told the name of a task whose round failed."""
+
+    on_restart: Callable[[str], None] = lambda name: None
+    _failing_since: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def failing(self) -> list[str]:
+        """Names of the tasks that have failed for `FAILING_S` without a good round between."""
+        now = time.monotonic()
+        return sorted(name for name, since in self._failing_since.items() if now - since >= FAILING_S)
+
+    async def run_forever(
+        self, name: str, every_s: float, work: Callable[[], Awaitable[object]], wake: asyncio.Event | None = None
+    ) -> None:
+        """Repeat `work`, `every_s` seconds after its end, or sooner when `wake` is set. Ends by cancellation alone."""
+        failures = 0
+        while True:
+            if wake is not None:
+                wake.clear()
+            try:
+                await work()
+            except asyncio.CancelledError as error:
+                if _is_cancelled():
+                    raise
+                failures = self._note_failure(name, failures, error)  # of something that the round waited for
+            except Exception as error:  # noqa: BLE001 - whatever one round raises, the next one comes
+                failures = self._note_failure(name, failures, error)
+            else:
+                failures = 0
+                self._failing_since.pop(name, None)
+            if failures:
+                await asyncio.sleep(back_off_s(failures))
+            elif wake is None:
+                await asyncio.sleep(every_s)
+            else:
+                await _wait(wake, every_s)
+
+    @asynccontextmanager
+    async def running(self, *tasks: Coroutine[None, None, None]) -> AsyncIterator[None]:
+        """Run the tasks, each a `run_forever`, until the block ends."""
+        started = [asyncio.create_task(task) for task in tasks]
+        try:
+            yield
+        finally:
+            for task in started:
+                task.cancel()
+            await asyncio.gather(*started, return_exceptions=True)
+
+    def _note_failure(self, name: str, failures: int, error: BaseException) -> int:
+        """Count a failed round. Returns how many failed in a row."""
+        self._failing_since.setdefault(name, time.monotonic())
+        self.on_restart(name)
+        trace = None if isinstance(error, StorageUnavailable) else error
+        why = f"{type(error).__name__}: {error}"[:300]
+        log.warning("background task failed, tried again", task=name, why=why, failures=failures + 1, exc_info=trace)
+        return failures + 1
+
+
+def back_off_s(failures: int) -> float:
+    """Seconds to wait after so many failures in a row, at least 1."""
+    return min(FIRST_WAIT_S * 2.0 ** min(failures - 1, 16), MAX_WAIT_S)
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody wants the running task itself to end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def _wait(wake: asyncio.Event, at_most_s: float) -> None:
+    try:
+        async with asyncio.timeout(at_most_s):
+            await wake.wait()
+    except TimeoutError:
+        return
