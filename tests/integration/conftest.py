@@ -40,12 +40,13 @@ class Fleet:
 
     def start_workers(self, number: int, *flags: str) -> list[subprocess.Popen[bytes]]:
         """Start some at once and wait until all draw."""
-        started = [self._launch(*flags) for _ in range(number)]
+        started = [self.launch(*flags) for _ in range(number)]
         for place, worker in enumerate(started, len(self.workers) - number):
             wait_for_line(self.log(place), "model ready", worker)
         return started
 
-    def _launch(self, *flags: str) -> subprocess.Popen[bytes]:
+    def launch(self, *flags: str) -> subprocess.Popen[bytes]:
+        """Start one."""
         log = self.log(len(self.workers))
         command = [MEZZOTINT, "worker", "--data", str(self.folder / "data"), "--device", "cpu", *flags]
         with log.open("ab") as output:
