@@ -15,12 +15,14 @@ from typing import IO
 from mezzotint.config import harmless_environment
 from mezzotint.media.uploads.container import Undecodable
 from mezzotint.media.uploads.decode import VIEW_PX, Decoded, Reading
-from mezzotint.media.uploads.protocol import ANSWER, DECODED, READINGS, REFUSED, REQUEST
+from mezzotint.media.uploads.protocol import ANSWER, DECODED, READINGS, READY, REFUSED, REQUEST
 
 MAX_CPU_S = 10
 """Of one picture; the slowest honest one took 3 s of a slow core."""
 MAX_WALL_S = 30.0
 """Of one picture, on a machine that is busy with other things."""
+START_S = 60.0
+"""Of a process; usually 0.2 s."""
 MAX_BYTES = 1 << 30
 """Address space of one process: Python's own and the copies of a picture of 4096 x 4096 px."""
 MAX_ANSWER_BYTES = 96 << 20
@@ -47,7 +49,7 @@ class _Decoder:
     @classmethod
     def start(cls, cpu_s: int, max_bytes: int) -> "_Decoder":
         """Raises: DecoderUnavailable."""
-        command = [sys.executable, "-m", "mezzotint.media.uploads.decoder_process", str(max_bytes), str(cpu_s)]
+        command = [sys.executable, "-P", "-m", "mezzotint.media.uploads.decoder_process", str(max_bytes), str(cpu_s)]
         environment = {**harmless_environment(), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         try:
             process = subprocess.Popen(
@@ -59,34 +61,51 @@ class _Decoder:
             )
         except OSError as error:
             raise DecoderUnavailable(str(error)) from error
-        return cls(process)
+        decoder = cls(process)
+        with decoder._within(START_S):
+            is_ready = decoder._answers.read(len(READY)) == READY
+        if not is_ready:
+            decoder.end()
+            raise DecoderUnavailable("a process did not start; its errors stand before this")
+        return decoder
 
     def ask(self, data: bytes, reading: Reading, wall_s: float) -> Decoded:
         """Raises: Undecodable, _DecoderLost."""
         self.num_pictures += 1
-        timer = threading.Timer(wall_s, self.process.kill)
-        timer.daemon = True
-        timer.start()
         try:
-            return self._exchange(data, reading)
+            with self._within(wall_s):
+                return self._exchange(data, reading)
         except Undecodable:
             raise
         except (OSError, ValueError) as error:  # the pipe broke, or was closed
             raise _DecoderLost from error
+
+    @contextmanager
+    def _within(self, wall_s: float) -> Iterator[None]:
+        """It is killed then, so that no reading or writing waits longer."""
+        timer = threading.Timer(wall_s, self.process.kill)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
         finally:
             timer.cancel()
 
+    @property
+    def _answers(self) -> IO[bytes]:
+        assert self.process.stdout is not None
+        return self.process.stdout
+
     def _exchange(self, data: bytes, reading: Reading) -> Decoded:
-        requests, answers = self.process.stdin, self.process.stdout
+        requests = self.process.stdin
         assert requests is not None
-        assert answers is not None
         requests.write(REQUEST.pack(READINGS.index(reading), len(data)))
         requests.write(data)
         requests.flush()
-        outcome, width, height, num_bytes, view_bytes = ANSWER.unpack(_read(answers, ANSWER.size))
+        outcome, width, height, num_bytes, view_bytes = ANSWER.unpack(_read(self._answers, ANSWER.size))
         if num_bytes > MAX_ANSWER_BYTES or view_bytes > 3 * VIEW_PX * VIEW_PX:
             raise _DecoderLost
-        content, view = _read(answers, num_bytes), _read(answers, view_bytes)
+        content, view = _read(self._answers, num_bytes), _read(self._answers, view_bytes)
         if outcome == REFUSED:
             raise Undecodable(content.decode())
         if outcome != DECODED:
@@ -162,6 +181,19 @@ class DecoderPool:
                 decoder.end()
 
     def _take(self) -> _Decoder:
+        """Raises: DecoderUnavailable."""
+        decoder = self._take_idle()
+        if decoder is not None:
+            return decoder
+        decoder = _Decoder.start(self._cpu_s, self._max_bytes)
+        with self._lock:
+            self._busy.add(decoder)
+            if self._is_closed:
+                decoder.process.kill()  # its first exchange then fails
+        return decoder
+
+    def _take_idle(self) -> _Decoder | None:
+        """Raises: DecoderUnavailable."""
         with self._lock:
             if self._is_closed:
                 raise DecoderUnavailable("the server stops")
@@ -171,9 +203,7 @@ class DecoderPool:
                     self._busy.add(decoder)
                     return decoder
                 decoder.end()
-            decoder = _Decoder.start(self._cpu_s, self._max_bytes)
-            self._busy.add(decoder)
-            return decoder
+        return None
 
 
 def _read(pipe: IO[bytes], num_bytes: int) -> bytes:

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from mezzotint.media.uploads.container import Undecodable
 from mezzotint.media.uploads.decode import Decoded, Reading, decode
-from mezzotint.media.uploads.protocol import ANSWER, DECODED, OUT_OF_MEMORY, READINGS, REFUSED, REQUEST
+from mezzotint.media.uploads.protocol import ANSWER, DECODED, OUT_OF_MEMORY, READINGS, READY, REFUSED, REQUEST
 
 resource: ModuleType | None
 try:
@@ -23,6 +23,8 @@ def main(max_bytes: int, cpu_s: int) -> None:
     """Serve until standard input ends. max_bytes: of address space. cpu_s: of one picture."""
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     _bound_memory(max_bytes)
+    sink.write(READY)
+    sink.flush()
     while head := source.read(REQUEST.size):
         reading, num_bytes = REQUEST.unpack(head)
         _bound_time(cpu_s)

@@ -4,6 +4,8 @@ from struct import Struct
 
 from mezzotint.media.uploads.decode import Reading
 
+READY = b"+"
+"""Sent once, when the process can decode."""
 REQUEST = Struct(">BI")
 """Index of the reading, bytes of the file that follows."""
 ANSWER = Struct(">BIIII")
