@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mezzotint.gateway import Service
 from mezzotint.gateway.rates import Rates
+from mezzotint.media.uploads.decoder_pool import DecoderPool
 from mezzotint.store import Database
 from tests.unit.gateway.conftest import service_on
 
@@ -18,9 +19,10 @@ async def served(folder: Path, address: str | None) -> AsyncIterator[Service]:
     """address: of a PostgreSQL database; None: SQLite in the folder."""
     database = Database(address or folder / "mezzotint.db")
     await asyncio.to_thread(database.migrate)
-    service = service_on(database, folder)
-    accounts = replace(service.accounts, can_sign_up=True)
-    yield replace(service, accounts=accounts, rates=Rates(scale=0, per_address=0))
+    with closing(DecoderPool()) as decoders:
+        service = service_on(database, folder, decoders)
+        accounts = replace(service.accounts, can_sign_up=True)
+        yield replace(service, accounts=accounts, rates=Rates(scale=0, per_address=0))
     await database.close()
 
 

@@ -79,11 +79,11 @@ def decoders() -> Iterator[DecoderPool]:
 async def service(tmp_path: Path, empty_database: Path, decoders: DecoderPool) -> AsyncIterator[Service]:
     copytree(empty_database.parent, tmp_path, dirs_exist_ok=True)
     database = Database(tmp_path / "mezzotint.db")
-    yield service_on(database, tmp_path, Passwords(QUICK_HASHER))
+    yield service_on(database, tmp_path, decoders, Passwords(QUICK_HASHER))
     await database.close()
 
 
-def service_on(database: Database, folder: Path, passwords: Passwords | None = None) -> Service:
+def service_on(database: Database, folder: Path, decoders: DecoderPool, passwords: Passwords | None = None) -> Service:
     """The gateway's parts as `serve` puts them together, over a migrated database and a folder for objects."""
     desk = Desk(jobs=Jobs(database), objects=Objects(folder / "objects"), bus=EventBus())
     check = PreFilter.load(None).check
