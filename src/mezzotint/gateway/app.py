@@ -28,9 +28,10 @@ from mezzotint.gateway import (
     webhooks,
 )
 from mezzotint.gateway.boundary.checks import AddressCheck, JsonCheck
+from mezzotint.gateway.boundary.headers import SecurityHeaders
 from mezzotint.gateway.compatible import ROUTERS
 from mezzotint.gateway.courier import CARRY_S
-from mezzotint.gateway.limits import STREAMED, BodyLimit, SecurityHeaders, UrlLimit
+from mezzotint.gateway.limits import STREAMED, BodyLimit, UrlLimit
 from mezzotint.gateway.lookout import LOOK_S, Lookout
 from mezzotint.gateway.network.hosts import HostCheck
 from mezzotint.gateway.network.request_bodies import RequestBodies

@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 
 from mezzotint.domain.errors import MezzotintError, StorageUnavailable
 from mezzotint.domain.refusal import Refusal, RefusalCode
+from mezzotint.gateway.boundary.headers import HEADERS, NO_STORE
 
 STATUS: dict[RefusalCode, int] = {
     RefusalCode.STEPS_OVER_BUDGET: 403,
@@ -191,5 +192,7 @@ def unavailable(error: StorageUnavailable) -> Answer:
 
 
 async def _on_fault(request: Request, error: Exception) -> JSONResponse:
-    # answered here, then raised again by the server for its log
-    return Answer(500, "internal_error", GATEWAY_CODES["internal_error"], MezzotintError.hint).response()
+    # answered here, outside of all that puts headers on answers, then raised again by the server for its log
+    response = Answer(500, "internal_error", GATEWAY_CODES["internal_error"], MezzotintError.hint).response()
+    response.headers.update({**HEADERS, "Cache-Control": NO_STORE})
+    return response

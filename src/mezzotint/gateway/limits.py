@@ -1,6 +1,5 @@
-"""Limits and headers that hold for every route, as plain ASGI: they never buffer a stream."""
+"""Limits that hold for every route, as plain ASGI: they never buffer a stream."""
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mezzotint.gateway.errors import GATEWAY_CODES, Answer
@@ -10,15 +9,6 @@ MAX_BODY_BYTES = 64 * 1024
 """A prompt of 2,000 characters in any script, many times over."""
 
 MAX_URL_BYTES = 8 * 1024
-
-CSP = "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
-HEADERS = {
-    "Content-Security-Policy": CSP,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
-
 
 STREAMED = frozenset({"/v1/uploads", "/v1/images/edits", "/v1/images/variations", "/sdapi/v1/img2img"})
 """Paths whose routes read their larger bodies themselves, after they know who sends them."""
@@ -57,21 +47,6 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return replayed
-
-
-class SecurityHeaders:
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
-            await send(message)
-
-        await self.app(scope, receive, with_headers if scope["type"] == "http" else send)
 
 
 class UrlLimit:

@@ -1,0 +1,44 @@
+"""Headers of every answer: what a browser may do with it, and whether anything may keep it."""
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+CSP = (
+    "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": CSP,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+NO_STORE = "no-store"
+CACHED = ("/i/", "/assets/")
+"""Beginnings of paths whose names change with their content, and which anybody who knows them may read."""
+PAGE = frozenset({"/", "/index.html"})
+FOUND = frozenset({200, 206, 304})
+
+
+class SecurityHeaders:
+    """Puts `HEADERS` on every answer, and keeps caches from all but pictures and the page."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+                headers["Cache-Control"] = cache_rule(scope["path"], message["status"], headers.get("Cache-Control"))
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+
+def cache_rule(path: str, status: int, wanted: str | None) -> str:
+    """Who may keep an answer. wanted: what its route says, which counts only for what is public."""
+    is_public = path.startswith(CACHED) or path in PAGE
+    return wanted if wanted is not None and is_public and status in FOUND else NO_STORE
