@@ -17,11 +17,14 @@ SENT_BYTES = 64 * 1024
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionLimits:
     """in_all, per_address: most open connections; per_address 0 is no limit, and this machine and trusted proxies have
-    none. client_timeout_s: how long a client may take for a whole head, from its connection or its last answer on."""
+    none. client_timeout_s: how long a client may take for a whole head, from its connection or its last answer on.
+    unsent_bytes: of answers, that clients have not taken; beyond it the connections with most of them are ended.
+    """
 
     in_all: int = 512
     per_address: int = 200
     client_timeout_s: float = 10.0
+    unsent_bytes: int = 256 * 2**20
     proxies: TrustedProxies = field(default_factory=TrustedProxies)
     is_this_machine_free: bool = True
 
@@ -124,6 +127,7 @@ class OpenConnections:
         now = self._now()
         for transport, one in list(self._open.items()):
             self._look_at(transport, one, now)
+        self._bound_unsent()
         timeout_s = self.limits.client_timeout_s
         self._sweeper = None
         if self._open:
@@ -149,6 +153,16 @@ class OpenConnections:
             one.send_bytes, one.send_since = size, now
         one.send_bytes = max(one.send_bytes, size)
         return now - one.send_since > SEND_PATIENCE * self.limits.client_timeout_s
+
+    def _bound_unsent(self) -> None:
+        """Answers lie in memory until their client takes them: many readers of large pictures would fill it."""
+        sizes = {transport: transport.get_write_buffer_size() for transport in self._open}
+        total = sum(sizes.values())
+        for transport in sorted(sizes, key=sizes.__getitem__, reverse=True) if total > self.limits.unsent_bytes else ():
+            self._abort(transport, "not_read")
+            total -= sizes[transport]
+            if total <= self.limits.unsent_bytes:
+                break
 
     def _abort(self, transport: asyncio.Transport, why: str) -> None:
         """Close at once, whatever waits to be sent. Its place is free from now on."""

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import h11
+from uvicorn._types import ASGIReceiveEvent
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
@@ -78,7 +79,11 @@ class HttpProtocol(H11Protocol):
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """One WebSocket. uvicorn pings it, and closes it where no pong comes."""
+    """One WebSocket. uvicorn pings it, and closes it where no pong comes.
+
+    uvicorn answers each ping of a client at once, also of one that takes no answers: pings would fill the memory. So
+    nothing is read from a client that does not read.
+    """
 
     def __init__(self, *args: Any, open_connections: OpenConnections, **named: Any) -> None:
         super().__init__(*args, **named)
@@ -87,6 +92,28 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.open_connections.release(self.transport)
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._set_reading()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._set_reading()
+
+    async def receive(self) -> ASGIReceiveEvent:
+        message = await super().receive()
+        self._set_reading()
+        return message
+
+    def _set_reading(self) -> None:
+        """Read where the application takes messages and the client takes answers."""
+        if self.transport.is_closing():
+            return
+        if self.writable.is_set() and not self.read_paused:
+            self.transport.resume_reading()
+        else:
+            self.transport.pause_reading()
 
 
 def as_bytes(answer: Answer) -> bytes:

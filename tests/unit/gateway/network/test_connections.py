@@ -1,6 +1,7 @@
 """Clients that open connections and say nothing, or too slowly, with real sockets of a real server."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -127,13 +128,13 @@ async def test_one_address_has_a_share_and_leaves_the_rest_to_others(service: Se
 async def test_where_none_waits_the_next_is_refused_and_told_when_to_come_back(service: Service) -> None:
     limits = ConnectionLimits(in_all=2, client_timeout_s=300)
     async with serving(service, limits) as address:
-        sockets = [await connect(f"ws://{address}/v1/ws", additional_headers=bearer(service)) for _ in range(2)]
+        open_sockets = [await connect(f"ws://{address}/v1/ws", additional_headers=bearer(service)) for _ in range(2)]
         refused = await rest(await opened(address))
         assert refused.startswith(b"HTTP/1.1 503 ")
         assert b"retry-after: 5" in refused
         assert b'"code":"too_many_connections"' in refused
-        for socket in sockets:
-            await socket.close()
+        for open_socket in open_sockets:
+            await open_socket.close()
         async with asyncio.timeout(30):
             while not await is_answered(address):
                 await asyncio.sleep(0.01)  # until the server saw the sockets close
@@ -145,13 +146,78 @@ async def test_this_machine_and_trusted_proxies_have_no_share_of_their_own(servi
         assert [await is_open(stream) for stream in streams] == [True] * 5
 
 
+async def deaf(address: str) -> socket.socket:
+    """A connected socket that takes few bytes before it is read."""
+    host, _, port = address.rpartition(":")
+    made = socket.socket()
+    made.setblocking(False)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    await asyncio.get_running_loop().sock_connect(made, (host, int(port)))
+    return made
+
+
+async def until_ended(service: Service, why: str) -> None:
+    async with asyncio.timeout(60):
+        while not ended(service, why):
+            await asyncio.sleep(0.02)  # the server's own clock
+
+
+async def ask_much(one: socket.socket) -> None:
+    """For answers of more than the system keeps for a connection, which come one after the other."""
+    request = b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n"
+    await asyncio.get_running_loop().sock_sendall(one, request * 100)
+
+
+async def test_a_client_that_takes_no_answer_is_ended(service: Service) -> None:
+    async with serving(service, QUICK) as address:
+        with await deaf(address) as one:
+            await ask_much(one)
+            await until_ended(service, "not_read")
+
+
+async def test_answers_that_nobody_takes_are_bounded_in_all(service: Service) -> None:
+    limits = ConnectionLimits(client_timeout_s=300, unsent_bytes=2**16)
+    async with serving(service, limits) as address:
+        with await deaf(address) as one:
+            await ask_much(one)
+            await until_ended(service, "not_read")
+            assert await is_answered(address)
+
+
+async def test_pings_of_a_client_that_takes_no_pongs_do_not_pile_up(service: Service) -> None:
+    head = (
+        "GET /v1/ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    )
+    head += f"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nAuthorization: {bearer(service)['Authorization']}\r\n\r\n"
+    pings = (b"\x89\xfd\0\0\0\0" + bytes(125)) * 500
+    loop, sent, last = asyncio.get_running_loop(), [0], -1
+    async with serving(service, ConnectionLimits(client_timeout_s=300)) as address:
+        with await deaf(address) as one:
+            await loop.sock_sendall(one, head.encode())
+            assert (await loop.sock_recv(one, 4096)).startswith(b"HTTP/1.1 101 ")
+
+            async def flood() -> None:
+                while sent[0] < 64 * 2**20:
+                    await loop.sock_sendall(one, pings)
+                    sent[0] += len(pings)
+
+            flooding = asyncio.create_task(flood())
+            while sent[0] != last and not flooding.done():
+                last = sent[0]
+                await asyncio.sleep(1)  # until the server reads no more, or has read all
+            assert not flooding.done(), "it read on, and kept a pong for each"
+            flooding.cancel()
+            await asyncio.wait([flooding])
+            assert await is_answered(address)
+
+
 async def test_an_open_websocket_is_not_taken_for_a_silent_client(service: Service) -> None:
     async with (
         serving(service, QUICK) as address,
-        connect(f"ws://{address}/v1/ws", additional_headers=bearer(service)) as socket,
+        connect(f"ws://{address}/v1/ws", additional_headers=bearer(service)) as open_socket,
         silent(address, 1) as streams,
     ):
         await rest(streams[0])
-        pong = await socket.ping()
+        pong = await open_socket.ping()
         async with asyncio.timeout(30):
             await pong
