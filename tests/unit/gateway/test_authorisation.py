@@ -1,24 +1,26 @@
-"""Every route x {nobody, another tenant, the owner, an admin}. A route that stands in no row fails the test."""
+"""Every route of the application x every kind of credential. A route that stands in no row fails the test."""
 
-from datetime import UTC, datetime, timedelta
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from starlette.routing import Mount
+from websockets.asyncio.client import connect as connect_socket
+from websockets.exceptions import InvalidStatus
 
 from mezzotint.actions.finish import image_key
-from mezzotint.domain.claims import OWN, Role, Scope
-from mezzotint.domain.ids import TenantId, WebhookId, WorkerId
+from mezzotint.domain.claims import OWN
+from mezzotint.domain.ids import JobId, TenantId, WebhookId, WorkerId
 from mezzotint.domain.job import JobState
 from mezzotint.domain.key import KeyRequest
 from mezzotint.domain.task import Source
-from mezzotint.domain.tenant import Tenant
-from mezzotint.domain.tier import Tier
 from mezzotint.domain.webhook import Webhook
 from mezzotint.gateway import Service, create_app
 from mezzotint.store import Seeker
 from tests.making import NOW, make_ending, make_image, make_job
-from tests.unit.gateway.conftest import Connect
+from tests.unit.gateway.credentials import KINDS, Kind, disable_tenant, populate
+from tests.unit.gateway.serving import serving
 
 pytestmark = pytest.mark.anyio
 
@@ -42,6 +44,8 @@ CLOSED = Row(403, 403, 403, 403)
 ELSEWHERE = "tests/unit/gateway/test_socket.py"
 
 MATRIX: dict[str, Row | str] = {
+    "GET /": FOR_ALL,  # the page
+    "GET /openapi.json": FOR_ALL,
     "GET /healthz": FOR_ALL,
     "GET /readyz": Row(503, 503, 503, 503),
     "GET /v1/model": FOR_ALL,
@@ -117,14 +121,25 @@ BODIES: dict[str, Any] = {
 }
 
 
+MANAGES_KEYS = {"POST /v1/keys", "POST /v1/keys/{key_id}/rotate", "DELETE /v1/keys/{key_id}"}
+SIGNS_IN = {"POST /v1/sign-in", "POST /v1/sign-up", "POST /v1/sign-out"}
+
+
 def routes() -> set[str]:
-    """Every route of the application but the page's files."""
+    """Every route of the application; what is mounted (the page's files) by its root."""
     found: set[str] = set()
-    for included in create_app(None).routes:
-        for route in getattr(getattr(included, "original_router", None), "routes", []):
+    waiting: list[Any] = list(create_app(None).routes)
+    while waiting:
+        route = waiting.pop()
+        if (included := getattr(route, "original_router", None)) is not None:
+            waiting += included.routes
+            continue
+        if isinstance(route, Mount):
+            methods, path = {"GET"}, route.path + "/"
+        else:
             methods = getattr(route, "methods", None) or {"WEBSOCKET"}
             path = route.path.replace(":path}", "}")
-            found |= {f"{method} {path}" for method in methods - {"HEAD", "OPTIONS"}}
+        found |= {f"{method} {path}" for method in methods - {"HEAD", "OPTIONS"}}
     return found
 
 
@@ -137,10 +152,10 @@ def test_the_contract_names_no_route_that_the_matrix_does_not() -> None:
     assert {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods} <= set(MATRIX)
 
 
-async def things_of_ada(service: Service) -> dict[str, str]:
-    """One of each kind of thing that a path can name."""
+async def things_of_ada(service: Service, number: int) -> dict[str, str]:
+    """One of each kind of thing that a path can name, other ones for each number under 256."""
     job = make_job(tenant="ada")
-    picture = make_image(job)
+    picture = make_image(job, f"{number:02x}")
     await service.desk.jobs.add(job)
     (taken,) = await service.desk.jobs.claim(Seeker(worker=WorkerId("w")), NOW, 30)
     assert taken.lease is not None
@@ -150,8 +165,8 @@ async def things_of_ada(service: Service) -> dict[str, str]:
     assert made is not None
     id = WebhookId(f"wh_{int(job.id[4:], 16):016x}")
     webhook = Webhook(id=id, tenant=TenantId("ada"), url="https://hooks.example/x", created_at=NOW)
-    await service.courier.webhooks.add(webhook, 10)
-    await service.intake.sources.keep(TenantId("ada"), Source(content=picture.png, width=64, height=64), NOW, 1)
+    await service.courier.webhooks.add(webhook, 100)
+    await service.intake.sources.keep(TenantId("ada"), Source(content=picture.png, width=64, height=64), NOW, 100)
     await service.workers.seen(WorkerId("w"), service.now())
     return {
         "worker_id": "w",
@@ -165,52 +180,60 @@ async def things_of_ada(service: Service) -> dict[str, str]:
     }
 
 
-async def callers(service: Service, connect: Connect) -> dict[str, httpx.AsyncClient]:
-    peer = "203.0.113.7"  # another machine: what only this one may do is refused
-    admin = connect(None, peer=peer)
-    token = service.issuer.issue(TenantId("ops"), Tier.PRO, datetime.now(UTC), timedelta(minutes=5), role=Role.ADMIN)
-    admin.headers["Authorization"] = f"Bearer {token}"
-    return {
-        "nobody": connect(None, peer=peer),
-        "other": connect("eve", Tier.PRO, peer=peer),
-        "admin": admin,
-        "owner": connect("ada", peer=peer),  # last: it may end what the others must not
-    }
+def expected(route: str, row: Row, kind: Kind) -> int:
+    """The status that a credential gets: its column's, unless its kind is refused before."""
+    changes = not route.startswith("GET ")
+    if kind.via == "session" and "/sdapi/" in route:
+        return 401
+    if kind.is_cross_site and changes and (row.nobody == 401 or route in SIGNS_IN):
+        return 403
+    if row.nobody != 401 or route == "POST /v1/sign-in":
+        return getattr(row, kind.acts_as)  # no credential is looked at
+    if kind.acts_as == "nobody":
+        return 403 if kind.is_shut_out else 401
+    if (kind.reads_only and (changes or "/admin/" in route)) or (kind.via == "key" and route in MANAGES_KEYS):
+        return 403
+    return getattr(row, kind.acts_as)
 
 
 @pytest.mark.parametrize("route", [route for route, row in MATRIX.items() if isinstance(row, Row)])
-async def test_a_route_lets_in_whom_the_matrix_names(route: str, service: Service, connect: Connect) -> None:
+async def test_a_route_answers_each_credential_as_the_matrix_says(route: str, service: Service) -> None:
     row = MATRIX[route]
     assert isinstance(row, Row)
-    await service.accounts.tenants.add(Tenant(id=TenantId("ada"), tier=Tier.FREE, created_at=NOW))
-    things = await things_of_ada(service)
-    if "/tenants/" in route:
-        things["name"] = "ada"
+    await populate(service)
+    owners = [who for who, kind in KINDS.items() if kind.acts_as == "owner"]
+    things = {who: await things_of_ada(service, number) for number, who in enumerate(owners)}
+    shown = {who: await kind.make(service) for who, kind in KINDS.items()}
+    await disable_tenant(service)
     method, _, path = route.partition(" ")
-    got = {}
-    for who, client in (await callers(service, connect)).items():
-        async with client:
-            answer = await client.request(method, path.format(**things), json=BODIES.get(route))
-            got[who] = answer.status_code
-            if answer.status_code >= 400:
-                said = answer.json()
-                assert said["detail"] if "/sdapi/" in route else said["error"]["message"]
-        job = await service.desk.jobs.get(things["job_id"])  # type: ignore[arg-type]
+    app, got, wanted = create_app(service), {}, {}
+    for number, (who, kind) in enumerate(KINDS.items()):
+        its = things.get(who, things["the owner's token"]) | ({"name": "ada"} if "/tenants/" in route else {})
+        body = BODIES.get(route)
+        if route == "POST /v1/admin/tenants":
+            body = {"id": f"newcomer-{number}"}
+        there = httpx.ASGITransport(app, client=(f"203.0.113.{number}", 1))  # not this machine, to which more is open
+        async with httpx.AsyncClient(transport=there, base_url="http://127.0.0.1:8400") as client:
+            answer = await client.request(method, path.format(**its), json=body, headers=shown[who])
+        got[who], wanted[who] = answer.status_code, expected(route, row, kind)
+        if answer.status_code >= 400:
+            said = answer.json()
+            assert said["detail"] if "/sdapi/" in route else said["error"]["message"]
+        job = await service.desk.jobs.get(JobId(its["job_id"]))
         assert job is not None
         assert job.state is JobState.SUCCEEDED
-    assert Row(**got) == row
+    assert got == wanted
 
 
-async def test_a_credential_that_may_only_read_changes_nothing(service: Service, connect: Connect) -> None:
-    await service.accounts.tenants.add(Tenant(id=TenantId("ada"), tier=Tier.FREE, created_at=NOW))
-    things = await things_of_ada(service)
-    wanted = KeyRequest(tenant=TenantId("ada"), name="r", scopes=frozenset({Scope.READ}))
-    made = await service.accounts.keys.add(wanted, service.now())
-    assert made is not None
-    async with connect(None) as reader:
-        reader.headers["Authorization"] = f"Bearer {made[1]}"
-        for route, row in MATRIX.items():
-            method, _, path = route.partition(" ")
-            if isinstance(row, Row) and row.nobody == 401 and path != "/v1/sign-in":
-                answer = await reader.request(method, path.format(**things), json=BODIES.get(route))
-                assert (answer.status_code == 403) == (method != "GET" or "/admin/" in path), route
+async def test_the_socket_answers_each_credential_as_a_route_to_read_does(service: Service) -> None:
+    await populate(service)
+    shown = {who: await kind.make(service) for who, kind in KINDS.items()}
+    await disable_tenant(service)
+    let_in = set()
+    async with serving(service) as address:
+        for who, headers in shown.items():
+            with suppress(InvalidStatus):
+                async with connect_socket(f"ws://{address}/v1/ws", additional_headers=headers) as socket:
+                    assert "hello" in str(await socket.recv())
+                    let_in.add(who)
+    assert let_in == {who for who, kind in KINDS.items() if kind.acts_as != "nobody" and not kind.is_cross_site}
