@@ -24,6 +24,7 @@ MezzotintError
 │   ├── EncodeFailed
 │   ├── ModelUnavailable
 │   ├── SourceMissing
+│   ├── JobUnreadable
 │   ├── WorkerLost
 │   ├── WaitedTooLong
 │   └── StorageUnavailable
@@ -201,6 +202,13 @@ class SourceMissing(JobFault):
 
     code = "source_missing"
     hint = "Upload it again, or choose another picture, and submit anew."
+
+
+class JobUnreadable(JobFault):
+    """What the database holds of the job is damaged, or was written by another version of the server."""
+
+    code = "job_unreadable"
+    hint = "Submit it again. Operators: let workers of the same version as the gateways claim."
 
 
 class WorkerLost(JobFault):

@@ -53,7 +53,8 @@ class Seeker:
     suspects: bool = False
 
     def affinity(self, row: RowMapping) -> float:
-        size = row["parameters"] or {}  # not read where nothing runs
+        said = row["parameters"]  # not read where nothing runs
+        size = said if isinstance(said, dict) else {}
         shape = (row["model"], size.get("width", 0), size.get("height", 0))
         return affinity_of(is_warm=row["model"] in self.warm, joins_batch=shape in self.shapes)
 

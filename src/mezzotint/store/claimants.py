@@ -6,15 +6,22 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
+from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from mezzotint.domain.job import Job
+from mezzotint.domain.errors import JobUnreadable
+from mezzotint.domain.ids import JobId, WorkerId
+from mezzotint.domain.job import Ending, Job, JobError, JobState, Lease, Timings
 from mezzotint.store.candidates import Seeker
 from mezzotint.store.claims import MAX_LOOKS, Outrun, take
 from mezzotint.store.database import Database
+from mezzotint.store.departures import Departure, end
 from mezzotint.store.gathering import Gathering
-from mezzotint.store.rows import taken_of
+from mezzotint.store.rows import UNREADABLE, job_of, taken_of
+from mezzotint.store.settlements import correct
 
+log = structlog.get_logger()
 MOST = 16
 """Claims of one transaction: others wait for the rows of the shares meanwhile."""
 
@@ -55,8 +62,35 @@ async def _serve(connection: AsyncConnection, together: Sequence[Claimant]) -> l
     served: list[list[Job]] = [[] for _ in together]
     for (seeker, lease_s), numbers in alike.items():
         rows = await take(connection, seeker, now, lease_s, sum(together[number].most for number in numbers))
-        jobs = await taken_of(connection, rows)
+        jobs = await taken_of(connection, await _end_unreadable(connection, rows, now))
         for number in numbers:
             most = together[number].most
             served[number], jobs = jobs[:most], jobs[most:]
     return served
+
+
+async def _end_unreadable(
+    connection: AsyncConnection, rows: Sequence[RowMapping], now: datetime
+) -> Sequence[RowMapping]:
+    """Fail claimed jobs whose rows cannot be read: one would fail every claim of others, too. Returns those others."""
+    damaged = [row for row in rows if not _is_readable(row)]
+    if not damaged:
+        return rows
+    error = JobError.of(JobUnreadable("The job's row cannot be read by this version of the worker."))
+    ending = Ending(state=JobState.FAILED, at=now, timings=Timings(), step=0, error=error)
+    _, corrections = await end(connection, [Departure(JobId(row["id"]), _lease_of(row), ending) for row in damaged])
+    await correct(connection, corrections)
+    log.error("jobs failed that cannot be read", jobs=[row["id"] for row in damaged])
+    return [row for row in rows if row not in damaged]
+
+
+def _is_readable(row: RowMapping) -> bool:
+    try:
+        job_of(row, (), ())
+    except UNREADABLE:
+        return False
+    return True
+
+
+def _lease_of(row: RowMapping) -> Lease:
+    return Lease(worker=WorkerId(row["lease_worker"]), token=row["lease_token"], expires_at=row["lease_expires_at"])

@@ -1,6 +1,7 @@
 """Jobs end under their leases: those that end together in one transaction, each of them once."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from mezzotint.domain.tier import Tier
 from mezzotint.policy.accounts import Done, measured_cost
 from mezzotint.store.changes import NEXT, TOLD
 from mezzotint.store.endings import CHARGED, FENCE, LEDGER, WAIVED, Line, charge_on, is_held, line_of
-from mezzotint.store.rows import fields_of, job_of, saved_of
+from mezzotint.store.rows import UNREADABLE, fields_of, job_of, saved_of
 from mezzotint.store.schema import checkpoints, images, jobs
 from mezzotint.store.settlements import SETTLE, Correction, Settling, settle
 from mezzotint.store.together import Insert, Row, Values, Write, carry_out
@@ -64,7 +65,8 @@ DRAWN = Write(
 async def end(
     connection: AsyncConnection, departures: Sequence[Departure]
 ) -> tuple[dict[JobId, Job], Sequence[Correction]]:
-    """End running jobs once, each with its pictures and its charge. Returns those whose lease was still held.
+    """End running jobs once, each with its pictures and its charge. Returns those whose lease was still held, as far as
+    their rows can be read.
 
     departures: of different jobs. Corrections of the shares' accounts are for the caller to make.
     """
@@ -84,7 +86,10 @@ async def end(
     }
     await carry_out(connection, writes)
     saved = await saved_of(connection, [row["id"] for row, _, _ in ended if row["has_saved"]])
-    jobs_ended = {row["id"]: job_of(row, ending.images, saved.get(row["id"], ())) for row, ending, _ in ended}
+    jobs_ended: dict[JobId, Job] = {}
+    for row, ending, _ in ended:
+        with suppress(*UNREADABLE):  # it has ended all the same
+            jobs_ended[row["id"]] = job_of(row, ending.images, saved.get(row["id"], ()))
     return jobs_ended, corrections
 
 

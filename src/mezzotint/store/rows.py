@@ -22,6 +22,8 @@ from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier
 from mezzotint.store.schema import checkpoints, images, jobs
 
+UNREADABLE = (TypeError, ValueError, KeyError, AttributeError)
+"""What `job_of` raises for a row that is damaged or of another version."""
 ONE = select(jobs).where(jobs.c.id == bindparam("of_id"))
 IMAGES = select(images).where(images.c.job.in_(bindparam("of_jobs", expanding=True))).order_by(images.c.position)
 

@@ -5,6 +5,7 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select, update
 
 from mezzotint.domain.errors import LeaseLost
 from mezzotint.domain.ids import JobId, TenantId, WorkerId
@@ -13,6 +14,7 @@ from mezzotint.domain.tier import Tier
 from mezzotint.policy.queue import RULES
 from mezzotint.policy.retry import Retry
 from mezzotint.store import Images, Jobs, Seeker
+from mezzotint.store.schema import jobs as rows
 from tests.making import NOW, make_ending, make_image, make_job, make_parameters
 
 pytestmark = pytest.mark.anyio
@@ -268,3 +270,20 @@ async def test_a_dead_letter_that_is_retried_is_no_suspect(jobs: Jobs) -> None:
     retried = await claim(jobs)
     assert retried is not None
     assert retried.num_losses == 0
+
+
+@pytest.mark.parametrize("parameters", [{"prompt": "of another version", "angle": 7}, [], {"task": "sculpt"}])
+async def test_a_job_that_cannot_be_read_ends_alone_when_it_is_claimed(jobs: Jobs, parameters: object) -> None:
+    damaged, sound = make_job(), make_job()
+    await jobs.add(damaged, sound)
+    async with jobs._database.write() as connection:
+        await connection.execute(update(rows).where(rows.c.id == damaged.id).values(parameters=parameters))
+    shapes = frozenset({("a model", 64, 64)})
+    taken = await jobs.claim(Seeker(worker=WORKER, shapes=shapes), NOW, 30, 2)
+    assert [job.id for job in taken] == [sound.id]
+    async with jobs._database.read() as connection:
+        state, error = (
+            await connection.execute(select(rows.c.state, rows.c.error).where(rows.c.id == damaged.id))
+        ).one()
+    assert (state, error["code"]) == (JobState.FAILED, "job_unreadable")
+    assert await jobs.claim(Seeker(worker=WORKER), NOW, 30, 2) == []

@@ -343,15 +343,15 @@ async def test_an_engine_that_fails_ends_the_job_that_fails_it_alone_and_not_its
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def holds_poison(hub: Hub) -> bool:
-        return any(run in poisoned for run in hub._runs)
+        return any(engine is hub and not run.done for engine, run in poisoned)
 
     def submit(hub: Hub, kwargs: dict[str, Any], *args: Any, **more: Any) -> Any:
         run = begun(hub, kwargs, *args, **more)
         if kwargs["width"] == SIDE:
-            poisoned.append(run)
+            poisoned.append((hub, run))
         return run
 
-    poisoned: list[Any] = []
+    poisoned: list[tuple[Hub, Any]] = []
     begun = Hub.submit
     monkeypatch.setattr(Hub, "submit", submit)
     monkeypatch.setattr(Hub, "turn", raiser(Hub.turn, holds_poison))
@@ -364,4 +364,14 @@ async def test_an_engine_that_fails_ends_the_job_that_fails_it_alone_and_not_its
     assert (poisoned_job.state, poisoned_job.error.code) == (JobState.FAILED, "engine_failed")
     assert {job.state for job in beside} == {JobState.SUCCEEDED}
     assert len(poisoned) == 2, "in company, then alone"
+    assert bench.broken == []
+
+
+async def test_a_job_that_cannot_be_read_ends_alone_when_it_is_claimed(bench: Bench) -> None:
+    unknown: Any = "sculpt"  # as a later version may know it
+    unreadable, neighbour = a_job(64, task=unknown), a_job(64)
+    async with bench.working():
+        await bench.submit(unreadable, neighbour)
+        assert (await bench.ended(neighbour)).state is JobState.SUCCEEDED
+    assert await bench.desk.jobs.backlog() == []
     assert bench.broken == []
