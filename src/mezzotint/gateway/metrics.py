@@ -2,14 +2,17 @@
 
 import hmac
 
+import structlog
 from fastapi import APIRouter, Request, Response
 
 from mezzotint.actions.count import count
+from mezzotint.domain.errors import StorageUnavailable
 from mezzotint.gateway.about import is_local
 from mezzotint.gateway.errors import GATEWAY_CODES, Answer
 from mezzotint.gateway.service import Bearer, The
 
 router = APIRouter()
+log = structlog.get_logger()
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -22,5 +25,8 @@ async def metrics(request: Request, service: The, credentials: Bearer) -> Respon
     if not is_allowed:
         hint = "Set MEZZOTINT_METRICS_TOKEN and send it as a bearer token."
         raise Answer(403, "operators_only", GATEWAY_CODES["operators_only"], hint)
-    await count(service.desk, service.now())
+    try:
+        await count(service.desk, service.now())
+    except StorageUnavailable as error:  # what this process counted is worth most while its database is away
+        log.warning("queue not counted", why=str(error))
     return Response(service.desk.metrics.text(), media_type=TEXT)

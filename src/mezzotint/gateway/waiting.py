@@ -4,6 +4,7 @@ import asyncio
 import time
 
 from mezzotint.actions.finish import Desk
+from mezzotint.domain.errors import StorageUnavailable
 from mezzotint.domain.job import Job, JobState
 from mezzotint.gateway.errors import GATEWAY_CODES, Answer
 
@@ -13,12 +14,19 @@ WAIT_S = 540.0
 
 
 async def ended(desk: Desk, job: Job, within_s: float) -> Job:
-    """The job's row after its end, or as it is when the time is over."""
+    """The job's row after its end, or as it is when the time is over.
+
+    While the database is away it waits on. Raises: StorageUnavailable, if that lasts until the time is over.
+    """
     until = time.monotonic() + within_s
     with desk.bus.watch(job.id) as queue:
         while True:
-            job = await desk.jobs.get(job.id) or job
             left = until - time.monotonic()
+            try:
+                job = await desk.jobs.get(job.id) or job
+            except StorageUnavailable:
+                if left <= 0:
+                    raise
             if job.state.is_final or left <= 0:
                 return job
             try:

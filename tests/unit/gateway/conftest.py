@@ -1,7 +1,7 @@
 """The real application over a real store, without a worker: jobs stay where the tests put them."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import closing
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -123,6 +123,20 @@ def service_on(database: Database, folder: Path, decoders: DecoderPool, password
         check_database=database.check,
         is_ready=lambda: False,
     )
+
+
+@asynccontextmanager
+async def database_away(service: Service, folder: Path) -> AsyncIterator[None]:
+    """The database of `service`, which lies in the folder, cannot be opened within the block."""
+    path = folder / "mezzotint.db"
+    await service.desk.jobs._database.close()
+    path.rename(folder / "away")
+    path.mkdir()
+    try:
+        yield
+    finally:
+        path.rmdir()
+        (folder / "away").rename(path)
 
 
 Connect = Callable[..., httpx.AsyncClient]

@@ -7,7 +7,7 @@ import pytest
 from mezzotint.background import BackgroundTasks
 from mezzotint.domain.event import Loading
 from mezzotint.gateway import Service
-from tests.unit.gateway.conftest import Connect
+from tests.unit.gateway.conftest import Connect, database_away
 
 pytestmark = pytest.mark.anyio
 
@@ -128,14 +128,8 @@ async def test_readiness_ends_with_the_database_and_comes_back_with_it(
     connect: Connect, service: Service, tmp_path: Path
 ) -> None:
     async with connect(None, served=replace(service, is_ready=lambda: True)) as nobody:
-        path = tmp_path / "mezzotint.db"
-        await service.desk.jobs._database.close()
-        for left in (path, path.with_name("mezzotint.db-wal"), path.with_name("mezzotint.db-shm")):
-            left.rename(left.with_suffix(".away")) if left.exists() else None
-        path.mkdir()
-        answer = await nobody.get("/readyz")
-        assert answer.status_code == 503
-        assert "the database does not answer" in answer.json()["error"]["hint"]
-        path.rmdir()
-        path.with_suffix(".away").rename(path)
+        async with database_away(service, tmp_path):
+            answer = await nobody.get("/readyz")
+            assert answer.status_code == 503
+            assert "the database does not answer" in answer.json()["error"]["hint"]
         assert (await nobody.get("/readyz")).status_code == 200

@@ -1,13 +1,14 @@
 """The meter: what stands in it, and who may read it."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
 
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Service
-from tests.unit.gateway.conftest import Connect
+from tests.unit.gateway.conftest import Connect, database_away
 
 pytestmark = pytest.mark.anyio
 
@@ -60,3 +61,10 @@ async def test_a_scrape_token_is_asked_for_even_on_loopback(
 async def test_a_tenants_token_does_not_read_it_from_afar(connect: Connect) -> None:
     async with connect(tenant="ada", peer="192.0.2.7") as ada:
         assert (await ada.get("/metrics")).status_code == 403
+
+
+async def test_the_meter_is_read_while_the_database_is_away(connect: Connect, service: Service, tmp_path: Path) -> None:
+    service.desk.metrics.count_restart("claims")
+    async with connect(None) as operator, database_away(service, tmp_path):
+        text = await scraped(operator)
+    assert value(text, 'mezzotint_task_restarts_total{task="claims"}') == 1
