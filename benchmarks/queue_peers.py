@@ -32,7 +32,7 @@ from procrastinate.jobs import Status
 from benchmarks.serve import hardware, spread
 from mezzotint.actions.claim import claim
 from mezzotint.actions.finish import Desk, finish
-from mezzotint.actions.tend import tend
+from mezzotint.actions.tend import Maintenance
 from mezzotint.domain.ids import JobId, WorkerId
 from mezzotint.domain.job import Ending, JobState, Timings
 from mezzotint.domain.tier import Tier
@@ -232,7 +232,7 @@ async def after_kill_s(url: str, folder: Path, number: int = 3) -> list[float]:
         begun = time.perf_counter()
         await holder.wait()
         while not (taken := await queue.take(1)):
-            await tend(queue.desk, 5, datetime.now(UTC))
+            await Maintenance(desk=queue.desk, max_attempts=5, now=lambda: datetime.now(UTC)).tend()
             await asyncio.sleep(0.05)
         assert [job.id for job in taken] == [held]
         spent.append(round(time.perf_counter() - begun, 2))

@@ -30,7 +30,7 @@ class Overload:
 
     async def refusal(self, lane: Tier, now: datetime) -> Refusal | None:
         """Why a new job of the lane is not taken now. Raises: StorageUnavailable."""
-        if self.looked_at is None or (now - self.looked_at).total_seconds() >= LOOK_S:
+        if self.looked_at is None or abs((now - self.looked_at).total_seconds()) >= LOOK_S:  # a clock may be set back
             self.looked_at = now  # before the reading: others that come meanwhile need not read, too
             self._judge(await self.read(now))
         return shed(self.load, lane, self.pressure)

@@ -17,7 +17,8 @@ from mezzotint.background import MAX_WAIT_S, BackgroundTasks
 from mezzotint.domain.errors import StorageUnavailable
 from mezzotint.domain.ids import JobId, WorkerId
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.expiry import expired_before, reason
+from mezzotint.policy.clock import ClockHistory, Reading
+from mezzotint.policy.expiry import STEADY, expired_before, reason
 from mezzotint.policy.lane_weights import Traffic, reweigh
 
 log = structlog.get_logger()
@@ -46,40 +47,55 @@ def maintain_queue(
 
 @dataclass(slots=True, kw_only=True)
 class Maintenance:
-    """me: the worker of this process. holds: whether it has a job in hand, even if its lease is over."""
+    """me: the worker of this process. holds: whether it has a job in hand, even if its lease is over.
+
+    lease_s: how long a lease lasts without a heartbeat. steady: seconds of a monotonic clock.
+    """
 
     desk: Desk
     max_attempts: int
     now: Callable[[], datetime]
     me: WorkerId | None = None
     holds: Callable[[JobId], bool] = lambda job: False
+    lease_s: float = 30.0
+    steady: Callable[[], float] = time.monotonic
     _spares_until: float = 0.0
+    _clock: ClockHistory = STEADY
 
     async def tend(self) -> None:
         """Requeue what lost its worker, wake what is due, end what waited too long. Raises: StorageUnavailable.
 
         While the database was away no worker could renew a lease: for `RENEWAL_S` afterwards all leases are spared.
         """
+        now = self._read_clocks()
         try:
-            if time.monotonic() >= self._spares_until:
-                await self._recover_lost()
-            await end_waits(self.desk, self.now())
+            if self.steady() >= self._spares_until:
+                await self._recover_lost(now)
+            await end_waits(self.desk, now, self._clock)
         except StorageUnavailable:
-            self._spares_until = time.monotonic() + RENEWAL_S
+            self._spares_until = self.steady() + RENEWAL_S
             raise
 
-    async def _recover_lost(self) -> None:
-        now = self.now()
-        lost = [job for job in await self.desk.jobs.running(expired_at=now) if not self.holds(job.id)]
+    def _read_clocks(self) -> datetime:
+        """Now; a step of the system clock since the last reading is noted."""
+        now, steady_s = self.now(), self.steady()
+        self._clock = self._clock.after(Reading(wall=now, steady_s=steady_s))
+        if self._clock.steps and self._clock.steps[-1].steady_s == steady_s:
+            log.warning("the system clock stepped", seconds=round(self._clock.steps[-1].shift_s, 1))
+        return now
+
+    async def _recover_lost(self, now: datetime) -> None:
+        expired_at = now - self._clock.overstated(timedelta(seconds=self.lease_s))
+        lost = [job for job in await self.desk.jobs.running(expired_at=expired_at) if not self.holds(job.id)]
         await recover(self.desk, lost, self.max_attempts, now, self.me)
 
 
-async def end_waits(desk: Desk, now: datetime) -> None:
+async def end_waits(desk: Desk, now: datetime, clock: ClockHistory = STEADY) -> None:
     """Wake the jobs whose next try is due, expire those that waited too long. Raises: StorageUnavailable."""
     if await desk.jobs.come_due(now):
         desk.bus.ring()
     for lane in Tier:
-        before = expired_before(lane, now)
+        before = expired_before(lane, now, clock)
         if before is None:
             continue
         for job in await desk.jobs.expire(lane, before, reason(lane), now):

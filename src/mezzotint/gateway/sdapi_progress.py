@@ -97,7 +97,7 @@ def _left_s(service: Service, job: Job | None) -> float:
     """Seconds until the running picture ends, by its pace so far."""
     if job is None or job.started_at is None or job.step == 0:
         return 0.0
-    spent_s = (service.now() - job.started_at).total_seconds()
+    spent_s = max((service.now() - job.started_at).total_seconds(), 0.0)
     return spent_s * (job.parameters.num_sampled - job.step) / job.step
 
 

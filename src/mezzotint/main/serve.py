@@ -174,7 +174,9 @@ class Serving:
             sweep = background.run_forever("retention", SWEEP_S, lambda: enforce_retention(rows, now()))
             async with desk.bus.running(background), background.running(sweep):
                 if worker is None:
-                    maintenance = Maintenance(desk=desk, max_attempts=settings.max_attempts, now=now)
+                    maintenance = Maintenance(
+                        desk=desk, max_attempts=settings.max_attempts, now=now, lease_s=settings.lease_s
+                    )
                     async with background.running(*maintain_queue(background, maintenance)):
                         yield
                 else:

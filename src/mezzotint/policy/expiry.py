@@ -5,12 +5,19 @@ from datetime import datetime, timedelta
 from mezzotint.domain.errors import WaitedTooLong
 from mezzotint.domain.job import JobError
 from mezzotint.domain.tier import Tier, limits_of
+from mezzotint.policy.clock import ClockHistory
+
+STEADY = ClockHistory()
+"""A clock that never stepped."""
 
 
-def expired_before(lane: Tier, now: datetime) -> datetime | None:
+def expired_before(lane: Tier, now: datetime, clock: ClockHistory = STEADY) -> datetime | None:
     """Waiting jobs of the lane that were created before this instant expire; None: none does."""
     after_s = limits_of(lane).expires_after_s
-    return None if after_s is None else now - timedelta(seconds=after_s)
+    if after_s is None:
+        return None
+    age = timedelta(seconds=after_s)
+    return now - age - clock.overstated(age)
 
 
 def has_expired(lane: Tier, created_at: datetime, now: datetime) -> bool:

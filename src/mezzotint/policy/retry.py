@@ -34,6 +34,9 @@ AVOID_S = 120.0
 MAX_LOSSES = 2
 """Workers that a job may end, in company the first time and alone the second, before it is given up."""
 
+CLOCKS_DIFFER_S = 60.0
+"""How far the clocks of the machines of one service may be apart."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
@@ -96,6 +99,16 @@ def tries_of(fault: JobFault) -> float:
             return 2
         case _:
             return float("inf")
+
+
+def latest_due(now: datetime) -> datetime:
+    """No try is put off beyond this: what is due later was written before the clock was set back."""
+    return now + timedelta(seconds=MAX_DELAY_S + CLOCKS_DIFFER_S)
+
+
+def latest_avoiding(now: datetime) -> datetime:
+    """The same of how long a job avoids a worker."""
+    return now + timedelta(seconds=AVOID_S + CLOCKS_DIFFER_S)
 
 
 def delay_s(failure: Failure) -> float:

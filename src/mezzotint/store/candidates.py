@@ -30,6 +30,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from mezzotint.domain.ids import JobId, TenantId, WorkerId
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.queue import RULES, Candidate, Line, Waiting, affinity_of
+from mezzotint.policy.retry import latest_avoiding
 from mezzotint.store.flows import flow_of
 from mezzotint.store.schema import flows, jobs
 
@@ -98,7 +99,7 @@ async def look(connection: AsyncConnection, seeker: Seeker, now: datetime, reach
         suspects=seeker.suspects,
     )
     values = {"me": seeker.worker, "at": now, "num_flows": reach.num_flows, "num_jobs": reach.num_jobs}
-    values |= {"num_oldest": reach.num_oldest}
+    values |= {"num_oldest": reach.num_oldest, "latest_avoiding": latest_avoiding(now)}
     values |= {f"old_{fare.lane}": now - timedelta(seconds=fare.after_s) for fare in RULES.expresses.values()}
     if seeker.models is not None:
         values["models"] = sorted(seeker.models)
@@ -134,8 +135,8 @@ def place(waiting: Waiting) -> tuple[bool, float, datetime]:
 def statement(
     *, is_postgres: bool, lanes: tuple[Tier, ...], of_models: bool, with_size: bool, suspects: bool = False
 ) -> Select[Any]:
-    """Parameters: me (the worker), at (now), models where `of_models`, num_flows, num_jobs, num_oldest, and for each
-    lane `old_` and its name: when the youngest was made that an express takes.
+    """Parameters: me (the worker), at (now), latest_avoiding, models where `of_models`, num_flows, num_jobs,
+    num_oldest, and for each lane `old_` and its name: when the youngest was made that an express takes.
 
     Made once for each kind of worker: making it takes longer than running it.
     """
@@ -153,6 +154,7 @@ def _fits(*, of_models: bool, suspects: bool) -> ColumnElement[bool]:
         jobs.c.avoid_worker.is_(None),
         jobs.c.avoid_worker != bindparam("me"),
         jobs.c.avoid_until <= bindparam("at", type_=jobs.c.avoid_until.type),
+        jobs.c.avoid_until > bindparam("latest_avoiding", type_=jobs.c.avoid_until.type),
     )
     of_model = jobs.c.model.in_(bindparam("models", expanding=True)) if of_models else true()
     return and_(welcome, of_model, SUSPECTED if suspects else ~SUSPECTED)
@@ -160,7 +162,8 @@ def _fits(*, of_models: bool, suspects: bool) -> ColumnElement[bool]:
 
 async def is_suspect_waiting(connection: AsyncConnection, seeker: Seeker, now: datetime) -> bool:
     """Whether the worker could claim a job that is to run alone."""
-    values: dict[str, Any] = {"me": seeker.worker, "at": now, "lanes": sorted(seeker.lanes)}
+    values: dict[str, Any] = {"me": seeker.worker, "at": now, "latest_avoiding": latest_avoiding(now)}
+    values |= {"lanes": sorted(seeker.lanes)}
     if seeker.models is not None:
         values["models"] = sorted(seeker.models)
     query = _one_suspect(of_models=seeker.models is not None)

@@ -126,11 +126,12 @@ def _all(line: Line) -> Sequence[Waiting]:
 
 
 def _lease(row: Row, insert: Insert) -> Any:
+    begun_at = case((jobs.c.created_at > row["at"], jobs.c.created_at), else_=row["at"])  # the clock may be set back
     values = {
         "state": JobState.RUNNING,
         "waits_in": None,
         "attempts": jobs.c.attempts + 1,
-        "started_at": func.coalesce(jobs.c.started_at, row["at"]),
+        "started_at": func.coalesce(jobs.c.started_at, begun_at),
         "lease_worker": row["worker"],
         "lease_token": jobs.c.lease_token + 1,
         "lease_expires_at": row["until"],

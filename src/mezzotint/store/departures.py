@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import RowMapping, exists, select, update
+from sqlalchemy import RowMapping, case, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.ids import JobId, TenantId, WorkerId
@@ -32,7 +32,7 @@ class Departure:
 def _end(row: Row, insert: Insert) -> Any:
     values = {
         "state": row["state"],
-        "finished_at": row["at"],
+        "finished_at": case((jobs.c.started_at > row["at"], jobs.c.started_at), else_=row["at"]),  # a clock set back
         "timings": row["timings"],
         "error": row["error"],
         "step": row["step"],

@@ -15,6 +15,7 @@ from mezzotint.domain.ids import JobId, TenantId
 from mezzotint.domain.job import JobError, JobState, Lease, remaining_cost
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.accounts import Done
+from mezzotint.policy.clock import not_before
 from mezzotint.policy.queue import Charge
 from mezzotint.policy.retry import Retry
 from mezzotint.store.claims import charge_of
@@ -51,6 +52,7 @@ async def cancel(connection: AsyncConnection, job: JobId, at: datetime) -> list[
     row = await _row(connection, jobs.c.id == job)
     if row is None or JobState(row["state"]).is_final:
         return None
+    at = not_before(at, (row["created_at"], row["started_at"]))
     same = and_(jobs.c.id == job, jobs.c.state == row["state"], jobs.c.lease_token == row["lease_token"])
     values = {"state": JobState.CANCELLED, "finished_at": at, "waits_in": None, "due_at": None, **NO_LEASE}
     if not (await connection.execute(update(jobs).where(same).values(values))).rowcount:
@@ -129,6 +131,7 @@ async def clear_suspicion(connection: AsyncConnection, job: JobId, lease: Lease)
 async def expire(connection: AsyncConnection, row: RowMapping, error: JobError, at: datetime) -> bool:
     """Give up a job that waited too long and never began. Returns whether it still waited."""
     waiting = and_(jobs.c.id == row["id"], jobs.c.waits_in.is_not(None), jobs.c.lease_token == 0)
+    at = not_before(at, (row["created_at"],))
     values = {"state": JobState.EXPIRED, "finished_at": at, "waits_in": None, "error": asdict(error)}
     if not (await connection.execute(update(jobs).where(waiting).values(values))).rowcount:
         return False

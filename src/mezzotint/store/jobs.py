@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, case, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, case, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.errors import LeaseLost, StorageUnavailable
@@ -13,7 +13,7 @@ from mezzotint.domain.ids import JobId, TenantId, WorkerId
 from mezzotint.domain.job import OPEN, CheckpointRef, Ending, Job, JobError, JobState, Lease
 from mezzotint.domain.submission import Once, TooManyOpen
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.retry import Retry
+from mezzotint.policy.retry import Retry, latest_due
 from mezzotint.store import endings
 from mezzotint.store.arrivals import Arrivals
 from mezzotint.store.candidates import SUSPECTED, Seeker, is_suspect_waiting
@@ -290,7 +290,8 @@ class Jobs:
 
     async def come_due(self, now: datetime) -> int:
         """Let the jobs whose next try is due wait again. Returns how many."""
-        query = select(jobs).where(jobs.c.due_at <= now).order_by(jobs.c.lane, jobs.c.tenant).limit(MANY)
+        due = or_(jobs.c.due_at <= now, jobs.c.due_at > latest_due(now))
+        query = select(jobs).where(due).order_by(jobs.c.lane, jobs.c.tenant).limit(MANY)
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).mappings().all()
         if not rows:
@@ -331,11 +332,11 @@ class Jobs:
         waits: dict[Tier, list[float]] = {lane: [] for lane in Tier}
         async with self._database.read() as connection:
             for lane, created_at, at in await connection.execute(started.limit(10 * MANY)):
-                waits[Tier(lane)].append((at - created_at).total_seconds())
+                waits[Tier(lane)].append(max((at - created_at).total_seconds(), 0.0))
             for lane in Tier:
                 oldest = select(jobs.c.created_at).where(jobs.c.waits_in == lane).order_by(jobs.c.seq).limit(MANY)
                 for (created_at,) in await connection.execute(oldest):
-                    waits[lane].append((now - created_at).total_seconds())
+                    waits[lane].append(max((now - created_at).total_seconds(), 0.0))
         return waits
 
     async def running(self, *, worker: WorkerId | None = None, expired_at: datetime | None = None) -> list[Job]:

@@ -13,7 +13,9 @@ from mezzotint.store.schema import jobs, workers
 EVERYBODY = "*"
 """Stands for all workers, also for those that start later."""
 GONE = timedelta(minutes=2)
-"""Not heard of for so long, a worker is no longer listed; its row goes with it."""
+"""Not heard of for so long, a worker is no longer listed."""
+FORGOTTEN = timedelta(days=1)
+"""Its row goes long after that: a clock that steps ahead must not make a drained worker take jobs again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +34,7 @@ class Workers:
 
     async def seen(self, worker: WorkerId, now: datetime) -> None:
         """The worker is alive."""
-        gone = and_(workers.c.seen_at < now - GONE, workers.c.id != worker)
+        gone = and_(workers.c.seen_at < now - FORGOTTEN, workers.c.id != worker)
         async with self._database.write() as connection:
             new = insert_on(connection, workers).values(id=worker, seen_at=now, is_drained=False)
             await connection.execute(new.on_conflict_do_update(index_elements=["id"], set_={"seen_at": now}))

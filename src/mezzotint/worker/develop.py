@@ -43,7 +43,7 @@ class Developer:
         Raises: FilterFailed, EncodeFailed; StorageUnavailable, when the pictures could not be stored: it may be asked
         again.
         """
-        queue_s = (job.started_at - job.created_at).total_seconds() if job.started_at else None
+        queue_s = max((job.started_at - job.created_at).total_seconds(), 0.0) if job.started_at else None
         timings = Timings(queue_s=queue_s, load_s=load_s, denoise_s=report.denoise_s, decode_s=report.decode_s)
         failed = Ending(state=JobState.FAILED, at=now(), timings=timings, step=report.step)
         if report.error is not None:

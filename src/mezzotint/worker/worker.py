@@ -140,6 +140,7 @@ class Worker:
             now=self.now,
             me=self.habits.id,
             holds=self._holding.held.__contains__,
+            lease_s=self.habits.lease_s,
         )
 
     async def _put_runs_aside(self, device: Device) -> None:

@@ -33,6 +33,10 @@ def test_a_token_tells_tenant_tier_and_end() -> None:
     assert (claims.tenant, claims.tier, claims.expires_at) == ("ada", Tier.PAID, NOW + timedelta(hours=1))
 
 
+def test_a_token_of_a_gateway_whose_clock_is_ahead_is_taken() -> None:
+    assert Issuer(SECRET).read(signed(iat=NOW + timedelta(seconds=30))) is not None
+
+
 @pytest.mark.parametrize(
     "changes",
     [
