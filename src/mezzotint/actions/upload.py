@@ -22,11 +22,18 @@ from mezzotint.store import Objects, Sources
 log = structlog.get_logger()
 MAX_UPLOADS = 200
 """Of one tenant at once: those it asked to be kept, and as many more that came with its requests."""
+MAX_BYTES = 2 * 2**30
+"""Of all uploads of one tenant, as they are stored."""
 FRESH = timedelta(minutes=1)
 """What came with a request stays so long: its job may not be there yet."""
 SWEEP_S = 3600.0
 KEPT = timedelta(hours=24)
 """How long an upload that nothing uses is kept."""
+TOO_MANY = Refusal(
+    code=RefusalCode.TOO_MANY_UPLOADS,
+    message=f"You have {MAX_UPLOADS} uploads, or {MAX_BYTES >> 30} GiB of them, already.",
+    hint=f"Delete one (DELETE /v1/uploads/{{id}}); what nothing uses goes after {KEPT / timedelta(hours=1):g} hours.",
+)
 RETRY_AFTER_S = 5
 NUM_DECODERS = 2
 """Pictures that are decoded at once, each in a process of up to 400 MB."""
@@ -52,13 +59,8 @@ async def upload(intake: Intake, data: bytes, claims: Claims, now: datetime) -> 
         return taken
     source, png = taken
     # the row first: a sweep deletes bytes that no row names
-    if not await intake.sources.keep(claims.tenant, source, now, MAX_UPLOADS):
-        return Refusal(
-            code=RefusalCode.TOO_MANY_UPLOADS,
-            message=f"You have {MAX_UPLOADS} uploads already.",
-            hint="Delete one (DELETE /v1/uploads/{id}); what nothing uses goes after "
-            f"{KEPT / timedelta(hours=1):g} hours.",
-        )
+    if not await intake.sources.keep(claims.tenant, source, now, MAX_UPLOADS, MAX_BYTES):
+        return TOO_MANY
     await intake.objects.put_once(upload_key(source.content), png)
     return source
 
@@ -71,7 +73,11 @@ async def take_along(
     if isinstance(taken, Refusal):
         return taken
     source, png = taken
-    await intake.sources.take(claims.tenant, source, now)
+    if not await intake.sources.take(claims.tenant, source, now, MAX_BYTES):
+        left = MAX_BYTES - source.num_bytes
+        await _delete(intake, await intake.sources.make_room(claims.tenant, MAX_UPLOADS, now - FRESH, left))
+        if not await intake.sources.take(claims.tenant, source, now, MAX_BYTES):
+            return TOO_MANY
     await intake.objects.put_once(upload_key(source.content), png)
     try:
         await _delete(intake, await intake.sources.make_room(claims.tenant, MAX_UPLOADS, now - FRESH))
@@ -134,5 +140,6 @@ def _take(intake: Intake, data: bytes, reading: Reading) -> tuple[Source, bytes]
     if intake.is_blocked(Pixels.frombytes("RGB", (VIEW_PX, VIEW_PX), decoded.view)):
         message = "The picture did not pass the image filter and was not kept."
         return Refusal(code=RefusalCode.UPLOAD_BLOCKED, message=message, hint="Choose another picture.")
-    source = Source(content=content_hash(decoded.png), width=decoded.width, height=decoded.height)
-    return source, decoded.png
+    png = decoded.png
+    source = Source(content=content_hash(png), width=decoded.width, height=decoded.height, num_bytes=len(png))
+    return source, png

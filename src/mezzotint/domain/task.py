@@ -19,8 +19,12 @@ class Task(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A stored picture that a job may begin with. content: of its PNG. Sizes in px."""
+    """A stored picture that a job may begin with. content: of its PNG. Sizes in px.
+
+    num_bytes: of the PNG of an upload that is to be kept; 0 elsewhere.
+    """
 
     content: Sha256
     width: int
     height: int
+    num_bytes: int = 0

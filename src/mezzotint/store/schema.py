@@ -131,6 +131,7 @@ uploads = Table(
     Column("content", String(64), nullable=False),
     Column("width", Integer, nullable=False),
     Column("height", Integer, nullable=False),
+    Column("num_bytes", BigInteger, nullable=False, server_default="0"),  # 0: kept before bytes were counted
     Column("used_at", Instant, nullable=False),
     Column("is_kept", Boolean, nullable=False),  # asked for by itself; else it came with a request
     Index("uploads_of_tenant", "tenant", "content", unique=True),

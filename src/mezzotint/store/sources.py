@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.ids import Sha256, TenantId
@@ -11,6 +11,8 @@ from mezzotint.domain.job import OPEN
 from mezzotint.domain.task import Source
 from mezzotint.store.database import Database, insert_on
 from mezzotint.store.schema import images, jobs, uploads
+
+UNBOUNDED = 2**62
 
 
 class Sources:
@@ -21,35 +23,51 @@ class Sources:
         """The tenant's picture of that hash, or the first of that job. An upload counts as used now."""
         return await self._drawn(tenant, name) or await self._used(tenant, name, now)
 
-    async def keep(self, tenant: TenantId, picture: Source, now: datetime, most: int) -> bool:
-        """Keep an upload, once. Returns False when the tenant keeps `most` others already."""
+    async def keep(
+        self, tenant: TenantId, picture: Source, now: datetime, most: int, most_bytes: int = UNBOUNDED
+    ) -> bool:
+        """Keep an upload, once. Returns False when the tenant keeps `most` others already.
+
+        most_bytes: what the tenant's uploads may have with it, those that came with requests included.
+        """
         async with self._database.write() as connection:
             await self._database.lock(connection, f"uploads of {tenant}")
-            kept = (uploads.c.tenant == tenant) & uploads.c.is_kept
-            others = select(func.count()).where(kept, uploads.c.content != picture.content)
-            if (await connection.execute(others)).scalar_one() >= most:
+            others = await _others(connection, tenant, picture)
+            if others.num_kept >= most or others.num_bytes + picture.num_bytes > most_bytes:
                 return False
             await _write(connection, tenant, picture, now, is_kept=True)
             return True
 
-    async def take(self, tenant: TenantId, picture: Source, now: datetime) -> None:
-        """Take an upload that came with a request, once. It stays kept where the tenant keeps it."""
-        async with self._database.write() as connection:
-            await _write(connection, tenant, picture, now, is_kept=False)
+    async def take(self, tenant: TenantId, picture: Source, now: datetime, most_bytes: int = UNBOUNDED) -> bool:
+        """Take an upload that came with a request, once. It stays kept where the tenant keeps it.
 
-    async def make_room(self, tenant: TenantId, most: int, before: datetime) -> list[Sha256]:
+        Returns False when the tenant's uploads would have more than `most_bytes` with it.
+        """
+        async with self._database.write() as connection:
+            await self._database.lock(connection, f"uploads of {tenant}")
+            if (await _others(connection, tenant, picture)).num_bytes + picture.num_bytes > most_bytes:
+                return False
+            await _write(connection, tenant, picture, now, is_kept=False)
+            return True
+
+    async def make_room(
+        self, tenant: TenantId, most: int, before: datetime, most_bytes: int = UNBOUNDED
+    ) -> list[Sha256]:
         """Drop the rows of the tenant's uploads that came with requests, beyond the `most` last used.
 
-        Not those used since an instant, nor those that an open job of the tenant begins with.
-        Returns those whose bytes nobody's row names any more.
+        Also those with which all its uploads have more than `most_bytes`. Not those used since an instant, nor those
+        that an open job of the tenant begins with. Returns those whose bytes nobody's row names any more.
         """
         mine = uploads.c.tenant == tenant
-        newest_first = select(uploads.c.content, uploads.c.used_at).where(mine, ~uploads.c.is_kept)
-        beyond = newest_first.order_by(uploads.c.used_at.desc()).offset(most)
-        if not self._database.is_postgres:
-            beyond = beyond.limit(-1)  # SQLite has no offset without a limit
+        newest_first = select(uploads).where(mine, ~uploads.c.is_kept).order_by(uploads.c.used_at.desc())
+        kept = select(func.coalesce(func.sum(uploads.c.num_bytes), 0)).where(mine, uploads.c.is_kept)
         async with self._database.read() as connection:
-            old = [content for content, used_at in await connection.execute(beyond) if used_at < before]
+            num_bytes = int((await connection.execute(kept)).scalar_one())
+            old: list[Sha256] = []
+            for number, row in enumerate((await connection.execute(newest_first)).mappings()):
+                num_bytes += row["num_bytes"]
+                if (number >= most or num_bytes > most_bytes) and row["used_at"] < before:
+                    old.append(Sha256(row["content"]))
             needed = await _needed(connection, jobs.c.tenant == tenant) if old else set()
         old = [content for content in old if content not in needed]
         return await self._drop(old, mine & ~uploads.c.is_kept & (uploads.c.used_at < before)) if old else []
@@ -115,6 +133,16 @@ def _mine(tenant: TenantId, content: str) -> ColumnElement[bool]:
     return (uploads.c.tenant == tenant) & (uploads.c.content == content)
 
 
+async def _others(connection: AsyncConnection, tenant: TenantId, picture: Source) -> Row[tuple[int, int]]:
+    """num_kept, num_bytes: of the tenant's uploads but that one."""
+    query = select(
+        func.count().filter(uploads.c.is_kept).label("num_kept"),
+        func.coalesce(func.sum(uploads.c.num_bytes), 0).label("num_bytes"),
+    )
+    others = query.where(uploads.c.tenant == tenant, uploads.c.content != picture.content)
+    return (await connection.execute(others)).one()
+
+
 async def _write(
     connection: AsyncConnection, tenant: TenantId, picture: Source, now: datetime, *, is_kept: bool
 ) -> None:
@@ -122,6 +150,7 @@ async def _write(
     values = {"used_at": now} | ({"is_kept": True} if is_kept else {})
     query = new.on_conflict_do_update(index_elements=["tenant", "content"], set_=values)
     row = {"content": picture.content, "width": picture.width, "height": picture.height, "is_kept": is_kept}
+    row["num_bytes"] = picture.num_bytes
     await connection.execute(query.values(tenant=tenant, used_at=now, **row))
 
 

@@ -102,6 +102,32 @@ async def test_no_more_webhooks_keys_and_uploads_than_allowed_are_kept(gateways:
     assert kept.count(True) == 10
 
 
+async def test_the_bytes_of_uploads_are_bounded_however_they_came(gateways: tuple[Database, Database]) -> None:
+    ways = [Sources(database) for database in gateways]
+    pictures = [Source(content=Sha256(f"{n:064x}"), width=8, height=8, num_bytes=100) for n in range(30)]
+    kept = await asyncio.gather(
+        *(ways[n % 2].keep(ADA, picture, NOW, 200, 1000) for n, picture in enumerate(pictures[:15])),
+        *(ways[n % 2].take(ADA, picture, NOW, 1000) for n, picture in enumerate(pictures[15:])),
+    )
+    assert kept.count(True) == 10
+    again = pictures[kept.index(True)]
+    assert await ways[1].keep(ADA, again, NOW, 200, 1000), "the same picture takes no more room"
+    assert await ways[0].keep(EVE, again, NOW, 200, 1000), "another tenant has its own"
+
+
+async def test_what_came_with_requests_makes_room_in_bytes_too(database: Database) -> None:
+    sources = Sources(database)
+    pictures = [Source(content=Sha256(f"{n:064x}"), width=8, height=8, num_bytes=100) for n in range(6)]
+    assert await sources.keep(ADA, pictures[0], NOW, 200, 400)
+    for n in (1, 2, 3):
+        assert await sources.take(ADA, pictures[n], NOW + timedelta(seconds=n), 400)
+    assert not await sources.take(ADA, pictures[4], LATER, 400)
+    assert await sources.make_room(ADA, 200, LATER, 300) == [pictures[1].content]
+    assert await sources.take(ADA, pictures[4], LATER, 400)
+    assert await sources.make_room(ADA, 200, LATER, 0) == [pictures[3].content, pictures[2].content]
+    assert await sources.uploaded(ADA, pictures[0].content) is not None
+
+
 async def test_a_user_has_so_many_sessions_and_the_oldest_go(gateways: tuple[Database, Database]) -> None:
     ways = [
         Users(database, Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))) for database in gateways

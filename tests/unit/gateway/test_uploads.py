@@ -1,6 +1,7 @@
 """Uploads, and jobs that begin with them: bounds, owners, filter, and the sweep."""
 
 import asyncio
+import random
 import threading
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -203,6 +204,32 @@ async def test_a_client_that_edits_picture_after_picture_is_never_refused(
     kept = await able.desk.objects.keys("uploads/")
     assert len(kept) == 3
     assert upload_key(taken.content) in kept
+
+
+async def test_the_uploads_of_a_tenant_have_so_many_bytes_and_no_more(
+    connect: Connect, able: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with connect(served=able) as client:
+        await sent(client)
+        (name,) = await able.desk.objects.keys("uploads/")
+        size = len(await able.desk.objects.get(name) or b"")
+        monkeypatch.setattr("mezzotint.actions.upload.MAX_BYTES", 2 * size + 50)
+        answer = await client.post("/v1/uploads", content=noise())
+        assert (answer.status_code, answer.json()["error"]["code"]) == (429, "too_many_uploads")
+    ada, now = Claims(tenant=TenantId("ada"), tier=Tier.PRO, expires_at=None), datetime.now(UTC)
+    for number in range(5):  # the one that came before makes room
+        taken = await take_along(able.intake, picture(f"#0000{number:02x}"), ada, now + number * FRESH)
+        assert not isinstance(taken, Refusal)
+    refused = await take_along(able.intake, noise(), ada, now + 9 * FRESH)
+    assert isinstance(refused, Refusal)
+    assert name in await able.desk.objects.keys("uploads/"), "what was asked to be kept stays"
+
+
+def noise() -> bytes:
+    """A picture that no encoder makes small."""
+    data = BytesIO()
+    Image.frombytes("RGB", (64, 64), random.Random(3).randbytes(64 * 64 * 3)).save(data, "PNG")
+    return data.getvalue()
 
 
 @dataclass
