@@ -341,10 +341,12 @@ async def test_a_jpeg_of_many_scans_is_refused_by_its_markers(connect: Connect) 
 
 
 async def test_a_picture_with_damaged_exif_is_taken(connect: Connect) -> None:
-    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\1\x01\x12\0\5\0\0\0\1\0\0\0\x1a\0\0\0\0" + bytes(8)
+    """Turned by its orientation, though another tag has floats for text."""
+    entries = b"\x01\x12\0\3\0\0\0\1\0\6\0\0" + b"\x01\x0e\0\x0b\0\0\0\2\0\0\0\x08"
+    exif = b"MM\0*\0\0\0\x08\0\2" + entries + bytes(20)
     async with connect() as ada:
-        taken = await sent(ada, with_segment(picture(kind="JPEG"), 0xE1, exif))
-    assert (taken["width"], taken["height"]) == (64, 64)
+        taken = await sent(ada, with_segment(picture(size=(64, 32), kind="JPEG"), 0xE1, b"Exif\0\0" + exif))
+    assert (taken["width"], taken["height"]) == (32, 64)
 
 
 async def test_damaged_pictures_are_taken_or_refused_by_every_route_that_reads_them(

@@ -1,6 +1,8 @@
 """Containers: what reaches a decoder, and what is left out or refused before."""
 
+import random
 from io import BytesIO
+from struct import pack
 
 import pytest
 from PIL import Image, ImageOps
@@ -96,6 +98,29 @@ def test_a_picture_with_damaged_exif_is_taken_as_it_lies(what: str) -> None:
     ]
     for data in files:
         assert read_pixels(data).size == (16, 12)
+
+
+def test_an_orientation_among_damaged_tags_is_heeded_or_not_but_never_a_fault() -> None:
+    """Pillow's own turning writes the other tags again, and raised half a dozen kinds for some of these."""
+    dice, jpeg = random.Random(1), encode(noise(16, 12), "JPEG")
+    upright = b"\x01\x12\0\3\0\0\0\1\0\6\0\0"
+    tags = (0x010E, 0x8769, 0x8825, 0x0132, 0x9000, 0x927C, 0xA005, 0x011A, 700)
+    sizes = set()
+    for _ in range(600):
+        others = [
+            pack(
+                ">HHII",
+                dice.choice(tags),
+                dice.randrange(15),
+                dice.choice((0, 1, 4, 1000)),
+                dice.choice((0, 8, 26, 60)),
+            )
+            for _ in range(dice.randint(1, 3))
+        ]
+        head = b"MM\0*\0\0\0\x08" + pack(">H", len(others) + 1)
+        exif = head + upright + b"".join(others) + pack(">I", dice.choice((0, 8, 2**31))) + bytes(dice.randrange(40))
+        sizes.add(read_pixels(with_segment(jpeg, 0xE1, b"Exif\0\0" + exif)).size)
+    assert (12, 16) in sizes <= {(12, 16), (16, 12)}
 
 
 @pytest.mark.parametrize("profile", [b"", b"x", b"a\0\0not zlib", b"a\0\xff", b"ICC_PROFILE\0\xff\0", b"\0" * 65_000])
