@@ -115,7 +115,7 @@ class Metrics:
         self.connections = self._gauge("connections", "open connections of this gateway")
         self.connections_ended = self._counter(
             "connections_ended",
-            "connections that the gateway ended: refused, made_room, no_request, not_read (answers), not_closed",
+            "connections that the gateway ended: refused, malformed, made_room, no_request, not_read, not_closed",
             "why",
         )
         self.storage_faults = self._counter(

@@ -1,6 +1,7 @@
 """uvicorn's protocols with what they lack: limits of connections, a time for each head, strict requests."""
 
 import asyncio
+import logging
 from typing import Any
 
 import h11
@@ -13,6 +14,18 @@ from mezzotint.gateway.network.connections import OpenConnections
 from mezzotint.gateway.network.strict_http import MAX_HEAD_BYTES, StrictRequests
 
 PHRASES = {400: "Bad Request", 408: "Request Timeout", 503: "Service Unavailable"}
+
+
+class LogFilter(logging.Filter):
+    """Keeps lines out of the log that strangers could fill it with, one a request; the metrics count them."""
+
+    UNWANTED = ("Invalid HTTP request received.", "Unsupported upgrade request.")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith(self.UNWANTED)
+
+
+STRANGERS = LogFilter("strangers")
 
 
 class HttpProtocol(H11Protocol):
@@ -50,6 +63,7 @@ class HttpProtocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answers in the one shape of errors, unless an answer is already under way."""
+        self.open_connections.metrics.connections_ended.labels(why="malformed").inc()
         if self.conn.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
             self.transport.close()
             return

@@ -1,6 +1,7 @@
 """The HTTP server: uvicorn with this project's protocols and limits."""
 
 import asyncio
+import logging
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from mezzotint.config import Settings
 from mezzotint.gateway.network.connections import ConnectionLimits, OpenConnections
 from mezzotint.gateway.network.descriptors import raise_descriptor_limit, share_descriptors
 from mezzotint.gateway.network.forwarded import ForwardedClient, TrustedProxies
-from mezzotint.gateway.network.protocols import HttpProtocol, WebSocketProtocol
+from mezzotint.gateway.network.protocols import STRANGERS, HttpProtocol, WebSocketProtocol
 from mezzotint.metrics import Metrics
 
 GRACE_S = 2
@@ -52,6 +53,7 @@ def configure(app: ASGIApp, open_connections: OpenConnections, **more: Any) -> u
         """uvicorn asks for a class and only calls it."""
         return cast(type[asyncio.Protocol], partial(protocol, open_connections=open_connections))
 
+    logging.getLogger("uvicorn.error").addFilter(STRANGERS)
     return uvicorn.Config(
         app,
         http=made_by(HttpProtocol),

@@ -20,10 +20,20 @@ _LENGTH = re.compile(rb"\ncontent-length[ \t]*:", re.IGNORECASE)
 _CODING = re.compile(rb"\ntransfer-encoding[ \t]*:", re.IGNORECASE)
 _REQUEST_LINE = re.compile(rb"[A-Z]+ /[^ ]* HTTP/1\.[01]\r\n")
 _REQUEST_LINE_1_1 = re.compile(rb"[^\r]* HTTP/1\.1\r\n")
+_PLAIN = re.compile(rb"[A-Z]+ /[^ \x00-\x1f\x7f]* HTTP/1\.[01]\r\n(?:[!-~][^\x00-\x08\x0a-\x1f\x7f]*\r\n)*\r\n")
+"""What nearly every request is, found in one pass: no line is folded, ends without CR LF or has control characters."""
 
 
 def find_fault(head: bytes) -> str | None:
     """Why a request's head is refused, as a hint for its sender; None: it is not. head: with its last line end."""
+    if len(head) <= MAX_HEAD_BYTES and _PLAIN.fullmatch(head):
+        lowered = head.lower()
+        if b"\ntransfer-encoding" not in lowered and lowered.count(b"\ncontent-length") <= 1:
+            return None
+    return _explain(head)
+
+
+def _explain(head: bytes) -> str | None:
     faults = {
         "Send a shorter head.": len(head) > MAX_HEAD_BYTES,
         "End each line with CR LF, and send neither alone.": _BARE_LINE_END.search(head),

@@ -120,3 +120,13 @@ async def test_a_head_in_single_bytes_is_read_as_strictly(service: Service) -> N
         async with asyncio.timeout(30):
             assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
         writer.close()
+
+
+async def test_strangers_do_not_fill_the_log(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    upgrade = "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+    async with serving(service) as address:
+        assert STATUS.findall(await ask(address, REFUSED["TLS"])) == [b"400"]
+        assert STATUS.findall(await ask(address, upgrade)) == [b"200"]
+        assert not caplog.records
+    counted = service.desk.metrics.registry.get_sample_value("mezzotint_connections_ended_total", {"why": "malformed"})
+    assert counted == 1
