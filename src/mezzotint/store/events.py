@@ -13,6 +13,8 @@ from mezzotint.domain.ids import JobId, TenantId
 T = TypeVar("T")
 MAX_PENDING = 256
 """Events kept for one slow watcher; older ones are dropped, since each later one replaces them."""
+MAX_PROGRESS = 256
+"""Jobs whose last progress, with its preview, is remembered for those who come in the middle."""
 Pending = asyncio.Queue[tuple[JobId, JobEvent]]
 
 
@@ -30,7 +32,7 @@ class EventBus:
         if isinstance(event, Changed):
             self._remember(event)
         elif isinstance(event, Progressed):
-            self._progress[job] = event
+            self._keep_progress(job, event)
         for queue in self._watchers.get(job, ()):
             _put(queue, event)
         owner = self._owners.get(job) if not isinstance(event, Changed) else event.job.tenant
@@ -44,6 +46,13 @@ class EventBus:
             self._owners.pop(event.job.id, None)
         else:
             self._owners[event.job.id] = event.job.tenant
+
+    def _keep_progress(self, job: JobId, event: Progressed) -> None:
+        """The worker of a job that was cancelled tells of one more step: what nobody takes away is bounded."""
+        self._progress.pop(job, None)
+        self._progress[job] = event
+        if len(self._progress) > MAX_PROGRESS:
+            del self._progress[next(iter(self._progress))]
 
     def own(self, job: JobId, tenant: TenantId) -> None:
         """Say whose an open job is that was changed before this process began."""

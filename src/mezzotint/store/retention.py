@@ -8,11 +8,11 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select
 
 from mezzotint.domain.ids import JobId, TenantId
-from mezzotint.domain.job import JobState
+from mezzotint.domain.job import OPEN, JobState
 from mezzotint.policy.retention import Retention
 from mezzotint.store.database import Database
 from mezzotint.store.refusals import Refusals
-from mezzotint.store.schema import changes, jobs, keys, sessions
+from mezzotint.store.schema import changes, jobs, keys, previews, sessions
 
 AT_ONCE = 500
 """Jobs of one transaction, during which no other writer of SQLite comes in."""
@@ -32,7 +32,13 @@ class RetentionSweep:
         num_gone += await self._drop_jobs(and_(UNSTARTED, jobs.c.finished_at < self._retention.oldest_unstarted(now)))
         for tenant in await self._crowded():
             num_gone += await self._drop_jobs(await self._beyond(tenant))
-        return num_gone + await self._drop_credentials(now)
+        return num_gone + await self._drop_previews() + await self._drop_credentials(now)
+
+    async def _drop_previews(self) -> int:
+        """The worker of a job that was cancelled may write one more preview after the job's last one was deleted."""
+        is_open = select(jobs.c.id).where(jobs.c.id == previews.c.job, jobs.c.state.in_(OPEN)).exists()
+        async with self._database.write() as connection:
+            return int((await connection.execute(delete(previews).where(~is_open))).rowcount)
 
     async def _drop_credentials(self, now: datetime) -> int:
         before = self._retention.oldest_ended_key(now)

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 from argon2 import PasswordHasher
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
 
 from mezzotint.domain.claims import OWN, Role
 from mezzotint.domain.ids import TenantId, UserId, WebhookId, WorkerId
@@ -18,7 +18,7 @@ from mezzotint.domain.webhook import Webhook
 from mezzotint.policy.retention import Retention
 from mezzotint.store import Database, Jobs, Keys, Refusals, RetentionSweep, Seeker, Tenants, Users, Webhooks
 from mezzotint.store.passwords import Passwords
-from mezzotint.store.schema import deliveries, keys, metadata, refusals, sessions
+from mezzotint.store.schema import deliveries, keys, metadata, previews, refusals, sessions
 from tests.making import NOW, make_ending, make_job
 
 pytestmark = pytest.mark.anyio
@@ -124,3 +124,15 @@ async def test_deliveries_that_were_given_up_or_lost_their_job_go_too(database: 
     await RetentionSweep(database, FEW).sweep(NOW + 31 * DAY)
     await webhooks.sweep(NOW + DAY)
     assert await num_rows(database, deliveries.name) == 0
+
+
+async def test_a_preview_that_was_written_after_its_job_ended_goes(database: Database, jobs: Jobs) -> None:
+    under_way, cancelled = make_job(), make_job()
+    for job in (under_way, cancelled):
+        await jobs.add(job)
+    await jobs.cancel(cancelled.id, NOW)
+    async with database.write() as connection:
+        await connection.execute(insert(previews), [{"job": one.id, "data": "x"} for one in (under_way, cancelled)])
+    assert await RetentionSweep(database, Retention()).sweep(NOW) == 1
+    async with database.read() as connection:
+        assert (await connection.execute(select(previews.c.job))).scalars().all() == [under_way.id]
