@@ -218,9 +218,9 @@ async def test_the_uploads_of_a_tenant_have_so_many_bytes_and_no_more(
         assert (answer.status_code, answer.json()["error"]["code"]) == (429, "too_many_uploads")
     ada, now = Claims(tenant=TenantId("ada"), tier=Tier.PRO, expires_at=None), datetime.now(UTC)
     for number in range(5):  # the one that came before makes room
-        taken = await take_along(able.intake, picture(f"#0000{number:02x}"), ada, now + number * FRESH)
+        taken = await take_along(able.intake, picture(f"#0000{number:02x}"), ada, now + 2 * number * FRESH)
         assert not isinstance(taken, Refusal)
-    refused = await take_along(able.intake, noise(), ada, now + 9 * FRESH)
+    refused = await take_along(able.intake, noise(), ada, now + 10 * FRESH)
     assert isinstance(refused, Refusal)
     assert name in await able.desk.objects.keys("uploads/"), "what was asked to be kept stays"
 
