@@ -16,6 +16,7 @@ from tests.fuzzing.asgi import Fuzzed, send
 from tests.fuzzing.corpus import Corpus
 from tests.fuzzing.gateway import routes_of, served
 from tests.fuzzing.loop_lag import CLIENT, LoopLag, measured
+from tests.servers import Postgres
 from tests.unit.gateway.conftest import SECRET
 
 pytestmark = pytest.mark.anyio
@@ -53,6 +54,14 @@ async def test_no_fuzzed_request_fails_the_server_or_holds_the_loop(tmp_path: Pa
             lag.label = CLIENT
             assert await faults_of(app, corpus_of(app, service).requests(NUM_FUZZED), PATIENCE_S, lag) == []
         assert lag.worst[1] < MOST_HELD_S, lag.worst
+
+
+async def test_no_fuzzed_request_fails_the_server_on_postgresql(postgres: Postgres, tmp_path: Path) -> None:
+    """Its columns and driver refuse more than SQLite's do: null characters, half surrogates, integers of 64 bits."""
+    async with served(tmp_path, postgres.database()) as service:
+        app = create_app(service)
+        requests = corpus_of(app, service).requests(NUM_FUZZED)
+        assert await faults_of(app, requests, PATIENCE_S, LoopLag()) == []
 
 
 async def test_no_body_of_the_largest_size_fails_the_server_or_holds_the_loop(tmp_path: Path) -> None:
