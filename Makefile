@@ -37,6 +37,7 @@ bench: $(VENV)/installed-dev ## run the benchmarks (minutes); results land in be
 	$(BIN)/python benchmarks/crash.py --every 10 --out benchmarks/results/crash_every_10.json
 	$(BIN)/python benchmarks/queue.py --out benchmarks/results/queue.json
 	$(BIN)/python benchmarks/gateway.py
+	$(BIN)/python benchmarks/decoding.py
 
 web: $(VENV)/installed-dev ## rebuild the page
 	$(BIN)/python -m hatch_build build

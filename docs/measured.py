@@ -8,7 +8,7 @@ RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
 
 
 def page(notice: str) -> str:
-    sections = [engine(), overhead(), endurance(), crash(), durability(), fairness(), queue(), gateway()]
+    sections = [engine(), overhead(), endurance(), crash(), durability(), fairness(), queue(), gateway(), decoding()]
     head = (
         "# What was measured\n\n"
         "On two cores without a GPU; no figure here is of one. Ratios are of the same work in the same run, taken in\n"
@@ -143,6 +143,27 @@ def gateway() -> list[str]:
             lines.append(row(name, *told, f"{found[store]['submits_per_s']:.0f}"))
     streams = found["sqlite"]["idle_streams"]
     lines.append(f"\n{streams['streams']:,} idle event streams take {streams['kib_each']:.0f} KiB each.")
+    return lines
+
+
+def decoding() -> list[str]:
+    found = read("decoding")
+    lines = [f"## Uploads that are long work ({script('decoding')})\n"]
+    lines.append("What a tenant sends at once, and another tenant's small upload, one after the other meanwhile.\n")
+    lines += table("sent", "answers", "until the last, s", "small upload, quiet, s", "worst, s", "memory, MiB")
+    for key, name in (("two_jpegs_of_many_scans", "2 JPEGs of 128 KiB full of scans"), ("twenty_photographs", "")):
+        for version, one in (("", found[key]), (", before", found["before"][key])):
+            title = (name or f"20 photographs of {one['mb_each']} MB") + version
+            answers = ", ".join(f"{count} x {status}" for status, count in one["statuses"].items())
+            quiet, worst = one["small_upload_quiet_s"], one["small_upload_worst_s"]
+            lines.append(row(title, answers, one["until_the_last_answer_s"], quiet, worst, one["peak_mib"]))
+    fuzzed = found["fuzzed"]
+    lines.append(
+        f"\n{fuzzed['pictures']:,} damaged pictures through one decoder process: {fuzzed['taken']:,} taken, the others"
+        f" refused, {fuzzed['processes_lost']} processes lost, the longest {fuzzed['worst_s']} s, with"
+        f" {fuzzed['peak_mib_with_this_script']} MiB for both processes at most. Before: the server of the release's"
+        " first candidate, which decoded in threads."
+    )
     return lines
 
 

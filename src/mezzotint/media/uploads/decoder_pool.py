@@ -17,6 +17,9 @@ from mezzotint.media.uploads.container import Undecodable
 from mezzotint.media.uploads.decode import VIEW_PX, Decoded, Reading
 from mezzotint.media.uploads.protocol import ANSWER, DECODED, READINGS, READY, REFUSED, REQUEST
 
+PROGRAM = "mezzotint.media.uploads.decoder_process"
+OPTIONS = ("-P", "-Wignore", "-m")
+"""Nothing is imported from the current folder, and Pillow's warnings of damaged tags do not fill the server's log."""
 MAX_CPU_S = 10
 """Of one picture; the slowest honest one took 3 s of a slow core."""
 MAX_WALL_S = 30.0
@@ -49,7 +52,7 @@ class _Decoder:
     @classmethod
     def start(cls, cpu_s: int, max_bytes: int) -> "_Decoder":
         """Raises: DecoderUnavailable."""
-        command = [sys.executable, "-P", "-m", "mezzotint.media.uploads.decoder_process", str(max_bytes), str(cpu_s)]
+        command = [sys.executable, *OPTIONS, PROGRAM, str(max_bytes), str(cpu_s)]
         environment = {**harmless_environment(), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         try:
             process = subprocess.Popen(

@@ -18,9 +18,10 @@ from PIL import Image
 from mezzotint.media.uploads import Reading, Undecodable
 from mezzotint.media.uploads.decode import VIEW_PX, read_pixels
 from mezzotint.media.uploads.decoder_pool import MAX_BYTES, DecoderPool, DecoderUnavailable
-from tests.making_pictures import encode, mutations, noise
+from tests.making_pictures import encode, mutations, noise, with_segment
 
 SMALL = encode(noise(48, 40), "PNG")
+CUT_EXIF = b"Exif\0\0MM\0*\0\0\0\x08\0\2" + b"\x01\x0e\0\2\0\0\xff\0\0\0\0\x08"
 
 
 @pytest.fixture
@@ -192,3 +193,13 @@ def test_a_process_imports_nothing_of_the_folder_that_the_server_was_started_in(
     monkeypatch.chdir(tmp_path)
     with closing(DecoderPool()) as pool:
         assert pool.decode(SMALL).width == 48
+
+
+def test_damaged_pictures_write_nothing_into_the_servers_log(capfd: pytest.CaptureFixture[str]) -> None:
+    """Pillow warns of every damaged tag."""
+    with closing(DecoderPool()) as pool:
+        for _, data in mutations(60, seed=5):
+            with suppress(Undecodable):
+                pool.decode(data)
+        pool.decode(with_segment(encode(noise(16, 12), "JPEG"), 0xE1, CUT_EXIF))
+    assert capfd.readouterr().err == ""
