@@ -24,7 +24,11 @@ class BodyLimit:
         if scope["type"] != "http" or scope["path"] in STREAMED:
             await self.app(scope, receive, send)
             return
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        headers = dict(scope["headers"])
+        declared = headers.get(b"content-length", b"0")
+        if declared == b"0" and b"transfer-encoding" not in headers:  # most requests have none
+            await self.app(scope, receive, send)
+            return
         try:
             if not (declared.isdigit() and int(declared[:20]) <= MAX_BODY_BYTES):
                 raise too_large(MAX_BODY_BYTES)

@@ -1,10 +1,15 @@
 """Addresses of clients: how they are read, and as whom a limit counts them."""
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 Address = IPv4Address | IPv6Address
 CUSTOMER_PREFIX = 64
 """Bits of an IPv6 address that a provider gives to one customer (RFC 6177)."""
+
+
+MAX_TEXT = 64
+"""Longer texts are no addresses, and are not remembered."""
 
 
 def read_address(text: str) -> Address | None:
@@ -13,6 +18,11 @@ def read_address(text: str) -> Address | None:
     An IPv4 client of a socket that listens on `::` has an IPv4-mapped address (`::ffff:192.0.2.1`): it is read as the
     IPv4 address, so that one client has one address. The zone of a link-local address is dropped.
     """
+    return _read(text) if len(text) <= MAX_TEXT else None
+
+
+@lru_cache(maxsize=4096)
+def _read(text: str) -> Address | None:
     try:
         address = ip_address(text.partition("%")[0])
     except ValueError:

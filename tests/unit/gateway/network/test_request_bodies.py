@@ -10,7 +10,7 @@ import pytest
 from mezzotint.domain.task import Task
 from mezzotint.gateway import Service
 from mezzotint.gateway.network.request_bodies import PACE_BYTES, RequestBodies
-from mezzotint.media import MAX_UPLOAD_BYTES
+from mezzotint.media.uploads import MAX_UPLOAD_BYTES
 from tests.unit.gateway.conftest import Connect
 from tests.unit.gateway.serving import serving
 from tests.unit.gateway.test_socket import bearer
