@@ -1,6 +1,7 @@
 """Uploads, and jobs that begin with them: bounds, owners, filter, and the sweep."""
 
 import asyncio
+import errno
 import random
 import threading
 from base64 import b64encode
@@ -379,3 +380,18 @@ async def test_what_the_server_cannot_decode_now_is_asked_for_again(connect: Con
     async with connect(served=stopping) as ada:
         answer = await ada.post("/v1/uploads", content=picture())
         assert (answer.status_code, answer.json()["error"]["code"]) == (429, "overloaded")
+
+
+async def test_a_full_disk_is_said_to_the_client_and_later_uploads_are_taken(
+    connect: Connect, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def put(*args: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async with connect() as ada:
+        with monkeypatch.context() as full:
+            full.setattr("obstore.put", put)
+            answer = await ada.post("/v1/uploads", content=picture())
+            assert (answer.status_code, answer.json()["error"]["code"]) == (503, "storage_full")
+            assert int(answer.headers["retry-after"]) > 0
+        assert (await ada.post("/v1/uploads", content=picture())).status_code == 201

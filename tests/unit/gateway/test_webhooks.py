@@ -5,6 +5,8 @@ import base64
 import hashlib
 import hmac
 import json
+import socket
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -17,7 +19,7 @@ from mezzotint.domain.ids import TenantId, WebhookId, WorkerId
 from mezzotint.domain.webhook import Webhook
 from mezzotint.gateway import Service
 from mezzotint.gateway.courier import PER_TENANT, Courier
-from mezzotint.gateway.outside import Inside, Outside, Unreachable
+from mezzotint.gateway.outside import Inside, Outside, Unreachable, resolve
 from mezzotint.policy.redelivery import WAITS
 from mezzotint.store import Seeker
 from tests.making import NOW, make_ending, make_job
@@ -438,3 +440,21 @@ async def test_hanging_receivers_of_one_tenant_delay_no_other_tenants_delivery(s
         assert len(came) <= PER_TENANT
     assert not courier.under_way, "broken off at the end"
     assert courier.has_room.is_set()
+
+
+async def test_name_servers_that_do_not_answer_hold_up_nothing_but_lookups(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_over = threading.Event()
+
+    def hang(*args: object, **options: object) -> list[object]:
+        is_over.wait(60)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    lookups = [asyncio.create_task(resolve("slow.test", 443)) for _ in range(40)]
+    await asyncio.sleep(0)  # each of them has asked its name server
+    try:
+        async with asyncio.timeout(20):
+            assert await asyncio.to_thread(lambda: "done") == "done", "files and pictures have threads, too"
+    finally:
+        is_over.set()
+        assert await asyncio.gather(*lookups) == [[]] * 40
