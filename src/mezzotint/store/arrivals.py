@@ -1,7 +1,7 @@
 """New jobs come in: all of one submission or nothing, and submissions that come together share a transaction."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +54,7 @@ class Arrival:
         return self.jobs[0].tenant
 
     @property
-    def name(self) -> tuple[str, str] | None:
+    def name(self) -> tuple[TenantId, str] | None:
         return None if self.once is None else (self.tenant, self.once.name)
 
 
@@ -72,23 +72,25 @@ class Arrivals:
     async def _write(self, together: Sequence[Arrival]) -> list[bool | TooManyOpen]:
         is_alone = all(one.once is None and one.most_open is None for one in together)
         async with self._database.write(is_one=is_alone) as connection:
-            num_open = await self._num_open(connection, together)
-            taken = await _taken(connection, together)
-            told = [_decide(one, num_open, is_taken=one.name in taken) for one in together]
+            limited = {one.tenant for one in together if one.most_open is not None}
+            if limited:  # until the transaction ends nobody else adds to their open jobs
+                await self._database.lock(connection, *(f"open jobs of {tenant}" for tenant in limited))
+            ours = await _remember(connection, together)
+            num_open = Counter({tenant: number for (tenant, _), number in ours.items()})
+            num_open += await _num_open(connection, limited - num_open.keys())
+            told = [_decide(one, num_open, is_taken=one.name is not None and one.name not in ours) for one in together]
             too_many = [one for one, answer in zip(together, told, strict=True) if isinstance(answer, TooManyOpen)]
             await withdraw(connection, [(one.tenant, one.once) for one in too_many if one.once is not None])
             written = [one for one, answer in zip(together, told, strict=True) if answer is True]
             await _insert(connection, [job for one in written for job in one.jobs])
         return told
 
-    async def _num_open(self, connection: AsyncConnection, together: Sequence[Arrival]) -> Counter[TenantId]:
-        """Open jobs of the tenants that have a limit. Until the transaction ends nobody else adds to them."""
-        limited = sorted({one.tenant for one in together if one.most_open is not None})
-        if not limited:
-            return Counter()
-        await self._database.lock(connection, *(f"open jobs of {tenant}" for tenant in limited))
-        rows = (await connection.execute(NUM_OPEN, {"of_tenants": limited})).mappings()
-        return Counter({TenantId(row["tenant"]): row["num_open"] for row in rows})
+
+async def _num_open(connection: AsyncConnection, of_tenants: Collection[TenantId]) -> Counter[TenantId]:
+    if not of_tenants:
+        return Counter()
+    rows = (await connection.execute(NUM_OPEN, {"of_tenants": list(of_tenants)})).mappings()
+    return Counter({TenantId(row["tenant"]): row["num_open"] for row in rows})
 
 
 def _decide(arrival: Arrival, num_open: Counter[TenantId], *, is_taken: bool) -> bool | TooManyOpen:
@@ -102,15 +104,14 @@ def _decide(arrival: Arrival, num_open: Counter[TenantId], *, is_taken: bool) ->
     return True
 
 
-async def _taken(connection: AsyncConnection, together: Sequence[Arrival]) -> set[tuple[str, str] | None]:
-    """The names that other requests had before."""
+async def _remember(connection: AsyncConnection, together: Sequence[Arrival]) -> dict[tuple[TenantId, str], int]:
+    """The names that no other request had before, with the open jobs of their tenants."""
     named = [
         (one.tenant, one.once, tuple(job.id for job in one.jobs), one.jobs[0].created_at)
         for one in together
         if one.once is not None
     ]
-    ours = await remember(connection, named)
-    return {(tenant, once.name) for tenant, once, _, _ in named if (tenant, once.name) not in ours}
+    return await remember(connection, named)
 
 
 async def _insert(connection: AsyncConnection, added: Sequence[Job]) -> None:

@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Table, and_, delete, select
+from sqlalchemy import Table, and_, delete, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.ids import JobId, TenantId
+from mezzotint.domain.job import OPEN
 from mezzotint.domain.submission import Once, Submission
 from mezzotint.store.database import INSERTS, Database
 from mezzotint.store.schema import submissions
@@ -42,31 +43,40 @@ Named = tuple[TenantId, Once, tuple[JobId, ...], datetime]
 """Whose request, its name, what it makes, and when."""
 
 
+NUM_OPEN: Any = literal_column(
+    "(SELECT count(*) FROM jobs WHERE jobs.tenant = submissions.tenant AND jobs.state IN ({}))".format(
+        ", ".join(f"'{state}'" for state in OPEN)
+    )
+).label("num_open")
+"""Of the row's tenant, in words: SQLAlchemy leaves out the names of tables in what a statement returns."""
+
+
 def _remember(insert: Callable[[Table], Any]) -> Any:
     new = insert(submissions)
     over = submissions.c.expires_at <= new.excluded.created_at
     values = {name: new.excluded[name] for name in ("body", "jobs", "created_at", "expires_at")}
     query = new.on_conflict_do_update(index_elements=["tenant", "name"], set_=values, where=over)
-    return query.returning(submissions.c.tenant, submissions.c.name)
+    return query.returning(submissions.c.tenant, submissions.c.name, NUM_OPEN)
 
 
 REMEMBER = {dialect: _remember(insert) for dialect, insert in INSERTS.items()}
 
 
-async def remember(connection: AsyncConnection, requests: Sequence[Named]) -> set[tuple[str, str]]:
-    """Part of the transaction that writes the jobs. Returns tenant and name of those that were not taken before.
+async def remember(connection: AsyncConnection, requests: Sequence[Named]) -> dict[tuple[TenantId, str], int]:
+    """Part of the transaction that writes the jobs, before it does. requests: of different names.
 
-    requests: of different names.
+    Returns tenant and name of those that were not taken before, each with the tenant's open jobs: to count them in a
+    statement of its own would be one more way to the database and back.
     """
     if not requests:
-        return set()
+        return {}
     rows = [
         {"tenant": tenant, "name": once.name, "body": once.body, "jobs": list(jobs), "created_at": now}
         | {"expires_at": once.expires_at}
         for tenant, once, jobs, now in requests
     ]
     found = await connection.execute(REMEMBER[connection.dialect.name], rows)
-    return {(tenant, name) for tenant, name in found}
+    return {(TenantId(tenant), name): num_open for tenant, name, num_open in found}
 
 
 async def withdraw(connection: AsyncConnection, requests: Sequence[tuple[TenantId, Once]]) -> None:
