@@ -161,8 +161,8 @@ def decoding() -> list[str]:
     lines.append(
         f"\n{fuzzed['pictures']:,} damaged pictures through one decoder process: {fuzzed['taken']:,} taken, the others"
         f" refused, {fuzzed['processes_lost']} processes lost, the longest {fuzzed['worst_s']} s, with"
-        f" {fuzzed['peak_mib_with_this_script']} MiB for both processes at most. Before: the server of the release's"
-        " first candidate, which decoded in threads."
+        f" {fuzzed['peak_mib_with_this_script']} MiB for both processes at most. Before: pictures were"
+        " decoded in the server's own threads, as they came."
     )
     return lines
 
