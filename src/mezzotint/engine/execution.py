@@ -29,7 +29,7 @@ from mezzotint.domain.errors import (
 from mezzotint.engine.batching.merge import is_opaque
 from mezzotint.engine.checkpoint.codec import VersionedTensor
 from mezzotint.engine.checkpoint.output_shapes import describe_output, has_opaque, make_zeros
-from mezzotint.engine.checkpoint.recorder import Recorder
+from mezzotint.engine.checkpoint.recorder import Recorder, RecorderHost
 from mezzotint.engine.checkpoint.rng import RandomStreams
 from mezzotint.engine.checkpoint.snapshot import Snapshot, decode
 from mezzotint.engine.early_stop import estimate_result, replace_latents
@@ -45,13 +45,10 @@ ANSWER_BYTES_FLOOR = 64 << 20  # a replayed answer may always have this size,
 ANSWER_BYTES_PER_INPUT = 4096  # or this multiple of the call's inputs (ControlNet residuals: about 1000)
 
 
-class RunHost(Protocol):
+class RunHost(RecorderHost, Protocol):
     """The part of the hub that an execution uses."""
 
     fingerprint: dict[str, str]
-
-    @property
-    def device(self) -> torch.device: ...
 
     def park(self, call: Call) -> Any:
         """Hand the call to the hub and sleep until it is answered."""
@@ -61,8 +58,6 @@ class RunHost(Protocol):
 
     def outside(self, work: Callable[[], None]) -> None:
         """Do the caller's own work without disturbing the run's random streams."""
-
-    def count_unsaved(self, reason: str) -> None: ...
 
 
 class Execution:
@@ -211,7 +206,9 @@ class Execution:
             self.run.num_replayed += 1
             return self._answer_zeros(call, self._saved.specs.at(index))
         if self._expected is not None:
-            return self._answer_idly(call)
+            inputs, form = self._last_calls.get(self.phase, (None, None))
+            is_like_the_last = inputs == describe_output([call.args, call.kwargs]) and not has_opaque(form)
+            return self._answer_zeros(call, form) if is_like_the_last else self._answer(call)
         if self.options.budget is not None and self.run.steps >= self.options.budget:
             raise StepBudgetExceeded(f"more than {self.options.budget} steps")
         self.run.num_calls += 1
@@ -290,16 +287,13 @@ class Execution:
 
     def _answer(self, call: Call) -> Any:
         differentiates = torch.is_grad_enabled() and any(t.requires_grad for t in tensors_in([call.args, call.kwargs]))
-        if differentiates or (self._recorder.has_guider and _has_hooks(call.module)):
+        if differentiates:
             return self._host.call_inline(self, call)
+        if self._recorder.has_guider:  # it may have put hooks on the denoiser for this very call
+            registries = (getattr(module, "_diffusers_hook", None) for module in call.module.modules())
+            if any(registry is not None and registry.hooks for registry in registries):
+                return self._host.call_inline(self, call)
         return self._host.park(call)
-
-    def _answer_idly(self, call: Call) -> Any:
-        """Zeros, for a call like that of the last real step; another one may want another answer."""
-        inputs, form = self._last_calls.get(self.phase, (None, None))
-        if inputs != describe_output([call.args, call.kwargs]) or has_opaque(form):
-            return self._answer(call)
-        return self._answer_zeros(call, form)
 
     def _answer_zeros(self, call: Call, form: Any) -> Any:
         """Zeros of this form, without a call of the denoiser."""
@@ -330,7 +324,9 @@ class Execution:
     def _report(self) -> None:
         """Call the listeners; checkpoints first, so that a listener to steps may read `checkpoint`."""
         run, options = self.run, self.options
-        if run.steps == options.checkpoint_at or self._is_checkpoint_due():
+        every, since = options.checkpoint_every, run.steps - self._saved_at
+        is_due = since >= every(run) if callable(every) else every is not None and run.steps % every == 0
+        if run.steps == options.checkpoint_at or is_due:
             before, taken = run._latest, self.snapshot()
             self._saved_at = run.steps
             listener = options.on_checkpoint
@@ -340,18 +336,6 @@ class Execution:
         if on_step is not None:
             self._host.outside(lambda: on_step(run))
 
-    def _is_checkpoint_due(self) -> bool:
-        every = self.options.checkpoint_every
-        if callable(every):
-            return self.run.steps - self._saved_at >= every(self.run)
-        return every is not None and self.run.steps % every == 0
-
     def _raise_if_doomed(self) -> None:
         if self._doom is not None:
             raise GreenletExit
-
-
-def _has_hooks(module: torch.nn.Module) -> bool:
-    """Whether a guider has put hooks on the denoiser for this very call."""
-    registries = (getattr(m, "_diffusers_hook", None) for m in module.modules())
-    return any(registry is not None and registry.hooks for registry in registries)

@@ -14,7 +14,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 import torch
@@ -96,13 +96,15 @@ class Hub:
 
     @property
     def num_interleaved(self) -> int:
-        """Those of them whose rows were interleaved."""
+        """Merged passes whose rows were interleaved."""
         return self._passes.meter.num_interleaved
 
     @property
     def is_exclusive(self) -> bool:
-        """Whether runs go one at a time, since the denoisers keep state from call to call."""
-        return _is_exclusive(self.pipeline, self._denoisers)
+        """Whether runs go one at a time, since denoisers keep state between calls (feature caches) or are offloaded."""
+        return bool(getattr(self.pipeline, "_all_hooks", None)) or any(
+            getattr(module, "is_cache_enabled", False) or hasattr(module, "_hf_hook") for module in self._denoisers
+        )
 
     @property
     def num_verifications(self) -> int:
@@ -121,7 +123,7 @@ class Hub:
 
     @property
     def unmerged_reasons(self) -> Counter[str]:
-        """Why calls did not share a pass, and how often."""
+        """Reasons why calls did not share a pass -> how often."""
         return self._passes.meter.unmerged_reasons
 
     def submit(  # noqa: PLR0913 - each may be set by the caller
@@ -161,7 +163,11 @@ class Hub:
             on_checkpoint=on_checkpoint,
             deadline_at=deadline_at,
         )
-        chosen = self.pipeline if pipeline is None else self._known(pipeline)
+        chosen = self.pipeline if pipeline is None else pipeline
+        own = {id(module) for module in self._denoisers}
+        strange = [path for path, module in denoisers_of(chosen).items() if id(module) not in own]
+        if strange:
+            raise ValueError(f"{', '.join(strange)} of the pipeline is not a module of this hub")
         borrowed, members = borrow(chosen)
         self._next_id += 1
         execution = Execution(self, Run(id=self._next_id, label=label), borrowed, members, call_kwargs, options)
@@ -177,13 +183,6 @@ class Hub:
         self._executions.append(execution)
         return execution.run
 
-    def _known(self, pipeline: Any) -> Any:
-        own = {id(module) for module in self._denoisers}
-        strange = [path for path, module in denoisers_of(pipeline).items() if id(module) not in own]
-        if strange:
-            raise ValueError(f"{', '.join(strange)} of the pipeline is not a module of this hub")
-        return pipeline
-
     def cancel(self, run: Run) -> None:
         """End the run with RunCancelled: at once, or, from within a callback, at its next call."""
         execution = next((execution for execution in self._executions if execution.run is run), None)
@@ -193,7 +192,7 @@ class Hub:
         if self._main is None:
             with self._turning():
                 self._wake(execution, error=GreenletExit())
-            self._sweep()
+            self._drop_ended()
 
     def checkpoint(self, run: Run) -> Snapshot | None:
         """The run's latest step boundary, for a drain or to make room; None if it has none or it cannot be saved."""
@@ -204,7 +203,10 @@ class Hub:
         if not self._executions:
             return False
         with self._turning():
-            executions = self._awake()
+            executions = list(self._executions)
+            if self.is_exclusive and len(executions) > 1:
+                self._passes.meter.count_unmerged("caching or offloading is on: one run at a time")
+                executions = executions[:1]
             for execution in executions:
                 if execution.parked is None:
                     self._wake(execution)
@@ -218,7 +220,7 @@ class Hub:
             )
             for outcome in self._passes.execute(plan, parked):
                 self._settle(outcome)
-        self._sweep()
+        self._drop_ended()
         return bool(self._executions)
 
     # -- what a run asks of its hub
@@ -273,18 +275,10 @@ class Hub:
             if execution.is_doomed and not run.done:
                 self._wake(execution, error=GreenletExit())
 
-    def _sweep(self) -> None:
+    def _drop_ended(self) -> None:
         self._executions = [execution for execution in self._executions if not execution.run.done]
 
     # -- the facts of a plan
-
-    def _awake(self) -> list[Execution]:
-        """The runs that may go on: all, or only the oldest where the denoisers carry state from call to call."""
-        if not self.is_exclusive:
-            return list(self._executions)
-        if len(self._executions) > 1:
-            self._passes.meter.count_unmerged("caching or offloading is on: one run at a time")
-        return self._executions[:1]
 
     def _describe(self, execution: Execution) -> ParkedCall:
         """The waiting call as the plan sees it, its text filled up where exact mode wants it so."""
@@ -334,10 +328,3 @@ class Hub:
         if self.numerics.fixed_rows is not None:  # what a pass looks like must not depend on company there
             return batch_key(call)
         return padded_key(call, exact=self.numerics.exact)
-
-
-def _is_exclusive(pipeline: Any, denoisers: Sequence[torch.nn.Module]) -> bool:
-    """Whether denoisers keep state between calls (feature caches) or are moved about (offloading)."""
-    if getattr(pipeline, "_all_hooks", None):
-        return True
-    return any(getattr(module, "is_cache_enabled", False) or hasattr(module, "_hf_hook") for module in denoisers)

@@ -1,8 +1,8 @@
-"""What torch, numpy and Python keep per thread or per process, kept per run instead.
+"""State that torch, numpy and Python keep per thread or per process, kept per run instead.
 
 Runs share one thread, so whatever one run's pipeline sets and has not put back when it parks (`no_grad`, autocast, the
 attention processors of a guidance method, a position in a random stream) would leak into the next run to be woken.
-`Isolation.enter` installs a run's own state before it is woken and `leave` takes it away afterwards.
+`Isolation.exchange` installs a run's own state before it is woken and the outer state afterwards.
 """
 
 import copy
@@ -61,10 +61,10 @@ class Isolation:
                 module.processor = processor
 
     def fork(self) -> ThreadState:
-        """A state for a new run, beginning where the caller's random streams stand; moves those streams on, so that
-        two runs without a generator of their own get different noise.
+        """A state for a new run that begins where the caller's random streams stand.
 
-        A stream of torch's that is not at its beginning only gives a seed: so a run's stream is told by eight bytes.
+        Moves those streams on, so that two runs without a generator of their own get different noise. Where torch's
+        stream is not at its beginning, the run gets a seed drawn from it: eight bytes then describe a run's stream.
         """
         state = self.capture()
         state.seed = torch.initial_seed()
@@ -110,8 +110,14 @@ class Isolation:
         if torch.get_default_dtype() is not state.default_dtype:
             torch.set_default_dtype(state.default_dtype)
         if _sdpa_flags() != state.sdpa:
-            _set_sdpa_flags(state.sdpa)
-        _set_function_modes(state.modes)
+            torch.backends.cuda.enable_flash_sdp(state.sdpa[0])
+            torch.backends.cuda.enable_mem_efficient_sdp(state.sdpa[1])
+            torch.backends.cuda.enable_math_sdp(state.sdpa[2])
+        if _function_modes() != state.modes:
+            while torch._C._len_torch_function_stack():
+                torch._C._pop_torch_function_stack()
+            for mode in state.modes:
+                torch._C._push_on_torch_function_stack(mode)
         self.set_processors(state.processors)
 
     def exchange(self, state: ThreadState) -> ThreadState:
@@ -144,22 +150,7 @@ def _sdpa_flags() -> tuple[bool, bool, bool]:
     return cuda.flash_sdp_enabled(), cuda.mem_efficient_sdp_enabled(), cuda.math_sdp_enabled()
 
 
-def _set_sdpa_flags(flags: tuple[bool, bool, bool]) -> None:
-    torch.backends.cuda.enable_flash_sdp(flags[0])
-    torch.backends.cuda.enable_mem_efficient_sdp(flags[1])
-    torch.backends.cuda.enable_math_sdp(flags[2])
-
-
 def _function_modes() -> list[TorchFunctionMode]:
     if torch._C._len_torch_function_stack() == 0:
         return []
     return [torch._C._get_function_stack_at(i) for i in range(torch._C._len_torch_function_stack())]
-
-
-def _set_function_modes(modes: list[TorchFunctionMode]) -> None:
-    if _function_modes() == modes:
-        return
-    while torch._C._len_torch_function_stack():
-        torch._C._pop_torch_function_stack()
-    for mode in modes:
-        torch._C._push_on_torch_function_stack(mode)

@@ -50,8 +50,11 @@ _plain_conv2d = functional.conv2d
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Numerics:
-    """How one pipeline computes. `fixed_rows`: the width every pass is filled to, None where widths may vary.
-    `channels_last`: whether weights of its convolutions are in that memory order."""
+    """How one pipeline computes.
+
+    fixed_rows: the width every pass is filled to, None where widths may vary. channels_last: whether weights of its
+    convolutions are in that memory order.
+    """
 
     device: torch.device
     dtype: torch.dtype
@@ -69,7 +72,7 @@ class Numerics:
 
     @contextmanager
     def pass_kernels(self) -> Iterator[None]:
-        """Inside `kernels()`, for the time of a denoiser's pass: those whose bits do not depend on how many rows go."""
+        """Inside `kernels()`, for the time of a pass: choose kernels whose bits do not depend on the number of rows."""
         with ExitStack() as stack:
             if self.exact and self.device.type == "cpu":
                 _enter_exact_cpu(stack)
@@ -85,8 +88,11 @@ class Numerics:
             torch.cuda.synchronize(self.device)
 
     def clock(self) -> float:
-        """Seconds by which passes are compared: on the CPU those that this thread has worked, so that what else the
-        machine does is not in them; on a device those of the wall, once it is done."""
+        """Seconds by which passes are compared.
+
+        On the CPU it is the time that this thread has worked, so that the machine's other load is not in it; on a
+        device it is the time of the wall, once the device is done.
+        """
         if self.device.type == "cpu":
             return time.thread_time()
         self.synchronize()
@@ -168,8 +174,7 @@ def _enter_exact_cuda(stack: ExitStack) -> None:
 
 @functools.cache
 def _on_contiguous(layer: Any) -> Any:
-    """The layer on its input in the usual memory order, which for one sample may come out otherwise than for
-    several."""
+    """The layer, given its input in the usual memory order: the order of one sample may differ from that of several."""
 
     @functools.wraps(layer)
     def stable(input: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -245,13 +250,12 @@ def row_stable_linear(input: torch.Tensor, weight: torch.Tensor, bias: torch.Ten
 
 def is_finite(value: Any) -> bool:
     """Whether every floating-point tensor and array in the tree is free of NaN and infinity."""
-    return all(map(_is_finite_leaf, leaves(value)))
-
-
-def _is_finite_leaf(leaf: Any) -> bool:
-    if isinstance(leaf, torch.Tensor):
-        return not leaf.is_floating_point() or bool(torch.isfinite(leaf).all())
-    return not isinstance(leaf, np.ndarray) or leaf.dtype.kind != "f" or bool(np.isfinite(leaf).all())
+    for leaf in leaves(value):
+        if isinstance(leaf, torch.Tensor) and leaf.is_floating_point() and not torch.isfinite(leaf).all():
+            return False
+        if isinstance(leaf, np.ndarray) and leaf.dtype.kind == "f" and not np.isfinite(leaf).all():
+            return False
+    return True
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -306,7 +310,7 @@ def _blocks(tensor: torch.Tensor) -> list[torch.Tensor]:
 
 
 def fingerprint(numerics: Numerics, weights: str) -> dict[str, str]:
-    """What must be equal for two processes to compute the same bits."""
+    """The facts that must be equal for two processes to compute the same bits."""
     on_gpu = numerics.device.type == "cuda"
     return {
         "torch": torch.__version__,

@@ -1,4 +1,4 @@
-"""Pictures of a run that is not finished: decoded outright where that is cheap, else by a fitted linear map.
+"""Previews of an unfinished picture: its latents are decoded where that is cheap, else shown by a fitted linear map.
 
 A VAE's latents are nearly linear in colour (the observation behind every latent preview), so one 3 x (C + 1) matrix
 per model shows what a picture will be. It is fitted once, to the VAE's own answers for seeded smooth random latents.
@@ -83,8 +83,7 @@ class PreviewMap:
         """[1, C, h, w] -> [3, H, W] by the matrix, enlarged smoothly."""
         assert self.matrix is not None
         colours = torch.einsum("chw,cd->dhw", latents[0], self.matrix[:-1]) + self.matrix[-1][:, None, None]
-        longest = max(colours.shape[1:])
-        scale = max(1, min(self.scale, MAX_SIDE_PX // longest))
+        scale = max(1, min(self.scale, MAX_SIDE_PX // max(colours.shape[1:])))
         size = (colours.shape[1] * scale, colours.shape[2] * scale)
         return functional.interpolate(colours[None], size=size, mode="bilinear", align_corners=False)[0]
 
@@ -93,7 +92,7 @@ Fit = tuple[torch.Tensor, int, float]
 
 
 def key_of(vae: Any, decoder: Any) -> str:
-    """What decides a fit: the weights, and for how long a decode takes the device, its dtype and the threads."""
+    """A digest of all that decides a fit: the weights, and, for the time of a decode, device, dtype and threads."""
     digest = hashlib.sha256(f"{torch.get_num_threads()} {torch.__version__}".encode())
     for module in {id(module): module for module in (vae, decoder)}.values():
         for name, tensor in module.state_dict().items():

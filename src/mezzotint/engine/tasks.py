@@ -7,7 +7,7 @@ to that step's level, which is what the stock class does for denoisers that neve
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -44,18 +44,15 @@ class Tasks:
 
     def assign(self, parameters: Parameters, source: Image.Image | None, mask: Image.Image | None) -> Assignment:
         """The call for one picture. Raises: RunFailed when the model cannot do what was asked."""
-        assigned = self._assign_source(parameters, source, mask)
-        return replace(assigned, pipeline=with_sampler(assigned.pipeline, parameters.sampler))
-
-    def _assign_source(
-        self, parameters: Parameters, source: Image.Image | None, mask: Image.Image | None
-    ) -> Assignment:
         if parameters.task is Task.GENERATE or source is None:
             kwargs = call_kwargs(self.pipeline, parameters)
-            return Assignment(pipeline=self.pipeline, kwargs=kwargs, finish=lambda drawn: drawn)
+            pipeline = with_sampler(self.pipeline, parameters.sampler)
+            return Assignment(pipeline=pipeline, kwargs=kwargs, finish=lambda drawn: drawn)
         placed = canvas(parameters, source, mask)
         classes = classes_of(type(self.pipeline).__name__)
-        if placed.mask is not None and _takes_masks(self.pipeline, classes):
+        unet = getattr(self.pipeline, "unet", None)
+        takes_masks = Task.INPAINT in classes and (unet is None or unet.config.in_channels in MASKABLE_CHANNELS)
+        if placed.mask is not None and takes_masks:
             pipeline = self._make_pipeline(Task.INPAINT)
             more: dict[str, Any] = {"image": placed.image, "mask_image": placed.mask}
         elif Task.VARIATION in classes:
@@ -65,9 +62,9 @@ class Tasks:
                 more["callback_on_step_end"] = KeepUnmasked(placed, parameters.seed)
         else:
             raise RunFailed(f"{type(self.pipeline).__name__} has no image-to-image pipeline")
-        return Assignment(
-            pipeline=pipeline, kwargs=call_kwargs(pipeline, parameters) | more, finish=placed.restore_unmasked
-        )
+        kwargs = call_kwargs(pipeline, parameters) | more
+        pipeline = with_sampler(pipeline, parameters.sampler)
+        return Assignment(pipeline=pipeline, kwargs=kwargs, finish=placed.restore_unmasked)
 
     def _make_pipeline(self, task: Task) -> Any:
         """The family's pipeline for the task, made once, of the loaded modules."""
@@ -80,7 +77,7 @@ class Tasks:
 
 
 class KeepUnmasked:
-    """A step callback: what the mask does not cover stays the source, at the noise level of the next step.
+    """A step callback that keeps the part outside the mask at the source, at the noise level of the next step.
 
     It keeps nothing from step to step, so that a resumed run needs nothing of it.
     """
@@ -100,7 +97,7 @@ class KeepUnmasked:
         return {"latents": mask * latents + (1 - mask) * kept}
 
     def _encode(self, pipeline: Any, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Latents of the source, noise, and the mask, grown to whole latents: what is half covered is redrawn."""
+        """Latents of the source, noise, and the mask, grown to whole latents: a half covered latent is redrawn."""
         pixels = pipeline.image_processor.preprocess(self._placed.image).to(latents.device, pipeline.vae.dtype)
         with torch.no_grad():
             encoded = pipeline.vae.encode(pixels)
@@ -128,7 +125,7 @@ def classes_of(pipeline: str) -> Mapping[Task, type]:
 
 
 def tasks_of(pipeline: Any) -> tuple[Task, ...]:
-    """What a pipeline class can be asked for, its family's other pipelines included. pipeline: the class."""
+    """The tasks of a pipeline class, its family's other pipelines included. pipeline: the class."""
     classes = classes_of(pipeline.__name__)
     tasks = [] if "image" in _accepts(pipeline) and "strength" in _accepts(pipeline) else [Task.GENERATE]
     tasks += [Task.VARIATION] if Task.VARIATION in classes else []
@@ -136,7 +133,7 @@ def tasks_of(pipeline: Any) -> tuple[Task, ...]:
 
 
 def takes_negative_prompt(pipeline: Any) -> bool:
-    """Whether what must not be in the picture changes it, for every task of the family. pipeline: the class."""
+    """Whether a negative prompt changes the picture, for every task of the family. pipeline: the class."""
     return all(map(_heeds_negative_prompt, (pipeline, *classes_of(pipeline.__name__).values())))
 
 
@@ -146,11 +143,6 @@ def _heeds_negative_prompt(kind: Any) -> bool:
     guidance = parameters.get("true_cfg_scale", parameters.get("guidance_scale"))
     scale = getattr(guidance, "default", None)
     return "negative_prompt" in parameters and isinstance(scale, int | float) and scale > 1
-
-
-def _takes_masks(pipeline: Any, classes: Mapping[Task, type]) -> bool:
-    unet = getattr(pipeline, "unet", None)
-    return Task.INPAINT in classes and (unet is None or unet.config.in_channels in MASKABLE_CHANNELS)
 
 
 def _accepts(kind: type) -> set[str]:

@@ -1,4 +1,4 @@
-"""Pictures with more pixels: a network applied tile by tile, so that runs beside it wait for one tile at most.
+"""Upscale a picture: a network is applied tile by tile, so that runs beside it wait for one tile at most.
 
 An upscale has no sampler steps and keeps no checkpoint: begun again it gives the same bytes. Its steps are its tiles.
 """
@@ -62,7 +62,8 @@ class Upscaling:
         self.cost_s = 0.0
         self._upscaler, self._scale = upscaler, scale
         self._wanted = (picture.width * scale, picture.height * scale)
-        self._course = self._run(_to_tensor(picture))
+        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255  # [3, H, W] in 0..1
+        self._course = self._run(pixels)
 
     @property
     def held_bytes(self) -> int:
@@ -92,7 +93,9 @@ class Upscaling:
         rounds = 1
         while self._upscaler.scale**rounds < self._scale:
             rounds += 1
-        self.num_steps = _num_tiles(pixels, self._upscaler.scale, rounds)
+        for i in range(rounds):
+            height, width = (side * self._upscaler.scale**i for side in pixels.shape[1:])
+            self.num_steps += -(-height // TILE_PX) * -(-width // TILE_PX)
         for _ in range(rounds):
             pixels = yield from self._enlarge_once(pixels)
         picture = Image.fromarray(pixels.mul(255).round().to(torch.uint8).permute(1, 2, 0).numpy())
@@ -149,14 +152,3 @@ def _load_with_spandrel(weights: dict[str, Tensor], path: Path) -> Any:
     network = found.model.eval().requires_grad_(False)
     network.scale = found.scale
     return network
-
-
-def _num_tiles(pixels: Tensor, scale: int, rounds: int) -> int:
-    height, width = pixels.shape[1:]
-    sizes = [(height * scale**i, width * scale**i) for i in range(rounds)]
-    return sum(-(-high // TILE_PX) * -(-wide // TILE_PX) for high, wide in sizes)
-
-
-def _to_tensor(picture: Image.Image) -> Tensor:
-    """[3, H, W] float32 in 0..1."""
-    return torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255

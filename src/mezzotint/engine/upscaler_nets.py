@@ -90,23 +90,15 @@ class RRDB(nn.Module):
 def network_of(weights: dict[str, Tensor]) -> Compact | RRDB | None:
     """The network that the weights are for, filled with them; None for weights of another kind."""
     if "conv_first.weight" in weights and "body.0.rdb1.conv1.weight" in weights:
-        network: Compact | RRDB = _rrdb(weights)
+        first = weights["conv_first.weight"]
+        blocks = {match[1] for key in weights if (match := re.match(r"body\.(\d+)\.", key))}
+        growth = weights["body.0.rdb1.conv1.weight"].shape[0]
+        network: Compact | RRDB = RRDB(first.shape[0], growth, len(blocks), 4 // math.isqrt(first.shape[1] // 3))
     elif "body.0.weight" in weights and "body.1.weight" in weights:
-        network = _compact(weights)
+        last = max(int(key.split(".")[1]) for key in weights)
+        features = weights["body.0.weight"].shape[0]
+        network = Compact(features, (last - 2) // 2, math.isqrt(weights[f"body.{last}.weight"].shape[0] // 3))
     else:
         return None
     network.load_state_dict(weights)
     return network.eval().requires_grad_(False)
-
-
-def _compact(weights: dict[str, Tensor]) -> Compact:
-    last = max(int(key.split(".")[1]) for key in weights)
-    features = weights["body.0.weight"].shape[0]
-    return Compact(features, (last - 2) // 2, math.isqrt(weights[f"body.{last}.weight"].shape[0] // 3))
-
-
-def _rrdb(weights: dict[str, Tensor]) -> RRDB:
-    first = weights["conv_first.weight"]
-    blocks = {match[1] for key in weights if (match := re.match(r"body\.(\d+)\.", key))}
-    growth = weights["body.0.rdb1.conv1.weight"].shape[0]
-    return RRDB(first.shape[0], growth, len(blocks), 4 // math.isqrt(first.shape[1] // 3))

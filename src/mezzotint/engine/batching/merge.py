@@ -1,4 +1,4 @@
-"""Several denoiser calls as one, and its output as several: pure functions that know nothing about pipelines.
+"""Merging denoiser calls into one, and splitting its output: pure functions that know nothing about pipelines.
 
 Letters: r = rows of one call (dim 0 of its primary argument), n = number of calls, R = sum of their rows. A leaf of
 the arguments is one of: rows [r, ...], concatenated; a scalar or [1, ...], expanded to rows where the calls differ;
@@ -22,9 +22,7 @@ from mezzotint.engine.proxy import Call
 from mezzotint.engine.tree import leaves, rebuild
 
 PRIMARY = ("sample", "hidden_states", "x", "noisy_latents", "latents", "latent_model_input")
-BATCH_DIM = {
-    "encoder_hidden_states_llama3": 1
-}  # arguments whose rows are not dim 0 (HiDream stacks layers before rows)
+BATCH_DIM = {"encoder_hidden_states_llama3": 1}  # rows that are not dim 0: HiDream stacks layers before them
 TIME_NAME = re.compile(r"time|sigma|^t$|\b1$")  # "1": the second positional argument is the timestep
 PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size, enum.Enum)
 
@@ -127,7 +125,11 @@ class _Merger:
         if isinstance(first, (list, tuple)) and not isinstance(first, torch.Size):
             return self._sequence(values, name)
         if isinstance(first, (int, float)) and not isinstance(first, bool) and TIME_NAME.search(name):
-            return self._time(values)
+            same = all(v == first for v in values) and not self.expand_all
+            self.decisions.append(("number", same))
+            dtype = torch.float32 if isinstance(first, float) else torch.int64
+            numbers = zip(values, self.rows, strict=True)
+            return first if same else self._cat([torch.full((r,), v, dtype=dtype) for v, r in numbers])
         if not all(v is first or (isinstance(v, PLAIN) and v == first) for v in values):
             raise CannotMerge(f"{name}: different values of type {type(first).__name__}")
         # floats do not steer control flow or layout; leaving them out keeps the number of verdicts small
@@ -142,14 +144,6 @@ class _Merger:
             ordered = zip(*values, strict=True) if self.layout.interleaved else values
             return type(first)(itertools.chain.from_iterable(ordered))
         return rebuild(first, [self.value(items, name) for items in zip(*values, strict=True)])
-
-    def _time(self, values: Sequence[Any]) -> Any:
-        same = all(v == values[0] for v in values) and not self.expand_all
-        self.decisions.append(("number", same))
-        if same:
-            return values[0]
-        dtype = torch.float32 if isinstance(values[0], float) else torch.int64
-        return self._cat([torch.full((r,), v, dtype=dtype) for v, r in zip(values, self.rows, strict=True)])
 
     def _tensor(self, values: Sequence[torch.Tensor], name: str) -> torch.Tensor:
         first = values[0]
@@ -234,20 +228,16 @@ def _split(
         return tensor(value)
     if isinstance(value, (dict, list, tuple)):
         if lists and not isinstance(value, dict) and len(value) == sum(rows):
-            return _deal(value, rows, layout)
+            if layout.interleaved:
+                return [type(value)(value[i :: len(rows)]) for i in range(len(rows))]
+            ends = list(itertools.accumulate(rows))
+            return [type(value)(value[end - r : end]) for end, r in zip(ends, rows, strict=True)]
         items = value.values() if isinstance(value, dict) else value
         columns = [_split(item, rows, layout, lists, tensor) for item in items]
         return [rebuild(value, [column[i] for column in columns]) for i in range(len(rows))]
     if not isinstance(value, PLAIN):
         raise CannotMerge(f"an output holds an opaque {type(value).__name__}")
     return [value] * len(rows)
-
-
-def _deal(samples: Any, rows: Sequence[int], layout: Layout) -> list[Any]:
-    if layout.interleaved:
-        return [type(samples)(samples[i :: len(rows)]) for i in range(len(rows))]
-    ends = list(itertools.accumulate(rows))
-    return [type(samples)(samples[end - r : end]) for end, r in zip(ends, rows, strict=True)]
 
 
 def _unflatten(value: torch.Tensor, sizes: tuple[int, ...]) -> torch.Tensor:

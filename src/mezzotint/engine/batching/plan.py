@@ -91,10 +91,18 @@ def plan_turn(
     max_rows: widest pass, which a single call may exceed. has_fixed_rows: every pass is filled up to one width, so that
     a call alone is merged too, with copies of itself. choose: the stepping policy; without one, all go.
     """
-    groups = _group(_hold_back(parked))
-    picked = list(groups.values()) if choose is None or not groups else _pick(list(groups.values()), choose)
+    ready = _hold_back(parked)
+    found: dict[Hashable, list[ParkedCall]] = {}
+    for call in ready:
+        key = ("mergeable", call.key) if call.refusal is None else ("alone", call.run.id)
+        found.setdefault(key, []).append(call)
+    groups = list(found.values())
+    picked = groups if choose is None or not groups else _pick(groups, choose)
     passes = [_plan_pass(batch, has_fixed_rows) for group in picked for batch in _cut(group, max_rows)]
-    return TurnPlan(tuple(passes), _explain(groups))
+    refusals = [call.refusal for call in ready if call.refusal is not None]
+    modules = Counter(call.module for call in ready)
+    lonely = [g for g in groups if len(g) == 1 and g[0].refusal is None and modules[g[0].module] > 1]
+    return TurnPlan(tuple(passes), (*refusals, *[NOT_ALIKE] * len(lonely)))
 
 
 def revise(failed: PlannedPass, setback: Setback, *, has_fixed_rows: bool = False) -> tuple[PlannedPass, ...]:
@@ -128,22 +136,6 @@ def _hold_back(parked: Sequence[ParkedCall]) -> list[ParkedCall]:
         if call.run.waited_turns > MAX_WAIT_TURNS
         or not any(o.phase < call.phase < (o.calls_per_step or call.phase + 1) for o in parked)
     ]
-
-
-def _group(calls: Sequence[ParkedCall]) -> dict[Hashable, list[ParkedCall]]:
-    groups: dict[Hashable, list[ParkedCall]] = {}
-    for call in calls:
-        key = ("mergeable", call.key) if call.refusal is None else ("alone", call.run.id)
-        groups.setdefault(key, []).append(call)
-    return groups
-
-
-def _explain(groups: Mapping[Hashable, Sequence[ParkedCall]]) -> tuple[str, ...]:
-    """Why calls stand alone: their own refusal, or others call the same denoiser, but with calls of another form."""
-    modules = Counter(call.module for group in groups.values() for call in group)
-    refusals = [call.refusal for group in groups.values() for call in group if call.refusal is not None]
-    lonely = [g for g in groups.values() if len(g) == 1 and g[0].refusal is None and modules[g[0].module] > 1]
-    return (*refusals, *[NOT_ALIKE] * len(lonely))
 
 
 def _pick(groups: Sequence[Sequence[ParkedCall]], choose: Chooser) -> list[list[ParkedCall]]:

@@ -1,4 +1,4 @@
-"""Trust in merged passes: each pattern of decisions is compared once with separate calls, and the verdict kept.
+"""Verification of merged passes: each pattern of decisions is compared once with separate calls, and the verdict kept.
 
 A verdict belongs to (weights, numerics, denoiser, decisions, layout, rows) and says one of three things: SAME (use it),
 DRIFT (right, but not bit by bit, at this width, in exact mode: try a narrower pass), WRONG (never use this layout).
@@ -71,12 +71,12 @@ def _difference(mine: Any, theirs: Any) -> tuple[float, bool]:
     worst, equal = 0.0, True
     for x, y in zip(a, b, strict=True):
         if isinstance(x, torch.Tensor) and x.numel() and not torch.equal(x, y):
-            relative = _relative(x.float(), y.float())
+            relative = _measure_difference(x.float(), y.float())
             worst, equal = max(worst, relative), equal and relative == 0
     return worst, equal
 
 
-def _relative(x: torch.Tensor, y: torch.Tensor) -> float:
+def _measure_difference(x: torch.Tensor, y: torch.Tensor) -> float:
     """Largest difference over the largest magnitude among values that are finite; infinite if others differ."""
     finite = torch.isfinite(y)
     if not torch.equal(x.isnan(), y.isnan()) or not torch.equal(x[~finite].nan_to_num(), y[~finite].nan_to_num()):

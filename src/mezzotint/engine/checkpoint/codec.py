@@ -1,4 +1,4 @@
-"""Values as JSON: what samplers and guiders hold, in one form that is compared, hashed, written and put back.
+"""The JSON form of values that samplers and guiders hold: it is compared, hashed, written and put back.
 
 An encoded value is None, a bool, int, float or str, or a dict with one key, its tag. Only tensors stand in it as
 themselves: as `VersionedTensor`, together with their version counters. So encoding costs microseconds, and a step
@@ -7,16 +7,21 @@ boundary can be saved although the run has gone on, unless a tensor was written 
 
 l list · u tuple · d dict as pairs · q deque · n numpy array · g generator · p parts of a plain object · c code
 z size · y dtype · v device · j complex · b bytes · t tensor (in a file only)
+
+The forms of denoiser outputs (`output_shapes.py`) share l, u and d with it.
 """
 
+import sys
 import types
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from diffusers.configuration_utils import FrozenDict
+from diffusers.utils import BaseOutput
 
 from mezzotint.domain.errors import CheckpointCorrupt
 from mezzotint.engine.errors import CannotCheckpoint
@@ -47,6 +52,14 @@ def read_dtype(name: Any) -> torch.dtype:
     if not isinstance(found, torch.dtype):
         raise CheckpointCorrupt("unknown dtype")
     return found
+
+
+def read_output_class(module: Any, name: Any) -> type[BaseOutput]:
+    """Raises: CheckpointCorrupt for any class but diffusers' output classes, and for one that is not loaded yet."""
+    found = getattr(sys.modules.get(module), name, None)
+    if not (isinstance(found, type) and issubclass(found, BaseOutput)):
+        raise CheckpointCorrupt("an output class that diffusers does not have")
+    return cast(type[BaseOutput], found)
 
 
 WRITERS: dict[type, Any] = {
@@ -83,21 +96,26 @@ def encode(value: Any, depth: int = 0) -> Any:  # noqa: PLR0911 - one line a kin
         return {"c": repr({key: item for key, item in value.items() if not str(key).startswith("_")})}
     if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biufc":
         return {"n": [VersionedTensor(torch.from_numpy(np.array(value))), isinstance(value, np.generic)]}
-    return _encode_container(value, depth)
+    return _encode_nested(value, depth)
 
 
-def _encode_container(value: Any, depth: int) -> Any:
+def _encode_nested(value: Any, depth: int) -> Any:
     if depth > MAX_DEPTH:
         raise CannotCheckpoint(f"{type(value).__name__}: nested too deeply")
-    if isinstance(value, dict):
-        return {"d": [[encode(key, depth + 1), encode(item, depth + 1)] for key, item in value.items()]}
     if isinstance(value, deque):
         return {"q": [value.maxlen, [encode(item, depth + 1) for item in value]]}
-    if isinstance(value, (list, tuple)):
-        return {"l" if isinstance(value, list) else "u": [encode(item, depth + 1) for item in value]}
+    if isinstance(value, (dict, list, tuple)):
+        return encode_container(value, lambda item: encode(item, depth + 1))
     if hasattr(value, "__dict__"):
         return {"p": [type(value).__qualname__, encode(vars(value), depth + 1)]}
     raise CannotCheckpoint(f"{type(value).__qualname__} cannot be written")
+
+
+def encode_container(value: Any, encode_item: Callable[[Any], Any]) -> dict[str, Any]:
+    """A dict, list or tuple under its tag."""
+    if isinstance(value, dict):
+        return {"d": [[encode_item(key), encode_item(item)] for key, item in value.items()]}
+    return {"l" if isinstance(value, list) else "u": [encode_item(item) for item in value]}
 
 
 def is_equal(a: Any, b: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The form of denoiser outputs as JSON, and outputs of that form for a replay, all zeros.
+"""The forms of denoiser outputs as JSON, and for a replay outputs of a form, all zeros.
 
 x shape and dtype of a tensor · l list · u tuple · d dict as pairs · o output class of diffusers · k opaque object;
 None, bool, int, float and str stand for themselves.
@@ -6,15 +6,14 @@ None, bool, int, float and str stand for themselves.
 
 import json
 import math
-import sys
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import torch
 from diffusers.utils import BaseOutput
 
 from mezzotint.domain.errors import CheckpointCorrupt
-from mezzotint.engine.checkpoint.codec import read_dtype
+from mezzotint.engine.checkpoint.codec import encode_container, read_dtype, read_output_class
 
 
 @dataclass(slots=True, eq=False)
@@ -54,6 +53,7 @@ class OutputShapes:
 
 
 def describe_output(output: Any) -> Any:
+    """The form of an output, or of any tree of arguments."""
     if output is None or isinstance(output, (bool, int, float, str)):
         return output
     if isinstance(output, torch.Tensor):
@@ -61,10 +61,10 @@ def describe_output(output: Any) -> Any:
     if isinstance(output, BaseOutput):
         fields = [[key, describe_output(item)] for key, item in output.items()]
         return {"o": [type(output).__module__, type(output).__qualname__, fields]}
-    if isinstance(output, dict) and all(isinstance(key, str) for key in output):
-        return {"d": [[key, describe_output(item)] for key, item in output.items()]}
-    if isinstance(output, (list, tuple)):
-        return {"l" if isinstance(output, list) else "u": [describe_output(item) for item in output]}
+    if isinstance(output, dict) and not all(isinstance(key, str) for key in output):
+        return {"k": type(output).__qualname__}
+    if isinstance(output, (dict, list, tuple)):
+        return encode_container(output, describe_output)
     return {"k": type(output).__qualname__}
 
 
@@ -75,38 +75,30 @@ def has_opaque(form: Any) -> bool:
 
 def make_zeros(form: Any, device: torch.device, max_bytes: int) -> Any:
     """An output of this form, all zeros. Raises: CheckpointCorrupt if it is malformed or larger than `max_bytes`."""
-    left = [max_bytes]
+    bytes_left = max_bytes
 
-    def zeros(form: Any) -> Any:
+    def make_tensor(shape: list[Any], dtype: torch.dtype) -> torch.Tensor:
+        nonlocal bytes_left
+        if not all(type(size) is int and size >= 0 for size in shape):
+            raise CheckpointCorrupt("a shape is no shape")
+        bytes_left -= math.prod(shape) * dtype.itemsize
+        if bytes_left < 0:
+            raise CheckpointCorrupt("it describes an output out of all proportion to the call")
+        return torch.zeros(shape, dtype=dtype, device=device)
+
+    def make(form: Any) -> Any:
         if not isinstance(form, dict):
             return form
         ((tag, body),) = form.items()
         match tag:
             case "x":
-                return _zero_tensor(body[0], read_dtype(body[1]), device, left)
+                return make_tensor(body[0], read_dtype(body[1]))
             case "l" | "u":
-                return (list if tag == "l" else tuple)(zeros(item) for item in body)
+                return (list if tag == "l" else tuple)(make(item) for item in body)
             case "d":
-                return {key: zeros(item) for key, item in body}
+                return {key: make(item) for key, item in body}
             case "o":
-                return _output_class(body[0], body[1])(**{key: zeros(item) for key, item in body[2]})
+                return read_output_class(body[0], body[1])(**{key: make(item) for key, item in body[2]})
         raise CheckpointCorrupt("an output of unknown form")
 
-    return zeros(form)
-
-
-def _zero_tensor(shape: list[Any], dtype: torch.dtype, device: torch.device, left: list[int]) -> torch.Tensor:
-    if not all(type(size) is int and size >= 0 for size in shape):
-        raise CheckpointCorrupt("a shape is no shape")
-    left[0] -= math.prod(shape) * dtype.itemsize
-    if left[0] < 0:
-        raise CheckpointCorrupt("it describes an output out of all proportion to the call")
-    return torch.zeros(shape, dtype=dtype, device=device)
-
-
-def _output_class(module: Any, name: Any) -> type[BaseOutput]:
-    """Only classes that are already loaded, and only diffusers' output classes."""
-    found = getattr(sys.modules.get(module), name, None)
-    if not (isinstance(found, type) and issubclass(found, BaseOutput)):
-        raise CheckpointCorrupt("an output class that diffusers does not have")
-    return cast(type[BaseOutput], found)
+    return make(form)

@@ -1,6 +1,7 @@
-"""What a run's checkpoints are made of: its samplers and guiders, the forms of its denoiser calls, its last step.
+"""The recorder of a run: its samplers and guiders, the forms of its denoiser calls, its last step.
 
-Noted by reference at every step, copied only when a checkpoint is taken. `Run` says when; see there for the replay.
+It notes them by reference at every step and copies them only when a checkpoint is taken. `Execution` decides when, and
+replays.
 """
 
 from dataclasses import dataclass
@@ -91,7 +92,12 @@ class Recorder:
     def record_step(self, sampler: Any, steps: int, num_calls: int, output: Any) -> None:
         """Note the state right after a step; what cannot be saved is counted."""
         try:
-            self._boundary = self._make_boundary(sampler, steps, num_calls, output)
+            if self._unsavable is not None:
+                raise CannotCheckpoint(self._unsavable)
+            differences = [sampler_state.find_changes(m.target, m.base) if m.base else None for m in self._members]
+            self._last[id(sampler)] = (steps, kept := self._select_tensors(output))
+            earlier = [[step, others] for key, (step, others) in self._last.items() if key != id(sampler)]
+            self._boundary = Boundary(steps, num_calls, kept, earlier, differences)
         except CannotCheckpoint as reason:
             self.drop_boundary()
             self._host.count_unsaved(str(reason))
@@ -111,8 +117,16 @@ class Recorder:
         assert boundary is not None
         try:
             copies: dict[int, VersionedTensor] = {}
-            pairs = zip(self._members, boundary.differences, strict=False)
-            members = [_save_member(member, found, copies) for member, found in pairs]
+            members = []
+            for member, changes in zip(self._members, boundary.differences, strict=False):
+                if member.base is not None and not member.digest:
+                    member.digest = member.base.digest()
+                state = sampler_state.MemberState(
+                    name=type(member.target).__qualname__,
+                    baseline="" if changes is None else member.digest,
+                    changed=None if changes is None else copy_to_host(changes, copies),
+                )
+                members.append(state)
             return Snapshot(
                 pipeline=pipeline,
                 steps=boundary.steps,
@@ -151,14 +165,6 @@ class Recorder:
 
     # -- its parts
 
-    def _make_boundary(self, sampler: Any, steps: int, num_calls: int, output: Any) -> Boundary:
-        if self._unsavable is not None:
-            raise CannotCheckpoint(self._unsavable)
-        differences = [sampler_state.find_changes(m.target, m.base) if m.base else None for m in self._members]
-        self._last[id(sampler)] = (steps, kept := self._select_tensors(output))
-        earlier = [[step, others] for key, (step, others) in self._last.items() if key != id(sampler)]
-        return Boundary(steps, num_calls, kept, earlier, differences)
-
     def _select_tensors(self, output: Any) -> list[Any]:
         """The part of a step's output that the pipeline uses, by reference."""
         tensors = list(tensors_in(output))
@@ -170,13 +176,3 @@ class Recorder:
         except CannotCheckpoint as reason:
             self._host.count_unsaved(str(reason))
             return sampler_state.Baseline(raw={}, versions={}, encoded={"unreadable": str(reason)})
-
-
-def _save_member(
-    member: Member, found: dict[str, Any] | None, copies: dict[int, VersionedTensor]
-) -> sampler_state.MemberState:
-    if member.base is not None and not member.digest:
-        member.digest = member.base.digest()
-    changed = None if found is None else copy_to_host(found, copies)
-    digest = member.digest if found is not None else ""
-    return sampler_state.MemberState(name=type(member.target).__qualname__, baseline=digest, changed=changed)

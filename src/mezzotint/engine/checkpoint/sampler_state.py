@@ -1,4 +1,4 @@
-"""What a run's samplers and guiders hold at a step boundary, as differences to what a replay makes by itself.
+"""The state of a run's samplers and guiders at a step boundary, as changes to what a replay makes by itself.
 
 The baseline is the object at its own first `step`, after `set_timesteps`. A replayed run makes the same baseline, so
 the big tables of a sampler never enter a checkpoint. A digest of the baseline does, and a checkpoint is refused where
@@ -21,7 +21,7 @@ ATOMS = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.d
 
 @dataclass(slots=True, eq=False)
 class Baseline:
-    """An object at its first step. `raw` keeps the values, `encoded` what they held."""
+    """A sampler or guider at its first step. raw: its attributes; encoded: copies of their values at that moment."""
 
     raw: dict[str, Any]
     versions: dict[str, int]
@@ -44,15 +44,15 @@ class MemberState:
 
 def tensor_digest(seen: VersionedTensor) -> str:
     """SHA-256 of a tensor's bits, dtype and shape."""
-    tensor = (
-        seen.tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-    )  # a single value may have any stride
+    # a single value may have any stride
+    tensor = seen.tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
     digest = hashlib.sha256(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
     digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
 def take_baseline(target: Any) -> Baseline:
+    """The object as it is now."""
     raw = dict(vars(target))
     versions = {name: version_of(value) for name, value in raw.items() if isinstance(value, torch.Tensor)}
     # own copies: some samplers write into their tables
@@ -60,24 +60,22 @@ def take_baseline(target: Any) -> Baseline:
 
 
 def find_changes(target: Any, base: Baseline) -> dict[str, Any]:
-    """What `target` holds that its baseline did not. Compares by identity first: nearly all attributes of a sampler
-    never change."""
+    """The attributes of `target` that its baseline did not hold so.
+
+    Values are compared by identity first: nearly all attributes of a sampler never change.
+    """
     changed = {}
     for name, value in vars(target).items():
-        if _is_untouched(value, base, name):
-            continue
+        if base.raw.get(name, base) is value:
+            if isinstance(value, torch.Tensor):
+                if not value.is_inference() and version_of(value) == base.versions[name]:
+                    continue
+            elif isinstance(value, ATOMS):
+                continue
         now = encode(value)
         if name not in base.raw or not is_equal(now, base.encoded[name]):
             changed[name] = now
     return changed
-
-
-def _is_untouched(value: Any, base: Baseline, name: str) -> bool:
-    if base.raw.get(name, base) is not value:
-        return False
-    if isinstance(value, torch.Tensor):
-        return not value.is_inference() and version_of(value) == base.versions[name]
-    return isinstance(value, ATOMS)
 
 
 def restore(target: Any, base: Baseline | None, saved: MemberState, device: torch.device) -> None:

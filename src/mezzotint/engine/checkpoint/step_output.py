@@ -1,4 +1,4 @@
-"""What a pipeline does with the output of its sampler's step, read from its source.
+"""The use that a pipeline makes of the output of its sampler's step, read from its source.
 
 Several samplers return, beside the next latents, their estimate of the end result. A checkpoint would be twice as large
 with it, and nearly all pipelines take `[0]` or `.prev_sample` and never see it. Where every `step` call in a pipeline's
@@ -31,17 +31,14 @@ def _module_takes_only_latents(name: str) -> bool:
         tree = ast.parse(inspect.getsource(sys.modules[name]))
     except (OSError, TypeError, KeyError, SyntaxError):
         return False
-    nodes = list(ast.walk(tree))
-    steps = {id(node) for node in nodes if _is_step_call(node)}
-    narrowed = {id(node.value) for node in nodes if isinstance(node, (ast.Subscript, ast.Attribute)) and _narrows(node)}
+    steps: set[int] = set()
+    narrowed: set[int] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(attr="step")):
+                steps.add(id(node))
+            case ast.Attribute(value=value, attr="prev_sample"):
+                narrowed.add(id(value))
+            case ast.Subscript(value=value, slice=ast.Constant(value=0)):
+                narrowed.add(id(value))
     return bool(steps) and steps <= narrowed
-
-
-def _is_step_call(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "step"
-
-
-def _narrows(node: ast.Subscript | ast.Attribute) -> bool:
-    if isinstance(node, ast.Attribute):
-        return node.attr == "prev_sample"
-    return isinstance(node.slice, ast.Constant) and node.slice.value == 0

@@ -1,4 +1,4 @@
-"""Models on disk: find the folder, tell what it is, check it; `load.py` loads it.
+"""Models on disk: find a folder, describe its model, check its files; `load.py` loads them.
 
 A model is a folder in diffusers' layout. Beside `model_index.json` it may hold two files of ours: `mezzotint.json`
 (what the gateway tells people, default steps, a text encoder that comes from a Python package) and `SHA256SUMS`.
@@ -31,33 +31,15 @@ def locate(model: str, revision: str | None = None) -> Path:
 
     Raises: ModelMissing.
     """
+
+    def download() -> str:
+        from diffusers import DiffusionPipeline
+
+        return str(DiffusionPipeline.download(model, revision=revision, use_safetensors=True))
+
     if model == STARTER:
         return Path(str(files("mezzotint"))) / "starter"
-    return _find_folder(model) or _download(model, revision)
-
-
-def _find_folder(source: str) -> Path | None:
-    """The folder; None for a hub id. Raises: ModelMissing."""
-    folder = Path(source).expanduser()
-    if folder.exists():
-        return folder
-    if source.startswith((".", "/", "~")) or source.count("/") != 1:
-        raise ModelMissing(f"there is no folder {source!r}, and it is not a hub id (owner/name)")
-    return None
-
-
-def _download(hub_id: str, revision: str | None) -> Path:
-    from diffusers import DiffusionPipeline
-
-    try:
-        return Path(DiffusionPipeline.download(hub_id, revision=revision, use_safetensors=True))
-    except (OSError, ValueError) as error:
-        raise _report_missing("hub model", hub_id, error) from error
-
-
-def _report_missing(what: str, hub_id: str, error: Exception) -> ModelMissing:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return ModelMissing(f"the {what} {hub_id!r} could not be had: {reason}")
+    return _locate(model, "hub model", download)
 
 
 def locate_tiny(source: str) -> Path:
@@ -65,16 +47,26 @@ def locate_tiny(source: str) -> Path:
 
     Raises: ModelMissing.
     """
-    return _find_folder(source) or _download_tiny(source)
+
+    def download() -> str:
+        from huggingface_hub import snapshot_download
+
+        return snapshot_download(source, allow_patterns=["*.json", "*.safetensors"])
+
+    return _locate(source, "tiny autoencoder", download)
 
 
-def _download_tiny(hub_id: str) -> Path:
-    from huggingface_hub import snapshot_download
-
+def _locate(source: str, kind: str, download: Callable[[], str]) -> Path:
+    folder = Path(source).expanduser()
+    if folder.exists():
+        return folder
+    if source.startswith((".", "/", "~")) or source.count("/") != 1:
+        raise ModelMissing(f"there is no folder {source!r}, and it is not a hub id (owner/name)")
     try:
-        return Path(snapshot_download(hub_id, allow_patterns=["*.json", "*.safetensors"]))
+        return Path(download())
     except (OSError, ValueError) as error:
-        raise _report_missing("tiny autoencoder", hub_id, error) from error
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelMissing(f"the {kind} {source!r} could not be had: {reason}") from error
 
 
 def check_tiny(folder: Path, model: Path) -> None:
@@ -92,7 +84,7 @@ def check_tiny(folder: Path, model: Path) -> None:
 
 
 def describe(folder: Path, name: str | None = None) -> ModelInfo:
-    """What admission must know of the model in `folder`. Raises: ModelMissing, ModelCorrupt."""
+    """The facts about the model in `folder` that admission needs. Raises: ModelMissing, ModelCorrupt."""
     try:
         return _describe(folder, name)
     except (TypeError, ValueError, KeyError, AttributeError, OverflowError, IndexError) as error:
@@ -102,18 +94,18 @@ def describe(folder: Path, name: str | None = None) -> ModelInfo:
 
 def _describe(folder: Path, name: str | None) -> ModelInfo:
     index = read_json(folder / "model_index.json", folder)
-    card = _card(folder)
-    denoiser_name = next((part for part in DENOISERS if _is_present(index, part)), None)
-    if denoiser_name is None:
-        raise ModelCorrupt(f"{folder / 'model_index.json'} names no denoiser ({', '.join(DENOISERS)})")
-    denoiser = read_json(folder / denoiser_name / "config.json", folder)
-    vae = read_json(folder / "vae" / "config.json", folder) if _is_present(index, "vae") else None
-    latent_px = 1 if vae is None else _latent_px(vae)
-    width = int(card.get("native_width") or _native_px(denoiser, latent_px))
+    scheduler = _config(folder, index, "scheduler", "scheduler_config.json")
+    card = _complete_card(_card(folder), index, scheduler or {})
+    native_px, grid_px = _pixels(folder, index)
+    width = int(card.get("native_width") or native_px)
     height = int(card.get("native_height") or width)
     if max(width, height) > MAX_SIDE_PX:
         raise ModelCorrupt(f"{folder} draws {width} x {height} px; pictures have at most {MAX_SIDE_PX} px a side")
-    grid_px = latent_px * _cell(denoiser_name, denoiser)
+    samplers = (
+        ()
+        if scheduler is None
+        else samplers_for(str(scheduler.get("_class_name")), str(scheduler.get("beta_schedule")))
+    )
     return ModelInfo(
         name=str(card.get("name") or name or folder.name),
         about=str(card.get("about") or f"{index['_class_name']} from {folder.name}"),
@@ -123,20 +115,58 @@ def _describe(folder: Path, name: str | None) -> ModelInfo:
         min_px=max(grid_px, min(width, height) // 2),
         max_px=min(2 * max(width, height), MAX_SIDE_PX),
         default_steps=int(card.get("default_steps", 30)),
-        default_guidance=float(card["default_guidance"]) if "default_guidance" in card else _default_guidance(index),
-        tasks=tuple(map(Task, card["tasks"])) if "tasks" in card else _tasks(index),
-        samplers=_samplers(folder, index),
-        takes_negative_prompt=bool(_read_or_find(card, "takes_negative_prompt", lambda: _takes_negative_prompt(index))),
-        can_stop=bool(_read_or_find(card, "can_stop", lambda: _can_stop(folder, index))),
+        default_guidance=float(card["default_guidance"]),
+        tasks=tuple(map(Task, card["tasks"])),
+        samplers=samplers,
+        takes_negative_prompt=bool(card["takes_negative_prompt"]),
+        can_stop=bool(card["can_stop"]),
         license=str(card.get("license", "see the model's own card")),
         knows=tuple(map(str, card.get("knows", ()))),
         examples=tuple(map(str, card.get("examples", ()))),
     )
 
 
-def _read_or_find(card: dict[str, Any], key: str, find_out: Callable[[], Any]) -> Any:
-    """What the card says; what it does not say is found out, for which diffusers, and torch with it, is loaded."""
-    return card[key] if key in card else find_out()
+def _pixels(folder: Path, index: dict[str, Any]) -> tuple[int, int]:
+    """The side that the model draws best, and the grid on which sides lie."""
+    part = next((part for part in DENOISERS if _is_present(index, part)), None)
+    if part is None:
+        raise ModelCorrupt(f"{folder / 'model_index.json'} names no denoiser ({', '.join(DENOISERS)})")
+    denoiser = read_json(folder / part / "config.json", folder)
+    latent_px = 1  # pixels that one latent covers, per side
+    if (vae := _config(folder, index, "vae", "config.json")) is not None:
+        blocks = vae.get("encoder_block_out_channels") or vae.get("block_out_channels") or vae.get("dim_mult")
+        latent_px = int(2 ** (len(blocks or [0] * 4) - 1))
+    # latents per side that the denoiser needs as one unit; FLUX declares patches of 1 and packs by two itself
+    unit = int(2 ** (len(denoiser.get("block_out_channels", [0])) - 1)) if part == "unet" else 2
+    size = denoiser.get("sample_size")
+    native_px = int(size) * latent_px if isinstance(size, int) else 1024  # FLUX and later name no size: 1 MP models
+    return native_px, unit * latent_px
+
+
+def _complete_card(card: dict[str, Any], index: dict[str, Any], scheduler: dict[str, Any]) -> dict[str, Any]:
+    """The card, and what it does not say read off diffusers' classes, which are loaded, with torch, only then."""
+    if {"default_guidance", "tasks", "takes_negative_prompt", "can_stop"} <= card.keys():
+        return card
+    import inspect
+
+    import diffusers
+
+    from mezzotint.engine.early_stop import works_with_estimates
+    from mezzotint.engine.tasks import takes_negative_prompt, tasks_of
+
+    pipeline: Any = getattr(diffusers, str(index.get("_class_name")), None)
+    if pipeline is None:
+        raise ModelCorrupt(f"this diffusers knows no pipeline {index.get('_class_name')!r}")
+    guidance = getattr(inspect.signature(pipeline.__call__).parameters.get("guidance_scale"), "default", None)
+    samplers = [part for part in index if part.endswith("scheduler") and _is_present(index, part)]
+    estimates = scheduler.get("_class_name") in ESTIMATING and works_with_estimates(scheduler)
+    found = {
+        "default_guidance": float(guidance) if isinstance(guidance, int | float) else 1.0,
+        "tasks": tasks_of(pipeline),
+        "takes_negative_prompt": takes_negative_prompt(pipeline),
+        "can_stop": samplers == ["scheduler"] and estimates,
+    }
+    return found | card
 
 
 def check_model(folder: Path) -> None:
@@ -177,8 +207,16 @@ def num_bytes(folder: Path) -> int:
 
 def text_encoder_of(folder: Path) -> str | None:
     """Folder of a text encoder that lies in a Python package instead. Raises: ModelMissing, ModelCorrupt."""
-    package = _text_encoder_package(folder)
-    return None if package is None else _package_folder(package)
+    package = _card(folder).get("text_encoder")
+    if package is None:
+        return None
+    if package not in TEXT_ENCODERS:
+        known = ", ".join(TEXT_ENCODERS)
+        raise ModelCorrupt(f"{folder / CARD} names the unknown text encoder {package!r}; known: {known}")
+    try:
+        return str(import_module(TEXT_ENCODERS[package]).get_model_path())
+    except ImportError as error:
+        raise ModelMissing(f"the Python package {package!r} is not installed; the model needs it") from error
 
 
 def max_prompt_tokens(folder: Path) -> int:
@@ -196,22 +234,8 @@ def _card(folder: Path) -> dict[str, Any]:
     return read_json(card, folder) if os.path.lexists(card) else {}
 
 
-def _text_encoder_package(folder: Path) -> str | None:
-    name = _card(folder).get("text_encoder")
-    if name is None:
-        return None
-    if name not in TEXT_ENCODERS:
-        raise ModelCorrupt(
-            f"{folder / CARD} names the unknown text encoder {name!r}; known: {', '.join(TEXT_ENCODERS)}"
-        )
-    return str(name)
-
-
-def _package_folder(distribution: str) -> str:
-    try:
-        return str(import_module(TEXT_ENCODERS[distribution]).get_model_path())
-    except ImportError as error:
-        raise ModelMissing(f"the Python package {distribution!r} is not installed; the model needs it") from error
+def _config(folder: Path, index: dict[str, Any], part: str, name: str) -> dict[str, Any] | None:
+    return read_json(folder / part / name, folder) if _is_present(index, part) else None
 
 
 def _parts(folder: Path) -> list[str]:
@@ -226,71 +250,3 @@ def _parts(folder: Path) -> list[str]:
 
 def _is_present(index: dict[str, Any], part: str) -> bool:
     return isinstance(index.get(part), list) and index[part][:1] not in ([], [None])
-
-
-def _latent_px(vae: dict[str, Any]) -> int:
-    """Pixels that one latent covers, per side."""
-    blocks = vae.get("encoder_block_out_channels") or vae.get("block_out_channels") or vae.get("dim_mult") or [0] * 4
-    return int(2 ** (len(blocks) - 1))
-
-
-def _cell(name: str, denoiser: dict[str, Any]) -> int:
-    """Latents per side that the denoiser needs as one unit."""
-    if name == "unet":
-        return int(2 ** (len(denoiser.get("block_out_channels", [0])) - 1))
-    return 2  # transformers take patches of two; FLUX declares 1 and packs by two itself
-
-
-def _native_px(denoiser: dict[str, Any], latent_px: int) -> int:
-    size = denoiser.get("sample_size")
-    return int(size) * latent_px if isinstance(size, int) else 1024  # FLUX and later name no size; all are 1 MP models
-
-
-def _tasks(index: dict[str, Any]) -> tuple[Task, ...]:
-    from mezzotint.engine.tasks import tasks_of
-
-    return tasks_of(_pipeline_class(index))
-
-
-def _scheduler_config(folder: Path) -> dict[str, Any]:
-    return read_json(folder / "scheduler" / "scheduler_config.json", folder)
-
-
-def _samplers(folder: Path, index: dict[str, Any]) -> tuple[str, ...]:
-    if not _is_present(index, "scheduler"):
-        return ()
-    config = _scheduler_config(folder)
-    return samplers_for(str(config.get("_class_name")), str(config.get("beta_schedule")))
-
-
-def _default_guidance(index: dict[str, Any]) -> float:
-    import inspect
-
-    parameter = inspect.signature(_pipeline_class(index).__call__).parameters.get("guidance_scale")
-    return float(parameter.default) if parameter is not None and isinstance(parameter.default, int | float) else 1.0
-
-
-def _can_stop(folder: Path, index: dict[str, Any]) -> bool:
-    """Whether its one sampler knows what it expects at the end."""
-    from mezzotint.engine.early_stop import works_with_estimates
-
-    samplers = [part for part in index if part.endswith("scheduler") and _is_present(index, part)]
-    if samplers != ["scheduler"]:
-        return False
-    config = _scheduler_config(folder)
-    return config.get("_class_name") in ESTIMATING and works_with_estimates(config)
-
-
-def _takes_negative_prompt(index: dict[str, Any]) -> bool:
-    from mezzotint.engine.tasks import takes_negative_prompt
-
-    return takes_negative_prompt(_pipeline_class(index))
-
-
-def _pipeline_class(index: dict[str, Any]) -> Any:
-    import diffusers
-
-    pipeline = getattr(diffusers, str(index.get("_class_name")), None)
-    if pipeline is None:
-        raise ModelCorrupt(f"this diffusers knows no pipeline {index.get('_class_name')!r}")
-    return pipeline

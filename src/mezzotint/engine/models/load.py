@@ -1,4 +1,4 @@
-"""Bringing a model's weights into memory: device, dtype, quantisation, offloading, compilation. Nowhere else."""
+"""Load a model's weights into memory: device, dtype, quantisation, offloading, compilation. Nothing else does."""
 
 import warnings
 from collections.abc import Callable
@@ -40,7 +40,7 @@ def pick_device(wanted: str) -> str:
 
 
 def device_report(device: str) -> str:
-    """What a person wants to know of a device."""
+    """The device in words: the name of a GPU, or a CPU's vector extension and threads."""
     import torch
 
     if device == "cuda":
@@ -73,6 +73,9 @@ def load_pipeline(
     from diffusers import DiffusionPipeline
     from safetensors import SafetensorError
 
+    from mezzotint.engine.numerics import order_channels_last
+    from mezzotint.engine.proxy import denoisers_of
+
     entry = entry or ModelEntry(name="model", source=str(folder))
     for library in (diffusers.utils, transformers.utils):  # their remarks on components are for model authors
         library.logging.set_verbosity_error()
@@ -95,11 +98,14 @@ def load_pipeline(
             raise
         raise ModelCorrupt(f"{folder} could not be loaded: {str(error).strip().splitlines()[0]}") from error
     pipeline.set_progress_bar_config(disable=True)
+    denoisers = denoisers_of(pipeline).values()
     if is_channels_last(folder) if entry.channels_last is None else entry.channels_last:
-        _order_channels_last(pipeline)
+        for module in denoisers:
+            order_channels_last(module)
     pipeline = _put(pipeline, device, entry.offload)
     if entry.compile:
-        _compile(pipeline)
+        for module in denoisers:
+            module.compile()
     return pipeline
 
 
@@ -116,7 +122,7 @@ def load_tiny(folder: Path, device: str) -> Any:
 
 
 def num_bytes(pipeline: Any) -> int:
-    """Of all weights and buffers in memory, each counted once."""
+    """Bytes of all weights and buffers in memory, each counted once."""
     from mezzotint.engine.numerics import modules_of
 
     tensors = {
@@ -129,7 +135,7 @@ def num_bytes(pipeline: Any) -> int:
 
 
 def release() -> None:
-    """After a model was dropped: give its memory back now, cycles and the device's own cache included."""
+    """Give the memory of a dropped model back now, cycles and the device's own cache included."""
     import gc
 
     import torch
@@ -192,21 +198,6 @@ def _put(pipeline: Any, device: str, offload: Offload) -> "DiffusionPipeline":
         case Offload.SEQUENTIAL:
             pipeline.enable_sequential_cpu_offload(device=device)
     return pipeline
-
-
-def _order_channels_last(pipeline: Any) -> None:
-    from mezzotint.engine.numerics import order_channels_last
-    from mezzotint.engine.proxy import denoisers_of
-
-    for module in denoisers_of(pipeline).values():
-        order_channels_last(module)
-
-
-def _compile(pipeline: Any) -> None:
-    from mezzotint.engine.proxy import denoisers_of
-
-    for module in denoisers_of(pipeline).values():
-        module.compile()
 
 
 def _parts(folder: Path, dtype: "torch.dtype") -> dict[str, Any]:

@@ -1,8 +1,7 @@
-"""Reading weights with a count of it.
+"""Read weights ahead of their libraries, and count.
 
-Libraries map weights into memory and read them when they are first used, a page here and a page there: nobody could say
-how far that is. So the files are read once before, from beginning to end, and the libraries find them in the system's
-cache. What is told is what was read.
+Libraries map weights into memory and read each page when it is first used, so their progress cannot be seen. This
+module reads the files once before, from beginning to end; the libraries then find them in the system's cache.
 """
 
 from collections.abc import Callable, Sequence
