@@ -1,6 +1,6 @@
-"""Where a source lies on the picture to be made, and putting what must stay back afterwards.
+"""The canvas of an edit: the source placed on the picture to be made, and its kept pixels restored afterwards.
 
-What the mask does not cover is the source's own pixels in the end, not what the autoencoder makes of them.
+The part outside the mask ends as the source's own pixels, not as the autoencoder's version of them.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
-"""Ending a run before its schedule does.
+"""Stop a run before its schedule ends.
 
-What follows a pipeline's loop (unpacking, decoding, putting back what must stay) is its own affair, so the loop is gone
-through to its end, at no cost: after the last step wanted, denoiser calls are answered with zeros, and each step of the
-sampler returns what it expected of the end at that last real step.
+A pipeline does work of its own after its loop (it unpacks and decodes latents), so the loop runs to its end, at no
+cost: after the last wanted step, denoiser calls are answered with zeros, and each step of the sampler returns the
+estimate of the end result that it had at the last real step.
 """
 
 from typing import Any
@@ -13,9 +13,9 @@ from mezzotint.engine.tree import map_leaves, tensors_in
 
 
 def estimate_result(sampler: Any, output: Any, model_output: Any) -> torch.Tensor | None:
-    """What the sampler expects at the end, as of the step that it has just taken; None where it does not know.
+    """The sampler's estimate of the end result at the step that it has just taken; None where it has none.
 
-    output: of the step. model_output: what the step was given of the denoiser, guidance included.
+    output: of the step. model_output: the denoiser's answer that the step was given, guidance included.
     """
     tensors = list(tensors_in(output))
     if len(tensors) > 1 and tensors[1].shape == tensors[0].shape:
@@ -31,7 +31,7 @@ def estimate_result(sampler: Any, output: Any, model_output: Any) -> torch.Tenso
 
 
 def works_with_estimates(config: Any) -> bool:
-    """Of a multistep sampler, by its configuration: whether it keeps estimates of the end, not of the noise."""
+    """Whether a multistep sampler of this configuration keeps estimates of the end result, not of the noise."""
     return str(config.get("algorithm_type", "++")).endswith("++") and bool(config.get("predict_x0", True))
 
 

@@ -1,4 +1,4 @@
-"""One pipeline call in a greenlet of its own: the private side of a `Run`.
+"""The execution of a pipeline call in a greenlet of its own: the private side of a `Run`.
 
 States: new -> parked (a denoiser call waits for its answer) -> ... -> done. Only the hub wakes an execution. The
 pipeline reaches the seam in two places: `ask`, when it calls a denoiser, and `before_step`/`after_step`, when its
@@ -112,7 +112,7 @@ class Execution:
 
     @property
     def held_bytes(self) -> int:
-        """Of its arguments, its parked call and its last step. Each memory is counted once."""
+        """Bytes of its arguments, its parked call and its last step. Each memory is counted once."""
         parked = [] if self.parked is None else [self.parked.args, self.parked.kwargs]
         held = leaves([self._streams.kwargs, parked, self._recorder.referenced()])
         found = (leaf.tensor if isinstance(leaf, VersionedTensor) else leaf for leaf in held)
@@ -226,7 +226,7 @@ class Execution:
         self._recorder.begin_sampler(sampler)
 
     def after_step(self, sampler: Any, output: Any, model_output: Any) -> Any:
-        """What the pipeline gets for the sampler's `output`. model_output: what the sampler made it of."""
+        """The step's output for the pipeline. output: the sampler's; model_output: the denoiser's, which it used."""
         if self._expected is not None:
             self.phase = -1
             self._raise_if_doomed()
@@ -275,7 +275,7 @@ class Execution:
                 self.fail(error)
 
     def _end_early(self, sampler: Any, output: Any, model_output: Any) -> Any:
-        """From here on nothing is computed. Nor saved: the picture is quicker than the checkpoint."""
+        """Compute nothing from here on, and save nothing: the picture is ready before a checkpoint would be."""
         expected = estimate_result(sampler, output, model_output)
         if expected is None:
             raise RunFailed(f"{type(sampler).__name__} has nothing to show before its end")

@@ -5,8 +5,8 @@
     while hub.turn(): ...
     run.output
 
-One thread, one device. The hub is the parent of all greenlets. What goes wrong inside one run (an exception, NaN, a
-deadline, a cancel) ends that run alone. A run that cannot share passes makes its own, and the reason is counted.
+One thread, one device. The hub is the parent of all greenlets. A fault inside one run (an exception, NaN, a deadline,
+a cancel) ends that run alone. A run that cannot share passes makes its own, and the reason is counted.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ from mezzotint.engine.run import Options, Run
 class Hub:
     """Runs stock pipeline calls together, merged at different steps.
 
-    exact: what else is running never changes a bit of a result. max_rows: widest pass. choose: which parked runs go
+    exact: other runs never change a bit of a result. max_rows: widest pass. choose: which parked runs go
     through this turn (their ids; default all). verdicts: where verification results are kept; the caller may persist
     it. allow_other_numerics: resume checkpoints made under another fingerprint, and mark the run. clock: seconds
     since the epoch, read against deadlines.
@@ -144,15 +144,15 @@ class Hub:
     ) -> Run:
         """Add a pipeline call; it starts with the next turn.
 
-        call_kwargs: what the pipeline's `__call__` takes; generators in it are copied. pipeline: another one over the
+        call_kwargs: arguments of the pipeline's `__call__`; generators in it are copied. pipeline: another one over the
         hub's own modules (made by `from_pipe`), default the hub's; its runs share passes with all others.
         checkpoint_at, checkpoint_every: in sampler steps; a function is asked after each step how many lie between
         two. resume: a checkpoint of the same call; one that cannot be used ends the run with CheckpointCorrupt or
         FingerprintMismatch. budget: sampler steps the run may make. stop_after: sampler steps after which it ends with
-        what its sampler then expects of the rest; one that cannot tell ends it with RunFailed. deadline_at: by the
-        hub's clock. adapters: names of loaded ones and their weights, worn by this run and no others; one that is not
-        loaded ends the run with UnknownAdapter. on_step, on_checkpoint: called on this thread, not for replayed steps;
-        what they raise ends their run.
+        its sampler's estimate of the end result; a sampler without one ends it with RunFailed. deadline_at: by the
+        hub's clock. adapters: names of loaded ones and their weights, active for this run and no others; one that is
+        not loaded ends the run with UnknownAdapter. on_step, on_checkpoint: called on this thread, not for replayed
+        steps; an exception in them ends their run.
         """
         options = Options(
             checkpoint_at=checkpoint_at,

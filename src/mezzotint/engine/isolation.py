@@ -23,7 +23,7 @@ _numpy_random: Any = np.random  # the stubs lack the bit generator of the legacy
 
 @dataclass(slots=True)
 class ThreadState:
-    """One run's (or the outer world's) share of the state that is not the run's own objects."""
+    """The state outside a run's own objects, as one run (or the caller of the hub) has it."""
 
     torch_rng: torch.Tensor
     device_rng: torch.Tensor | None

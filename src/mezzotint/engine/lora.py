@@ -1,9 +1,9 @@
-"""Adapters (LoRA), worn by one run at a time.
+"""LoRA adapters, switched on for one run at a time.
 
-Adapters are loaded into the modules (`pipeline.load_lora_weights(..., adapter_name=...)`). Which of them act, and how
-strongly, is a state of those modules, which all runs share; so it is kept per run and put on around all that a run
-does: its own code, which calls the text encoders, and its denoiser calls. A run wears what it names and nothing else.
-Between turns the modules are as they were found. What is fused into the weights acts for every run.
+Adapters are loaded into the modules (`pipeline.load_lora_weights(..., adapter_name=...)`). The set of active adapters,
+with their weights, is a state of those modules, which all runs share. So it is kept per run and applied around all that
+a run does: its own code, which calls the text encoders, and its denoiser calls. A run has the adapters that it names
+and no others. Between turns the modules are as they were found. An adapter fused into the weights acts for every run.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ class ActiveLoras:
 
 
 class LoraSwitcher:
-    """Puts adapters on and off the layers of one pipeline."""
+    """Switches adapters on the layers of one pipeline."""
 
     def __init__(self, pipeline: Any) -> None:
         self._pipeline = pipeline

@@ -50,7 +50,7 @@ _plain_conv2d = functional.conv2d
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Numerics:
-    """How one pipeline computes.
+    """The numerics of a pipeline: device, dtype, mode.
 
     fixed_rows: the width every pass is filled to, None where widths may vary. channels_last: whether weights of its
     convolutions are in that memory order.

@@ -1,7 +1,7 @@
-"""The seam: stand-ins for the denoisers and watched samplers on a run's own shallow copy of the pipeline.
+"""The seam: proxies for the denoisers and watched samplers on a run's own shallow copy of the pipeline.
 
 `borrow` copies the pipeline object (not its weights), replaces every denoiser by a `DenoiserProxy` and every sampler
-and guider by a deep copy of its own, recursively through nested pipelines and with one stand-in per real object. The
+and guider by a deep copy of its own, recursively through nested pipelines and with one proxy per real object. The
 proxy is not an nn.Module: it only says that it is one, so that assignments to it reach the real module and
 `isinstance` holds. Never test a proxy for truth: that calls `__len__`, which most modules lack.
 """
@@ -26,7 +26,7 @@ TIME_PARAMETERS = frozenset({"timestep", "timesteps", "timestep_ratio", "sigma"}
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """One call of a denoiser that a run has made and that waits for its answer."""
+    """A denoiser call of a run that waits for its answer."""
 
     module: torch.nn.Module
     args: tuple[Any, ...]
@@ -35,7 +35,7 @@ class Call:
 
 
 class Seam(Protocol):
-    """What a stand-in tells the run in whose greenlet it is used."""
+    """The part of an execution that proxies and samplers call, in its greenlet."""
 
     cache_context: str | None
 
@@ -52,7 +52,7 @@ def current_run() -> Seam | None:
 
 
 class DenoiserProxy:
-    """Stands in for one denoiser; outside of a run it calls straight through."""
+    """A proxy for one denoiser; outside of a run it calls straight through."""
 
     def __init__(self, real: torch.nn.Module) -> None:
         object.__setattr__(self, "_seam", real)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
-    """One keyword argument of a pipeline: its value, and whether leaving it out would change what was asked for."""
+    """A keyword argument of a pipeline. is_required: without it the picture would not be the one asked for."""
 
     value: Any
     is_required: bool

@@ -20,7 +20,7 @@ class RunSource(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How a run is to be treated; see `Hub.submit`."""
+    """Options of a run; see `Hub.submit`."""
 
     checkpoint_at: int | None = None
     checkpoint_every: "int | Callable[[Run], int] | None" = None

@@ -1,4 +1,4 @@
-"""What a pipeline can do under the engine, found out with two small requests before users' requests depend on it.
+"""Test a pipeline under the engine with two small requests, before users' requests depend on it.
 
 The answer is for logs and metrics, and to fill the mapping of verdicts at start-up rather than in users' time. A
 pipeline that cannot merge or resume still runs, alone and from the beginning: the hub finds that out by itself at

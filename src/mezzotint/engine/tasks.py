@@ -28,7 +28,7 @@ NOISE_SEED = 0x6D617368  # apart from the seed of the run's own noise
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Assignment:
-    """One pipeline call. finish: from what it draws to the picture."""
+    """A pipeline call. finish: makes the picture of the call's output."""
 
     pipeline: Any
     kwargs: dict[str, Any]

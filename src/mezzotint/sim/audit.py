@@ -22,7 +22,7 @@ class Span:
 
 @dataclass(slots=True, kw_only=True)
 class Audit(Generic[Key]):
-    """One level of the queue.
+    """The audit of one level of the queue.
 
     num_largest: how often the largest jobs of a pair count in its bound.
     head_start: how many of its largest jobs a competitor may be ahead besides.
@@ -42,7 +42,7 @@ class Audit(Generic[Key]):
     _spans: dict[Key, dict[Key, Span]] = field(default_factory=dict)
 
     def compete(self, keys: Iterable[Key]) -> None:
-        """Who waits at this decision, before it is made. A pair is watched as long as both stay."""
+        """Note the competitors at a decision, before it is made. A pair is watched as long as both stay."""
         present = set(keys)
         for gone in self._spans.keys() - present:
             for other in self._spans.pop(gone):

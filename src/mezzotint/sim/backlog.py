@@ -34,7 +34,7 @@ Chooser = Callable[[Queue, datetime, Rules], Choice | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadLimits:
-    """How much one decision sees: flows of a lane, jobs of a flow, oldest jobs of a lane."""
+    """The number of rows that one decision reads: flows of a lane, jobs of a flow, oldest jobs of a lane."""
 
     num_flows: int = 8
     num_jobs: int = 3
@@ -130,7 +130,7 @@ class Backlog:
         return self.shares.get(share) or Account(share=share)
 
     def read(self, now: datetime, affinity: Callable[[QueuedJob], float]) -> Queue:
-        """What a decision sees."""
+        """The rows that a decision reads."""
         lines = [self._line(lane, now, affinity) for lane in Tier if self._ages[lane]]
         return Queue(virtual_time=self.virtual_time, lines=lines, shares=self.shares, weights=self.weights)
 

@@ -31,8 +31,11 @@ SIZES: Mapping[str, Callable[[Rng], float]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """What is drawn once for a trial. num_workers: jobs in service at once. corrects: costs differ from predictions
-    and jobs go back to the queue. gap_s: mean time between two events."""
+    """The constants of a fuzzing run, drawn once.
+
+    num_workers: jobs in service at once. corrects: costs differ from predictions and jobs go back to the queue. gap_s:
+    mean time between two events.
+    """
 
     rules: Rules
     num_workers: int
@@ -67,7 +70,7 @@ def draw_scenario(rng: Rng) -> Scenario:
 
 @dataclass(slots=True, kw_only=True)
 class Report:
-    """What the audits found. num_idle: nothing was taken though something waited. worst: drift over bound."""
+    """The findings of the audits. num_idle: nothing was taken though something waited. worst: drift over bound."""
 
     num_decisions: int = 0
     num_by_express: int = 0
@@ -105,7 +108,7 @@ class Running:
 
 
 class QueueFuzzer:
-    """One world, driven decision by decision."""
+    """Drives one scenario, decision by decision."""
 
     def __init__(self, seed: int, chooser: Chooser = choose) -> None:
         self._rng = Rng(seed)

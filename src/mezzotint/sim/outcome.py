@@ -1,4 +1,4 @@
-"""What a simulation showed: waits and shares of the machine, by lane."""
+"""The outcome of a simulation: waits and shares of the machine, by lane."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from mezzotint.sim.simulation import JobRecord
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waits:
-    """Of the jobs of a lane, seconds."""
+    """Waits of the jobs of a lane, in seconds."""
 
     num_jobs: int
     p50_s: float
@@ -21,7 +21,7 @@ class Waits:
 def measure_waits(
     records: Iterable[JobRecord], lane: Tier, from_s: float = 0.0, until_s: float = float("inf")
 ) -> Waits:
-    """Of the jobs that arrived in the window; zeros when there are none."""
+    """Waits of the jobs that arrived in the window; zeros when there are none."""
     found = sorted(record.wait_s for record in records if record.lane is lane and from_s <= record.arrived_s < until_s)
     if not found:
         return Waits(num_jobs=0, p50_s=0.0, p95_s=0.0, max_s=0.0)

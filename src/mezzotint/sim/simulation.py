@@ -48,7 +48,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRecord:
-    """What happened to a job. share: through which share of the machine it was taken."""
+    """The history of a job. share: the share of the machine through which it was claimed."""
 
     lane: Tier
     share: Share
@@ -120,7 +120,7 @@ class SimulatedWorker:
 
 
 def simulate(arrivals: Iterable[JobArrival], machine: Machine, backlog: Backlog) -> list[JobRecord]:
-    """Run until all jobs have ended, told in the order of their ends. The backlog brings the rules; it is used up."""
+    """Run until all jobs have ended; their records come in the order of their ends. The backlog brings the rules."""
     workers = [SimulatedWorker(machine) for _ in range(machine.num_workers)]
     coming = sorted(arrivals, key=lambda arrival: arrival.at_s)
     coming.reverse()

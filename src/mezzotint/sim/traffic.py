@@ -1,4 +1,4 @@
-"""Who submits what, when: streams of arrivals, and the scenarios made of them."""
+"""Traffic: streams of job arrivals, and the scenarios made of them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from mezzotint.sim.rng import Rng
 from mezzotint.sim.simulation import JobArrival, Machine
 
 TWO_GPUS = Machine(num_workers=2, speeds=(10.0, 14.0, 16.5, 18.0))
-"""One megapixel, 30 steps: 3 s alone, 6.7 s as one of four that share every pass. Assumed, not measured."""
+"""At one megapixel and 30 steps: 3 s alone, 6.7 s as one of four that share every pass. Assumed, not measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

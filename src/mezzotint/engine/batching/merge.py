@@ -29,9 +29,11 @@ PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.d
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """How rows are ordered. Interleaved: row i of every call before row i + 1 of any, for denoisers that `chunk` the
-    batch into conditional and unconditional thirds. Multiples: equal tensors of m*r rows are concatenated, not
-    shared."""
+    """The order of rows in a merged call.
+
+    interleaved: row i of every call before row i + 1 of any, for denoisers that `chunk` the batch into conditional and
+    unconditional thirds. multiples: equal tensors of m*r rows are concatenated, not shared.
+    """
 
     interleaved: bool = False
     multiples: bool = False
@@ -42,7 +44,7 @@ LAYOUTS = (Layout(), Layout(interleaved=True), Layout(multiples=True))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merged:
-    """One call made of several, and what was decided about each leaf on the way."""
+    """A call made of several. decisions: for each leaf, whether it was concatenated, expanded or shared."""
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
@@ -186,7 +188,7 @@ class _Merger:
 
 
 def merge(calls: Sequence[Call], layout: Layout, *, expand_all: bool = False) -> Merged:
-    """One call whose rows are the rows of all `calls`, which share a batch key.
+    """Merge `calls`, which share a batch key, into one call with the rows of all.
 
     expand_all: scalars become rows even where they are equal, so that the form of a pass never depends on company.
     Raises: CannotMerge if some leaf fits no rule.
@@ -201,7 +203,7 @@ def merge(calls: Sequence[Call], layout: Layout, *, expand_all: bool = False) ->
 
 
 def split(output: Any, rows: Sequence[int], layout: Layout, *, lists: bool) -> list[Any]:
-    """The output of a merged pass as one structure per call, each with memory of its own.
+    """Split the output of a merged pass into one structure per call, each with memory of its own.
 
     Raises: CannotMerge if a tensor's dim 0 is not a multiple of R, or for an opaque object, which would be shared.
     """

@@ -1,4 +1,4 @@
-"""Texts of unequal length in one pass: padded at their end, and masked, where the denoiser takes a mask for them.
+"""Pad texts of unequal length for one pass, and mask the padding, where the denoiser takes a mask for it.
 
 Letters: r = rows of the call, L = length of its text. Every tensor argument [r, L, ...] but the samples counts as text,
 and so does the mask itself. That is a guess as any other in `merge.py`, and trusted only once it is verified.

@@ -55,7 +55,7 @@ class ParkedCall:
 
 
 class Way(StrEnum):
-    """How a pass is made."""
+    """The way in which a pass is made."""
 
     MERGED = "merged"
     PADDED = "padded"  # merged, with texts of unequal length padded to the longest
@@ -63,7 +63,7 @@ class Way(StrEnum):
 
 
 class Setback(StrEnum):
-    """Why a merged pass gave no outcomes."""
+    """The reason why a merged pass gave no outcomes."""
 
     NO_LAYOUT = "no layout"  # under no layout does the merged output equal that of separate calls
     TOO_WIDE = "too wide"  # memory ran out, or bits differ at this width

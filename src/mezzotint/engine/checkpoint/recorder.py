@@ -71,7 +71,7 @@ class Recorder:
         return any(isinstance(member.target, BaseGuidance) for member in self._members)
 
     def referenced(self) -> list[Any]:
-        """What the last step keeps alive."""
+        """The values of the last step that this keeps alive."""
         at = self._boundary
         return [] if at is None else [at.output, at.earlier, at.differences]
 

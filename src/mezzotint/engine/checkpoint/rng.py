@@ -1,4 +1,4 @@
-"""Where a run's random streams begin: a replay that begins there draws what the first run drew."""
+"""The beginnings of a run's random streams: a replay that begins there draws the same numbers."""
 
 from typing import Any
 

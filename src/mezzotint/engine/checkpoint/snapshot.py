@@ -1,4 +1,4 @@
-"""The checkpoint's form: one safetensors file whose metadata holds one JSON document, with a SHA-256 over everything.
+"""The form of a checkpoint: a safetensors file whose metadata holds one JSON document, with a SHA-256 over everything.
 
 The digest stands inside the document; it is computed with its own place filled by zeros, so every byte of the file
 counts. Tensors are safetensors tensors, all else is JSON (`codec.py`, `output_shapes.py`); nothing is pickled and no

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from mezzotint.domain.errors import SettingInvalid
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,99}$"
-"""What can stand in an address and in a request."""
+"""Names that can stand in an address and in a request."""
 
 
 class ModelsInvalid(SettingInvalid):
@@ -40,7 +40,7 @@ class _CatalogTable(BaseModel):
 
 
 class Quantization(_CatalogTable):
-    """What diffusers' `PipelineQuantizationConfig` is given."""
+    """Arguments of diffusers' `PipelineQuantizationConfig`."""
 
     backend: str = Field(description="such as `bitsandbytes_4bit`, `quanto`, `torchao`; its package must be installed")
     options: dict[str, Any] = Field(min_length=1, description="the backend's own arguments")
@@ -50,7 +50,7 @@ class Quantization(_CatalogTable):
 
 
 class ModelEntry(_CatalogTable):
-    """One model of the list."""
+    """A model of the list."""
 
     name: str = Field(pattern=NAME, description="what requests call it; unlike all others")
     source: str = Field(description="`starter`, a diffusers folder, or a hub id")
