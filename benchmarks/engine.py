@@ -43,7 +43,7 @@ from mezzotint.config import Settings
 from mezzotint.engine import EmbeddingCache, Hub
 from mezzotint.engine.models import files, load
 from mezzotint.main.wiring import MAX_ROWS, WEIGHTS
-from mezzotint.policy.stepping import choose
+from mezzotint.policy.device.batching import choose
 
 STEPS = (4, 20, 30, 50)
 COLOURS = ("red", "green", "blue", "yellow", "purple", "brown", "white", "black")

@@ -23,7 +23,7 @@ from serve import hardware
 from mezzotint.engine import EmbeddingCache, Hub, Run
 from mezzotint.engine.models import files, load
 from mezzotint.main.wiring import MAX_ROWS, WEIGHTS
-from mezzotint.policy.stepping import choose
+from mezzotint.policy.device.batching import choose
 
 IN_FLIGHT = 8
 THINGS = ("apple", "car", "fish", "heart", "house", "flower", "butterfly", "hat")

@@ -17,7 +17,7 @@ from time import perf_counter
 
 from mezzotint.domain.ids import JobId, TenantId
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.fair_share import choose
+from mezzotint.policy.fair_queue.choose import choose
 from mezzotint.sim.backlog import Backlog, QueuedJob
 from mezzotint.sim.fuzz import EPOCH, QueueFuzzer, Report
 from mezzotint.sim.rng import Rng

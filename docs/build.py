@@ -15,7 +15,7 @@ from mezzotint.domain.refusal import RefusalCode
 from mezzotint.engine.models.catalog import ModelEntry, Quantization
 from mezzotint.gateway.errors import GATEWAY_CODES, STATUS
 from mezzotint.metrics import Metrics
-from mezzotint.policy.prompt_parameters import PARAMETERS, UNSUPPORTED, UNSUPPORTED_SHORT
+from mezzotint.policy.admission.prompt_parameters import PARAMETERS, UNSUPPORTED, UNSUPPORTED_SHORT
 
 DOCS = Path(__file__).parent
 NOTICE = "<!-- made from the code by docs/build.py: change the code, then run `make docs` -->\n"

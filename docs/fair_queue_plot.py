@@ -10,8 +10,8 @@ from math import log10
 from pathlib import Path
 
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.fair_share import choose
-from mezzotint.policy.queue import Express, Share
+from mezzotint.policy.fair_queue.choose import choose
+from mezzotint.policy.fair_queue.state import Express, Share
 from mezzotint.sim.backlog import Backlog, Chooser
 from mezzotint.sim.baselines import choose_first_come, choose_strict_priority
 from mezzotint.sim.outcome import measure_service, measure_waits

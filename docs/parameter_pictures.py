@@ -13,8 +13,8 @@ from mezzotint.domain.ids import Sha256
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.task import Source, Task
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.admission import Admit, Plan, admit
-from mezzotint.policy.request import Request
+from mezzotint.policy.admission.admit import Admit, Plan, admit
+from mezzotint.policy.admission.request import Request
 
 if TYPE_CHECKING:
     from PIL import Image

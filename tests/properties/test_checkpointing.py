@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mezzotint.policy.checkpointing import MAX_STEPS, PRIOR_S, interval_s, interval_steps, mtbf_s, waste
+from mezzotint.policy.device.checkpoint_interval import MAX_STEPS, PRIOR_S, interval_s, interval_steps, mtbf_s, waste
 
 WRITE_S = st.floats(1e-4, 30)
 STEP_S = st.floats(1e-3, 30)

@@ -12,9 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from mezzotint.domain.ids import JobId, TenantId
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.accounts import Done
-from mezzotint.policy.fair_share import choose
-from mezzotint.policy.queue import RULES, Express
+from mezzotint.policy.fair_queue.choose import choose
+from mezzotint.policy.fair_queue.settle import Done
+from mezzotint.policy.fair_queue.state import RULES, Express
 from mezzotint.sim.backlog import Backlog, Chooser, ClaimedJob, QueuedJob
 from mezzotint.sim.baselines import choose_first_come, choose_strict_priority
 from mezzotint.sim.fuzz import QueueFuzzer, Report

@@ -4,7 +4,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mezzotint.domain.refusal import Refusal
-from mezzotint.policy.permutation import MAX_JOBS, Choice, Text, count, escape, expand, read, write
+from mezzotint.policy.admission.permutations import MAX_JOBS, Choice, Text, count, escape, expand, read, write
 
 RAW = st.lists(st.sampled_from(["{", "}", ",", "\\", "\\{", "\\,", " ", "a", "b c", "\n"]) | st.text(max_size=3)).map(
     "".join

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from mezzotint.domain.prompt import MAX_SEED, AspectRatio, Prompt
 from mezzotint.domain.refusal import Refusal
-from mezzotint.policy.permutation import MAX_JOBS
-from mezzotint.policy.prompt import parse, render
-from mezzotint.policy.prompt_parameters import (
+from mezzotint.policy.admission.permutations import MAX_JOBS
+from mezzotint.policy.admission.prompt import parse, render
+from mezzotint.policy.admission.prompt_parameters import (
     MAX_CHAOS,
     MAX_STEPS_WRITTEN,
     MAX_STOP,

@@ -11,7 +11,7 @@ import structlog
 
 from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.shedding import Load, Pressure, reassess, shed
+from mezzotint.policy.fair_queue.overload import Load, Pressure, reassess, shed
 
 log = structlog.get_logger()
 EMPTY = Pressure(num_queued=0, p99_wait_s=0.0)

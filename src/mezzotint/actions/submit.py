@@ -19,10 +19,10 @@ from mezzotint.domain.submission import Once, TooManyOpen
 from mezzotint.domain.task import Source, Task
 from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.metrics import Metrics
-from mezzotint.policy.admission import NUM_SEEDS, Admit, admit, check_open_jobs
-from mezzotint.policy.models import model_for
-from mezzotint.policy.quota import Assigned, assign
-from mezzotint.policy.request import Request
+from mezzotint.policy.admission.admit import NUM_SEEDS, Admit, admit, check_open_jobs
+from mezzotint.policy.admission.model_choice import model_for
+from mezzotint.policy.admission.quota import Assigned, assign
+from mezzotint.policy.admission.request import Request
 from mezzotint.store import EventBus, Jobs, Refusals, Sources, Submissions
 
 MAX_QUICK = 400

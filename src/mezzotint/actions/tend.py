@@ -19,7 +19,7 @@ from mezzotint.domain.ids import JobId, WorkerId
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.clock import ClockHistory, Reading
 from mezzotint.policy.expiry import STEADY, expired_before, reason
-from mezzotint.policy.lane_weights import Traffic, reweigh
+from mezzotint.policy.fair_queue.lane_weights import Traffic, reweigh
 
 log = structlog.get_logger()
 LATELY = timedelta(minutes=5)

@@ -18,7 +18,7 @@ from mezzotint.gateway.network.addresses import is_loopback
 from mezzotint.gateway.network.hosts import names_this_machine
 from mezzotint.gateway.service import Service, SignedIn, The
 from mezzotint.gateway.shapes import Health, Me, ModelHealth, ModelView, Readiness, Session, answers, me_of
-from mezzotint.policy.models import choose_model
+from mezzotint.policy.admission.model_choice import choose_model
 
 router = APIRouter(tags=["about"])
 CHECK_S = 2.0

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from mezzotint.domain.job import Job, JobState
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.forecast import wait_s
+from mezzotint.policy.fair_queue.forecast import wait_s
 from mezzotint.store import Jobs
 
 PERIOD = timedelta(minutes=5)

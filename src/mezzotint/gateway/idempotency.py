@@ -15,7 +15,7 @@ from fastapi import Request
 from mezzotint.domain.submission import Once
 from mezzotint.gateway.errors import GATEWAY_CODES, Answer
 from mezzotint.gateway.service import Service
-from mezzotint.policy.request import Request as Wish
+from mezzotint.policy.admission.request import Request as Wish
 
 KEY_LIFETIME = timedelta(hours=24)
 WINDOW = timedelta(seconds=60)

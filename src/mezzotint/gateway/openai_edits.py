@@ -22,7 +22,7 @@ from mezzotint.gateway.openai_images import answer, check, size_of, unsupported
 from mezzotint.gateway.openai_shapes import EDIT_STRENGTH, Edit, ImagesAnswer, Variation, Wish, openai_answers
 from mezzotint.gateway.service import Service, SignedIn, The
 from mezzotint.media.uploads import Reading
-from mezzotint.policy.request import Request as Asked
+from mezzotint.policy.admission.request import Request as Asked
 
 router = APIRouter(
     prefix="/v1/images",

@@ -38,8 +38,8 @@ from mezzotint.gateway.service import Service, SignedIn, The
 from mezzotint.gateway.streams.event_stream import EventStream
 from mezzotint.gateway.waiting import WAIT_S, ended, without_picture
 from mezzotint.media import converted
-from mezzotint.policy.models import model_for
-from mezzotint.policy.request import Request as Asked
+from mezzotint.policy.admission.model_choice import model_for
+from mezzotint.policy.admission.request import Request as Asked
 
 TOKEN_STEP_PX = 1000
 """Step-pixels (steps x width x height) of one image token: the unit in which the queue charges."""

@@ -14,7 +14,7 @@ from mezzotint.gateway.admin import AdminJob, Id, admin_view, known_job
 from mezzotint.gateway.errors import GATEWAY_CODES, Answer
 from mezzotint.gateway.service import Admin, Service, The
 from mezzotint.gateway.shapes import answers
-from mezzotint.policy.lane_weights import bounds
+from mezzotint.policy.fair_queue.lane_weights import bounds
 
 log = structlog.get_logger()
 router = APIRouter(prefix="/v1/admin", tags=["admin"], responses=answers(401, 403, 422, 503))

@@ -19,7 +19,7 @@ from mezzotint.domain.tier import limits_of
 from mezzotint.gateway.errors import GATEWAY_CODES, Answer
 from mezzotint.gateway.network.addresses import limit_key, read_address
 from mezzotint.gateway.network.forwarded import FORWARDED
-from mezzotint.policy.leaky_bucket import Full, Passed, Rate
+from mezzotint.policy.rate_limit import Full, Passed, Rate
 from mezzotint.store import Buckets, LocalBuckets
 
 SIGN_IN_FROM_NETWORK = Rate(num=20, period_s=300, burst=20)

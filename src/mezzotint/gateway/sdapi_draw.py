@@ -23,7 +23,7 @@ from mezzotint.gateway.sdapi_progress import under_way_of
 from mezzotint.gateway.sdapi_shapes import AUTOMATIC, NO_SEED, Drawn, Txt2Img, sdapi_answers
 from mezzotint.gateway.service import Service, The
 from mezzotint.gateway.waiting import WAIT_S, ended, without_picture
-from mezzotint.policy.request import Request as Asked
+from mezzotint.policy.admission.request import Request as Asked
 
 router = APIRouter(
     prefix="/sdapi/v1",

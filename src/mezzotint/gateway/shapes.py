@@ -9,8 +9,8 @@ from mezzotint.domain.claims import Claims, Scope, Via
 from mezzotint.domain.job import Image, Job, JobState
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier, limits_of
-from mezzotint.policy.permutation import MAX_JOBS
-from mezzotint.policy.request import Request
+from mezzotint.policy.admission.permutations import MAX_JOBS
+from mezzotint.policy.admission.request import Request
 
 
 class NewJob(BaseModel):

@@ -19,9 +19,9 @@ from mezzotint.domain.prompt import MAX_SEED
 from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.tier import Tier
 from mezzotint.main.wiring import Offer, find_models, stock_of
-from mezzotint.policy.admission import admit
-from mezzotint.policy.models import model_for
-from mezzotint.policy.request import Request
+from mezzotint.policy.admission.admit import admit
+from mezzotint.policy.admission.model_choice import model_for
+from mezzotint.policy.admission.request import Request
 
 if TYPE_CHECKING:
     from mezzotint.engine import Run

@@ -14,7 +14,7 @@ from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.engine.models import catalog, files, integrity, load
 from mezzotint.engine.models.catalog import ModelEntry, ModelsInvalid
 from mezzotint.main.kept import Kept
-from mezzotint.policy.stepping import choose
+from mezzotint.policy.device.batching import choose
 
 MAX_ROWS = 16
 """Widest pass; two rows a picture with guidance. The stepping policy stays below it where width does not pay."""

@@ -11,9 +11,9 @@ from typing import TypeVar
 
 from mezzotint.domain.ids import JobId, TenantId
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.accounts import Done, arrive, leave, settle
-from mezzotint.policy.fair_share import choose
-from mezzotint.policy.queue import (
+from mezzotint.policy.fair_queue.choose import choose
+from mezzotint.policy.fair_queue.settle import Done, arrive, leave, settle
+from mezzotint.policy.fair_queue.state import (
     RULES,
     Account,
     Candidate,

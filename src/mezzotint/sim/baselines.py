@@ -3,8 +3,8 @@
 from dataclasses import replace
 from datetime import datetime
 
-from mezzotint.policy.fair_share import choose
-from mezzotint.policy.queue import Choice, Queue, Rules
+from mezzotint.policy.fair_queue.choose import choose
+from mezzotint.policy.fair_queue.state import Choice, Queue, Rules
 
 
 def choose_first_come(queue: Queue, now: datetime, rules: Rules) -> Choice | None:

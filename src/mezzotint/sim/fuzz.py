@@ -11,9 +11,9 @@ from typing import Any
 
 from mezzotint.domain.ids import JobId, TenantId
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.accounts import Done, usage_weight
-from mezzotint.policy.fair_share import choose
-from mezzotint.policy.queue import RULES, Choice, Queue, Rules, Share, Waiting, base_weights
+from mezzotint.policy.fair_queue.choose import choose
+from mezzotint.policy.fair_queue.settle import Done, usage_weight
+from mezzotint.policy.fair_queue.state import RULES, Choice, Queue, Rules, Share, Waiting, base_weights
 from mezzotint.sim.audit import Audit
 from mezzotint.sim.backlog import Backlog, Chooser, ClaimedJob, QueuedJob
 from mezzotint.sim.rng import Rng

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.queue import Share
+from mezzotint.policy.fair_queue.state import Share
 from mezzotint.sim.simulation import JobRecord
 
 

@@ -11,8 +11,8 @@ from itertools import count
 
 from mezzotint.domain.ids import JobId, TenantId
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.accounts import Done
-from mezzotint.policy.queue import Share, affinity_of
+from mezzotint.policy.fair_queue.settle import Done
+from mezzotint.policy.fair_queue.state import Share, affinity_of
 from mezzotint.sim.backlog import Backlog, ClaimedJob, QueuedJob
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)

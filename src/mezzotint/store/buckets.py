@@ -7,7 +7,7 @@ from typing import Protocol
 
 import structlog
 
-from mezzotint.policy.leaky_bucket import Full, Passed, Rate, pour
+from mezzotint.policy.rate_limit import Full, Passed, Rate, pour
 
 MAX_BUCKETS = 100_000
 """Kept in a process; beyond it the longest unused go, which forgives their owners what they used."""

@@ -29,7 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.ids import JobId, TenantId, WorkerId
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.queue import RULES, Candidate, Line, Waiting, affinity_of
+from mezzotint.policy.fair_queue.state import RULES, Candidate, Line, Waiting, affinity_of
 from mezzotint.policy.retry import latest_avoiding
 from mezzotint.store.flows import flow_of
 from mezzotint.store.schema import flows, jobs

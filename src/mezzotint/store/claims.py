@@ -20,8 +20,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.job import JobState
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.fair_share import choose
-from mezzotint.policy.queue import RULES, Charge, Choice, Express, Line, Queue, Waiting
+from mezzotint.policy.fair_queue.choose import choose
+from mezzotint.policy.fair_queue.state import RULES, Charge, Choice, Express, Line, Queue, Waiting
 from mezzotint.store.candidates import Reach, Seeker, look, place
 from mezzotint.store.changes import NEXT
 from mezzotint.store.flows import KEY, PUT, ROOT, accounts_of, locked_shares, puts_of, weights_of

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from mezzotint.domain.ids import JobId, TenantId, WorkerId
 from mezzotint.domain.job import Ending, Job, JobState, Lease
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.accounts import Done, measured_cost
+from mezzotint.policy.fair_queue.settle import Done, measured_cost
 from mezzotint.store.changes import NEXT, TOLD
 from mezzotint.store.endings import CHARGED, FENCE, LEDGER, WAIVED, Line, charge_on, is_held, line_of
 from mezzotint.store.rows import UNREADABLE, fields_of, job_of, saved_of

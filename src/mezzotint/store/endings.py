@@ -14,9 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from mezzotint.domain.ids import JobId, TenantId
 from mezzotint.domain.job import JobError, JobState, Lease, remaining_cost
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.accounts import Done
 from mezzotint.policy.clock import not_before
-from mezzotint.policy.queue import Charge
+from mezzotint.policy.fair_queue.settle import Done
+from mezzotint.policy.fair_queue.state import Charge
 from mezzotint.policy.retry import Retry
 from mezzotint.store.claims import charge_of
 from mezzotint.store.flows import Arrived, arrive, leave

@@ -1,7 +1,7 @@
 """Rows of the fair queue: one for each share of the machine, one for each tenant in a lane.
 
-Whoever changes several kinds takes their locks in the order shares, jobs, flows. `policy/queue.py` says what the
-fields mean; `policy/accounts.py` decides every change that is not a claim.
+Whoever changes several kinds takes their locks in the order shares, jobs, flows. `policy/fair_queue/state.py` says what
+the fields mean; `policy/fair_queue/settle.py` decides every change that is not a claim.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,8 +24,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
-from mezzotint.policy import accounts
-from mezzotint.policy.queue import Account, Express, Flow, Share, base_weights
+from mezzotint.policy.fair_queue import settle
+from mezzotint.policy.fair_queue.state import Account, Express, Flow, Share, base_weights
 from mezzotint.store.database import insert_on
 from mezzotint.store.rows import fields_of
 from mezzotint.store.schema import flows, shares
@@ -115,7 +115,7 @@ class Arrived:
 
 
 def _arrive(row: Row, insert: Insert) -> Any:
-    """What `accounts.arrive` says; rows are made where there are none, and read by nobody."""
+    """What `settle.arrive` says; rows are made where there are none, and read by nobody."""
     lane_time = select(shares.c.virtual_time).where(shares.c.share == row["lane"]).scalar_subquery()
     nothing: dict[str, Any] = {"usage_s": literal(0.0), "num_running": literal(0), "is_at_burst": false()}
     values: dict[str, Any] = {
@@ -157,7 +157,7 @@ async def arrive(connection: AsyncConnection, arrived: Iterable[Arrived]) -> Non
 
 async def leave(connection: AsyncConnection, lane: Tier, tenant: TenantId, now: datetime) -> None:
     """A waiting job of a tenant stopped waiting without being taken."""
-    await _change(connection, lane, tenant, now, accounts.leave)
+    await _change(connection, lane, tenant, now, settle.leave)
 
 
 async def _change(

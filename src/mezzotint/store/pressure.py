@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.shedding import Pressure
+from mezzotint.policy.fair_queue.overload import Pressure
 from mezzotint.store.database import Database
 from mezzotint.store.schema import jobs
 

@@ -15,9 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
-from mezzotint.policy import accounts
-from mezzotint.policy.accounts import Done
-from mezzotint.policy.queue import Account, Charge, Flow, Share
+from mezzotint.policy.fair_queue.settle import Done, next_pace
+from mezzotint.policy.fair_queue.settle import settle as settle_rows
+from mezzotint.policy.fair_queue.state import Account, Charge, Flow, Share
 from mezzotint.store.flows import KEY, ROOT, flow_of, row_of_flow
 from mezzotint.store.schema import flows, shares
 from mezzotint.store.together import Insert, Row, Values, Write, carry_out, given
@@ -73,9 +73,9 @@ async def settle(connection: AsyncConnection, ended: Sequence[Settling]) -> tupl
         done = one.done_at(pace_s)
         share = Account(share=one.charge.share)  # only the difference is wanted: others change the account meanwhile
         lane_time = rows[whose]["virtual_time"]
-        settled = accounts.settle(after[whose], share, one.charge, done, lane_time=lane_time)
+        settled = settle_rows(after[whose], share, one.charge, done, lane_time=lane_time)
         after[whose] = settled.flow
-        pace = accounts.next_pace(pace_s, one.timed_cost, done.gpu_s)
+        pace = next_pace(pace_s, one.timed_cost, done.gpu_s)
         corrections.append(Correction(one.charge.share, settled.share.start_tag, pace if pace != pace_s else None))
         pace_s = pace
     return [row_of_flow(flow) for flow in after.values()], corrections

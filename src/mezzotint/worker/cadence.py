@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from mezzotint.metrics import Metrics
-from mezzotint.policy.checkpointing import FIRST_STEPS, interval_steps
+from mezzotint.policy.device.checkpoint_interval import FIRST_STEPS, interval_steps
 from mezzotint.worker.uptime import Uptime
 
 NEWS = 0.2

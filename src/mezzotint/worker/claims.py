@@ -8,7 +8,7 @@ import structlog
 from mezzotint.actions.claim import claim
 from mezzotint.domain.job import Job
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.preemption import Going, least_deserving
+from mezzotint.policy.device.preemption import Going, least_deserving
 from mezzotint.store import Seeker
 from mezzotint.worker.begin import Beginnings
 from mezzotint.worker.device import Device

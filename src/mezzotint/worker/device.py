@@ -17,8 +17,8 @@ from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Job
 from mezzotint.domain.task import Task
 from mezzotint.engine.errors import RunCancelled
-from mezzotint.policy.run_memory import Begin, MakeRoom, PutOff
-from mezzotint.policy.turns import carried_on, next_of
+from mezzotint.policy.device.run_memory import Begin, MakeRoom, PutOff
+from mezzotint.policy.device.time_slices import carried_on, next_of
 from mezzotint.worker.cadence import Cadence
 from mezzotint.worker.going import Going
 from mezzotint.worker.orders import Aside, Cancel, Draw, Order, Park

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from mezzotint.domain.job import Job
-from mezzotint.policy.run_memory import Begin, Kept, MakeRoom, PutOff, Wanted, first_of, fit
+from mezzotint.policy.device.run_memory import Begin, Kept, MakeRoom, PutOff, Wanted, first_of, fit
 from mezzotint.worker.going import Going
 from mezzotint.worker.orders import Draw
 

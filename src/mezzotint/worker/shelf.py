@@ -11,7 +11,7 @@ import structlog
 from mezzotint.domain.errors import ModelUnavailable
 from mezzotint.domain.event import Loading
 from mezzotint.metrics import EngineCounts
-from mezzotint.policy.residency import Evict, Resident, Wait, make_room
+from mezzotint.policy.device.model_eviction import Evict, Resident, Wait, make_room
 from mezzotint.worker.reports import Counted, Report, Shelved
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import Self
 
 import structlog
 
-from mezzotint.policy.checkpointing import mtbf_s
+from mezzotint.policy.device.checkpoint_interval import mtbf_s
 
 log = structlog.get_logger()
 WRITE_S = 10.0

@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.submission import Once
 from mezzotint.domain.tier import Tier
-from mezzotint.policy import accounts
-from mezzotint.policy.queue import Flow
+from mezzotint.policy.fair_queue import settle
+from mezzotint.policy.fair_queue.state import Flow
 from mezzotint.store import Changes, Database, Jobs, Submissions
 from mezzotint.store.flows import Arrived, arrive, flow_of
 from mezzotint.store.schema import flows
@@ -106,7 +106,7 @@ async def test_the_statement_of_arrivals_does_what_the_policy_says(database: Dat
             await arrive(connection, [Arrived(Tier.FREE, tenant, number, now)])
             for _ in range(number):
                 was = expected.get(tenant)
-                expected[tenant] = accounts.arrive(was, lane=Tier.FREE, tenant=tenant, lane_time=time, now=now)
+                expected[tenant] = settle.arrive(was, lane=Tier.FREE, tenant=tenant, lane_time=time, now=now)
             found = (await connection.execute(select(flows).where(flows.c.tenant == tenant))).mappings().one()
         assert flow_of(found) == expected[tenant]
         assert found["waits_in"] == Tier.FREE

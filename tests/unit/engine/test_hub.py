@@ -19,7 +19,7 @@ from mezzotint.domain.errors import (
 )
 from mezzotint.engine import Hub, Parked, Run, RunCancelled, Snapshot
 from mezzotint.engine.checkpoint.snapshot import verify
-from mezzotint.policy import stepping
+from mezzotint.policy.device import batching
 from tests.conformance.engine.driving import finish, pictures, run_alone, same_pictures, turn_until_idle
 from tests.conformance.engine.zoo import SPECIES, flux, flux_request, sdxl, sdxl_request
 
@@ -561,7 +561,7 @@ def test_the_stepping_policy_drives_the_hub_and_sees_what_passes_cost(pipeline: 
 
     def policy(parked: Sequence[Parked]) -> Sequence[int]:
         seen.extend(parked)
-        return stepping.choose(parked, {"pro": 4.0}, max_rows=2)
+        return batching.choose(parked, {"pro": 4.0}, max_rows=2)
 
     hub = Hub(pipeline, choose=policy)
     runs = [hub.submit(flux_request(i, 4), label="pro" if i == 0 else "free") for i in range(5)]

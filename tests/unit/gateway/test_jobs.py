@@ -12,7 +12,7 @@ from mezzotint.domain.job import JobError, JobState
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Service
 from mezzotint.gateway.forecast import Forecast
-from mezzotint.policy.shedding import Load, Pressure
+from mezzotint.policy.fair_queue.overload import Load, Pressure
 from mezzotint.store import Seeker
 from tests.making import NOW, make_ending, make_image, make_job
 from tests.unit.gateway.conftest import Connect

@@ -14,7 +14,7 @@ from mezzotint.gateway.openai_images import with_quality
 from mezzotint.gateway.openai_shapes import NewImages
 from mezzotint.gateway.sdapi_draw import asked_by
 from mezzotint.gateway.sdapi_shapes import Txt2Img
-from mezzotint.policy.request import Request as Asked
+from mezzotint.policy.admission.request import Request as Asked
 from tests.making import make_model
 from tests.unit.gateway.conftest import Connect
 

@@ -14,7 +14,7 @@ from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Service
 from mezzotint.gateway.openai_images import with_quality
 from mezzotint.gateway.openai_shapes import NewImages
-from mezzotint.policy.request import Request as Asked
+from mezzotint.policy.admission.request import Request as Asked
 from tests.unit.gateway.conftest import Connect
 
 pytestmark = pytest.mark.anyio

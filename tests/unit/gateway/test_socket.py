@@ -23,7 +23,7 @@ from mezzotint.domain.tier import Tier
 from mezzotint.domain.user import User
 from mezzotint.gateway import Service
 from mezzotint.gateway.sign_in import new_user_id
-from mezzotint.policy.request import Request
+from mezzotint.policy.admission.request import Request
 from mezzotint.store import Seeker
 from tests.making import make_ending
 from tests.unit.gateway.serving import serving

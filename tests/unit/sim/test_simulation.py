@@ -2,7 +2,7 @@ import pytest
 
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.queue import Express
+from mezzotint.policy.fair_queue.state import Express
 from mezzotint.sim.backlog import Backlog
 from mezzotint.sim.baselines import choose_first_come, choose_strict_priority
 from mezzotint.sim.outcome import Waits, measure_service, measure_waits

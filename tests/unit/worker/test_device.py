@@ -18,7 +18,7 @@ from mezzotint.domain.ids import JobId
 from mezzotint.domain.tier import Tier
 from mezzotint.engine import Assignment, Hub, RunCancelled
 from mezzotint.engine.models import load
-from mezzotint.policy import run_memory
+from mezzotint.policy.device import run_memory
 from mezzotint.worker import Cadence, Device, Loaded, Stock
 from mezzotint.worker.orders import Aside, Cancel, Draw, Park
 from mezzotint.worker.reports import Ended, Preempted, Ready, Report, Saved, Shelved, Stepped, Why

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mezzotint.policy.checkpointing import FIRST_STEPS, MAX_STEPS, PRIOR_S
+from mezzotint.policy.device.checkpoint_interval import FIRST_STEPS, MAX_STEPS, PRIOR_S
 from mezzotint.worker import Cadence, Uptime
 from mezzotint.worker.uptime import MEMORY_S, Record, faded
 

@@ -16,7 +16,7 @@ from starlette.requests import HTTPConnection
 from mezzotint.domain.claims import Claims
 from mezzotint.gateway.errors import GATEWAY_CODES, Answer
 from mezzotint.gateway.rates import Rates, address_of
-from mezzotint.policy.leaky_bucket import Full, Rate
+from mezzotint.policy.rate_limit import Full, Rate
 from mezzotint.store.digest import digest
 
 WRONG_FROM_NETWORK = Rate(num=60, period_s=300, burst=60)

@@ -1,0 +1,1 @@
+"""Decide whether a request becomes jobs, and with which parameters."""

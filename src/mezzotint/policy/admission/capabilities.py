@@ -1,0 +1,142 @@
+"""What a model, a task or a tier cannot do is refused by name."""
+
+from mezzotint.domain.job import Parameters
+from mezzotint.domain.model import ModelInfo
+from mezzotint.domain.prompt import MAX_SEED, Prompt
+from mezzotint.domain.refusal import Refusal, RefusalCode
+from mezzotint.domain.sampler import sampler_named
+from mezzotint.domain.task import Task
+from mezzotint.domain.tier import Tier, limits_of
+from mezzotint.policy.admission.request import Request
+from mezzotint.policy.admission.source_image import TAKES
+
+MAX_GUIDANCE = 30.0  # what front ends offer; beyond it every model's colours burn out
+
+
+def check_abilities(
+    request: Request, prompt: Prompt, parameters: Parameters, model: ModelInfo, tier: Tier
+) -> Refusal | None:
+    """What of the request cannot be done. parameters: what it and its prompt come to."""
+    return (
+        _check_image_weight(request, prompt)
+        or _check_stop(request, prompt, model)
+        or _check_no(request, parameters, model)
+        or _check_seed(parameters)
+        or _check_steps(parameters, tier, written_in="prompt" if request.num_steps is None else "num_steps")
+        or _check_strength(parameters)
+        or _check_guidance(request, prompt, model)
+        or _check_sampler(request, model)
+    )
+
+
+def _check_image_weight(request: Request, prompt: Prompt) -> Refusal | None:
+    if prompt.iw is None or "strength" in TAKES[request.task]:
+        return None
+    return Refusal(
+        code=RefusalCode.PARAMETER_UNSUPPORTED,
+        message=f"--iw weighs a source picture against the words; the task {request.task} does not.",
+        hint="Leave it out, or set the task to variation or inpaint with a source.",
+        param="prompt",
+    )
+
+
+def _check_no(request: Request, parameters: Parameters, model: ModelInfo) -> Refusal | None:
+    if not parameters.negative_prompt or model.takes_negative_prompt:
+        return None
+    return Refusal(
+        code=RefusalCode.PARAMETER_UNSUPPORTED,
+        message=f"{model.name} takes no negative prompt: --no and negative_prompt mean nothing to it.",
+        hint="Leave it out, and say what is to be in the picture.",
+        param="negative_prompt" if request.negative_prompt else "prompt",
+    )
+
+
+def _check_stop(request: Request, prompt: Prompt, model: ModelInfo) -> Refusal | None:
+    if prompt.stop is None or (model.can_stop and request.task is not Task.UPSCALE):
+        return None
+    what = f"the task {request.task}" if model.can_stop else model.name
+    return Refusal(
+        code=RefusalCode.PARAMETER_UNSUPPORTED,
+        message=f"--stop means nothing to {what}, which has nothing to show before its end.",
+        hint="Leave it out, or ask for fewer --steps.",
+        param="prompt",
+    )
+
+
+def _check_strength(parameters: Parameters) -> Refusal | None:
+    if parameters.num_sampled >= 1 or parameters.strength is None:
+        return None
+    return Refusal(
+        code=RefusalCode.PARAMETER_INVALID,
+        message=f"A strength of {parameters.strength:g} leaves none of the {parameters.num_steps} steps.",
+        hint=f"Choose at least {1 / parameters.num_steps:.2g}, or more steps.",
+        param="strength",
+    )
+
+
+def _check_guidance(request: Request, prompt: Prompt, model: ModelInfo) -> Refusal | None:
+    asked = request.guidance_scale
+    param = "prompt" if asked is None else "guidance_scale"
+    if asked is not None and not 0 <= asked <= MAX_GUIDANCE:
+        return Refusal(
+            code=RefusalCode.PARAMETER_INVALID,
+            message=f"The guidance scale {asked:g} is out of range.",
+            hint=f"Choose from 0 to {MAX_GUIDANCE:g}; {model.default_guidance:g} is the model's own.",
+            param=param,
+        )
+    if model.default_guidance > 1 or (prompt.stylize is None and asked in {None, model.default_guidance}):
+        return None
+    return Refusal(
+        code=RefusalCode.PARAMETER_UNSUPPORTED,
+        message=f"{model.name} draws without guidance: --stylize, --chaos and guidance_scale mean nothing to it.",
+        hint="Leave it out.",
+        param=param,
+    )
+
+
+def _check_sampler(request: Request, model: ModelInfo) -> Refusal | None:
+    if request.sampler is None:
+        return None
+    sampler = sampler_named(request.sampler)
+    if sampler is not None and sampler.name in model.samplers:
+        return None
+    hint = f"It takes: {', '.join(model.samplers)}." if model.samplers else "Leave it out: only its own suits it."
+    return Refusal(
+        code=RefusalCode.PARAMETER_UNSUPPORTED,
+        message=f'{model.name} has no sampler "{request.sampler[:40]}".',
+        hint=hint,
+        param="sampler",
+    )
+
+
+def _check_seed(parameters: Parameters) -> Refusal | None:
+    if 0 <= parameters.seed <= MAX_SEED:
+        return None
+    return Refusal(
+        code=RefusalCode.PARAMETER_INVALID,
+        message=f"The seed {parameters.seed} is out of range.",
+        hint=f"Choose a whole number from 0 to {MAX_SEED}.",
+        param="seed",
+    )
+
+
+def _check_steps(parameters: Parameters, tier: Tier, *, written_in: str) -> Refusal | None:
+    budget = limits_of(tier).step_budget
+    if 1 <= parameters.num_steps <= budget:
+        return None
+    if parameters.num_steps < 1:
+        return Refusal(
+            code=RefusalCode.PARAMETER_INVALID,
+            message=f"{parameters.num_steps} steps make no picture.",
+            hint=f"Choose a whole number from 1 to {budget}.",
+            param=written_in,
+        )
+    larger = ", ".join(
+        f"{other} {limits_of(other).step_budget}" for other in Tier if limits_of(other).step_budget > budget
+    )
+    return Refusal(
+        code=RefusalCode.STEPS_OVER_BUDGET,
+        message=f"{parameters.num_steps} steps were asked for; the {tier} tier's budget is {budget} a job.",
+        hint=f"Ask for at most {budget} steps" + (f", or use a larger tier ({larger})." if larger else "."),
+        param=written_in,
+    )

@@ -1,0 +1,1 @@
+"""Decide how a worker shares one device: batches, preemption, memory, checkpoints."""

@@ -1,0 +1,1 @@
+"""Decide which waiting job runs next, and what it costs its tenant."""
