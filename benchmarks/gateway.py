@@ -241,10 +241,10 @@ def serve(address: str, port: int) -> None:
     from mezzotint.actions.submit import Door as Admission
     from mezzotint.actions.upload import Intake
     from mezzotint.gateway import Accounts, Issuer, Service, create_app
-    from mezzotint.gateway.courier import Courier
     from mezzotint.gateway.forecast import Forecast
-    from mezzotint.gateway.outside import Outside
-    from mezzotint.gateway.rates import Rates
+    from mezzotint.gateway.rate_limits import Rates
+    from mezzotint.gateway.safe_http import Outside
+    from mezzotint.gateway.webhook_delivery import Courier
     from mezzotint.main.wiring import keep_from_collector
     from mezzotint.safety.prefilter import PreFilter
     from mezzotint.store import (

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mezzotint.gateway import Service
-from mezzotint.gateway.rates import Rates
+from mezzotint.gateway.rate_limits import Rates
 from mezzotint.media.uploads.decoder_pool import DecoderPool
 from mezzotint.store import Database
 from tests.unit.gateway.conftest import service_on

@@ -12,34 +12,33 @@ from starlette.types import Scope
 
 from mezzotint import __version__
 from mezzotint.actions.upload import SWEEP_S, sweep_uploads
-from mezzotint.gateway import (
+from mezzotint.gateway import automatic1111, errors, openai
+from mezzotint.gateway.automatic1111.progress import UnderWay
+from mezzotint.gateway.bodies.request_bodies import RequestBodies
+from mezzotint.gateway.middleware.request_checks import AddressCheck, JsonCheck
+from mezzotint.gateway.middleware.security_headers import SecurityHeaders
+from mezzotint.gateway.middleware.size_limits import STREAMED, BodyLimit, UrlLimit
+from mezzotint.gateway.network.hosts import HostCheck
+from mezzotint.gateway.rate_limits import RateLimit, Rates
+from mezzotint.gateway.routes import (
     about,
     admin,
-    errors,
     images,
     jobs,
     keys,
     metrics,
     operations,
     sign_in,
-    socket,
     uploads,
     usage,
     webhooks,
 )
-from mezzotint.gateway.boundary.checks import AddressCheck, JsonCheck
-from mezzotint.gateway.boundary.headers import SecurityHeaders
-from mezzotint.gateway.compatible import ROUTERS
-from mezzotint.gateway.courier import CARRY_S
-from mezzotint.gateway.limits import STREAMED, BodyLimit, UrlLimit
-from mezzotint.gateway.lookout import LOOK_S, Lookout
-from mezzotint.gateway.network.hosts import HostCheck
-from mezzotint.gateway.network.request_bodies import RequestBodies
-from mezzotint.gateway.rates import RateLimit, Rates
-from mezzotint.gateway.sdapi_progress import UnderWay
+from mezzotint.gateway.schemas import answers
 from mezzotint.gateway.service import Service
-from mezzotint.gateway.shapes import answers
+from mezzotint.gateway.streams import websocket
+from mezzotint.gateway.streams.change_poller import LOOK_S, Lookout
 from mezzotint.gateway.streams.open_streams import CHECK_S
+from mezzotint.gateway.webhook_delivery import CARRY_S
 
 PAGE = Path(str(files("mezzotint.gateway"))) / "page"
 NO_PAGE = "<!doctype html><title>Mezzotint</title><p>The page is not built: run <code>make web</code>."
@@ -105,12 +104,12 @@ def create_app(service: Service | None, running: Callable[[], AbstractAsyncConte
     app.state.service = service
     app.state.under_way = UnderWay()
     errors.install(app)
-    for router in ROUTERS:
+    for router in (*openai.ROUTERS, *automatic1111.ROUTERS):
         app.include_router(router)
     errors_of_all = answers(414, 429)
     for module in (jobs, images, uploads, usage, webhooks, sign_in, keys, admin, operations, about, metrics):
         app.include_router(module.router, responses=errors_of_all)
-    app.include_router(socket.router)
+    app.include_router(websocket.router)
     # no coroutine: making the description takes a fifth of a second, in a thread
     app.add_api_route("/openapi.json", lambda: JSONResponse(app.openapi()), include_in_schema=False)
     if (PAGE / "index.html").exists():

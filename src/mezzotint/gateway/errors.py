@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 
 from mezzotint.domain.errors import MezzotintError, StorageUnavailable
 from mezzotint.domain.refusal import Refusal, RefusalCode
-from mezzotint.gateway.boundary.headers import HEADERS, NO_STORE
+from mezzotint.gateway.middleware.security_headers import HEADERS, NO_STORE
 
 STATUS: dict[RefusalCode, int] = {
     RefusalCode.STEPS_OVER_BUDGET: 403,

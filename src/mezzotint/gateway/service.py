@@ -18,16 +18,16 @@ from mezzotint.background import BackgroundTasks
 from mezzotint.domain.claims import Claims, Scope, Via
 from mezzotint.domain.event import Loading
 from mezzotint.domain.key import MARK
-from mezzotint.gateway import cookie
-from mezzotint.gateway.courier import Courier
+from mezzotint.gateway.auth import session_cookie
+from mezzotint.gateway.auth.guess_limits import Guesses, read_slowly
+from mezzotint.gateway.auth.oidc import Provider
+from mezzotint.gateway.auth.tokens import Issuer, algorithm_of
+from mezzotint.gateway.bodies.request_bodies import RequestBodies
 from mezzotint.gateway.errors import GATEWAY_CODES, Answer
 from mezzotint.gateway.forecast import Forecast
-from mezzotint.gateway.network.guessing import Guesses, read_slowly
-from mezzotint.gateway.network.request_bodies import RequestBodies
-from mezzotint.gateway.oidc import Provider
-from mezzotint.gateway.rates import Rates
+from mezzotint.gateway.rate_limits import Rates
 from mezzotint.gateway.streams.open_streams import OpenStreams
-from mezzotint.gateway.tokens import Issuer, algorithm_of
+from mezzotint.gateway.webhook_delivery import Courier
 from mezzotint.store import Changes, Images, Keys, Ledger, Tenants, Users, Workers
 
 
@@ -126,7 +126,9 @@ async def service_of(request: Request) -> Service:
 
 The = Annotated[Service, Depends(service_of)]
 bearer = HTTPBearer(auto_error=False, description="An API key (`mz_...`) or a token.")
-session = APIKeyCookie(name=cookie.PLAIN, auto_error=False, description="What POST /v1/sign-in sets, for the page.")
+session = APIKeyCookie(
+    name=session_cookie.PLAIN, auto_error=False, description="What POST /v1/sign-in sets, for the page."
+)
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 Cookie = Annotated[str | None, Depends(session)]
 HINT = "Send `Authorization: Bearer <key or token>`; `mezzotint token --data DIR --tenant NAME --tier free` prints one."
@@ -154,11 +156,11 @@ async def claims_of(service: Service, connection: HTTPConnection, *, is_safe: bo
     scheme, _, credentials = connection.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return await by_bearer(service, connection, credentials.strip())
-    secret = cookie.secret_in(connection)
+    secret = session_cookie.secret_in(connection)
     if secret is None:
         raise Answer(401, "token_missing", GATEWAY_CODES["token_missing"], HINT)
-    if not is_safe and not cookie.is_from_our_page(connection):
-        hint = "Use the server's own page, or send an API key instead of the cookie."
+    if not is_safe and not session_cookie.is_from_our_page(connection):
+        hint = "Use the server's own page, or send an API key instead of the session_cookie."
         raise Answer(403, "cross_site", GATEWAY_CODES["cross_site"], hint)
     return await read_slowly(service.guesses, service.rates, connection, secret, partial(_by_session, service))
 

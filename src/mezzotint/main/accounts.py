@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from mezzotint.config import Settings
 from mezzotint.domain.errors import NotKnown, SettingInvalid
 from mezzotint.gateway import Accounts, KeySet, Provider, Trust
+from mezzotint.gateway.auth.oidc import from_address, from_file
 from mezzotint.gateway.network.addresses import is_loopback
-from mezzotint.gateway.oidc import from_address, from_file
 from mezzotint.main.data import make
 from mezzotint.main.desk import open_database
 from mezzotint.metrics import Metrics

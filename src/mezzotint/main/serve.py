@@ -22,16 +22,16 @@ from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Issuer, Service, create_app
-from mezzotint.gateway.about import DEV_LIFETIME, DEV_TENANT
-from mezzotint.gateway.courier import Courier
+from mezzotint.gateway.bodies.request_bodies import RequestBodies
 from mezzotint.gateway.forecast import Forecast
 from mezzotint.gateway.network.addresses import is_loopback
 from mezzotint.gateway.network.forwarded import TrustedProxies
 from mezzotint.gateway.network.hosts import read_hosts
-from mezzotint.gateway.network.request_bodies import RequestBodies
 from mezzotint.gateway.network.server import build_server
-from mezzotint.gateway.outside import Inside, Outside
-from mezzotint.gateway.rates import Rates
+from mezzotint.gateway.rate_limits import Rates
+from mezzotint.gateway.routes.about import DEV_LIFETIME, DEV_TENANT
+from mezzotint.gateway.safe_http import Inside, Outside
+from mezzotint.gateway.webhook_delivery import Courier
 from mezzotint.main.accounts import accounts_on, provider_of
 from mezzotint.main.data import locked, make, secret_of
 from mezzotint.main.desk import open_database, open_desk, retention_of

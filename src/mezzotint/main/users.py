@@ -29,7 +29,7 @@ def create(
 ) -> None:
     """Make a user; asks for the password."""
     from mezzotint.gateway import Accounts
-    from mezzotint.gateway.sign_in import new_user_id
+    from mezzotint.gateway.routes.sign_in import new_user_id
     from mezzotint.main.accounts import known, run
 
     async def add(accounts: Accounts) -> bool:

@@ -18,9 +18,9 @@ from mezzotint.actions.upload import Intake
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Accounts, Issuer, Service, create_app
-from mezzotint.gateway.courier import Courier
 from mezzotint.gateway.forecast import Forecast
-from mezzotint.gateway.outside import Outside
+from mezzotint.gateway.safe_http import Outside
+from mezzotint.gateway.webhook_delivery import Courier
 from mezzotint.media.uploads.decoder_pool import DecoderPool
 from mezzotint.policy.retention import Retention
 from mezzotint.safety.prefilter import PreFilter

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from mezzotint.gateway.rates import Rates
+from mezzotint.gateway.rate_limits import Rates
 from mezzotint.gateway.service import Service
 from mezzotint.policy.retention import Retention
 from mezzotint.store import Database, Refusals, RetentionSweep

@@ -11,7 +11,7 @@ from websockets.asyncio.client import connect
 from mezzotint.gateway import Service
 from mezzotint.gateway.network.connections import ConnectionLimits
 from tests.unit.gateway.serving import serving
-from tests.unit.gateway.test_socket import bearer
+from tests.unit.gateway.streams.test_websocket import bearer
 
 pytestmark = pytest.mark.anyio
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]

@@ -8,7 +8,7 @@ import pytest
 from mezzotint.gateway import Service, create_app
 from mezzotint.gateway.network.addresses import read_address
 from mezzotint.gateway.network.forwarded import MAX_HOPS, ForwardedClient, TrustedProxies
-from mezzotint.gateway.rates import Rates
+from mezzotint.gateway.rate_limits import Rates
 from mezzotint.store import LocalBuckets
 
 PEER = "10.0.0.1"

@@ -8,8 +8,8 @@ from websockets.exceptions import InvalidStatus
 
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Service
-from mezzotint.gateway.about import DEV_LIFETIME, DEV_TENANT
 from mezzotint.gateway.network.hosts import names_this_machine, read_hosts
+from mezzotint.gateway.routes.about import DEV_LIFETIME, DEV_TENANT
 from tests.unit.gateway.conftest import Connect
 from tests.unit.gateway.serving import serving
 

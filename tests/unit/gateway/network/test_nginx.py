@@ -22,13 +22,13 @@ from mezzotint.gateway import Service
 from mezzotint.gateway.network.connections import ConnectionLimits
 from mezzotint.gateway.network.forwarded import TrustedProxies
 from mezzotint.gateway.network.hosts import read_hosts
-from mezzotint.gateway.rates import Rates
+from mezzotint.gateway.rate_limits import Rates
 from mezzotint.store import LocalBuckets
 from tests.making import make_job
 from tests.servers import free_port
+from tests.unit.gateway.routes.test_uploads import picture
 from tests.unit.gateway.serving import serving
-from tests.unit.gateway.test_socket import bearer, heard
-from tests.unit.gateway.test_uploads import picture
+from tests.unit.gateway.streams.test_websocket import bearer, heard
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 SHIPPED = Path(__file__).parents[4] / "deploy" / "nginx.conf"

@@ -1,0 +1,1 @@
+"""Authentication: API keys, tokens, sessions, and the limits of wrong guesses."""

@@ -1,0 +1,83 @@
+"""Credentials are guessed slowly: wrong ones are counted by the network that shows them.
+
+A network that shows too many is asked to wait before it may show another; what it showed before and was right goes on
+meanwhile, so that one who guesses does not stop those behind the same address. No other network hears of it, so nobody
+can lock a key or a token out of a distance.
+"""
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from starlette.requests import HTTPConnection
+
+from mezzotint.domain.claims import Claims
+from mezzotint.gateway.errors import GATEWAY_CODES, Answer
+from mezzotint.gateway.rate_limits import Rates, address_of
+from mezzotint.policy.rate_limit import Full, Rate
+from mezzotint.store.digest import digest
+
+WRONG_FROM_NETWORK = Rate(num=60, period_s=300, burst=60)
+MAX_RIGHT, MAX_WAITING = 20_000, 10_000
+"""Kept in a process; beyond, the oldest are forgotten."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guesses:
+    """right: digests of network and credential that were right. waiting: networks that must wait, until when."""
+
+    right: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    waiting: OrderedDict[str, float] = field(default_factory=OrderedDict)
+    clock: Callable[[], float] = time.monotonic
+
+    def remember(self, connection: HTTPConnection, secret: str) -> None:
+        """Let the credential go on from that network, whatever others there show."""
+        known = digest(f"{address_of(connection)} {secret}")
+        self.right[known] = None
+        self.right.move_to_end(known)
+        if len(self.right) > MAX_RIGHT:
+            self.right.popitem(last=False)
+
+    def check(self, connection: HTTPConnection, secret: str) -> None:
+        """Answers 429 to a network that must wait, unless the credential was right before."""
+        network = address_of(connection)
+        wait_s = self.waiting.get(network or "", 0.0) - self.clock()
+        if wait_s > 0 and digest(f"{network} {secret}") not in self.right:
+            raise too_many(wait_s)
+
+    async def count(self, rates: Rates, connection: HTTPConnection, secret: str) -> None:
+        """Count a wrong credential. Answers 429 when its network shows too many."""
+        network = address_of(connection)
+        self.right.pop(digest(f"{network} {secret}"), None)
+        if network is None:
+            return
+        outcome = await rates.buckets.pour(f"wrong-credentials:{network}", WRONG_FROM_NETWORK)
+        if isinstance(outcome, Full):
+            self.waiting[network] = self.clock() + outcome.retry_s
+            self.waiting.move_to_end(network)
+            if len(self.waiting) > MAX_WAITING:
+                self.waiting.popitem(last=False)
+            raise too_many(outcome.retry_s)
+
+
+def too_many(wait_s: float) -> Answer:
+    seconds = max(1, math.ceil(wait_s))
+    hint = f"Too many wrong credentials came from your network. Wait {seconds} s."
+    return Answer(429, "rate_limited", GATEWAY_CODES["rate_limited"], hint, retry_after_s=seconds)
+
+
+async def read_slowly(
+    guesses: Guesses, rates: Rates, connection: HTTPConnection, secret: str, read: Callable[[str], Awaitable[Claims]]
+) -> Claims:
+    """Who the secret speaks for, as `read` says or answers. Wrong ones are counted. Answers 429 beyond the limit."""
+    guesses.check(connection, secret)
+    try:
+        claims = await read(secret)
+    except Answer as answer:
+        if answer.status == 401:
+            await guesses.count(rates, connection, secret)
+        raise
+    guesses.remember(connection, secret)
+    return claims

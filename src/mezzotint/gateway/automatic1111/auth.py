@@ -1,0 +1,52 @@
+"""Who asks by the AUTOMATIC1111 API: HTTP Basic with an API key or token as the password, as its clients send it.
+
+Clients that are told no password send nothing; that is taken only by a server run with --dev, from its own machine.
+"""
+
+from base64 import b64decode
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security.http import HTTPBase
+
+from mezzotint.domain.claims import Claims, Scope
+from mezzotint.domain.tier import Tier
+from mezzotint.gateway.errors import GATEWAY_CODES, Answer
+from mezzotint.gateway.routes.about import DEV_LIFETIME, DEV_TENANT, is_local
+from mezzotint.gateway.service import Service, The, by_bearer, with_scope
+
+basic = HTTPBase(scheme="basic", auto_error=False, description="Any user name; an API key or a token as the password.")
+HINT = "Send HTTP Basic with any user name and an API key or token as the password (--api-auth user:password)."
+
+
+async def signed_in(request: Request, service: The, _basic: Annotated[object, Depends(basic)]) -> Claims:
+    """Answers 401 or 403 where the caller may not do what the method says."""
+    scope = Scope.READ if request.method == "GET" else Scope.WRITE
+    claims = await _claims(service, request)
+    await service.rates.count_tenant(request, claims)
+    return with_scope(claims, scope)
+
+
+BasicSignedIn = Annotated[Claims, Depends(signed_in)]
+
+
+async def _claims(service: Service, request: Request) -> Claims:
+    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "basic":
+        return await by_bearer(service, request, _password(credentials.strip()))
+    if scheme.lower() == "bearer":
+        return await by_bearer(service, request, credentials.strip())
+    if service.is_dev and is_local(request):
+        return service.issuer.read(service.issuer.issue(DEV_TENANT, Tier.PRO, service.now(), DEV_LIFETIME)) or _none()
+    return _none()
+
+
+def _password(credentials: str) -> str:
+    try:
+        return b64decode(credentials, validate=True).decode("utf-8").partition(":")[2]
+    except ValueError:
+        raise Answer(401, "token_invalid", "The credentials are not HTTP Basic.", HINT) from None
+
+
+def _none() -> Claims:
+    raise Answer(401, "token_missing", GATEWAY_CODES["token_missing"], HINT)

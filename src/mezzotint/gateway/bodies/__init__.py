@@ -1,0 +1,1 @@
+"""Request bodies: limits of size, memory and pace; JSON and forms."""

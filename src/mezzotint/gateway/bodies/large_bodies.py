@@ -1,0 +1,96 @@
+"""Bodies that hold pictures: read only as far as they may go, and only after it is known who sends them.
+
+They have up to 24 MiB, and answers with pictures more: reading and writing them is done in threads, a piece at a time.
+"""
+
+import asyncio
+from binascii import a2b_base64
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
+from typing import TypeVar
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ValidationError
+from pydantic_core import to_json
+
+from mezzotint.domain.claims import Claims
+from mezzotint.gateway.bodies.json_values import read_json_value
+from mezzotint.gateway.bodies.request_bodies import RequestBodies
+from mezzotint.media.uploads import MAX_UPLOAD_BYTES
+
+MAX_PICTURES_BYTES = 2 * MAX_UPLOAD_BYTES
+"""Of a body with a picture, a mask and some words, as a form or in base64."""
+PIECE = 2**20
+"""Bytes that are read, written or sent at a time: the interpreter's lock and the loop are free in between."""
+Shape = TypeVar("Shape", bound=BaseModel)
+
+
+def reserved(request: Request, claims: Claims, max_bytes: int) -> AbstractContextManager[None]:
+    """Room for the request's body, from before it is read until its bytes are stored. Answers 413, 429 or 503."""
+    return bodies_of(request).reserve(claims.tenant, request.headers.get("content-length"), max_bytes)
+
+
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """The whole body. Answers 413 or 408 as soon as it is too large or too slow."""
+    return await bodies_of(request).read(request.receive, max_bytes)
+
+
+def bodies_of(request: Request) -> RequestBodies:
+    bodies: RequestBodies = request.app.state.service.bodies
+    return bodies
+
+
+async def read_json(request: Request, shape: type[Shape]) -> Shape:
+    """A JSON body of at most `MAX_PICTURES_BYTES`. Raises: RequestValidationError, as the framework does."""
+    body = await read_body(request, MAX_PICTURES_BYTES)
+    try:
+        return await asyncio.to_thread(_validated, shape, body)
+    except ValidationError as error:
+        raise invalid(error) from None
+
+
+def _validated(shape: type[Shape], body: bytes) -> Shape:
+    return shape.model_validate(read_json_value(body))
+
+
+async def decode_base64(text: str) -> bytes:
+    """The bytes that a text in base64 stands for, plain or as a data: URL. Raises: ValueError."""
+    return await asyncio.to_thread(_decoded, text)
+
+
+def _decoded(text: str) -> bytes:
+    start = text.index(",") + 1 if text.startswith("data:") else 0
+    return b"".join(a2b_base64(text[at : at + PIECE], strict_mode=True) for at in range(start, len(text), PIECE))
+
+
+async def answer_with_list(answer: BaseModel, name: str) -> Response:
+    """The answer as JSON, written in a thread and sent in pieces, for pictures in base64. name: of its field that is a
+    list; its elements are written one by one.
+    """
+    body = await asyncio.to_thread(_written, answer, name)
+    headers = {"Content-Length": str(len(body))}
+    return StreamingResponse(_pieces(body), media_type="application/json", headers=headers)
+
+
+def _written(answer: BaseModel, name: str) -> bytes:
+    rest = answer.model_dump_json(exclude={name}).encode()
+    elements = b",".join(to_json(one) for one in getattr(answer, name))
+    return b"{%b:[%b]%b%b" % (to_json(name), elements, b"" if rest == b"{}" else b",", rest[1:])
+
+
+async def _pieces(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), PIECE):
+        yield body[start : start + PIECE]
+
+
+def invalid(error: ValidationError) -> RequestValidationError:
+    """The error as the framework would have raised it for a body."""
+    found = error.errors(include_input=False, include_context=False)
+    return RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in found])
+
+
+def json_body(shape: type[BaseModel]) -> dict[str, object]:
+    """The body's place in the API's description, for a route that reads it by itself."""
+    return {"required": True, "content": {"application/json": {"schema": shape.model_json_schema()}}}

@@ -1,0 +1,1 @@
+"""ASGI middleware: runs for every request, before its route and on its response."""

@@ -1,0 +1,95 @@
+"""What no route can use is refused before any route sees it, as plain ASGI."""
+
+from urllib.parse import urlsplit
+
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mezzotint.gateway.automatic1111.errors import sdapi_error
+from mezzotint.gateway.bodies.json_values import read_json_value
+from mezzotint.gateway.errors import GATEWAY_CODES, Answer
+from mezzotint.gateway.openai.errors import openai_error
+
+POLICY = 1008
+"""The close code of a socket whose request is refused."""
+
+
+class JsonCheck:
+    """Refuses JSON bodies that `read_json_value` does not take. It stands behind the limit of bodies.
+
+    unread: paths whose routes read their larger bodies themselves.
+    """
+
+    def __init__(self, app: ASGIApp, unread: frozenset[str]) -> None:
+        self.app, self.unread = app, unread
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in self.unread or not _has_json(scope):
+            await self.app(scope, receive, send)
+            return
+        messages = [await receive()]
+        while messages[-1].get("more_body", False):
+            messages.append(await receive())
+        try:
+            if body := b"".join(message.get("body", b"") for message in messages):
+                read_json_value(body)
+        except Answer as answer:
+            await answered(scope, answer)(scope, receive, send)
+            return
+        messages.reverse()
+
+        async def replayed() -> Message:
+            return messages.pop() if messages else await receive()
+
+        await self.app(scope, replayed, send)
+
+
+class AddressCheck:
+    """Refuses addresses with U+0000 in them, and Host headers that name no host."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refused = fault_of(scope) if scope["type"] in {"http", "websocket"} else None
+        if refused is None:
+            await self.app(scope, receive, send)
+        elif scope["type"] == "http":
+            await answered(scope, refused)(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": POLICY, "reason": refused.code})
+
+
+def fault_of(scope: Scope) -> Answer | None:
+    """What is wrong with a request's address."""
+    if "\0" in scope["path"]:
+        return Answer(404, "not_found", GATEWAY_CODES["not_found"], "The API is described at /openapi.json.")
+    if b"%00" in scope["query_string"]:
+        return Answer(422, "field_invalid", "The query has the character U+0000.", "Leave it out.")
+    hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+    if not all(map(_is_host, hosts)):
+        hint = "Send the name or address of the server, and its port if it is not the usual one."
+        return Answer(400, "host_invalid", GATEWAY_CODES["host_invalid"], hint)
+    return None
+
+
+def answered(scope: Scope, answer: Answer) -> Response:
+    """The answer in the shape of the API that the path belongs to."""
+    path: str = scope["path"]
+    if path.startswith("/sdapi/"):
+        return sdapi_error(answer)
+    return openai_error(answer) if path.startswith("/v1/images/") else answer.response()
+
+
+def _has_json(scope: Scope) -> bool:
+    return any(name == b"content-type" and b"json" in value.lower() for name, value in scope["headers"])
+
+
+def _is_host(host: str) -> bool:
+    if not host.isascii() or any(letter <= " " or letter in "@/\\?#%<>\x7f" for letter in host):
+        return False
+    try:
+        parts = urlsplit(f"//{host}")
+        return host == "" or (bool(parts.hostname) and parts.port != 0)
+    except ValueError:
+        return False

@@ -1,0 +1,67 @@
+"""Limits that hold for every route, as plain ASGI: they never buffer a stream."""
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mezzotint.gateway.bodies.request_bodies import RequestBodies, too_large
+from mezzotint.gateway.errors import GATEWAY_CODES, Answer
+
+MAX_BODY_BYTES = 64 * 1024
+"""A prompt of 2,000 characters in any script, many times over."""
+
+MAX_URL_BYTES = 8 * 1024
+
+STREAMED = frozenset({"/v1/uploads", "/v1/images/edits", "/v1/images/variations", "/sdapi/v1/img2img"})
+"""Paths whose routes read their larger bodies themselves, after they know who sends them."""
+
+
+class BodyLimit:
+    """Answers 413 to a body over `MAX_BODY_BYTES`, declared or not, and 408 to one that comes too slowly."""
+
+    def __init__(self, app: ASGIApp, bodies: RequestBodies) -> None:
+        self.app, self.bodies = app, bodies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in STREAMED:
+            await self.app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        declared = headers.get(b"content-length", b"0")
+        if declared == b"0" and b"transfer-encoding" not in headers:  # most requests have none
+            await self.app(scope, receive, send)
+            return
+        try:
+            if not (declared.isdigit() and int(declared[:20]) <= MAX_BODY_BYTES):
+                raise too_large(MAX_BODY_BYTES)
+            body = await self.bodies.read(receive, MAX_BODY_BYTES)
+        except Answer as answer:
+            await answer.response()(scope, receive, send)
+            return
+        await self.app(scope, _replay(body, receive), send)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """The body that was read, then whatever the connection says (its end)."""
+    sent = False
+
+    async def replayed() -> Message:
+        nonlocal sent
+        if sent:
+            return await receive()
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replayed
+
+
+class UrlLimit:
+    """Answers 414 to an address of more than `MAX_URL_BYTES`. Headers in all are bounded by the HTTP parser."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MAX_URL_BYTES:
+            hint = f"Send at most {MAX_URL_BYTES} bytes, and long things in the body."
+            await Answer(414, "url_too_long", GATEWAY_CODES["url_too_long"], hint).response()(scope, receive, send)
+            return
+        await self.app(scope, receive, send)

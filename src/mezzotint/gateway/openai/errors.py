@@ -1,0 +1,44 @@
+"""Errors in the shape of OpenAI's API, so that its client raises its own classes.
+
+Its client tries 408, 409, 429 and 5xx again by itself; `x-should-retry: false` keeps it from repeating what will never
+be answered otherwise.
+"""
+
+from fastapi.responses import JSONResponse
+
+from mezzotint.domain.refusal import RefusalCode
+from mezzotint.gateway.error_handlers import route_shaped_by
+from mezzotint.gateway.errors import Answer
+
+TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    409: "conflict_error",
+    429: "rate_limit_error",
+}
+RENAMED = {RefusalCode.PROMPT_BLOCKED: "moderation_blocked", "image_blocked": "moderation_blocked"}
+"""Codes that its clients look for."""
+
+
+def openai_error(answer: Answer) -> JSONResponse:
+    """The answer as OpenAI would give it; what we answer with 422, it answers with 400."""
+    status = 400 if answer.status == 422 else answer.status
+    headers = {name: value for name, value in answer.response().headers.items() if not name.startswith("content-")}
+    if status < 500 and status != 429:
+        headers["x-should-retry"] = "false"
+    return JSONResponse({"error": error_body(answer)}, status, headers)
+
+
+def error_body(answer: Answer) -> dict[str, str | None]:
+    status = 400 if answer.status == 422 else answer.status
+    return {
+        "message": f"{answer.message} {answer.hint}".strip(),
+        "type": TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error"),
+        "param": answer.param,
+        "code": RENAMED.get(answer.code, answer.code),
+    }
+
+
+OpenAIRoute = route_shaped_by(openai_error)

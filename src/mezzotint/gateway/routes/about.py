@@ -1,0 +1,103 @@
+"""Small routes: health, who I am, which model, and the development sign-in."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+
+from mezzotint import __version__
+from mezzotint.domain.errors import StorageUnavailable
+from mezzotint.domain.ids import TenantId
+from mezzotint.domain.refusal import Refusal
+from mezzotint.domain.task import Task
+from mezzotint.domain.tier import Tier
+from mezzotint.gateway.errors import GATEWAY_CODES, Answer, refused
+from mezzotint.gateway.network.addresses import is_loopback
+from mezzotint.gateway.network.hosts import names_this_machine
+from mezzotint.gateway.schemas import Health, Me, ModelHealth, ModelView, Readiness, Session, answers, me_of
+from mezzotint.gateway.service import Service, SignedIn, The
+from mezzotint.policy.admission.model_choice import choose_model
+
+router = APIRouter(tags=["about"])
+CHECK_S = 2.0
+DEV_TENANT = TenantId("dev")
+DEV_LIFETIME = timedelta(days=30)
+PROXY_HEADERS = {"forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip"}
+"""Each says that a proxy forwards the request, as do all that begin with `x-forwarded`."""
+LOAD_ANOTHER = "mezzotint serve --model stabilityai/stable-diffusion-xl-base-1.0"
+
+
+@router.get("/healthz")
+async def health(service: The) -> Health:
+    """Answers as soon as the port is open; `status` is `ok` once the model is loaded."""
+    is_ready = service.is_ready()
+    name = service.door.model.name
+    model = ModelHealth(name=name, state="ready" if is_ready else "loading", share=service.share_read(name))
+    status = "ok" if is_ready else "starting"
+    can_sign_up = service.accounts.can_sign_up
+    return Health(status=status, version=__version__, model=model, can_sign_up=can_sign_up)
+
+
+@router.get("/readyz", responses=answers(503))
+async def readiness(service: The) -> Readiness:
+    """200 while this process can do its work; 503 `not_ready` says by its hint what is missing. For load balancers."""
+    missing = await missing_of(service)
+    if missing:
+        raise Answer(503, "not_ready", GATEWAY_CODES["not_ready"], f"Missing: {'; '.join(missing)}.")
+    return Readiness(status="ready")
+
+
+async def missing_of(service: Service) -> list[str]:
+    """What keeps the process from doing its work."""
+    missing = [f"the background task {name!r} keeps failing" for name in service.background.failing]
+    if not service.is_ready():
+        missing.append("models are being loaded")
+    if service.is_drained():
+        missing.append("the worker is drained")
+    try:
+        async with asyncio.timeout(CHECK_S):
+            await service.check_database()
+    except (TimeoutError, StorageUnavailable):
+        missing.append("the database does not answer")
+    return missing
+
+
+@router.get("/v1/me", responses=answers(401))
+async def me(claims: SignedIn) -> Me:
+    """Who you are here, and what you may ask for."""
+    return me_of(claims)
+
+
+@router.get("/v1/model", responses=answers(404, 422))
+async def model(
+    service: The,
+    name: Annotated[str | None, Query(max_length=200, description="one of GET /v1/models; default: the first")] = None,
+) -> ModelView:
+    """A model that draws, and what it knows."""
+    chosen = choose_model(service.door.models, name, Task.GENERATE, "")
+    if isinstance(chosen, Refusal):
+        raise refused(replace(chosen, param="name"))
+    told = {name: getattr(chosen, name) for name in ModelView.model_fields if name != "load_another"}
+    return ModelView.model_validate({"load_another": LOAD_ANOTHER, **told}, from_attributes=True)
+
+
+@router.post("/v1/session", responses=answers(403))
+async def session(request: Request, service: The) -> Session:
+    """With --dev, a token for the page of this very machine; otherwise 403."""
+    if not (service.is_dev and is_local(request)):
+        hint = "Paste a token; `mezzotint token --data DIR --tenant NAME --tier free` prints one."
+        raise Answer(403, "sign_in_required", GATEWAY_CODES["sign_in_required"], hint)
+    now = service.now()
+    token = service.issuer.issue(DEV_TENANT, Tier.PRO, now, DEV_LIFETIME)
+    return Session(token=token, expires_at=now + DEV_LIFETIME)
+
+
+def is_local(request: Request) -> bool:
+    """Whether a page of this machine asks: loopback peer, loopback Host (no DNS rebinding), no proxy, same origin."""
+    peer = request.client.host if request.client else ""
+    is_forwarded = any(name in PROXY_HEADERS or name.startswith("x-forwarded") for name in request.headers)
+    is_same_origin = request.headers.get("sec-fetch-site", "same-origin") in {"same-origin", "none"}
+    host = request.headers.get("host", "")
+    return is_loopback(peer) and names_this_machine(host) and is_same_origin and not is_forwarded

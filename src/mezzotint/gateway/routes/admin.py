@@ -1,0 +1,152 @@
+"""Routes of operators: tenants and every tenant's jobs. All want the scope `admin`."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from mezzotint.actions.cancel import cancel
+from mezzotint.domain.ids import JobId, TenantId
+from mezzotint.domain.job import Job, JobState
+from mezzotint.domain.tenant import Tenant, is_tenant_name
+from mezzotint.domain.tier import Tier
+from mezzotint.gateway.cursor import Before, next_cursor
+from mezzotint.gateway.errors import GATEWAY_CODES, Answer
+from mezzotint.gateway.routes.jobs import JOB_ID
+from mezzotint.gateway.schemas import JobView, answers
+from mezzotint.gateway.service import Admin, Service, The
+
+router = APIRouter(prefix="/v1/admin", tags=["admin"], responses=answers(401, 403, 422, 503))
+Name = Annotated[str, Path(description="the tenant's name", max_length=64)]
+Id = Annotated[str, Path(description="the job's id", max_length=64)]
+
+
+class TenantView(BaseModel):
+    id: str
+    tier: Tier
+    created_at: datetime
+    disabled_at: datetime | None
+
+
+class TenantPage(BaseModel):
+    tenants: list[TenantView]
+    next_after: str | None = Field(description="`after` of the next page")
+
+
+class NewTenant(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    id: str = Field(max_length=64, description="letters, digits, '.', '_' or '-'")
+    tier: Tier = Tier.FREE
+
+
+class TenantChange(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    tier: Tier | None = None
+    is_disabled: bool | None = Field(None, description="true shuts out its users, keys and tokens")
+
+
+class AdminJob(JobView):
+    tenant: str
+    tier: Tier
+    attempts: int
+    worker: str | None
+
+
+class AdminJobPage(BaseModel):
+    jobs: list[AdminJob]
+    next_cursor: str | None
+
+
+@router.get("/tenants")
+async def list_tenants(
+    service: The,
+    admin: Admin,
+    after: Annotated[str, Query(max_length=64, pattern=r"^[A-Za-z0-9._-]*$")] = "",
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+) -> TenantPage:
+    """Tenants that have a row, by name. Those known from tokens alone get theirs with their first key."""
+    found = await service.accounts.tenants.page(limit, after)
+    return TenantPage(
+        tenants=[TenantView.model_validate(one, from_attributes=True) for one in found],
+        next_after=found[-1].id if len(found) == limit else None,
+    )
+
+
+@router.post("/tenants", status_code=201, responses=answers(400, 409, 413))
+async def create_tenant(body: NewTenant, service: The, admin: Admin) -> TenantView:
+    """Make a tenant."""
+    if not is_tenant_name(body.id):
+        hint = "Use 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit."
+        raise Answer(422, "name_invalid", GATEWAY_CODES["name_invalid"], hint, "id")
+    tenant = Tenant(id=TenantId(body.id), tier=body.tier, created_at=service.now())
+    if not await service.accounts.tenants.add(tenant):
+        raise Answer(409, "name_taken", GATEWAY_CODES["name_taken"], "Choose another.", "id")
+    return TenantView.model_validate(tenant, from_attributes=True)
+
+
+@router.patch("/tenants/{name}", responses=answers(400, 404, 413))
+async def change_tenant(name: Name, body: TenantChange, service: The, admin: Admin) -> TenantView:
+    """Give a tenant another tier, shut it out, or let it in again."""
+    tenant = await known_tenant(service, name)
+    if body.tier is not None:
+        await service.accounts.tenants.set_tier(tenant.id, body.tier)
+    if body.is_disabled is not None:
+        await service.accounts.tenants.disable(tenant.id, service.now() if body.is_disabled else None)
+        service.streams.changed.set()
+    return TenantView.model_validate(await known_tenant(service, name), from_attributes=True)
+
+
+@router.get("/jobs")
+async def list_jobs(
+    service: The,
+    admin: Admin,
+    cursor: Before,
+    *,
+    state: Annotated[JobState | None, Query(description="`failed` lists the dead letters")] = None,
+    tenant: Annotated[str | None, Query(max_length=64, pattern=r"^[A-Za-z0-9._-]+$")] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> AdminJobPage:
+    """Everybody's jobs, newest first."""
+    page = await service.desk.jobs.of_all(limit, cursor, state, None if tenant is None else TenantId(tenant))
+    views = [admin_view(job) for _, job in page]
+    return AdminJobPage(jobs=views, next_cursor=next_cursor([seq for seq, _ in page], limit))
+
+
+@router.get("/jobs/{job_id}", responses=answers(404))
+async def read_job(job_id: Id, service: The, admin: Admin) -> AdminJob:
+    """Anybody's job."""
+    return admin_view(await known_job(service, job_id))
+
+
+@router.delete("/jobs/{job_id}", responses=answers(404))
+async def cancel_job(job_id: Id, service: The, admin: Admin) -> AdminJob:
+    """Cancel anybody's job. One that has ended stays as it is."""
+    job = await known_job(service, job_id)
+    return admin_view(await cancel(service.desk, job.id, service.now()) or job)
+
+
+async def known_tenant(service: Service, name: str) -> Tenant:
+    tenant = await service.accounts.tenants.get(TenantId(name)) if is_tenant_name(name) else None
+    if tenant is None:
+        raise Answer(404, "tenant_not_found", GATEWAY_CODES["tenant_not_found"], "GET /v1/admin/tenants lists them.")
+    return tenant
+
+
+async def known_job(service: Service, job_id: str) -> Job:
+    job = await service.desk.jobs.get(JobId(job_id)) if JOB_ID.fullmatch(job_id) else None
+    if job is None:
+        raise Answer(404, "job_not_found", GATEWAY_CODES["job_not_found"], "GET /v1/admin/jobs lists them.")
+    return job
+
+
+def admin_view(job: Job) -> AdminJob:
+    return AdminJob(
+        **JobView.of(job).model_dump(),
+        tenant=job.tenant,
+        tier=job.tier,
+        attempts=job.attempts,
+        worker=job.lease.worker if job.lease else None,
+    )

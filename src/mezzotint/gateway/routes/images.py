@@ -1,0 +1,65 @@
+"""Routes of pictures: my history, and delivery by content hash.
+
+`/i/<sha256>` needs no token: the hash of a picture's bytes cannot be guessed without the picture, and whoever has it
+may see it. That is what lets a CDN and an <img> carry it (docs/decisions/0002).
+"""
+
+import re
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Response
+
+from mezzotint.actions.finish import image_key
+from mezzotint.domain.ids import Sha256
+from mezzotint.gateway.cursor import Before, next_cursor
+from mezzotint.gateway.errors import GATEWAY_CODES, Answer
+from mezzotint.gateway.schemas import HistoryImage, ImagePage, JobImage, answers
+from mezzotint.gateway.service import SignedIn, The
+
+router = APIRouter(tags=["images"])
+NAME = re.compile(r"([0-9a-f]{64})\.(webp|png)")
+MAX_WORDS = 8
+"""Of one search; more would only make it slower."""
+IMMUTABLE = "public, max-age=31536000, immutable"
+
+
+@router.get("/v1/images", responses=answers(401, 422, 503))
+async def list_mine(
+    service: The,
+    claims: SignedIn,
+    cursor: Before,
+    limit: Annotated[int, Query(ge=1, le=100)] = 24,
+    q: Annotated[str, Query(max_length=200, description="words that stand in the prompt")] = "",
+) -> ImagePage:
+    """Your pictures, newest first."""
+    words = tuple(q.split()[:MAX_WORDS])
+    entries = await service.images.of_tenant(claims.tenant, limit, cursor, words)
+    pictures = [
+        HistoryImage(
+            **JobImage.of(entry.image).model_dump(),
+            job_id=entry.image.job,
+            prompt=entry.raw_prompt,
+            created_at=entry.image.created_at,
+        )
+        for entry in entries
+    ]
+    return ImagePage(images=pictures, next_cursor=next_cursor([entry.seq for entry in entries], limit))
+
+
+@router.get(
+    "/i/{name}",
+    response_class=Response,
+    responses={200: {"content": {"image/webp": {}, "image/png": {}}}, **answers(404, 422, 503)},
+)
+async def deliver(
+    name: Annotated[str, Path(description="<sha256>.webp or .png", max_length=80)], service: The
+) -> Response:
+    """A picture's bytes, for ever the same."""
+    match = NAME.fullmatch(name)
+    data = None
+    if match is not None and await service.images.is_published(Sha256(match[1])):
+        data = await service.desk.objects.get(image_key(Sha256(match[1]), match[2]))
+    if match is None or data is None:
+        raise Answer(404, "image_not_found", GATEWAY_CODES["image_not_found"], "GET /v1/images lists yours.")
+    headers = {"Cache-Control": IMMUTABLE, "ETag": f'"{match[1]}"'}
+    return Response(data, media_type=f"image/{match[2]}", headers=headers)

@@ -1,0 +1,129 @@
+"""Routes of operators over the queue: dead letters, the lanes' weights, workers. All want the scope `admin`."""
+
+from datetime import datetime
+from typing import Annotated
+
+import structlog
+from fastapi import APIRouter, Path
+from pydantic import BaseModel, ConfigDict, Field
+
+from mezzotint.actions.retry import retry
+from mezzotint.domain.ids import WorkerId
+from mezzotint.domain.tier import Tier
+from mezzotint.gateway.errors import GATEWAY_CODES, Answer
+from mezzotint.gateway.routes.admin import AdminJob, Id, admin_view, known_job
+from mezzotint.gateway.schemas import answers
+from mezzotint.gateway.service import Admin, Service, The
+from mezzotint.policy.fair_queue.lane_weights import bounds
+
+log = structlog.get_logger()
+router = APIRouter(prefix="/v1/admin", tags=["admin"], responses=answers(401, 403, 422, 503))
+
+
+class LaneView(BaseModel):
+    lane: Tier
+    weight: float = Field(description="now: the base, moved by traffic up to one and a half times")
+    base: float
+    least: float = Field(description="the least base that may be set")
+    greatest: float
+
+
+class LaneList(BaseModel):
+    lanes: list[LaneView]
+
+
+class LaneChange(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    base: float | None = Field(description="null: the lane's own", allow_inf_nan=False)
+
+
+class WorkerView(BaseModel):
+    id: str
+    seen_at: datetime
+    num_running: int
+    is_drained: bool
+
+
+class WorkerList(BaseModel):
+    workers: list[WorkerView]
+
+
+class WorkerChange(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    is_drained: bool = Field(description="true: it puts its runs aside with checkpoints and takes no more")
+
+
+@router.post("/jobs/{job_id}/retry", responses=answers(404, 409))
+async def retry_job(job_id: Id, service: The, admin: Admin) -> AdminJob:
+    """Put a dead letter (`GET /v1/admin/jobs?state=failed`) back into the queue, as if new."""
+    job = await known_job(service, job_id)
+    if not await retry(service.desk, job.id, service.now()):
+        raise Answer(409, "job_not_failed", GATEWAY_CODES["job_not_failed"], "Only failed jobs can be retried.")
+    log.info("dead letter retried", job=job.id, by=admin.tenant)
+    return admin_view(await known_job(service, job_id))
+
+
+@router.get("/lanes")
+async def list_lanes(service: The, admin: Admin) -> LaneList:
+    """The weights by which lanes share the machine."""
+    return await lanes_of(service)
+
+
+@router.put("/lanes/{lane}", responses=answers(400, 413))
+async def change_lane(lane: Tier, body: LaneChange, service: The, admin: Admin) -> LaneList:
+    """Give a lane another base weight, within its bounds; it lasts until the next change."""
+    least, greatest = bounds(lane)
+    if body.base is not None and not least <= body.base <= greatest:
+        hint = f"Use {least:g} to {greatest:g}, or null for the lane's own."
+        raise Answer(422, "weight_invalid", GATEWAY_CODES["weight_invalid"], hint, "base")
+    await service.desk.jobs.lanes.set_base(lane, body.base)
+    log.info("lane weight set", lane=lane, base=body.base, by=admin.tenant)
+    return await lanes_of(service)
+
+
+@router.get("/workers")
+async def list_workers(service: The, admin: Admin) -> WorkerList:
+    """Who draws, and what each has under way."""
+    return await workers_of(service)
+
+
+@router.patch("/workers", responses=answers(400, 413))
+async def change_workers(body: WorkerChange, service: The, admin: Admin) -> WorkerList:
+    """Drain every worker, also those that start later, or let all take jobs again."""
+    await service.workers.drain_all(is_drained=body.is_drained)
+    log.info("all workers told", is_drained=body.is_drained, by=admin.tenant)
+    service.desk.bus.ring()
+    return await workers_of(service)
+
+
+@router.patch("/workers/{worker_id}", responses=answers(400, 404, 413))
+async def change_worker(
+    worker_id: Annotated[str, Path(max_length=64, description="the worker's id")],
+    body: WorkerChange,
+    service: The,
+    admin: Admin,
+) -> WorkerList:
+    """Drain one worker, or let it take jobs again."""
+    if not await service.workers.drain(WorkerId(worker_id), service.now(), is_drained=body.is_drained):
+        hint = "GET /v1/admin/workers lists them."
+        raise Answer(404, "worker_not_found", GATEWAY_CODES["worker_not_found"], hint)
+    log.info("worker told", worker=worker_id, is_drained=body.is_drained, by=admin.tenant)
+    service.desk.bus.ring()
+    return await workers_of(service)
+
+
+async def workers_of(service: Service) -> WorkerList:
+    found = await service.workers.all(service.now())
+    return WorkerList(workers=[WorkerView.model_validate(one, from_attributes=True) for one in found])
+
+
+async def lanes_of(service: Service) -> LaneList:
+    found = await service.desk.jobs.lanes.read()
+    lanes = []
+    for lane in Tier:
+        least, greatest = bounds(lane)
+        weight, base = found.weights[lane], found.bases[lane]
+        lanes.append(LaneView(lane=lane, weight=weight, base=base, least=least, greatest=greatest))
+    return LaneList(lanes=lanes)

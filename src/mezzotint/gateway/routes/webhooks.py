@@ -1,0 +1,115 @@
+"""Routes of webhooks: addresses of yours that are told of the end of each of your jobs."""
+
+import re
+import secrets
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from mezzotint.domain.claims import Claims
+from mezzotint.domain.ids import WebhookId
+from mezzotint.domain.job import JobState
+from mezzotint.domain.webhook import Webhook
+from mezzotint.gateway.errors import GATEWAY_CODES, Answer
+from mezzotint.gateway.safe_http import MAX_URL
+from mezzotint.gateway.schemas import answers
+from mezzotint.gateway.service import Service, SignedIn, The
+
+router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], responses=answers(401, 403, 422, 503))
+Id = Annotated[str, Path(description="the webhook's id", max_length=64)]
+WEBHOOK_ID = re.compile(r"wh_[0-9a-f]{16}")
+MOST = 10
+SHOWN = 50
+
+
+class NewWebhook(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    url: str = Field(max_length=MAX_URL, description="https://, at a public address")
+
+
+class WebhookView(BaseModel):
+    id: str
+    url: str
+    created_at: datetime
+    disabled_at: datetime | None = Field(description="set when the receiver answered 410; nothing is sent any more")
+
+
+class WebhookList(BaseModel):
+    webhooks: list[WebhookView]
+
+
+class MadeWebhook(WebhookView):
+    secret: str = Field(description="`whsec_...`: checks the signatures, as Standard Webhooks say")
+
+
+class DeliveryView(BaseModel):
+    job_id: str
+    state: JobState
+    attempts: int
+    next_at: datetime | None = Field(description="of the next try; null when delivered or given up")
+    delivered_at: datetime | None
+    status: int | None = Field(description="what the receiver answered last")
+    failure: str | None = Field(description="why there was no answer")
+
+
+class WebhookDetail(WebhookView):
+    deliveries: list[DeliveryView] = Field(description="the newest first, at most 50")
+
+
+@router.get("")
+async def list_mine(service: The, claims: SignedIn) -> WebhookList:
+    """Your webhooks, oldest first."""
+    found = await service.courier.webhooks.of_tenant(claims.tenant)
+    return WebhookList(webhooks=[WebhookView.model_validate(one, from_attributes=True) for one in found])
+
+
+@router.post("", status_code=201, responses=answers(400, 409, 413))
+async def create(body: NewWebhook, service: The, claims: SignedIn) -> MadeWebhook:
+    """From now on the address is told of the end of each of your jobs."""
+    if fault := service.courier.outside.fault_of(body.url):
+        raise Answer(422, "webhook_address_invalid", GATEWAY_CODES["webhook_address_invalid"], fault, "url")
+    id = WebhookId(f"wh_{secrets.token_hex(8)}")
+    webhook = Webhook(id=id, tenant=claims.tenant, url=body.url, created_at=service.now())
+    if not await service.courier.webhooks.add(webhook, MOST):
+        raise Answer(409, "too_many_webhooks", GATEWAY_CODES["too_many_webhooks"], "Delete one first.")
+    view = WebhookView.model_validate(webhook, from_attributes=True)
+    return MadeWebhook(**view.model_dump(), secret=service.courier.secret(id))
+
+
+@router.get("/{webhook_id}", responses=answers(404))
+async def read(webhook_id: Id, service: The, claims: SignedIn) -> WebhookDetail:
+    """One webhook, and how its last deliveries went. Its secret was shown when it was made."""
+    webhook = await own_webhook(service, claims, webhook_id)
+    told = await service.courier.webhooks.deliveries_of(webhook.id, SHOWN)
+    views = [
+        DeliveryView(
+            job_id=one.job,
+            state=one.state,
+            attempts=one.attempts,
+            next_at=one.next_at,
+            delivered_at=one.delivered_at,
+            status=one.status,
+            failure=one.failure,
+        )
+        for one in told
+    ]
+    view = WebhookView.model_validate(webhook, from_attributes=True)
+    return WebhookDetail(**view.model_dump(), deliveries=views)
+
+
+@router.delete("/{webhook_id}", status_code=204, responses=answers(404))
+async def remove(webhook_id: Id, service: The, claims: SignedIn) -> Response:
+    """Tell the address nothing any more; what it has not heard yet is dropped."""
+    webhook = await own_webhook(service, claims, webhook_id)
+    await service.courier.webhooks.remove(webhook.id)
+    return Response(status_code=204)
+
+
+async def own_webhook(service: Service, claims: Claims, webhook_id: str) -> Webhook:
+    webhook = await service.courier.webhooks.get(WebhookId(webhook_id)) if WEBHOOK_ID.fullmatch(webhook_id) else None
+    if webhook is None or webhook.tenant != claims.tenant:
+        raise Answer(404, "webhook_not_found", GATEWAY_CODES["webhook_not_found"], "GET /v1/webhooks lists yours.")
+    return webhook

@@ -1,0 +1,131 @@
+"""A job's life as server-sent events.
+
+Every change of state has a number, kept in the database; an event's id is that number, with the step behind a dot for
+progress. A watcher that comes back with `Last-Event-ID` gets each later change in order, then the present; one that
+comes without begins with the present state. Steps and previews it missed are not repeated: the last one replaces them.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass
+from typing import assert_never
+
+from pydantic import BaseModel
+
+from mezzotint.actions.finish import Desk
+from mezzotint.domain.change import as_of
+from mezzotint.domain.event import Changed, JobEvent, Progressed, Stale
+from mezzotint.domain.ids import JobId
+from mezzotint.domain.job import Job, JobState
+from mezzotint.gateway.schemas import JobView, Loading, Progress
+from mezzotint.store import Changes
+
+KEEP_ALIVE_S = 10.0
+"""Comment lines keep proxies from closing a quiet stream."""
+EVENT_ID = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,5}))?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What a watcher knows: the last change, and the last step after it. Nothing: change 0."""
+
+    number: int = 0
+    step: int = -1
+
+    @property
+    def id(self) -> str:
+        return f"{self.number}.{self.step}" if self.step >= 0 else str(self.number)
+
+
+def seen_in(last_event_id: str | None) -> Seen | None:
+    """None for a watcher that comes anew, or with an id that this API never gave."""
+    match = EVENT_ID.fullmatch(last_event_id or "")
+    return None if match is None else Seen(number=int(match[1]), step=int(match[2] or -1))
+
+
+async def events_of(desk: Desk, changes: Changes, job_id: JobId, seen: Seen | None) -> AsyncGenerator[str]:
+    """The lines of the stream, to the event of the job's final state."""
+    with desk.bus.watch(job_id) as queue:
+        known, shown = seen, None
+        told: BaseModel | None = None
+        while (job := await desk.jobs.get(job_id)) is not None:
+            async for name, data, new in _news(desk, changes, job, known, shown):
+                known = new
+                if data != told:
+                    told = data
+                    yield line(name, data, new.id)
+            shown = job.state
+            if job.state.is_final:
+                return
+            known = known or Seen()
+            async for item in until_change(queue):
+                if item is None:
+                    yield ": keep-alive\n\n"
+                elif item.loading:  # no step: the id stays that of what came before
+                    newest = desk.bus.progress_of(job_id)
+                    if newest is not None and newest.loading and told != (data := named(newest)[1]):
+                        told = data
+                        yield line("loading", data, known.id)
+                elif item.step > known.step:  # the last may be told already to a late comer
+                    known = Seen(number=known.number, step=item.step)
+                    yield line(*named(item), known.id)
+
+
+async def _news(
+    desk: Desk, changes: Changes, job: Job, seen: Seen | None, shown: JobState | None
+) -> AsyncIterator[tuple[str, BaseModel, Seen]]:
+    """What the watcher does not know yet, up to the row as it was just read."""
+    log = await changes.of_job(job.id, seen.number if seen else 0)
+    while log and log[-1].state is not job.state:
+        log.pop()  # the log was read after the row, so it can be ahead of it; the rest comes at the next reading
+    now = JobView.of(job, await desk.jobs.position(job))
+    if log:
+        for change in log[:-1] if seen else ():
+            yield change.state, JobView.of(as_of(job, change)), Seen(number=change.number)
+        seen = Seen(number=log[-1].number)
+        yield job.state, now, seen
+    elif shown is not job.state and (shown is not None or seen is None or job.state.is_final):
+        seen = seen or Seen()  # its log was swept long ago
+        yield job.state, now, seen
+    latest = desk.bus.progress_of(job.id)
+    if latest is not None and job.state is JobState.RUNNING and seen and latest.step > seen.step:
+        known = seen if latest.loading else Seen(number=seen.number, step=latest.step)
+        yield *named(latest), known
+
+
+async def until_change(queue: asyncio.Queue[JobEvent]) -> AsyncIterator[Progressed | None]:
+    """Progress as it comes, None when it is quiet; ends when the row is to be read."""
+    heard_at = time.monotonic()
+    while True:
+        try:
+            async with asyncio.timeout(heard_at + KEEP_ALIVE_S - time.monotonic()):
+                event = await queue.get()
+        except TimeoutError:
+            heard_at = time.monotonic()
+            yield None
+            continue
+        match event:
+            case Changed() | Stale():
+                return
+            case Progressed():
+                heard_at = time.monotonic()
+                yield event
+            case _ as never:
+                assert_never(never)
+
+
+def named(event: Progressed) -> tuple[str, BaseModel]:
+    """An event's name and data."""
+    if event.loading is None:
+        return "progress", progress_of(event)
+    return "loading", Loading(model=event.loading.model, share=event.loading.share)
+
+
+def progress_of(event: Progressed) -> Progress:
+    return Progress(step=event.step, num_steps=event.num_steps, preview=event.preview)
+
+
+def line(name: str, data: BaseModel, id: str) -> str:
+    return f"id: {id}\nevent: {name}\ndata: {data.model_dump_json()}\n\n"

@@ -1,0 +1,136 @@
+"""`/v1/ws`: the events of all my jobs over one WebSocket.
+
+It begins with the present state of each open job. `since` asks first for what changed from an instant on, such as the
+`at` of the last message before a break: nothing is missed, though a change may be told twice. A message is
+`{"type": "job" | "progress" | "loading" | "hello", "job_id", "at", "data"}`; what a client sends is ignored.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
+from pydantic import AfterValidator
+
+from mezzotint.domain.change import as_of
+from mezzotint.domain.claims import Claims, Scope
+from mezzotint.domain.event import Changed, Progressed
+from mezzotint.domain.ids import JobId
+from mezzotint.domain.job import Job
+from mezzotint.gateway.errors import Answer
+from mezzotint.gateway.schemas import JobView
+from mezzotint.gateway.service import Service, by_bearer, claims_of, with_scope
+from mezzotint.gateway.streams.job_events import named
+from mezzotint.store.events import Pending
+
+router = APIRouter()
+PROTOCOL, BEARER = "mezzotint", "bearer."
+MAX_REPLAYED = 1000
+QUIET_S = 20.0
+YEARS = range(1970, 9000)
+OVERLAP = timedelta(seconds=2)
+"""Clocks of gateways differ a little, and transactions are written later than they begin."""
+POLICY, TRY_LATER = 1008, 1013
+CLOSE_S = 5.0
+
+
+def within_years(since: datetime | None) -> datetime | None:
+    """The instant, in UTC where it names no zone. Raises: ValueError at the ends of the calendar."""
+    if since is not None and since.year not in YEARS:
+        raise ValueError(f"use the years {YEARS.start} to {YEARS.stop - 1}")
+    return since if since is None or since.tzinfo else since.replace(tzinfo=UTC)
+
+
+Since = Annotated[datetime | None, Query(), AfterValidator(within_years)]
+
+
+@router.websocket("/v1/ws")
+async def socket(websocket: WebSocket, since: Since = None) -> None:
+    """Browsers cannot set headers here: they use the cookie, or the subprotocols `mezzotint, bearer.<token>`."""
+    service: Service = websocket.app.state.service
+    try:
+        claims = await caller(service, websocket)
+        async with service.open_stream(claims):
+            offered = websocket.scope.get("subprotocols", [])
+            await websocket.accept(PROTOCOL if PROTOCOL in offered else None)
+            with service.desk.bus.watch_all(claims.tenant) as pending:
+                await converse(service, websocket, claims, pending, since)
+    except Answer as answer:
+        with suppress(RuntimeError, WebSocketDisconnect, TimeoutError):  # the other side may be gone, or read no more
+            async with asyncio.timeout(CLOSE_S):
+                await websocket.close(TRY_LATER if answer.status == 429 else POLICY, answer.code)
+
+
+async def caller(service: Service, websocket: WebSocket) -> Claims:
+    """Who asks. Answers like every other route; a cookie counts only from our own page."""
+    await service.rates.count_address(websocket)
+    offered = websocket.scope.get("subprotocols", [])
+    token = next((one.removeprefix(BEARER) for one in offered if one.startswith(BEARER)), None)
+    claims = await by_bearer(service, websocket, token) if token else await claims_of(service, websocket, is_safe=False)
+    await service.rates.count_tenant(websocket, claims)
+    return with_scope(claims, Scope.READ)
+
+
+async def converse(
+    service: Service, websocket: WebSocket, claims: Claims, pending: Pending, since: datetime | None
+) -> None:
+    """Tell what is and what comes, until the other side goes."""
+    telling = asyncio.create_task(tell(service, websocket, claims, pending, since), name="tell")
+    listening = asyncio.create_task(listen(websocket), name="listen")
+    try:
+        done, _ = await asyncio.wait({telling, listening}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            if (error := task.exception()) is not None and not isinstance(error, (WebSocketDisconnect, RuntimeError)):
+                raise error
+    finally:
+        for task in (telling, listening):
+            task.cancel()
+        await asyncio.gather(telling, listening, return_exceptions=True)
+
+
+async def listen(websocket: WebSocket) -> None:
+    while (await websocket.receive())["type"] != "websocket.disconnect":
+        pass
+
+
+async def tell(
+    service: Service, websocket: WebSocket, claims: Claims, pending: Pending, since: datetime | None
+) -> None:
+    await websocket.send_json({"type": "hello", "job_id": None, "at": service.now().isoformat(), "data": None})
+    async for message in missed(service, claims, since):
+        await websocket.send_json(message)
+    for job in await service.desk.jobs.open_of(claims.tenant):
+        service.desk.bus.own(job.id, claims.tenant)
+        await websocket.send_json(of_job(job, service.now()))
+    while True:
+        job_id, event = await pending.get()
+        match event:
+            case Changed():
+                await websocket.send_json(of_job(event.job, service.now()))
+            case Progressed():
+                kind, data = named(event)
+                at = service.now().isoformat()
+                message = {"type": kind, "job_id": job_id, "at": at, "data": data.model_dump(mode="json")}
+                await websocket.send_json(message)
+
+
+async def missed(service: Service, claims: Claims, since: datetime | None) -> AsyncIterator[dict[str, Any]]:
+    """Changes since an instant, oldest first; of each job the last one as it is now."""
+    if since is None:
+        return
+    changed = await service.changes.since(claims.tenant, since - OVERLAP, MAX_REPLAYED)
+    last = {job_id: change.number for job_id, change in changed}
+    jobs: dict[JobId, Job] = {}
+    for job_id, change in changed:
+        job = jobs.get(job_id) or await service.desk.jobs.get(job_id)
+        if job is not None:
+            jobs[job_id] = job
+            is_present = change.number == last[job_id] and change.state is job.state
+            yield of_job(job if is_present else as_of(job, change), change.at)
+
+
+def of_job(job: Job, at: datetime) -> dict[str, Any]:
+    view = JobView.of(job).model_dump(mode="json")
+    return {"type": "job", "job_id": job.id, "at": at.isoformat(), "data": view}

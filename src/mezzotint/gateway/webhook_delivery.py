@@ -1,0 +1,142 @@
+"""Tells webhooks of the ends of jobs: signed, tried again with growing waits, never lost.
+
+A delivery's row is written in the transaction that ends its job. A courier takes rows that are due, holds them for two
+minutes, tries, and writes how it ended; if it dies in between, the row comes due again. Each delivery goes on by
+itself, and tenants take turns (policy/delivery_turns.py): hanging receivers of one delay no other's. So a
+receiver may hear of a job twice, with the same `webhook-id`; it never fails to hear because we stopped. Any number of
+gateways may carry.
+"""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import structlog
+
+from mezzotint.domain.ids import TenantId, WebhookId
+from mezzotint.domain.job import Job
+from mezzotint.domain.webhook import Delivery, Webhook
+from mezzotint.gateway.safe_http import Outside, Unreachable
+from mezzotint.gateway.schemas import JobView, WebhookMessage
+from mezzotint.policy.delivery_turns import choose_due
+from mezzotint.policy.redelivery import is_gone, is_taken, next_try
+from mezzotint.store import Changes, Jobs, Submissions, Webhooks
+
+CARRY_S = 1.0
+AT_ONCE, PER_TENANT = 32, 4
+"""Deliveries under way of all tenants together, and of one."""
+KEPT = timedelta(days=7)
+"""How long the logs of changes and deliveries are kept."""
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Courier:
+    """derive: name -> a secret of that name that only this server and its fellows know."""
+
+    webhooks: Webhooks
+    jobs: Jobs
+    changes: Changes
+    submissions: Submissions
+    outside: Outside
+    derive: Callable[[str], bytes]
+    now: Callable[[], datetime]
+    has_room: asyncio.Event = field(default_factory=asyncio.Event)
+    under_way: dict[asyncio.Task[None], TenantId] = field(default_factory=dict)
+
+    def secret(self, webhook: WebhookId) -> str:
+        """What the receiver checks signatures with. It is not kept: it follows from the server's own secret."""
+        return "whsec_" + base64.b64encode(self.derive(f"webhook:{webhook}")).decode()
+
+    @asynccontextmanager
+    async def settling(self) -> AsyncIterator[None]:
+        """Until the block ends; deliveries that are then under way are broken off, and come due again."""
+        try:
+            yield
+        finally:
+            for task in self.under_way:
+                task.cancel()
+            await asyncio.gather(*self.under_way, return_exceptions=True)
+
+    async def sweep(self) -> None:
+        """Forget what nobody asks for any more."""
+        await self.submissions.sweep(self.now())
+        await self.changes.sweep(self.now() - KEPT)
+        await self.webhooks.sweep(self.now() - KEPT)
+
+    async def deliver_due(self) -> int:
+        """Begin a delivery of whatever is due, as far as there is room. Returns how many. Raises: StorageUnavailable.
+
+        `has_room` is set when one of them ended.
+        """
+        num_begun = 0
+        while begun := await self._begin_some():
+            num_begun += begun
+        return num_begun
+
+    async def _begin_some(self) -> int:
+        if len(self.under_way) >= AT_ONCE:
+            return 0
+        due = await self.webhooks.due(self.now())
+        chosen = choose_due(due, Counter(self.under_way.values()), at_once=AT_ONCE, per_tenant=PER_TENANT)
+        tenants = {webhook.id: webhook.tenant for webhook in chosen}
+        taken = await self.webhooks.take_due(list(tenants), self.now()) if tenants else []
+        for delivery in taken:
+            task = asyncio.create_task(self._try(delivery), name=f"delivery {delivery.seq}")
+            self.under_way[task] = tenants[delivery.webhook]
+            task.add_done_callback(self._note_end)
+        return len(taken)
+
+    def _note_end(self, task: asyncio.Task[None]) -> None:
+        del self.under_way[task]
+        self.has_room.set()
+        error = None if task.cancelled() else task.exception()
+        if error is not None:  # not settled: its row comes due again
+            log.warning("delivery broken off", delivery=task.get_name(), why=f"{type(error).__name__}: {error}"[:300])
+
+    async def _try(self, delivery: Delivery) -> None:
+        webhook, job = await self.webhooks.get(delivery.webhook), await self.jobs.get(delivery.job)
+        if webhook is None or job is None or webhook.disabled_at is not None:
+            await self.webhooks.settle(delivery, delivered_at=None, next_at=None, status=None, failure="disabled")
+            return
+        status, failure = await self._send(webhook, job, delivery)
+        now = self.now()
+        if status is not None and is_taken(status):
+            await self.webhooks.settle(delivery, delivered_at=now, next_at=None, status=status, failure=None)
+            return
+        wait = next_try(delivery.attempts)
+        next_at = None if wait is None else now + wait
+        await self.webhooks.settle(delivery, delivered_at=None, next_at=next_at, status=status, failure=failure)
+        if status is not None and is_gone(status):
+            await self.webhooks.disable(delivery.webhook, now)
+
+    async def _send(self, webhook: Webhook, job: Job, delivery: Delivery) -> tuple[int | None, str | None]:
+        """The receiver's status, or why there is none. Whatever goes wrong is this delivery's failure alone."""
+        try:
+            message = WebhookMessage(type=f"job.{delivery.state}", timestamp=self.now(), data=JobView.of(job))
+            body = message.model_dump_json().encode()
+            return await self.outside.post(webhook.url, self.headers(delivery, body), body), None
+        except Unreachable as error:
+            return None, "".join(letter if letter.isprintable() else "?" for letter in str(error)[:200])
+        except Exception as error:
+            log.exception("delivery failed", webhook=webhook.id)
+            return None, f"The delivery failed: {type(error).__name__}."
+
+    def headers(self, delivery: Delivery, body: bytes) -> dict[str, str]:
+        """Signed as Standard Webhooks (standardwebhooks.com) say, so that their libraries can check it."""
+        id, at = f"msg_{delivery.seq}", str(int(self.now().timestamp()))
+        key = self.derive(f"webhook:{delivery.webhook}")
+        mac = hmac.new(key, f"{id}.{at}.".encode() + body, hashlib.sha256).digest()
+        return {
+            "Content-Type": "application/json",
+            "User-Agent": "Mezzotint-Webhooks/1",
+            "webhook-id": id,
+            "webhook-timestamp": at,
+            "webhook-signature": "v1," + base64.b64encode(mac).decode(),
+        }

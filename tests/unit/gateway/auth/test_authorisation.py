@@ -1,0 +1,239 @@
+"""Every route of the application x every kind of credential. A route that stands in no row fails the test."""
+
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+from starlette.routing import Mount
+from websockets.asyncio.client import connect as connect_socket
+from websockets.exceptions import InvalidStatus
+
+from mezzotint.actions.finish import image_key
+from mezzotint.domain.claims import OWN
+from mezzotint.domain.ids import JobId, TenantId, WebhookId, WorkerId
+from mezzotint.domain.job import JobState
+from mezzotint.domain.key import KeyRequest
+from mezzotint.domain.task import Source
+from mezzotint.domain.webhook import Webhook
+from mezzotint.gateway import Service, create_app
+from mezzotint.store import Seeker
+from tests.making import NOW, make_ending, make_image, make_job
+from tests.unit.gateway.credentials import KINDS, Kind, disable_tenant, populate
+from tests.unit.gateway.serving import serving
+
+pytestmark = pytest.mark.anyio
+
+
+class Row(NamedTuple):
+    """Expected statuses; an admin here is of another tenant: the ordinary routes show it no more than anybody else."""
+
+    nobody: int
+    other: int
+    owner: int
+    admin: int
+
+
+FOR_ALL = Row(200, 200, 200, 200)
+SIGNED_IN = Row(401, 200, 200, 200)
+MAKES = Row(401, 201, 201, 201)
+OWNERS = Row(401, 404, 200, 404)
+ENDS_OWN = Row(401, 404, 204, 404)
+ADMINS = Row(401, 403, 403, 200)
+CLOSED = Row(403, 403, 403, 403)
+ELSEWHERE = "tests/unit/gateway/streams/test_websocket.py"
+
+MATRIX: dict[str, Row | str] = {
+    "GET /": FOR_ALL,  # the page
+    "GET /openapi.json": FOR_ALL,
+    "GET /healthz": FOR_ALL,
+    "GET /readyz": Row(503, 503, 503, 503),
+    "GET /v1/model": FOR_ALL,
+    "GET /i/{name}": FOR_ALL,
+    "GET /metrics": CLOSED,
+    "POST /v1/session": CLOSED,
+    "POST /v1/sign-in": Row(401, 401, 401, 401),
+    "POST /v1/sign-up": CLOSED,
+    "POST /v1/sign-out": Row(204, 204, 204, 204),
+    "PUT /v1/password": Row(401, 403, 403, 403),
+    "GET /v1/me": SIGNED_IN,
+    "GET /v1/usage": SIGNED_IN,
+    "GET /v1/images": SIGNED_IN,
+    "GET /v1/jobs": SIGNED_IN,
+    "POST /v1/jobs": Row(401, 202, 202, 202),
+    "GET /v1/jobs/{job_id}": OWNERS,
+    "GET /v1/jobs/{job_id}/events": OWNERS,
+    "DELETE /v1/jobs/{job_id}": OWNERS,
+    "GET /v1/keys": SIGNED_IN,
+    "POST /v1/keys": MAKES,
+    "POST /v1/keys/{key_id}/rotate": OWNERS,
+    "DELETE /v1/keys/{key_id}": ENDS_OWN,
+    "GET /v1/webhooks": SIGNED_IN,
+    "POST /v1/webhooks": MAKES,
+    "GET /v1/webhooks/{webhook_id}": OWNERS,
+    "DELETE /v1/webhooks/{webhook_id}": ENDS_OWN,
+    "POST /v1/images/generations": Row(401, 400, 400, 400),  # a prompt that is refused: nobody draws here
+    "POST /v1/images/edits": Row(401, 400, 400, 400),  # no form
+    "POST /v1/images/variations": Row(401, 400, 400, 400),
+    "POST /v1/uploads": Row(401, 422, 422, 422),  # no picture in the body
+    "DELETE /v1/uploads/{upload_id}": ENDS_OWN,
+    "POST /sdapi/v1/txt2img": Row(401, 422, 422, 422),  # again a prompt that is refused
+    "POST /sdapi/v1/img2img": Row(401, 422, 422, 422),
+    "GET /sdapi/v1/options": SIGNED_IN,
+    "POST /sdapi/v1/options": SIGNED_IN,
+    "GET /sdapi/v1/sd-models": SIGNED_IN,
+    "GET /sdapi/v1/samplers": SIGNED_IN,
+    "GET /sdapi/v1/progress": SIGNED_IN,
+    "POST /sdapi/v1/interrupt": SIGNED_IN,
+    "GET /v1/models": SIGNED_IN,
+    "GET /v1/models/{model}": SIGNED_IN,
+    "WEBSOCKET /v1/ws": ELSEWHERE,
+    "GET /v1/admin/tenants": ADMINS,
+    "POST /v1/admin/tenants": Row(401, 403, 403, 201),
+    "PATCH /v1/admin/tenants/{name}": ADMINS,
+    "GET /v1/admin/jobs": ADMINS,
+    "GET /v1/admin/jobs/{job_id}": ADMINS,
+    "DELETE /v1/admin/jobs/{job_id}": ADMINS,
+    "POST /v1/admin/jobs/{job_id}/retry": Row(401, 403, 403, 409),  # it succeeded
+    "GET /v1/admin/lanes": ADMINS,
+    "PUT /v1/admin/lanes/{lane}": ADMINS,
+    "GET /v1/admin/workers": ADMINS,
+    "PATCH /v1/admin/workers": ADMINS,
+    "PATCH /v1/admin/workers/{worker_id}": ADMINS,
+}
+
+BODIES: dict[str, Any] = {
+    "POST /v1/sign-in": {"name": "ada", "password": "four words in a row"},
+    "POST /v1/sign-up": {"name": "ada", "password": "four words in a row"},
+    "PUT /v1/password": {"old_password": "x", "new_password": "four words in a row"},
+    "POST /v1/jobs": {"prompt": "a red apple", "new": True},
+    "POST /v1/images/generations": {"prompt": ""},
+    "POST /sdapi/v1/txt2img": {"prompt": ""},
+    "POST /sdapi/v1/img2img": {"prompt": "", "init_images": []},
+    "POST /sdapi/v1/options": {},
+    "POST /v1/keys": {"name": "laptop"},
+    "POST /v1/webhooks": {"url": "https://hooks.example/x"},
+    "POST /v1/admin/tenants": {"id": "newcomer"},
+    "PATCH /v1/admin/tenants/{name}": {"tier": "paid"},
+    "PUT /v1/admin/lanes/{lane}": {"base": 1.5},
+    "PATCH /v1/admin/workers": {"is_drained": True},
+    "PATCH /v1/admin/workers/{worker_id}": {"is_drained": True},
+}
+
+
+MANAGES_KEYS = {"POST /v1/keys", "POST /v1/keys/{key_id}/rotate", "DELETE /v1/keys/{key_id}"}
+SIGNS_IN = {"POST /v1/sign-in", "POST /v1/sign-up", "POST /v1/sign-out"}
+
+
+def routes() -> set[str]:
+    """Every route of the application; what is mounted (the page's files) by its root."""
+    found: set[str] = set()
+    waiting: list[Any] = list(create_app(None).routes)
+    while waiting:
+        route = waiting.pop()
+        if (included := getattr(route, "original_router", None)) is not None:
+            waiting += included.routes
+            continue
+        if isinstance(route, Mount):
+            methods, path = {"GET"}, route.path + "/"
+        else:
+            methods = getattr(route, "methods", None) or {"WEBSOCKET"}
+            path = route.path.replace(":path}", "}")
+        found |= {f"{method} {path}" for method in methods - {"HEAD", "OPTIONS"}}
+    return found
+
+
+def test_every_route_stands_in_the_matrix() -> None:
+    assert routes() == set(MATRIX)
+
+
+def test_the_contract_names_no_route_that_the_matrix_does_not() -> None:
+    paths = create_app(None).openapi()["paths"]
+    assert {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods} <= set(MATRIX)
+
+
+async def things_of_ada(service: Service, number: int) -> dict[str, str]:
+    """One of each kind of thing that a path can name, other ones for each number under 256."""
+    job = make_job(tenant="ada")
+    picture = make_image(job, f"{number:02x}")
+    await service.desk.jobs.add(job)
+    (taken,) = await service.desk.jobs.claim(Seeker(worker=WorkerId("w")), NOW, 30)
+    assert taken.lease is not None
+    await service.desk.objects.put(image_key(picture.webp, "webp"), b"RIFF")
+    await service.desk.jobs.finish(job.id, taken.lease, make_ending(job, images=(picture,)))
+    made = await service.accounts.keys.add(KeyRequest(tenant=TenantId("ada"), name="laptop", scopes=OWN), service.now())
+    assert made is not None
+    id = WebhookId(f"wh_{int(job.id[4:], 16):016x}")
+    webhook = Webhook(id=id, tenant=TenantId("ada"), url="https://hooks.example/x", created_at=NOW)
+    await service.courier.webhooks.add(webhook, 100)
+    await service.intake.sources.keep(TenantId("ada"), Source(content=picture.png, width=64, height=64), NOW, 100)
+    await service.workers.seen(WorkerId("w"), service.now())
+    return {
+        "worker_id": "w",
+        "lane": "free",
+        "job_id": job.id,
+        "key_id": made[0].id,
+        "webhook_id": id,
+        "upload_id": picture.png,
+        "name": f"{picture.webp}.webp",
+        "model": job.model,
+    }
+
+
+def expected(route: str, row: Row, kind: Kind) -> int:
+    """The status that a credential gets: its column's, unless its kind is refused before."""
+    changes = not route.startswith("GET ")
+    if kind.via == "session" and "/sdapi/" in route:
+        return 401
+    if kind.is_cross_site and changes and (row.nobody == 401 or route in SIGNS_IN):
+        return 403
+    if row.nobody != 401 or route == "POST /v1/sign-in":
+        return getattr(row, kind.acts_as)  # no credential is looked at
+    if kind.acts_as == "nobody":
+        return 403 if kind.is_shut_out else 401
+    if (kind.reads_only and (changes or "/admin/" in route)) or (kind.via == "key" and route in MANAGES_KEYS):
+        return 403
+    return getattr(row, kind.acts_as)
+
+
+@pytest.mark.parametrize("route", [route for route, row in MATRIX.items() if isinstance(row, Row)])
+async def test_a_route_answers_each_credential_as_the_matrix_says(route: str, service: Service) -> None:
+    row = MATRIX[route]
+    assert isinstance(row, Row)
+    await populate(service)
+    owners = [who for who, kind in KINDS.items() if kind.acts_as == "owner"]
+    things = {who: await things_of_ada(service, number) for number, who in enumerate(owners)}
+    shown = {who: await kind.make(service) for who, kind in KINDS.items()}
+    await disable_tenant(service)
+    method, _, path = route.partition(" ")
+    app, got, wanted = create_app(service), {}, {}
+    for number, (who, kind) in enumerate(KINDS.items()):
+        its = things.get(who, things["the owner's token"]) | ({"name": "ada"} if "/tenants/" in route else {})
+        body = BODIES.get(route)
+        if route == "POST /v1/admin/tenants":
+            body = {"id": f"newcomer-{number}"}
+        there = httpx.ASGITransport(app, client=(f"203.0.113.{number}", 1))  # not this machine, to which more is open
+        async with httpx.AsyncClient(transport=there, base_url="http://127.0.0.1:8400") as client:
+            answer = await client.request(method, path.format(**its), json=body, headers=shown[who])
+        got[who], wanted[who] = answer.status_code, expected(route, row, kind)
+        if answer.status_code >= 400:
+            said = answer.json()
+            assert said["detail"] if "/sdapi/" in route else said["error"]["message"]
+        job = await service.desk.jobs.get(JobId(its["job_id"]))
+        assert job is not None
+        assert job.state is JobState.SUCCEEDED
+    assert got == wanted
+
+
+async def test_the_socket_answers_each_credential_as_a_route_to_read_does(service: Service) -> None:
+    await populate(service)
+    shown = {who: await kind.make(service) for who, kind in KINDS.items()}
+    await disable_tenant(service)
+    let_in = set()
+    async with serving(service) as address:
+        for who, headers in shown.items():
+            with suppress(InvalidStatus):
+                async with connect_socket(f"ws://{address}/v1/ws", additional_headers=headers) as socket:
+                    assert "hello" in str(await socket.recv())
+                    let_in.add(who)
+    assert let_in == {who for who, kind in KINDS.items() if kind.acts_as != "nobody" and not kind.is_cross_site}

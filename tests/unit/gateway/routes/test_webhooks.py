@@ -1,0 +1,460 @@
+"""Webhooks: signed, told again until taken, and never a way to what only this machine can reach."""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import socket
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+import pytest
+
+from mezzotint.domain.ids import TenantId, WebhookId, WorkerId
+from mezzotint.domain.webhook import Webhook
+from mezzotint.gateway import Service
+from mezzotint.gateway.safe_http import Inside, Outside, Unreachable, resolve
+from mezzotint.gateway.webhook_delivery import PER_TENANT, Courier
+from mezzotint.policy.redelivery import WAITS
+from mezzotint.store import Seeker
+from tests.making import NOW, make_ending, make_job
+from tests.unit.gateway.conftest import Connect
+
+pytestmark = pytest.mark.anyio
+
+
+@dataclass
+class Receiver:
+    """A real HTTP server of somebody else's. answers: the statuses it gives, then 204."""
+
+    answers: list[int] = field(default_factory=list)
+    got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    port: int = 0
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator["Receiver"]:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        async with server:
+            yield self
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        headers = {k.lower(): v for k, _, v in (row.partition(": ") for row in head.split("\r\n")[1:] if row)}
+        self.got.append((headers, await reader.readexactly(int(headers["content-length"]))))
+        status = self.answers.pop(0) if self.answers else 204
+        location = f"http://127.0.0.1:{self.port}/moved"
+        writer.write(f"HTTP/1.1 {status} x\r\nContent-Length: 0\r\nLocation: {location}\r\n\r\n".encode())
+        await writer.drain()
+        writer.close()
+
+
+@dataclass
+class Clock:
+    at: datetime = NOW
+
+    def now(self) -> datetime:
+        return self.at
+
+
+def courier_of(service: Service, clock: Clock, inside: str = "receiver.test") -> Courier:
+    async def resolve(host: str, port: int) -> list[str]:
+        return ["127.0.0.1"]
+
+    return replace(service.courier, outside=Outside(inside=Inside.read(inside), resolve=resolve), now=clock.now)
+
+
+async def carry(courier: Courier) -> int:
+    """Deliver what is due, and wait until it is settled. Returns how many deliveries were begun."""
+    num = await courier.deliver_due()
+    await asyncio.gather(*courier.under_way)
+    return num
+
+
+async def next_due(courier: Courier, webhook: str) -> datetime | None:
+    told = await courier.webhooks.deliveries_of(WebhookId(webhook), 9)
+    return min((one.next_at for one in told if one.next_at is not None), default=None)
+
+
+async def end_a_job(service: Service, tenant: str = "ada") -> str:
+    job = make_job(tenant=tenant)
+    await service.desk.jobs.add(job)
+    (taken,) = await service.desk.jobs.claim(Seeker(worker=WorkerId("w")), NOW, 30)
+    assert taken.lease is not None
+    await service.desk.jobs.finish(job.id, taken.lease, make_ending(job))
+    return job.id
+
+
+async def registered(connect: Connect, service: Service, receiver: Receiver) -> dict[str, str]:
+    async with connect("ada", served=service) as ada:
+        answer = await ada.post("/v1/webhooks", json={"url": f"http://receiver.test:{receiver.port}/hook"})
+        assert answer.status_code == 201, answer.text
+        made: dict[str, str] = answer.json()
+        return made
+
+
+async def test_the_end_of_a_job_is_told_signed_and_once(connect: Connect, service: Service) -> None:
+    courier = courier_of(service, Clock())
+    service = replace(service, courier=courier)
+    async with Receiver().listening() as receiver:
+        webhook = await registered(connect, service, receiver)
+        await end_a_job(service, tenant="eve")
+        id = await end_a_job(service)
+        assert await carry(courier) == 1
+        assert await carry(courier) == 0
+        ((headers, body),) = receiver.got
+    message = json.loads(body)
+    assert (message["type"], message["data"]["id"], message["data"]["state"]) == ("job.succeeded", id, "succeeded")
+    key = base64.b64decode(webhook["secret"].removeprefix("whsec_"))
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    mac = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    assert headers["webhook-signature"] == f"v1,{mac}"
+    assert headers["webhook-timestamp"] == str(int(NOW.timestamp()))
+    async with connect("ada", served=service) as ada:
+        detail = (await ada.get(f"/v1/webhooks/{webhook['id']}")).json()
+    assert "secret" not in detail
+    ((told),) = detail["deliveries"]
+    assert (told["job_id"], told["status"], told["attempts"], told["next_at"]) == (id, 204, 1, None)
+
+
+async def test_a_receiver_that_is_away_is_tried_again_with_growing_waits_then_given_up(
+    connect: Connect, service: Service
+) -> None:
+    clock = Clock()
+    courier = courier_of(service, clock)
+    service = replace(service, courier=courier)
+    async with Receiver(answers=[500] * (len(WAITS) + 1)).listening() as receiver:
+        webhook = await registered(connect, service, receiver)
+        await end_a_job(service)
+        tries = []
+        while (due := await next_due(courier, webhook["id"])) is not None:
+            clock.at = max(clock.at, due)
+            tries.append(clock.at)
+            assert await carry(courier) == 1
+        assert [later - earlier for earlier, later in pairwise(tries)] == list(WAITS)
+        assert len({headers["webhook-id"] for headers, _ in receiver.got}) == 1
+    (told,) = await courier.webhooks.deliveries_of(webhook["id"], 9)  # type: ignore[arg-type]
+    assert (told.attempts, told.status, told.delivered_at) == (len(WAITS) + 1, 500, None)
+
+
+async def test_a_try_that_nobody_finished_comes_due_again(connect: Connect, service: Service) -> None:
+    clock = Clock()
+    courier = courier_of(service, clock)
+    service = replace(service, courier=courier)
+    async with Receiver().listening() as receiver:
+        webhook = await registered(connect, service, receiver)
+        await end_a_job(service)
+        chosen = [WebhookId(webhook["id"])]
+        assert len(await courier.webhooks.take_due(chosen, clock.now())) == 1  # and the courier dies
+        assert await carry(courier) == 0, "held"
+        clock.at += timedelta(minutes=3)
+        assert await carry(courier) == 1
+        assert len(receiver.got) == 1
+
+
+async def test_a_receiver_that_is_gone_is_told_nothing_more(connect: Connect, service: Service) -> None:
+    courier = courier_of(service, Clock())
+    service = replace(service, courier=courier)
+    async with Receiver(answers=[410]).listening() as receiver:
+        await registered(connect, service, receiver)
+        await end_a_job(service)
+        await carry(courier)
+        await end_a_job(service)
+        assert await carry(courier) == 0
+        assert len(receiver.got) == 1
+    (webhook,) = await courier.webhooks.of_tenant(TenantId("ada"))
+    assert webhook.disabled_at is not None
+
+
+async def test_a_redirect_is_not_followed(connect: Connect, service: Service) -> None:
+    courier = courier_of(service, Clock())
+    service = replace(service, courier=courier)
+    async with Receiver(answers=[302]).listening() as receiver:
+        webhook = await registered(connect, service, receiver)
+        await end_a_job(service)
+        await carry(courier)
+        assert len(receiver.got) == 1
+    (told,) = await courier.webhooks.deliveries_of(webhook["id"], 9)  # type: ignore[arg-type]
+    assert (told.status, told.delivered_at) == (302, None)
+
+
+async def test_a_name_that_leads_inside_is_not_reached(connect: Connect, service: Service) -> None:
+    courier = courier_of(service, Clock(), inside="")
+    service = replace(service, courier=courier)
+    async with Receiver().listening() as receiver, connect("ada", served=service) as ada:
+        url = f"https://receiver.test:{receiver.port}/hook"
+        webhook = (await ada.post("/v1/webhooks", json={"url": url})).json()
+        await end_a_job(service)
+        await carry(courier)
+        assert receiver.got == []
+    (told,) = await courier.webhooks.deliveries_of(webhook["id"], 9)
+    assert told.failure == "The name leads to a private address."
+    assert told.next_at is not None
+
+
+async def test_a_name_that_answers_differently_the_second_time_gains_nothing() -> None:
+    """The connection goes to the address that was checked; the name is not asked again."""
+    asked = []
+
+    async def resolve(host: str, port: int) -> list[str]:
+        asked.append(host)
+        return ["127.0.0.9"] if len(asked) == 1 else ["127.0.0.1"]
+
+    async with Receiver().listening() as receiver:
+        inside = Inside.read("127.0.0.9/32")  # stands for a public address: nobody listens there
+        with pytest.raises(Unreachable):
+            await Outside(inside=inside, resolve=resolve).post(f"https://rebinding.test:{receiver.port}/", {}, b"{}")
+        assert receiver.got == []
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("address", ["64:ff9b:1::7f00:1", "::127.0.0.1", "5f00::1", "3fff::1", "fec0::1", "fe80::1%lo"])
+async def test_a_name_that_leads_to_a_special_network_is_not_connected_to(address: str) -> None:
+    async def resolve(host: str, port: int) -> list[str]:
+        return [address]
+
+    with pytest.raises(Unreachable, match="private"):
+        await Outside(resolve=resolve).post("https://special.test/", {}, b"{}")
+
+
+async def test_one_private_address_among_public_ones_is_enough_to_refuse() -> None:
+    async def resolve(host: str, port: int) -> list[str]:
+        return ["8.8.8.8", "10.0.0.1"]
+
+    with pytest.raises(Unreachable, match="private"):
+        await Outside(resolve=resolve).post("https://mixed.test/", {}, b"{}")
+
+
+PRIVATE = [
+    "127.0.0.1",
+    "127.1.2.3",
+    "0.0.0.0",
+    "10.0.0.1",
+    "172.16.0.1",
+    "192.168.1.1",
+    "169.254.169.254",
+    "100.64.0.1",
+    "224.0.0.1",
+    "255.255.255.255",
+    "::1",
+    "::",
+    "fe80::1",
+    "fc00::1",
+    "ff02::1",
+    "::ffff:127.0.0.1",
+    "::ffff:169.254.169.254",
+    "64:ff9b::7f00:1",
+    "2002:7f00:1::",
+    "2002:808:808::",
+    "64:ff9b:1::a00:1",
+    "::10.0.0.1",
+    "5f00::1",
+    "3fff::1",
+    "2001:0:7f00:1::f5ff:fffe",
+    "2606:4700::5efe:10.0.0.1",
+]
+
+
+@pytest.mark.parametrize("address", PRIVATE)
+async def test_a_private_address_is_refused_however_it_is_written(connect: Connect, address: str) -> None:
+    host = f"[{address}]" if ":" in address else address
+    async with connect() as ada:
+        answer = await ada.post("/v1/webhooks", json={"url": f"https://{host}/hook"})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (422, "webhook_address_invalid")
+
+
+UNUSABLE_HOSTS = [
+    "x..example.org",
+    ".example.org",
+    "x.example.org..",
+    "a" * 64 + ".example.org",
+    ".".join(["a" * 60] * 5),
+    "-x.example.org",
+    "x-.example.org",
+    "a\\b.example.org",
+    "a,b.example.org",
+    "%65xample.org",
+    "*.example.org",
+    "xn--.example.org",
+    "xn--ab-999999999.example.org",
+    "1.2.3",
+    "2130706433",
+    "0x7f.1",
+    "0x7f000001",
+    "1.2.3.256",
+    "[v1.example]",
+    "[fe80::1%25eth0]",
+    "[2606:4700::1111%25eth0]",
+    "hooks.example:-1",
+    "hooks.example:0",
+    "hooks.example:65536",
+    "hooks.example:https",
+    ":443",
+    "user@hooks.example",
+    ":@hooks.example",
+]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "hook",
+        "http://hooks.example/x",
+        "ftp://hooks.example/x",
+        "file:///etc/passwd",
+        "https://",
+        "https://user:word@hooks.example/x",
+        "https://hooks.example@127.0.0.1/x",
+        "https://hooks.example:0/x",
+        "https://hooks.example:99999/x",
+        "https://hooks.example/a b",
+        "https://hooks.example/\r\nHost: evil",
+        "https://höoks.example/x",
+        "https://[::1/x",
+        "https://hooks.example/" + "x" * 2000,
+        "https://hooks.example/\x7f",
+        *(f"https://{host}/x" for host in UNUSABLE_HOSTS),
+    ],
+)
+async def test_an_unusable_address_is_refused(connect: Connect, url: str) -> None:
+    async with connect() as ada:
+        answer = await ada.post("/v1/webhooks", json={"url": url})
+        assert answer.status_code == 422
+        assert (await ada.get("/v1/webhooks")).json()["webhooks"] == []
+
+
+async def test_the_operator_names_what_is_allowed_inside() -> None:
+    inside = Outside(inside=Inside.read("hooks.corp, 10.1.0.0/16"))
+    assert inside.fault_of("http://hooks.corp/x") is None
+    assert inside.fault_of("http://10.1.2.3/x") is None
+    assert inside.fault_of("http://10.2.0.1/x") == "Use https."
+    assert inside.fault_of("https://10.2.0.1/x") == "The address is private."
+    assert inside.fault_of("http://other.corp/x") == "Use https."
+
+
+async def test_ten_are_enough_and_a_removed_one_hears_nothing(connect: Connect, service: Service) -> None:
+    courier = courier_of(service, Clock())
+    service = replace(service, courier=courier)
+    async with Receiver().listening() as receiver, connect("ada", served=service) as ada:
+        made = [await registered(connect, service, receiver) for _ in range(10)]
+        more = await ada.post("/v1/webhooks", json={"url": "https://hooks.example/x"})
+        assert (more.status_code, more.json()["error"]["code"]) == (409, "too_many_webhooks")
+        await end_a_job(service)
+        for webhook in made:
+            assert (await ada.delete(f"/v1/webhooks/{webhook['id']}")).status_code == 204
+        assert await carry(courier) == 0
+        assert receiver.got == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://hooks.example",
+        "https://hooks.example./x",
+        "https://HOOKS.example:8443/x?a=b",
+        "https://my_hooks.a-b.example/x",
+        "https://xn--bcher-kva.example/x",
+        "https://" + "a" * 63 + ".example/x",
+        "https://8.8.8.8/x",
+        "https://[2606:4700::1111]:443/x",
+    ],
+)
+def test_a_usable_address_is_taken(url: str) -> None:
+    assert Outside().fault_of(url) is None
+
+
+async def add_unchecked(service: Service, tenant: str, url: str, number: int = 1) -> WebhookId:
+    """A row as an earlier release took it."""
+    id = WebhookId(f"wh_{number:016x}")
+    webhook = Webhook(id=id, tenant=TenantId(tenant), url=url, created_at=NOW)
+    assert await service.courier.webhooks.add(webhook, most=999)
+    return id
+
+
+@pytest.mark.parametrize("host", [*UNUSABLE_HOSTS, "h\u00f6oks.example", "", "[", "hooks.example/\x00", "\x00"])
+async def test_an_unusable_address_that_is_stored_already_costs_its_own_delivery_alone(
+    service: Service, host: str
+) -> None:
+    courier = replace(courier_of(service, Clock()), outside=Outside(inside=Inside.read("127.0.0.0/8")))
+    bad = await add_unchecked(service, "eve", f"https://{host}/hook")
+    async with Receiver().listening() as receiver:
+        await add_unchecked(service, "ada", f"http://127.0.0.1:{receiver.port}/hook", 2)
+        await end_a_job(service, tenant="eve")
+        await end_a_job(service)
+        assert await carry(courier) == 2
+        assert len(receiver.got) == 1
+    (told,) = await courier.webhooks.deliveries_of(bad, 9)
+    assert told.failure
+    assert told.next_at is not None
+    assert told.next_at > NOW
+
+
+async def test_whatever_a_resolver_raises_is_that_deliverys_failure(service: Service) -> None:
+    async def resolve(host: str, port: int) -> list[str]:
+        raise LookupError(host) if host == "odd.test" else UnicodeError(host)
+
+    courier = replace(courier_of(service, Clock()), outside=Outside(resolve=resolve))
+    hosts = ("odd.test", "worse.test")
+    ids = [await add_unchecked(service, "eve", f"https://{host}/", number) for number, host in enumerate(hosts)]
+    await end_a_job(service, tenant="eve")
+    assert await carry(courier) == 2
+    failures = [one.failure for id in ids for one in await courier.webhooks.deliveries_of(id, 9)]
+    assert failures == ["The delivery failed: LookupError.", "UnicodeError: worse.test"]
+
+
+@asynccontextmanager
+async def hanging() -> AsyncIterator[tuple[int, list[str]]]:
+    """Takes connections and never answers. Its port, and the requests that came."""
+    came: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        came.append((await reader.readuntil(b"\r\n")).decode())
+        await reader.read()  # until the other side goes
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1], came
+
+
+async def test_hanging_receivers_of_one_tenant_delay_no_other_tenants_delivery(service: Service) -> None:
+    courier = courier_of(service, Clock())
+    async with hanging() as (port, came), Receiver().listening() as receiver, courier.settling():
+        for number in range(120):
+            await add_unchecked(service, "eve", f"http://receiver.test:{port}/{number}", number)
+        await end_a_job(service, tenant="eve")
+        assert await courier.deliver_due() == PER_TENANT
+        await add_unchecked(service, "ada", f"http://receiver.test:{receiver.port}/", 999)
+        await end_a_job(service)
+        assert await courier.deliver_due() == 1
+        (told,) = [task for task, tenant in courier.under_way.items() if tenant == "ada"]
+        await told  # while all of eve's hang
+        assert len(receiver.got) == 1
+        assert len(courier.under_way) == PER_TENANT
+        assert len(came) <= PER_TENANT
+    assert not courier.under_way, "broken off at the end"
+    assert courier.has_room.is_set()
+
+
+async def test_name_servers_that_do_not_answer_hold_up_nothing_but_lookups(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_over = threading.Event()
+
+    def hang(*args: object, **options: object) -> list[object]:
+        is_over.wait(60)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    lookups = [asyncio.create_task(resolve("slow.test", 443)) for _ in range(40)]
+    await asyncio.sleep(0)  # each of them has asked its name server
+    try:
+        async with asyncio.timeout(20):
+            assert await asyncio.to_thread(lambda: "done") == "done", "files and pictures have threads, too"
+    finally:
+        is_over.set()
+        assert await asyncio.gather(*lookups) == [[]] * 40

@@ -1,0 +1,197 @@
+"""A job's event stream: numbered, replayed after a break, awake without polling each row."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from mezzotint.actions.claim import claim
+from mezzotint.actions.finish import finish
+from mezzotint.domain.event import Loading, Progressed, Stale
+from mezzotint.domain.ids import WorkerId
+from mezzotint.domain.job import Job
+from mezzotint.gateway import Service
+from mezzotint.gateway.streams.change_poller import Lookout
+from mezzotint.gateway.streams.job_events import Seen, events_of, seen_in
+from mezzotint.store import Seeker
+from tests.making import NOW, make_ending, make_image, make_job
+from tests.unit.gateway.conftest import Connect
+
+pytestmark = pytest.mark.anyio
+
+
+async def started(service: Service) -> Job:
+    await service.desk.jobs.add(make_job())
+    (job,) = await claim(service.desk, Seeker(worker=WorkerId("w")), NOW, 30)
+    return job
+
+
+async def ended(service: Service) -> Job:
+    job = await started(service)
+    assert job.lease is not None
+    await finish(service.desk, job, job.lease, make_ending(job, images=(make_image(job),)))
+    return job
+
+
+def told(text: str) -> list[tuple[str, str]]:
+    """(id, event) of a stream's text."""
+    return re.findall(r"id: (\S+)\nevent: (\S+)\ndata: ", text)
+
+
+async def stream(connect: Connect, job: Job, last: str | None = None) -> str:
+    headers = {} if last is None else {"Last-Event-ID": last}
+    async with connect() as ada:
+        return (await ada.get(f"/v1/jobs/{job.id}/events", headers=headers)).text
+
+
+async def test_a_watcher_that_comes_anew_begins_with_the_present(connect: Connect, service: Service) -> None:
+    assert told(await stream(connect, await ended(service))) == [("3", "succeeded")]
+
+
+@pytest.mark.parametrize(
+    ("last", "rest"),
+    [
+        ("0", [("1", "queued"), ("2", "running"), ("3", "succeeded")]),
+        ("1", [("2", "running"), ("3", "succeeded")]),
+        ("2.17", [("3", "succeeded")]),
+        ("3", [("0", "succeeded")]),
+        ("nonsense", [("3", "succeeded")]),
+        ("-1", [("3", "succeeded")]),
+        ("99999999999999", [("3", "succeeded")]),
+    ],
+)
+async def test_one_that_comes_back_gets_each_change_it_missed(
+    connect: Connect, service: Service, last: str, rest: list[tuple[str, str]]
+) -> None:
+    got = told(await stream(connect, await ended(service), last))
+    assert [name for _, name in got] == [name for _, name in rest]
+    assert last == "3" or [id for id, _ in got] == [id for id, _ in rest]
+
+
+async def test_a_replayed_change_shows_the_job_as_it_was(connect: Connect, service: Service) -> None:
+    text = await stream(connect, await ended(service), "0")
+    queued, running, succeeded = text.strip().split("\n\n")
+    for early in (queued, running):
+        assert '"images":[]' in early
+        assert '"finished_at":null' in early
+    assert '"started_at":null' in queued
+    assert '"images":[{' in succeeded
+
+
+async def test_a_job_that_was_lost_and_resumed_tells_so(connect: Connect, service: Service) -> None:
+    job = await started(service)
+    assert job.lease is not None
+    await service.desk.jobs.requeue(job.id, job.lease, NOW)
+    (again,) = await claim(service.desk, Seeker(worker=WorkerId("w")), NOW, 30)
+    assert again.lease is not None
+    await finish(service.desk, again, again.lease, make_ending(again))
+    assert [name for _, name in told(await stream(connect, job, "1"))] == ["running", "queued", "running", "succeeded"]
+
+
+async def test_after_its_log_was_swept_the_present_state_is_still_told(connect: Connect, service: Service) -> None:
+    job = await ended(service)
+    assert await service.changes.sweep(NOW + timedelta(days=365 * 10)) == 3
+    assert [name for _, name in told(await stream(connect, job, "1"))] == ["succeeded"]
+    assert [name for _, name in told(await stream(connect, job))] == ["succeeded"]
+
+
+class Listener:
+    """Reads a stream one event at a time."""
+
+    def __init__(self, lines: AsyncIterator[str]) -> None:
+        self._lines = lines
+
+    async def next(self) -> tuple[str, str]:
+        async with asyncio.timeout(10):
+            return told(await anext(self._lines))[0]
+
+
+async def test_progress_carries_the_change_and_the_step_and_the_last_is_repeated(service: Service) -> None:
+    job = await started(service)
+    listener = Listener(events_of(service.desk, service.changes, job.id, None))
+    assert await listener.next() == ("2", "running")
+    for step in (1, 2):
+        service.desk.bus.publish(job.id, Progressed(job=job.id, step=step, num_steps=30, preview=None))
+    assert await listener.next() == ("2.2", "progress"), "the last replaces those before it"
+    service.desk.bus.publish(job.id, Progressed(job=job.id, step=3, num_steps=30, preview=None))
+    assert await listener.next() == ("2.3", "progress")
+    back = Listener(events_of(service.desk, service.changes, job.id, Seen(number=2, step=1)))
+    assert await back.next() == ("2.3", "progress")
+    anew = Listener(events_of(service.desk, service.changes, job.id, None))
+    assert [await anew.next(), await anew.next()] == [("2", "running"), ("2.3", "progress")]
+
+
+async def test_a_job_that_waits_for_its_model_says_so_until_its_first_step(service: Service) -> None:
+    job = await started(service)
+    listener = Listener(events_of(service.desk, service.changes, job.id, None))
+    assert await listener.next() == ("2", "running")
+    waits = Progressed(job=job.id, step=0, num_steps=30, preview=None, loading=Loading(model="ink", share=0.25))
+    service.desk.bus.publish(job.id, waits)
+    assert await listener.next() == ("2", "loading"), "it is no step: who comes back with this id misses none"
+    back = Listener(events_of(service.desk, service.changes, job.id, Seen(number=2)))
+    assert await back.next() == ("2", "loading")
+    service.desk.bus.publish(job.id, replace(waits, step=1, loading=None))
+    assert await listener.next() == ("2.1", "progress")
+
+
+async def test_shares_of_a_model_that_is_loaded_are_told_once_and_never_go_back(service: Service) -> None:
+    job = await started(service)
+    lines = events_of(service.desk, service.changes, job.id, None)
+    assert "running" in await anext(lines)
+    for share in (0.0, 0.25, 0.5):
+        loading = Loading(model="ink", share=share)
+        service.desk.bus.publish(job.id, Progressed(job=job.id, step=0, num_steps=30, preview=None, loading=loading))
+    assert '{"model":"ink","share":0.5}' in await anext(lines), "the newest replaces those that were not heard"
+    service.desk.bus.publish(job.id, Stale())
+    loading = Loading(model="ink", share=1.0)
+    service.desk.bus.publish(job.id, Progressed(job=job.id, step=0, num_steps=30, preview=None, loading=loading))
+    assert '{"model":"ink","share":1.0}' in await anext(lines)
+
+
+async def test_a_change_whose_event_was_lost_is_found_by_one_look(service: Service) -> None:
+    job = await started(service)
+    lookout = Lookout(service.desk.bus, service.changes)
+    listener = Listener(events_of(service.desk, service.changes, job.id, None))
+    assert await listener.next() == ("2", "running")
+    await lookout.look()
+    assert job.lease is not None
+    await service.desk.jobs.finish(job.id, job.lease, make_ending(job))  # no event is published
+    following = asyncio.create_task(listener.next())
+    await asyncio.sleep(0)
+    await lookout.look()
+    assert await following == ("3", "succeeded")
+
+
+async def test_a_look_wakes_nobody_while_nothing_changes(service: Service) -> None:
+    job = await started(service)
+    lookout = Lookout(service.desk.bus, service.changes)
+    with service.desk.bus.watch(job.id) as queue:
+        await lookout.look()
+        assert queue.qsize() == 1, "a job that was not looked at before may have changed unseen"
+        await lookout.look()
+        assert queue.qsize() == 1
+
+
+@pytest.mark.parametrize(
+    ("header", "seen"),
+    [
+        ("7", Seen(number=7)),
+        ("7.30", Seen(number=7, step=30)),
+        (None, None),
+        ("", None),
+        ("7.", None),
+        ("٧", None),
+    ],
+)
+def test_event_ids_are_read_strictly(header: str | None, seen: Seen | None) -> None:
+    assert seen_in(header) == seen
+    if seen is not None:
+        assert seen_in(seen.id) == seen
+
+
+async def test_a_stream_ends_when_the_job_is_gone(service: Service) -> None:
+    gone = replace(make_job())
+    assert [line async for line in events_of(service.desk, service.changes, gone.id, None)] == []

@@ -1,0 +1,35 @@
+"""Waiting for a job's end outlasts a database that is away for a while."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from mezzotint.domain.errors import StorageUnavailable
+from mezzotint.domain.job import JobState
+from mezzotint.gateway import Service
+from mezzotint.gateway.streams.wait import ended
+from tests.making import make_job
+from tests.unit.gateway.conftest import database_away
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_wait_goes_on_while_the_database_is_away(service: Service, tmp_path: Path) -> None:
+    job = make_job()
+    await service.desk.jobs.add(job)
+    async with database_away(service, tmp_path):
+        waiting = asyncio.create_task(ended(service.desk, job, 120))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):  # it goes on for all this time, without an answer
+                await asyncio.shield(waiting)
+    assert await service.desk.jobs.cancel(job.id, job.created_at)
+    assert (await waiting).state is JobState.CANCELLED
+
+
+async def test_a_wait_that_ends_without_the_database_says_so(service: Service, tmp_path: Path) -> None:
+    job = make_job()
+    await service.desk.jobs.add(job)
+    async with database_away(service, tmp_path):
+        with pytest.raises(StorageUnavailable):
+            await ended(service.desk, job, 0.1)
