@@ -43,7 +43,7 @@ from mezzotint.config import Settings
 from mezzotint.engine import EmbeddingCache, Hub
 from mezzotint.engine.models import files, load
 from mezzotint.main.wiring import MAX_ROWS, WEIGHTS
-from mezzotint.policy.device.batching import choose
+from mezzotint.policy.device.batching import choose_runs
 
 STEPS = (4, 20, 30, 50)
 COLOURS = ("red", "green", "blue", "yellow", "purple", "brown", "white", "black")
@@ -92,7 +92,7 @@ class HubWay:
     """The engine as the server drives it: orders in, a turn, what has ended out."""
 
     def __init__(self, pipeline: Any, *, exact: bool) -> None:
-        policy = partial(choose, weights=WEIGHTS, max_rows=MAX_ROWS)
+        policy = partial(choose_runs, weights=WEIGHTS, max_rows=MAX_ROWS)
         self._hub = Hub(pipeline, exact=exact, max_rows=MAX_ROWS, choose=policy, verdicts={})
         self._max_runs = Settings.model_fields["max_runs"].default
 

@@ -23,7 +23,7 @@ from serve import hardware
 from mezzotint.engine import EmbeddingCache, Hub, Run
 from mezzotint.engine.models import files, load
 from mezzotint.main.wiring import MAX_ROWS, WEIGHTS
-from mezzotint.policy.device.batching import choose
+from mezzotint.policy.device.batching import choose_runs
 
 IN_FLIGHT = 8
 THINGS = ("apple", "car", "fish", "heart", "house", "flower", "butterfly", "hat")
@@ -32,7 +32,7 @@ THINGS = ("apple", "car", "fish", "heart", "house", "flower", "butterfly", "hat"
 def hub_of_starter() -> Hub:
     pipeline = load.load_pipeline(files.locate("starter"), "cpu")
     EmbeddingCache().attach(pipeline)
-    return Hub(pipeline, max_rows=MAX_ROWS, choose=partial(choose, weights=WEIGHTS, max_rows=MAX_ROWS))
+    return Hub(pipeline, max_rows=MAX_ROWS, choose=partial(choose_runs, weights=WEIGHTS, max_rows=MAX_ROWS))
 
 
 def submit(hub: Hub, number: int, steps: int) -> Run:

@@ -17,7 +17,7 @@ from time import perf_counter
 
 from mezzotint.domain.ids import JobId, TenantId
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.fair_queue.choose import choose
+from mezzotint.policy.fair_queue.choose import choose_job
 from mezzotint.sim.backlog import Backlog, QueuedJob
 from mezzotint.sim.fuzz import EPOCH, QueueFuzzer, Report
 from mezzotint.sim.rng import Rng
@@ -51,7 +51,7 @@ def time_of_a_decision(num_jobs: int, num_tenants: int) -> float:
         queue = backlog.read(now, lambda ticket: rng.choice((0.0, 0.5, 1.0)))
         before = perf_counter()
         for _ in range(20):
-            choose(queue, now)
+            choose_job(queue, now)
         times.append((perf_counter() - before) / 20)
         backlog.take(now, lambda ticket: 0.0)
     return median(times) * 1e6

@@ -10,7 +10,7 @@ from math import log10
 from pathlib import Path
 
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.fair_queue.choose import choose
+from mezzotint.policy.fair_queue.choose import choose_job
 from mezzotint.policy.fair_queue.state import Express, Share
 from mezzotint.sim.backlog import Backlog, Chooser
 from mezzotint.sim.baselines import choose_first_come, choose_strict_priority
@@ -21,7 +21,7 @@ from mezzotint.sim.traffic import TWO_GPUS, free_rush, saturation
 
 PICTURE = Path(__file__).parent / "images" / "fair-queue.svg"
 QUEUES: dict[str, Chooser] = {
-    "fair share": choose,
+    "fair share": choose_job,
     "one line": choose_first_come,
     "strict priority": choose_strict_priority,
 }

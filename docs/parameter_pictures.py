@@ -14,7 +14,7 @@ from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.task import Source, Task
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.admission.admit import Admit, Plan, admit
-from mezzotint.policy.admission.request import Request
+from mezzotint.policy.admission.request import JobRequest
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -58,7 +58,7 @@ def plans(row: Row, model: ModelInfo) -> list[Plan]:
     source = Source(content=Sha256("0" * 64), width=model.native_width, height=model.native_height)
     found: list[Plan] = []
     for prompt in row.prompts:
-        request = Request(prompt=prompt, is_plain=True)
+        request = JobRequest(prompt=prompt, is_plain=True)
         if row.has_source:
             request = replace(request, task=Task.VARIATION, source=source.content)
         decision = admit(

@@ -15,7 +15,7 @@ from mezzotint.domain.errors import SettingInvalid
 from mezzotint.domain.tier import Tier
 
 
-class Device(StrEnum):
+class DeviceSetting(StrEnum):
     AUTO = "auto"
     CPU = "cpu"
     CUDA = "cuda"
@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     upscaler: str = Field(
         "built-in", description="`built-in`, `none`, or a file of ESRGAN-type weights (.safetensors or .pth)"
     )
-    device: Device = Field(Device.AUTO, description="where the model runs")
+    device: DeviceSetting = Field(DeviceSetting.AUTO, description="where the model runs")
     exact: bool = Field(
         True, description="a picture's bytes do not depend on what else is running (a little slower); false: fast mode"
     )

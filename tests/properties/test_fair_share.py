@@ -12,8 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from mezzotint.domain.ids import JobId, TenantId
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.fair_queue.choose import choose
-from mezzotint.policy.fair_queue.settle import Done
+from mezzotint.policy.fair_queue.choose import choose_job
+from mezzotint.policy.fair_queue.settle import MeasuredWork
 from mezzotint.policy.fair_queue.state import RULES, Express
 from mezzotint.sim.backlog import Backlog, Chooser, ClaimedJob, QueuedJob
 from mezzotint.sim.baselines import choose_first_come, choose_strict_priority
@@ -30,8 +30,8 @@ def cold(ticket: QueuedJob) -> float:
     return 0.0
 
 
-def done(taken: ClaimedJob, at: datetime) -> Done:
-    return Done(cost=taken.ticket.cost, gpu_s=0.0, at=at)
+def done(taken: ClaimedJob, at: datetime) -> MeasuredWork:
+    return MeasuredWork(cost=taken.ticket.cost, gpu_s=0.0, at=at)
 
 
 @settings(max_examples=20, deadline=None)
@@ -105,7 +105,7 @@ def test_a_heavy_user_waits_longer_by_at_most_the_stated_factor() -> None:
     backlog.add(heavy, NOW)
     taken = backlog.take(NOW, cold)
     assert taken is not None
-    backlog.end(taken, Done(cost=1.0, gpu_s=1e9, at=NOW))
+    backlog.end(taken, MeasuredWork(cost=1.0, gpu_s=1e9, at=NOW))
     for i in range(1, 400):
         backlog.add(ticket(i, Tier.FREE, "heavy" if i % 2 else "light"), NOW)
     served = [taken.ticket.tenant for taken in serve(backlog, 200, at=NOW)]
@@ -119,7 +119,7 @@ def test_no_job_waits_for_ever_behind_an_endless_stream_of_new_tenants(lane: Tie
     for _ in range(3):
         backlog.add(ticket(next(seq), lane, "patient", created_at=now), now)
     backlog.take(now, cold)
-    after_s = next(fare.after_s for fare in RULES.expresses.values() if fare.lane is lane)
+    after_s = next(rule.after_s for rule in RULES.expresses.values() if rule.lane is lane)
     for _ in range(2000):
         now += timedelta(seconds=1)
         for _ in range(2):
@@ -161,7 +161,7 @@ class LifeOfAQueue(RuleBasedStateMachine):
     def claim(self, affinities: list[float]) -> None:
         fits = lambda ticket: affinities[ticket.seq % 7]  # noqa: E731
         seen = self.backlog.read(self.now, fits)
-        assert choose(seen, self.now) == choose(seen, self.now)
+        assert choose_job(seen, self.now) == choose_job(seen, self.now)
         taken = self.backlog.take(self.now, fits)
         assert (taken is None) == (not self.waiting), "work-conserving"
         if taken is not None:
@@ -174,7 +174,7 @@ class LifeOfAQueue(RuleBasedStateMachine):
     @rule(data=st.data(), factor=st.floats(0, 9), gpu_s=st.floats(0, 1e4), again=st.booleans())
     def end(self, data: st.DataObject, factor: float, gpu_s: float, again: bool) -> None:
         taken = self.running.pop(data.draw(st.integers(0, len(self.running) - 1)))
-        self.backlog.end(taken, Done(cost=factor * taken.ticket.cost, gpu_s=gpu_s, at=self.now))
+        self.backlog.end(taken, MeasuredWork(cost=factor * taken.ticket.cost, gpu_s=gpu_s, at=self.now))
         if again:
             self.waiting[taken.ticket.id] = taken.ticket
             self.backlog.add(taken.ticket, self.now)

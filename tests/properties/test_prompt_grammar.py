@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from mezzotint.domain.prompt import MAX_SEED, AspectRatio, Prompt
 from mezzotint.domain.refusal import Refusal
 from mezzotint.policy.admission.permutations import MAX_JOBS
-from mezzotint.policy.admission.prompt import parse, render
+from mezzotint.policy.admission.prompt import parse_prompt, render_prompt
 from mezzotint.policy.admission.prompt_parameters import (
     MAX_CHAOS,
     MAX_STEPS_WRITTEN,
@@ -66,9 +66,9 @@ PROMPTS = st.builds(
 @example("--İ 3")
 @example("\ud800")
 def test_any_text_is_read_or_refused_and_what_is_read_can_be_written_and_read_again(raw: str) -> None:
-    outcome = parse(raw)
+    outcome = parse_prompt(raw)
     if isinstance(outcome, Prompt):
-        assert parse(render(outcome)) == outcome
+        assert parse_prompt(render_prompt(outcome)) == outcome
     else:
         assert isinstance(outcome, Refusal)
         assert outcome.message
@@ -77,14 +77,14 @@ def test_any_text_is_read_or_refused_and_what_is_read_can_be_written_and_read_ag
 
 @given(PROMPTS)
 def test_every_prompt_of_words_and_values_survives_writing_and_reading(prompt: Prompt) -> None:
-    assert parse(render(prompt)) == prompt
+    assert parse_prompt(render_prompt(prompt)) == prompt
 
 
 @given(st.integers(1, 2000), st.sampled_from(["—seed 7", " —ar 3:2", "a" * 40 + " --no b"]))
 def test_whatever_fits_can_be_written_again_within_the_limit(num_letters: int, tail: str) -> None:
-    outcome = parse("a" * num_letters + " " + tail)
+    outcome = parse_prompt("a" * num_letters + " " + tail)
     if isinstance(outcome, Prompt):
-        assert parse(render(outcome)) == outcome
+        assert parse_prompt(render_prompt(outcome)) == outcome
 
 
 def test_time_grows_no_faster_than_the_text() -> None:
@@ -93,7 +93,7 @@ def test_time_grows_no_faster_than_the_text() -> None:
         for size in (200_000, 1_600_000):
             raw = hostile * (size // len(hostile))
             before = process_time()
-            parse(raw)
+            parse_prompt(raw)
             seconds[size] = process_time() - before
         # 8 times the text: about 8 times the time, 64 times if it were quadratic; small times are noise.
         assert seconds[1_600_000] < max(0.25, 24 * seconds[200_000]), hostile

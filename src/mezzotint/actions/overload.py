@@ -11,7 +11,7 @@ import structlog
 
 from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.fair_queue.overload import Load, Pressure, reassess, shed
+from mezzotint.policy.fair_queue.overload import Load, Pressure, reassess_load, refuse_overload
 
 log = structlog.get_logger()
 EMPTY = Pressure(num_queued=0, p99_wait_s=0.0)
@@ -33,10 +33,10 @@ class Overload:
         if self.looked_at is None or abs((now - self.looked_at).total_seconds()) >= LOOK_S:  # a clock may be set back
             self.looked_at = now  # before the reading: others that come meanwhile need not read, too
             self._judge(await self.read(now))
-        return shed(self.load, lane, self.pressure)
+        return refuse_overload(self.load, lane, self.pressure)
 
     def _judge(self, pressure: Pressure) -> None:
-        load = reassess(self.load, pressure)
+        load = reassess_load(self.load, pressure)
         if load is not self.load:
             log.warning("load changed", load=load, queued=pressure.num_queued, p99_wait_s=round(pressure.p99_wait_s, 1))
         self.load, self.pressure = load, pressure

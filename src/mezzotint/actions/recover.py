@@ -12,7 +12,7 @@ from mezzotint.domain.errors import LeaseLost, WorkerLost
 from mezzotint.domain.event import Changed
 from mezzotint.domain.ids import JobId, WorkerId
 from mezzotint.domain.job import Ending, Job, JobError, JobState
-from mezzotint.policy.retry import DeadLetter, Failure, Retry, after
+from mezzotint.policy.retry import DeadLetter, Failure, Retry, decide_retry
 
 log = structlog.get_logger()
 
@@ -44,7 +44,7 @@ async def recover(
             jitter=random.random(),
             num_losses=job.num_losses + 1 if is_start or not is_mine else 0,
         )
-        match after(failure, max_tries=max_attempts):
+        match decide_retry(failure, max_tries=max_attempts):
             case Retry() as retry:
                 num_requeued += await requeue(desk, job, "lost", now, retry=retry)
             case DeadLetter(error=error):

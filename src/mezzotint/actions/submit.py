@@ -20,9 +20,9 @@ from mezzotint.domain.task import Source, Task
 from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.metrics import Metrics
 from mezzotint.policy.admission.admit import NUM_SEEDS, Admit, admit, check_open_jobs
-from mezzotint.policy.admission.model_choice import model_for
-from mezzotint.policy.admission.quota import Assigned, assign
-from mezzotint.policy.admission.request import Request
+from mezzotint.policy.admission.model_choice import choose_requested_model
+from mezzotint.policy.admission.quota import LaneAssignment, assign_lane
+from mezzotint.policy.admission.request import JobRequest
 from mezzotint.store import EventBus, Jobs, Refusals, Sources, Submissions
 
 MAX_QUICK = 400
@@ -73,12 +73,12 @@ class Repeated:
 class Standing:
     """Of a tenant at the moment. num_open: jobs queued or running."""
 
-    place: Assigned
+    place: LaneAssignment
     num_open: int
 
 
 async def submit_once(
-    door: Door, request: Request, claims: Claims, now: datetime, once: Once | None
+    door: Door, request: JobRequest, claims: Claims, now: datetime, once: Once | None
 ) -> tuple[Job, ...] | Repeated | Refusal:
     """`submit`, unless the tenant's same request made jobs already: then those."""
     if once is None:
@@ -110,20 +110,20 @@ async def _repeated(door: Door, claims: Claims, once: Once, now: datetime) -> Re
 
 
 @overload
-async def submit(door: Door, request: Request, claims: Claims, now: datetime) -> tuple[Job, ...] | Refusal: ...
+async def submit(door: Door, request: JobRequest, claims: Claims, now: datetime) -> tuple[Job, ...] | Refusal: ...
 @overload
 async def submit(
-    door: Door, request: Request, claims: Claims, now: datetime, once: Once
+    door: Door, request: JobRequest, claims: Claims, now: datetime, once: Once
 ) -> tuple[Job, ...] | Refusal | None: ...
 async def submit(
-    door: Door, request: Request, claims: Claims, now: datetime, once: Once | None = None
+    door: Door, request: JobRequest, claims: Claims, now: datetime, once: Once | None = None
 ) -> tuple[Job, ...] | Refusal | None:
     """Admit, filter, commit: all of the request's jobs or none. When jobs are returned their rows are on the disk.
 
     Returns None when another request of the same name (`once`) was committed meanwhile.
     """
     num_open, used_s = await door.jobs.standing(claims.tenant, f"{now:%Y-%m}")
-    place = assign(claims.tier, used_s=used_s)
+    place = assign_lane(claims.tier, used_s=used_s)
     overloaded = await door.overload.refusal(place.lane, now)
     outcome = overloaded or await _submit(
         door, request, claims, now, once, standing=Standing(place=place, num_open=num_open)
@@ -136,7 +136,7 @@ async def submit(
 
 
 async def _submit(
-    door: Door, request: Request, claims: Claims, now: datetime, once: Once | None, *, standing: Standing
+    door: Door, request: JobRequest, claims: Claims, now: datetime, once: Once | None, *, standing: Standing
 ) -> tuple[Job, ...] | Refusal | None:
     found = {
         part: await door.sources.find(claims.tenant, name, now) if name is not None else None
@@ -162,17 +162,17 @@ async def _submit(
     return jobs
 
 
-def is_quickly_read(request: Request) -> bool:
+def is_quickly_read(request: JobRequest) -> bool:
     """Whether reading the texts takes less than a millisecond: most do, and handing one to a thread takes as long."""
     texts = f"{request.prompt}{request.negative_prompt or ''}"
     return len(texts) <= MAX_QUICK and texts.isascii() and "{" not in request.prompt
 
 
 def _decide(
-    door: Door, request: Request, tier: Tier, *, num_open: int, source: Source | None, mask: Source | None
+    door: Door, request: JobRequest, tier: Tier, *, num_open: int, source: Source | None, mask: Source | None
 ) -> tuple[ModelInfo, Admit] | Refusal:
     """Admission and the text filter: pure computation, which may take a tenth of a second."""
-    model = model_for(request, door.models, door.upscaler)
+    model = choose_requested_model(request, door.models, door.upscaler)
     if isinstance(model, Refusal):
         return model
     decision = admit(
@@ -191,7 +191,7 @@ def _decide(
     return blocked or (model, decision)
 
 
-def _jobs(model: str, decision: Admit, claims: Claims, now: datetime, place: Assigned) -> tuple[Job, ...]:
+def _jobs(model: str, decision: Admit, claims: Claims, now: datetime, place: LaneAssignment) -> tuple[Job, ...]:
     ids = [JobId(f"job_{secrets.token_hex(12)}") for _ in decision.plans]
     return tuple(
         Job(

@@ -17,9 +17,9 @@ from mezzotint.background import MAX_WAIT_S, BackgroundTasks
 from mezzotint.domain.errors import StorageUnavailable
 from mezzotint.domain.ids import JobId, WorkerId
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.clock import ClockHistory, Reading
-from mezzotint.policy.expiry import STEADY, expired_before, reason
-from mezzotint.policy.fair_queue.lane_weights import Traffic, reweigh
+from mezzotint.policy.clock import ClockHistory, ClockReading
+from mezzotint.policy.expiry import STEADY, expiry_cutoff, explain_expiry
+from mezzotint.policy.fair_queue.lane_weights import Traffic, reweigh_lanes
 
 log = structlog.get_logger()
 LATELY = timedelta(minutes=5)
@@ -79,7 +79,7 @@ class Maintenance:
     def _read_clocks(self) -> datetime:
         """Now; a step of the system clock since the last reading is noted."""
         now, steady_s = self.now(), self.steady()
-        self._clock = self._clock.after(Reading(wall=now, steady_s=steady_s))
+        self._clock = self._clock.after(ClockReading(wall=now, steady_s=steady_s))
         if self._clock.steps and self._clock.steps[-1].steady_s == steady_s:
             log.warning("the system clock stepped", seconds=round(self._clock.steps[-1].shift_s, 1))
         return now
@@ -95,10 +95,10 @@ async def end_waits(desk: Desk, now: datetime, clock: ClockHistory = STEADY) -> 
     if await desk.jobs.come_due(now):
         desk.bus.ring()
     for lane in Tier:
-        before = expired_before(lane, now, clock)
+        before = expiry_cutoff(lane, now, clock)
         if before is None:
             continue
-        for job in await desk.jobs.expire(lane, before, reason(lane), now):
+        for job in await desk.jobs.expire(lane, before, explain_expiry(lane), now):
             desk.metrics.ended.labels(lane=lane, state="expired").inc()
             await tell(desk, job)
 
@@ -109,7 +109,7 @@ async def balance(desk: Desk, now: datetime) -> None:
     traffic = [Traffic(lane=lane, p95_wait_s=quantile(seconds, 0.95)) for lane, seconds in waits.items()]
 
     def changed(weights: Mapping[Tier, float], bases: Mapping[Tier, float]) -> Mapping[Tier, float]:
-        after = reweigh(weights, traffic, bases)
+        after = reweigh_lanes(weights, traffic, bases)
         for line in after.reasons:
             log.info("lane weight changed", why=line)
         return after.weights

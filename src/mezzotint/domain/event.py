@@ -14,7 +14,7 @@ class Changed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Loading:
+class LoadProgress:
     """A model is being brought into memory. share: of its weights, that is read; at 1 it is being set up."""
 
     model: str
@@ -30,7 +30,7 @@ class Progressed:
     step: int
     num_steps: int
     preview: str | None
-    loading: Loading | None = None
+    loading: LoadProgress | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

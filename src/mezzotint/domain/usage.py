@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
+class MonthlyUsage:
     """month: such as `2026-01`, UTC. num_jobs: that ended after a worker had begun them. num_steps: sampler steps.
 
     gpu_s: charged GPU-seconds. waived_s: of jobs that failed, which nobody is charged for.

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from mezzotint.domain.job import Job, JobState
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.fair_queue.forecast import wait_s
+from mezzotint.policy.fair_queue.forecast import forecast_wait_s
 from mezzotint.store import Jobs
 
 PERIOD = timedelta(minutes=5)
@@ -29,5 +29,5 @@ class Forecast:
             self._ended_per_s = await self.jobs.num_ended_since(now - PERIOD) / PERIOD.total_seconds()
             backlog = await self.jobs.backlog()
             self._waiting = frozenset(tier for tier, state, *_ in backlog if state is JobState.QUEUED)
-        estimate = wait_s(position, job.tier, self._waiting, self._ended_per_s)
+        estimate = forecast_wait_s(position, job.tier, self._waiting, self._ended_per_s)
         return None if estimate is None else round(estimate, 1)

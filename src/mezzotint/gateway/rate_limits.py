@@ -19,7 +19,7 @@ from mezzotint.domain.tier import limits_of
 from mezzotint.gateway.errors import GATEWAY_CODES, Answer
 from mezzotint.gateway.network.addresses import limit_key, read_address
 from mezzotint.gateway.network.forwarded import FORWARDED
-from mezzotint.policy.rate_limit import Full, Passed, Rate
+from mezzotint.policy.rate_limit import Allowed, Limited, Rate
 from mezzotint.store import Buckets, LocalBuckets
 
 SIGN_IN_FROM_NETWORK = Rate(num=20, period_s=300, burst=20)
@@ -76,7 +76,7 @@ class Rates:
     async def _pour(self, connection: HTTPConnection, name: str, rate: Rate) -> None:
         outcome = await self.buckets.pour(name, rate)
         connection.scope.setdefault("state", {})[STATE] = headers_of(outcome, rate)
-        if isinstance(outcome, Full):
+        if isinstance(outcome, Limited):
             wait_s = max(1, math.ceil(outcome.retry_s))
             raise Answer(429, "rate_limited", GATEWAY_CODES["rate_limited"], f"Wait {wait_s} s.", retry_after_s=wait_s)
 
@@ -91,8 +91,8 @@ def address_of(connection: HTTPConnection) -> str | None:
     return limit_key(address)
 
 
-def headers_of(outcome: Passed | Full, rate: Rate) -> dict[str, str]:
-    remaining = outcome.remaining if isinstance(outcome, Passed) else 0
+def headers_of(outcome: Allowed | Limited, rate: Rate) -> dict[str, str]:
+    remaining = outcome.remaining if isinstance(outcome, Allowed) else 0
     return {
         "RateLimit-Limit": str(rate.burst),
         "RateLimit-Remaining": str(remaining),

@@ -10,7 +10,7 @@ from mezzotint.domain.job import Image, Job, JobState
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.policy.admission.permutations import MAX_JOBS
-from mezzotint.policy.admission.request import Request
+from mezzotint.policy.admission.request import JobRequest
 
 
 class NewJob(BaseModel):
@@ -48,8 +48,8 @@ class NewJob(BaseModel):
         False, description="a new picture, though the same request is under way; matters only without a fixed seed"
     )
 
-    def request(self) -> Request:
-        return Request(**self.model_dump(exclude={"new"}))
+    def request(self) -> JobRequest:
+        return JobRequest(**self.model_dump(exclude={"new"}))
 
 
 class JobParameters(BaseModel):

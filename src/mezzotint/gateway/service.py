@@ -16,7 +16,7 @@ from mezzotint.actions.submit import Door
 from mezzotint.actions.upload import Intake
 from mezzotint.background import BackgroundTasks
 from mezzotint.domain.claims import Claims, Scope, Via
-from mezzotint.domain.event import Loading
+from mezzotint.domain.event import LoadProgress
 from mezzotint.domain.key import MARK
 from mezzotint.gateway.auth import session_cookie
 from mezzotint.gateway.auth.guess_limits import Guesses, read_slowly
@@ -94,7 +94,7 @@ class Service:
     is_ready: Callable[[], bool]
     check_database: Callable[[], Awaitable[None]]
     model_states: Callable[[], Mapping[str, str]] = dict
-    loading: Callable[[], Loading | None] = lambda: None
+    loading: Callable[[], LoadProgress | None] = lambda: None
     rates: Rates = field(default_factory=Rates)
     guesses: Guesses = field(default_factory=Guesses)
     streams: OpenStreams = field(default_factory=OpenStreams)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mezzotint import __version__
-from mezzotint.config import Device, read_settings
+from mezzotint.config import DeviceSetting, read_settings
 from mezzotint.domain.claims import Role
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
@@ -36,7 +36,7 @@ AtObjects = Annotated[str | None, typer.Option(help="A folder or s3://bucket/pre
 Exact = Annotated[
     bool | None, typer.Option("--exact/--fast", help="Bits independent of company, or a little more speed.")
 ]
-OnDevice = Annotated[Device | None, typer.Option(help="Where the model runs.")]
+OnDevice = Annotated[DeviceSetting | None, typer.Option(help="Where the model runs.")]
 
 
 @app.callback(invoke_without_command=True)

@@ -20,8 +20,8 @@ from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.tier import Tier
 from mezzotint.main.wiring import Offer, find_models, stock_of
 from mezzotint.policy.admission.admit import admit
-from mezzotint.policy.admission.model_choice import model_for
-from mezzotint.policy.admission.request import Request
+from mezzotint.policy.admission.model_choice import choose_requested_model
+from mezzotint.policy.admission.request import JobRequest
 
 if TYPE_CHECKING:
     from mezzotint.engine import Run
@@ -46,9 +46,9 @@ def _here(settings: Settings, prompt: str, out: Path) -> int:
     from mezzotint.safety.postfilter import PostFilter
     from mezzotint.safety.prefilter import PreFilter
 
-    request = Request(prompt=prompt)
+    request = JobRequest(prompt=prompt)
     offers = find_models(settings)
-    chosen = model_for(request, [one.info for one in offers], upscaler="")
+    chosen = choose_requested_model(request, [one.info for one in offers], upscaler="")
     if isinstance(chosen, Refusal):
         return _say(REFUSED, chosen.message, chosen.hint, chosen.code)
     offer = next(one for one in offers if one.info is chosen)

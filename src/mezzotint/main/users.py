@@ -12,7 +12,7 @@ from mezzotint.domain.errors import NameTaken, SettingInvalid
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.user import User
 from mezzotint.main.options import Data, said_plainly, table
-from mezzotint.policy.credentials import MAX_PASSWORD, folded, name_fault, password_fault
+from mezzotint.policy.credentials import MAX_PASSWORD, fold_name, name_fault, password_fault
 
 app = typer.Typer(help="People who sign in with a name and a password.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="The name to sign in with, such as an e-mail address.")]
@@ -36,7 +36,7 @@ def create(
         known(await accounts.tenants.get(TenantId(tenant)) is not None, f"tenant {tenant!r}")
         role = Role.ADMIN if admin else Role.USER
         now = datetime.now(UTC)
-        user = User(id=new_user_id(), tenant=TenantId(tenant), name=folded(name), role=role, created_at=now)
+        user = User(id=new_user_id(), tenant=TenantId(tenant), name=fold_name(name), role=role, created_at=now)
         return await accounts.users.add(user, secret)
 
     with said_plainly():
@@ -45,7 +45,7 @@ def create(
         secret = ask(name, from_stdin=password_stdin)
         if not run(read_settings(data=data), add):
             raise NameTaken(f"there is a user {name!r} already")
-        typer.echo(f"{folded(name)}  {tenant}")
+        typer.echo(f"{fold_name(name)}  {tenant}")
 
 
 @app.command("list")
@@ -68,7 +68,7 @@ def password(name: Name, password_stdin: FromStdin = False, data: Data = None) -
     with said_plainly():
         new = ask(name, from_stdin=password_stdin)
         known(run(read_settings(data=data), lambda accounts: accounts.users.set_password(name, new)), f"user {name!r}")
-        typer.echo(f"{folded(name)}  password changed, sessions ended")
+        typer.echo(f"{fold_name(name)}  password changed, sessions ended")
 
 
 @app.command()
@@ -78,7 +78,7 @@ def role(name: Name, role: Annotated[Role, typer.Argument(help="The new role.")]
 
     with said_plainly():
         known(run(read_settings(data=data), lambda accounts: accounts.users.set_role(name, role)), f"user {name!r}")
-        typer.echo(f"{folded(name)}  {role}")
+        typer.echo(f"{fold_name(name)}  {role}")
 
 
 @app.command()
@@ -100,7 +100,7 @@ def delete(name: Name, data: Data = None) -> None:
 
     with said_plainly():
         known(run(read_settings(data=data), lambda accounts: accounts.users.remove(name)), f"user {name!r}")
-        typer.echo(f"{folded(name)}  deleted, sessions and keys ended")
+        typer.echo(f"{fold_name(name)}  deleted, sessions and keys ended")
 
 
 def _let_in(name: str, data: Data, at: datetime | None) -> None:
@@ -108,7 +108,7 @@ def _let_in(name: str, data: Data, at: datetime | None) -> None:
 
     with said_plainly():
         known(run(read_settings(data=data), lambda accounts: accounts.users.disable(name, at)), f"user {name!r}")
-        typer.echo(f"{folded(name)}  {'enabled' if at is None else 'disabled'}")
+        typer.echo(f"{fold_name(name)}  {'enabled' if at is None else 'disabled'}")
 
 
 def ask(name: str, *, from_stdin: bool) -> str:

@@ -14,7 +14,7 @@ from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.engine.models import catalog, files, integrity, load
 from mezzotint.engine.models.catalog import ModelEntry, ModelsInvalid
 from mezzotint.main.kept import Kept
-from mezzotint.policy.device.batching import choose
+from mezzotint.policy.device.batching import choose_runs
 
 MAX_ROWS = 16
 """Widest pass; two rows a picture with guidance. The stepping policy stays below it where width does not pay."""
@@ -160,7 +160,7 @@ def _load(settings: Settings, offer: Offer, findings: Findings | None, tell: Cal
         pipeline,
         exact=settings.exact,
         max_rows=MAX_ROWS,
-        choose=partial(choose, weights=WEIGHTS, max_rows=MAX_ROWS),
+        choose=partial(choose_runs, weights=WEIGHTS, max_rows=MAX_ROWS),
         verdicts=findings.verdicts if findings else None,
     )
     return Loaded(

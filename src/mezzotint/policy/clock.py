@@ -15,7 +15,7 @@ MAX_STEPS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class ClockReading:
     """Both clocks at one moment. steady_s: monotonic, from any origin."""
 
     wall: datetime
@@ -34,10 +34,10 @@ class ClockStep:
 class ClockHistory:
     """The last reading, and the steps of the last day, oldest first."""
 
-    last: Reading | None = None
+    last: ClockReading | None = None
     steps: tuple[ClockStep, ...] = ()
 
-    def after(self, reading: Reading) -> "ClockHistory":
+    def after(self, reading: ClockReading) -> "ClockHistory":
         """With one more reading; a step is what the wall clock moved beyond the time that passed since the last."""
         if self.last is None:
             return ClockHistory(last=reading)

@@ -21,6 +21,6 @@ def password_fault(name: str, password: str) -> str | None:
     return None
 
 
-def folded(name: str) -> str:
+def fold_name(name: str) -> str:
     """Names differ by more than case."""
     return name.strip().casefold()

@@ -11,7 +11,7 @@ STEADY = ClockHistory()
 """A clock that never stepped."""
 
 
-def expired_before(lane: Tier, now: datetime, clock: ClockHistory = STEADY) -> datetime | None:
+def expiry_cutoff(lane: Tier, now: datetime, clock: ClockHistory = STEADY) -> datetime | None:
     """Waiting jobs of the lane that were created before this instant expire; None: none does."""
     after_s = limits_of(lane).expires_after_s
     if after_s is None:
@@ -22,11 +22,11 @@ def expired_before(lane: Tier, now: datetime, clock: ClockHistory = STEADY) -> d
 
 def has_expired(lane: Tier, created_at: datetime, now: datetime) -> bool:
     """Whether a waiting job is given up. One that has begun is not: its work would be lost."""
-    before = expired_before(lane, now)
+    before = expiry_cutoff(lane, now)
     return before is not None and created_at < before
 
 
-def reason(lane: Tier) -> JobError:
+def explain_expiry(lane: Tier) -> JobError:
     """What its owner reads."""
     minutes = (limits_of(lane).expires_after_s or 0.0) / 60
     return JobError.of(WaitedTooLong(f"The job waited more than {minutes:.0f} minutes in the {lane} lane."))

@@ -21,7 +21,7 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Passed:
+class Allowed:
     """remaining: requests that would pass at once. reset_s: until the bucket is empty."""
 
     empty_at: float
@@ -30,18 +30,18 @@ class Passed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Full:
+class Limited:
     """retry_s: until one request would pass."""
 
     retry_s: float
     reset_s: float
 
 
-def pour(empty_at: float, now: float, rate: Rate) -> Passed | Full:
-    """Whether a request passes. empty_at: of the bucket, as the last `Passed` gave it; 0 for a new one. Seconds."""
+def check_rate(empty_at: float, now: float, rate: Rate) -> Allowed | Limited:
+    """Whether a request passes. empty_at: of the bucket, as the last `Allowed` gave it; 0 for a new one. Seconds."""
     start = max(empty_at, now)
     level_s = start + rate.spacing_s - now
     room_s = rate.burst * rate.spacing_s - level_s
     if room_s < -1e-9:  # float dust of a bucket that is exactly full
-        return Full(retry_s=-room_s, reset_s=start - now)
-    return Passed(empty_at=start + rate.spacing_s, remaining=int(room_s / rate.spacing_s + 1e-9), reset_s=level_s)
+        return Limited(retry_s=-room_s, reset_s=start - now)
+    return Allowed(empty_at=start + rate.spacing_s, remaining=int(room_s / rate.spacing_s + 1e-9), reset_s=level_s)

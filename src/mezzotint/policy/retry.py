@@ -77,11 +77,11 @@ class Failure:
     num_losses: int = 0
 
 
-def after(failure: Failure, *, max_tries: int) -> Retry | DeadLetter:
+def decide_retry(failure: Failure, *, max_tries: int) -> Retry | DeadLetter:
     """Decide on a failed run. max_tries: of one job, at least 1."""
     most = min(max_tries, tries_of(failure.fault))
     if failure.num_tries >= most or failure.num_losses >= MAX_LOSSES:
-        return DeadLetter(error=_reason(failure))
+        return DeadLetter(error=_explain_end(failure))
     return Retry(
         not_before=failure.at + timedelta(seconds=delay_s(failure)),
         avoid=failure.worker,
@@ -120,7 +120,7 @@ def delay_s(failure: Failure) -> float:
     return longest * (0.5 + 0.5 * min(max(failure.jitter, 0.0), 1.0))
 
 
-def _reason(failure: Failure) -> JobError:
+def _explain_end(failure: Failure) -> JobError:
     error = JobError.of(failure.fault)
     if failure.num_losses >= MAX_LOSSES:
         message = f"{error.message} It was the second time, and the job ran alone: it is not tried again."

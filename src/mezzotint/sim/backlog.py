@@ -11,25 +11,25 @@ from typing import TypeVar
 
 from mezzotint.domain.ids import JobId, TenantId
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.fair_queue.choose import choose
-from mezzotint.policy.fair_queue.settle import Done, arrive, leave, settle
+from mezzotint.policy.fair_queue.choose import choose_job
+from mezzotint.policy.fair_queue.settle import MeasuredWork, add_waiting_job, remove_waiting_job, settle_job
 from mezzotint.policy.fair_queue.state import (
     RULES,
     Account,
+    BackloggedFlow,
     Candidate,
     Charge,
-    Choice,
+    ChosenJob,
+    FairShareRules,
     Flow,
-    Line,
+    LaneBacklog,
     Queue,
-    Rules,
     Share,
-    Waiting,
     base_weights,
 )
 
 Place = tuple[Tier, TenantId]
-Chooser = Callable[[Queue, datetime, Rules], Choice | None]
+Chooser = Callable[[Queue, datetime, FairShareRules], ChosenJob | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,9 @@ class ClaimedJob:
 class Backlog:
     """Jobs that wait, their flows and shares."""
 
-    def __init__(self, rules: Rules = RULES, chooser: Chooser = choose, limits: ReadLimits = READ_LIMITS) -> None:
+    def __init__(
+        self, rules: FairShareRules = RULES, chooser: Chooser = choose_job, limits: ReadLimits = READ_LIMITS
+    ) -> None:
         """chooser: fair share, or what it is compared with."""
         self.rules = rules
         self._chooser, self._limits = chooser, limits
@@ -104,25 +106,25 @@ class Backlog:
         insort(self._ages[ticket.lane], (ticket.seq, ticket.tenant))
         before = self.flows.get(place)
         time = self.account(ticket.lane).virtual_time
-        self._write(before, arrive(before, lane=ticket.lane, tenant=ticket.tenant, lane_time=time, now=now))
+        self._write(before, add_waiting_job(before, lane=ticket.lane, tenant=ticket.tenant, lane_time=time, now=now))
 
     def drop(self, ticket: QueuedJob) -> None:
         """A waiting job stops waiting."""
         self._remove(ticket)
         flow = self.flows[ticket.lane, ticket.tenant]
-        self._write(flow, leave(flow))
+        self._write(flow, remove_waiting_job(flow))
 
     def take(self, now: datetime, affinity: Callable[[QueuedJob], float]) -> ClaimedJob | None:
         """Claim a job. affinity: how well it fits the worker that asks."""
         choice = self._chooser(self.read(now, affinity), now, self.rules)
         return None if choice is None else self._store(choice)
 
-    def end(self, taken: ClaimedJob, done: Done) -> None:
+    def end(self, taken: ClaimedJob, done: MeasuredWork) -> None:
         """A running job ended, or goes back: then `add` follows."""
         ticket, charge = taken.ticket, taken.charge
         flow, share = self.flows[ticket.lane, ticket.tenant], self.account(charge.share)
         time = self.account(ticket.lane).virtual_time
-        settled = settle(flow, share, charge, done, lane_time=time, rules=self.rules)
+        settled = settle_job(flow, share, charge, done, lane_time=time, rules=self.rules)
         self._write(flow, settled.flow)
         self.shares[charge.share] = settled.share
 
@@ -134,23 +136,23 @@ class Backlog:
         lines = [self._line(lane, now, affinity) for lane in Tier if self._ages[lane]]
         return Queue(virtual_time=self.virtual_time, lines=lines, shares=self.shares, weights=self.weights)
 
-    def _line(self, lane: Tier, now: datetime, affinity: Callable[[QueuedJob], float]) -> Line:
+    def _line(self, lane: Tier, now: datetime, affinity: Callable[[QueuedJob], float]) -> LaneBacklog:
         tenants = [entry[3] for entry in self._order[lane][: self._limits.num_flows]]
         old = dict.fromkeys(tenant for _, tenant in self._ages[lane][: self._limits.num_oldest])
-        return Line(
+        return LaneBacklog(
             lane=lane,
             waiting=[self._waiting((lane, tenant), affinity) for tenant in tenants],
             oldest=[self._waiting((lane, tenant), affinity) for tenant in old],
         )
 
-    def _waiting(self, place: Place, affinity: Callable[[QueuedJob], float]) -> Waiting:
+    def _waiting(self, place: Place, affinity: Callable[[QueuedJob], float]) -> BackloggedFlow:
         jobs = [
             Candidate(job=ticket.id, cost=ticket.cost, created_at=ticket.created_at, affinity=affinity(ticket))
             for _, ticket in self._jobs[place][: self._limits.num_jobs]
         ]
-        return Waiting(flow=self.flows[place], jobs=jobs)
+        return BackloggedFlow(flow=self.flows[place], jobs=jobs)
 
-    def _store(self, choice: Choice) -> ClaimedJob:
+    def _store(self, choice: ChosenJob) -> ClaimedJob:
         place = (choice.flow.lane, choice.flow.tenant)
         ticket = next(ticket for _, ticket in self._jobs[place] if ticket.id == choice.job)
         self._remove(ticket)

@@ -11,9 +11,17 @@ from typing import Any
 
 from mezzotint.domain.ids import JobId, TenantId
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.fair_queue.choose import choose
-from mezzotint.policy.fair_queue.settle import Done, usage_weight
-from mezzotint.policy.fair_queue.state import RULES, Choice, Queue, Rules, Share, Waiting, base_weights
+from mezzotint.policy.fair_queue.choose import choose_job
+from mezzotint.policy.fair_queue.settle import MeasuredWork, usage_weight
+from mezzotint.policy.fair_queue.state import (
+    RULES,
+    BackloggedFlow,
+    ChosenJob,
+    FairShareRules,
+    Queue,
+    Share,
+    base_weights,
+)
 from mezzotint.sim.audit import Audit
 from mezzotint.sim.backlog import Backlog, Chooser, ClaimedJob, QueuedJob
 from mezzotint.sim.rng import Rng
@@ -37,7 +45,7 @@ class Scenario:
     mean time between two events.
     """
 
-    rules: Rules
+    rules: FairShareRules
     num_workers: int
     num_tenants: int
     size: str
@@ -110,7 +118,7 @@ class Running:
 class QueueFuzzer:
     """Drives one scenario, decision by decision."""
 
-    def __init__(self, seed: int, chooser: Chooser = choose) -> None:
+    def __init__(self, seed: int, chooser: Chooser = choose_job) -> None:
         self._rng = Rng(seed)
         self.scenario = draw_scenario(self._rng)
         self.backlog = Backlog(self.scenario.rules, self._watch_choices(chooser))
@@ -191,7 +199,7 @@ class QueueFuzzer:
         """A job ends, now and then to come back; where costs are corrected, with another than predicted."""
         ticket, rng = running.taken.ticket, self._rng
         factor = rng.uniform(0.0, 2.0) if self.scenario.corrects else 1.0
-        done = Done(cost=factor * ticket.cost, gpu_s=5.0 * ticket.cost, at=self._now)
+        done = MeasuredWork(cost=factor * ticket.cost, gpu_s=5.0 * ticket.cost, at=self._now)
         self.backlog.end(running.taken, done)
         if self.scenario.corrects:
             self._meet(running, factor)
@@ -205,12 +213,12 @@ class QueueFuzzer:
     def _weights(self) -> dict[Share, float]:
         """The shares that compete, with their weights: the expresses take theirs from the lanes that give them."""
         weights: dict[Share, float] = {t: w for t, w in self.backlog.weights.items() if self.backlog.num_queued(t)}
-        for express, fare in self.scenario.rules.expresses.items():
-            oldest = self.backlog.oldest(fare.lane)
-            if oldest and oldest.created_at <= self._now - timedelta(seconds=fare.after_s):
-                weights[express] = fare.part * self.backlog.weights[fare.donor]
-                if fare.donor in weights:
-                    weights[fare.donor] -= weights[express]
+        for express, rule in self.scenario.rules.expresses.items():
+            oldest = self.backlog.oldest(rule.lane)
+            if oldest and oldest.created_at <= self._now - timedelta(seconds=rule.after_s):
+                weights[express] = rule.part * self.backlog.weights[rule.donor]
+                if rule.donor in weights:
+                    weights[rule.donor] -= weights[express]
         return weights
 
     def _compete(self) -> None:
@@ -238,7 +246,7 @@ class QueueFuzzer:
     def _watch_choices(self, chooser: Chooser) -> Chooser:
         """The chooser; on the way, the audits see the jobs that may be passed over."""
 
-        def look(queue: Queue, now: datetime, rules: Rules) -> Choice | None:
+        def look(queue: Queue, now: datetime, rules: FairShareRules) -> ChosenJob | None:
             for line in queue.lines:
                 for waiting in (*line.waiting, *line.oldest):
                     self._see(line.lane, waiting)
@@ -246,10 +254,10 @@ class QueueFuzzer:
 
         return look
 
-    def _see(self, lane: Tier, waiting: Waiting) -> None:
+    def _see(self, lane: Tier, waiting: BackloggedFlow) -> None:
         largest = max(job.cost for job in waiting.jobs)
         shares: list[Share] = [lane]
-        shares += [express for express, fare in self.scenario.rules.expresses.items() if fare.lane is lane]
+        shares += [express for express, rule in self.scenario.rules.expresses.items() if rule.lane is lane]
         weight = min(self._weights_now[share] for share in shares if share in self._weights_now)
         for root in self._shares.values():
             root.see(largest / weight)

@@ -11,8 +11,8 @@ from itertools import count
 
 from mezzotint.domain.ids import JobId, TenantId
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.fair_queue.settle import Done
-from mezzotint.policy.fair_queue.state import Share, affinity_of
+from mezzotint.policy.fair_queue.settle import MeasuredWork
+from mezzotint.policy.fair_queue.state import Share, rate_affinity
 from mezzotint.sim.backlog import Backlog, ClaimedJob, QueuedJob
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -116,7 +116,7 @@ class SimulatedWorker:
 
     def affinity(self, ticket: QueuedJob) -> float:
         is_warm = ticket.model == self.model
-        return affinity_of(is_warm=is_warm, joins_batch=is_warm and bool(self.runs))
+        return rate_affinity(is_warm=is_warm, joins_batch=is_warm and bool(self.runs))
 
 
 def simulate(arrivals: Iterable[JobArrival], machine: Machine, backlog: Backlog) -> list[JobRecord]:
@@ -166,7 +166,7 @@ def _claim(workers: Sequence[SimulatedWorker], backlog: Backlog, now_s: float) -
 
 def _end(run: SimulatedRun, backlog: Backlog, now_s: float) -> JobRecord:
     ticket = run.taken.ticket
-    backlog.end(run.taken, Done(cost=ticket.cost, gpu_s=run.gpu_s, at=_to_datetime(now_s)))
+    backlog.end(run.taken, MeasuredWork(cost=ticket.cost, gpu_s=run.gpu_s, at=_to_datetime(now_s)))
     return JobRecord(
         lane=ticket.lane,
         share=run.taken.charge.share,

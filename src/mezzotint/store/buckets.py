@@ -7,7 +7,7 @@ from typing import Protocol
 
 import structlog
 
-from mezzotint.policy.rate_limit import Full, Passed, Rate, pour
+from mezzotint.policy.rate_limit import Allowed, Limited, Rate, check_rate
 
 MAX_BUCKETS = 100_000
 """Kept in a process; beyond it the longest unused go, which forgives their owners what they used."""
@@ -15,7 +15,7 @@ log = structlog.get_logger()
 
 
 class Buckets(Protocol):
-    async def pour(self, name: str, rate: Rate) -> Passed | Full: ...
+    async def pour(self, name: str, rate: Rate) -> Allowed | Limited: ...
 
     async def close(self) -> None: ...
 
@@ -25,9 +25,9 @@ class LocalBuckets:
         self._clock = clock
         self._empty_at: OrderedDict[str, float] = OrderedDict()
 
-    async def pour(self, name: str, rate: Rate) -> Passed | Full:
-        outcome = pour(self._empty_at.get(name, 0.0), self._clock(), rate)
-        if isinstance(outcome, Passed):
+    async def pour(self, name: str, rate: Rate) -> Allowed | Limited:
+        outcome = check_rate(self._empty_at.get(name, 0.0), self._clock(), rate)
+        if isinstance(outcome, Allowed):
             self._empty_at[name] = outcome.empty_at
             self._empty_at.move_to_end(name)
             if len(self._empty_at) > MAX_BUCKETS:
@@ -65,7 +65,7 @@ class ValkeyBuckets:
         self._prefix = prefix
         self._here = LocalBuckets()
 
-    async def pour(self, name: str, rate: Rate) -> Passed | Full:
+    async def pour(self, name: str, rate: Rate) -> Allowed | Limited:
         """While the server is away each gateway counts by itself: limits grow laxer, nobody is turned away for it."""
         try:
             passed, first, reset = await self._script(keys=[self._prefix + name], args=[rate.spacing_s, rate.burst])
@@ -74,8 +74,8 @@ class ValkeyBuckets:
             return await self._here.pour(name, rate)
         if int(passed):
             remaining = int(float(first) / rate.spacing_s + 1e-6)
-            return Passed(empty_at=0.0, remaining=remaining, reset_s=float(reset))
-        return Full(retry_s=float(first), reset_s=float(reset))
+            return Allowed(empty_at=0.0, remaining=remaining, reset_s=float(reset))
+        return Limited(retry_s=float(first), reset_s=float(reset))
 
     async def close(self) -> None:
         await self._client.aclose()

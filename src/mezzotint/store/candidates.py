@@ -29,7 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.ids import JobId, TenantId, WorkerId
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.fair_queue.state import RULES, Candidate, Line, Waiting, affinity_of
+from mezzotint.policy.fair_queue.state import RULES, BackloggedFlow, Candidate, LaneBacklog, rate_affinity
 from mezzotint.policy.retry import latest_avoiding
 from mezzotint.store.flows import flow_of
 from mezzotint.store.schema import flows, jobs
@@ -57,7 +57,7 @@ class Seeker:
         said = row["parameters"]  # not read where nothing runs
         size = said if isinstance(said, dict) else {}
         shape = (row["model"], size.get("width", 0), size.get("height", 0))
-        return affinity_of(is_warm=row["model"] in self.warm, joins_batch=shape in self.shapes)
+        return rate_affinity(is_warm=row["model"] in self.warm, joins_batch=shape in self.shapes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +75,8 @@ class Found:
 
     lane: Tier
     since: datetime | None = None
-    waiting: dict[TenantId, Waiting] = field(default_factory=dict)
-    oldest: dict[TenantId, Waiting] = field(default_factory=dict)
+    waiting: dict[TenantId, BackloggedFlow] = field(default_factory=dict)
+    oldest: dict[TenantId, BackloggedFlow] = field(default_factory=dict)
     seen: set[TenantId] = field(default_factory=set)
 
     @property
@@ -84,9 +84,9 @@ class Found:
         """Flows that were looked at, with jobs for this worker or without."""
         return len(self.seen)
 
-    def line(self) -> Line:
+    def line(self) -> LaneBacklog:
         first = sorted(self.waiting.values(), key=place)
-        return Line(lane=self.lane, waiting=first, oldest=list(self.oldest.values()), since=self.since)
+        return LaneBacklog(lane=self.lane, waiting=first, oldest=list(self.oldest.values()), since=self.since)
 
 
 async def look(connection: AsyncConnection, seeker: Seeker, now: datetime, reach: Reach) -> dict[Tier, Found]:
@@ -100,7 +100,7 @@ async def look(connection: AsyncConnection, seeker: Seeker, now: datetime, reach
     )
     values = {"me": seeker.worker, "at": now, "num_flows": reach.num_flows, "num_jobs": reach.num_jobs}
     values |= {"num_oldest": reach.num_oldest, "latest_avoiding": latest_avoiding(now)}
-    values |= {f"old_{fare.lane}": now - timedelta(seconds=fare.after_s) for fare in RULES.expresses.values()}
+    values |= {f"old_{rule.lane}": now - timedelta(seconds=rule.after_s) for rule in RULES.expresses.values()}
     if seeker.models is not None:
         values["models"] = sorted(seeker.models)
     found = {lane: Found(lane=lane) for lane in Tier}
@@ -122,10 +122,12 @@ def _add(found: Found, row: RowMapping, seeker: Seeker) -> None:
     job = Candidate(job=JobId(row["id"]), cost=row["cost"], created_at=row["created_at"], affinity=affinity)
     line = found.waiting if row["part"] == HEADS else found.oldest
     before = line.get(tenant)
-    line[tenant] = replace(before, jobs=[*before.jobs, job]) if before else Waiting(flow=flow_of(row), jobs=[job])
+    line[tenant] = (
+        replace(before, jobs=[*before.jobs, job]) if before else BackloggedFlow(flow=flow_of(row), jobs=[job])
+    )
 
 
-def place(waiting: Waiting) -> tuple[bool, float, datetime]:
+def place(waiting: BackloggedFlow) -> tuple[bool, float, datetime]:
     """The order of the index `flows_next`."""
     flow = waiting.flow
     return flow.is_at_burst, flow.start_tag, flow.backlogged_at

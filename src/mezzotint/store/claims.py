@@ -20,8 +20,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.job import JobState
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.fair_queue.choose import choose
-from mezzotint.policy.fair_queue.state import RULES, Charge, Choice, Express, Line, Queue, Waiting
+from mezzotint.policy.fair_queue.choose import choose_job
+from mezzotint.policy.fair_queue.state import RULES, BackloggedFlow, Charge, ChosenJob, Express, LaneBacklog, Queue
 from mezzotint.store.candidates import Reach, Seeker, look, place
 from mezzotint.store.changes import NEXT
 from mezzotint.store.flows import KEY, PUT, ROOT, accounts_of, locked_shares, puts_of, weights_of
@@ -73,10 +73,10 @@ async def take(
     return [found[choice.job] for choice in choices]
 
 
-def _choices(queue: Queue, now: datetime, most: int) -> list[Choice]:
+def _choices(queue: Queue, now: datetime, most: int) -> list[ChosenJob]:
     """One after the other, each of about what a claim of one would see."""
-    choices: list[Choice] = []
-    while len(choices) < most and (choice := choose(_near(queue), now)) is not None:
+    choices: list[ChosenJob] = []
+    while len(choices) < most and (choice := choose_job(_near(queue), now)) is not None:
         choices.append(choice)
         queue = _after(queue, choice)
     return choices
@@ -87,41 +87,43 @@ def _near(queue: Queue) -> Queue:
     return Queue(virtual_time=queue.virtual_time, lines=lines, shares=queue.shares, weights=queue.weights)
 
 
-def _first_of(line: Line) -> Line:
+def _first_of(line: LaneBacklog) -> LaneBacklog:
     waiting, oldest = line.waiting[: NUM_FLOWS + 1], line.oldest[: NUM_OLDEST + 1]
-    return Line(lane=line.lane, waiting=waiting, oldest=oldest, since=line.since)
+    return LaneBacklog(lane=line.lane, waiting=waiting, oldest=oldest, since=line.since)
 
 
-def _after(queue: Queue, choice: Choice) -> Queue:
+def _after(queue: Queue, choice: ChosenJob) -> Queue:
     """The queue without the job that was taken."""
     shares = {**queue.shares, **{account.share: account for account in choice.shares}}
     lines = [_line_after(line, choice) if line.lane is choice.flow.lane else line for line in queue.lines]
     return Queue(virtual_time=choice.virtual_time, lines=lines, shares=shares, weights=queue.weights)
 
 
-def _line_after(line: Line, choice: Choice) -> Line:
+def _line_after(line: LaneBacklog, choice: ChosenJob) -> LaneBacklog:
     waiting, oldest = _without(line.waiting, choice, place), _without(line.oldest, choice, _age)
     since = line.since
     if since is not None and not waiting and not oldest:
         before = [job.created_at for one in _all(line) for job in one.jobs]
         since = None if since >= min(before) else since  # none waited longer than what was taken
-    return Line(lane=line.lane, waiting=waiting, oldest=oldest, since=since)
+    return LaneBacklog(lane=line.lane, waiting=waiting, oldest=oldest, since=since)
 
 
-def _without(flows: Sequence[Waiting], choice: Choice, order: Callable[[Waiting], Any]) -> list[Waiting]:
+def _without(
+    flows: Sequence[BackloggedFlow], choice: ChosenJob, order: Callable[[BackloggedFlow], Any]
+) -> list[BackloggedFlow]:
     """Those that still have jobs when one is taken, in their order."""
     rest = [one for one in flows if one.flow.tenant != choice.flow.tenant]
     for one in flows:
         if one.flow.tenant == choice.flow.tenant and (jobs := [job for job in one.jobs if job.job != choice.job]):
-            insort(rest, Waiting(flow=choice.flow, jobs=jobs), key=order)
+            insort(rest, BackloggedFlow(flow=choice.flow, jobs=jobs), key=order)
     return rest
 
 
-def _age(waiting: Waiting) -> datetime:
+def _age(waiting: BackloggedFlow) -> datetime:
     return waiting.jobs[0].created_at
 
 
-def _all(line: Line) -> Sequence[Waiting]:
+def _all(line: LaneBacklog) -> Sequence[BackloggedFlow]:
     return [*line.waiting, *line.oldest]
 
 
@@ -181,7 +183,7 @@ MOVE = Write(
 )
 
 
-def _moves(before: Queue, choices: Sequence[Choice]) -> list[Values]:
+def _moves(before: Queue, choices: Sequence[ChosenJob]) -> list[Values]:
     tags = {(one.flow.lane, one.flow.tenant): one.flow.start_tag for line in before.lines for one in _all(line)}
     taken = Counter((choice.flow.lane, choice.flow.tenant) for choice in choices)
     last = {(choice.flow.lane, choice.flow.tenant): choice.flow for choice in choices}

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from mezzotint.domain.ids import JobId, TenantId, WorkerId
 from mezzotint.domain.job import Ending, Job, JobState, Lease
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.fair_queue.settle import Done, measured_cost
+from mezzotint.policy.fair_queue.settle import MeasuredWork, measured_cost
 from mezzotint.store.changes import NEXT, TOLD
 from mezzotint.store.endings import CHARGED, FENCE, LEDGER, WAIVED, Line, charge_on, is_held, line_of
 from mezzotint.store.rows import UNREADABLE, fields_of, job_of, saved_of
@@ -111,9 +111,9 @@ def _said(departure: Departure) -> Values:
 def _settling(row: RowMapping, ending: Ending) -> Settling:
     is_lost, charge = ending.state is JobState.FAILED, charge_on(row)
 
-    def done_at(pace_s: float | None) -> Done:
+    def done_at(pace_s: float | None) -> MeasuredWork:
         cost = 0.0 if is_lost else measured_cost(charge.cost, ending.cost_s, pace_s)
-        return Done(cost=cost, gpu_s=0.0 if is_lost else ending.cost_s, at=ending.at)
+        return MeasuredWork(cost=cost, gpu_s=0.0 if is_lost else ending.cost_s, at=ending.at)
 
     lane, tenant = Tier(row["lane"]), TenantId(row["tenant"])
     return Settling(lane=lane, tenant=tenant, charge=charge, done_at=done_at, timed_cost=charge.cost)

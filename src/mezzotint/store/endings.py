@@ -15,7 +15,7 @@ from mezzotint.domain.ids import JobId, TenantId
 from mezzotint.domain.job import JobError, JobState, Lease, remaining_cost
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.clock import not_before
-from mezzotint.policy.fair_queue.settle import Done
+from mezzotint.policy.fair_queue.settle import MeasuredWork
 from mezzotint.policy.fair_queue.state import Charge
 from mezzotint.policy.retry import Retry
 from mezzotint.store.claims import charge_of
@@ -60,7 +60,7 @@ async def cancel(connection: AsyncConnection, job: JobId, at: datetime) -> list[
     corrections: list[Correction] = []
     lane, tenant = Tier(row["lane"]), TenantId(row["tenant"])
     if row["state"] == JobState.RUNNING:
-        done = Done(cost=_done(row, row["step"]), gpu_s=0.0, at=at)
+        done = MeasuredWork(cost=_done(row, row["step"]), gpu_s=0.0, at=at)
         settling = Settling(lane=lane, tenant=tenant, charge=charge_on(row), done_at=lambda _: done)
         settled, corrections = await settle(connection, [settling])
         await carry_out(connection, {SETTLE: settled})
@@ -111,7 +111,7 @@ async def give_back(
     if not (await connection.execute(update(jobs).where(holds(job, lease)).values(values))).rowcount:
         return None
     lane, tenant = Tier(row["lane"]), TenantId(row["tenant"])
-    done = Done(cost=_done(row, step), gpu_s=gpu_s, at=at)
+    done = MeasuredWork(cost=_done(row, step), gpu_s=gpu_s, at=at)
     timed_cost = done.cost if retry is None else 0.0  # a failed run went on beyond its checkpoint
     settling = Settling(lane=lane, tenant=tenant, charge=charge_on(row), done_at=lambda _: done, timed_cost=timed_cost)
     settled, (correction,) = await settle(connection, [settling])

@@ -115,7 +115,7 @@ class Arrived:
 
 
 def _arrive(row: Row, insert: Insert) -> Any:
-    """What `settle.arrive` says; rows are made where there are none, and read by nobody."""
+    """What `settle.add_waiting_job` says; rows are made where there are none, and read by nobody."""
     lane_time = select(shares.c.virtual_time).where(shares.c.share == row["lane"]).scalar_subquery()
     nothing: dict[str, Any] = {"usage_s": literal(0.0), "num_running": literal(0), "is_at_burst": false()}
     values: dict[str, Any] = {
@@ -157,7 +157,7 @@ async def arrive(connection: AsyncConnection, arrived: Iterable[Arrived]) -> Non
 
 async def leave(connection: AsyncConnection, lane: Tier, tenant: TenantId, now: datetime) -> None:
     """A waiting job of a tenant stopped waiting without being taken."""
-    await _change(connection, lane, tenant, now, settle.leave)
+    await _change(connection, lane, tenant, now, settle.remove_waiting_job)
 
 
 async def _change(

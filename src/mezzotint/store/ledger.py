@@ -6,7 +6,7 @@ from dataclasses import replace
 from sqlalchemy import func, select
 
 from mezzotint.domain.ids import TenantId
-from mezzotint.domain.usage import Usage
+from mezzotint.domain.usage import MonthlyUsage
 from mezzotint.store.database import Database
 from mezzotint.store.endings import CHARGED
 from mezzotint.store.schema import images, ledger
@@ -16,17 +16,17 @@ class Ledger:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def usage(self, tenant: TenantId, since: str) -> list[Usage]:
+    async def usage(self, tenant: TenantId, since: str) -> list[MonthlyUsage]:
         """The tenant's months that have a line, newest first. since: the first month, such as `2026-01`."""
         mine = (ledger.c.tenant == tenant) & (ledger.c.month >= since)
         sums = (func.count(), func.sum(ledger.c.steps), func.sum(ledger.c.gpu_s))
         lines = select(ledger.c.month, ledger.c.kind, *sums).where(mine).group_by(ledger.c.month, ledger.c.kind)
         drawn = select(ledger.c.month, func.count()).join(images, images.c.job == ledger.c.job).where(mine)
-        found: dict[str, Usage] = {}
+        found: dict[str, MonthlyUsage] = {}
         async with self._database.read() as connection:
             num_images = defaultdict(int, dict(map(tuple, await connection.execute(drawn.group_by(ledger.c.month)))))
             for month, kind, num_jobs, num_steps, gpu_s in await connection.execute(lines):
-                so_far = found.get(month, Usage(month=month, num_images=num_images[month]))
+                so_far = found.get(month, MonthlyUsage(month=month, num_images=num_images[month]))
                 found[month] = replace(
                     so_far,
                     num_jobs=so_far.num_jobs + num_jobs,

@@ -18,7 +18,7 @@ from sqlalchemy import select
 
 from mezzotint.background import BackgroundTasks
 from mezzotint.domain.errors import StorageUnavailable
-from mezzotint.domain.event import Changed, JobEvent, Loading, Progressed
+from mezzotint.domain.event import Changed, JobEvent, LoadProgress, Progressed
 from mezzotint.domain.ids import JobId
 from mezzotint.store.database import Database
 from mezzotint.store.events import EventBus
@@ -147,7 +147,7 @@ class Relay(EventBus):
         if message["kind"] == "step":
             preview = await self._preview(job) if message["shows"] else None
             step, num_steps, model = message["step"], message["of"], message.get("loading")
-            loading = None if model is None else Loading(**model)
+            loading = None if model is None else LoadProgress(**model)
             event = Progressed(job=job, step=step, num_steps=num_steps, preview=preview, loading=loading)
             super().publish(job, event)
         elif (row := await self._jobs.get(job)) is not None:

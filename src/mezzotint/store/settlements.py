@@ -15,8 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.fair_queue.settle import Done, next_pace
-from mezzotint.policy.fair_queue.settle import settle as settle_rows
+from mezzotint.policy.fair_queue.settle import MeasuredWork, next_pace, settle_job
 from mezzotint.policy.fair_queue.state import Account, Charge, Flow, Share
 from mezzotint.store.flows import KEY, ROOT, flow_of, row_of_flow
 from mezzotint.store.schema import flows, shares
@@ -33,7 +32,7 @@ class Settling:
     lane: Tier
     tenant: TenantId
     charge: Charge
-    done_at: Callable[[float | None], Done]
+    done_at: Callable[[float | None], MeasuredWork]
     timed_cost: float = 0.0
 
 
@@ -73,7 +72,7 @@ async def settle(connection: AsyncConnection, ended: Sequence[Settling]) -> tupl
         done = one.done_at(pace_s)
         share = Account(share=one.charge.share)  # only the difference is wanted: others change the account meanwhile
         lane_time = rows[whose]["virtual_time"]
-        settled = settle_rows(after[whose], share, one.charge, done, lane_time=lane_time)
+        settled = settle_job(after[whose], share, one.charge, done, lane_time=lane_time)
         after[whose] = settled.flow
         pace = next_pace(pace_s, one.timed_cost, done.gpu_s)
         corrections.append(Correction(one.charge.share, settled.share.start_tag, pace if pace != pace_s else None))

@@ -12,7 +12,7 @@ from mezzotint.domain.ids import TenantId, UserId
 from mezzotint.domain.tenant import Tenant
 from mezzotint.domain.tier import Tier
 from mezzotint.domain.user import User
-from mezzotint.policy.credentials import folded
+from mezzotint.policy.credentials import fold_name
 from mezzotint.store.database import Database
 from mezzotint.store.digest import digest
 from mezzotint.store.passwords import Passwords
@@ -38,7 +38,7 @@ class Users:
     async def add(self, user: User, password: str, tenant: Tenant | None = None) -> bool:
         """Keep a new user, with its new tenant if one is given. Returns whether both names were free."""
         hashed = await self._passwords.hash(password)
-        row = {"id": user.id, "tenant": user.tenant, "name": folded(user.name), "role": user.role}
+        row = {"id": user.id, "tenant": user.tenant, "name": fold_name(user.name), "role": user.role}
         try:
             async with self._database.write() as connection:
                 if tenant is not None:
@@ -85,11 +85,11 @@ class Users:
 
     async def remove(self, name: str) -> bool:
         """Forget the user with all sessions and keys of theirs. Returns whether there was such a user."""
-        mine = select(users.c.id).where(users.c.name == folded(name))
+        mine = select(users.c.id).where(users.c.name == fold_name(name))
         async with self._database.write() as connection:
             await connection.execute(delete(sessions).where(sessions.c.user.in_(mine)))
             await connection.execute(delete(keys).where(keys.c.user.in_(mine)))
-            return bool((await connection.execute(delete(users).where(users.c.name == folded(name)))).rowcount)
+            return bool((await connection.execute(delete(users).where(users.c.name == fold_name(name)))).rowcount)
 
     async def open_session(self, user: UserId, now: datetime, until: datetime) -> str:
         """A new session's secret. Sessions of the user that are over go, and the oldest beyond `MAX_SESSIONS`."""
@@ -132,14 +132,14 @@ class Users:
 
     async def _row(self, name: str) -> RowMapping | None:
         async with self._database.read() as connection:
-            query = select(users).where(users.c.name == folded(name))
+            query = select(users).where(users.c.name == fold_name(name))
             return (await connection.execute(query)).mappings().first()
 
     async def _set(self, name: str, **values: object) -> bool:
-        mine = select(users.c.id).where(users.c.name == folded(name))
+        mine = select(users.c.id).where(users.c.name == fold_name(name))
         async with self._database.write() as connection:
             await connection.execute(delete(sessions).where(sessions.c.user.in_(mine)))
-            result = await connection.execute(update(users).where(users.c.name == folded(name)).values(values))
+            result = await connection.execute(update(users).where(users.c.name == fold_name(name)).values(values))
             return bool(result.rowcount)
 
 

@@ -8,7 +8,7 @@ import structlog
 from mezzotint.actions.claim import claim
 from mezzotint.domain.job import Job
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.device.preemption import Going, least_deserving
+from mezzotint.policy.device.preemption import RunningJob, choose_victim
 from mezzotint.store import Seeker
 from mezzotint.worker.begin import Beginnings
 from mezzotint.worker.device import Device
@@ -97,7 +97,7 @@ class Claims:
     async def _make_room(self) -> None:
         held, now = self.holding.held, time.monotonic()
         going = [
-            Going(
+            RunningJob(
                 job=one.job.id,
                 lane=one.job.lane,
                 step=one.step,
@@ -106,7 +106,7 @@ class Claims:
             )
             for one in held.values()
         ]
-        job = least_deserving(going, Tier.PRO)
+        job = choose_victim(going, Tier.PRO)
         if job is None or any(one.is_leaving for one in held.values()):
             return
         if await self.holding.desk.jobs.is_waiting(Tier.PRO, self.holding.habits.models):

@@ -18,7 +18,7 @@ from mezzotint.domain.job import Job
 from mezzotint.domain.task import Task
 from mezzotint.engine.errors import RunCancelled
 from mezzotint.policy.device.run_memory import Begin, MakeRoom, PutOff
-from mezzotint.policy.device.time_slices import carried_on, next_of
+from mezzotint.policy.device.time_slices import carry_over, choose_least_served
 from mezzotint.worker.cadence import Cadence
 from mezzotint.worker.going import Going
 from mezzotint.worker.orders import Aside, Cancel, Draw, Order, Park
@@ -104,8 +104,8 @@ class Device:
 
     def _turn(self) -> None:
         """One turn of the model whose runs have had the device for the shortest time."""
-        self._spent_s = carried_on(self._spent_s, self._shelf.live())
-        name = next_of(self._spent_s)
+        self._spent_s = carry_over(self._spent_s, self._shelf.live())
+        name = choose_least_served(self._spent_s)
         if name is None:
             return
         begun = time.monotonic()

@@ -14,7 +14,7 @@ from mezzotint.actions.recover import requeue
 from mezzotint.domain.errors import CheckpointError, EngineFailed, FingerprintMismatch, JobFault, StorageUnavailable
 from mezzotint.domain.job import CheckpointRef, Ending, JobState
 from mezzotint.engine.errors import RunCancelled
-from mezzotint.policy.retry import DeadLetter, Failure, Retry, after
+from mezzotint.policy.retry import DeadLetter, Failure, Retry, decide_retry
 from mezzotint.worker.develop import Developer, explain
 from mezzotint.worker.holding import Held, Holding
 from mezzotint.worker.keep import Keeper
@@ -83,7 +83,7 @@ class Endings:
     async def failed(self, held: Held, fault: JobFault, cost_s: float) -> None:
         """A run failed: it tries again later, elsewhere if there is an elsewhere, or is a dead letter."""
         habits = self.holding.habits
-        decision = after(
+        decision = decide_retry(
             Failure(
                 fault=fault,
                 num_tries=held.job.attempts,

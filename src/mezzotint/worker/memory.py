@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mezzotint.domain.event import Loading
+from mezzotint.domain.event import LoadProgress
 from mezzotint.metrics import Metrics
 from mezzotint.worker.reports import Shelved
 
@@ -13,10 +13,10 @@ class Memory:
 
     metrics: Metrics
     cold: frozenset[str] = frozenset()
-    loading: Loading | None = None
+    loading: LoadProgress | None = None
 
-    def note(self, report: Loading | Shelved) -> None:
-        if isinstance(report, Loading):
+    def note(self, report: LoadProgress | Shelved) -> None:
+        if isinstance(report, LoadProgress):
             self.loading = report
             return
         self.cold, self.loading = report.cold, None

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from mezzotint.domain.event import Loading
+from mezzotint.domain.event import LoadProgress
 from mezzotint.domain.ids import JobId
 from mezzotint.metrics import EngineCounts
 
@@ -109,4 +109,4 @@ class Preempted:
     why: Why
 
 
-Report = Ready | Loading | Shelved | Broken | ErrandFailed | Stepped | Counted | Saved | Ended | Preempted
+Report = Ready | LoadProgress | Shelved | Broken | ErrandFailed | Stepped | Counted | Saved | Ended | Preempted

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from mezzotint.domain.job import Job
-from mezzotint.policy.device.run_memory import Begin, Kept, MakeRoom, PutOff, Wanted, first_of, fit
+from mezzotint.policy.device.run_memory import Begin, MakeRoom, PutOff, RunFootprint, Wanted, choose_next, decide_start
 from mezzotint.worker.going import Going
 from mezzotint.worker.orders import Draw
 
@@ -21,12 +21,12 @@ class Room:
 
     def next_of(self, waiting: Sequence[Draw]) -> Draw:
         wanted = [self._wanted(order) for order in waiting]
-        return waiting[wanted.index(first_of(wanted))]
+        return waiting[wanted.index(choose_next(wanted))]
 
     def fit(self, order: Draw, going: Collection[Going]) -> Begin | PutOff | MakeRoom:
         now = monotonic()
         kept = [
-            Kept(
+            RunFootprint(
                 job=one.job.id,
                 lane=one.job.lane,
                 step=one.run.steps,
@@ -36,7 +36,7 @@ class Room:
             )
             for one in going
         ]
-        return fit(self._wanted(order), kept, self.bound_bytes)
+        return decide_start(self._wanted(order), kept, self.bound_bytes)
 
     def measure(self, going: Collection[Going]) -> None:
         """Look at what each run keeps now; the most that any of its form kept counts."""

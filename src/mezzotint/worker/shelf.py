@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, assert_never
 import structlog
 
 from mezzotint.domain.errors import ModelUnavailable
-from mezzotint.domain.event import Loading
+from mezzotint.domain.event import LoadProgress
 from mezzotint.metrics import EngineCounts
-from mezzotint.policy.device.model_eviction import Evict, Resident, Wait, make_room
+from mezzotint.policy.device.model_eviction import Evict, ResidentModel, Wait, choose_evictions
 from mezzotint.worker.reports import Counted, Report, Shelved
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Shelf:
             return self.loaded[name]
         if name not in self._num_bytes:
             raise ModelUnavailable(f"This worker has no model {name!r}.")
-        match make_room(self._residents(), self._num_bytes[name], self.stock.bound_bytes):
+        match choose_evictions(self._residents(), self._num_bytes[name], self.stock.bound_bytes):
             case Wait():
                 return None
             case Evict(names=names):
@@ -122,9 +122,9 @@ class Shelf:
             self.report(Counted(counts=counts.since(self._counted.get(name, EngineCounts()))))
             self._counted[name] = counts
 
-    def _residents(self) -> list[Resident]:
+    def _residents(self) -> list[ResidentModel]:
         return [
-            Resident(
+            ResidentModel(
                 name=name,
                 num_bytes=loaded.num_bytes,
                 used_at=self._used_at.get(name, 0.0),
@@ -152,9 +152,11 @@ class Shelf:
             raise ModelUnavailable(f"The model {name} could not be loaded.") from error
 
     def _load(self, name: str) -> None:
-        self.report(Loading(model=name))
+        self.report(LoadProgress(model=name))
         started_at = time.monotonic()
-        loaded = self.loaded[name] = self.stock.load(name, lambda share: self.report(Loading(model=name, share=share)))
+        loaded = self.loaded[name] = self.stock.load(
+            name, lambda share: self.report(LoadProgress(model=name, share=share))
+        )
         self._num_bytes[name] = loaded.num_bytes
         spent_s = time.monotonic() - started_at
         log.info("model loaded", model=name, seconds=round(spent_s, 2), megabytes=loaded.num_bytes >> 20)

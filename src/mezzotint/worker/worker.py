@@ -18,7 +18,7 @@ from mezzotint.actions.finish import Desk
 from mezzotint.actions.recover import recover
 from mezzotint.actions.tend import Maintenance, maintain_queue
 from mezzotint.background import BackgroundTasks
-from mezzotint.domain.event import Loading
+from mezzotint.domain.event import LoadProgress
 from mezzotint.domain.ids import JobId
 from mezzotint.worker.begin import Beginnings
 from mezzotint.worker.cadence import Cadence
@@ -47,7 +47,7 @@ from mezzotint.worker.reports import (
 from mezzotint.worker.show import Shower
 
 log = structlog.get_logger()
-Heard = Ready | Loading | Shelved | ErrandFailed | Stepped | Counted | Saved | Ended | Preempted
+Heard = Ready | LoadProgress | Shelved | ErrandFailed | Stepped | Counted | Saved | Ended | Preempted
 """Reports after which the worker goes on."""
 
 
@@ -96,7 +96,7 @@ class Worker:
         return self._holding.memory.states(self.habits.models or frozenset(), is_ready=self.is_ready)
 
     @property
-    def loading(self) -> Loading | None:
+    def loading(self) -> LoadProgress | None:
         """The model that is being brought into memory."""
         return self._holding.memory.loading
 
@@ -179,7 +179,7 @@ class Worker:
                 log.info("model ready")
                 self._holding.is_ready = True
                 self.desk.bus.work.set()
-            case Loading() | Shelved():
+            case LoadProgress() | Shelved():
                 self._holding.memory.note(report)
                 for held in self._holding.held.values():
                     self._holding.say_loading(held)

@@ -106,7 +106,7 @@ async def test_the_statement_of_arrivals_does_what_the_policy_says(database: Dat
             await arrive(connection, [Arrived(Tier.FREE, tenant, number, now)])
             for _ in range(number):
                 was = expected.get(tenant)
-                expected[tenant] = settle.arrive(was, lane=Tier.FREE, tenant=tenant, lane_time=time, now=now)
+                expected[tenant] = settle.add_waiting_job(was, lane=Tier.FREE, tenant=tenant, lane_time=time, now=now)
             found = (await connection.execute(select(flows).where(flows.c.tenant == tenant))).mappings().one()
         assert flow_of(found) == expected[tenant]
         assert found["waits_in"] == Tier.FREE

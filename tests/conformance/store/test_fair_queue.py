@@ -15,8 +15,8 @@ from mezzotint.domain.errors import LeaseLost
 from mezzotint.domain.ids import JobId, TenantId, WorkerId
 from mezzotint.domain.job import TRANSITIONS, CheckpointRef, Job, JobError, JobState, Lease
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.fair_queue.choose import choose
-from mezzotint.policy.fair_queue.state import Choice, Queue
+from mezzotint.policy.fair_queue.choose import choose_job
+from mezzotint.policy.fair_queue.state import ChosenJob, Queue
 from mezzotint.policy.retry import Retry
 from mezzotint.store import Changes, Database, Jobs, Seeker, claims, endings
 from mezzotint.store.changes import record_end
@@ -203,8 +203,8 @@ async def test_a_claim_gives_up_what_was_cancelled_meanwhile_and_looks_again(
     await jobs.add(left)
     seen: list[int] = []
 
-    def choose_slowly(queue: Queue, now: datetime) -> Choice | None:
-        choice = choose(queue, now)
+    def choose_slowly(queue: Queue, now: datetime) -> ChosenJob | None:
+        choice = choose_job(queue, now)
         seen.append(len(queue.lines))
         if len(seen) == 1:  # as if it were cancelled between the look and the write
             return replace(choice, job=JobId("job_gone")) if choice is not None else None

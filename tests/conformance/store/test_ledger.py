@@ -7,7 +7,7 @@ import pytest
 
 from mezzotint.domain.ids import TenantId, WorkerId
 from mezzotint.domain.job import JobState
-from mezzotint.domain.usage import Usage
+from mezzotint.domain.usage import MonthlyUsage
 from mezzotint.store import Database, Jobs, Ledger, Seeker
 from tests.making import NOW, make_ending, make_image, make_job
 
@@ -34,8 +34,8 @@ async def test_months_are_told_apart_newest_first_and_tenants_too(database: Data
     await ended(jobs)
     await ended(jobs, tenant="eve")
     await ended(jobs, months=1)
-    now = Usage(month=MONTH, num_jobs=2, num_images=2, num_steps=60, gpu_s=5.0)
-    later = Usage(month="2026-02", num_jobs=1, num_images=1, num_steps=30, gpu_s=2.5)
+    now = MonthlyUsage(month=MONTH, num_jobs=2, num_images=2, num_steps=60, gpu_s=5.0)
+    later = MonthlyUsage(month="2026-02", num_jobs=1, num_images=1, num_steps=30, gpu_s=2.5)
     assert await ledger.usage(ADA, "0001-01") == [later, now]
     assert await ledger.usage(ADA, "2026-02") == [later]
     assert await ledger.usage(TenantId("bob"), "0001-01") == []
@@ -45,4 +45,4 @@ async def test_what_failed_jobs_took_is_waived(database: Database, jobs: Jobs) -
     await ended(jobs, state=JobState.FAILED)
     await ended(jobs, state=JobState.BLOCKED)
     (month,) = await Ledger(database).usage(ADA, MONTH)
-    assert month == Usage(month=MONTH, num_jobs=2, num_images=0, num_steps=60, gpu_s=2.5, waived_s=2.5)
+    assert month == MonthlyUsage(month=MONTH, num_jobs=2, num_images=0, num_steps=60, gpu_s=2.5, waived_s=2.5)

@@ -561,7 +561,7 @@ def test_the_stepping_policy_drives_the_hub_and_sees_what_passes_cost(pipeline: 
 
     def policy(parked: Sequence[Parked]) -> Sequence[int]:
         seen.extend(parked)
-        return batching.choose(parked, {"pro": 4.0}, max_rows=2)
+        return batching.choose_runs(parked, {"pro": 4.0}, max_rows=2)
 
     hub = Hub(pipeline, choose=policy)
     runs = [hub.submit(flux_request(i, 4), label="pro" if i == 0 else "free") for i in range(5)]

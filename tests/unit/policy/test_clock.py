@@ -1,8 +1,8 @@
 from datetime import UTC, datetime, timedelta
 
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.clock import ClockHistory, Reading, not_before
-from mezzotint.policy.expiry import expired_before
+from mezzotint.policy.clock import ClockHistory, ClockReading, not_before
+from mezzotint.policy.expiry import expiry_cutoff
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -12,7 +12,7 @@ def history(*readings: tuple[float, float]) -> ClockHistory:
     """Minutes that passed, and minutes that the wall clock shows to have passed, since noon."""
     clock = ClockHistory()
     for passed, shown in readings:
-        clock = clock.after(Reading(wall=NOON + shown * MINUTE, steady_s=passed * 60))
+        clock = clock.after(ClockReading(wall=NOON + shown * MINUTE, steady_s=passed * 60))
     return clock
 
 
@@ -43,7 +43,7 @@ def test_steps_are_forgotten_after_a_day_and_their_number_is_bounded() -> None:
 
 def test_free_jobs_that_waited_a_minute_do_not_expire_when_the_clock_steps_two_hours_ahead() -> None:
     clock = history((0, 0), (1, 121))
-    before = expired_before(Tier.FREE, NOON + 121 * MINUTE, clock)
+    before = expiry_cutoff(Tier.FREE, NOON + 121 * MINUTE, clock)
     assert before == NOON + 121 * MINUTE - 3 * HOUR
     assert before is not None
     assert before <= NOON

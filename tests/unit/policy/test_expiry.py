@@ -1,7 +1,7 @@
 from datetime import UTC, datetime, timedelta
 
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.expiry import expired_before, has_expired, reason
+from mezzotint.policy.expiry import expiry_cutoff, explain_expiry, has_expired
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -10,11 +10,11 @@ def test_free_jobs_expire_after_an_hour_and_others_never() -> None:
     assert not has_expired(Tier.FREE, NOW - timedelta(hours=1), NOW)
     assert has_expired(Tier.FREE, NOW - timedelta(hours=1, seconds=1), NOW)
     assert not has_expired(Tier.PAID, NOW - timedelta(days=9), NOW)
-    assert expired_before(Tier.PRO, NOW) is None
+    assert expiry_cutoff(Tier.PRO, NOW) is None
 
 
 def test_the_owner_reads_why() -> None:
-    error = reason(Tier.FREE)
+    error = explain_expiry(Tier.FREE)
     assert error.code == "waited_too_long"
     assert error.message == "The job waited more than 60 minutes in the free lane."
     assert error.hint

@@ -13,7 +13,7 @@ import torch
 from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline
 
 from mezzotint.domain.errors import ModelUnavailable
-from mezzotint.domain.event import Loading
+from mezzotint.domain.event import LoadProgress
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.tier import Tier
 from mezzotint.engine import Assignment, Hub, RunCancelled
@@ -124,8 +124,8 @@ def test_warm_models_are_there_before_the_worker_is_ready_and_others_come_when_a
     assert it.loads == ["a"]
     assert it.ended(it.draw("b")).error is None
     assert it.loads == ["a", "b"]
-    told = [report for report in it.heard if isinstance(report, Loading) and report.model == "b"]
-    assert told == [Loading(model="b", share=0.0), Loading(model="b", share=0.5)]
+    told = [report for report in it.heard if isinstance(report, LoadProgress) and report.model == "b"]
+    assert told == [LoadProgress(model="b", share=0.0), LoadProgress(model="b", share=0.5)]
     shelved = [report for report in it.heard if isinstance(report, Shelved)]
     assert [(one.loaded, one.num_loaded) for one in shelved if one.loaded] == [("a", 1), ("b", 2)]
     assert shelved[-1].cold == frozenset()

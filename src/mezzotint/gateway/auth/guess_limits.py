@@ -16,7 +16,7 @@ from starlette.requests import HTTPConnection
 from mezzotint.domain.claims import Claims
 from mezzotint.gateway.errors import GATEWAY_CODES, Answer
 from mezzotint.gateway.rate_limits import Rates, address_of
-from mezzotint.policy.rate_limit import Full, Rate
+from mezzotint.policy.rate_limit import Limited, Rate
 from mezzotint.store.digest import digest
 
 WRONG_FROM_NETWORK = Rate(num=60, period_s=300, burst=60)
@@ -54,7 +54,7 @@ class Guesses:
         if network is None:
             return
         outcome = await rates.buckets.pour(f"wrong-credentials:{network}", WRONG_FROM_NETWORK)
-        if isinstance(outcome, Full):
+        if isinstance(outcome, Limited):
             self.waiting[network] = self.clock() + outcome.retry_s
             self.waiting.move_to_end(network)
             if len(self.waiting) > MAX_WAITING:

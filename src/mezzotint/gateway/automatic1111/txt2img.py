@@ -23,7 +23,7 @@ from mezzotint.gateway.errors import GATEWAY_CODES, Answer, refused
 from mezzotint.gateway.idempotency import once_of
 from mezzotint.gateway.service import Service, The
 from mezzotint.gateway.streams.wait import WAIT_S, ended, without_picture
-from mezzotint.policy.admission.request import Request as Asked
+from mezzotint.policy.admission.request import JobRequest
 
 router = APIRouter(
     prefix="/sdapi/v1",
@@ -42,7 +42,7 @@ async def txt2img(body: Txt2Img, request: Request, service: The, claims: BasicSi
     return await answer_with_list(await drawn(service, request, claims, body, asked_by(service, body)), "images")
 
 
-async def drawn(service: Service, request: Request, claims: Claims, body: Txt2Img, asked: Asked) -> Drawn:
+async def drawn(service: Service, request: Request, claims: Claims, body: Txt2Img, asked: JobRequest) -> Drawn:
     """The finished pictures, when all have ended; where there is none at all, why."""
     async with service.open_stream(claims):
         over = await _ended(service, request, claims, asked)
@@ -55,7 +55,7 @@ async def drawn(service: Service, request: Request, claims: Claims, body: Txt2Im
     )
 
 
-async def _ended(service: Service, request: Request, claims: Claims, asked: Asked) -> Sequence[Job]:
+async def _ended(service: Service, request: Request, claims: Claims, asked: JobRequest) -> Sequence[Job]:
     """Submit the request, and wait until its jobs have ended."""
     # its clients mark no retries: without a seed each request means another picture
     outcome = await submit_once(
@@ -68,9 +68,9 @@ async def _ended(service: Service, request: Request, claims: Claims, asked: Aske
         return await asyncio.gather(*(ended(service.desk, job, WAIT_S) for job in jobs))
 
 
-def asked_by(service: Service, body: Txt2Img) -> Asked:
+def asked_by(service: Service, body: Txt2Img) -> JobRequest:
     model = model_of(service, body)
-    return Asked(
+    return JobRequest(
         prompt=body.prompt,
         model=model.name,
         negative_prompt=body.negative_prompt or None,

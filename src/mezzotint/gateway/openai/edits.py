@@ -22,7 +22,7 @@ from mezzotint.gateway.openai.images import answer, check, size_of, unsupported
 from mezzotint.gateway.openai.schemas import EDIT_STRENGTH, Edit, ImagesAnswer, Variation, Wish, openai_answers
 from mezzotint.gateway.service import Service, SignedIn, The
 from mezzotint.media.uploads import Reading
-from mezzotint.policy.admission.request import Request as Asked
+from mezzotint.policy.admission.request import JobRequest
 
 router = APIRouter(
     prefix="/v1/images",
@@ -76,9 +76,9 @@ async def vary(request: Request, service: The, claims: SignedIn) -> Response:
     return await answer(service, claims, request, wish, asked)
 
 
-def _asked(wish: Wish) -> Asked:
+def _asked(wish: Wish) -> JobRequest:
     width, height = size_of(wish)
-    return Asked(
+    return JobRequest(
         prompt="",
         model=wish.model or None,
         width=width,

@@ -38,8 +38,8 @@ from mezzotint.gateway.service import Service, SignedIn, The
 from mezzotint.gateway.streams.event_stream import EventStream
 from mezzotint.gateway.streams.wait import WAIT_S, ended, without_picture
 from mezzotint.media import converted
-from mezzotint.policy.admission.model_choice import model_for
-from mezzotint.policy.admission.request import Request as Asked
+from mezzotint.policy.admission.model_choice import choose_requested_model
+from mezzotint.policy.admission.request import JobRequest
 
 TOKEN_STEP_PX = 1000
 """Step-pixels (steps x width x height) of one image token: the unit in which the queue charges."""
@@ -61,7 +61,7 @@ async def generate(body: NewImages, request: Request, service: The, claims: Sign
     """Pictures from words, as OpenAI's Images API gives them."""
     check(service, body)
     width, height = size_of(body)
-    asked = Asked(
+    asked = JobRequest(
         prompt=body.prompt,
         model=body.model or None,
         width=width,
@@ -73,7 +73,13 @@ async def generate(body: NewImages, request: Request, service: The, claims: Sign
 
 
 async def answer(
-    service: Service, claims: Claims, request: Request, wish: Wish, asked: Asked, *, event: str = "image_generation"
+    service: Service,
+    claims: Claims,
+    request: Request,
+    wish: Wish,
+    asked: JobRequest,
+    *,
+    event: str = "image_generation",
 ) -> Response:
     """The pictures of a wish, when they are there or while they are drawn. event: how names of its events begin."""
     with ExitStack() as place:
@@ -124,10 +130,10 @@ def size_of(wish: Wish) -> tuple[int | None, int | None]:
     return int(width), int(height)
 
 
-def with_quality(service: Service, claims: Claims, wish: Wish, asked: Asked) -> Asked:
+def with_quality(service: Service, claims: Claims, wish: Wish, asked: JobRequest) -> JobRequest:
     """The request with the sampler steps that the quality means for its model; never more than the tier allows."""
     times = STEPS_OF[wish.quality or "auto"]
-    model = model_for(asked, service.door.models, service.door.upscaler)
+    model = choose_requested_model(asked, service.door.models, service.door.upscaler)
     if times is None or isinstance(model, Refusal):  # admission finds the same fault and says it
         return asked
     budget = limits_of(claims.tier).step_budget

@@ -16,7 +16,7 @@ from mezzotint.gateway.auth import session_cookie
 from mezzotint.gateway.errors import GATEWAY_CODES, Answer
 from mezzotint.gateway.schemas import Me, answers, me_of
 from mezzotint.gateway.service import Service, SignedIn, The
-from mezzotint.policy.credentials import MAX_NAME, MAX_PASSWORD, folded, name_fault, password_fault
+from mezzotint.policy.credentials import MAX_NAME, MAX_PASSWORD, fold_name, name_fault, password_fault
 
 router = APIRouter(prefix="/v1", tags=["sign-in"])
 Name = Annotated[str, Field(max_length=MAX_NAME)]
@@ -41,7 +41,7 @@ class NewPassword(BaseModel):
 async def sign_in(body: Credentials, request: Request, response: Response, service: The) -> Me:
     """Open a session; its cookie is for the page. Programs use API keys instead."""
     check_origin(request)
-    await service.rates.count_sign_in(request, folded(body.name))
+    await service.rates.count_sign_in(request, fold_name(body.name))
     user = None
     if name_fault(body.name) is None:
         user = await service.accounts.users.with_password(body.name, body.password.get_secret_value())
@@ -54,13 +54,13 @@ async def sign_in(body: Credentials, request: Request, response: Response, servi
 async def sign_up(body: Credentials, request: Request, response: Response, service: The) -> Me:
     """Make a tenant of the free tier with one user, and sign in; 403 unless the server allows it."""
     check_origin(request)
-    await service.rates.count_sign_in(request, folded(body.name))
+    await service.rates.count_sign_in(request, fold_name(body.name))
     if not service.accounts.can_sign_up:
         raise Answer(403, "sign_up_closed", GATEWAY_CODES["sign_up_closed"], "Ask who runs this server for a name.")
     check_credentials(body.name, body.password.get_secret_value())
     now = service.now()
     tenant = Tenant(id=TenantId(f"t-{secrets.token_hex(8)}"), tier=Tier.FREE, created_at=now)
-    user = User(id=new_user_id(), tenant=tenant.id, name=folded(body.name), role=Role.USER, created_at=now)
+    user = User(id=new_user_id(), tenant=tenant.id, name=fold_name(body.name), role=Role.USER, created_at=now)
     if not await service.accounts.users.add(user, body.password.get_secret_value(), tenant):
         raise Answer(409, "name_taken", GATEWAY_CODES["name_taken"], "Choose another, or sign in.", "name")
     return await open_session(service, request, response, user)

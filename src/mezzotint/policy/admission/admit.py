@@ -9,16 +9,16 @@ from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.sampler import sampler_named
 from mezzotint.domain.task import Source, Task
 from mezzotint.domain.tier import Tier, limits_of
-from mezzotint.policy.admission.capabilities import check_abilities
-from mezzotint.policy.admission.grid import grid, prompts_of, written_alone
+from mezzotint.policy.admission.capabilities import check_capabilities
+from mezzotint.policy.admission.grid import expand_repeats, parse_prompts, render_alone
 from mezzotint.policy.admission.prompt_parameters import (
     DRAFT_QUALITY,
     guidance_of,
     strength_of,
 )
-from mezzotint.policy.admission.request import Request
+from mezzotint.policy.admission.request import JobRequest
 from mezzotint.policy.admission.size import bounds, can_shape, check_size, size_for
-from mezzotint.policy.admission.source_image import DEFAULT_STRENGTH, Place, check_task, place
+from mezzotint.policy.admission.source_image import DEFAULT_STRENGTH, SourcePlacement, check_task, place_source
 
 NUM_SEEDS = MAX_SEED + 1
 
@@ -39,7 +39,7 @@ class Admit:
 
 
 def admit(  # noqa: PLR0913 - each is a fact the decision depends on
-    request: Request,
+    request: JobRequest,
     *,
     tier: Tier,
     model: ModelInfo,
@@ -54,7 +54,7 @@ def admit(  # noqa: PLR0913 - each is a fact the decision depends on
     fresh_seed: in 0..MAX_SEED, used when the request names no seed.
     source, mask: what the request's names stand for; None where its owner has no such picture.
     """
-    prompts = prompts_of(request)
+    prompts = parse_prompts(request)
     if isinstance(prompts, Refusal):
         return prompts
     if refusal := check_task(request, model, source, mask):
@@ -62,20 +62,20 @@ def admit(  # noqa: PLR0913 - each is a fact the decision depends on
     plans: list[Plan] = []
     for prompt in prompts:
         fresh = (fresh_seed + len(plans)) % NUM_SEEDS
-        for nth, one in enumerate(grid(prompt)):
-            parameters = _parameters(request, one, tier, model, fresh_seed=fresh, source=source, mask=mask)
+        for nth, one in enumerate(expand_repeats(prompt)):
+            parameters = _fill_parameters(request, one, tier, model, fresh_seed=fresh, source=source, mask=mask)
             if isinstance(parameters, Refusal):
                 return parameters
             is_alone = len(prompts) == 1 and prompt.repeat in {None, 1}
-            raw_prompt = request.prompt if is_alone else written_alone(request, one)
+            raw_prompt = request.prompt if is_alone else render_alone(request, one)
             seed = (parameters.seed + nth) % NUM_SEEDS
             plans.append(Plan(raw_prompt=raw_prompt, parameters=replace(parameters, seed=seed)))
     return check_open_jobs(num_open_jobs, len(plans), tier) or Admit(plans=tuple(plans))
 
 
-def model_named(request: Request) -> str | Refusal | None:
+def read_model_name(request: JobRequest) -> str | Refusal | None:
     """The model that the request's field or its prompt names, before anything else is decided."""
-    prompts = prompts_of(request)
+    prompts = parse_prompts(request)
     if isinstance(prompts, Refusal):
         return prompts
     names = {prompt.version for prompt in prompts}
@@ -89,8 +89,8 @@ def model_named(request: Request) -> str | Refusal | None:
     return request.model or names.pop()
 
 
-def _parameters(  # noqa: PLR0913 - each is a fact the parameters depend on
-    request: Request,
+def _fill_parameters(  # noqa: PLR0913 - each is a fact the parameters depend on
+    request: JobRequest,
     prompt: Prompt,
     tier: Tier,
     model: ModelInfo,
@@ -99,10 +99,10 @@ def _parameters(  # noqa: PLR0913 - each is a fact the parameters depend on
     source: Source | None,
     mask: Source | None,
 ) -> Parameters | Refusal:
-    where = _place(request, prompt, model, source)
+    where = _place_result(request, prompt, model, source)
     if isinstance(where, Refusal):
         return where
-    merged = _merge(request, prompt)
+    merged = _merge_fields(request, prompt)
     parameters = Parameters(
         prompt=merged.text,
         negative_prompt=merged.no or "",
@@ -115,15 +115,17 @@ def _parameters(  # noqa: PLR0913 - each is a fact the parameters depend on
         sampler=sampler.name if request.sampler and (sampler := sampler_named(request.sampler)) else None,
     )
     if source is not None:
-        parameters = _with_source(parameters, request, prompt, where, source, mask)
-    return check_abilities(request, prompt, parameters, model, tier) or parameters
+        parameters = _add_source(parameters, request, prompt, where, source, mask)
+    return check_capabilities(request, prompt, parameters, model, tier) or parameters
 
 
-def _place(request: Request, prompt: Prompt, model: ModelInfo, source: Source | None) -> Place | Refusal:
+def _place_result(
+    request: JobRequest, prompt: Prompt, model: ModelInfo, source: Source | None
+) -> SourcePlacement | Refusal:
     """The result's size: as asked for, else the source's, else the model's own."""
     has_size = request.width is not None or request.height is not None or prompt.aspect_ratio is not None
     if source is not None and not has_size:
-        return place(request, model, source)
+        return place_source(request, model, source)
     if request.task in {Task.OUTPAINT, Task.UPSCALE}:
         return Refusal(
             code=RefusalCode.PARAMETER_UNSUPPORTED,
@@ -134,11 +136,16 @@ def _place(request: Request, prompt: Prompt, model: ModelInfo, source: Source | 
     size = _choose_size(request, prompt, model)
     if isinstance(size, Refusal):
         return size
-    return Place(width=size[0], height=size[1], source_width=size[0], source_height=size[1])
+    return SourcePlacement(width=size[0], height=size[1], source_width=size[0], source_height=size[1])
 
 
-def _with_source(  # noqa: PLR0917
-    parameters: Parameters, request: Request, prompt: Prompt, where: Place, source: Source, mask: Source | None
+def _add_source(  # noqa: PLR0917
+    parameters: Parameters,
+    request: JobRequest,
+    prompt: Prompt,
+    where: SourcePlacement,
+    source: Source,
+    mask: Source | None,
 ) -> Parameters:
     is_upscale = request.task is Task.UPSCALE
     usual = DEFAULT_STRENGTH.get(request.task) if prompt.iw is None else strength_of(prompt.iw)
@@ -158,7 +165,7 @@ def _with_source(  # noqa: PLR0917
     )
 
 
-def _merge(request: Request, prompt: Prompt) -> Prompt:
+def _merge_fields(request: JobRequest, prompt: Prompt) -> Prompt:
     return replace(
         prompt,
         no=prompt.no or " ".join((request.negative_prompt or "").split()),
@@ -175,13 +182,13 @@ def _num_steps(prompt: Prompt, model: ModelInfo, tier: Tier) -> int:
     return usual if prompt.num_steps is None else prompt.num_steps
 
 
-def _guidance(request: Request, prompt: Prompt, model: ModelInfo) -> float:
+def _guidance(request: JobRequest, prompt: Prompt, model: ModelInfo) -> float:
     if prompt.stylize is not None:
         return guidance_of(prompt.stylize, model.default_guidance)
     return model.default_guidance if request.guidance_scale is None else request.guidance_scale
 
 
-def _choose_size(request: Request, prompt: Prompt, model: ModelInfo) -> tuple[int, int] | Refusal:
+def _choose_size(request: JobRequest, prompt: Prompt, model: ModelInfo) -> tuple[int, int] | Refusal:
     if request.width is not None and request.height is not None:
         return check_size(model, request.width, request.height) or (request.width, request.height)
     if request.width is not None or request.height is not None:

@@ -7,20 +7,20 @@ from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.sampler import sampler_named
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier, limits_of
-from mezzotint.policy.admission.request import Request
+from mezzotint.policy.admission.request import JobRequest
 from mezzotint.policy.admission.source_image import TAKES
 
 MAX_GUIDANCE = 30.0  # what front ends offer; beyond it every model's colours burn out
 
 
-def check_abilities(
-    request: Request, prompt: Prompt, parameters: Parameters, model: ModelInfo, tier: Tier
+def check_capabilities(
+    request: JobRequest, prompt: Prompt, parameters: Parameters, model: ModelInfo, tier: Tier
 ) -> Refusal | None:
     """What of the request cannot be done. parameters: what it and its prompt come to."""
     return (
         _check_image_weight(request, prompt)
         or _check_stop(request, prompt, model)
-        or _check_no(request, parameters, model)
+        or _check_negative_prompt(request, parameters, model)
         or _check_seed(parameters)
         or _check_steps(parameters, tier, written_in="prompt" if request.num_steps is None else "num_steps")
         or _check_strength(parameters)
@@ -29,7 +29,7 @@ def check_abilities(
     )
 
 
-def _check_image_weight(request: Request, prompt: Prompt) -> Refusal | None:
+def _check_image_weight(request: JobRequest, prompt: Prompt) -> Refusal | None:
     if prompt.iw is None or "strength" in TAKES[request.task]:
         return None
     return Refusal(
@@ -40,7 +40,7 @@ def _check_image_weight(request: Request, prompt: Prompt) -> Refusal | None:
     )
 
 
-def _check_no(request: Request, parameters: Parameters, model: ModelInfo) -> Refusal | None:
+def _check_negative_prompt(request: JobRequest, parameters: Parameters, model: ModelInfo) -> Refusal | None:
     if not parameters.negative_prompt or model.takes_negative_prompt:
         return None
     return Refusal(
@@ -51,7 +51,7 @@ def _check_no(request: Request, parameters: Parameters, model: ModelInfo) -> Ref
     )
 
 
-def _check_stop(request: Request, prompt: Prompt, model: ModelInfo) -> Refusal | None:
+def _check_stop(request: JobRequest, prompt: Prompt, model: ModelInfo) -> Refusal | None:
     if prompt.stop is None or (model.can_stop and request.task is not Task.UPSCALE):
         return None
     what = f"the task {request.task}" if model.can_stop else model.name
@@ -74,7 +74,7 @@ def _check_strength(parameters: Parameters) -> Refusal | None:
     )
 
 
-def _check_guidance(request: Request, prompt: Prompt, model: ModelInfo) -> Refusal | None:
+def _check_guidance(request: JobRequest, prompt: Prompt, model: ModelInfo) -> Refusal | None:
     asked = request.guidance_scale
     param = "prompt" if asked is None else "guidance_scale"
     if asked is not None and not 0 <= asked <= MAX_GUIDANCE:
@@ -94,7 +94,7 @@ def _check_guidance(request: Request, prompt: Prompt, model: ModelInfo) -> Refus
     )
 
 
-def _check_sampler(request: Request, model: ModelInfo) -> Refusal | None:
+def _check_sampler(request: JobRequest, model: ModelInfo) -> Refusal | None:
     if request.sampler is None:
         return None
     sampler = sampler_named(request.sampler)

@@ -5,17 +5,17 @@ from dataclasses import replace
 from mezzotint.domain.prompt import Prompt
 from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.task import Task
-from mezzotint.policy.admission.permutations import escape, expand, too_many
-from mezzotint.policy.admission.prompt import check_characters, check_length, check_written, parse, render
+from mezzotint.policy.admission.permutations import check_job_count, escape_text, expand_choices
+from mezzotint.policy.admission.prompt import check_characters, check_length, check_written, parse_prompt, render_prompt
 from mezzotint.policy.admission.prompt_parameters import NORMAL_STYLIZE, stylize_in_grid
-from mezzotint.policy.admission.request import Request
+from mezzotint.policy.admission.request import JobRequest
 
 
-def prompts_of(request: Request) -> list[Prompt] | Refusal:
+def parse_prompts(request: JobRequest) -> list[Prompt] | Refusal:
     """The prompts that the request stands for, each with its repeats; no more than one request may have."""
     if refusal := _check_written(request):
         return refusal
-    texts = (request.prompt,) if request.is_plain else expand(request.prompt)
+    texts = (request.prompt,) if request.is_plain else expand_choices(request.prompt)
     if isinstance(texts, Refusal):
         return texts
     prompts: list[Prompt] = []
@@ -29,10 +29,10 @@ def prompts_of(request: Request) -> list[Prompt] | Refusal:
         if refusal := _check_grid(prompt):
             return refusal
         prompts.append(prompt)
-    return too_many(sum(prompt.repeat or 1 for prompt in prompts)) or _check_negative_prompt(request) or prompts
+    return check_job_count(sum(prompt.repeat or 1 for prompt in prompts)) or _check_negative_prompt(request) or prompts
 
 
-def grid(prompt: Prompt) -> list[Prompt]:
+def expand_repeats(prompt: Prompt) -> list[Prompt]:
     """The prompt once for each of its repeats, as one would type it for that picture alone."""
     alone = replace(prompt, repeat=None, chaos=None)
     if not prompt.chaos:
@@ -42,24 +42,24 @@ def grid(prompt: Prompt) -> list[Prompt]:
     return [replace(alone, stylize=stylize) for stylize in stylized]
 
 
-def written_alone(request: Request, prompt: Prompt) -> str:
-    written = render(prompt)
-    return written if request.is_plain else escape(written)
+def render_alone(request: JobRequest, prompt: Prompt) -> str:
+    written = render_prompt(prompt)
+    return written if request.is_plain else escape_text(written)
 
 
-def _check_written(request: Request) -> Refusal | None:
+def _check_written(request: JobRequest) -> Refusal | None:
     return check_written(request.prompt, param="prompt") or check_written(
         request.negative_prompt or "", param="negative_prompt"
     )
 
 
-def _prompt_of(request: Request, text: str) -> Prompt | Refusal:
+def _prompt_of(request: JobRequest, text: str) -> Prompt | Refusal:
     if request.task in {Task.UPSCALE, Task.VARIATION} and not text.strip():
         return Prompt(text="")
-    return parse(text)
+    return parse_prompt(text)
 
 
-def _check_repeats(request: Request, prompt: Prompt) -> Refusal | None:
+def _check_repeats(request: JobRequest, prompt: Prompt) -> Refusal | None:
     size_field = "width" if request.width is not None else "height"
     has_size = request.width is not None or request.height is not None
     both = (
@@ -106,7 +106,7 @@ def _check_grid(prompt: Prompt) -> Refusal | None:
     )
 
 
-def _check_negative_prompt(request: Request) -> Refusal | None:
+def _check_negative_prompt(request: JobRequest) -> Refusal | None:
     text = request.negative_prompt or ""
     return check_characters(text, param="negative_prompt") or check_length(
         " ".join(text.split()), param="negative_prompt"

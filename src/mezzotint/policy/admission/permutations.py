@@ -34,7 +34,7 @@ Text = tuple[str | Choice, ...]
 
 
 @dataclass(slots=True)
-class _Open:
+class _OpenChoice:
     """A choice whose end has not been read: its options, the pieces of the last one, and the literal under way."""
 
     options: list[Text] = field(default_factory=list)
@@ -48,19 +48,19 @@ class _Open:
 
     def end_option(self) -> None:
         self.end_literal()
-        self.options.append(_stripped(self.pieces))
+        self.options.append(_strip_ends(self.pieces))
         self.pieces = []
 
 
-def read(raw: str) -> Text | Refusal:
-    """Read a text with its choices. `read(write(text)) == text` for every text that it returns."""
-    stack = [_Open()]
+def read_choices(raw: str) -> Text | Refusal:
+    """Read a text with its choices. `read_choices(write_choices(text)) == text` for every text that it returns."""
+    stack = [_OpenChoice()]
     for match in _TOKEN.finditer(raw):
         escaped, mark, literal = match.groups()
         if mark == "{":
             if len(stack) > MAX_DEPTH:
                 return _refuse(f"Choices are nested more than {MAX_DEPTH} deep.")
-            stack.append(_Open())
+            stack.append(_OpenChoice())
         elif mark == "}":
             if len(stack) == 1:
                 return _refuse(f'Character {match.start() + 1} of the prompt is a "}}" without its "{{".')
@@ -76,35 +76,35 @@ def read(raw: str) -> Text | Refusal:
     return tuple(stack[0].pieces) if len(stack) == 1 else _refuse('The prompt has a "{" without its "}".')
 
 
-def write(text: Text, *, is_option: bool = False) -> str:
-    """Write a text as `read` takes it. is_option: inside a choice, where a comma ends the option."""
+def write_choices(text: Text, *, is_option: bool = False) -> str:
+    """Write a text as `read_choices` takes it. is_option: inside a choice, where a comma ends the option."""
     return "".join(
-        _escaped(piece, r"[{},]" if is_option else r"[{}]|(?<=\\),")
+        _escape_literal(piece, r"[{},]" if is_option else r"[{}]|(?<=\\),")
         if isinstance(piece, str)
-        else "{" + ", ".join(write(option, is_option=True) for option in piece.options) + "}"
+        else "{" + ", ".join(write_choices(option, is_option=True) for option in piece.options) + "}"
         for piece in text
     )
 
 
-def escape(plain: str) -> str:
-    """A text without choices, as `read` takes it."""
-    return write((plain,))
+def escape_text(plain: str) -> str:
+    """A text without choices, as `read_choices` takes it."""
+    return write_choices((plain,))
 
 
-def count(text: Text) -> int:
+def count_texts(text: Text) -> int:
     """How many texts it stands for."""
-    return prod(sum(map(count, piece.options)) for piece in text if isinstance(piece, Choice))
+    return prod(sum(map(count_texts, piece.options)) for piece in text if isinstance(piece, Choice))
 
 
-def expand(raw: str) -> tuple[str, ...] | Refusal:
+def expand_choices(raw: str) -> tuple[str, ...] | Refusal:
     """The prompts that a prompt stands for, the last choice varying fastest; at most MAX_JOBS."""
-    text = read(raw)
+    text = read_choices(raw)
     if isinstance(text, Refusal):
         return text
-    return too_many(count(text)) or tuple(_texts(text))
+    return check_job_count(count_texts(text)) or tuple(_list_texts(text))
 
 
-def too_many(num_jobs: int) -> Refusal | None:
+def check_job_count(num_jobs: int) -> Refusal | None:
     """Refuse more jobs than one request may become."""
     if num_jobs <= MAX_JOBS:
         return None
@@ -117,15 +117,15 @@ def too_many(num_jobs: int) -> Refusal | None:
     )
 
 
-def _texts(text: Text) -> list[str]:
+def _list_texts(text: Text) -> list[str]:
     choices = (
-        [piece] if isinstance(piece, str) else [one for option in piece.options for one in _texts(option)]
+        [piece] if isinstance(piece, str) else [one for option in piece.options for one in _list_texts(option)]
         for piece in text
     )
     return ["".join(parts) for parts in product(*choices)]
 
 
-def _stripped(pieces: list[str | Choice]) -> Text:
+def _strip_ends(pieces: list[str | Choice]) -> Text:
     ends = list(pieces)
     if ends and isinstance(ends[0], str):
         ends[0] = ends[0].lstrip()
@@ -134,7 +134,7 @@ def _stripped(pieces: list[str | Choice]) -> Text:
     return tuple(piece for piece in ends if piece != "")
 
 
-def _escaped(literal: str, special: str) -> str:
+def _escape_literal(literal: str, special: str) -> str:
     return re.sub(special, r"\\\g<0>", literal)
 
 

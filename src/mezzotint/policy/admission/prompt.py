@@ -46,11 +46,11 @@ class _Written:
     words: list[str]
 
 
-def parse(raw: str) -> Prompt | Refusal:
+def parse_prompt(raw: str) -> Prompt | Refusal:
     """Read a prompt. Runs of white space become one space; the words are otherwise kept as typed.
 
-    Never raises, whatever the text; time is linear in its length. `parse(render(prompt)) == prompt` for every prompt
-    that it returns.
+    Never raises, whatever the text; time is linear in its length. `parse_prompt(render_prompt(prompt)) == prompt` for
+    every prompt that it returns.
     """
     if refusal := check_characters(raw, param="prompt"):
         return refusal
@@ -64,10 +64,10 @@ def parse(raw: str) -> Prompt | Refusal:
     return _fill(Prompt(text=" ".join(text)), written)
 
 
-def render(prompt: Prompt) -> str:
+def render_prompt(prompt: Prompt) -> str:
     """Write a prompt, its parameters in the order of the table.
 
-    prompt: as `parse` returns it; in particular no word of its texts may look like a parameter.
+    prompt: as `parse_prompt` returns it; in particular no word of its texts may look like a parameter.
     """
     written = ((parameter.name, parameter.show(prompt)) for parameter in PARAMETERS)
     return " ".join([prompt.text, *(f"--{name} {value}".rstrip() for name, value in written if value is not None)])

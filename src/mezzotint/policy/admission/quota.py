@@ -6,14 +6,14 @@ from mezzotint.domain.tier import Tier, limits_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Assigned:
+class LaneAssignment:
     """The lane a job waits in; `is_over_quota` tells its owner why it is not the tier's own."""
 
     lane: Tier
     is_over_quota: bool = False
 
 
-def assign(tier: Tier, *, used_s: float, quota_s: float | None = None) -> Assigned:
+def assign_lane(tier: Tier, *, used_s: float, quota_s: float | None = None) -> LaneAssignment:
     """The lane of a new job.
 
     used_s: GPU-seconds that the tenant used this month.
@@ -21,5 +21,5 @@ def assign(tier: Tier, *, used_s: float, quota_s: float | None = None) -> Assign
     """
     quota = limits_of(tier).quota_s if quota_s is None else quota_s
     if quota is None or used_s < quota or tier is Tier.FREE:
-        return Assigned(lane=tier)
-    return Assigned(lane=Tier.FREE, is_over_quota=True)
+        return LaneAssignment(lane=tier)
+    return LaneAssignment(lane=Tier.FREE, is_over_quota=True)

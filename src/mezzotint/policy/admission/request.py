@@ -6,7 +6,7 @@ from mezzotint.domain.task import Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class JobRequest:
     """What a user asks for, as sent. A field may instead be written in the prompt (`--seed 7`), not in both.
 
     model: its name; None: the default.

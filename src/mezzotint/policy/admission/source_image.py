@@ -1,12 +1,12 @@
 """What a task needs of a request, and where its source comes to lie. Sizes in px."""
 
 from dataclasses import dataclass
-from typing import Protocol
 
 from mezzotint.domain.model import MAX_SIDE_PX, ModelInfo
 from mezzotint.domain.prompt import AspectRatio
 from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.task import Source, Task
+from mezzotint.policy.admission.request import JobRequest
 from mezzotint.policy.admission.size import check_size, size_for
 
 MAX_UPSCALED_PX = 4096 * 4096  # some 50 MB of pixels, a minute of a small network on one core
@@ -34,33 +34,8 @@ TAKES: dict[Task, tuple[str, ...]] = {
 FIELDS = tuple(dict.fromkeys(field for fields in TAKES.values() for field in fields))
 
 
-class Asked(Protocol):
-    """What this policy reads of a request."""
-
-    @property
-    def task(self) -> Task: ...
-    @property
-    def source(self) -> str | None: ...
-    @property
-    def mask(self) -> str | None: ...
-    @property
-    def strength(self) -> float | None: ...
-    @property
-    def scale(self) -> int | None: ...
-    @property
-    def zoom(self) -> float | None: ...
-    @property
-    def left(self) -> int | None: ...
-    @property
-    def top(self) -> int | None: ...
-    @property
-    def right(self) -> int | None: ...
-    @property
-    def bottom(self) -> int | None: ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class SourcePlacement:
     """The result's size, and where on it the source lies."""
 
     width: int
@@ -71,24 +46,24 @@ class Place:
     source_height: int
 
 
-def check_task(asked: Asked, model: ModelInfo, source: Source | None, mask: Source | None) -> Refusal | None:
+def check_task(request: JobRequest, model: ModelInfo, source: Source | None, mask: Source | None) -> Refusal | None:
     """Refuse what the model cannot do, fields that are missing or of another task, and values out of range."""
     return (
-        _check_model(asked.task, model)
-        or _check_fields(asked)
-        or _check_found(asked, source, mask)
-        or _check_ranges(asked)
+        _check_model(request.task, model)
+        or _check_fields(request)
+        or _check_found(request, source, mask)
+        or _check_ranges(request)
     )
 
 
-def place(asked: Asked, model: ModelInfo, source: Source) -> Place | Refusal:
+def place_source(request: JobRequest, model: ModelInfo, source: Source) -> SourcePlacement | Refusal:
     """Where the source lies on the result. Call after `check_task`."""
-    if asked.task is Task.UPSCALE:
-        return _upscaled(source, asked.scale or SCALES[0])
-    width, height = _fitted(model, source)
-    if asked.task is Task.OUTPAINT:
-        return _outpainted(asked, model, width, height)
-    return Place(width=width, height=height, source_width=width, source_height=height)
+    if request.task is Task.UPSCALE:
+        return _place_upscale(source, request.scale or SCALES[0])
+    width, height = _fit_source(model, source)
+    if request.task is Task.OUTPAINT:
+        return _place_outpaint(request, model, width, height)
+    return SourcePlacement(width=width, height=height, source_width=width, source_height=height)
 
 
 def _check_model(task: Task, model: ModelInfo) -> Refusal | None:
@@ -102,21 +77,21 @@ def _check_model(task: Task, model: ModelInfo) -> Refusal | None:
     )
 
 
-def _check_fields(asked: Asked) -> Refusal | None:
-    given = [field for field in FIELDS if getattr(asked, field) is not None]
+def _check_fields(request: JobRequest) -> Refusal | None:
+    given = [field for field in FIELDS if getattr(request, field) is not None]
     for field in given:
-        if field not in TAKES[asked.task]:
+        if field not in TAKES[request.task]:
             fitting = ", ".join(task for task in Task if field in TAKES[task])
             return Refusal(
                 code=RefusalCode.PARAMETER_UNSUPPORTED,
-                message=f'The field "{field}" does not belong to the task {asked.task}.',
+                message=f'The field "{field}" does not belong to the task {request.task}.',
                 hint=f"Leave it out, or set the task to {fitting}.",
                 param=field,
             )
-    for field in NEEDS[asked.task]:
+    for field in NEEDS[request.task]:
         if field not in given:
-            return _missing(asked.task, field)
-    if asked.zoom is not None and any(side in given for side in SIDES):
+            return _missing(request.task, field)
+    if request.zoom is not None and any(side in given for side in SIDES):
         return _invalid("zoom", "A zoom and sides cannot be given together.", "Keep one of the two.")
     return None
 
@@ -130,8 +105,8 @@ def _missing(task: Task, field: str) -> Refusal:
     )
 
 
-def _check_found(asked: Asked, source: Source | None, mask: Source | None) -> Refusal | None:
-    for field, name, found in (("source", asked.source, source), ("mask", asked.mask, mask)):
+def _check_found(request: JobRequest, source: Source | None, mask: Source | None) -> Refusal | None:
+    for field, name, found in (("source", request.source, source), ("mask", request.mask, mask)):
         if name is not None and found is None:
             return Refusal(
                 code=RefusalCode.SOURCE_NOT_FOUND,
@@ -145,16 +120,16 @@ def _check_found(asked: Asked, source: Source | None, mask: Source | None) -> Re
     return None
 
 
-def _check_ranges(asked: Asked) -> Refusal | None:
-    if asked.strength is not None and not 0 < asked.strength <= 1:
-        return _invalid("strength", f"The strength {asked.strength:g} is out of range.", "Choose from above 0 to 1.")
-    if asked.scale is not None and asked.scale not in SCALES:
-        return _invalid("scale", f"Pictures cannot be upscaled {asked.scale} times.", "Choose 2 or 4.")
-    if asked.zoom is not None and not 1 < asked.zoom <= MAX_ZOOM:
+def _check_ranges(request: JobRequest) -> Refusal | None:
+    if request.strength is not None and not 0 < request.strength <= 1:
+        return _invalid("strength", f"The strength {request.strength:g} is out of range.", "Choose from above 0 to 1.")
+    if request.scale is not None and request.scale not in SCALES:
+        return _invalid("scale", f"Pictures cannot be upscaled {request.scale} times.", "Choose 2 or 4.")
+    if request.zoom is not None and not 1 < request.zoom <= MAX_ZOOM:
         hint = f"Choose above 1, up to {MAX_ZOOM:g}."
-        return _invalid("zoom", f"The zoom {asked.zoom:g} is out of range.", hint)
+        return _invalid("zoom", f"The zoom {request.zoom:g} is out of range.", hint)
     for side in SIDES:
-        if (getattr(asked, side) or 0) < 0:
+        if (getattr(request, side) or 0) < 0:
             return _invalid(side, f'"{side}" is negative.', "Choose how many px to add, 0 or more.")
     return None
 
@@ -163,7 +138,7 @@ def _invalid(param: str, message: str, hint: str) -> Refusal:
     return Refusal(code=RefusalCode.PARAMETER_INVALID, message=message, hint=hint, param=param)
 
 
-def _upscaled(source: Source, scale: int) -> Place | Refusal:
+def _place_upscale(source: Source, scale: int) -> SourcePlacement | Refusal:
     width, height = source.width * scale, source.height * scale
     if width * height > MAX_UPSCALED_PX:
         return Refusal(
@@ -179,20 +154,20 @@ def _upscaled(source: Source, scale: int) -> Place | Refusal:
             hint="Choose a smaller scale, or a source whose longer side is shorter.",
             param="scale",
         )
-    return Place(width=width, height=height, source_width=source.width, source_height=source.height)
+    return SourcePlacement(width=width, height=height, source_width=source.width, source_height=source.height)
 
 
-def _fitted(model: ModelInfo, source: Source) -> tuple[int, int]:
+def _fit_source(model: ModelInfo, source: Source) -> tuple[int, int]:
     """The source's own size where the model can draw it, else the nearest shape at the model's native area."""
     if check_size(model, source.width, source.height) is None:
         return source.width, source.height
     return size_for(model, AspectRatio(width=source.width, height=source.height))
 
 
-def _outpainted(asked: Asked, model: ModelInfo, width: int, height: int) -> Place | Refusal:
-    left, top, right, bottom = (getattr(asked, side) or 0 for side in SIDES)
+def _place_outpaint(request: JobRequest, model: ModelInfo, width: int, height: int) -> SourcePlacement | Refusal:
+    left, top, right, bottom = (getattr(request, side) or 0 for side in SIDES)
     if not any((left, top, right, bottom)):
-        zoom = asked.zoom or DEFAULT_ZOOM
+        zoom = request.zoom or DEFAULT_ZOOM
         wide, high = (max(side, round(side * zoom / model.grid_px) * model.grid_px) for side in (width, height))
         left, top = (wide - width) // 2, (high - height) // 2
         right, bottom = wide - width - left, high - height - top
@@ -202,4 +177,6 @@ def _outpainted(asked: Asked, model: ModelInfo, width: int, height: int) -> Plac
         return refusal
     if canvas == (width, height):
         return _invalid("zoom", "The canvas would not grow.", f"Choose a larger zoom; the grid is {model.grid_px} px.")
-    return Place(width=canvas[0], height=canvas[1], left=left, top=top, source_width=width, source_height=height)
+    return SourcePlacement(
+        width=canvas[0], height=canvas[1], left=left, top=top, source_width=width, source_height=height
+    )

@@ -43,7 +43,7 @@ class WaitingRun(Protocol):
     def pass_s(self) -> Mapping[int, float]: ...
 
 
-def choose(parked: Sequence[WaitingRun], weights: Mapping[str, float], max_rows: int) -> list[int]:
+def choose_runs(parked: Sequence[WaitingRun], weights: Mapping[str, float], max_rows: int) -> list[int]:
     """Ids of the runs that go next, some of every group. weights: by label, positive; 1 for labels not in it."""
     groups: dict[int, list[WaitingRun]] = {}
     for run in parked:
@@ -52,7 +52,7 @@ def choose(parked: Sequence[WaitingRun], weights: Mapping[str, float], max_rows:
     for group in groups.values():
         width = paying_width(group[0].pass_s, max_rows)
         served = _service(group, weights)
-        chosen += _fitting(sorted(group, key=lambda run: _rank(run, served)), width)
+        chosen += _take_fitting(sorted(group, key=lambda run: _rank(run, served)), width)
     return chosen
 
 
@@ -86,7 +86,7 @@ def _rank(run: WaitingRun, served: Mapping[str, float]) -> tuple[bool, float, fl
     return not is_impatient, waiting, served[run.label], remaining - run.turns, run.id
 
 
-def _fitting(ranked: Sequence[WaitingRun], width: int) -> list[int]:
+def _take_fitting(ranked: Sequence[WaitingRun], width: int) -> list[int]:
     """The first runs whose rows fit into `width`; at least one."""
     taken, held = [ranked[0].id], ranked[0].rows
     for run in ranked[1:]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Resident:
+class ResidentModel:
     """A model in memory. used_at: any clock's. is_pinned: it stays. is_busy: it has runs in flight."""
 
     name: str
@@ -27,7 +27,7 @@ class Wait:
     """Room will be there when runs in flight have ended."""
 
 
-def make_room(residents: Sequence[Resident], wanted_bytes: int, bound_bytes: int) -> Evict | Wait:
+def choose_evictions(residents: Sequence[ResidentModel], wanted_bytes: int, bound_bytes: int) -> Evict | Wait:
     """For a model of `wanted_bytes` beside the residents. bound_bytes: of all in memory; 0: no bound.
 
     A model that does not fit even beside the pinned ones alone is loaded all the same: its jobs could never be done

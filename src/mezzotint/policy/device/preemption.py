@@ -17,7 +17,7 @@ NEARLY_DONE = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Going:
+class RunningJob:
     """A run under way. ran_s: seconds since it was claimed."""
 
     job: JobId
@@ -31,7 +31,7 @@ class Going:
         return self.step / max(self.num_steps, 1)
 
 
-def least_deserving(going: Sequence[Going], waiting: Tier) -> JobId | None:
+def choose_victim(going: Sequence[RunningJob], waiting: Tier) -> JobId | None:
     """The run that makes room for a job of lane `waiting`: of the lightest lane, the one with most left to do. None
     when a run of that lane or a heavier one has a place already, or nobody can be moved now."""
     if any(limits_of(run.lane).weight >= limits_of(waiting).weight for run in going):

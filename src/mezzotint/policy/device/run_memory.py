@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.tier import Tier, limits_of
-from mezzotint.policy.device.preemption import MIN_RUN_S, NEARLY_DONE, Going
+from mezzotint.policy.device.preemption import MIN_RUN_S, NEARLY_DONE, RunningJob
 
 PATIENCE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept(Going):
+class RunFootprint(RunningJob):
     """A run in flight. num_bytes: what it keeps alive."""
 
     num_bytes: int
@@ -49,7 +49,7 @@ class MakeRoom:
     job: JobId
 
 
-def first_of(waiting: Sequence[Wanted]) -> Wanted:
+def choose_next(waiting: Sequence[Wanted]) -> Wanted:
     """Who is next: the impatient, then the heaviest lane, then whoever came first. `waiting` is not empty and in the
     order of arrival."""
     return min(
@@ -57,7 +57,7 @@ def first_of(waiting: Sequence[Wanted]) -> Wanted:
     )
 
 
-def fit(wanted: Wanted, going: Sequence[Kept], bound_bytes: int) -> Begin | PutOff | MakeRoom:
+def decide_start(wanted: Wanted, going: Sequence[RunFootprint], bound_bytes: int) -> Begin | PutOff | MakeRoom:
     """bound_bytes: of all runs in flight; 0: no bound. With no run in flight there is always room."""
     excess = sum(run.num_bytes for run in going) + wanted.num_bytes - bound_bytes
     if bound_bytes == 0 or excess <= 0 or not going:
@@ -68,7 +68,7 @@ def fit(wanted: Wanted, going: Sequence[Kept], bound_bytes: int) -> Begin | PutO
     return MakeRoom(job=min(lighter, key=lambda run: (_weight(run.lane), run.progress, run.job)).job)
 
 
-def _is_movable(run: Kept) -> bool:
+def _is_movable(run: RunFootprint) -> bool:
     return run.ran_s >= MIN_RUN_S and run.progress < NEARLY_DONE and run.num_bytes > 0
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 
-def carried_on(spent_s: Mapping[str, float], live: Sequence[str]) -> dict[str, float]:
+def carry_over(spent_s: Mapping[str, float], live: Sequence[str]) -> dict[str, float]:
     """Seconds by model, of the live ones. One that was idle begins where the least served is: no credit for idle time.
 
     spent_s: as it was at the turn before.
@@ -13,6 +13,6 @@ def carried_on(spent_s: Mapping[str, float], live: Sequence[str]) -> dict[str, f
     return {name: kept.get(name, start) for name in live}
 
 
-def next_of(spent_s: Mapping[str, float]) -> str | None:
+def choose_least_served(spent_s: Mapping[str, float]) -> str | None:
     """The least served; of equals the first. None where none is live."""
     return min(spent_s, key=spent_s.__getitem__, default=None)

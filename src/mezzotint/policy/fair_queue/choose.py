@@ -15,15 +15,15 @@ from mezzotint.policy.fair_queue.settle import usage_weight
 from mezzotint.policy.fair_queue.state import (
     RULES,
     Account,
+    BackloggedFlow,
     Candidate,
     Charge,
-    Choice,
+    ChosenJob,
+    FairShareRules,
     Flow,
-    Line,
+    LaneBacklog,
     Queue,
-    Rules,
     Share,
-    Waiting,
 )
 
 
@@ -47,56 +47,56 @@ class Bid:
     pick: Pick
 
 
-def choose(queue: Queue, now: datetime, rules: Rules = RULES) -> Choice | None:
+def choose_job(queue: Queue, now: datetime, rules: FairShareRules = RULES) -> ChosenJob | None:
     """The job to take, and the rows to store; None when nothing that may run waits. Same input, same choice."""
-    bids = _bids(queue, now, rules)
+    bids = _make_bids(queue, now, rules)
     if not bids:
         return None
     first = min(bids, key=lambda bid: (bid.tag, -bid.weight))
     slack = rules.lane_slack * first.pick.job.cost / first.weight
     best = min(bids, key=lambda bid: (_rank(bid, slack, rules), bid.tag, -bid.weight))
     cost = best.pick.job.cost
-    flow = _taken(best, cost, queue, now, rules)
-    reserved = _reserved(queue, bids, now, rules)
+    flow = _take_job(best, cost, queue, now, rules)
+    reserved = _reserve_shares(queue, bids, now, rules)
     charge = Charge(
         share=best.account.share,
         cost=cost,
         to_share=cost / best.weight,
         to_flow=flow.start_tag - best.pick.tag,
     )
-    return Choice(
+    return ChosenJob(
         job=best.pick.job.job,
         charge=charge,
         virtual_time=max(queue.virtual_time, min([first.tag, *(account.start_tag for account in reserved)])),
-        shares=_changed(queue, bids, best, charge, reserved),
+        shares=_list_changed(queue, bids, best, charge, reserved),
         flow=flow,
     )
 
 
-def _rank(bid: Bid, slack: float, rules: Rules) -> float:
+def _rank(bid: Bid, slack: float, rules: FairShareRules) -> float:
     """The tag, less what the share may go before its turn: a little for affinity, and its lane's head start."""
     job, lane = bid.pick.job, bid.account.share
     head_start = rules.head_start[lane] if isinstance(lane, Tier) else 0.0
     return bid.tag - slack * job.affinity - head_start * job.cost / bid.weight
 
 
-def _bids(queue: Queue, now: datetime, rules: Rules) -> list[Bid]:
+def _make_bids(queue: Queue, now: datetime, rules: FairShareRules) -> list[Bid]:
     weights: dict[Share, float] = {lane: weight for lane, weight in queue.weights.items()}
     picks: dict[Share, Pick] = {}
     for line in queue.lines:
-        pick = _pick(line, _account(queue, line.lane).virtual_time, now, rules)
+        pick = _pick_next(line, _account(queue, line.lane).virtual_time, now, rules)
         if pick is not None:
             picks[line.lane] = pick
-    for express, fare in rules.expresses.items():
+    for express, rule in rules.expresses.items():
         for line in queue.lines:
-            if line.lane is fare.lane and (pick := _overdue(line, queue, now - timedelta(seconds=fare.after_s))):
+            if line.lane is rule.lane and (pick := _pick_overdue(line, queue, now - timedelta(seconds=rule.after_s))):
                 picks[express] = pick
-                weights[express] = fare.part * queue.weights[fare.donor]
-                weights[fare.donor] -= weights[express]
-    return [_bid(_account(queue, share), queue, weights[share], pick) for share, pick in picks.items()]
+                weights[express] = rule.part * queue.weights[rule.donor]
+                weights[rule.donor] -= weights[express]
+    return [_make_bid(_account(queue, share), queue, weights[share], pick) for share, pick in picks.items()]
 
 
-def _bid(account: Account, queue: Queue, weight: float, pick: Pick) -> Bid:
+def _make_bid(account: Account, queue: Queue, weight: float, pick: Pick) -> Bid:
     tag = max(account.start_tag, queue.virtual_time) if account.is_idle else account.start_tag
     return Bid(account, tag, weight, pick)
 
@@ -105,12 +105,12 @@ def _account(queue: Queue, share: Share) -> Account:
     return queue.shares.get(share) or Account(share=share)
 
 
-def _pick(line: Line, virtual_time: float, now: datetime, rules: Rules) -> Pick | None:
+def _pick_next(line: LaneBacklog, virtual_time: float, now: datetime, rules: FairShareRules) -> Pick | None:
     """The next job of a lane. Tenants at their burst limit go only when all that wait are."""
     field = [waiting for waiting in line.waiting if waiting.jobs]
     if not field:
         return None
-    runners = _in_order([waiting for waiting in field if not waiting.flow.is_at_burst] or field, virtual_time)
+    runners = _sort_by_tag([waiting for waiting in field if not waiting.flow.is_at_burst] or field, virtual_time)
     first_tag, first = runners[0]
     unit = first.jobs[0].cost / usage_weight(first.flow, now, rules)
     most = unit * (rules.affinity_slack + rules.age_slack)
@@ -121,14 +121,14 @@ def _pick(line: Line, virtual_time: float, now: datetime, rules: Rules) -> Pick 
             break  # nor can any behind it
         waited_s = (now - waiting.jobs[0].created_at).total_seconds()
         age = 0.0 if waited_s <= 0.0 else waited_s / full_age_s if waited_s < full_age_s else 1.0
-        job = waiting.jobs[0] if age >= 1.0 else _of_tenant(waiting.jobs, rules)
+        job = waiting.jobs[0] if age >= 1.0 else _pick_of_tenant(waiting.jobs, rules)
         rank = tag - unit * (rules.affinity_slack * job.affinity + rules.age_slack * age)
         if rank < best_rank:
             best_rank, best = rank, Pick(waiting.flow, job, tag, best.time)
     return best
 
 
-def _in_order(field: Sequence[Waiting], virtual_time: float) -> list[tuple[float, Waiting]]:
+def _sort_by_tag(field: Sequence[BackloggedFlow], virtual_time: float) -> list[tuple[float, BackloggedFlow]]:
     """By start tag; of equals, who has waited longer."""
     keys = [(_tag(w.flow, virtual_time), w.flow.backlogged_at, w.flow.tenant, i) for i, w in enumerate(field)]
     return [(tag, field[i]) for tag, _, _, i in sorted(keys)]
@@ -139,7 +139,7 @@ def _tag(flow: Flow, virtual_time: float) -> float:
     return max(flow.start_tag, virtual_time) if flow.is_at_burst else flow.start_tag
 
 
-def _of_tenant(jobs: Sequence[Candidate], rules: Rules) -> Candidate:
+def _pick_of_tenant(jobs: Sequence[Candidate], rules: FairShareRules) -> Candidate:
     """The oldest job, or one little younger that fits the worker better."""
     best = oldest = jobs[0]
     for job in jobs:
@@ -148,7 +148,7 @@ def _of_tenant(jobs: Sequence[Candidate], rules: Rules) -> Candidate:
     return best
 
 
-def _overdue(line: Line, queue: Queue, before: datetime) -> Pick | None:
+def _pick_overdue(line: LaneBacklog, queue: Queue, before: datetime) -> Pick | None:
     """The oldest job of a lane that was created before the instant; tenants below their burst limit first."""
     heads = (*line.oldest, *line.waiting)
     old = [waiting for waiting in heads if waiting.jobs and waiting.jobs[0].created_at <= before]
@@ -159,7 +159,7 @@ def _overdue(line: Line, queue: Queue, before: datetime) -> Pick | None:
     return Pick(oldest.flow, oldest.jobs[0], _tag(oldest.flow, time), time)
 
 
-def _taken(bid: Bid, cost: float, queue: Queue, now: datetime, rules: Rules) -> Flow:
+def _take_job(bid: Bid, cost: float, queue: Queue, now: datetime, rules: FairShareRules) -> Flow:
     """The flow without the job. An express never puts a flow further than one job past virtual time."""
     pick = bid.pick
     tag = pick.tag + cost / usage_weight(pick.flow, now, rules)
@@ -175,14 +175,14 @@ def _taken(bid: Bid, cost: float, queue: Queue, now: datetime, rules: Rules) -> 
     )
 
 
-def _reserved(queue: Queue, bids: Sequence[Bid], now: datetime, rules: Rules) -> list[Account]:
+def _reserve_shares(queue: Queue, bids: Sequence[Bid], now: datetime, rules: FairShareRules) -> list[Account]:
     """The shares whose waiting jobs are all for other workers, as they stand now: in their place, and not idle."""
     shares: list[Share] = [line.lane for line in queue.lines if line.since is not None]
     shares += [
         express
-        for express, fare in rules.expresses.items()
+        for express, rule in rules.expresses.items()
         for line in queue.lines
-        if line.lane is fare.lane and line.since is not None and line.since <= now - timedelta(seconds=fare.after_s)
+        if line.lane is rule.lane and line.since is not None and line.since <= now - timedelta(seconds=rule.after_s)
     ]
     bidding = {bid.account.share for bid in bids}
     accounts = [_account(queue, share) for share in shares if share not in bidding]
@@ -192,7 +192,7 @@ def _reserved(queue: Queue, bids: Sequence[Bid], now: datetime, rules: Rules) ->
     ]
 
 
-def _changed(
+def _list_changed(
     queue: Queue, bids: Sequence[Bid], best: Bid, charge: Charge, reserved: Sequence[Account]
 ) -> list[Account]:
     """The accounts whose rows differ now: the one that was served, and those that fell idle or came back."""

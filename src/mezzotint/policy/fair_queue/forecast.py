@@ -5,7 +5,7 @@ from collections.abc import Collection
 from mezzotint.domain.tier import Tier, limits_of
 
 
-def wait_s(position: int, lane: Tier, waiting: Collection[Tier], ended_per_s: float) -> float | None:
+def forecast_wait_s(position: int, lane: Tier, waiting: Collection[Tier], ended_per_s: float) -> float | None:
     """Seconds until the jobs ahead in the lane have ended, at the share the lane has while `waiting` lanes wait.
 
     None while nothing ends: then nothing can be said.

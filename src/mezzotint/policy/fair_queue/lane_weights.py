@@ -31,7 +31,7 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reweighed:
+class NewWeights:
     """The weights from now on, and a line for the log for each that changed."""
 
     weights: Mapping[Tier, float]
@@ -44,9 +44,9 @@ def bounds(lane: Tier) -> tuple[float, float]:
     return own / SET_FACTOR, own * SET_FACTOR
 
 
-def reweigh(
+def reweigh_lanes(
     weights: Mapping[Tier, float], traffic: Sequence[Traffic], bases: Mapping[Tier, float] | None = None
-) -> Reweighed:
+) -> NewWeights:
     """The weights for the next minute. Lanes that `traffic` does not name stay as they are.
 
     bases: as admins set them; None: the lanes' own.
@@ -62,7 +62,7 @@ def reweigh(
                 f"{lane.lane}: p95 wait {lane.p95_wait_s:.1f} s, target {target_s:.0f} s, "
                 f"weight {before:.2f} -> {after:.2f}"
             )
-    return Reweighed(weights=changed, reasons=reasons)
+    return NewWeights(weights=changed, reasons=reasons)
 
 
 def _step(traffic: Traffic) -> float:

@@ -34,7 +34,7 @@ class Pressure:
     drain_per_s: float = 0.0
 
 
-def reassess(load: Load, pressure: Pressure) -> Load:
+def reassess_load(load: Load, pressure: Pressure) -> Load:
     """The load after a look at the queue; it changes only when a mark is passed."""
     match load:
         case Load.NORMAL:
@@ -46,7 +46,7 @@ def reassess(load: Load, pressure: Pressure) -> Load:
             assert_never(never)
 
 
-def shed(load: Load, lane: Tier, pressure: Pressure) -> Refusal | None:
+def refuse_overload(load: Load, lane: Tier, pressure: Pressure) -> Refusal | None:
     """Whether a new job of the lane is refused now. Accepted jobs are never dropped by this."""
     if load is Load.NORMAL or lane is not Tier.FREE:
         return None

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.fair_queue.state import RULES, Account, Charge, Flow, Rules
+from mezzotint.policy.fair_queue.state import RULES, Account, Charge, FairShareRules, Flow
 
 PACE_GAIN = 0.05
 """Weight of the newest job in the running mean: about the last 20 jobs count."""
@@ -13,7 +13,7 @@ MAX_PACE_STEP = 2.0
 """One job moves the pace as if it had been at most this many times slower or faster."""
 
 
-def arrive(flow: Flow | None, *, lane: Tier, tenant: TenantId, lane_time: float, now: datetime) -> Flow:
+def add_waiting_job(flow: Flow | None, *, lane: Tier, tenant: TenantId, lane_time: float, now: datetime) -> Flow:
     """The flow after a job began to wait: submitted, back in the queue, or due for its next try.
 
     flow: its row, None for a new one. lane_time: virtual time of the lane, a moment old at most.
@@ -26,13 +26,13 @@ def arrive(flow: Flow | None, *, lane: Tier, tenant: TenantId, lane_time: float,
     return replace(flow, num_queued=1, backlogged_at=now, start_tag=max(flow.start_tag, lane_time))
 
 
-def leave(flow: Flow) -> Flow:
+def remove_waiting_job(flow: Flow) -> Flow:
     """The flow after a waiting job stopped waiting without being taken: cancelled, expired, or put off."""
     return replace(flow, num_queued=max(0, flow.num_queued - 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
+class MeasuredWork:
     """What a job that ended, or goes back to the queue, turned out to be.
 
     cost: what was really done, in step-megapixels (`measured_cost`); 0 where the work was lost.
@@ -45,16 +45,16 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
+class SettledRows:
     """The rows after a running job ended. share: the account that was charged."""
 
     flow: Flow
     share: Account
 
 
-def settle(
-    flow: Flow, share: Account, charge: Charge, done: Done, *, lane_time: float, rules: Rules = RULES
-) -> Settled:
+def settle_job(
+    flow: Flow, share: Account, charge: Charge, done: MeasuredWork, *, lane_time: float, rules: FairShareRules = RULES
+) -> SettledRows:
     """Put the measured cost in place of the predicted one. A job that goes back to the queue then arrives again.
 
     share: the account of `charge.share`. lane_time: virtual time of the flow's lane.
@@ -73,16 +73,16 @@ def settle(
         usage_s=usage_at(flow, done.at, rules) + done.gpu_s,
         usage_at=max(done.at, flow.usage_at),
     )
-    return Settled(flow=settled, share=replace(share, start_tag=share.start_tag + factor * charge.to_share))
+    return SettledRows(flow=settled, share=replace(share, start_tag=share.start_tag + factor * charge.to_share))
 
 
-def usage_at(flow: Flow, now: datetime, rules: Rules = RULES) -> float:
+def usage_at(flow: Flow, now: datetime, rules: FairShareRules = RULES) -> float:
     """GPU-seconds of the last hours; what lies a half-life back counts half."""
     age_s = max(0.0, (now - flow.usage_at).total_seconds())
     return float(flow.usage_s * 0.5 ** (age_s / rules.usage_half_life_s))
 
 
-def usage_weight(flow: Flow, now: datetime, rules: Rules = RULES) -> float:
+def usage_weight(flow: Flow, now: datetime, rules: FairShareRules = RULES) -> float:
     """A tenant's weight in its lane: 1 for one who used nothing lately, falling to `min_usage_weight`."""
     if flow.usage_s <= 0.0:
         return 1.0

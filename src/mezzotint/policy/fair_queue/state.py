@@ -10,10 +10,10 @@ What a store keeps, and the index that finds it:
 - one row for the root: `virtual_time`, and the lanes' weights;
 - one row for each Share: the fields of Account (six rows);
 - one row for each (lane, tenant): the fields of Flow. Index (lane, is_at_burst, start_tag, backlogged_at) over rows
-  with num_queued > 0: its first few are `Line.waiting`. A job that must wait for its next try is not counted in
+  with num_queued > 0: its first few are `LaneBacklog.waiting`. A job that must wait for its next try is not counted in
   num_queued: it arrives when that time has come;
 - jobs: their lane, the cost that remains, and the Charge while they run. Index (state, lane, tenant, seq) gives
-  `Waiting.jobs`, index (state, lane, seq) gives `Line.oldest`.
+  `BackloggedFlow.jobs`, index (state, lane, seq) gives `LaneBacklog.oldest`.
 
 A decision is right for every set of candidates that holds, for each lane, the flow that comes first by that index, and
 the oldest jobs of the lane. More candidates only give affinity more to choose from.
@@ -42,7 +42,7 @@ Share = Tier | Express
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fare:
+class ExpressRule:
     """Who may take an express: jobs of `lane` that waited `after_s`, with `part` of the weight of `donor`."""
 
     lane: Tier
@@ -51,14 +51,14 @@ class Fare:
     after_s: float
 
 
-def _fares() -> Mapping[Express, Fare]:
+def _list_expresses() -> Mapping[Express, ExpressRule]:
     places = (
         (Express.PROMOTED, Tier.FREE, Tier.PAID, 0.2),
         (Express.OVERDUE_PAID, Tier.PAID, Tier.PAID, 0.25),
         (Express.OVERDUE_PRO, Tier.PRO, Tier.PRO, 0.25),
     )
     return {
-        express: Fare(lane=lane, donor=donor, part=part, after_s=limits_of(lane).max_wait_s)
+        express: ExpressRule(lane=lane, donor=donor, part=part, after_s=limits_of(lane).max_wait_s)
         for express, lane, donor, part in places
     }
 
@@ -69,7 +69,7 @@ def base_weights() -> Mapping[Tier, float]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class FairShareRules:
     """The numbers of fair share; the simulator tries others.
 
     burst: jobs of one tenant that run at once before others of its lane go first.
@@ -82,7 +82,7 @@ class Rules:
     max_correction: a measured cost counts as at most this many times the predicted one.
     """
 
-    expresses: Mapping[Express, Fare] = field(default_factory=_fares)
+    expresses: Mapping[Express, ExpressRule] = field(default_factory=_list_expresses)
     burst: Mapping[Tier, int] = field(default_factory=lambda: {tier: limits_of(tier).burst for tier in Tier})
     full_age_s: Mapping[Tier, float] = field(
         default_factory=lambda: {tier: limits_of(tier).target_wait_s for tier in Tier}
@@ -98,7 +98,7 @@ class Rules:
     max_correction: float = 4.0
 
 
-RULES = Rules()
+RULES = FairShareRules()
 """What production uses."""
 
 
@@ -143,7 +143,7 @@ class Candidate:
     """A waiting job that this worker may take now.
 
     cost: what remains of it, in step-megapixels, above 0.
-    affinity: 0..1, how well it fits what the worker does now, see `affinity_of`.
+    affinity: 0..1, how well it fits what the worker does now, see `rate_affinity`.
     """
 
     job: JobId
@@ -153,7 +153,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
+class BackloggedFlow:
     """A flow and its oldest waiting jobs, oldest first: one, or a few for affinity to choose from."""
 
     flow: Flow
@@ -161,7 +161,7 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class LaneBacklog:
     """What a lane offers. waiting: its first flows by the index. oldest: the flows of its oldest jobs, and those jobs;
     only needed where an express serves the lane's old jobs.
 
@@ -170,8 +170,8 @@ class Line:
     """
 
     lane: Tier
-    waiting: Sequence[Waiting]
-    oldest: Sequence[Waiting] = ()
+    waiting: Sequence[BackloggedFlow]
+    oldest: Sequence[BackloggedFlow] = ()
     since: datetime | None = None
 
 
@@ -180,7 +180,7 @@ class Queue:
     """All that a decision sees. A share without a row is a new one."""
 
     virtual_time: float
-    lines: Sequence[Line]
+    lines: Sequence[LaneBacklog]
     shares: Mapping[Share, Account] = field(default_factory=dict)
     weights: Mapping[Tier, float] = field(default_factory=base_weights)
 
@@ -199,7 +199,7 @@ class Charge:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class ChosenJob:
     """The job to take, and what to store with its lease.
 
     virtual_time: of the root. shares: the accounts that changed. flow: the tenant's, with the job taken off its queue.
@@ -212,6 +212,6 @@ class Choice:
     flow: Flow
 
 
-def affinity_of(*, is_warm: bool, joins_batch: bool) -> float:
+def rate_affinity(*, is_warm: bool, joins_batch: bool) -> float:
     """How well a job fits a worker: its model is loaded; better, it would share passes with what runs there."""
     return 1.0 if joins_batch else 0.5 if is_warm else 0.0

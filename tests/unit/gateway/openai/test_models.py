@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from mezzotint.domain.claims import Claims
-from mezzotint.domain.event import Loading
+from mezzotint.domain.event import LoadProgress
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier
@@ -14,7 +14,7 @@ from mezzotint.gateway.automatic1111.schemas import Txt2Img
 from mezzotint.gateway.automatic1111.txt2img import asked_by
 from mezzotint.gateway.openai.images import with_quality
 from mezzotint.gateway.openai.schemas import NewImages
-from mezzotint.policy.admission.request import Request as Asked
+from mezzotint.policy.admission.request import JobRequest
 from tests.making import make_model
 from tests.unit.gateway.conftest import Connect
 
@@ -73,7 +73,7 @@ async def test_models_are_listed_with_what_is_known_of_them(two: Service, connec
 
 
 async def test_of_the_one_that_is_being_loaded_it_is_told_how_far_that_is(two: Service, connect: Connect) -> None:
-    loading = replace(two, loading=lambda: Loading(model="ink", share=0.4))
+    loading = replace(two, loading=lambda: LoadProgress(model="ink", share=0.4))
     async with connect(served=loading) as ada:
         assert [one["share"] for one in (await ada.get("/v1/models")).json()["data"]] == [None, 0.4]
 
@@ -86,7 +86,7 @@ async def test_quality_counts_from_the_steps_of_the_model_asked_for(
 ) -> None:
     claims = Claims(tenant=TenantId("ada"), tier=Tier.PRO, expires_at=None)
     wish = NewImages(prompt=words, model=model, quality="low")
-    assert with_quality(two, claims, wish, Asked(prompt=words, model=model)).num_steps == num_steps
+    assert with_quality(two, claims, wish, JobRequest(prompt=words, model=model)).num_steps == num_steps
 
 
 async def test_automatic1111s_clients_see_all_and_choose_for_one_request(two: Service, connect: Connect) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mezzotint.background import BackgroundTasks
-from mezzotint.domain.event import Loading
+from mezzotint.domain.event import LoadProgress
 from mezzotint.gateway import Service
 from tests.unit.gateway.conftest import Connect, database_away
 
@@ -20,7 +20,7 @@ async def test_health_answers_while_the_model_loads(connect: Connect) -> None:
 
 
 async def test_health_tells_how_much_of_the_models_weights_is_read(connect: Connect, service: Service) -> None:
-    loading = replace(service, loading=lambda: Loading(model="mezzotint-starter", share=0.4))
+    loading = replace(service, loading=lambda: LoadProgress(model="mezzotint-starter", share=0.4))
     async with connect(None, served=loading) as nobody:
         assert (await nobody.get("/healthz")).json()["model"]["share"] == 0.4
 

@@ -10,7 +10,7 @@ import pytest
 
 from mezzotint.actions.claim import claim
 from mezzotint.actions.finish import finish
-from mezzotint.domain.event import Loading, Progressed, Stale
+from mezzotint.domain.event import LoadProgress, Progressed, Stale
 from mezzotint.domain.ids import WorkerId
 from mezzotint.domain.job import Job
 from mezzotint.gateway import Service
@@ -128,7 +128,7 @@ async def test_a_job_that_waits_for_its_model_says_so_until_its_first_step(servi
     job = await started(service)
     listener = Listener(events_of(service.desk, service.changes, job.id, None))
     assert await listener.next() == ("2", "running")
-    waits = Progressed(job=job.id, step=0, num_steps=30, preview=None, loading=Loading(model="ink", share=0.25))
+    waits = Progressed(job=job.id, step=0, num_steps=30, preview=None, loading=LoadProgress(model="ink", share=0.25))
     service.desk.bus.publish(job.id, waits)
     assert await listener.next() == ("2", "loading"), "it is no step: who comes back with this id misses none"
     back = Listener(events_of(service.desk, service.changes, job.id, Seen(number=2)))
@@ -142,11 +142,11 @@ async def test_shares_of_a_model_that_is_loaded_are_told_once_and_never_go_back(
     lines = events_of(service.desk, service.changes, job.id, None)
     assert "running" in await anext(lines)
     for share in (0.0, 0.25, 0.5):
-        loading = Loading(model="ink", share=share)
+        loading = LoadProgress(model="ink", share=share)
         service.desk.bus.publish(job.id, Progressed(job=job.id, step=0, num_steps=30, preview=None, loading=loading))
     assert '{"model":"ink","share":0.5}' in await anext(lines), "the newest replaces those that were not heard"
     service.desk.bus.publish(job.id, Stale())
-    loading = Loading(model="ink", share=1.0)
+    loading = LoadProgress(model="ink", share=1.0)
     service.desk.bus.publish(job.id, Progressed(job=job.id, step=0, num_steps=30, preview=None, loading=loading))
     assert '{"model":"ink","share":1.0}' in await anext(lines)
 

@@ -23,7 +23,7 @@ from mezzotint.domain.tier import Tier
 from mezzotint.domain.user import User
 from mezzotint.gateway import Service
 from mezzotint.gateway.routes.sign_in import new_user_id
-from mezzotint.policy.admission.request import Request
+from mezzotint.policy.admission.request import JobRequest
 from mezzotint.store import Seeker
 from tests.making import make_ending
 from tests.unit.gateway.serving import serving
@@ -38,7 +38,7 @@ def bearer(service: Service, tenant: str = "ada", seconds: float = 300) -> dict[
 
 async def submitted(service: Service, tenant: str, prompt: str) -> Job:
     claims = Claims(tenant=TenantId(tenant), tier=Tier.FREE, expires_at=None)
-    jobs = await submit(service.door, Request(prompt=prompt), claims, service.now())
+    jobs = await submit(service.door, JobRequest(prompt=prompt), claims, service.now())
     assert isinstance(jobs, tuple)
     return jobs[0]
 

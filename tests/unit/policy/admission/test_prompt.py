@@ -4,12 +4,12 @@ import pytest
 
 from mezzotint.domain.prompt import MAX_SEED, AspectRatio, Prompt
 from mezzotint.domain.refusal import Refusal, RefusalCode
-from mezzotint.policy.admission.prompt import MAX_CHARACTERS, parse, render
+from mezzotint.policy.admission.prompt import MAX_CHARACTERS, parse_prompt, render_prompt
 from mezzotint.policy.admission.prompt_parameters import PARAMETERS, UNSUPPORTED, UNSUPPORTED_SHORT, guidance_of
 
 
 def refused(raw: str) -> Refusal:
-    outcome = parse(raw)
+    outcome = parse_prompt(raw)
     assert isinstance(outcome, Refusal), outcome
     assert outcome.message
     assert outcome.hint
@@ -18,11 +18,11 @@ def refused(raw: str) -> Refusal:
 
 
 def test_words_alone_are_the_text() -> None:
-    assert parse("a red apple") == Prompt(text="a red apple")
+    assert parse_prompt("a red apple") == Prompt(text="a red apple")
 
 
 def test_every_parameter_is_read() -> None:
-    assert parse("a red apple --ar 3:2 --seed 7 --no text, people --steps 20 --r 4 --s 250") == Prompt(
+    assert parse_prompt("a red apple --ar 3:2 --seed 7 --no text, people --steps 20 --r 4 --s 250") == Prompt(
         text="a red apple",
         aspect_ratio=AspectRatio(width=3, height=2),
         seed=7,
@@ -31,24 +31,28 @@ def test_every_parameter_is_read() -> None:
         repeat=4,
         stylize=250,
     )
-    assert parse("a red apple --q .5") == parse("a red apple --quality 0.50") == Prompt(text="a red apple", quality=0.5)
-    assert parse("a cat --c 20 --iw .75 --v ink/2.1 --stop 60") == Prompt(
+    assert (
+        parse_prompt("a red apple --q .5")
+        == parse_prompt("a red apple --quality 0.50")
+        == Prompt(text="a red apple", quality=0.5)
+    )
+    assert parse_prompt("a cat --c 20 --iw .75 --v ink/2.1 --stop 60") == Prompt(
         text="a cat", chaos=20, iw=0.75, version="ink/2.1", stop=60
     )
-    assert parse("a red apple --draft") == Prompt(text="a red apple", is_draft=True)
+    assert parse_prompt("a red apple --draft") == Prompt(text="a red apple", is_draft=True)
 
 
 def test_white_space_and_line_ends_become_one_space() -> None:
-    assert parse("  a\tred \r\n apple\u2028--seed\u00a07 ") == Prompt(text="a red apple", seed=7)
+    assert parse_prompt("  a\tred \r\n apple\u2028--seed\u00a07 ") == Prompt(text="a red apple", seed=7)
 
 
 @pytest.mark.parametrize("dashes", ["--", "—", "–", "——", "––", "―", "−−"])
 def test_dashes_that_keyboards_make_start_a_parameter(dashes: str) -> None:
-    assert parse(f"a cat {dashes}seed 7") == Prompt(text="a cat", seed=7)
+    assert parse_prompt(f"a cat {dashes}seed 7") == Prompt(text="a cat", seed=7)
 
 
 def test_names_are_read_in_any_case_and_by_alias() -> None:
-    assert parse("a cat --SEED 7 --Aspect 3:2") == parse("a cat --seed 7 --ar 3:2")
+    assert parse_prompt("a cat --SEED 7 --Aspect 3:2") == parse_prompt("a cat --seed 7 --ar 3:2")
 
 
 @pytest.mark.parametrize(
@@ -72,16 +76,18 @@ def test_names_are_read_in_any_case_and_by_alias() -> None:
     ],
 )
 def test_dashes_and_joiners_inside_text_are_text(text: str) -> None:
-    assert parse(text) == Prompt(text=text)
+    assert parse_prompt(text) == Prompt(text=text)
 
 
 def test_no_takes_words_up_to_the_next_parameter() -> None:
-    assert parse("a street --no cars and people --seed 7") == Prompt(text="a street", no="cars and people", seed=7)
+    assert parse_prompt("a street --no cars and people --seed 7") == Prompt(
+        text="a street", no="cars and people", seed=7
+    )
 
 
 @pytest.mark.parametrize("raw", ["a street --no cars --no people", "a street --no cars, --no people"])
 def test_repeated_no_is_joined_by_commas(raw: str) -> None:
-    assert parse(raw) == Prompt(text="a street", no="cars, people")
+    assert parse_prompt(raw) == Prompt(text="a street", no="cars, people")
 
 
 @pytest.mark.parametrize("raw", ["", "   ", "\n\t", "\u200b\u200d", "--", "— –", "--seed 7", "\u0301"])
@@ -90,7 +96,7 @@ def test_a_prompt_without_words_is_empty(raw: str) -> None:
 
 
 def test_the_longest_prompt_passes_and_one_more_character_does_not() -> None:
-    assert parse("a" * MAX_CHARACTERS) == Prompt(text="a" * MAX_CHARACTERS)
+    assert parse_prompt("a" * MAX_CHARACTERS) == Prompt(text="a" * MAX_CHARACTERS)
     refusal = refused("a" * (MAX_CHARACTERS + 1))
     assert refusal.code == RefusalCode.PROMPT_TOO_LONG
     assert "2001" in refusal.message
@@ -99,7 +105,7 @@ def test_the_longest_prompt_passes_and_one_more_character_does_not() -> None:
 
 def test_length_is_counted_with_single_spaces_and_double_hyphens() -> None:
     words = "a" * (MAX_CHARACTERS - len(" --seed 7"))
-    assert parse(f"{words}      —seed    7   ") == Prompt(text=words, seed=7)
+    assert parse_prompt(f"{words}      —seed    7   ") == Prompt(text=words, seed=7)
     assert refused(f"{words}b —seed 7").code == RefusalCode.PROMPT_TOO_LONG
 
 
@@ -176,7 +182,7 @@ def test_a_bad_value_is_answered_with_what_is_taken(value: str) -> None:
 
 @pytest.mark.parametrize("script", ["\uac01", "\u1f82", "\u1ea5", "ﬃ", "한국어 ", "が"])
 def test_two_thousand_letters_of_any_script_are_taken(script: str) -> None:
-    assert isinstance(parse("x" + script * (MAX_CHARACTERS // len(script) - 1)), Prompt)
+    assert isinstance(parse_prompt("x" + script * (MAX_CHARACTERS // len(script) - 1)), Prompt)
 
 
 @pytest.mark.parametrize("ligature", ["\ufdfa", "\ufdfb", "\ufdfa ", "\u3300\ufdfa"])
@@ -200,12 +206,12 @@ def test_a_parameter_written_twice_is_refused(raw: str) -> None:
 
 def test_parameters_are_rendered_in_the_order_of_the_table() -> None:
     prompt = Prompt(text="a cat", aspect_ratio=AspectRatio(width=3, height=2), seed=0, no="text", num_steps=5)
-    assert render(prompt) == "a cat --ar 3:2 --no text --seed 0 --steps 5"
+    assert render_prompt(prompt) == "a cat --ar 3:2 --no text --seed 0 --steps 5"
 
 
 def test_every_example_of_the_table_is_accepted() -> None:
     for parameter in PARAMETERS:
-        assert isinstance(parse(f"a red apple {parameter.example}"), Prompt)
+        assert isinstance(parse_prompt(f"a red apple {parameter.example}"), Prompt)
 
 
 @pytest.mark.parametrize(("stylize", "guidance"), [(0, 1), (50, 2.25), (100, 3.5), (1000, 10.5)])

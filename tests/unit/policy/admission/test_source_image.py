@@ -13,7 +13,7 @@ from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.task import Source, Task
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.admission.admit import Admit, admit
-from mezzotint.policy.admission.request import Request
+from mezzotint.policy.admission.request import JobRequest
 from mezzotint.policy.admission.size import check_size
 from tests.making import make_model
 
@@ -22,7 +22,7 @@ SOURCE = Source(content=Sha256("a" * 64), width=64, height=64)
 MASK = Source(content=Sha256("b" * 64), width=64, height=64)
 
 
-def decide(request: Request, source: Source | None = SOURCE, mask: Source | None = MASK) -> Parameters | Refusal:
+def decide(request: JobRequest, source: Source | None = SOURCE, mask: Source | None = MASK) -> Parameters | Refusal:
     decision = admit(
         request,
         tier=Tier.PRO,
@@ -35,13 +35,13 @@ def decide(request: Request, source: Source | None = SOURCE, mask: Source | None
     return decision.plans[0].parameters if isinstance(decision, Admit) else decision
 
 
-def admitted(request: Request, source: Source = SOURCE) -> Parameters:
+def admitted(request: JobRequest, source: Source = SOURCE) -> Parameters:
     parameters = decide(request, source)
     assert isinstance(parameters, Parameters), parameters
     return parameters
 
 
-def refused(request: Request, source: Source | None = SOURCE, mask: Source | None = MASK) -> tuple[str, str | None]:
+def refused(request: JobRequest, source: Source | None = SOURCE, mask: Source | None = MASK) -> tuple[str, str | None]:
     refusal = decide(request, source, mask)
     assert isinstance(refusal, Refusal), refusal
     assert refusal.message
@@ -49,10 +49,10 @@ def refused(request: Request, source: Source | None = SOURCE, mask: Source | Non
     return refusal.code, refusal.param
 
 
-VARY = Request(prompt="a cat", task=Task.VARIATION, source="s")
-INPAINT = Request(prompt="a cat", task=Task.INPAINT, source="s", mask="m")
-OUTPAINT = Request(prompt="a cat", task=Task.OUTPAINT, source="s")
-UPSCALE = Request(prompt="", task=Task.UPSCALE, source="s")
+VARY = JobRequest(prompt="a cat", task=Task.VARIATION, source="s")
+INPAINT = JobRequest(prompt="a cat", task=Task.INPAINT, source="s", mask="m")
+OUTPAINT = JobRequest(prompt="a cat", task=Task.OUTPAINT, source="s")
+UPSCALE = JobRequest(prompt="", task=Task.UPSCALE, source="s")
 
 
 def test_a_variation_has_the_size_of_its_source_and_costs_the_steps_it_makes() -> None:
@@ -92,7 +92,7 @@ def test_a_variation_needs_no_words() -> None:
         (replace(VARY, source=None), (RefusalCode.PARAMETER_MISSING, "source")),
         (replace(INPAINT, mask=None), (RefusalCode.PARAMETER_MISSING, "mask")),
         (replace(VARY, mask="m"), (RefusalCode.PARAMETER_UNSUPPORTED, "mask")),
-        (Request(prompt="a cat", strength=0.5), (RefusalCode.PARAMETER_UNSUPPORTED, "strength")),
+        (JobRequest(prompt="a cat", strength=0.5), (RefusalCode.PARAMETER_UNSUPPORTED, "strength")),
         (replace(VARY, strength=0.0), (RefusalCode.PARAMETER_INVALID, "strength")),
         (replace(VARY, strength=1.5), (RefusalCode.PARAMETER_INVALID, "strength")),
         (replace(VARY, strength=0.01), (RefusalCode.PARAMETER_INVALID, "strength")),
@@ -109,7 +109,7 @@ def test_a_variation_needs_no_words() -> None:
         (replace(OUTPAINT, left=7), (RefusalCode.SIZE_INVALID, "width")),
     ],
 )
-def test_what_does_not_fit_the_task_is_refused_by_name(request_: Request, expected: tuple[str, str]) -> None:
+def test_what_does_not_fit_the_task_is_refused_by_name(request_: JobRequest, expected: tuple[str, str]) -> None:
     assert refused(request_) == expected
 
 
@@ -149,7 +149,7 @@ def test_whatever_is_admitted_lies_inside_a_canvas_that_the_model_can_draw(
     task: Task, width: int, height: int, zoom: float
 ) -> None:
     request = {
-        Task.GENERATE: Request(prompt="a cat"),
+        Task.GENERATE: JobRequest(prompt="a cat"),
         Task.VARIATION: VARY,
         Task.INPAINT: INPAINT,
         Task.OUTPAINT: replace(OUTPAINT, zoom=zoom),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mezzotint.policy.device.batching import PATIENCE_TURNS, choose, paying_width
+from mezzotint.policy.device.batching import PATIENCE_TURNS, choose_runs, paying_width
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class Waiting:
 
 
 def test_all_go_while_they_fit() -> None:
-    assert sorted(choose([Waiting(id=i) for i in range(8)], {}, max_rows=16)) == list(range(8))
+    assert sorted(choose_runs([Waiting(id=i) for i in range(8)], {}, max_rows=16)) == list(range(8))
 
 
 def test_in_a_lane_the_shortest_remaining_go_first() -> None:
@@ -36,13 +36,13 @@ def test_in_a_lane_the_shortest_remaining_go_first() -> None:
         Waiting(id=2, steps=1, num_steps=4),
         Waiting(id=3),  # not begun: its first step tells how many there are
     ]
-    assert choose(parked, {}, max_rows=6) == [3, 2, 1]
+    assert choose_runs(parked, {}, max_rows=6) == [3, 2, 1]
 
 
 def test_short_runs_overtake_a_long_one_only_until_it_has_been_here_for_as_long() -> None:
     long = Waiting(id=0, steps=10, num_steps=50, turns=30)
-    assert choose([long, Waiting(id=1, num_steps=4)], {}, max_rows=2) == [1]
-    assert choose([long, Waiting(id=1, num_steps=20)], {}, max_rows=2) == [0]
+    assert choose_runs([long, Waiting(id=1, num_steps=4)], {}, max_rows=2) == [1]
+    assert choose_runs([long, Waiting(id=1, num_steps=20)], {}, max_rows=2) == [0]
 
 
 def test_the_least_served_lane_goes_first() -> None:
@@ -51,12 +51,12 @@ def test_the_least_served_lane_goes_first() -> None:
         Waiting(id=1, label="b", cost_s=1.0, num_steps=50),
         Waiting(id=2, label="c", cost_s=2.0),
     ]
-    assert choose(parked, {}, max_rows=4) == [1, 2]
+    assert choose_runs(parked, {}, max_rows=4) == [1, 2]
 
 
 def test_service_counts_by_the_weight_of_the_lane() -> None:
     parked = [Waiting(id=0, label="pro", cost_s=3.0), Waiting(id=1, label="free", cost_s=2.0)]
-    assert choose(parked, {"pro": 4.0, "free": 1.0}, max_rows=2) == [0]
+    assert choose_runs(parked, {"pro": 4.0, "free": 1.0}, max_rows=2) == [0]
 
 
 def test_whoever_waited_long_goes_before_everybody() -> None:
@@ -65,16 +65,16 @@ def test_whoever_waited_long_goes_before_everybody() -> None:
         Waiting(id=1, cost_s=9.0, waited_turns=PATIENCE_TURNS),
         Waiting(id=2, cost_s=9.0, waited_turns=PATIENCE_TURNS + 1),
     ]
-    assert choose(parked, {"pro": 100.0}, max_rows=4) == [2, 1]
+    assert choose_runs(parked, {"pro": 100.0}, max_rows=4) == [2, 1]
 
 
 def test_every_group_gets_a_pass() -> None:
     parked = [Waiting(id=0, batch_key=0), Waiting(id=1, batch_key=1, cost_s=50.0)]
-    assert sorted(choose(parked, {}, max_rows=2)) == [0, 1]
+    assert sorted(choose_runs(parked, {}, max_rows=2)) == [0, 1]
 
 
 def test_a_run_wider_than_the_cap_goes_alone() -> None:
-    assert choose([Waiting(id=0, rows=40), Waiting(id=1)], {}, max_rows=16) == [0]
+    assert choose_runs([Waiting(id=0, rows=40), Waiting(id=1)], {}, max_rows=16) == [0]
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_pass_is_as_wide_as_it_pays(pass_s: Mapping[int, float], width: int) -
 
 def test_a_group_is_cut_to_the_width_that_pays() -> None:
     parked = [Waiting(id=i, pass_s={2: 1.0, 4: 2.5}) for i in range(4)]
-    assert choose(parked, {}, max_rows=16) == [0]
+    assert choose_runs(parked, {}, max_rows=16) == [0]
 
 
 @settings(max_examples=40, deadline=None)
@@ -108,7 +108,7 @@ def test_nobody_waits_for_ever_and_time_follows_the_weights(count: int, per_turn
     runs = {i: Waiting(id=i, label=labels[i], rows=1) for i in range(count)}
     longest = 0
     for _ in range(400):
-        going = set(choose(list(runs.values()), weights, max_rows=per_turn))
+        going = set(choose_runs(list(runs.values()), weights, max_rows=per_turn))
         assert 1 <= len(going) <= per_turn
         for i, run in runs.items():
             runs[i] = (
@@ -126,4 +126,4 @@ def test_nobody_waits_for_ever_and_time_follows_the_weights(count: int, per_turn
 
 @given(st.permutations([Waiting(id=i, cost_s=float(i % 3), num_steps=10 - i) for i in range(6)]))
 def test_the_order_of_asking_does_not_matter(parked: list[Waiting]) -> None:
-    assert choose(parked, {}, max_rows=6) == choose(sorted(parked, key=lambda w: w.id), {}, max_rows=6)
+    assert choose_runs(parked, {}, max_rows=6) == choose_runs(sorted(parked, key=lambda w: w.id), {}, max_rows=6)

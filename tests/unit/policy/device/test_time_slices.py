@@ -1,4 +1,4 @@
-from mezzotint.policy.device.time_slices import carried_on, next_of
+from mezzotint.policy.device.time_slices import carry_over, choose_least_served
 
 
 def test_models_share_the_device_by_time_whatever_a_turn_takes() -> None:
@@ -6,8 +6,8 @@ def test_models_share_the_device_by_time_whatever_a_turn_takes() -> None:
     spent: dict[str, float] = {}
     had = dict.fromkeys(turn_s, 0.0)
     for _ in range(400):
-        spent = carried_on(spent, list(turn_s))
-        name = next_of(spent)
+        spent = carry_over(spent, list(turn_s))
+        name = choose_least_served(spent)
         assert name is not None
         spent[name] += turn_s[name]
         had[name] += turn_s[name]
@@ -15,14 +15,14 @@ def test_models_share_the_device_by_time_whatever_a_turn_takes() -> None:
 
 
 def test_being_idle_earns_nothing() -> None:
-    spent = carried_on({"a": 50.0, "b": 60.0}, ["a", "b", "new"])
+    spent = carry_over({"a": 50.0, "b": 60.0}, ["a", "b", "new"])
     assert spent == {"a": 50.0, "b": 60.0, "new": 50.0}
 
 
 def test_one_that_went_and_came_back_begins_with_the_others() -> None:
-    spent = carried_on({"a": 9.0}, ["a"])
-    assert carried_on(spent, ["b", "a"]) == {"b": 9.0, "a": 9.0}
+    spent = carry_over({"a": 9.0}, ["a"])
+    assert carry_over(spent, ["b", "a"]) == {"b": 9.0, "a": 9.0}
 
 
 def test_nobody_is_next_where_nobody_is() -> None:
-    assert next_of(carried_on({"a": 1.0}, [])) is None
+    assert choose_least_served(carry_over({"a": 1.0}, [])) is None

@@ -7,20 +7,20 @@ import pytest
 
 from mezzotint.domain.ids import JobId, TenantId
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.fair_queue.choose import choose
+from mezzotint.policy.fair_queue.choose import choose_job
 from mezzotint.policy.fair_queue.state import (
     RULES,
     Account,
+    BackloggedFlow,
     Candidate,
-    Choice,
+    ChosenJob,
     Express,
+    FairShareRules,
     Flow,
-    Line,
+    LaneBacklog,
     Queue,
-    Rules,
     Share,
-    Waiting,
-    affinity_of,
+    rate_affinity,
 )
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -32,7 +32,7 @@ def job(name: str, *, cost: float = 1.0, waited_s: float = 0.0, affinity: float 
 
 def waiting(
     lane: Tier, tenant: str, *jobs: Candidate, tag: float = 0.0, num_running: int = 0, usage_s: float = 0.0
-) -> Waiting:
+) -> BackloggedFlow:
     flow = Flow(
         lane=lane,
         tenant=TenantId(tenant),
@@ -44,30 +44,30 @@ def waiting(
         num_running=num_running,
         is_at_burst=num_running >= RULES.burst[lane],
     )
-    return Waiting(flow=flow, jobs=jobs)
+    return BackloggedFlow(flow=flow, jobs=jobs)
 
 
-def queue(*lines: Line, time: float = 0.0, **accounts: Account) -> Queue:
+def queue(*lines: LaneBacklog, time: float = 0.0, **accounts: Account) -> Queue:
     shares: dict[Share, Account] = {account.share: account for account in accounts.values()}
     return Queue(virtual_time=time, lines=lines, shares=shares)
 
 
-def line(lane: Tier, *those: Waiting, oldest: Waiting | None = None) -> Line:
-    return Line(lane=lane, waiting=those, oldest=(oldest,) if oldest else ())
+def line(lane: Tier, *those: BackloggedFlow, oldest: BackloggedFlow | None = None) -> LaneBacklog:
+    return LaneBacklog(lane=lane, waiting=those, oldest=(oldest,) if oldest else ())
 
 
 EVEN = replace(RULES, head_start=dict.fromkeys(Tier, 0.0))
 
 
-def chosen(queue: Queue, rules: Rules = EVEN) -> Choice:
-    choice = choose(queue, NOW, rules)
+def chosen(queue: Queue, rules: FairShareRules = EVEN) -> ChosenJob:
+    choice = choose_job(queue, NOW, rules)
     assert choice is not None
     return choice
 
 
 def test_an_empty_queue_chooses_nothing() -> None:
-    assert choose(queue(), NOW) is None
-    assert choose(queue(line(Tier.FREE), line(Tier.PRO)), NOW) is None
+    assert choose_job(queue(), NOW) is None
+    assert choose_job(queue(line(Tier.FREE), line(Tier.PRO)), NOW) is None
 
 
 def test_the_heavier_lane_wins_a_tie_and_both_lanes_wake() -> None:
@@ -157,7 +157,7 @@ def test_a_tenant_at_its_burst_limit_goes_after_others_but_not_after_nobody() ->
 
 def test_a_job_that_fits_the_worker_goes_first_within_the_slack() -> None:
     cold = waiting(Tier.PAID, "cold", job("c"), tag=10.0)
-    warm = waiting(Tier.PAID, "warm", job("w", affinity=affinity_of(is_warm=True, joins_batch=True)), tag=11.9)
+    warm = waiting(Tier.PAID, "warm", job("w", affinity=rate_affinity(is_warm=True, joins_batch=True)), tag=11.9)
     assert chosen(queue(line(Tier.PAID, cold, warm))).job == "w"
     late = replace(warm, flow=replace(warm.flow, start_tag=12.1))
     assert chosen(queue(line(Tier.PAID, cold, late))).job == "c"

@@ -1,7 +1,7 @@
 import pytest
 
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.fair_queue.forecast import wait_s
+from mezzotint.policy.fair_queue.forecast import forecast_wait_s
 
 
 @pytest.mark.parametrize(
@@ -18,4 +18,4 @@ from mezzotint.policy.fair_queue.forecast import wait_s
 def test_the_wait_follows_place_share_and_pace(
     position: int, lane: Tier, waiting: list[Tier], rate: float, expected: float | None
 ) -> None:
-    assert wait_s(position, lane, waiting, rate) == expected
+    assert forecast_wait_s(position, lane, waiting, rate) == expected

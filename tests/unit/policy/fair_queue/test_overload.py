@@ -9,9 +9,9 @@ from mezzotint.policy.fair_queue.overload import (
     MIN_RETRY_AFTER_S,
     Load,
     Pressure,
-    reassess,
+    reassess_load,
+    refuse_overload,
     retry_after_s,
-    shed,
 )
 
 
@@ -32,19 +32,19 @@ def pressure(num_queued: int, p99_wait_s: float = 0.0, drain_per_s: float = 1.0)
 def test_shedding_begins_at_the_high_marks_and_ends_at_the_low_one(
     load: Load, num_queued: int, p99_wait_s: float, then: Load
 ) -> None:
-    assert reassess(load, pressure(num_queued, p99_wait_s)) is then
+    assert reassess_load(load, pressure(num_queued, p99_wait_s)) is then
 
 
 @given(st.integers(200, 500), st.floats(0, 1e6), st.sampled_from(Load))
 def test_between_the_marks_nothing_changes(num_queued: int, p99_wait_s: float, load: Load) -> None:
-    assert reassess(load, pressure(num_queued, p99_wait_s)) is load
+    assert reassess_load(load, pressure(num_queued, p99_wait_s)) is load
 
 
 def test_only_free_is_shed_and_is_told_when_to_come_back() -> None:
-    assert shed(Load.SHEDDING, Tier.PRO, pressure(900)) is None
-    assert shed(Load.SHEDDING, Tier.PAID, pressure(900)) is None
-    assert shed(Load.NORMAL, Tier.FREE, pressure(900, 999)) is None
-    refused = shed(Load.SHEDDING, Tier.FREE, pressure(500, drain_per_s=2.0))
+    assert refuse_overload(Load.SHEDDING, Tier.PRO, pressure(900)) is None
+    assert refuse_overload(Load.SHEDDING, Tier.PAID, pressure(900)) is None
+    assert refuse_overload(Load.NORMAL, Tier.FREE, pressure(900, 999)) is None
+    refused = refuse_overload(Load.SHEDDING, Tier.FREE, pressure(500, drain_per_s=2.0))
     assert refused is not None
     assert refused.code is RefusalCode.OVERLOADED
     assert refused.retry_after_s == 150

@@ -6,12 +6,12 @@ import pytest
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.fair_queue.settle import (
-    Done,
-    arrive,
-    leave,
+    MeasuredWork,
+    add_waiting_job,
     measured_cost,
     next_pace,
-    settle,
+    remove_waiting_job,
+    settle_job,
     usage_at,
     usage_weight,
 )
@@ -22,41 +22,43 @@ FLOW = Flow(lane=Tier.FREE, tenant=TenantId("t"), backlogged_at=NOW, usage_at=NO
 CHARGE = Charge(share=Tier.FREE, cost=2.0, to_share=2.0, to_flow=4.0)
 
 
-def done(cost: float, gpu_s: float = 1.0) -> Done:
-    return Done(cost=cost, gpu_s=gpu_s, at=NOW)
+def done(cost: float, gpu_s: float = 1.0) -> MeasuredWork:
+    return MeasuredWork(cost=cost, gpu_s=gpu_s, at=NOW)
 
 
 def test_a_tenant_with_nothing_waiting_starts_at_virtual_time() -> None:
-    first = arrive(None, lane=Tier.FREE, tenant=TenantId("t"), lane_time=9.0, now=NOW)
+    first = add_waiting_job(None, lane=Tier.FREE, tenant=TenantId("t"), lane_time=9.0, now=NOW)
     assert (first.start_tag, first.num_queued, first.backlogged_at) == (9.0, 1, NOW)
     later = NOW + timedelta(seconds=5)
-    second = arrive(first, lane=Tier.FREE, tenant=TenantId("t"), lane_time=11.0, now=later)
+    second = add_waiting_job(first, lane=Tier.FREE, tenant=TenantId("t"), lane_time=11.0, now=later)
     assert (second.start_tag, second.num_queued, second.backlogged_at) == (9.0, 2, NOW)
-    back = arrive(leave(leave(second)), lane=Tier.FREE, tenant=TenantId("t"), lane_time=11.0, now=later)
+    back = add_waiting_job(
+        remove_waiting_job(remove_waiting_job(second)), lane=Tier.FREE, tenant=TenantId("t"), lane_time=11.0, now=later
+    )
     assert (back.start_tag, back.num_queued, back.backlogged_at) == (11.0, 1, later)
 
 
 def test_what_a_job_really_cost_takes_the_place_of_what_was_predicted() -> None:
     share = Account(share=Tier.FREE, start_tag=8.0)
-    more = settle(FLOW, share, CHARGE, done(3.0), lane_time=0.0)
+    more = settle_job(FLOW, share, CHARGE, done(3.0), lane_time=0.0)
     assert (more.flow.start_tag, more.share.start_tag, more.flow.num_running) == (6.0, 9.0, 0)
-    lost = settle(FLOW, share, CHARGE, done(0.0), lane_time=0.0)
+    lost = settle_job(FLOW, share, CHARGE, done(0.0), lane_time=0.0)
     assert (lost.flow.start_tag, lost.share.start_tag) == (0.0, 6.0)
 
 
 def test_a_correction_is_bounded() -> None:
-    wild = settle(FLOW, Account(share=Tier.FREE), CHARGE, done(1e9), lane_time=0.0)
+    wild = settle_job(FLOW, Account(share=Tier.FREE), CHARGE, done(1e9), lane_time=0.0)
     assert wild.flow.start_tag == FLOW.start_tag + (RULES.max_correction - 1) * CHARGE.to_flow
 
 
 def test_a_tenant_freed_from_its_burst_limit_starts_at_virtual_time() -> None:
     held = replace(FLOW, num_running=2, is_at_burst=True)
-    freed = settle(held, Account(share=Tier.FREE), CHARGE, done(2.0), lane_time=30.0).flow
+    freed = settle_job(held, Account(share=Tier.FREE), CHARGE, done(2.0), lane_time=30.0).flow
     assert (freed.is_at_burst, freed.start_tag) == (False, 30.0)
 
 
 def test_usage_halves_with_each_half_life() -> None:
-    used = settle(FLOW, Account(share=Tier.FREE), CHARGE, done(2.0, gpu_s=600.0), lane_time=0.0).flow
+    used = settle_job(FLOW, Account(share=Tier.FREE), CHARGE, done(2.0, gpu_s=600.0), lane_time=0.0).flow
     assert usage_weight(used, NOW) == pytest.approx(0.5)
     later = NOW + timedelta(seconds=RULES.usage_half_life_s)
     assert usage_at(used, later) == pytest.approx(300.0)
