@@ -27,7 +27,7 @@ class Canvas:
         return drawn if self.mask is None else Image.composite(drawn.convert("RGB"), self.image, self.mask)
 
 
-def canvas(parameters: Parameters, source: Image.Image, mask: Image.Image | None) -> Canvas:
+def place_source(parameters: Parameters, source: Image.Image, mask: Image.Image | None) -> Canvas:
     """Bring source and mask to where `parameters` wants them. Both are cropped alike where their shape is another."""
     size = (parameters.width, parameters.height)
     source = source.convert("RGB")

@@ -39,7 +39,7 @@ def replace_latents(output: Any, latents: torch.Tensor) -> Any:
     """The step's output with other latents, which the pipeline may write to."""
     waiting = [latents]
 
-    def replaced(leaf: Any) -> Any:
+    def replace(leaf: Any) -> Any:
         return waiting.pop().clone() if waiting and isinstance(leaf, torch.Tensor) else leaf
 
-    return map_leaves(output, replaced)
+    return map_leaves(output, replace)

@@ -56,7 +56,7 @@ class RunHost(RecorderHost, Protocol):
     def call_inline(self, execution: "Execution", call: Call) -> Any:
         """Make the call at once, inside the execution's greenlet."""
 
-    def outside(self, work: Callable[[], None]) -> None:
+    def call_listener(self, work: Callable[[], None]) -> None:
         """Do the caller's own work without disturbing the run's random streams."""
 
 
@@ -114,7 +114,7 @@ class Execution:
     def held_bytes(self) -> int:
         """Bytes of its arguments, its parked call and its last step. Each memory is counted once."""
         parked = [] if self.parked is None else [self.parked.args, self.parked.kwargs]
-        held = leaves([self._streams.kwargs, parked, self._recorder.referenced()])
+        held = leaves([self._streams.kwargs, parked, self._recorder.list_held()])
         found = (leaf.tensor if isinstance(leaf, VersionedTensor) else leaf for leaf in held)
         storages = [leaf.untyped_storage() for leaf in found if isinstance(leaf, torch.Tensor)]
         return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
@@ -136,7 +136,7 @@ class Execution:
             raise FingerprintMismatch(f"differs in {', '.join(other)}")
         self.run.resumed_elsewhere = bool(other)
         self._streams.restore(saved.origin)
-        self._saved, self._recorder.specs = saved, saved.specs.until(saved.num_calls)
+        self._saved, self._recorder.specs = saved, saved.specs.truncate(saved.num_calls)
         self.run.steps = self._saved_at = saved.steps
 
     def begin(self, state: ThreadState) -> None:
@@ -331,10 +331,10 @@ class Execution:
             self._saved_at = run.steps
             listener = options.on_checkpoint
             if listener is not None and taken is not None and taken is not before:
-                self._host.outside(lambda: listener(run, taken))
+                self._host.call_listener(lambda: listener(run, taken))
         on_step = options.on_step
         if on_step is not None:
-            self._host.outside(lambda: on_step(run))
+            self._host.call_listener(lambda: on_step(run))
 
     def _raise_if_doomed(self) -> None:
         if self._doom is not None:

@@ -190,7 +190,7 @@ class Hub:
             return
         execution.doom(RunCancelled())
         if self._main is None:
-            with self._turning():
+            with self._take_turn():
                 self._wake(execution, error=GreenletExit())
             self._drop_ended()
 
@@ -202,7 +202,7 @@ class Hub:
         """Wake every run that has not begun, and make the passes that are due. False when no run is left."""
         if not self._executions:
             return False
-        with self._turning():
+        with self._take_turn():
             executions = list(self._executions)
             if self.is_exclusive and len(executions) > 1:
                 self._passes.meter.count_unmerged("caching or offloading is on: one run at a time")
@@ -231,7 +231,7 @@ class Hub:
     def call_inline(self, execution: Execution, call: Call) -> Any:
         return self._passes.call_inline(execution, call)
 
-    def outside(self, work: Callable[[], None]) -> None:
+    def call_listener(self, work: Callable[[], None]) -> None:
         rng = torch.get_rng_state()
         try:
             work()
@@ -244,7 +244,7 @@ class Hub:
     # -- waking
 
     @contextlib.contextmanager
-    def _turning(self) -> Iterator[None]:
+    def _take_turn(self) -> Iterator[None]:
         self._main = getcurrent()
         try:
             with self.numerics.kernels():

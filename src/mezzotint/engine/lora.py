@@ -38,7 +38,7 @@ class LoraSwitcher:
         """Raises: UnknownAdapter unless each is loaded."""
         if not adapters:
             return ActiveLoras()
-        self._look()
+        self._list_layers()
         names = {path.rpartition(":")[2] for path in self._loaded}
         for name in adapters:
             if name not in names:
@@ -50,7 +50,7 @@ class LoraSwitcher:
         if wanted == self._applied:
             return
         if self._applied is None:
-            self._look()
+            self._list_layers()
             self._found = [
                 ([] if layer.disable_adapters else layer.active_adapters, dict(layer.scaling)) for layer in self._layers
             ]
@@ -69,7 +69,7 @@ class LoraSwitcher:
             layer.scaling.update(scaling)
         self._applied = None
 
-    def _look(self) -> None:
+    def _list_layers(self) -> None:
         """List the layers anew where adapters have come or gone."""
         loaded = {
             f"{path}:{name}": id(config)

@@ -60,15 +60,17 @@ def self_test(
     together = _finish(hub, list(requests()), checkpoint_at=max(1, alone[0].steps // 2))
     again = _hub(pipeline, exact, verdicts)
     resumed = _finish(again, [requests()[0]], resume=together[0].checkpoint) if together[0].checkpoint else []
-    bound = 0.0 if exact else max(_apart(a.output, b) for a, b in zip(alone, stock, strict=True)) + 1e-4
-    same = all(_apart(a.output, b.output) <= bound for a, b in zip(alone, together, strict=True))
+    bound = 0.0 if exact else max(_measure_distance(a.output, b) for a, b in zip(alone, stock, strict=True)) + 1e-4
+    same = all(_measure_distance(a.output, b.output) <= bound for a, b in zip(alone, together, strict=True))
     went_on = bool(resumed) and resumed[0].num_calls + resumed[0].num_replayed == alone[0].num_calls
     merged = Batch.INTERLEAVED if hub.num_interleaved else Batch.YES
     return Capabilities(
         batch=merged if same and hub.num_merged > 0 else Batch.NO,
-        resume=Resume.STEP if went_on and _apart(resumed[0].output, together[0].output) <= bound else Resume.NO,
+        resume=Resume.STEP
+        if went_on and _measure_distance(resumed[0].output, together[0].output) <= bound
+        else Resume.NO,
         exclusive=hub.is_exclusive,
-        difference=max(_apart(a.output, b) for a, b in zip(alone, stock, strict=True)),
+        difference=max(_measure_distance(a.output, b) for a, b in zip(alone, stock, strict=True)),
         reasons=(*hub.unmerged_reasons, *hub.unsaved_reasons),
     )
 
@@ -87,7 +89,7 @@ def _finish(hub: Hub, requests: list[dict[str, Any]], **options: Any) -> list[Ru
     return runs
 
 
-def _apart(one: Any, other: Any) -> float:
+def _measure_distance(one: Any, other: Any) -> float:
     """Largest difference between two outputs; infinite where their forms differ."""
     pairs = list(zip(_arrays(one), _arrays(other), strict=False))
     if not pairs or any(a.shape != b.shape for a, b in pairs):

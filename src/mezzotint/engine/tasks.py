@@ -18,7 +18,7 @@ from torch.nn import functional
 from mezzotint.domain.errors import RunFailed
 from mezzotint.domain.job import Parameters
 from mezzotint.domain.task import Task
-from mezzotint.engine.canvas import Canvas, canvas
+from mezzotint.engine.canvas import Canvas, place_source
 from mezzotint.engine.request import call_kwargs
 from mezzotint.engine.samplers import with_sampler
 
@@ -48,7 +48,7 @@ class Tasks:
             kwargs = call_kwargs(self.pipeline, parameters)
             pipeline = with_sampler(self.pipeline, parameters.sampler)
             return Assignment(pipeline=pipeline, kwargs=kwargs, finish=lambda drawn: drawn)
-        placed = canvas(parameters, source, mask)
+        placed = place_source(parameters, source, mask)
         classes = classes_of(type(self.pipeline).__name__)
         unet = getattr(self.pipeline, "unet", None)
         takes_masks = Task.INPAINT in classes and (unet is None or unet.config.in_channels in MASKABLE_CHANNELS)

@@ -54,11 +54,11 @@ class Audit(Generic[Key]):
                 self._spans[new][other] = Span(difference, difference)
                 self._spans[other][new] = Span(-difference, -difference)
 
-    def meet(self, key: Key, size: float) -> None:
+    def note_size(self, key: Key, size: float) -> None:
         """A job of this normalised size is served, or was predicted to have it."""
         self._largest[key] = max(size, self._largest.get(key, 0.0))
 
-    def see(self, size: float) -> None:
+    def note_passed(self, size: float) -> None:
         """A job of this normalised size may be passed over."""
         self._passed = max(size, self._passed)
 
@@ -70,9 +70,9 @@ class Audit(Generic[Key]):
             span.low, span.high = min(span.low, difference), max(span.high, difference)
             mirror = self._spans[other][key]
             mirror.low, mirror.high = -span.high, -span.low
-            self._check(span, self._reach(key) + self._reach(other) + 2 * self.slack * self._passed)
+            self._check(span, self._bound_of(key) + self._bound_of(other) + 2 * self.slack * self._passed)
 
-    def _reach(self, key: Key) -> float:
+    def _bound_of(self, key: Key) -> float:
         return (self.num_largest + self.head_start.get(key, 0.0)) * self._largest.get(key, 0.0)
 
     def _check(self, span: Span, bound: float) -> None:

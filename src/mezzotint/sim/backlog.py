@@ -94,7 +94,7 @@ class Backlog:
         ages = self._ages[lane]
         return self._jobs[lane, ages[0][1]][0][1] if ages else None
 
-    def tickets(self) -> Iterator[QueuedJob]:
+    def queued_jobs(self) -> Iterator[QueuedJob]:
         """The jobs that wait."""
         for jobs in self._jobs.values():
             yield from (ticket for _, ticket in jobs)

@@ -127,9 +127,9 @@ class QueueFuzzer:
         self._num_jobs = 0
         self._running: list[Running] = []
         rules = self.scenario.rules
-        self._shares: dict[str, Audit[Share]] = self._audits(rules.lane_slack, rules.head_start)
+        self._shares: dict[str, Audit[Share]] = self._make_audits(rules.lane_slack, rules.head_start)
         slack = rules.affinity_slack + rules.age_slack
-        self._flows: dict[Tier, dict[str, Audit[TenantId]]] = {lane: self._audits(slack) for lane in Tier}
+        self._flows: dict[Tier, dict[str, Audit[TenantId]]] = {lane: self._make_audits(slack) for lane in Tier}
 
     def run(self, num_decisions: int) -> Report:
         """Make so many decisions and tell what the audits found."""
@@ -148,7 +148,7 @@ class QueueFuzzer:
                 self.report.add(f"tenants, {name}", lane)
         return self.report
 
-    def _audits(self, slack: float, head_start: Mapping[Tier, float] = NOBODY) -> dict[str, Audit[Any]]:
+    def _make_audits(self, slack: float, head_start: Mapping[Tier, float] = NOBODY) -> dict[str, Audit[Any]]:
         workers = self.scenario.num_workers
         num = {"corrected": 2 * workers - 1} if self.scenario.corrects else {"started": 1, "finished": workers + 1}
         return {name: Audit(num_largest=n, slack=slack, head_start=head_start) for name, n in num.items()}
@@ -167,7 +167,7 @@ class QueueFuzzer:
                     self._now,
                 )
         if rng.below(50) == 0 and len(self.backlog):
-            self.backlog.drop(rng.choice(tuple(self.backlog.tickets())))
+            self.backlog.drop(rng.choice(tuple(self.backlog.queued_jobs())))
         if rng.below(500) == 0:
             self.backlog.weights = {tier: base * rng.uniform(1.0, 1.5) for tier, base in base_weights().items()}
 
@@ -232,9 +232,9 @@ class QueueFuzzer:
     def _meet(self, running: Running, factor: float) -> None:
         ticket, share = running.taken.ticket, running.taken.charge.share
         for root in self._shares.values():
-            root.meet(share, factor * running.to_share)
+            root.note_size(share, factor * running.to_share)
         for lane in self._flows[ticket.lane].values():
-            lane.meet(ticket.tenant, factor * running.size)
+            lane.note_size(ticket.tenant, factor * running.size)
 
     def _serve(self, running: Running, factor: float, *names: str) -> None:
         ticket, share = running.taken.ticket, running.taken.charge.share
@@ -260,6 +260,6 @@ class QueueFuzzer:
         shares += [express for express, rule in self.scenario.rules.expresses.items() if rule.lane is lane]
         weight = min(self._weights_now[share] for share in shares if share in self._weights_now)
         for root in self._shares.values():
-            root.see(largest / weight)
+            root.note_passed(largest / weight)
         for audit in self._flows[lane].values():
-            audit.see(waiting.jobs[0].cost / self._usage_now[lane, waiting.flow.tenant])
+            audit.note_passed(waiting.jobs[0].cost / self._usage_now[lane, waiting.flow.tenant])

@@ -25,7 +25,7 @@ def measure_waits(
     found = sorted(record.wait_s for record in records if record.lane is lane and from_s <= record.arrived_s < until_s)
     if not found:
         return Waits(num_jobs=0, p50_s=0.0, p95_s=0.0, max_s=0.0)
-    return Waits(num_jobs=len(found), p50_s=_at(found, 0.5), p95_s=_at(found, 0.95), max_s=found[-1])
+    return Waits(num_jobs=len(found), p50_s=_quantile(found, 0.5), p95_s=_quantile(found, 0.95), max_s=found[-1])
 
 
 def measure_service(records: Iterable[JobRecord], from_s: float, until_s: float) -> dict[Share, float]:
@@ -39,5 +39,5 @@ def measure_service(records: Iterable[JobRecord], from_s: float, until_s: float)
     return done
 
 
-def _at(found: Sequence[float], quantile: float) -> float:
+def _quantile(found: Sequence[float], quantile: float) -> float:
     return found[min(len(found) - 1, int(quantile * len(found)))]

@@ -13,7 +13,7 @@ from mezzotint.domain.ids import Sha256
 from mezzotint.domain.job import Parameters
 from mezzotint.domain.task import Task
 from mezzotint.engine import Hub, Run, Tasks
-from mezzotint.engine.canvas import canvas
+from mezzotint.engine.canvas import place_source
 from mezzotint.engine.models import files, load
 from mezzotint.engine.tasks import takes_negative_prompt
 from tests.making import make_parameters
@@ -129,7 +129,7 @@ def test_what_the_mask_does_not_cover_keeps_every_bit_and_the_rest_is_drawn(
     run = submit(hub, tasks, asked, source, *([given] if given else []))
     drive(hub)
     drawn = np.frombuffer(picture_of(run), np.uint8).reshape(asked.height, asked.width, 3)
-    placed = canvas(asked, source, given)
+    placed = place_source(asked, source, given)
     kept = np.asarray(placed.mask) == 0
     before = np.asarray(placed.image)
     assert kept.any()
@@ -145,7 +145,7 @@ def test_a_stranger_to_the_hub_is_refused(hub: Hub) -> None:
 
 
 def test_the_source_comes_to_lie_in_the_middle_of_a_larger_canvas(source: Image.Image) -> None:
-    placed = canvas(parameters_of(Task.OUTPAINT, width=96, height=96, left=16, top=16), source, None)
+    placed = place_source(parameters_of(Task.OUTPAINT, width=96, height=96, left=16, top=16), source, None)
     assert placed.image.crop((16, 16, 80, 80)).tobytes() == source.tobytes()
     assert placed.mask is not None
     assert placed.mask.getbbox() == (0, 0, 96, 96)
@@ -153,7 +153,7 @@ def test_the_source_comes_to_lie_in_the_middle_of_a_larger_canvas(source: Image.
 
 
 def test_source_and_mask_of_another_size_are_brought_to_it_alike(source: Image.Image, mask: Image.Image) -> None:
-    large = canvas(INPAINT, source.resize((640, 640)), mask.resize((640, 640), Image.Resampling.NEAREST))
+    large = place_source(INPAINT, source.resize((640, 640)), mask.resize((640, 640), Image.Resampling.NEAREST))
     assert large.mask is not None
     assert large.image.size == (64, 64)
     assert large.mask.tobytes() == mask.tobytes()

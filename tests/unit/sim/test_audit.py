@@ -6,7 +6,7 @@ from mezzotint.sim.audit import Audit
 def audit() -> Audit[str]:
     audit = Audit[str](num_largest=1, slack=0)
     for name in "ab":
-        audit.meet(name, 1.0)
+        audit.note_size(name, 1.0)
     return audit
 
 
@@ -45,8 +45,8 @@ def test_service_while_the_other_had_nothing_waiting_does_not_count() -> None:
 def test_slack_widens_the_bound_on_both_sides() -> None:
     watched = Audit[str](num_largest=1, slack=1.0)
     for name in "ab":
-        watched.meet(name, 1.0)
-    watched.see(2.0)
+        watched.note_size(name, 1.0)
+    watched.note_passed(2.0)
     watched.compete("ab")
     for _ in range(6):
         watched.serve("a", 1.0)

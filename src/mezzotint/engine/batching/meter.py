@@ -76,7 +76,7 @@ class PassMeter:
         return result, time.perf_counter() - begun
 
     @contextlib.contextmanager
-    def verifying(self) -> Iterator[None]:
+    def time_verification(self) -> Iterator[None]:
         """Account for what is done inside as verification."""
         begun, num_attempts = time.perf_counter(), self.num_attempts
         yield

@@ -97,7 +97,7 @@ class Passes:
         key = self._verifier.key(denoiser, (), Layout(), [rows_of(call)])
         verdict = self._verifier.verdict(key)
         if verdict is None:
-            with self.meter.verifying():
+            with self.meter.time_verification():
                 short, long = self._attempt(execution), self._attempt(execution, longer)
             is_sound = short.error is None
             verdict = self._verifier.judge([long.output], [short.output]) if long.error is None else MergeVerdict.WRONG
@@ -169,7 +169,7 @@ class Passes:
                 raise
             return self._find_fault(batch, key, error)
         if verdict is None:
-            with self.meter.verifying():
+            with self.meter.time_verification():
                 separate = [self._attempt(execution) for execution in batch.executions]
             if any(outcome.error is not None for outcome in separate):
                 return [self._make_alone(execution) for execution in batch.executions]

@@ -42,7 +42,7 @@ class OutputShapes:
             call -= count
         raise IndexError(call)
 
-    def until(self, num_calls: int) -> "OutputShapes":
+    def truncate(self, num_calls: int) -> "OutputShapes":
         """A copy that ends after `num_calls` calls."""
         kept = OutputShapes(forms=list(self.forms))
         for index, count in self.spans:

@@ -70,7 +70,7 @@ class Recorder:
     def has_guider(self) -> bool:
         return any(isinstance(member.target, BaseGuidance) for member in self._members)
 
-    def referenced(self) -> list[Any]:
+    def list_held(self) -> list[Any]:
         """The values of the last step that this keeps alive."""
         at = self._boundary
         return [] if at is None else [at.output, at.earlier, at.differences]
@@ -131,7 +131,7 @@ class Recorder:
                 pipeline=pipeline,
                 steps=boundary.steps,
                 num_calls=boundary.num_calls,
-                specs=self.specs.until(boundary.num_calls),
+                specs=self.specs.truncate(boundary.num_calls),
                 output=copy_to_host(boundary.output, copies),
                 earlier=copy_to_host(boundary.earlier, copies),
                 members=members,
@@ -153,13 +153,13 @@ class Recorder:
             raise CheckpointCorrupt("the call takes another course than the saved one")
         for member, state in zip(self._members, saved.members, strict=True):
             sampler_state.restore(member.target, member.base, state, self._host.device)
-        return sampler_state.put_output(output, saved.output)
+        return sampler_state.replace_output(output, saved.output)
 
     def restore_earlier(self, saved: Snapshot, at: int, sampler: Any, output: Any) -> Any:
         """Of a sampler that did not take the saved step, such as a prior's, the last output is still needed."""
         for step, kept in saved.earlier:
             if step == at:
-                output = sampler_state.put_output(output, kept)
+                output = sampler_state.replace_output(output, kept)
                 self._last[id(sampler)] = (step, self._select_tensors(output))
         return output
 

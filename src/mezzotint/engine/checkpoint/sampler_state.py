@@ -103,7 +103,7 @@ def restore(target: Any, base: Baseline | None, saved: MemberState, device: torc
         raise CheckpointCorrupt(f"a state cannot be put back: {type(error).__name__}") from error
 
 
-def put_output(current: Any, saved: list[Any]) -> Any:
+def replace_output(current: Any, saved: list[Any]) -> Any:
     """The replay's own step output with the saved tensors in the place of its first ones.
 
     Raises: CheckpointCorrupt if there are more of them, or of another shape or dtype.

@@ -69,7 +69,7 @@ class Snapshot:
             "fingerprint": self.fingerprint,
         }
         tensors: dict[str, torch.Tensor] = {}
-        text = json.dumps(document, separators=(",", ":"), default=lambda seen: _stored(seen, tensors))
+        text = json.dumps(document, separators=(",", ":"), default=lambda seen: _store_tensor(seen, tensors))
         data = bytearray(safetensors.torch.save(tensors, {"mezzotint": text}))
         found = DIGEST.search(data)
         if found is None:
@@ -78,7 +78,7 @@ class Snapshot:
         return bytes(data)
 
 
-def _stored(seen: Any, tensors: dict[str, torch.Tensor]) -> dict[str, Any]:
+def _store_tensor(seen: Any, tensors: dict[str, torch.Tensor]) -> dict[str, Any]:
     """The tensor's name in the file, where equal ones are stored once, and the order of its dimensions in memory:
     kernels choose by it, so bits depend on it."""
     if not isinstance(seen, VersionedTensor):

@@ -44,7 +44,7 @@ def check_weights(path: Path, folder: Path | None = None) -> None:
 
     folder: its model's, which it must lie in; None: the file stands for itself. Raises: ModelMissing, ModelCorrupt.
     """
-    with _opened(path, folder) as file:
+    with _open_regular(path, folder) as file:
         if path.suffix != ".safetensors":
             return
         num_bytes = os.fstat(file.fileno()).st_size
@@ -81,7 +81,7 @@ def check_sums(folder: Path) -> None:
         if file.suffix.lower() in WEIGHTS_SUFFIXES and file.relative_to(folder).as_posix() not in expected:
             raise ModelCorrupt(f"{file} is not listed in SHA256SUMS: delete it, or add its SHA-256 there")
     for name, sha256 in expected.items():
-        with _opened(folder / name, folder) as listed:
+        with _open_regular(folder / name, folder) as listed:
             if hashlib.file_digest(listed, "sha256").hexdigest() != sha256:
                 raise ModelCorrupt(f"{folder / name} is damaged: its SHA-256 is not the one in SHA256SUMS")
 
@@ -104,7 +104,7 @@ def _read_sums(folder: Path) -> dict[str, str]:
 
 def _read_text(path: Path, folder: Path | None) -> str:
     """Raises: ModelMissing, ModelCorrupt."""
-    with _opened(path, folder) as file:
+    with _open_regular(path, folder) as file:
         data = file.read(MAX_TEXT_BYTES + 1)
     if len(data) > MAX_TEXT_BYTES:
         raise ModelCorrupt(f"{path} has more than {MAX_TEXT_BYTES} bytes")
@@ -115,14 +115,14 @@ def _read_text(path: Path, folder: Path | None) -> str:
 
 
 @contextmanager
-def _opened(path: Path, folder: Path | None) -> Iterator[BufferedReader]:
+def _open_regular(path: Path, folder: Path | None) -> Iterator[BufferedReader]:
     """A regular file, open. A FIFO or a device is refused before it is opened: opening one may wait for ever.
 
     Raises: ModelMissing, ModelCorrupt.
     """
     try:
         real = path.resolve(strict=True)
-        if folder is not None and not real.is_relative_to(_bounds(folder)):
+        if folder is not None and not real.is_relative_to(_find_bounds(folder)):
             raise ModelCorrupt(f"{path} is a link to {real}, outside the model's folder: put the file itself there")
         if not stat.S_ISREG(real.stat().st_mode):
             raise ModelCorrupt(f"{path} is not a regular file")
@@ -139,7 +139,7 @@ def _opened(path: Path, folder: Path | None) -> Iterator[BufferedReader]:
         yield file
 
 
-def _bounds(folder: Path) -> Path:
+def _find_bounds(folder: Path) -> Path:
     """The folder that a model's files may lie in: of a hub's snapshot, the model's whole part of the cache."""
     real = folder.resolve(strict=True)
     for snapshot in (real, *real.parents):

@@ -90,7 +90,7 @@ def load_pipeline(
                 dtype=dtype,
                 use_safetensors=True,
                 local_files_only=True,
-                **_parts(folder, dtype),
+                **_load_packaged_parts(folder, dtype),
                 **more,
             )
     except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
@@ -102,7 +102,7 @@ def load_pipeline(
     if is_channels_last(folder) if entry.channels_last is None else entry.channels_last:
         for module in denoisers:
             order_channels_last(module)
-    pipeline = _put(pipeline, device, entry.offload)
+    pipeline = _place(pipeline, device, entry.offload)
     if entry.compile:
         for module in denoisers:
             module.compile()
@@ -185,7 +185,7 @@ def _dtype(wanted: Dtype, device: str) -> "torch.dtype":
     return dtype
 
 
-def _put(pipeline: Any, device: str, offload: Offload) -> "DiffusionPipeline":
+def _place(pipeline: Any, device: str, offload: Offload) -> "DiffusionPipeline":
     from mezzotint.engine.numerics import WEIGHTS_HASH, weights_hash
 
     if offload is not Offload.NONE:
@@ -200,7 +200,7 @@ def _put(pipeline: Any, device: str, offload: Offload) -> "DiffusionPipeline":
     return pipeline
 
 
-def _parts(folder: Path, dtype: "torch.dtype") -> dict[str, Any]:
+def _load_packaged_parts(folder: Path, dtype: "torch.dtype") -> dict[str, Any]:
     """Components that lie in a Python package instead of the folder."""
     weights = text_encoder_of(folder)
     if weights is None:

@@ -17,7 +17,7 @@ from mezzotint.engine.checkpoint.sampler_state import (
     Baseline,
     MemberState,
     find_changes,
-    put_output,
+    replace_output,
     restore,
     take_baseline,
 )
@@ -172,13 +172,13 @@ def test_nothing_is_made_of_names_in_a_checkpoint() -> None:
 
 def test_latents_of_another_form_do_not_fit() -> None:
     current = (torch.zeros(1, 4), torch.zeros(1, 4))
-    kept = put_output(current, [VersionedTensor(torch.ones(1, 4))])
+    kept = replace_output(current, [VersionedTensor(torch.ones(1, 4))])
     assert torch.equal(kept[0], torch.ones(1, 4))
     assert torch.equal(kept[1], torch.zeros(1, 4))
     one, longer, wider = torch.ones(1, 4), torch.ones(1, 5), torch.ones(1, 4).double()
     for wrong in ([], [VersionedTensor(longer)], [VersionedTensor(wider)], [VersionedTensor(one)] * 3, ["text"]):
         with pytest.raises(CheckpointCorrupt):
-            put_output(current, wrong)
+            replace_output(current, wrong)
 
 
 def test_single_values_of_any_stride_can_be_kept() -> None:

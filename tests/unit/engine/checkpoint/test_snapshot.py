@@ -16,7 +16,7 @@ from mezzotint.domain.errors import CheckpointCorrupt
 from mezzotint.engine.checkpoint.codec import VersionedTensor, decode_into, encode
 from mezzotint.engine.checkpoint.output_shapes import OutputShapes, describe_output, has_opaque, make_zeros
 from mezzotint.engine.checkpoint.rng import RandomStreams
-from mezzotint.engine.checkpoint.sampler_state import MemberState, put_output, restore, take_baseline
+from mezzotint.engine.checkpoint.sampler_state import MemberState, replace_output, restore, take_baseline
 from mezzotint.engine.checkpoint.snapshot import (
     DIGEST,
     NO_DIGEST,
@@ -50,7 +50,7 @@ def changed_in(data: bytes) -> dict[str, Any]:
 def put_back(data: bytes) -> Sampler:
     """Do with the bytes what a replay does with them."""
     saved, sampler = decode(data), Sampler()
-    put_output((torch.zeros(1, 4, 2, 2),), saved.output)
+    replace_output((torch.zeros(1, 4, 2, 2),), saved.output)
     RandomStreams({"generator": torch.Generator()}).restore(saved.origin)
     (state,) = saved.members
     restore(sampler, take_baseline(sampler), state, CPU)
