@@ -42,7 +42,7 @@ from serve import hardware, spread
 from mezzotint.config import Settings
 from mezzotint.engine import EmbeddingCache, Hub
 from mezzotint.engine.models import files, load
-from mezzotint.main.wiring import MAX_ROWS, WEIGHTS
+from mezzotint.main.served_models import MAX_ROWS, WEIGHTS
 from mezzotint.policy.device.batching import choose_runs
 
 STEPS = (4, 20, 30, 50)

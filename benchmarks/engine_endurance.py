@@ -22,7 +22,7 @@ from serve import hardware
 
 from mezzotint.engine import EmbeddingCache, Hub, Run
 from mezzotint.engine.models import files, load
-from mezzotint.main.wiring import MAX_ROWS, WEIGHTS
+from mezzotint.main.served_models import MAX_ROWS, WEIGHTS
 from mezzotint.policy.device.batching import choose_runs
 
 IN_FLIGHT = 8

@@ -245,7 +245,7 @@ def serve(address: str, port: int) -> None:
     from mezzotint.gateway.rate_limits import Rates
     from mezzotint.gateway.safe_http import Outside
     from mezzotint.gateway.webhook_delivery import Courier
-    from mezzotint.main.wiring import keep_from_collector
+    from mezzotint.main.served_models import freeze_collector
     from mezzotint.safety.prefilter import PreFilter
     from mezzotint.store import (
         Changes,
@@ -307,7 +307,7 @@ def serve(address: str, port: int) -> None:
             is_ready=lambda: True,
             rates=Rates(scale=10),
         )
-        keep_from_collector()
+        freeze_collector()
         uvicorn.run(create_app(service), port=port, log_config=None, access_log=False, timeout_graceful_shutdown=1)
 
 

@@ -21,7 +21,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(autouse=True)
 def umask_as_before() -> Iterator[None]:
-    """A command changes its process's umask (`main/data.py`); later tests and their servers must not inherit that."""
+    """A command changes its process's umask (`main/data_folder.py`); later tests must not inherit it."""
     before = os.umask(0o022)
     os.umask(before)
     yield

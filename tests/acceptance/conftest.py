@@ -21,7 +21,7 @@ from mezzotint.domain.claims import Role
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Issuer
-from mezzotint.main.data import secret_of
+from mezzotint.main.data_folder import load_secret
 
 MEZZOTINT = str(Path(sys.executable).with_name("mezzotint"))
 START_S = 120
@@ -40,7 +40,7 @@ class Server:
 
     def token(self, tenant: str = "ada", tier: str = "pro", role: Role = Role.USER) -> str:
         """As `mezzotint token` makes them, without the seconds that a process takes to start."""
-        issuer = Issuer(secret_of(Settings(data=self.data)))
+        issuer = Issuer(load_secret(Settings(data=self.data)))
         return issuer.issue(TenantId(tenant), Tier(tier), datetime.now(UTC), timedelta(days=1), role=role)
 
     def client(self, tenant: str = "ada", tier: str = "pro") -> httpx.Client:

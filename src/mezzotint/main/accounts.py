@@ -13,27 +13,27 @@ from mezzotint.domain.errors import NotKnown, SettingInvalid
 from mezzotint.gateway import Accounts, KeySet, Provider, Trust
 from mezzotint.gateway.auth.oidc import from_address, from_file
 from mezzotint.gateway.network.addresses import is_loopback
-from mezzotint.main.data import make
-from mezzotint.main.desk import open_database
+from mezzotint.main.data_folder import prepare_data_folder
+from mezzotint.main.stores import open_database
 from mezzotint.metrics import Metrics
 from mezzotint.store import Database, Keys, Tenants, Users
 
 T = TypeVar("T")
 
 
-def accounts_on(database: Database, settings: Settings) -> Accounts:
+def build_accounts(database: Database, settings: Settings) -> Accounts:
     """Raises: SettingInvalid."""
     return Accounts(
         tenants=Tenants(database),
         users=Users(database),
         keys=Keys(database),
-        provider=provider_of(settings),
+        provider=read_provider(settings),
         can_sign_up=settings.sign_up,
         session_lifetime=timedelta(days=settings.session_days),
     )
 
 
-def provider_of(settings: Settings) -> Provider | None:
+def read_provider(settings: Settings) -> Provider | None:
     """The OIDC provider that the settings name; None when they name none. Raises: SettingInvalid."""
     given = {
         "oidc_issuer": settings.oidc_issuer,
@@ -55,10 +55,10 @@ def provider_of(settings: Settings) -> Provider | None:
         role_claim=settings.oidc_role_claim,
         admin_role=settings.oidc_admin_role,
     )
-    return Provider(trust, keys_at(settings.oidc_jwks))
+    return Provider(trust, open_key_set(settings.oidc_jwks))
 
 
-def keys_at(place: str) -> KeySet:
+def open_key_set(place: str) -> KeySet:
     """Raises: SettingInvalid."""
     parts = urlsplit(place)
     if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or "")):
@@ -71,13 +71,13 @@ def keys_at(place: str) -> KeySet:
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Accounts]:
+async def open_accounts(settings: Settings) -> AsyncIterator[Accounts]:
     """The accounts in the database; a server may be working in it at the same time."""
-    make(settings.data)
+    prepare_data_folder(settings.data)
     database = open_database(settings, Metrics())
     await asyncio.to_thread(database.migrate)
     try:
-        yield accounts_on(database, settings)
+        yield build_accounts(database, settings)
     finally:
         await database.close()
 
@@ -86,13 +86,13 @@ def run(settings: Settings, work: Callable[[Accounts], Coroutine[None, None, T]]
     """Carry out a command's work on the accounts."""
 
     async def worked() -> T:
-        async with opened(settings) as accounts:
+        async with open_accounts(settings) as accounts:
             return await work(accounts)
 
     return asyncio.run(worked())
 
 
-def known(found: bool, what: str) -> None:
+def require_found(found: bool, what: str) -> None:
     """Raises: NotKnown."""
     if not found:
         raise NotKnown(f"there is no {what}")

@@ -14,7 +14,7 @@ from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
 from mezzotint.main import jobs, keys, tenants, users, workers
 from mezzotint.main import models as registered
-from mezzotint.main.options import Data, said_plainly
+from mezzotint.main.options import Data, report_errors
 
 app = typer.Typer(
     name="mezzotint",
@@ -67,7 +67,7 @@ def serve(
     """Serve the page and the API."""
     from mezzotint.main.serve import serve as run
 
-    with said_plainly():
+    with report_errors():
         run(
             read_settings(
                 host=host,
@@ -87,8 +87,8 @@ def serve(
         )
 
 
-@app.command(name="worker")
-def work(
+@app.command()
+def worker(
     data: Data = None,
     database: AtDatabase = None,
     objects: AtObjects = None,
@@ -101,9 +101,9 @@ def work(
     max_runs: Annotated[int | None, typer.Option(help="Most jobs in the engine at once.")] = None,
 ) -> None:
     """Draw what gateways accepted, in a process of its own. Any number may work on one database."""
-    from mezzotint.main.work import work as run
+    from mezzotint.main.worker import run_worker as run
 
-    with said_plainly():
+    with report_errors():
         run(
             read_settings(
                 data=data,
@@ -134,7 +134,7 @@ def imagine(
     """Draw one picture. Exit code 2: the prompt was refused; 3: the picture was blocked; 1: anything else failed."""
     from mezzotint.main.imagine import imagine as run
 
-    with said_plainly():
+    with report_errors():
         settings = read_settings(model=model, models=models, revision=revision, device=device, token=token)
         raise typer.Exit(run(settings, prompt, out, server))
 
@@ -149,11 +149,11 @@ def token(
 ) -> None:
     """Print a token for the server that works in the data folder."""
     from mezzotint.gateway import Issuer
-    from mezzotint.main.data import check_tenant, secret_of
+    from mezzotint.main.data_folder import check_tenant_name, load_secret
 
-    with said_plainly():
-        issuer = Issuer(secret_of(read_settings(data=data)))
-        tenant_id = TenantId(check_tenant(tenant))
+    with report_errors():
+        issuer = Issuer(load_secret(read_settings(data=data)))
+        tenant_id = TenantId(check_tenant_name(tenant))
         role = Role.ADMIN if admin else Role.USER
         typer.echo(issuer.issue(tenant_id, tier, datetime.now(UTC), timedelta(days=days), role=role))
 
@@ -163,10 +163,10 @@ def doctor(
     data: Data = None, model: Model = None, models: Models = None, port: Annotated[int | None, typer.Option()] = None
 ) -> None:
     """Look at packages, device, weights, port, disk and page; say what to do about what is missing."""
-    from mezzotint.main.doctor import examine
+    from mezzotint.main.doctor import run_doctor
 
-    with said_plainly():
-        raise typer.Exit(examine(read_settings(data=data, model=model, models=models, port=port)))
+    with report_errors():
+        raise typer.Exit(run_doctor(read_settings(data=data, model=model, models=models, port=port)))
 
 
 @app.command()

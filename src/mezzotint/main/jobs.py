@@ -11,8 +11,8 @@ from mezzotint.config import Settings, read_settings
 from mezzotint.domain.errors import NotKnown
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Job
-from mezzotint.main.beside import beside
-from mezzotint.main.options import Data, said_plainly, table
+from mezzotint.main.options import Data, print_table, report_errors
+from mezzotint.main.with_database import with_database
 
 if TYPE_CHECKING:
     from mezzotint.store import Database
@@ -27,9 +27,9 @@ def dead(
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, the latest first.")] = 50,
 ) -> None:
     """The dead letters: jobs that failed, with the reason."""
-    with said_plainly():
+    with report_errors():
         found = _run(read_settings(data=data), lambda desk: desk.jobs.dead(limit))
-        table(("job", "tenant", "lane", "failed", "code", "why"), [_row(job) for job in found])
+        print_table(("job", "tenant", "lane", "failed", "code", "why"), [_row(job) for job in found])
 
 
 @app.command()
@@ -40,7 +40,7 @@ def retry(
     """Put dead letters back into the queue, as if new; a server that runs takes them up."""
     from mezzotint.actions.retry import retry as again
 
-    with said_plainly():
+    with report_errors():
         for id in job:
 
             async def work(desk: Desk, id: str = id) -> bool:
@@ -64,10 +64,10 @@ def _row(job: Job) -> tuple[str, ...]:
 
 
 def _run(settings: Settings, work: Callable[[Desk], Coroutine[None, None, T]]) -> T:
-    from mezzotint.main.desk import open_desk
+    from mezzotint.main.stores import open_desk
     from mezzotint.metrics import Metrics
 
     async def on(database: "Database") -> T:
         return await work(open_desk(settings, database, Metrics()))
 
-    return beside(settings, on)
+    return with_database(settings, on)

@@ -9,7 +9,7 @@ from mezzotint.config import read_settings
 from mezzotint.domain.claims import OWN, Scope
 from mezzotint.domain.ids import KeyId, TenantId
 from mezzotint.domain.key import Key, KeyRequest
-from mezzotint.main.options import Data, said_plainly, table
+from mezzotint.main.options import Data, print_table, report_errors
 
 app = typer.Typer(help="API keys: long-lived secrets for programs.", no_args_is_help=True)
 Id = Annotated[str, typer.Argument(help="The key's id, as `list` shows it.")]
@@ -25,17 +25,17 @@ def create(
 ) -> None:
     """Make a key of the tenant and print its secret, this once."""
     from mezzotint.gateway import Accounts
-    from mezzotint.main.accounts import known, run
+    from mezzotint.main.accounts import require_found, run
 
     async def add(accounts: Accounts) -> str:
-        known(await accounts.tenants.get(TenantId(tenant)) is not None, f"tenant {tenant!r}")
+        require_found(await accounts.tenants.get(TenantId(tenant)) is not None, f"tenant {tenant!r}")
         now = datetime.now(UTC)
         until = now + timedelta(days=days) if days else None
         wanted = KeyRequest(tenant=TenantId(tenant), name=name[:80], scopes=frozenset(scope or OWN), expires_at=until)
         made = await accounts.keys.add(wanted, now)
         return made[1] if made else ""
 
-    with said_plainly():
+    with report_errors():
         typer.echo(run(read_settings(data=data), add))
 
 
@@ -44,12 +44,12 @@ def show(tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")]
     """Keys, oldest first; secrets are not kept."""
     from mezzotint.main.accounts import run
 
-    with said_plainly():
+    with report_errors():
         of = None if tenant is None else TenantId(tenant)
         found = run(read_settings(data=data), lambda accounts: accounts.keys.of_tenant(of))
         now = datetime.now(UTC)
         rows = [(k.id, k.prefix, k.tenant, k.name, " ".join(sorted(k.scopes)), state(k, now)) for k in found]
-        table(("id", "prefix", "tenant", "name", "scopes", "state"), rows)
+        print_table(("id", "prefix", "tenant", "name", "scopes", "state"), rows)
 
 
 @app.command()
@@ -59,23 +59,23 @@ def rotate(
     data: Data = None,
 ) -> None:
     """Print a new secret for a key; the old one works on for a while."""
-    from mezzotint.main.accounts import known, run
+    from mezzotint.main.accounts import require_found, run
 
-    with said_plainly():
+    with report_errors():
         grace, now = timedelta(hours=grace_hours), datetime.now(UTC)
         rotated = run(read_settings(data=data), lambda accounts: accounts.keys.rotate(KeyId(key), None, now, grace))
-        known(rotated is not None, f"valid key {key!r}")
+        require_found(rotated is not None, f"valid key {key!r}")
         typer.echo(rotated[1] if rotated else "")
 
 
 @app.command()
 def revoke(key: Id, data: Data = None) -> None:
     """End a key at once, its old secret too."""
-    from mezzotint.main.accounts import known, run
+    from mezzotint.main.accounts import require_found, run
 
-    with said_plainly():
+    with report_errors():
         now = datetime.now(UTC)
-        known(
+        require_found(
             run(read_settings(data=data), lambda accounts: accounts.keys.revoke(KeyId(key), None, now)), f"key {key!r}"
         )
         typer.echo(f"{key}  revoked")

@@ -10,8 +10,8 @@ import typer
 from mezzotint.config import DeviceSetting, Settings, read_settings
 from mezzotint.domain.errors import NotKnown
 from mezzotint.domain.job import Parameters
-from mezzotint.main.options import Data, said_plainly, table
-from mezzotint.main.wiring import Findings, Offer, find_models, stock_of
+from mezzotint.main.options import Data, print_table, report_errors
+from mezzotint.main.served_models import Findings, ServedModel, build_catalog, find_models
 
 if TYPE_CHECKING:
     from mezzotint.engine import Capabilities
@@ -30,17 +30,17 @@ def show(data: Data = None, models: Listed = None, model: One = None) -> None:
     """Every model, its size, and what `check` found."""
     from mezzotint.engine.models.files import num_bytes
 
-    with said_plainly():
+    with report_errors():
         settings = read_settings(data=data, models=models, model=model)
         known = Findings.of(settings.data).capabilities
         rows = []
         for offer in find_models(settings):
-            found = told(known, offer)
+            found = read_findings(known, offer)
             size = f"{offer.info.native_width} x {offer.info.native_height}"
             kept = "warm" if offer.entry.warm else "on demand"
             can = [str(found[name]) if found else "?" for name in ("batch", "resume", "exclusive")]
             rows.append((offer.info.name, size, f"{num_bytes(offer.folder) / 1e6:.0f} MB", kept, *can))
-        table(("model", "native px", "weights", "memory", "batches", "resumes", "exclusive"), rows)
+        print_table(("model", "native px", "weights", "memory", "batches", "resumes", "exclusive"), rows)
 
 
 @app.command()
@@ -51,15 +51,15 @@ def check(
 
     The verdicts on merged passes are kept, too: users' first requests then need no verification.
     """
-    from mezzotint.main.data import make
+    from mezzotint.main.data_folder import prepare_data_folder
 
-    with said_plainly():
+    with report_errors():
         settings = read_settings(data=data, models=models, model=model, device=device)
-        offer = chosen(find_models(settings), name)
-        make(settings.data)
+        offer = pick_model(find_models(settings), name)
+        prepare_data_folder(settings.data)
         findings = Findings.of(settings.data)
-        found = tested(settings, offer, findings)
-        findings.capabilities[offer.info.name] = json.dumps({"stamp": stamp(offer.folder), **asdict(found)})
+        found = self_test_model(settings, offer, findings)
+        findings.capabilities[offer.info.name] = json.dumps({"stamp": weights_stamp(offer.folder), **asdict(found)})
         typer.echo(f"{offer.info.name}: checked")
         for title, value in (
             ("batches", f"{found.batch}"),
@@ -71,7 +71,7 @@ def check(
             typer.echo(f"  {title:<11} {value}")
 
 
-def chosen(offers: tuple[Offer, ...], name: str | None) -> Offer:
+def pick_model(offers: tuple[ServedModel, ...], name: str | None) -> ServedModel:
     """Raises: NotKnown."""
     found = offers[0] if name is None else next((offer for offer in offers if offer.info.name == name), None)
     if found is None:
@@ -79,12 +79,12 @@ def chosen(offers: tuple[Offer, ...], name: str | None) -> Offer:
     return found
 
 
-def tested(settings: Settings, offer: Offer, findings: Findings) -> "Capabilities":
+def self_test_model(settings: Settings, offer: ServedModel, findings: Findings) -> "Capabilities":
     from mezzotint.engine import call_kwargs, self_test
 
-    stock = stock_of(settings, [offer], findings)
-    stock.prepare()
-    pipeline = stock.load(offer.info.name, lambda share: None).hub.pipeline
+    catalog = build_catalog(settings, [offer], findings)
+    catalog.prepare()
+    pipeline = catalog.load(offer.info.name, lambda share: None).hub.pipeline
 
     def request(number: int) -> dict[str, Any]:
         parameters = Parameters(
@@ -101,17 +101,17 @@ def tested(settings: Settings, offer: Offer, findings: Findings) -> "Capabilitie
     return self_test(pipeline, lambda: (request(0), request(1)), exact=settings.exact, verdicts=findings.verdicts)
 
 
-def told(known: Any, offer: Offer) -> dict[str, Any] | None:
+def read_findings(known: Any, offer: ServedModel) -> dict[str, Any] | None:
     """What an earlier check found of these very weights."""
     try:
         found: dict[str, Any] = json.loads(known.get(offer.info.name, ""))
-        is_current = found["stamp"] == stamp(offer.folder) and {"batch", "resume", "exclusive"} <= found.keys()
+        is_current = found["stamp"] == weights_stamp(offer.folder) and {"batch", "resume", "exclusive"} <= found.keys()
     except (ValueError, TypeError, KeyError):
         return None
     return found if is_current else None
 
 
-def stamp(folder: Path) -> str:
+def weights_stamp(folder: Path) -> str:
     """By which changed weights are noticed without reading them."""
     files = sorted(folder.rglob("*.safetensors"))
     return " ".join(f"{file.stat().st_size}:{file.stat().st_mtime_ns}" for file in files)

@@ -14,7 +14,7 @@ Data = Annotated[Path | None, typer.Option(help="Folder of the database, picture
 
 
 @contextmanager
-def said_plainly() -> Iterator[None]:
+def report_errors() -> Iterator[None]:
     """An expected failure ends the command with its message and what to do, without a trace."""
     try:
         yield
@@ -23,7 +23,7 @@ def said_plainly() -> Iterator[None]:
         raise typer.Exit(1) from error
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns that people read and `awk` splits (on two spaces)."""
     widths = [max(len(str(row[column])) for row in (head, *rows)) for column in range(len(head))]
     for row in (head, *rows):

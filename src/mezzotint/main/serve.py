@@ -32,12 +32,19 @@ from mezzotint.gateway.rate_limits import Rates
 from mezzotint.gateway.routes.about import DEV_LIFETIME, DEV_TENANT
 from mezzotint.gateway.safe_http import Inside, Outside
 from mezzotint.gateway.webhook_delivery import Courier
-from mezzotint.main.accounts import accounts_on, provider_of
-from mezzotint.main.data import locked, make, secret_of
-from mezzotint.main.desk import open_database, open_desk, retention_of
+from mezzotint.main.accounts import build_accounts, read_provider
+from mezzotint.main.data_folder import load_secret, lock_data_folder, prepare_data_folder
 from mezzotint.main.log import configure_log
-from mezzotint.main.wiring import Findings, find_models, find_upscaler, keep_from_collector, stock_of, upscaler_name
-from mezzotint.main.work import hire, looking, names, now, working
+from mezzotint.main.served_models import (
+    Findings,
+    build_catalog,
+    find_models,
+    find_upscaler,
+    freeze_collector,
+    upscaler_name,
+)
+from mezzotint.main.stores import open_database, open_desk, read_retention
+from mezzotint.main.worker import build_worker, find_worker_models, load_image_filter, start_worker, utc_now
 from mezzotint.media.uploads.decoder_pool import DecoderPool
 from mezzotint.metrics import Metrics
 from mezzotint.safety.prefilter import PreFilter
@@ -56,7 +63,7 @@ from mezzotint.store import (
     Workers,
     pressure,
 )
-from mezzotint.worker import Stock
+from mezzotint.worker import Catalog
 
 
 def serve(settings: Settings) -> None:
@@ -64,58 +71,60 @@ def serve(settings: Settings) -> None:
     if settings.dev and not is_loopback(settings.host):
         raise SettingInvalid(f"--dev hands out tokens; it works on loopback addresses only, not on {settings.host}")
     configure_log(settings)
-    for read in (provider_of, trusted_proxies_of, allowed_hosts_of):
+    for read in (read_provider, read_trusted_proxies, read_allowed_hosts):
         read(settings)  # wrong settings stop the start before anything is made
-    with listening(settings.host, settings.port) as listener:
+    with bind_socket(settings.host, settings.port) as listener:
         offers = find_models(settings)
         upscaler = find_upscaler(settings)
         infos = [offer.info for offer in offers]
         if upscaler is not None:
             infos = [replace(info, tasks=(*info.tasks, Task.UPSCALE)) for info in infos]
-        with held(settings):
-            stock = stock_of(settings, offers, Findings.of(settings.data))
-            server = Serving(settings=settings, infos=infos, stock=stock, upscaler=upscaler)
-            announce(settings, infos, server.issuer, listener.getsockname()[1])
-            with asyncio.Runner(loop_factory=fastest_loop()) as runner:
+        with hold_data_folder(settings):
+            catalog = build_catalog(settings, offers, Findings.of(settings.data))
+            server = ServerProcess(settings=settings, infos=infos, catalog=catalog, upscaler=upscaler)
+            print_start_message(settings, infos, server.issuer, listener.getsockname()[1])
+            with asyncio.Runner(loop_factory=pick_event_loop()) as runner:
                 runner.run(server.run(listener))
     if server.broken_by is not None:
         raise server.broken_by
 
 
 @dataclass(kw_only=True)
-class Serving:
+class ServerProcess:
     """One process with its gateway, store and worker."""
 
     settings: Settings
     infos: Sequence[ModelInfo]
-    stock: Stock
+    catalog: Catalog
     upscaler: Path | None
     broken_by: BaseException | None = None
     issuer: Issuer = field(init=False)
 
     def __post_init__(self) -> None:
-        self.issuer = Issuer(secret_of(self.settings))
+        self.issuer = Issuer(load_secret(self.settings))
 
     async def run(self, listener: socket.socket) -> None:
         """Serve on a bound socket until a signal, or until the worker breaks (then `broken_by` says by what)."""
         settings = self.settings
-        proxies, hosts = trusted_proxies_of(settings), allowed_hosts_of(settings)
+        proxies, hosts = read_trusted_proxies(settings), read_allowed_hosts(settings)
         metrics = Metrics()
         database = open_database(settings, metrics)
         await asyncio.to_thread(database.migrate)
         desk = open_desk(settings, database, metrics)
         background = BackgroundTasks(on_restart=metrics.count_restart)
         rules = PreFilter.load(settings.prefilter_rules)
-        eyes = await looking(settings)
-        models = names(self.stock, self.upscaler)
+        image_filter = await load_image_filter(settings)
+        models = find_worker_models(self.catalog, self.upscaler)
         worker = None
         if settings.worker:
-            worker = hire(settings, database, desk, models=models, eyes=eyes, background=background)
+            worker = build_worker(
+                settings, database, desk, models=models, image_filter=image_filter, background=background
+            )
         submissions, changes = Submissions(database), Changes(database)
-        buckets = buckets_of(settings)
-        sources, retention = Sources(database), retention_of(settings)
+        buckets = open_rate_buckets(settings)
+        sources, retention = Sources(database), read_retention(settings)
         decoders = DecoderPool(on_lost=metrics.decoders_lost.inc)
-        intake = Intake(sources=sources, objects=desk.objects, is_blocked=eyes.is_blocked, decoders=decoders)
+        intake = Intake(sources=sources, objects=desk.objects, is_blocked=image_filter.is_blocked, decoders=decoders)
         service = Service(
             door=Door(
                 jobs=desk.jobs,
@@ -142,13 +151,13 @@ class Serving:
                 submissions=submissions,
                 outside=Outside(inside=Inside.read(settings.webhook_inside)),
                 derive=self.issuer.derive,
-                now=now,
+                now=utc_now,
             ),
             intake=intake,
             issuer=self.issuer,
-            accounts=accounts_on(database, settings),
+            accounts=build_accounts(database, settings),
             workers=Workers(database),
-            now=now,
+            now=utc_now,
             check_database=database.check,
             is_ready=lambda: worker is None or worker.is_ready,
             model_states=lambda: {} if worker is None else worker.model_states(),
@@ -169,18 +178,18 @@ class Serving:
 
         @asynccontextmanager
         async def running() -> AsyncIterator[None]:
-            keep_from_collector()
+            freeze_collector()
             rows = RetentionSweep(database, retention)
-            sweep = background.run_forever("retention", SWEEP_S, lambda: enforce_retention(rows, now()))
+            sweep = background.run_forever("retention", SWEEP_S, lambda: enforce_retention(rows, utc_now()))
             async with desk.bus.running(background), background.running(sweep):
                 if worker is None:
                     maintenance = Maintenance(
-                        desk=desk, max_attempts=settings.max_attempts, now=now, lease_s=settings.lease_s
+                        desk=desk, max_attempts=settings.max_attempts, now=utc_now, lease_s=settings.lease_s
                     )
                     async with background.running(*maintain_queue(background, maintenance)):
                         yield
                 else:
-                    async with working(settings, worker, self.stock, self.upscaler, on_broken):
+                    async with start_worker(settings, worker, self.catalog, self.upscaler, on_broken):
                         yield
 
         server = build_server(create_app(service, running), settings, proxies, metrics)
@@ -197,7 +206,7 @@ class Serving:
             await database.close()
 
 
-def fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def pick_event_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """uvloop's where there is one; None: asyncio's own."""
     try:
         import uvloop
@@ -206,7 +215,7 @@ def fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-def trusted_proxies_of(settings: Settings) -> TrustedProxies:
+def read_trusted_proxies(settings: Settings) -> TrustedProxies:
     """Raises: SettingInvalid."""
     try:
         return TrustedProxies.read(settings.trusted_proxies)
@@ -214,7 +223,7 @@ def trusted_proxies_of(settings: Settings) -> TrustedProxies:
         raise SettingInvalid(f"trusted_proxies: {error}; it takes addresses, networks, or * alone") from error
 
 
-def allowed_hosts_of(settings: Settings) -> frozenset[str] | None:
+def read_allowed_hosts(settings: Settings) -> frozenset[str] | None:
     """Raises: SettingInvalid."""
     try:
         return read_hosts(settings.allowed_hosts)
@@ -222,7 +231,7 @@ def allowed_hosts_of(settings: Settings) -> frozenset[str] | None:
         raise SettingInvalid(f"allowed_hosts: {error}") from error
 
 
-def buckets_of(settings: Settings) -> Buckets:
+def open_rate_buckets(settings: Settings) -> Buckets:
     """Raises: SettingInvalid."""
     if settings.valkey is None:
         return LocalBuckets()
@@ -233,20 +242,20 @@ def buckets_of(settings: Settings) -> Buckets:
 
 
 @contextmanager
-def held(settings: Settings) -> Iterator[None]:
+def hold_data_folder(settings: Settings) -> Iterator[None]:
     """The data folder, locked where the database lies in it. Raises: StartError."""
     if settings.database is None:
         if not settings.worker:
             raise SettingInvalid("--no-worker needs --database postgresql://..., where other processes draw")
-        with locked(settings.data):
+        with lock_data_folder(settings.data):
             yield
     else:
-        make(settings.data)
+        prepare_data_folder(settings.data)
         yield
 
 
 @contextmanager
-def listening(host: str, port: int) -> Iterator[socket.socket]:
+def bind_socket(host: str, port: int) -> Iterator[socket.socket]:
     """A bound socket. Raises: PortInUse, SettingInvalid."""
     try:
         family, kind, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -264,7 +273,7 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
-def announce(settings: Settings, infos: Sequence[ModelInfo], issuer: Issuer, port: int) -> None:
+def print_start_message(settings: Settings, infos: Sequence[ModelInfo], issuer: Issuer, port: int) -> None:
     """What a newcomer needs next, on standard output."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     url = f"http://{host}:{port}"
@@ -277,7 +286,7 @@ def announce(settings: Settings, infos: Sequence[ModelInfo], issuer: Issuer, por
         f"  data   {settings.data.resolve()}",
     ]
     if settings.dev:
-        token = issuer.issue(DEV_TENANT, Tier.PRO, now(), DEV_LIFETIME)
+        token = issuer.issue(DEV_TENANT, Tier.PRO, utc_now(), DEV_LIFETIME)
         lines += [
             f"  token  {token}",
             "         (for development: tier pro, 30 days; the page signs in with one by itself)",

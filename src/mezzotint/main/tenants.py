@@ -10,7 +10,7 @@ from mezzotint.domain.errors import NameTaken
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tenant import Tenant
 from mezzotint.domain.tier import Tier
-from mezzotint.main.options import Data, said_plainly, table
+from mezzotint.main.options import Data, print_table, report_errors
 
 app = typer.Typer(help="Who owns jobs, pictures, users and keys.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="The tenant's name.")]
@@ -22,10 +22,10 @@ PAGE = 500
 def create(name: Name, tier: OfTier = Tier.FREE, data: Data = None) -> None:
     """Make a tenant."""
     from mezzotint.main.accounts import run
-    from mezzotint.main.data import check_tenant
+    from mezzotint.main.data_folder import check_tenant_name
 
-    with said_plainly():
-        tenant = Tenant(id=TenantId(check_tenant(name)), tier=tier, created_at=datetime.now(UTC))
+    with report_errors():
+        tenant = Tenant(id=TenantId(check_tenant_name(name)), tier=tier, created_at=datetime.now(UTC))
         if not run(read_settings(data=data), lambda accounts: accounts.tenants.add(tenant)):
             raise NameTaken(f"there is a tenant {name!r} already")
         typer.echo(f"{name}  {tier}")
@@ -43,40 +43,40 @@ def show(data: Data = None) -> None:
             found += page
         return found
 
-    with said_plainly():
+    with report_errors():
         rows = [(one.id, one.tier, _state(one)) for one in run(read_settings(data=data), all_of)]
-        table(("tenant", "tier", "state"), rows)
+        print_table(("tenant", "tier", "state"), rows)
 
 
 @app.command()
 def tier(name: Name, tier: Annotated[Tier, typer.Argument(help="The new tier.")], data: Data = None) -> None:
     """Give a tenant another tier: for its users and keys at once, and no token of it ranks higher."""
-    from mezzotint.main.accounts import known, run
+    from mezzotint.main.accounts import require_found, run
 
-    with said_plainly():
+    with report_errors():
         found = run(read_settings(data=data), lambda accounts: accounts.tenants.set_tier(TenantId(name), tier))
-        known(found, f"tenant {name!r}")
+        require_found(found, f"tenant {name!r}")
         typer.echo(f"{name}  {tier}")
 
 
 @app.command()
 def disable(name: Name, data: Data = None) -> None:
     """Let nothing of the tenant in any more: users, keys and tokens. Jobs under way go on."""
-    _let_in(name, data, datetime.now(UTC))
+    _set_disabled(name, data, datetime.now(UTC))
 
 
 @app.command()
 def enable(name: Name, data: Data = None) -> None:
     """Let a disabled tenant in again."""
-    _let_in(name, data, None)
+    _set_disabled(name, data, None)
 
 
-def _let_in(name: str, data: Data, at: datetime | None) -> None:
-    from mezzotint.main.accounts import known, run
+def _set_disabled(name: str, data: Data, at: datetime | None) -> None:
+    from mezzotint.main.accounts import require_found, run
 
-    with said_plainly():
+    with report_errors():
         found = run(read_settings(data=data), lambda accounts: accounts.tenants.disable(TenantId(name), at))
-        known(found, f"tenant {name!r}")
+        require_found(found, f"tenant {name!r}")
         typer.echo(f"{name}  {'enabled' if at is None else 'disabled'}")
 
 

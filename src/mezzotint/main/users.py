@@ -11,7 +11,7 @@ from mezzotint.domain.claims import Role
 from mezzotint.domain.errors import NameTaken, SettingInvalid
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.user import User
-from mezzotint.main.options import Data, said_plainly, table
+from mezzotint.main.options import Data, print_table, report_errors
 from mezzotint.policy.credentials import MAX_PASSWORD, fold_name, name_fault, password_fault
 
 app = typer.Typer(help="People who sign in with a name and a password.", no_args_is_help=True)
@@ -30,16 +30,16 @@ def create(
     """Make a user; asks for the password."""
     from mezzotint.gateway import Accounts
     from mezzotint.gateway.routes.sign_in import new_user_id
-    from mezzotint.main.accounts import known, run
+    from mezzotint.main.accounts import require_found, run
 
     async def add(accounts: Accounts) -> bool:
-        known(await accounts.tenants.get(TenantId(tenant)) is not None, f"tenant {tenant!r}")
+        require_found(await accounts.tenants.get(TenantId(tenant)) is not None, f"tenant {tenant!r}")
         role = Role.ADMIN if admin else Role.USER
         now = datetime.now(UTC)
         user = User(id=new_user_id(), tenant=TenantId(tenant), name=fold_name(name), role=role, created_at=now)
         return await accounts.users.add(user, secret)
 
-    with said_plainly():
+    with report_errors():
         if fault := name_fault(name):
             raise SettingInvalid(f"name {name[:80]!r}: {fault}")
         secret = ask(name, from_stdin=password_stdin)
@@ -53,61 +53,67 @@ def show(tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")]
     """Users by name."""
     from mezzotint.main.accounts import run
 
-    with said_plainly():
+    with report_errors():
         of = None if tenant is None else TenantId(tenant)
         found = run(read_settings(data=data), lambda accounts: accounts.users.of_tenant(of))
         rows = [(one.name, one.tenant, one.role, "enabled" if one.disabled_at is None else "disabled") for one in found]
-        table(("user", "tenant", "role", "state"), rows)
+        print_table(("user", "tenant", "role", "state"), rows)
 
 
 @app.command()
 def password(name: Name, password_stdin: FromStdin = False, data: Data = None) -> None:
     """Give a user another password; their sessions end."""
-    from mezzotint.main.accounts import known, run
+    from mezzotint.main.accounts import require_found, run
 
-    with said_plainly():
+    with report_errors():
         new = ask(name, from_stdin=password_stdin)
-        known(run(read_settings(data=data), lambda accounts: accounts.users.set_password(name, new)), f"user {name!r}")
+        require_found(
+            run(read_settings(data=data), lambda accounts: accounts.users.set_password(name, new)), f"user {name!r}"
+        )
         typer.echo(f"{fold_name(name)}  password changed, sessions ended")
 
 
 @app.command()
 def role(name: Name, role: Annotated[Role, typer.Argument(help="The new role.")], data: Data = None) -> None:
     """Make a user an admin, or no longer one; their sessions end."""
-    from mezzotint.main.accounts import known, run
+    from mezzotint.main.accounts import require_found, run
 
-    with said_plainly():
-        known(run(read_settings(data=data), lambda accounts: accounts.users.set_role(name, role)), f"user {name!r}")
+    with report_errors():
+        require_found(
+            run(read_settings(data=data), lambda accounts: accounts.users.set_role(name, role)), f"user {name!r}"
+        )
         typer.echo(f"{fold_name(name)}  {role}")
 
 
 @app.command()
 def disable(name: Name, data: Data = None) -> None:
     """Let a user in no more, nor the keys they made; their sessions end."""
-    _let_in(name, data, datetime.now(UTC))
+    _set_disabled(name, data, datetime.now(UTC))
 
 
 @app.command()
 def enable(name: Name, data: Data = None) -> None:
     """Let a disabled user sign in again."""
-    _let_in(name, data, None)
+    _set_disabled(name, data, None)
 
 
 @app.command()
 def delete(name: Name, data: Data = None) -> None:
     """Forget a user: their sessions and keys end. Jobs and pictures stay the tenant's."""
-    from mezzotint.main.accounts import known, run
+    from mezzotint.main.accounts import require_found, run
 
-    with said_plainly():
-        known(run(read_settings(data=data), lambda accounts: accounts.users.remove(name)), f"user {name!r}")
+    with report_errors():
+        require_found(run(read_settings(data=data), lambda accounts: accounts.users.remove(name)), f"user {name!r}")
         typer.echo(f"{fold_name(name)}  deleted, sessions and keys ended")
 
 
-def _let_in(name: str, data: Data, at: datetime | None) -> None:
-    from mezzotint.main.accounts import known, run
+def _set_disabled(name: str, data: Data, at: datetime | None) -> None:
+    from mezzotint.main.accounts import require_found, run
 
-    with said_plainly():
-        known(run(read_settings(data=data), lambda accounts: accounts.users.disable(name, at)), f"user {name!r}")
+    with report_errors():
+        require_found(
+            run(read_settings(data=data), lambda accounts: accounts.users.disable(name, at)), f"user {name!r}"
+        )
         typer.echo(f"{fold_name(name)}  {'enabled' if at is None else 'disabled'}")
 
 

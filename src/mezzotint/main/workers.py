@@ -9,8 +9,8 @@ import typer
 from mezzotint.config import read_settings
 from mezzotint.domain.errors import NotKnown
 from mezzotint.domain.ids import WorkerId
-from mezzotint.main.beside import beside
-from mezzotint.main.options import Data, said_plainly, table
+from mezzotint.main.options import Data, print_table, report_errors
+from mezzotint.main.with_database import with_database
 
 if TYPE_CHECKING:
     from mezzotint.store import Database, Workers
@@ -24,13 +24,13 @@ Everybody = Annotated[bool, typer.Option("--all", help="Every worker, also those
 @app.command("list")
 def list_(data: Data = None) -> None:
     """The workers heard of in the last two minutes."""
-    with said_plainly():
+    with report_errors():
         found = _run(data, lambda workers: workers.all(datetime.now(UTC)))
         rows = [
             (one.id, f"{one.seen_at:%Y-%m-%d %H:%M:%S}", str(one.num_running), "yes" if one.is_drained else "no")
             for one in found
         ]
-        table(("worker", "seen", "runs", "drained"), rows)
+        print_table(("worker", "seen", "runs", "drained"), rows)
 
 
 @app.command()
@@ -48,7 +48,7 @@ def resume(id: Ids = None, everybody: Everybody = False, data: Data = None) -> N
 def _tell(data: Data, ids: list[str], *, everybody: bool, is_drained: bool) -> None:
     if bool(ids) == everybody:
         raise typer.BadParameter("name workers, or say --all")
-    with said_plainly():
+    with report_errors():
         if everybody:
             _run(data, lambda workers: workers.drain_all(is_drained=is_drained))
         for id in ids:
@@ -68,4 +68,4 @@ def _run(data: Data, work: "Callable[[Workers], Coroutine[None, None, T]]") -> T
     async def on(database: "Database") -> T:
         return await work(Workers(database))
 
-    return beside(read_settings(data=data), on)
+    return with_database(read_settings(data=data), on)

@@ -19,12 +19,24 @@ from mezzotint.domain.task import Task
 from mezzotint.engine.errors import RunCancelled
 from mezzotint.policy.device.run_memory import Begin, MakeRoom, PutOff
 from mezzotint.policy.device.time_slices import carry_over, choose_least_served
-from mezzotint.worker.cadence import Cadence
-from mezzotint.worker.going import Going
-from mezzotint.worker.orders import Aside, Cancel, Draw, Order, Park
-from mezzotint.worker.reports import Broken, Ended, Preempted, Ready, Report, Saved, Stepped, Why
-from mezzotint.worker.room import Room
-from mezzotint.worker.shelf import Loaded, Shelf, Stock
+from mezzotint.worker.active_runs import ActiveRun, RunMemory
+from mezzotint.worker.checkpoint_interval import CheckpointInterval
+from mezzotint.worker.messages import (
+    Cancel,
+    CheckpointReady,
+    Command,
+    DeviceFailed,
+    ModelsReady,
+    Preempt,
+    PreemptReason,
+    Report,
+    RunEnded,
+    RunPreempted,
+    Shutdown,
+    Start,
+    StepDone,
+)
+from mezzotint.worker.model_cache import Catalog, LoadedModel, ModelCache
 
 if TYPE_CHECKING:
     from mezzotint.engine import Run, Snapshot
@@ -35,31 +47,31 @@ log = structlog.get_logger()
 COUNT_S = 1.0
 
 
-class Device:
+class DeviceThread:
     """Runs jobs on one device.
 
-    stock: the models. load_upscaler: on this thread. report: called on this thread. wants_preview: whether a job's
-    preview would be seen. cadence: when runs are saved. run_bytes: bound of what runs keep in memory; 0: none.
+    catalog: the models. load_upscaler: on this thread. report: called on this thread. wants_preview: whether a job's
+    preview would be seen. interval: when runs are saved. run_bytes: bound of what runs keep in memory; 0: none.
     """
 
     def __init__(
         self,
-        stock: Stock,
+        catalog: Catalog,
         report: Callable[[Report], None],
         wants_preview: Callable[[JobId], bool],
-        cadence: Cadence,
+        interval: CheckpointInterval,
         load_upscaler: "Callable[[], Upscaler]",
         *,
         run_bytes: int = 0,
     ) -> None:
         self._load_upscaler, self._upscaler = load_upscaler, cast("Upscaler | None", None)
         self._report, self._wants_preview = report, wants_preview
-        self._cadence = cadence
-        self._shelf = Shelf(stock, report)
-        self._room = Room(run_bytes)
-        self._orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
-        self._waiting: list[Draw] = []
-        self._going: dict[JobId, Going] = {}
+        self._checkpoint_interval = interval
+        self._cache = ModelCache(catalog, report)
+        self._run_memory = RunMemory(run_bytes)
+        self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
+        self._waiting: list[Start] = []
+        self._active: dict[JobId, ActiveRun] = {}
         self._spent_s: dict[str, float] = {}
         self._counted_at = 0.0
         self._thread = threading.Thread(target=self._live, name="device", daemon=True)
@@ -68,32 +80,32 @@ class Device:
         self._thread.start()
 
     def join(self, timeout_s: float) -> None:
-        """Wait for the thread to end; it does after `Park` or an error."""
+        """Wait for the thread to end; it does after `Shutdown` or an error."""
         self._thread.join(timeout_s)
 
-    def order(self, order: Order) -> None:
-        """Hand over an order from any thread."""
-        self._orders.put(order)
+    def send(self, command: Command) -> None:
+        """Hand over an command from any thread."""
+        self._commands.put(command)
 
     def _live(self) -> None:
         try:
-            self._shelf.warm_up()
-            self._report(Ready())
+            self._cache.warm_up()
+            self._report(ModelsReady())
             self._work()
         except BaseException as error:  # noqa: BLE001 - the top of the thread: whatever ends it is told, then it ends
-            self._report(Broken(error=error))
+            self._report(DeviceFailed(error=error))
 
     def _work(self) -> None:
         while True:
-            for order in self._take(block=not (self._going or self._waiting)):
-                match order:
-                    case Draw():
-                        self._waiting.append(order)
+            for command in self._take(block=not (self._active or self._waiting)):
+                match command:
+                    case Start():
+                        self._waiting.append(command)
                     case Cancel():
-                        self._cancel(order.job)
-                    case Aside():
-                        self._put_aside(order.job, order.why)
-                    case Park():
+                        self._cancel(command.job)
+                    case Preempt():
+                        self._put_aside(command.job, command.why)
+                    case Shutdown():
                         self._park()
                         return
             self._begin_waiting()
@@ -104,14 +116,14 @@ class Device:
 
     def _turn(self) -> None:
         """One turn of the model whose runs have had the device for the shortest time."""
-        self._spent_s = carry_over(self._spent_s, self._shelf.live())
+        self._spent_s = carry_over(self._spent_s, self._cache.live())
         name = choose_least_served(self._spent_s)
         if name is None:
             return
         begun = time.monotonic()
         try:
-            self._shelf.loaded[name].hub.turn()
-            self._room.measure(self._going.values())
+            self._cache.loaded[name].hub.turn()
+            self._run_memory.measure(self._active.values())
         except Exception as error:  # noqa: BLE001 - the runs of this engine end by it, and no others
             self._fail_engine(name, error)
         self._spent_s[name] += time.monotonic() - begun
@@ -119,69 +131,69 @@ class Device:
     def _fail_engine(self, name: str, error: Exception) -> None:
         """End all runs of a model whose engine failed as a whole; nobody knows in which state it is now."""
         log.error("engine failed", model=name, exc_info=error)
-        hub = self._shelf.loaded[name].hub
-        for going in [going for going in self._going.values() if going.hub is hub]:
-            del self._going[going.job.id]
+        hub = self._cache.loaded[name].hub
+        for active in [active for active in self._active.values() if active.hub is hub]:
+            del self._active[active.job.id]
             fault = EngineFailed(f"The engine failed while it drew this job ({type(error).__name__}).")
-            ended = Ended(job=going.job.id, step=going.run.steps, error=fault, cost_s=going.run.cost_s)
+            ended = RunEnded(job=active.job.id, step=active.run.steps, error=fault, cost_s=active.run.cost_s)
             self._report(ended)
-        self._shelf.drop(name)
+        self._cache.drop(name)
 
     def _count(self) -> None:
         """Tell what the engines counted: once a second, and when they come to rest."""
         now = time.monotonic()
-        if now - self._counted_at >= COUNT_S or not self._going:
-            self._shelf.count()
+        if now - self._counted_at >= COUNT_S or not self._active:
+            self._cache.count()
             self._counted_at = now
 
-    def _take(self, *, block: bool) -> list[Order]:
-        """All orders that wait; with `block`, at least one."""
-        orders = [self._orders.get()] if block else []
-        while not self._orders.empty():
-            orders.append(self._orders.get())
-        return orders
+    def _take(self, *, block: bool) -> list[Command]:
+        """All commands that wait; with `block`, at least one."""
+        commands = [self._commands.get()] if block else []
+        while not self._commands.empty():
+            commands.append(self._commands.get())
+        return commands
 
     def _begin_waiting(self) -> None:
         """Begin one job after the other, as far as there is room for their models and for them."""
         while self._waiting:
-            order = self._room.next_of(self._waiting)
-            match self._room.fit(order, self._going.values()):
+            command = self._run_memory.next_of(self._waiting)
+            match self._run_memory.fit(command, self._active.values()):
                 case PutOff():
                     return
                 case MakeRoom(job=job):
-                    self._put_aside(job, Why.MEMORY)
+                    self._put_aside(job, PreemptReason.MEMORY)
                     continue
                 case Begin():
                     pass
                 case _ as never:
                     assert_never(never)
             try:
-                if not self._begin(order):
+                if not self._begin(command):
                     return
             except Exception as error:  # noqa: BLE001 - one job's fault must not end the thread; it is told to its owner
-                self._report(Ended(job=order.job.id, step=order.job.step, error=error))
-            self._waiting.remove(order)
+                self._report(RunEnded(job=command.job.id, step=command.job.step, error=error))
+            self._waiting.remove(command)
 
-    def _begin(self, order: Draw) -> bool:
+    def _begin(self, command: Start) -> bool:
         """False: not yet."""
-        if order.job.parameters.task is Task.UPSCALE:
-            self._begin_upscale(order)
+        if command.job.parameters.task is Task.UPSCALE:
+            self._begin_upscale(command)
             return True
-        loaded = self._shelf.fetch(order.job.model)
+        loaded = self._cache.fetch(command.job.model)
         if loaded is not None:
-            self._draw(loaded, order)
+            self._draw(loaded, command)
         return loaded is not None
 
-    def _draw(self, loaded: Loaded, order: Draw) -> None:
-        job = order.job
+    def _draw(self, loaded: LoadedModel, command: Start) -> None:
+        job = command.job
         now = time.monotonic()
-        assignment = loaded.assign(order)
+        assignment = loaded.assign(command)
         run = loaded.hub.submit(
             assignment.kwargs,
             pipeline=assignment.pipeline,
-            resume=order.resume,
+            resume=command.resume,
             stop_after=job.parameters.num_sampled if job.parameters.stop is not None else None,
-            checkpoint_every=self._cadence.every or self._interval,
+            checkpoint_every=self._checkpoint_interval.every or self._interval,
             on_step=lambda run: self._stepped(loaded, job, run),
             on_checkpoint=lambda run, snapshot: self._saved(job, run, snapshot),
             label=job.tier,
@@ -193,123 +205,125 @@ class Device:
         def stop() -> None:
             loaded.hub.cancel(run)
 
-        going = Going(job=job, run=run, stop=stop, finish=finish, started_at=now, stepped_at=now, hub=loaded.hub)
-        going.begun_step, going.num_bytes = run.steps, self._room.expected(job)
-        self._going[job.id] = going
+        active = ActiveRun(job=job, run=run, stop=stop, finish=finish, started_at=now, stepped_at=now, hub=loaded.hub)
+        active.begun_step, active.num_bytes = run.steps, self._run_memory.expected(job)
+        self._active[job.id] = active
 
-    def _begin_upscale(self, order: Draw) -> None:
+    def _begin_upscale(self, command: Start) -> None:
         from mezzotint.engine.canvas import read_picture
 
         self._upscaler = self._upscaler or self._load_upscaler()
-        job, now = order.job, time.monotonic()
-        assert order.source is not None, "admission asks for a source"
-        run = self._upscaler.begin(read_picture(order.source), job.parameters.scale or 1)
+        job, now = command.job, time.monotonic()
+        assert command.source is not None, "admission asks for a source"
+        run = self._upscaler.begin(read_picture(command.source), job.parameters.scale or 1)
 
         def finish(picture: Any) -> tuple[Any, ...]:
             return (picture,)
 
-        self._going[job.id] = Going(job=job, run=run, stop=run.cancel, finish=finish, started_at=now, stepped_at=now)
+        self._active[job.id] = ActiveRun(
+            job=job, run=run, stop=run.cancel, finish=finish, started_at=now, stepped_at=now
+        )
 
     def _enlarge(self) -> None:
         """One tile of every upscale, so that steps and tiles take turns."""
         from mezzotint.engine.upscaler import Upscaling
 
-        for going in self._going.values():
-            if isinstance(going.run, Upscaling) and not going.run.done:
-                going.run.turn()
-                going.stepped_at = time.monotonic()
-                steps = Stepped(job=going.job.id, step=going.run.steps, num_steps=going.run.num_steps, preview=None)
+        for active in self._active.values():
+            if isinstance(active.run, Upscaling) and not active.run.done:
+                active.run.turn()
+                active.stepped_at = time.monotonic()
+                steps = StepDone(job=active.job.id, step=active.run.steps, num_steps=active.run.num_steps, preview=None)
                 self._report(steps)
 
     def _cancel(self, job: JobId) -> None:
         """A job that ended meanwhile is left in peace."""
         if self._take_back(job) is not None:
-            self._report(Ended(job=job, step=0, error=RunCancelled()))
-        elif job in self._going:
-            self._going[job].stop()
+            self._report(RunEnded(job=job, step=0, error=RunCancelled()))
+        elif job in self._active:
+            self._active[job].stop()
 
-    def _take_back(self, job: JobId) -> Draw | None:
-        """The order of a job that has not begun, withdrawn."""
-        order = next((order for order in self._waiting if order.job.id == job), None)
-        if order is not None:
-            self._waiting.remove(order)
-        return order
+    def _take_back(self, job: JobId) -> Start | None:
+        """The command of a job that has not begun, withdrawn."""
+        command = next((command for command in self._waiting if command.job.id == job), None)
+        if command is not None:
+            self._waiting.remove(command)
+        return command
 
-    def _stepped(self, loaded: Loaded, job: Job, run: "Run") -> None:
-        going = self._going.get(job.id)
-        if going is not None:
-            going.stepped_at = time.monotonic()
+    def _stepped(self, loaded: LoadedModel, job: Job, run: "Run") -> None:
+        active = self._active.get(job.id)
+        if active is not None:
+            active.stepped_at = time.monotonic()
         num_steps = run.num_steps or job.parameters.num_steps
-        preview = self._preview(loaded, going, run) if going is not None and going.has_previews else None
-        self._report(Stepped(job=job.id, step=run.steps, num_steps=num_steps, preview=preview))
+        preview = self._preview(loaded, active, run) if active is not None and active.has_previews else None
+        self._report(StepDone(job=job.id, step=run.steps, num_steps=num_steps, preview=preview))
 
-    def _preview(self, loaded: Loaded, going: Going, run: "Run") -> Any:
+    def _preview(self, loaded: LoadedModel, active: ActiveRun, run: "Run") -> Any:
         """[H, W, 3] uint8, or None. A preview that fails costs the previews of its job, never its picture."""
         latents = run.latents if run.denoised is None else run.denoised  # the estimate of the end is less noisy
-        if loaded.previews is None or latents is None or not self._wants_preview(going.job.id):
+        if loaded.previews is None or latents is None or not self._wants_preview(active.job.id):
             return None
         try:
             return loaded.previews.image(latents)
         except Exception as error:  # whatever a decoder raises
-            log.warning("no more previews of a job", job=going.job.id, exc_info=error)
-            going.has_previews = False
+            log.warning("no more previews of a job", job=active.job.id, exc_info=error)
+            active.has_previews = False
             return None
 
     def _interval(self, run: "Run") -> int:
         """Steps between two of its checkpoints, by the wall clock of its steps so far, company included."""
-        going = next((going for going in self._going.values() if going.run is run), None)
-        if going is None:
-            return self._cadence.steps(0.0)
-        num_steps = run.steps - going.begun_step
-        return self._cadence.steps((time.monotonic() - going.started_at) / max(num_steps, 1))
+        active = next((active for active in self._active.values() if active.run is run), None)
+        if active is None:
+            return self._checkpoint_interval.steps(0.0)
+        num_steps = run.steps - active.begun_step
+        return self._checkpoint_interval.steps((time.monotonic() - active.started_at) / max(num_steps, 1))
 
     def _saved(self, job: Job, run: "Run", snapshot: "Snapshot") -> None:
         if snapshot.steps != run.num_steps:  # after the last step the picture is quicker than its checkpoint
-            self._report(Saved(job=job.id, snapshot=snapshot, cost_s=run.cost_s))
+            self._report(CheckpointReady(job=job.id, snapshot=snapshot, cost_s=run.cost_s))
 
     def _reap(self) -> None:
-        for going in [going for going in self._going.values() if going.run.done]:
-            del self._going[going.job.id]
+        for active in [active for active in self._active.values() if active.run.done]:
+            del self._active[active.job.id]
             now = time.monotonic()
-            pictures, error = _finished(going)
+            pictures, error = _finished(active)
             self._report(
-                Ended(
-                    job=going.job.id,
-                    step=going.run.steps,
+                RunEnded(
+                    job=active.job.id,
+                    step=active.run.steps,
                     pictures=pictures,
                     error=error,
-                    begun_at=going.started_at,
-                    denoise_s=going.stepped_at - going.started_at,
-                    decode_s=now - going.stepped_at,
-                    cost_s=going.run.cost_s,
+                    begun_at=active.started_at,
+                    denoise_s=active.stepped_at - active.started_at,
+                    decode_s=now - active.stepped_at,
+                    cost_s=active.run.cost_s,
                 )
             )
 
     def _park(self) -> None:
-        for job in [*(order.job.id for order in self._waiting), *self._going]:
-            self._put_aside(job, Why.DRAIN)
+        for job in [*(command.job.id for command in self._waiting), *self._active]:
+            self._put_aside(job, PreemptReason.DRAIN)
 
-    def _put_aside(self, job: JobId, why: Why) -> None:
+    def _put_aside(self, job: JobId, why: PreemptReason) -> None:
         if self._take_back(job) is not None:
-            self._report(Preempted(job=job, snapshot=None, cost_s=0.0, why=why))
+            self._report(RunPreempted(job=job, snapshot=None, cost_s=0.0, why=why))
             return
-        going = self._going.pop(job, None)
-        if going is None:
+        active = self._active.pop(job, None)
+        if active is None:
             return  # it ended meanwhile
         snapshot = None
         try:
-            snapshot = going.run.snapshot()
-            going.stop()
+            snapshot = active.run.snapshot()
+            active.stop()
         except Exception as error:  # it goes on from the checkpoint before
             log.warning("run put aside without a checkpoint", job=job, exc_info=error)
-        self._report(Preempted(job=job, snapshot=snapshot, cost_s=going.run.cost_s, why=why))
+        self._report(RunPreempted(job=job, snapshot=snapshot, cost_s=active.run.cost_s, why=why))
 
 
-def _finished(going: Going) -> tuple[tuple[Any, ...], BaseException | None]:
+def _finished(active: ActiveRun) -> tuple[tuple[Any, ...], BaseException | None]:
     """The pictures of a run that is done, or why there are none."""
-    if going.run.error is not None:
-        return (), going.run.error
+    if active.run.error is not None:
+        return (), active.run.error
     try:
-        return going.finish(going.run.output), None
+        return active.finish(active.run.output), None
     except Exception as error:  # noqa: BLE001 - one job's fault, told to its owner
         return (), error

@@ -26,7 +26,7 @@ MEMORY_S = 30 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class UptimeRecord:
     ran_s: float = 0.0
     num_failures: float = 0.0
     is_working: bool = False
@@ -38,7 +38,7 @@ class Uptime:
 
     path: Path | None = None
     clock: Callable[[], float] = time.monotonic
-    record: Record = field(default_factory=Record)
+    record: UptimeRecord = field(default_factory=UptimeRecord)
     _lock: int = -1
     _ticked_at: float | None = None
     _written_at: float = 0.0
@@ -73,7 +73,7 @@ class Uptime:
             self._change(is_working=is_working)
 
     def failed(self) -> None:
-        """Work was lost though the process goes on, or ends in order."""
+        """Work was lost though the process goes on, or ends in command."""
         self.record = replace(self.record, num_failures=self.record.num_failures + 1)
 
     def _change(self, *, is_working: bool) -> None:
@@ -87,10 +87,10 @@ class Uptime:
         except OSError as error:
             log.warning("uptime not kept", path=str(self.path), why=error.strerror)
 
-    def _found(self) -> Record:
+    def _found(self) -> UptimeRecord:
         """What is on disk; a file that cannot be read is begun anew."""
         if self.path is None:
-            return Record()
+            return UptimeRecord()
         try:
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             self._lock = os.open(self.path.with_suffix(".lock"), flags, 0o600)
@@ -99,16 +99,16 @@ class Uptime:
             if self._lock >= 0:
                 os.close(self._lock)
                 self._lock = -1
-            return Record()
+            return UptimeRecord()
         try:
             found = json.loads(self.path.read_bytes())
             ran_s, failures = max(0.0, float(found["ran_s"])), max(0.0, float(found["num_failures"]))
-            return Record(ran_s=ran_s, num_failures=failures, is_working=found["is_working"] is True)
+            return UptimeRecord(ran_s=ran_s, num_failures=failures, is_working=found["is_working"] is True)
         except (OSError, ValueError, TypeError, KeyError):
-            return Record()
+            return UptimeRecord()
 
 
-def faded(record: Record) -> Record:
+def faded(record: UptimeRecord) -> UptimeRecord:
     """Of no more than `MEMORY_S`, at the same rate of failures."""
     share = MEMORY_S / record.ran_s if record.ran_s > MEMORY_S else 1.0
     return replace(record, ran_s=record.ran_s * share, num_failures=record.num_failures * share)

@@ -20,62 +20,75 @@ from mezzotint.actions.tend import Maintenance, maintain_queue
 from mezzotint.background import BackgroundTasks
 from mezzotint.domain.event import LoadProgress
 from mezzotint.domain.ids import JobId
-from mezzotint.worker.begin import Beginnings
-from mezzotint.worker.cadence import Cadence
-from mezzotint.worker.claims import CLAIM_S, Claims
-from mezzotint.worker.develop import Developer
-from mezzotint.worker.device import Device
+from mezzotint.worker.checkpoint_interval import CheckpointInterval
+from mezzotint.worker.claim_loop import CLAIM_EVERY_S, ClaimLoop
+from mezzotint.worker.device import DeviceThread
 from mezzotint.worker.drain import Drain
-from mezzotint.worker.end import Endings
-from mezzotint.worker.heartbeat import TICK_S, Heartbeat
-from mezzotint.worker.holding import PARK_S, Habits, Holding
-from mezzotint.worker.keep import Keeper
-from mezzotint.worker.memory import Memory
-from mezzotint.worker.orders import Cancel, Park
-from mezzotint.worker.reports import (
-    Broken,
-    Counted,
-    Ended,
-    ErrandFailed,
-    Preempted,
-    Ready,
+from mezzotint.worker.finish import JobFinisher
+from mezzotint.worker.heartbeat import HEARTBEAT_EVERY_S, Heartbeat
+from mezzotint.worker.leased_jobs import SHUTDOWN_S, LeasedJobs, WorkerSettings
+from mezzotint.worker.messages import (
+    CacheChanged,
+    Cancel,
+    CheckpointReady,
+    DeviceFailed,
+    EngineCounted,
+    ModelsReady,
     Report,
-    Saved,
-    Shelved,
-    Stepped,
+    RunEnded,
+    RunPreempted,
+    Shutdown,
+    StepDone,
+    TaskFailed,
 )
-from mezzotint.worker.show import Shower
+from mezzotint.worker.model_states import ModelStates
+from mezzotint.worker.postprocess import PostProcessor
+from mezzotint.worker.progress import ProgressPublisher
+from mezzotint.worker.save_checkpoint import CheckpointSaver
+from mezzotint.worker.start import JobStarter
 
 log = structlog.get_logger()
-Heard = Ready | LoadProgress | Shelved | ErrandFailed | Stepped | Counted | Saved | Ended | Preempted
+Heard = (
+    ModelsReady
+    | LoadProgress
+    | CacheChanged
+    | TaskFailed
+    | StepDone
+    | EngineCounted
+    | CheckpointReady
+    | RunEnded
+    | RunPreempted
+)
 """Reports after which the worker goes on."""
 
 
 @dataclass(slots=True)
 class Worker:
     desk: Desk
-    developer: Developer
-    habits: Habits
+    postprocessor: PostProcessor
+    settings: WorkerSettings
     now: Callable[[], datetime]
-    cadence: Cadence = field(default_factory=lambda: Cadence(every=10))
+    interval: CheckpointInterval = field(default_factory=lambda: CheckpointInterval(every=10))
     drain: Drain | None = None
     background: BackgroundTasks = field(default_factory=BackgroundTasks)
     _is_broken: bool = field(default=False, init=False)
-    _holding: Holding = field(init=False)
-    _keeper: Keeper = field(init=False)
-    _shower: Shower = field(init=False)
-    _endings: Endings = field(init=False)
+    _leased: LeasedJobs = field(init=False)
+    _saver: CheckpointSaver = field(init=False)
+    _publisher: ProgressPublisher = field(init=False)
+    _finisher: JobFinisher = field(init=False)
 
     def __post_init__(self) -> None:
-        self._holding = Holding(self.desk, self.habits, self.now, self.cadence, Memory(metrics=self.desk.metrics))
-        self._keeper = Keeper(self._holding)
-        self._shower = Shower(self._holding, self.developer)
-        self._endings = Endings(self._holding, self.developer, self._keeper)
+        self._leased = LeasedJobs(
+            self.desk, self.settings, self.now, self.interval, ModelStates(metrics=self.desk.metrics)
+        )
+        self._saver = CheckpointSaver(self._leased)
+        self._publisher = ProgressPublisher(self._leased, self.postprocessor)
+        self._finisher = JobFinisher(self._leased, self.postprocessor, self._saver)
 
     @property
     def is_ready(self) -> bool:
         """The models that are to be warm are loaded."""
-        return self._holding.is_ready
+        return self._leased.is_ready
 
     @property
     def is_drained(self) -> bool:
@@ -87,42 +100,42 @@ class Worker:
         loop = asyncio.get_running_loop()
 
         def report(report: Report) -> None:
-            loop.call_soon_threadsafe(self._holding.reports.put_nowait, report)
+            loop.call_soon_threadsafe(self._leased.reports.put_nowait, report)
 
         return report
 
     def model_states(self) -> dict[str, str]:
         """Name -> cold, loading or warm."""
-        return self._holding.memory.states(self.habits.models or frozenset(), is_ready=self.is_ready)
+        return self._leased.models.states(self.settings.models or frozenset(), is_ready=self.is_ready)
 
     @property
     def loading(self) -> LoadProgress | None:
         """The model that is being brought into memory."""
-        return self._holding.memory.loading
+        return self._leased.models.loading
 
     def wants_preview(self, job: JobId) -> bool:
         """Whether somebody watches the job and a preview of it may be made now. May be asked from any thread."""
-        held = self._holding.held.get(job)
-        if held is None or held.is_showing or job in self._holding.without_previews:
+        held = self._leased.jobs.get(job)
+        if held is None or held.is_showing or job in self._leased.without_previews:
             return False
         return self.desk.bus.is_watched(job)
 
     @asynccontextmanager
-    async def running(self, device: Device, on_broken: Callable[[BaseException], None]) -> AsyncIterator[None]:
+    async def running(self, device: DeviceThread, on_broken: Callable[[BaseException], None]) -> AsyncIterator[None]:
         """Works until the block ends, then parks. on_broken: told when the worker cannot go on."""
-        await self._holding.patiently(self._recover)
+        await self._leased.retry_while_away(self._recover)
         device.start()
-        beginnings = Beginnings(self._holding, device, self._endings)
-        claims, heartbeat = Claims(self._holding, device, beginnings, self.drain), Heartbeat(self._holding, device)
+        starter = JobStarter(self._leased, device, self._finisher)
+        claims, heartbeat = ClaimLoop(self._leased, device, starter, self.drain), Heartbeat(self._leased, device)
         run = self.background.run_forever
         async with self.background.running(
-            run("device reports", 0, lambda: self._hear_next(beginnings, on_broken)),
-            run("heartbeat", TICK_S, heartbeat.renew_leases),
+            run("device reports", 0, lambda: self._hear_next(starter, on_broken)),
+            run("heartbeat", HEARTBEAT_EVERY_S, heartbeat.renew_leases),
         ):
             try:
                 async with self.background.running(
-                    run("claims", CLAIM_S, claims.claim_or_drain, wake=self.desk.bus.work),
-                    *maintain_queue(self.background, self._maintenance(), sweeps=not self.habits.is_alone),
+                    run("claims", CLAIM_EVERY_S, claims.claim_or_drain, wake=self.desk.bus.work),
+                    *maintain_queue(self.background, self._maintenance(), sweeps=not self.settings.is_alone),
                 ):
                     yield
             finally:
@@ -130,71 +143,71 @@ class Worker:
 
     async def _recover(self) -> None:
         """Give back the jobs that a worker of this name left when it died."""
-        mine = await self.desk.jobs.running(worker=self.habits.id)
-        await recover(self.desk, mine, self.habits.max_attempts, self.now(), self.habits.id, is_start=True)
+        mine = await self.desk.jobs.running(worker=self.settings.id)
+        await recover(self.desk, mine, self.settings.max_attempts, self.now(), self.settings.id, is_start=True)
 
     def _maintenance(self) -> Maintenance:
         return Maintenance(
             desk=self.desk,
-            max_attempts=self.habits.max_attempts,
+            max_attempts=self.settings.max_attempts,
             now=self.now,
-            me=self.habits.id,
-            holds=self._holding.held.__contains__,
-            lease_s=self.habits.lease_s,
+            me=self.settings.id,
+            holds=self._leased.jobs.__contains__,
+            lease_s=self.settings.lease_s,
         )
 
-    async def _put_runs_aside(self, device: Device) -> None:
-        self._holding.stop()
-        device.order(Park())
-        await asyncio.to_thread(device.join, PARK_S)
-        await self._holding.reports.join()
-        await self._holding.idle()
+    async def _put_runs_aside(self, device: DeviceThread) -> None:
+        self._leased.stop()
+        device.send(Shutdown())
+        await asyncio.to_thread(device.join, SHUTDOWN_S)
+        await self._leased.reports.join()
+        await self._leased.idle()
         if not self._is_broken:  # else its jobs are lost, and perhaps one of them is the cause
-            await self._endings.give_all_back()
+            await self._finisher.give_all_back()
 
-    async def _hear_next(self, beginnings: Beginnings, on_broken: Callable[[BaseException], None]) -> None:
-        report = await self._holding.reports.get()
+    async def _hear_next(self, starter: JobStarter, on_broken: Callable[[BaseException], None]) -> None:
+        report = await self._leased.reports.get()
         try:
-            if isinstance(report, Broken):
+            if isinstance(report, DeviceFailed):
                 self._is_broken = True
-                self.cadence.uptime.failed()
+                self.interval.uptime.failed()
                 on_broken(report.error)
             else:
-                self._hear(beginnings, report)
+                self._hear(starter, report)
         except Exception as error:  # noqa: BLE001 - it is the end of the report's job
             self._misheard(report, error)
         finally:
-            self._holding.reports.task_done()
+            self._leased.reports.task_done()
 
     def _misheard(self, report: Report, error: Exception) -> None:
         job = getattr(report, "job", None)
         if job is None:
             log.error("report not understood", exc_info=error)
         else:
-            self._holding.reports.put_nowait(ErrandFailed(job=job, error=error))
+            self._leased.reports.put_nowait(TaskFailed(job=job, error=error))
 
-    def _hear(self, beginnings: Beginnings, report: Heard) -> None:
+    def _hear(self, starter: JobStarter, report: Heard) -> None:
         match report:
-            case Ready():
+            case ModelsReady():
                 log.info("model ready")
-                self._holding.is_ready = True
+                self._leased.is_ready = True
                 self.desk.bus.work.set()
-            case LoadProgress() | Shelved():
-                self._holding.memory.note(report)
-                for held in self._holding.held.values():
-                    self._holding.say_loading(held)
-            case ErrandFailed():
-                beginnings.device.order(Cancel(job=report.job))
-                self._endings.give_up(report)
-            case Stepped():
-                self._shower.show(report)
-            case Counted():
+            case LoadProgress() | CacheChanged():
+                self._leased.models.note(report)
+                for held in self._leased.jobs.values():
+                    self._leased.publish_loading(held)
+            case TaskFailed():
+                starter.device.send(Cancel(job=report.job))
+                self._finisher.give_up(report)
+            case StepDone():
+                self._publisher.show(report)
+            case EngineCounted():
                 self.desk.metrics.engine(report.counts)
-            case Saved():
-                self._keeper.save(report)
-            case Ended():
-                self._endings.end(report, beginnings.again)
-            case Preempted():
-                self._endings.put_aside(report)
+            case CheckpointReady():
+                self._saver.save(report)
+            case RunEnded():
+                self._finisher.end(report, starter.again)
+            case RunPreempted():
+                self._finisher.put_aside(report)
             case _ as never:
                 assert_never(never)

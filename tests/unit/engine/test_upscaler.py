@@ -13,7 +13,7 @@ from mezzotint.domain.errors import ModelCorrupt, ModelMissing
 from mezzotint.engine.errors import RunCancelled
 from mezzotint.engine.upscaler import TILE_PX, Upscaler
 from mezzotint.engine.upscaler_nets import RRDB, Compact
-from mezzotint.main.wiring import find_upscaler
+from mezzotint.main.served_models import find_upscaler
 
 
 @pytest.fixture(scope="module")

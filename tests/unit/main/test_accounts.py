@@ -11,7 +11,7 @@ from mezzotint.config import read_settings
 from mezzotint.domain.claims import Claims, Scope
 from mezzotint.domain.errors import SettingInvalid
 from mezzotint.main import app
-from mezzotint.main.accounts import keys_at, opened, provider_of
+from mezzotint.main.accounts import open_accounts, open_key_set, read_provider
 
 PASSWORD = "four words in a row"
 
@@ -22,7 +22,7 @@ def mezzotint(data: Path, *arguments: str, stdin: str | None = None) -> Result:
 
 def holder(data: Path, secret: str) -> Claims | None:
     async def read() -> Claims | None:
-        async with opened(read_settings(data=data)) as accounts:
+        async with open_accounts(read_settings(data=data)) as accounts:
             return await accounts.keys.read(secret, datetime.now(UTC))
 
     return asyncio.run(read())
@@ -99,10 +99,10 @@ def test_a_weak_password_is_refused(tmp_path: Path) -> None:
 
 def test_half_a_provider_stops_the_start() -> None:
     with pytest.raises(SettingInvalid, match="oidc_audience"):
-        provider_of(read_settings(oidc_issuer="https://id.example", oidc_jwks="https://id.example/jwks"))
+        read_provider(read_settings(oidc_issuer="https://id.example", oidc_jwks="https://id.example/jwks"))
 
 
 @pytest.mark.parametrize("place", ["http://id.example/jwks", "/no/such/file", "ftp://id.example/x"])
 def test_keys_come_from_https_or_a_file_that_is_there(place: str) -> None:
     with pytest.raises(SettingInvalid, match="oidc_jwks"):
-        keys_at(place)
+        open_key_set(place)

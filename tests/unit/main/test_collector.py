@@ -7,15 +7,15 @@ from pathlib import Path
 PROGRAM = """
 import gc
 from mezzotint.config import Settings
-from mezzotint.main.wiring import find_models, stock_of
+from mezzotint.main.served_models import find_models, build_catalog
 settings = Settings(device="cpu")
-stock = stock_of(settings, find_models(settings))
+catalog = build_catalog(settings, find_models(settings))
 assert gc.get_freeze_count() == 0
-stock.prepare()
+catalog.prepare()
 import sys
 held = gc.get_freeze_count()
 assert held > 100_000 and "torch" in sys.modules and "diffusers" in sys.modules, held
-stock.load(stock.warm[0], lambda share: None)
+catalog.load(catalog.warm[0], lambda share: None)
 assert gc.get_freeze_count() <= held, "a model that leaves must be found by the collector"
 """
 
@@ -24,9 +24,9 @@ import asyncio, gc, os, signal, sys
 from pathlib import Path
 import httpx
 from mezzotint.config import Settings
-from mezzotint.main.data import make
-from mezzotint.main.serve import Serving, listening
-from mezzotint.main.wiring import find_models, stock_of
+from mezzotint.main.data_folder import prepare_data_folder
+from mezzotint.main.serve import ServerProcess, bind_socket
+from mezzotint.main.served_models import find_models, build_catalog
 
 async def look(url: str, task: asyncio.Task[None]) -> int:
     async with httpx.AsyncClient() as client:  # it waits until the socket, which listens already, is served
@@ -38,11 +38,12 @@ async def look(url: str, task: asyncio.Task[None]) -> int:
 
 async def main() -> None:
     settings = Settings(device="cpu", data=Path(sys.argv[1]), worker=False)  # a worker would do it once more
-    make(settings.data)
+    prepare_data_folder(settings.data)
     offers = find_models(settings)
-    serving = Serving(settings=settings, infos=[offers[0].info], stock=stock_of(settings, offers), upscaler=None)
+    catalog = build_catalog(settings, offers)
+    serving = ServerProcess(settings=settings, infos=[offers[0].info], catalog=catalog, upscaler=None)
     assert gc.get_freeze_count() == 0
-    with listening("127.0.0.1", 0) as listener:
+    with bind_socket("127.0.0.1", 0) as listener:
         task = asyncio.create_task(serving.run(listener))
         held = await look(f"http://127.0.0.1:{listener.getsockname()[1]}/healthz", task)
     assert held > 50_000, held

@@ -25,4 +25,4 @@ def test_a_job_that_waits_for_its_model_is_followed_to_its_end() -> None:
         ("succeeded", done),
     ]
     with stream(*events) as client:
-        assert imagine.follow(client, QUEUED) == done
+        assert imagine.follow_job(client, QUEUED) == done

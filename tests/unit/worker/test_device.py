@@ -19,9 +19,21 @@ from mezzotint.domain.tier import Tier
 from mezzotint.engine import Assignment, Hub, RunCancelled
 from mezzotint.engine.models import load
 from mezzotint.policy.device import run_memory
-from mezzotint.worker import Cadence, Device, Loaded, Stock
-from mezzotint.worker.orders import Aside, Cancel, Draw, Park
-from mezzotint.worker.reports import Ended, Preempted, Ready, Report, Saved, Shelved, Stepped, Why
+from mezzotint.worker import Catalog, CheckpointInterval, DeviceThread, LoadedModel
+from mezzotint.worker.messages import (
+    CacheChanged,
+    Cancel,
+    CheckpointReady,
+    ModelsReady,
+    Preempt,
+    PreemptReason,
+    Report,
+    RunEnded,
+    RunPreempted,
+    Shutdown,
+    Start,
+    StepDone,
+)
 from tests.conformance.engine.zoo import classic
 from tests.making import make_job, make_parameters
 
@@ -44,7 +56,7 @@ class OnEmbeds:
 class Bench:
     """A device and what it reports."""
 
-    stock: dict[str, int]
+    catalog: dict[str, int]
     warm: tuple[str, ...] = ()
     bound: int = 0
     run_bytes: int = 0
@@ -53,21 +65,26 @@ class Bench:
     heard: list[Report] = field(default_factory=list)
     loads: list[str] = field(default_factory=list)
     unets: list["weakref.ref[torch.nn.Module]"] = field(default_factory=list)
-    device: Device = field(init=False)
+    device: DeviceThread = field(init=False)
 
     def __post_init__(self) -> None:
-        stock = Stock(
-            num_bytes=self.stock,
+        catalog = Catalog(
+            num_bytes=self.catalog,
             load=self.load,
             warm=self.warm,
             bound_bytes=self.bound,
             release=load.release,
         )
-        self.device = Device(
-            stock, self.reports.put, lambda job: False, Cadence(every=1), _no_upscaler, run_bytes=self.run_bytes
+        self.device = DeviceThread(
+            catalog,
+            self.reports.put,
+            lambda job: False,
+            CheckpointInterval(every=1),
+            _no_upscaler,
+            run_bytes=self.run_bytes,
         )
 
-    def load(self, name: str, tell: Callable[[float], None]) -> Loaded:
+    def load(self, name: str, tell: Callable[[float], None]) -> LoadedModel:
         if self.faults:
             raise self.faults.pop()
         self.loads.append(name)
@@ -77,11 +94,11 @@ class Bench:
         pipeline.set_progress_bar_config(disable=True)
         self.unets.append(weakref.ref(pipeline.unet))
         tasks: Any = OnEmbeds(pipeline)
-        return Loaded(hub=Hub(pipeline), tasks=tasks, previews=None, num_bytes=self.stock[name])
+        return LoadedModel(hub=Hub(pipeline), tasks=tasks, previews=None, num_bytes=self.catalog[name])
 
     def draw(self, model: str, *, num_steps: int = 2, tier: Tier = Tier.FREE, resume: bytes | None = None) -> JobId:
         job = replace(make_job(tier=tier, parameters=make_parameters(num_steps=num_steps)), model=model)
-        self.device.order(Draw(job=job, resume=resume))
+        self.device.send(Start(job=job, resume=resume))
         return job.id
 
     def until(self, kind: type[T], holds: Callable[[T], bool] = lambda report: True) -> T:
@@ -91,8 +108,8 @@ class Bench:
             if isinstance(report, kind) and holds(report):
                 return report
 
-    def ended(self, job: JobId) -> Ended:
-        return self.until(Ended, lambda report: report.job == job)
+    def ended(self, job: JobId) -> RunEnded:
+        return self.until(RunEnded, lambda report: report.job == job)
 
 
 def _no_upscaler() -> Any:
@@ -106,19 +123,19 @@ def bench() -> Iterator[Callable[..., Bench]]:
     def make(**how: Any) -> Bench:
         made.append(Bench(**how))
         made[-1].device.start()
-        made[-1].until(Ready)
+        made[-1].until(ModelsReady)
         return made[-1]
 
     yield make
     for one in made:
-        one.device.order(Park())
+        one.device.send(Shutdown())
         one.device.join(20)
 
 
 def test_warm_models_are_there_before_the_worker_is_ready_and_others_come_when_asked_for(
     bench: Callable[..., Bench],
 ) -> None:
-    it = bench(stock={"a": MB, "b": MB}, warm=("a",))
+    it = bench(catalog={"a": MB, "b": MB}, warm=("a",))
     assert it.loads == ["a"]
     assert it.ended(it.draw("a")).error is None
     assert it.loads == ["a"]
@@ -126,26 +143,26 @@ def test_warm_models_are_there_before_the_worker_is_ready_and_others_come_when_a
     assert it.loads == ["a", "b"]
     told = [report for report in it.heard if isinstance(report, LoadProgress) and report.model == "b"]
     assert told == [LoadProgress(model="b", share=0.0), LoadProgress(model="b", share=0.5)]
-    shelved = [report for report in it.heard if isinstance(report, Shelved)]
+    shelved = [report for report in it.heard if isinstance(report, CacheChanged)]
     assert [(one.loaded, one.num_loaded) for one in shelved if one.loaded] == [("a", 1), ("b", 2)]
     assert shelved[-1].cold == frozenset()
 
 
 def test_the_least_recently_used_makes_room_and_its_memory_comes_back(bench: Callable[..., Bench]) -> None:
-    it = bench(stock={"a": 2 * MB, "b": 2 * MB, "c": 2 * MB}, warm=("a",), bound=4 * MB)
+    it = bench(catalog={"a": 2 * MB, "b": 2 * MB, "c": 2 * MB}, warm=("a",), bound=4 * MB)
     for model in ("b", "c", "b"):
         assert it.ended(it.draw(model)).error is None
     assert it.loads == ["a", "b", "c", "b"]
-    evicted = [report.evicted for report in it.heard if isinstance(report, Shelved) and report.evicted]
+    evicted = [report.evicted for report in it.heard if isinstance(report, CacheChanged) and report.evicted]
     assert evicted == [("b",), ("c",)]
     gc.collect()
     assert [ref() is not None for ref in it.unets] == [True, False, False, True]
 
 
 def test_a_model_with_runs_in_flight_stays_and_the_one_that_waits_is_not_passed_by(bench: Callable[..., Bench]) -> None:
-    it = bench(stock={"a": 3 * MB, "b": 3 * MB}, bound=4 * MB)
+    it = bench(catalog={"a": 3 * MB, "b": 3 * MB}, bound=4 * MB)
     first = it.draw("a", num_steps=6)
-    it.until(Stepped)
+    it.until(StepDone)
     second, third = it.draw("b"), it.draw("a")
     for job in (first, second, third):
         assert it.ended(job).error is None
@@ -153,18 +170,18 @@ def test_a_model_with_runs_in_flight_stays_and_the_one_that_waits_is_not_passed_
 
 
 def test_two_models_draw_in_turns(bench: Callable[..., Bench]) -> None:
-    it = bench(stock={"a": MB, "b": MB}, warm=("a", "b"))
+    it = bench(catalog={"a": MB, "b": MB}, warm=("a", "b"))
     jobs = [it.draw("a", num_steps=12), it.draw("b", num_steps=12)]
     for job in jobs:
-        it.ended(job) if not any(isinstance(one, Ended) and one.job == job for one in it.heard) else None
-    steps = [report.job for report in it.heard if isinstance(report, Stepped)]
+        it.ended(job) if not any(isinstance(one, RunEnded) and one.job == job for one in it.heard) else None
+    steps = [report.job for report in it.heard if isinstance(report, StepDone)]
     both = steps[steps.index(jobs[1]) : -1 - steps[::-1].index(jobs[0])]
     changes = sum(one != other for one, other in pairwise(both))
     assert changes >= 6, "neither had to wait until the other was done"
 
 
 def test_a_model_that_cannot_be_loaded_fails_its_job_alone(bench: Callable[..., Bench]) -> None:
-    it = bench(stock={"a": MB, "b": MB}, warm=("a",))
+    it = bench(catalog={"a": MB, "b": MB}, warm=("a",))
     it.faults.append(RuntimeError("no such tensor"))
     assert isinstance(it.ended(it.draw("b")).error, ModelUnavailable)
     assert isinstance(it.ended(it.draw("nowhere")).error, ModelUnavailable)
@@ -173,53 +190,53 @@ def test_a_model_that_cannot_be_loaded_fails_its_job_alone(bench: Callable[..., 
 
 
 def test_where_memory_runs_out_idle_models_go_and_the_load_is_tried_again(bench: Callable[..., Bench]) -> None:
-    it = bench(stock={"a": MB, "b": MB}, warm=())
+    it = bench(catalog={"a": MB, "b": MB}, warm=())
     it.ended(it.draw("a"))
     it.faults.append(MemoryError())
     assert it.ended(it.draw("b")).error is None
     assert it.loads == ["a", "b"]
-    evicted = [report.evicted for report in it.heard if isinstance(report, Shelved) and report.evicted]
+    evicted = [report.evicted for report in it.heard if isinstance(report, CacheChanged) and report.evicted]
     assert evicted == [("a",)]
 
 
 def test_a_job_that_waits_for_room_can_be_cancelled_or_put_aside(bench: Callable[..., Bench]) -> None:
-    it = bench(stock={"a": 3 * MB, "b": 3 * MB}, bound=4 * MB)
+    it = bench(catalog={"a": 3 * MB, "b": 3 * MB}, bound=4 * MB)
     long = it.draw("a", num_steps=40)
-    it.until(Stepped)
+    it.until(StepDone)
     given_up, put_aside, waiting = it.draw("b"), it.draw("b"), it.draw("b")
-    it.device.order(Cancel(job=given_up))
+    it.device.send(Cancel(job=given_up))
     assert isinstance(it.ended(given_up).error, RunCancelled)
-    it.device.order(Aside(job=put_aside))
-    assert it.until(Preempted).snapshot is None
-    it.device.order(Park())
-    parked = {it.until(Preempted).job: None for _ in range(2)}
+    it.device.send(Preempt(job=put_aside))
+    assert it.until(RunPreempted).snapshot is None
+    it.device.send(Shutdown())
+    parked = {it.until(RunPreempted).job: None for _ in range(2)}
     assert set(parked) == {waiting, long}
     assert it.loads == ["a"]
 
 
 def test_checkpoints_come_from_every_model(bench: Callable[..., Bench]) -> None:
-    it = bench(stock={"a": MB, "b": MB})
+    it = bench(catalog={"a": MB, "b": MB})
     for model in ("a", "b"):
         job = it.draw(model, num_steps=3)
-        assert it.until(Saved, lambda report, job=job: report.job == job).snapshot.steps == 1
+        assert it.until(CheckpointReady, lambda report, job=job: report.job == job).snapshot.steps == 1
         assert it.ended(job).error is None
 
 
 def test_runs_of_one_lane_wait_for_memory_in_their_order(bench: Callable[..., Bench]) -> None:
-    it = bench(stock={"a": MB}, run_bytes=1)
+    it = bench(catalog={"a": MB}, run_bytes=1)
     first, second = it.draw("a", num_steps=5), it.draw("a", num_steps=5)
     ends = [it.ended(first), it.ended(second)]
     assert [end.error for end in ends] == [None, None]
-    steps = [report.job for report in it.heard if isinstance(report, Stepped)]
+    steps = [report.job for report in it.heard if isinstance(report, StepDone)]
     assert steps == [first] * 5 + [second] * 5, "the bound is passed by one run alone, never by two"
 
 
 def test_with_room_for_them_runs_go_together(bench: Callable[..., Bench]) -> None:
-    it = bench(stock={"a": MB}, run_bytes=64 * MB)
+    it = bench(catalog={"a": MB}, run_bytes=64 * MB)
     jobs = [it.draw("a", num_steps=12) for _ in range(2)]
-    it.until(Ended)
-    it.until(Ended)
-    steps = [report.job for report in it.heard if isinstance(report, Stepped)]
+    it.until(RunEnded)
+    it.until(RunEnded)
+    steps = [report.job for report in it.heard if isinstance(report, StepDone)]
     assert steps[-2:] != steps[-3:-1] or set(steps[-4:]) == set(jobs)
     assert set(steps[:8]) == set(jobs)
 
@@ -228,18 +245,18 @@ def test_a_heavier_lane_takes_the_memory_of_a_lighter_one_which_loses_no_step(
     bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_memory, "MIN_RUN_S", 0.0)
-    it = bench(stock={"a": MB}, run_bytes=1)
+    it = bench(catalog={"a": MB}, run_bytes=1)
     undisturbed = it.ended(it.draw("a", num_steps=30)).pictures[0]
     free = it.draw("a", num_steps=30)
-    it.until(Stepped, lambda report: report.job == free)
+    it.until(StepDone, lambda report: report.job == free)
     pro = it.draw("a", num_steps=2, tier=Tier.PRO)
-    parked = it.until(Preempted)
-    assert (parked.job, parked.why) == (free, Why.MEMORY)
+    parked = it.until(RunPreempted)
+    assert (parked.job, parked.why) == (free, PreemptReason.MEMORY)
     assert parked.snapshot is not None
     assert it.ended(pro).error is None
     resumed = it.draw("a", num_steps=30, resume=parked.snapshot.encode())
     done = it.ended(resumed)
     assert done.error is None
     assert done.pictures[0].tobytes() == undisturbed.tobytes()
-    steps = [report.step for report in it.heard if isinstance(report, Stepped) and report.job == resumed]
+    steps = [report.step for report in it.heard if isinstance(report, StepDone) and report.job == resumed]
     assert steps[0] == parked.snapshot.steps + 1

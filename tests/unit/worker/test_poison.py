@@ -19,12 +19,22 @@ from mezzotint.domain.ids import JobId, Sha256, WorkerId
 from mezzotint.domain.job import Job, JobState
 from mezzotint.domain.task import Task
 from mezzotint.engine import Hub
-from mezzotint.main.wiring import find_models, stock_of
+from mezzotint.main.served_models import build_catalog, find_models
 from mezzotint.store import Database, EventBus, Jobs, Objects, Seeker
-from mezzotint.worker import Cadence, Developer, Device, Habits, Loaded, Stock, Worker, begin, develop, keep
-from mezzotint.worker.end import Endings
-from mezzotint.worker.orders import Draw
-from mezzotint.worker.reports import Ended
+from mezzotint.worker import (
+    Catalog,
+    CheckpointInterval,
+    DeviceThread,
+    LoadedModel,
+    PostProcessor,
+    Worker,
+    WorkerSettings,
+    postprocess,
+    save_checkpoint,
+    start,
+)
+from mezzotint.worker.finish import JobFinisher
+from mezzotint.worker.messages import RunEnded, Start
 from tests.making import make_job, make_parameters
 
 pytestmark = pytest.mark.anyio
@@ -42,7 +52,7 @@ class Bench:
     """A worker with the starter model over a store in a folder."""
 
     desk: Desk
-    stock: Stock
+    catalog: Catalog
     poison: Job
     is_preview_blocked: Callable[[Any], bool] = lambda pixels: False
     max_attempts: int = 1
@@ -51,12 +61,12 @@ class Bench:
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
-        habits = Habits(id=WorkerId("w"), max_runs=4, lease_s=30, max_attempts=self.max_attempts)
-        developer = Developer(
+        settings = WorkerSettings(id=WorkerId("w"), max_runs=4, lease_s=30, max_attempts=self.max_attempts)
+        postprocessor = PostProcessor(
             objects=self.desk.objects, is_blocked=lambda pixels: False, is_preview_blocked=self.is_preview_blocked
         )
-        worker = Worker(self.desk, developer, habits, lambda: datetime.now(UTC), Cadence(every=2))
-        device = Device(self.stock, worker.reporter(), worker.wants_preview, worker.cadence, _no_upscaler)
+        worker = Worker(self.desk, postprocessor, settings, lambda: datetime.now(UTC), CheckpointInterval(every=2))
+        device = DeviceThread(self.catalog, worker.reporter(), worker.wants_preview, worker.interval, _no_upscaler)
         async with worker.running(device, self.broken.append):
             yield
 
@@ -89,26 +99,26 @@ def _no_upscaler() -> Any:
 
 
 @pytest.fixture(scope="module")
-def starter() -> Stock:
+def starter() -> Catalog:
     """The starter model, loaded once for all tests."""
     settings = Settings(device="cpu", threads=1)
-    stock = stock_of(settings, find_models(settings))
-    kept: dict[str, Loaded] = {}
+    catalog = build_catalog(settings, find_models(settings))
+    kept: dict[str, LoadedModel] = {}
 
-    def load(name: str, tell: Callable[[float], None]) -> Loaded:
+    def load(name: str, tell: Callable[[float], None]) -> LoadedModel:
         if name not in kept or kept[name].hub.num_live:  # of a failed engine
-            kept[name] = stock.load(name, tell)
+            kept[name] = catalog.load(name, tell)
         return kept[name]
 
-    return replace(stock, load=load)
+    return replace(catalog, load=load)
 
 
 @pytest.fixture
-async def bench(tmp_path: Path, starter: Stock) -> AsyncIterator[Bench]:
+async def bench(tmp_path: Path, starter: Catalog) -> AsyncIterator[Bench]:
     database = Database(tmp_path / "mezzotint.db")
     await asyncio.to_thread(database.migrate)
     desk = Desk(jobs=Jobs(database), objects=Objects(tmp_path / "objects"), bus=EventBus())
-    yield Bench(desk=desk, stock=starter, poison=a_job(SIDE))
+    yield Bench(desk=desk, catalog=starter, poison=a_job(SIDE))
     await database.close()
 
 
@@ -149,15 +159,17 @@ def decode_upload(bench: Bench, patch: pytest.MonkeyPatch) -> None:
 
 
 def look_for_checkpoints(bench: Bench, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(begin, "newest", raiser(begin.newest, lambda desk, job: job.id == bench.poison.id))
+    patch.setattr(start, "newest", raiser(start.newest, lambda desk, job: job.id == bench.poison.id))
 
 
 def make_the_call(bench: Bench, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Loaded, "assign", raiser(Loaded.assign, lambda _, order: order.job.id == bench.poison.id))
+    patch.setattr(LoadedModel, "assign", raiser(LoadedModel.assign, lambda _, order: order.job.id == bench.poison.id))
 
 
 def step(bench: Bench, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Device, "_stepped", raiser(Device._stepped, lambda _, loaded, job, run: job.id == bench.poison.id))
+    patch.setattr(
+        DeviceThread, "_stepped", raiser(DeviceThread._stepped, lambda _, loaded, job, run: job.id == bench.poison.id)
+    )
 
 
 def tell_of_a_step(bench: Bench, patch: pytest.MonkeyPatch) -> None:
@@ -177,24 +189,24 @@ def decode_latents(bench: Bench, patch: pytest.MonkeyPatch) -> None:
 
 
 def look_at_the_picture(bench: Bench, patch: pytest.MonkeyPatch) -> None:
-    async def ending(self: Developer, *args: Any) -> Any:
+    async def ending(self: PostProcessor, *args: Any) -> Any:
         return await before(
             replace(self, is_blocked=raiser(self.is_blocked, lambda pixels: pixels.width == SIDE)), *args
         )
 
-    before = Developer.ending
-    patch.setattr(Developer, "ending", ending)
+    before = PostProcessor.ending
+    patch.setattr(PostProcessor, "ending", ending)
 
 
 def encode(bench: Bench, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(develop, "encode", raiser(develop.encode, lambda pixels: pixels.width == SIDE))
+    patch.setattr(postprocess, "encode", raiser(postprocess.encode, lambda pixels: pixels.width == SIDE))
 
 
 def store(bench: Bench, patch: pytest.MonkeyPatch) -> None:
     def is_poison(objects: object, pictures: Any) -> bool:
         return bool(pictures[0].width == SIDE)
 
-    patch.setattr(develop, "store_pictures", raiser(develop.store_pictures, is_poison))
+    patch.setattr(postprocess, "store_pictures", raiser(postprocess.store_pictures, is_poison))
 
 
 def finish(bench: Bench, patch: pytest.MonkeyPatch) -> None:
@@ -237,10 +249,10 @@ async def test_an_error_ends_its_job_alone_with_its_reason(
 
 
 def show_a_preview(bench: Bench, patch: pytest.MonkeyPatch) -> None:
-    def is_poison(developer: object, rgb: Any) -> bool:
+    def is_poison(postprocessor: object, rgb: Any) -> bool:
         return bool(rgb.shape[1] == SIDE)
 
-    patch.setattr(Developer, "preview", raiser(Developer.preview, is_poison))
+    patch.setattr(PostProcessor, "preview", raiser(PostProcessor.preview, is_poison))
 
 
 def decode_a_preview(bench: Bench, patch: pytest.MonkeyPatch) -> None:
@@ -258,7 +270,11 @@ def encode_a_checkpoint(bench: Bench, patch: pytest.MonkeyPatch) -> None:
 
 
 def store_a_checkpoint(bench: Bench, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(keep, "save", raiser(keep.save, lambda desk, job, *args, **more: job.id == bench.poison.id))
+    patch.setattr(
+        save_checkpoint,
+        "save",
+        raiser(save_checkpoint.save, lambda desk, job, *args, **more: job.id == bench.poison.id),
+    )
 
 
 @pytest.mark.parametrize("inject", [show_a_preview, decode_a_preview, encode_a_checkpoint, store_a_checkpoint])
@@ -318,19 +334,19 @@ async def test_suspects_run_alone_and_others_beside_each_other(bench: Bench, mon
     running: set[JobId] = set()
     beside: dict[JobId, int] = {}
 
-    def order(device: Device, order: Any) -> None:
-        if isinstance(order, Draw):
-            running.add(order.job.id)
+    def send(device: DeviceThread, command: Any) -> None:
+        if isinstance(command, Start):
+            running.add(command.job.id)
             beside.update({id: max(beside.get(id, 0), len(running)) for id in running})
-        given(device, order)
+        given(device, command)
 
-    def end(endings: Endings, report: Ended, again: Any) -> None:
+    def end(finisher: JobFinisher, report: RunEnded, again: Any) -> None:
         running.discard(report.job)
-        heard(endings, report, again)
+        heard(finisher, report, again)
 
-    given, heard = Device.order, Endings.end
-    monkeypatch.setattr(Device, "order", order)
-    monkeypatch.setattr(Endings, "end", end)
+    given, heard = DeviceThread.send, JobFinisher.end
+    monkeypatch.setattr(DeviceThread, "send", send)
+    monkeypatch.setattr(JobFinisher, "end", end)
     async with bench.working():
         await bench.submit(*others)
         ended = await asyncio.gather(*(bench.ended(job) for job in (*suspects, *others)))

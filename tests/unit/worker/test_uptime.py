@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from mezzotint.policy.device.checkpoint_interval import FIRST_STEPS, MAX_STEPS, PRIOR_S
-from mezzotint.worker import Cadence, Uptime
-from mezzotint.worker.uptime import MEMORY_S, Record, faded
+from mezzotint.worker import CheckpointInterval, Uptime
+from mezzotint.worker.uptime import MEMORY_S, UptimeRecord, faded
 
 
 class Clock:
@@ -17,7 +17,7 @@ class Clock:
         return self.now
 
 
-def worked(path: Path, seconds: float, *, is_cut_off: bool) -> Record:
+def worked(path: Path, seconds: float, *, is_cut_off: bool) -> UptimeRecord:
     """A worker that is busy for so long, then ends in order or by a power cut."""
     clock = Clock()
     uptime = Uptime(path, clock)
@@ -56,7 +56,7 @@ def test_idle_time_is_no_time_worked_and_its_end_no_failure(tmp_path: Path) -> N
 def test_a_damaged_file_is_begun_anew(tmp_path: Path, content: str) -> None:
     (tmp_path / "uptime.json").write_text(content)
     with Uptime(tmp_path / "uptime.json") as uptime:
-        assert uptime.record == Record()
+        assert uptime.record == UptimeRecord()
 
 
 def test_a_second_worker_of_the_folder_does_not_take_the_first_for_dead(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_a_second_worker_of_the_folder_does_not_take_the_first_for_dead(tmp_path
     with Uptime(path) as first:
         first.tick(is_working=True)
         with Uptime(path) as second:
-            assert second.record == Record()
+            assert second.record == UptimeRecord()
         assert json.loads(path.read_text())["is_working"] is True
 
 
@@ -75,23 +75,23 @@ def test_a_folder_that_cannot_be_written_costs_nothing_but_memory(tmp_path: Path
 
 
 def test_old_observations_fade_at_the_same_rate_of_failures() -> None:
-    old = faded(Record(ran_s=4 * MEMORY_S, num_failures=8))
+    old = faded(UptimeRecord(ran_s=4 * MEMORY_S, num_failures=8))
     assert (old.ran_s, old.num_failures) == (MEMORY_S, 2)
 
 
 def test_auto_begins_as_usual_and_then_follows_what_is_measured() -> None:
-    cadence = Cadence(every=None)
-    assert cadence.steps(0.05) == FIRST_STEPS
+    interval = CheckpointInterval(every=None)
+    assert interval.steps(0.05) == FIRST_STEPS
     for _ in range(50):
-        cadence.wrote(0.005)
-    assert cadence.steps(0.05) == MAX_STEPS
-    assert cadence.steps(3.0) == 10, "sqrt(2 x 5 ms x a day) is 29 s"
+        interval.wrote(0.005)
+    assert interval.steps(0.05) == MAX_STEPS
+    assert interval.steps(3.0) == 10, "sqrt(2 x 5 ms x a day) is 29 s"
     for _ in range(2000):
-        cadence.uptime.failed()
-    assert cadence.steps(0.05) == 13, "and at 43 s between failures 0.66 s"
+        interval.uptime.failed()
+    assert interval.steps(0.05) == 13, "and at 43 s between failures 0.66 s"
 
 
 def test_a_number_stays_that_number() -> None:
-    cadence = Cadence(every=7)
-    cadence.wrote(60.0)
-    assert cadence.steps(0.001) == 7
+    interval = CheckpointInterval(every=7)
+    interval.wrote(60.0)
+    assert interval.steps(0.001) == 7

@@ -16,7 +16,7 @@ from mezzotint.config import Settings
 from mezzotint.domain.errors import ModelCorrupt, ModelMissing, StartError
 from mezzotint.engine.models import files, integrity
 from mezzotint.engine.upscaler import Upscaler
-from mezzotint.main.wiring import find_upscaler
+from mezzotint.main.served_models import find_upscaler
 
 STARTER = files.locate("starter")
 UNET = "unet/diffusion_pytorch_model.safetensors"

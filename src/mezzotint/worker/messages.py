@@ -1,11 +1,13 @@
-"""What the device's thread tells the worker."""
+"""What the worker and the device's thread tell each other."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from mezzotint.domain.event import LoadProgress
 from mezzotint.domain.ids import JobId
+from mezzotint.domain.job import Job
 from mezzotint.metrics import EngineCounts
 
 if TYPE_CHECKING:  # the gateway's process starts in a second; torch is imported by the device's thread
@@ -15,13 +17,21 @@ if TYPE_CHECKING:  # the gateway's process starts in a second; torch is imported
     from mezzotint.engine import Snapshot
 
 
+class PreemptReason(StrEnum):
+    """What a run was put aside for: a shutdown, a Pro job that waited, or memory. The meter's label."""
+
+    DRAIN = "drain"
+    PREEMPTED = "preempted"
+    MEMORY = "memory"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ready:
+class ModelsReady:
     """The models that are to be warm are loaded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shelved:
+class CacheChanged:
     """What is in memory has changed, or a load failed. cold: models that would have to be loaded first. loaded, load_s:
     the model that was just loaded, and how long it took. evicted: those that made room for it."""
 
@@ -33,14 +43,14 @@ class Shelved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Broken:
+class DeviceFailed:
     """The thread ended by an error; nothing more will come."""
 
     error: BaseException
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ErrandFailed:
+class TaskFailed:
     """Something that the worker did for a job raised what nobody expected."""
 
     job: JobId
@@ -48,7 +58,7 @@ class ErrandFailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stepped:
+class StepDone:
     """A sampler step ended. preview: [H, W, 3] uint8, where one was wanted and could be made."""
 
     job: JobId
@@ -58,14 +68,14 @@ class Stepped:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counted:
+class EngineCounted:
     """What the engine counted since the last such report."""
 
     counts: EngineCounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Saved:
+class CheckpointReady:
     """A checkpoint is due; its tensors are on the host. cost_s: the run's own share of passes so far."""
 
     job: JobId
@@ -74,7 +84,7 @@ class Saved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
+class RunEnded:
     """The run is over: pictures, or the error. step: how far it got.
 
     begun_at: when the engine took the run, by `time.monotonic`. denoise_s, decode_s: shared with the other runs.
@@ -91,22 +101,58 @@ class Ended:
     cost_s: float = 0.0
 
 
-class Why(StrEnum):
-    """What a run was put aside for: a shutdown, a Pro job that waited, or memory. The meter's label."""
-
-    DRAIN = "drain"
-    PREEMPTED = "preempted"
-    MEMORY = "memory"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Preempted:
+class RunPreempted:
     """The run was put aside. snapshot: its last step, None before the first."""
 
     job: JobId
     snapshot: "Snapshot | None"
     cost_s: float
-    why: Why
+    why: PreemptReason
 
 
-Report = Ready | LoadProgress | Shelved | Broken | ErrandFailed | Stepped | Counted | Saved | Ended | Preempted
+Report = (
+    ModelsReady
+    | LoadProgress
+    | CacheChanged
+    | DeviceFailed
+    | TaskFailed
+    | StepDone
+    | EngineCounted
+    | CheckpointReady
+    | RunEnded
+    | RunPreempted
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Start a job, from its checkpoint if it has one. source, mask: PNGs that its task begins with.
+    sent_at: by `time.monotonic`."""
+
+    job: Job
+    resume: bytes | None
+    source: bytes | None = None
+    mask: bytes | None = None
+    sent_at: float = field(default_factory=monotonic)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel:
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preempt:
+    """Put one run aside at its last step."""
+
+    job: JobId
+    why: PreemptReason = PreemptReason.PREEMPTED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shutdown:
+    """Put every run aside at its last step and end the thread."""
+
+
+Command = Start | Cancel | Preempt | Shutdown

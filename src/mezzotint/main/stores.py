@@ -33,7 +33,7 @@ def open_desk(settings: Settings, database: Database, metrics: Metrics) -> Desk:
     return Desk(jobs=jobs, objects=objects, bus=bus, metrics=metrics)
 
 
-def retention_of(settings: Settings) -> Retention:
+def read_retention(settings: Settings) -> Retention:
     return Retention(
         max_refusals=settings.refusals_per_tenant,
         max_refusal_chars=settings.refusal_chars,
@@ -43,7 +43,7 @@ def retention_of(settings: Settings) -> Retention:
     )
 
 
-def worker_id(database: Database) -> WorkerId:
+def make_worker_id(database: Database) -> WorkerId:
     """SQLite has one worker, which finds its jobs again after a restart; elsewhere each process is a new one."""
     if not database.is_postgres:
         return WorkerId("embedded")

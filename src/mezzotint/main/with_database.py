@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def beside(settings: Settings, work: "Callable[[Database], Coroutine[None, None, T]]") -> T:
+def with_database(settings: Settings, work: "Callable[[Database], Coroutine[None, None, T]]") -> T:
     """Does it on the database that the settings name, brought to the newest tables."""
-    from mezzotint.main.data import make
-    from mezzotint.main.desk import open_database
+    from mezzotint.main.data_folder import prepare_data_folder
+    from mezzotint.main.stores import open_database
     from mezzotint.metrics import Metrics
 
     async def worked() -> T:
-        make(settings.data)
+        prepare_data_folder(settings.data)
         database = open_database(settings, Metrics())
         await asyncio.to_thread(database.migrate)
         try:

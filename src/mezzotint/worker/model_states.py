@@ -4,18 +4,18 @@ from dataclasses import dataclass
 
 from mezzotint.domain.event import LoadProgress
 from mezzotint.metrics import Metrics
-from mezzotint.worker.reports import Shelved
+from mezzotint.worker.messages import CacheChanged
 
 
 @dataclass(slots=True, kw_only=True)
-class Memory:
+class ModelStates:
     """cold: models that would have to be loaded first. loading: the one that is being loaded."""
 
     metrics: Metrics
     cold: frozenset[str] = frozenset()
     loading: LoadProgress | None = None
 
-    def note(self, report: LoadProgress | Shelved) -> None:
+    def note(self, report: LoadProgress | CacheChanged) -> None:
         if isinstance(report, LoadProgress):
             self.loading = report
             return

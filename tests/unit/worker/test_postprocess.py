@@ -9,8 +9,8 @@ from PIL import Image as Pixels
 from mezzotint.domain.errors import NotFinite, StorageUnavailable
 from mezzotint.domain.job import JobState
 from mezzotint.store import Objects
-from mezzotint.worker.develop import Developer
-from mezzotint.worker.reports import Ended
+from mezzotint.worker.messages import RunEnded
+from mezzotint.worker.postprocess import PostProcessor
 from tests.making import NOW, make_job
 
 pytestmark = pytest.mark.anyio
@@ -20,12 +20,12 @@ def picture(level: int = 90) -> Pixels.Image:
     return Pixels.new("RGB", (64, 64), (level, 20, 30))
 
 
-def ended(**changes: object) -> Ended:
-    return Ended(job=make_job().id, step=30, denoise_s=1.5, decode_s=0.1, **changes)  # type: ignore[arg-type]
+def ended(**changes: object) -> RunEnded:
+    return RunEnded(job=make_job().id, step=30, denoise_s=1.5, decode_s=0.1, **changes)  # type: ignore[arg-type]
 
 
-def developer(tmp_path: Path, *, is_blocked: bool = False) -> Developer:
-    return Developer(
+def postprocessor(tmp_path: Path, *, is_blocked: bool = False) -> PostProcessor:
+    return PostProcessor(
         objects=Objects(tmp_path / "objects"),
         is_blocked=lambda pixels: is_blocked,
         is_preview_blocked=lambda pixels: is_blocked,
@@ -39,7 +39,7 @@ def files(tmp_path: Path) -> list[Path]:
 async def test_pictures_are_stored_under_the_hash_of_their_bytes(tmp_path: Path) -> None:
     job = make_job()
     report = ended(pictures=(picture(90), picture(200)))
-    ending = await developer(tmp_path).ending(job, report, lambda: NOW)
+    ending = await postprocessor(tmp_path).ending(job, report, lambda: NOW)
     assert (ending.state, ending.error, ending.step) == (JobState.SUCCEEDED, None, 30)
     assert [image.position for image in ending.images] == [0, 1]
     names = {path.name for path in files(tmp_path)}
@@ -51,7 +51,7 @@ async def test_pictures_are_stored_under_the_hash_of_their_bytes(tmp_path: Path)
 
 async def test_a_blocked_picture_is_never_stored(tmp_path: Path) -> None:
     report = ended(pictures=(picture(),))
-    ending = await developer(tmp_path, is_blocked=True).ending(make_job(), report, lambda: NOW)
+    ending = await postprocessor(tmp_path, is_blocked=True).ending(make_job(), report, lambda: NOW)
     assert ending.state is JobState.BLOCKED
     assert ending.images == ()
     assert ending.error is not None
@@ -61,12 +61,12 @@ async def test_a_blocked_picture_is_never_stored(tmp_path: Path) -> None:
 
 async def test_a_preview_that_the_filter_blocks_is_left_out(tmp_path: Path) -> None:
     rgb = np.zeros((64, 64, 3), np.uint8)
-    assert developer(tmp_path, is_blocked=True).preview(rgb) is None
-    assert (developer(tmp_path).preview(rgb) or "").startswith("data:image/webp;base64,")
+    assert postprocessor(tmp_path, is_blocked=True).preview(rgb) is None
+    assert (postprocessor(tmp_path).preview(rgb) or "").startswith("data:image/webp;base64,")
 
 
 async def test_a_fault_of_the_job_is_told_with_its_own_code(tmp_path: Path) -> None:
-    ending = await developer(tmp_path).ending(make_job(), ended(error=NotFinite("at step 3")), lambda: NOW)
+    ending = await postprocessor(tmp_path).ending(make_job(), ended(error=NotFinite("at step 3")), lambda: NOW)
     assert ending.error is not None
     assert (ending.state, ending.error.code, ending.error.message) == (JobState.FAILED, "not_finite", "at step 3")
 
@@ -74,7 +74,7 @@ async def test_a_fault_of_the_job_is_told_with_its_own_code(tmp_path: Path) -> N
 async def test_a_foreign_exception_is_told_without_its_text(tmp_path: Path) -> None:
     """The text may hold paths or prompts; the log has it, the owner gets the kind."""
     error = RuntimeError("/secret/path is missing")
-    ending = await developer(tmp_path).ending(make_job(), ended(error=error), lambda: NOW)
+    ending = await postprocessor(tmp_path).ending(make_job(), ended(error=error), lambda: NOW)
     assert ending.error is not None
     assert ending.error.code == "run_failed"
     assert "RuntimeError" in ending.error.message
@@ -84,7 +84,7 @@ async def test_a_foreign_exception_is_told_without_its_text(tmp_path: Path) -> N
 async def test_a_store_that_fails_may_be_asked_again(tmp_path: Path) -> None:
     (tmp_path / "objects").mkdir()
     (tmp_path / "objects" / "images").write_text("a file where a folder must be")
-    job, report, develop = make_job(), ended(pictures=(picture(),)), developer(tmp_path)
+    job, report, develop = make_job(), ended(pictures=(picture(),)), postprocessor(tmp_path)
     with pytest.raises(StorageUnavailable):
         await develop.ending(job, report, lambda: NOW)
     (tmp_path / "objects" / "images").unlink()

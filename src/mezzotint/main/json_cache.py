@@ -10,7 +10,7 @@ import structlog
 log = structlog.get_logger()
 
 
-class Kept(UserDict[str, str]):
+class JsonCache(UserDict[str, str]):
     """A mapping that is written to its file with every new entry. A file that cannot be read or written costs
     finding out again, nothing else."""
 

@@ -21,9 +21,9 @@ MIN_SECRET_BYTES = 32
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def lock_data_folder(folder: Path) -> Iterator[None]:
     """Hold the folder for this process. Raises: DataFolderBusy, DataFolderUnusable."""
-    make(folder)
+    prepare_data_folder(folder)
     free_bytes = shutil.disk_usage(folder).free
     if free_bytes < MIN_FREE_BYTES:
         raise DataFolderUnusable(f"the disk of {folder} is full: {free_bytes // 1024} KiB are free")
@@ -39,7 +39,7 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def make(folder: Path) -> None:
+def prepare_data_folder(folder: Path) -> None:
     """Create the folder, or take the one that is there, for this process's user alone.
 
     The process's umask becomes 077: every file that the database, the object store and the engine write from here on
@@ -124,7 +124,7 @@ def _open_lock(path: Path) -> int:
     return lock
 
 
-def secret_of(settings: Settings) -> bytes:
+def load_secret(settings: Settings) -> bytes:
     """The key that signs tokens: from the settings, or made once in the data folder, readable by its owner alone.
 
     Raises: SettingInvalid, DataFolderUnusable.
@@ -134,7 +134,7 @@ def secret_of(settings: Settings) -> bytes:
         if len(secret) < MIN_SECRET_BYTES:
             raise SettingInvalid(f"token_secret: {len(secret)} bytes are too few, use {MIN_SECRET_BYTES} or more")
         return secret
-    make(settings.data)
+    prepare_data_folder(settings.data)
     path = settings.data / "secret"
     try:
         if not path.exists():
@@ -163,7 +163,7 @@ def _write_once(path: Path, text: str) -> None:
         aside.unlink()
 
 
-def check_tenant(name: str) -> str:
+def check_tenant_name(name: str) -> str:
     """Raises: SettingInvalid."""
     if not is_tenant_name(name):
         raise SettingInvalid(f"tenant {name[:80]!r}: use 1 to 64 letters, digits, '.', '_' or '-'")

@@ -10,7 +10,7 @@ from diffusers import AutoencoderTiny
 from mezzotint.config import read_settings
 from mezzotint.domain.errors import SettingInvalid
 from mezzotint.engine.models import files
-from mezzotint.main.wiring import Findings, find_models, stock_of
+from mezzotint.main.served_models import Findings, build_catalog, find_models
 
 CHANNELS = json.loads((files.locate("starter") / "vae" / "config.json").read_text())["latent_channels"]
 
@@ -30,11 +30,11 @@ def test_a_listed_model_comes_with_its_name_and_its_own_previews(tmp_path: Path)
     settings = read_settings(models=listed(tmp_path, entry), device="cpu", data=tmp_path)
     (offer,) = find_models(settings)
     assert offer.info.name == "ink"
-    stock = stock_of(settings, [offer], Findings.of(tmp_path))
-    assert (list(stock.num_bytes), list(stock.warm)) == (["ink"], [])
-    stock.prepare()
+    catalog = build_catalog(settings, [offer], Findings.of(tmp_path))
+    assert (list(catalog.num_bytes), list(catalog.warm)) == (["ink"], [])
+    catalog.prepare()
     told: list[float] = []
-    loaded = stock.load("ink", told.append)
+    loaded = catalog.load("ink", told.append)
     assert told[-1] == 1.0
     assert loaded.num_bytes > 0
     assert loaded.previews is not None
@@ -48,9 +48,9 @@ def test_a_listed_model_comes_with_its_name_and_its_own_previews(tmp_path: Path)
 def test_what_the_machine_cannot_do_stops_the_start_and_not_the_first_job(tmp_path: Path) -> None:
     toml = listed(tmp_path, 'name = "a"\nsource = "starter"', 'name = "b"\nsource = "starter"\noffload = "model"')
     settings = read_settings(models=toml, device="cpu")
-    stock = stock_of(settings, find_models(settings))
+    catalog = build_catalog(settings, find_models(settings))
     with pytest.raises(SettingInvalid, match="b: offload"):
-        stock.prepare()
+        catalog.prepare()
 
 
 def test_one_model_or_a_list_but_not_both(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.engine.models import catalog, files, integrity, load
 from mezzotint.engine.models.catalog import ModelEntry, ModelsInvalid
-from mezzotint.main.kept import Kept
+from mezzotint.main.json_cache import JsonCache
 from mezzotint.policy.device.batching import choose_runs
 
 MAX_ROWS = 16
@@ -24,11 +24,11 @@ BUILT_IN_UPSCALER = Path(str(resources.files("mezzotint"))) / "upscaler"
 
 if TYPE_CHECKING:
     from mezzotint.engine.upscaler import Upscaler
-    from mezzotint.worker import Loaded, Stock
+    from mezzotint.worker import Catalog, LoadedModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
+class ServedModel:
     """A model that is served: how it is listed, where it lies, what it is. tiny: folder of its previews' decoder."""
 
     entry: ModelEntry
@@ -47,11 +47,11 @@ class Findings:
 
     @classmethod
     def of(cls, folder: Path) -> Self:
-        kept = {name: Kept(folder / f"{name}.json") for name in ("verdicts", "previews", "capabilities")}
+        kept = {name: JsonCache(folder / f"{name}.json") for name in ("verdicts", "previews", "capabilities")}
         return cls(**kept)
 
 
-def find_models(settings: Settings) -> tuple[Offer, ...]:
+def find_models(settings: Settings) -> tuple[ServedModel, ...]:
     """The models, checked; first the default. Loads nothing. Raises: ModelsInvalid, ModelMissing, ModelCorrupt."""
     if settings.models is None:
         return (_find_model(settings),)
@@ -60,21 +60,21 @@ def find_models(settings: Settings) -> tuple[Offer, ...]:
     return tuple(_found(entry) for entry in catalog.read_catalog(settings.models))
 
 
-def _find_model(settings: Settings) -> Offer:
+def _find_model(settings: Settings) -> ServedModel:
     folder = files.locate(settings.model, settings.revision)
     files.check_model(folder)
     info = files.describe(folder, name=settings.model)
     entry = ModelEntry.model_construct(name=info.name, source=settings.model, revision=settings.revision, warm=True)
-    return Offer(entry=entry, folder=folder, info=info)
+    return ServedModel(entry=entry, folder=folder, info=info)
 
 
-def _found(entry: ModelEntry) -> Offer:
+def _found(entry: ModelEntry) -> ServedModel:
     folder = files.locate(entry.source, entry.revision)
     files.check_model(folder)
     tiny = None if entry.preview is None else files.locate_tiny(entry.preview)
     if tiny is not None:
         files.check_tiny(tiny, folder)
-    return Offer(entry=entry, folder=folder, info=replace(files.describe(folder), name=entry.name), tiny=tiny)
+    return ServedModel(entry=entry, folder=folder, info=replace(files.describe(folder), name=entry.name), tiny=tiny)
 
 
 def find_upscaler(settings: Settings) -> Path | None:
@@ -89,7 +89,7 @@ def find_upscaler(settings: Settings) -> Path | None:
     return BUILT_IN_UPSCALER / "upscaler.safetensors"
 
 
-def keep_from_collector() -> None:
+def freeze_collector() -> None:
     """What is there now lives as long as the process: Python's collector need not look through it again.
 
     Its looks stopped every request of a gateway for 0.1 s, often enough to be the p99 of its answers.
@@ -104,7 +104,7 @@ def upscaler_name(path: Path | None) -> str:
     return "mezzotint-upscaler" if path.parent == BUILT_IN_UPSCALER else path.stem
 
 
-def upscaler_loader(settings: Settings, path: Path | None) -> "Callable[[], Upscaler]":
+def make_upscaler_loader(settings: Settings, path: Path | None) -> "Callable[[], Upscaler]":
     """A function that brings the upscaler into memory, on the thread that will use it."""
 
     def load_upscaler() -> "Upscaler":
@@ -116,9 +116,9 @@ def upscaler_loader(settings: Settings, path: Path | None) -> "Callable[[], Upsc
     return load_upscaler
 
 
-def stock_of(settings: Settings, offers: Sequence[Offer], findings: Findings | None = None) -> "Stock":
+def build_catalog(settings: Settings, offers: Sequence[ServedModel], findings: Findings | None = None) -> "Catalog":
     """The models as the device's thread takes them."""
-    from mezzotint.worker import Stock
+    from mezzotint.worker import Catalog
 
     by_name = {offer.info.name: offer for offer in offers}
 
@@ -131,11 +131,11 @@ def stock_of(settings: Settings, offers: Sequence[Offer], findings: Findings | N
             torch.set_num_threads(settings.threads)
         from mezzotint.engine import Hub  # noqa: F401 - what every model needs, before the first is there
 
-        keep_from_collector()
+        freeze_collector()
         for offer in offers:
             load.check_entry(offer.entry, device, exact=settings.exact)
 
-    return Stock(
+    return Catalog(
         num_bytes={name: files.num_bytes(offer.folder) for name, offer in by_name.items()},
         load=lambda name, tell: _load(settings, by_name[name], findings, tell),
         warm=[name for name, offer in by_name.items() if offer.entry.warm],
@@ -146,9 +146,11 @@ def stock_of(settings: Settings, offers: Sequence[Offer], findings: Findings | N
     )
 
 
-def _load(settings: Settings, offer: Offer, findings: Findings | None, tell: Callable[[float], None]) -> "Loaded":
+def _load(
+    settings: Settings, offer: ServedModel, findings: Findings | None, tell: Callable[[float], None]
+) -> "LoadedModel":
     from mezzotint.engine import EmbeddingCache, Hub, PreviewMap, Tasks
-    from mezzotint.worker import Loaded
+    from mezzotint.worker import LoadedModel
 
     device = load.pick_device(settings.device)
     pipeline = load.load_pipeline(offer.folder, device, offer.entry, tell)
@@ -163,7 +165,7 @@ def _load(settings: Settings, offer: Offer, findings: Findings | None, tell: Cal
         choose=partial(choose_runs, weights=WEIGHTS, max_rows=MAX_ROWS),
         verdicts=findings.verdicts if findings else None,
     )
-    return Loaded(
+    return LoadedModel(
         hub=hub,
         tasks=Tasks(pipeline),
         previews=PreviewMap.fit(vae, tiny, findings.previews if findings else None) if vae is not None else None,

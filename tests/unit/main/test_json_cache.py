@@ -2,14 +2,14 @@ from pathlib import Path
 
 import pytest
 
-from mezzotint.main.kept import Kept
+from mezzotint.main.json_cache import JsonCache
 
 
 def test_what_was_found_outlives_the_process(tmp_path: Path) -> None:
-    first = Kept(tmp_path / "verdicts.json")
+    first = JsonCache(tmp_path / "verdicts.json")
     first["a"] = "same"
     first["b"] = "wrong"
-    assert dict(Kept(tmp_path / "verdicts.json")) == {"a": "same", "b": "wrong"}
+    assert dict(JsonCache(tmp_path / "verdicts.json")) == {"a": "same", "b": "wrong"}
     assert [path.name for path in tmp_path.iterdir()] == ["verdicts.json"]
 
 
@@ -17,13 +17,13 @@ def test_what_was_found_outlives_the_process(tmp_path: Path) -> None:
 def test_a_damaged_file_is_made_anew(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "verdicts.json"
     path.write_bytes(content)
-    verdicts = Kept(path)
+    verdicts = JsonCache(path)
     assert dict(verdicts) == {}
     verdicts["a"] = "same"
-    assert dict(Kept(path)) == {"a": "same"}
+    assert dict(JsonCache(path)) == {"a": "same"}
 
 
 def test_a_file_that_cannot_be_written_costs_nothing_but_memory(tmp_path: Path) -> None:
-    verdicts = Kept(tmp_path / "no" / "such" / "verdicts.json")
+    verdicts = JsonCache(tmp_path / "no" / "such" / "verdicts.json")
     verdicts["a"] = "same"
     assert verdicts["a"] == "same"

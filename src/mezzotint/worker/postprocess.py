@@ -15,7 +15,7 @@ from mezzotint.domain.errors import EncodeFailed, FilterFailed, ImageBlocked, Jo
 from mezzotint.domain.job import Ending, Image, Job, JobError, JobState, Timings
 from mezzotint.media import content_hash, encode, preview_data_url
 from mezzotint.store import Objects
-from mezzotint.worker.reports import Ended
+from mezzotint.worker.messages import RunEnded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Developer:
+class PostProcessor:
     """is_blocked: the image filter, of finished pictures; is_preview_blocked: of previews. They may take long and run
     beside the event loop."""
 
@@ -37,7 +37,9 @@ class Developer:
         """A data URL of a picture that is not finished; None where the filter blocks it. rgb: [H, W, 3]."""
         return None if self.is_preview_blocked(Pixels.fromarray(rgb)) else preview_data_url(rgb)
 
-    async def ending(self, job: Job, report: Ended, now: Callable[[], datetime], load_s: float | None = None) -> Ending:
+    async def ending(
+        self, job: Job, report: RunEnded, now: Callable[[], datetime], load_s: float | None = None
+    ) -> Ending:
         """What the job's row will say.
 
         Raises: FilterFailed, EncodeFailed; StorageUnavailable, when the pictures could not be stored: it may be asked

@@ -16,30 +16,46 @@ from mezzotint.actions.sweep import sweep
 from mezzotint.background import BackgroundTasks
 from mezzotint.config import Settings
 from mezzotint.domain.errors import SettingInvalid, StorageUnavailable
-from mezzotint.main.data import make
-from mezzotint.main.desk import open_database, open_desk, worker_id
+from mezzotint.main.data_folder import prepare_data_folder
 from mezzotint.main.log import configure_log
-from mezzotint.main.wiring import Findings, find_models, find_upscaler, stock_of, upscaler_loader, upscaler_name
+from mezzotint.main.served_models import (
+    Findings,
+    build_catalog,
+    find_models,
+    find_upscaler,
+    make_upscaler_loader,
+    upscaler_name,
+)
+from mezzotint.main.stores import make_worker_id, open_database, open_desk
 from mezzotint.metrics import Metrics
 from mezzotint.safety.postfilter import PostFilter
 from mezzotint.store import Database, Workers
-from mezzotint.worker import Cadence, Developer, Device, Drain, Habits, Stock, Uptime, Worker
+from mezzotint.worker import (
+    Catalog,
+    CheckpointInterval,
+    DeviceThread,
+    Drain,
+    PostProcessor,
+    Uptime,
+    Worker,
+    WorkerSettings,
+)
 
 log = structlog.get_logger()
 
 
-def work(settings: Settings) -> None:
+def run_worker(settings: Settings) -> None:
     """Draw until a signal, then put the runs aside with checkpoints. Raises: StartError."""
     configure_log(settings)
     offers = find_models(settings)
-    make(settings.data)
-    stock = stock_of(settings, offers, Findings.of(settings.data))
-    broken_by = asyncio.run(_work(settings, stock, find_upscaler(settings)))
+    prepare_data_folder(settings.data)
+    catalog = build_catalog(settings, offers, Findings.of(settings.data))
+    broken_by = asyncio.run(_run_worker(settings, catalog, find_upscaler(settings)))
     if broken_by is not None:
         raise broken_by
 
 
-async def _work(settings: Settings, stock: Stock, upscaler: Path | None) -> BaseException | None:
+async def _run_worker(settings: Settings, catalog: Catalog, upscaler: Path | None) -> BaseException | None:
     metrics = Metrics()
     database = open_database(settings, metrics)
     if not database.is_postgres:
@@ -57,42 +73,42 @@ async def _work(settings: Settings, stock: Stock, upscaler: Path | None) -> Base
         stop.set()
 
     background = BackgroundTasks(on_restart=metrics.count_restart)
-    models, eyes = names(stock, upscaler), await looking(settings)
-    worker = hire(settings, database, desk, models=models, eyes=eyes, background=background)
+    models, image_filter = find_worker_models(catalog, upscaler), await load_image_filter(settings)
+    worker = build_worker(settings, database, desk, models=models, image_filter=image_filter, background=background)
     try:
-        _show(metrics, settings.worker_metrics_port)
-        async with desk.bus.running(background), working(settings, worker, stock, upscaler, on_broken):
-            print(f"worker {worker.habits.id} draws with {', '.join(stock.num_bytes)}", flush=True)  # noqa: T201
+        _serve_metrics(metrics, settings.worker_metrics_port)
+        async with desk.bus.running(background), start_worker(settings, worker, catalog, upscaler, on_broken):
+            print(f"worker {worker.settings.id} draws with {', '.join(catalog.num_bytes)}", flush=True)  # noqa: T201
             await stop.wait()
     finally:
         await database.close()
     return broken[0] if broken else None
 
 
-async def looking(settings: Settings) -> PostFilter:
+async def load_image_filter(settings: Settings) -> PostFilter:
     """The image filter."""
     return await asyncio.to_thread(
         PostFilter, threshold=settings.nsfw_threshold, preview_threshold=settings.preview_nsfw_threshold
     )
 
 
-def names(stock: Stock, upscaler: Path | None) -> frozenset[str]:
+def find_worker_models(catalog: Catalog, upscaler: Path | None) -> frozenset[str]:
     """Of the models whose jobs a worker takes."""
-    return frozenset({*stock.num_bytes, upscaler_name(upscaler)} - {""})
+    return frozenset({*catalog.num_bytes, upscaler_name(upscaler)} - {""})
 
 
-def hire(
+def build_worker(
     settings: Settings,
     database: Database,
     desk: Desk,
     *,
     models: frozenset[str],
-    eyes: PostFilter,
+    image_filter: PostFilter,
     background: BackgroundTasks,
 ) -> Worker:
     """A worker by the settings."""
-    habits = Habits(
-        id=worker_id(database),
+    worker_settings = WorkerSettings(
+        id=make_worker_id(database),
         max_runs=settings.max_runs,
         lease_s=settings.lease_s,
         max_attempts=settings.max_attempts,
@@ -100,44 +116,46 @@ def hire(
         is_alone=not database.is_postgres,
     )
     every = None if settings.checkpoint_every == "auto" else settings.checkpoint_every
-    cadence = Cadence(every=every, uptime=Uptime(settings.data / "uptime.json"), metrics=desk.metrics)
-    drain = Drain(Workers(database), habits.id, now)
-    developer = Developer(objects=desk.objects, is_blocked=eyes.is_blocked, is_preview_blocked=eyes.is_preview_blocked)
-    return Worker(desk, developer, habits, now, cadence, drain, background)
+    interval = CheckpointInterval(every=every, uptime=Uptime(settings.data / "uptime.json"), metrics=desk.metrics)
+    drain = Drain(Workers(database), worker_settings.id, utc_now)
+    postprocessor = PostProcessor(
+        objects=desk.objects, is_blocked=image_filter.is_blocked, is_preview_blocked=image_filter.is_preview_blocked
+    )
+    return Worker(desk, postprocessor, worker_settings, utc_now, interval, drain, background)
 
 
 @asynccontextmanager
-async def working(
+async def start_worker(
     settings: Settings,
     worker: Worker,
-    stock: Stock,
+    catalog: Catalog,
     upscaler: Path | None,
     on_broken: Callable[[BaseException], None],
 ) -> AsyncIterator[None]:
     """The worker works until the block ends, then parks."""
-    if worker.habits.is_alone:
+    if worker.settings.is_alone:
         try:
             await sweep(worker.desk)
         except StorageUnavailable as error:  # the next start finds it
             log.warning("checkpoints not swept", why=str(error))
-    device = Device(
-        stock,
+    device = DeviceThread(
+        catalog,
         worker.reporter(),
         worker.wants_preview,
-        worker.cadence,
-        upscaler_loader(settings, upscaler),
+        worker.interval,
+        make_upscaler_loader(settings, upscaler),
         run_bytes=settings.run_memory_mb << 20,
     )
-    with worker.cadence.uptime:
+    with worker.interval.uptime:
         async with worker.running(device, on_broken):
             yield
 
 
-def _show(metrics: Metrics, port: int) -> None:
+def _serve_metrics(metrics: Metrics, port: int) -> None:
     """The worker's own meter on 127.0.0.1, where a port is set."""
     if port:
         start_http_server(port, addr="127.0.0.1", registry=metrics.registry)
 
 
-def now() -> datetime:
+def utc_now() -> datetime:
     return datetime.fromtimestamp(time(), UTC)

@@ -11,7 +11,7 @@ NEWS = 0.2
 
 
 @dataclass(slots=True, kw_only=True)
-class Cadence:
+class CheckpointInterval:
     """every: steps; None: by what is measured. Told of writes on one thread, asked on another."""
 
     every: int | None

@@ -14,22 +14,22 @@ from mezzotint.domain.errors import LeaseLost, StorageFull, StorageUnavailable
 from mezzotint.domain.event import Progressed
 from mezzotint.domain.ids import JobId, WorkerId
 from mezzotint.domain.job import CheckpointRef, Job, Lease
-from mezzotint.worker.cadence import Cadence
-from mezzotint.worker.memory import Memory
-from mezzotint.worker.reports import Broken, ErrandFailed, Report
+from mezzotint.worker.checkpoint_interval import CheckpointInterval
+from mezzotint.worker.messages import DeviceFailed, Report, TaskFailed
+from mezzotint.worker.model_states import ModelStates
 
 log = structlog.get_logger()
 T = TypeVar("T")
-PARK_S = 20.0
+SHUTDOWN_S = 20.0
 """Longest wait for the device's thread; what it has not put aside goes on from its last checkpoint after a restart."""
-PATIENCE_S = 120.0
+STORE_WAIT_S = 120.0
 """How long a finished picture, or the start of a run, waits for a store that is away."""
 MAX_WITHOUT_PREVIEWS = 10_000
 """Jobs remembered as those whose previews stopped; also over a preemption."""
 
 
 @dataclass(slots=True, kw_only=True)
-class Held:
+class LeasedJob:
     """A job under this worker's lease. resumed_from: the checkpoint it went on from. is_failing: it ends by an error
     that its run knows nothing of; whatever the device still says of the run does not matter."""
 
@@ -40,7 +40,7 @@ class Held:
     claimed_at: float = field(default_factory=time.monotonic)
     is_saving: bool = False
     is_showing: bool = False
-    is_ordered: bool = False
+    is_started: bool = False
     is_leaving: bool = False
     is_failing: bool = False
 
@@ -51,7 +51,7 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Habits:
+class WorkerSettings:
     """max_runs: jobs in the engine at once. lease_s: seconds that a lease lasts without a heartbeat.
 
     models: those it can run; None: any. is_alone: there is no other worker that could take a job instead.
@@ -66,47 +66,47 @@ class Habits:
 
 
 @dataclass(slots=True)
-class Holding:
-    """held: by job. lost: cancelled or lost, and not yet given back by the device. keeps_for_pro: a run has just made
+class LeasedJobs:
+    """jobs: by id. lost: cancelled or lost, and not yet given back by the device. keeps_for_pro: a run has just made
     room for a Pro job. reports: of the device's thread, not yet heard. without_previews: jobs whose previews stopped,
-    in that order."""
+    in that command."""
 
     desk: Desk
-    habits: Habits
+    settings: WorkerSettings
     now: Callable[[], datetime]
-    cadence: Cadence
-    memory: Memory
-    held: dict[JobId, Held] = field(default_factory=dict)
-    lost: dict[JobId, Held] = field(default_factory=dict)
+    interval: CheckpointInterval
+    models: ModelStates
+    jobs: dict[JobId, LeasedJob] = field(default_factory=dict)
+    lost: dict[JobId, LeasedJob] = field(default_factory=dict)
     reports: asyncio.Queue[Report] = field(default_factory=asyncio.Queue)
     without_previews: dict[JobId, None] = field(default_factory=dict)
     keeps_for_pro: bool = False
     is_ready: bool = False
-    _errands: set[asyncio.Task[None]] = field(default_factory=set)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _stopped_at: float | None = None
 
-    def errand(self, job: JobId, work: Coroutine[None, None, None], name: str) -> None:
+    def spawn(self, job: JobId, work: Coroutine[None, None, None], name: str) -> None:
         """Begin what takes a while for a job. When it fails, the job ends by that: the worker goes on."""
         task = asyncio.create_task(work, name=f"{name} {job}")
-        self._errands.add(task)
-        task.add_done_callback(lambda done: self._errand_done(job, done))
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._end_task(job, done))
 
-    def _errand_done(self, job: JobId, work: asyncio.Task[None]) -> None:
-        self._errands.discard(work)
+    def _end_task(self, job: JobId, work: asyncio.Task[None]) -> None:
+        self._tasks.discard(work)
         error = None if work.cancelled() else work.exception()
         if isinstance(error, Exception):
-            self.reports.put_nowait(ErrandFailed(job=job, error=error))
+            self.reports.put_nowait(TaskFailed(job=job, error=error))
         elif error is not None:  # an interrupt of the process
-            self.reports.put_nowait(Broken(error=error))
+            self.reports.put_nowait(DeviceFailed(error=error))
 
     def stop(self) -> None:
         """From now on there is less patience."""
         self._stopped_at = time.monotonic()
 
     async def idle(self) -> None:
-        """Returns once every errand is run."""
-        while self._errands:
-            await asyncio.wait(self._errands)
+        """Returns once every spawn is run."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
     def stop_previews(self, job: JobId) -> None:
         """Show no more previews of a job."""
@@ -114,15 +114,15 @@ class Holding:
         if len(self.without_previews) > MAX_WITHOUT_PREVIEWS:
             del self.without_previews[next(iter(self.without_previews))]
 
-    def say_loading(self, held: Held) -> None:
+    def publish_loading(self, held: LeasedJob) -> None:
         """Tell the owner that the job waits for its model."""
-        job, loading = held.job, self.memory.loading
+        job, loading = held.job, self.models.loading
         if loading is not None and job.model == loading.model:
             of = job.parameters.num_sampled
             event = Progressed(job=job.id, step=held.step, num_steps=of, preview=None, loading=loading)
             self.desk.bus.publish(job.id, event)
 
-    async def let_go(self, held: Held, write: Callable[[], Awaitable[None]]) -> bool:
+    async def release(self, held: LeasedJob, write: Callable[[], Awaitable[None]]) -> bool:
         """Write down what became of a job, and hold it no more. Without an answer its lease ends by itself.
 
         Returns whether it was written. An end that the store refuses is raised, and the job still held, once: another
@@ -130,7 +130,7 @@ class Holding:
         """
         is_over = True
         try:
-            await self.patiently(write)
+            await self.retry_while_away(write)
             return True
         except LeaseLost:
             log.info("result came after the lease", job=held.job.id)
@@ -140,14 +140,14 @@ class Holding:
             is_over = held.is_failing
             raise
         finally:
-            if is_over and self.held.get(held.job.id) is held:
-                del self.held[held.job.id]
+            if is_over and self.jobs.get(held.job.id) is held:
+                del self.jobs[held.job.id]
             self.desk.bus.work.set()
         return False
 
-    async def patiently(self, work: Callable[[], Awaitable[T]]) -> T:
+    async def retry_while_away(self, work: Callable[[], Awaitable[T]]) -> T:
         """Do it again while the store is away; its lease is renewed meanwhile. Raises: StorageUnavailable."""
-        until = time.monotonic() + PATIENCE_S
+        until = time.monotonic() + STORE_WAIT_S
         wait_s = 0.25
         while True:
             try:
@@ -155,7 +155,9 @@ class Holding:
             except StorageFull:
                 raise
             except StorageUnavailable:
-                if time.monotonic() > (until if self._stopped_at is None else min(until, self._stopped_at + PARK_S)):
+                if time.monotonic() > (
+                    until if self._stopped_at is None else min(until, self._stopped_at + SHUTDOWN_S)
+                ):
                     raise
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, 4.0)

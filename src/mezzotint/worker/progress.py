@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from mezzotint.domain.event import Progressed
-from mezzotint.worker.develop import Developer
-from mezzotint.worker.holding import Held, Holding
-from mezzotint.worker.reports import Stepped
+from mezzotint.worker.leased_jobs import LeasedJob, LeasedJobs
+from mezzotint.worker.messages import StepDone
+from mezzotint.worker.postprocess import PostProcessor
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,31 +23,31 @@ log = structlog.get_logger()
 
 
 @dataclass(slots=True)
-class Shower:
-    holding: Holding
-    developer: Developer
+class ProgressPublisher:
+    leased: LeasedJobs
+    postprocessor: PostProcessor
 
-    def show(self, report: Stepped) -> None:
-        held = self.holding.held.get(report.job)
+    def show(self, report: StepDone) -> None:
+        held = self.leased.jobs.get(report.job)
         if held is None:
             return
         held.step = report.step
-        if report.preview is None or held.is_showing or report.job in self.holding.without_previews:
+        if report.preview is None or held.is_showing or report.job in self.leased.without_previews:
             event = Progressed(job=report.job, step=report.step, num_steps=report.num_steps, preview=None)
-            self.holding.desk.bus.publish(report.job, event)
+            self.leased.desk.bus.publish(report.job, event)
         else:
             held.is_showing = True
-            self.holding.errand(report.job, self._show(held, report.preview, report.num_steps), "show")
+            self.leased.spawn(report.job, self._show(held, report.preview, report.num_steps), "show")
 
-    async def _show(self, held: Held, rgb: "NDArray[np.uint8]", num_steps: int) -> None:
+    async def _show(self, held: LeasedJob, rgb: "NDArray[np.uint8]", num_steps: int) -> None:
         preview = None
         try:
-            preview = await asyncio.to_thread(self.developer.preview, rgb)
+            preview = await asyncio.to_thread(self.postprocessor.preview, rgb)
         except Exception as error:  # a picture needs no previews; what could not be looked at is not shown
             log.warning("preview not made", job=held.job.id, exc_info=error)
         if preview is None:
-            self.holding.stop_previews(held.job.id)
+            self.leased.stop_previews(held.job.id)
         held.is_showing = False
         # the step reached by now: later steps may have been told already
         event = Progressed(job=held.job.id, step=held.step, num_steps=num_steps, preview=preview)
-        self.holding.desk.bus.publish(held.job.id, event)
+        self.leased.desk.bus.publish(held.job.id, event)

@@ -1,29 +1,51 @@
 """What runs in flight keep in memory: measured, remembered by model and size, and held under a bound."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
+from typing import TYPE_CHECKING, Any
 
 from mezzotint.domain.job import Job
 from mezzotint.policy.device.run_memory import Begin, MakeRoom, PutOff, RunFootprint, Wanted, choose_next, decide_start
-from mezzotint.worker.going import Going
-from mezzotint.worker.orders import Draw
+from mezzotint.worker.messages import Start
+
+if TYPE_CHECKING:
+    from mezzotint.engine import Hub, Run
+    from mezzotint.engine.upscaler import Upscaling
 
 Shape = tuple[str, int, int]
 
 
+@dataclass(slots=True, kw_only=True)
+class ActiveRun:
+    """A run under way. stop: end it. finish: from its output to pictures. Instants are of `time.monotonic`. begun_step:
+    of the checkpoint it went on from. num_bytes: what it keeps in memory. has_previews: none has failed so far.
+    hub: that draws it; None for an upscale."""
+
+    job: Job
+    run: "Run | Upscaling"
+    stop: Callable[[], None]
+    finish: Callable[[Any], tuple[Any, ...]]
+    started_at: float
+    stepped_at: float
+    begun_step: int = 0
+    num_bytes: int = 0
+    has_previews: bool = True
+    hub: "Hub | None" = None
+
+
 @dataclass(slots=True)
-class Room:
+class RunMemory:
     """bound_bytes: of all runs; 0: no bound, and nothing is measured."""
 
     bound_bytes: int
     _known: dict[Shape, int] = field(default_factory=dict)
 
-    def next_of(self, waiting: Sequence[Draw]) -> Draw:
-        wanted = [self._wanted(order) for order in waiting]
+    def next_of(self, waiting: Sequence[Start]) -> Start:
+        wanted = [self._wanted(command) for command in waiting]
         return waiting[wanted.index(choose_next(wanted))]
 
-    def fit(self, order: Draw, going: Collection[Going]) -> Begin | PutOff | MakeRoom:
+    def fit(self, command: Start, active: Collection[ActiveRun]) -> Begin | PutOff | MakeRoom:
         now = monotonic()
         kept = [
             RunFootprint(
@@ -34,15 +56,15 @@ class Room:
                 ran_s=now - one.started_at,
                 num_bytes=one.num_bytes,
             )
-            for one in going
+            for one in active
         ]
-        return decide_start(self._wanted(order), kept, self.bound_bytes)
+        return decide_start(self._wanted(command), kept, self.bound_bytes)
 
-    def measure(self, going: Collection[Going]) -> None:
+    def measure(self, active: Collection[ActiveRun]) -> None:
         """Look at what each run keeps now; the most that any of its form kept counts."""
         if self.bound_bytes == 0:
             return
-        for one in going:
+        for one in active:
             shape = _shape(one.job)
             one.num_bytes = self._known[shape] = max(one.run.held_bytes, self._known.get(shape, 0))
 
@@ -56,9 +78,11 @@ class Room:
         alike = [found for (name, _, _), found in density.items() if name == model] or list(density.values())
         return int(max(alike) * width * height) if alike else self.bound_bytes
 
-    def _wanted(self, order: Draw) -> Wanted:
-        waited_s = monotonic() - order.ordered_at
-        return Wanted(job=order.job.id, lane=order.job.lane, num_bytes=self.expected(order.job), waited_s=waited_s)
+    def _wanted(self, command: Start) -> Wanted:
+        waited_s = monotonic() - command.sent_at
+        return Wanted(
+            job=command.job.id, lane=command.job.lane, num_bytes=self.expected(command.job), waited_s=waited_s
+        )
 
 
 def _shape(job: Job) -> Shape:

@@ -12,17 +12,17 @@ from mezzotint.domain.errors import ModelUnavailable
 from mezzotint.domain.event import LoadProgress
 from mezzotint.metrics import EngineCounts
 from mezzotint.policy.device.model_eviction import Evict, ResidentModel, Wait, choose_evictions
-from mezzotint.worker.reports import Counted, Report, Shelved
+from mezzotint.worker.messages import CacheChanged, EngineCounted, Report
 
 if TYPE_CHECKING:
     from mezzotint.engine import Assignment, EmbeddingCache, Hub, PreviewMap, Tasks
-    from mezzotint.worker.orders import Draw
+    from mezzotint.worker.messages import Start
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
+class LoadedModel:
     """A model in memory. previews: None where its latents cannot be shown. embeddings: its encoders' cache."""
 
     hub: "Hub"
@@ -31,12 +31,12 @@ class Loaded:
     embeddings: "EmbeddingCache | None" = None
     num_bytes: int = 0
 
-    def assign(self, order: "Draw") -> "Assignment":
-        """The pipeline call of an order. Raises: RunFailed."""
+    def assign(self, command: "Start") -> "Assignment":
+        """The pipeline call of an command. Raises: RunFailed."""
         from mezzotint.engine.canvas import read_picture
 
-        source, mask = (read_picture(png) if png is not None else None for png in (order.source, order.mask))
-        return self.tasks.assign(order.job.parameters, source, mask)
+        source, mask = (read_picture(png) if png is not None else None for png in (command.source, command.mask))
+        return self.tasks.assign(command.job.parameters, source, mask)
 
     def counts(self) -> EngineCounts:
         """What its engine counted since it was made."""
@@ -55,7 +55,7 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stock:
+class Catalog:
     """The models that can be loaded.
 
     num_bytes: name -> what it will take, as far as that is known before. load: by name, on the thread that will use it,
@@ -65,7 +65,7 @@ class Stock:
     """
 
     num_bytes: Mapping[str, int]
-    load: Callable[[str, Callable[[float], None]], Loaded]
+    load: Callable[[str, Callable[[float], None]], LoadedModel]
     warm: Collection[str]
     bound_bytes: int = 0
     prepare: Callable[[], None] = lambda: None
@@ -74,20 +74,20 @@ class Stock:
 
 
 @dataclass(slots=True)
-class Shelf:
+class ModelCache:
     """What is in memory, by name."""
 
-    stock: Stock
+    catalog: Catalog
     report: Callable[[Report], None]
-    loaded: dict[str, Loaded] = field(default_factory=dict)
+    loaded: dict[str, LoadedModel] = field(default_factory=dict)
     _num_bytes: dict[str, int] = field(default_factory=dict)
     _used_at: dict[str, float] = field(default_factory=dict)
     _counted: dict[str, EngineCounts] = field(default_factory=dict)
 
     def warm_up(self) -> None:
-        self.stock.prepare()
-        self._num_bytes = dict(self.stock.num_bytes)
-        for name in self.stock.warm:
+        self.catalog.prepare()
+        self._num_bytes = dict(self.catalog.num_bytes)
+        for name in self.catalog.warm:
             self._load(name)
         self._tell()
 
@@ -97,14 +97,14 @@ class Shelf:
         self._used_at.update(dict.fromkeys(live, time.monotonic()))
         return live
 
-    def fetch(self, name: str) -> Loaded | None:
+    def fetch(self, name: str) -> LoadedModel | None:
         """The model, loaded if need be; None while there is no room for it. Raises: ModelUnavailable."""
         self._used_at[name] = time.monotonic()
         if name in self.loaded:
             return self.loaded[name]
         if name not in self._num_bytes:
             raise ModelUnavailable(f"This worker has no model {name!r}.")
-        match choose_evictions(self._residents(), self._num_bytes[name], self.stock.bound_bytes):
+        match choose_evictions(self._residents(), self._num_bytes[name], self.catalog.bound_bytes):
             case Wait():
                 return None
             case Evict(names=names):
@@ -119,7 +119,7 @@ class Shelf:
         """Tell what the engines counted since the last time."""
         for name, loaded in self.loaded.items():
             counts = loaded.counts()
-            self.report(Counted(counts=counts.since(self._counted.get(name, EngineCounts()))))
+            self.report(EngineCounted(counts=counts.since(self._counted.get(name, EngineCounts()))))
             self._counted[name] = counts
 
     def _residents(self) -> list[ResidentModel]:
@@ -128,7 +128,7 @@ class Shelf:
                 name=name,
                 num_bytes=loaded.num_bytes,
                 used_at=self._used_at.get(name, 0.0),
-                is_pinned=name in self.stock.warm,
+                is_pinned=name in self.catalog.warm,
                 is_busy=loaded.hub.num_live > 0,
             )
             for name, loaded in self.loaded.items()
@@ -141,7 +141,7 @@ class Shelf:
                 self._load(name)
             except Exception as error:
                 idle = tuple(one.name for one in self._residents() if not (one.is_pinned or one.is_busy))
-                if not (idle and self.stock.is_out_of_memory(error)):
+                if not (idle and self.catalog.is_out_of_memory(error)):
                     raise
                 traceback.clear_frames(error.__traceback__)  # they hold what was loaded so far
                 self._evict(idle)
@@ -154,7 +154,7 @@ class Shelf:
     def _load(self, name: str) -> None:
         self.report(LoadProgress(model=name))
         started_at = time.monotonic()
-        loaded = self.loaded[name] = self.stock.load(
+        loaded = self.loaded[name] = self.catalog.load(
             name, lambda share: self.report(LoadProgress(model=name, share=share))
         )
         self._num_bytes[name] = loaded.num_bytes
@@ -174,10 +174,10 @@ class Shelf:
             log.info("model dropped", model=name)
             del self.loaded[name]
             self._counted.pop(name, None)
-        self.stock.release()
+        self.catalog.release()
         self._tell(evicted=names)
 
     def _tell(self, *, loaded: str | None = None, load_s: float = 0.0, evicted: tuple[str, ...] = ()) -> None:
-        cold = frozenset(self.stock.num_bytes) - frozenset(self.loaded)
+        cold = frozenset(self.catalog.num_bytes) - frozenset(self.loaded)
         num_loaded = len(self.loaded)
-        self.report(Shelved(cold=cold, num_loaded=num_loaded, loaded=loaded, load_s=load_s, evicted=evicted))
+        self.report(CacheChanged(cold=cold, num_loaded=num_loaded, loaded=loaded, load_s=load_s, evicted=evicted))

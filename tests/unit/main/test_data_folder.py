@@ -9,43 +9,43 @@ import pytest
 
 from mezzotint.config import read_settings
 from mezzotint.domain.errors import DataFolderBusy, DataFolderUnusable, SettingInvalid
-from mezzotint.main.data import check_tenant, locked, make, secret_of
+from mezzotint.main.data_folder import check_tenant_name, load_secret, lock_data_folder, prepare_data_folder
 
 
 def test_the_secret_is_made_once_and_is_its_owners_alone(tmp_path: Path) -> None:
     settings = read_settings(data=tmp_path / "data")
-    secret = secret_of(settings)
+    secret = load_secret(settings)
     assert len(secret) >= 32
-    assert secret_of(settings) == secret
+    assert load_secret(settings) == secret
     assert stat.S_IMODE((settings.data / "secret").stat().st_mode) == 0o600
     assert os.listdir(settings.data) == ["secret"]
 
 
 def test_a_short_secret_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingInvalid, match="token_secret"):
-        secret_of(read_settings(data=tmp_path, token_secret="short"))
+        load_secret(read_settings(data=tmp_path, token_secret="short"))
     (tmp_path / "secret").write_text("cut")
     with pytest.raises(DataFolderUnusable, match="damaged"):
-        secret_of(read_settings(data=tmp_path))
+        load_secret(read_settings(data=tmp_path))
 
 
 def test_a_folder_serves_one_server_at_a_time(tmp_path: Path) -> None:
-    with locked(tmp_path), pytest.raises(DataFolderBusy), locked(tmp_path):
+    with lock_data_folder(tmp_path), pytest.raises(DataFolderBusy), lock_data_folder(tmp_path):
         pass
-    with locked(tmp_path):
+    with lock_data_folder(tmp_path):
         pass
 
 
 def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("")
-    with pytest.raises(DataFolderUnusable, match="data"), locked(tmp_path / "data"):
+    with pytest.raises(DataFolderUnusable, match="data"), lock_data_folder(tmp_path / "data"):
         pass
 
 
 @pytest.mark.parametrize("name", ["", "a b", "../x", "x" * 65, "é", ".x", "a\n"])
 def test_tenant_names_are_plain(name: str) -> None:
     with pytest.raises(SettingInvalid):
-        check_tenant(name)
+        check_tenant_name(name)
 
 
 @pytest.fixture
@@ -69,11 +69,11 @@ def test_an_open_folder_of_an_older_installation_becomes_its_owners_alone(
     (data / "objects" / "images").mkdir(parents=True)
     for name in ("mezzotint.db", "mezzotint.db-wal", "secret", "lock", "uptime.json", "objects/images/a.png"):
         (data / name).write_bytes(b"x")
-    make(data)
+    prepare_data_folder(data)
     assert {mode for name, mode in modes(data).items() if (data / name).is_dir()} == {0o700}
     assert {mode for name, mode in modes(data).items() if (data / name).is_file()} == {0o600}
     assert "9 modes set to 0700 (folders) and 0600 (files)" in capsys.readouterr().err
-    make(data)
+    prepare_data_folder(data)
     assert capsys.readouterr().err == "", "said once"
 
 
@@ -81,7 +81,7 @@ def test_an_open_folder_of_an_older_installation_becomes_its_owners_alone(
 def test_files_of_a_folder_that_was_closed_already_are_tightened_too(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
     (tmp_path / "mezzotint.db").write_bytes(b"x")
-    make(tmp_path)
+    prepare_data_folder(tmp_path)
     assert modes(tmp_path) == {".": 0o700, "mezzotint.db": 0o600}
 
 
@@ -92,7 +92,7 @@ def test_a_link_in_the_folder_and_what_it_leads_to_are_left_alone(tmp_path: Path
     data = tmp_path / "data"
     data.mkdir()
     (data / "objects").symlink_to(elsewhere)
-    make(data)
+    prepare_data_folder(data)
     assert stat.S_IMODE(elsewhere.stat().st_mode) == 0o777
 
 
@@ -104,7 +104,7 @@ def link(lock: Path) -> None:
 @pytest.mark.parametrize("plant", [link, os.mkfifo, os.mkdir])
 def test_a_lock_that_is_no_plain_file_is_refused(plant: Callable[[Path], None], tmp_path: Path) -> None:
     plant(tmp_path / "lock")
-    with pytest.raises(DataFolderUnusable, match="lock"), locked(tmp_path):
+    with pytest.raises(DataFolderUnusable, match="lock"), lock_data_folder(tmp_path):
         pass
     assert not (tmp_path / "elsewhere").exists()
 
@@ -115,10 +115,13 @@ def test_a_lock_that_is_no_plain_file_is_refused(plant: Callable[[Path], None], 
 def test_a_file_that_another_user_planted_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"x" * 64)
     os.chown(tmp_path / name, 12345, 12345)
-    with pytest.raises(DataFolderUnusable, match=rf"{name} belongs to another user \(uid 12345\)"), locked(tmp_path):
+    with (
+        pytest.raises(DataFolderUnusable, match=rf"{name} belongs to another user \(uid 12345\)"),
+        lock_data_folder(tmp_path),
+    ):
         pass
     with pytest.raises(DataFolderUnusable, match="uid 12345"):
-        secret_of(read_settings(data=tmp_path))
+        load_secret(read_settings(data=tmp_path))
 
 
 @pytest.mark.usefixtures("umask")
@@ -127,7 +130,7 @@ def test_another_user_can_neither_read_the_folder_nor_hold_its_lock(tmp_path: Pa
     for folder in (tmp_path, *tmp_path.parents[:3]):  # pytest's own folders are closed, too
         folder.chmod(folder.stat().st_mode | 0o055)
     data = tmp_path / "data"
-    with locked(data):
+    with lock_data_folder(data):
         pass
     for tried in (
         "os.open({lock!r}, os.O_RDONLY)",
