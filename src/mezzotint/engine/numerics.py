@@ -258,12 +258,6 @@ def is_finite(value: Any) -> bool:
     return True
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-
-
 def weights_hash(pipeline: Any) -> str:
     """SHA-256 over names, shapes and values of all weights but those of adapters, which belong to runs.
 

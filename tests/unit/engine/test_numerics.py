@@ -10,7 +10,6 @@ from mezzotint.engine.numerics import (
     Numerics,
     fingerprint,
     is_finite,
-    is_out_of_memory,
     numerics_of,
     order_channels_last,
     row_stable_linear,
@@ -144,13 +143,6 @@ def test_not_a_number_and_infinity_are_found_wherever_they_hide() -> None:
         spoiled = torch.ones(100)
         spoiled[77] = bad
         assert not is_finite([good, {"c": (spoiled,)}])
-
-
-def test_only_a_lack_of_memory_counts_as_one() -> None:
-    assert is_out_of_memory(torch.OutOfMemoryError("x"))
-    assert is_out_of_memory(MemoryError())
-    assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ..."))
-    assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
 
 
 def test_the_tolerance_follows_the_precision() -> None:

@@ -19,11 +19,12 @@ from mezzotint.engine.batching.meter import PassMeter
 from mezzotint.engine.batching.padding import VECTOR_LANES, pad_texts, text_length
 from mezzotint.engine.batching.plan import Setback, TurnPlan, Way, revise
 from mezzotint.engine.batching.verify import MergeVerdict, Verifier
+from mezzotint.engine.device.faults import free_frames, is_device_error, is_out_of_memory
 from mezzotint.engine.errors import CannotMerge
 from mezzotint.engine.execution import Execution
 from mezzotint.engine.isolation import Isolation, ThreadState
 from mezzotint.engine.lora import LoraSwitcher
-from mezzotint.engine.numerics import Numerics, is_out_of_memory
+from mezzotint.engine.numerics import Numerics
 from mezzotint.engine.proxy import Call
 from mezzotint.engine.tree import map_leaves
 
@@ -99,9 +100,12 @@ class Passes:
         if verdict is None:
             with self.meter.time_verification():
                 short, long = self._attempt(execution), self._attempt(execution, longer)
-            is_sound = short.error is None
+            if long.error is not None and is_device_error(long.error):
+                return longer  # the pass meets the same error and deals with it; nothing is known about the mask
             verdict = self._verifier.judge([long.output], [short.output]) if long.error is None else MergeVerdict.WRONG
-            if is_sound:
+            if short.error is None and long.error is not None:
+                self._verifier.blame_merge(key, long.error)
+            elif short.error is None:
                 self._verifier.remember(key, verdict)
         return call if verdict is MergeVerdict.WRONG else longer
 
@@ -122,7 +126,9 @@ class Passes:
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            return self._narrow("memory ran out at this width")
+            free_frames(error)
+        # only out here nothing keeps the failed pass's tensors alive
+        return self._narrow("memory ran out at this width")
 
     def _batch(self, way: Way, executions: list[Execution]) -> _Batch:
         calls = [execution.call for execution in executions]
@@ -161,16 +167,23 @@ class Passes:
         verdict = self._verifier.verdict(key)
         if verdict is not None and verdict is not MergeVerdict.SAME:
             return verdict
+        failure: Exception | None = None
         try:
             output, spent_s = self.meter.measure(lambda: self._call(first, merged.args, merged.kwargs))
             parts = split(output, batch.rows, layout, lists=takes_lists(call))
         except Exception as error:
             if is_out_of_memory(error):
                 raise
-            return self._find_fault(batch, key, error)
+            free_frames(error)
+            failure = error
+        if failure is not None:
+            return self._find_fault(batch, key, failure)
         if verdict is None:
             with self.meter.time_verification():
                 separate = [self._attempt(execution) for execution in batch.executions]
+            shortage = next((o.error for o in separate if o.error is not None and is_out_of_memory(o.error)), None)
+            if shortage is not None:
+                raise shortage
             if any(outcome.error is not None for outcome in separate):
                 return [self._make_alone(execution) for execution in batch.executions]
             verdict = self._verifier.judge(parts[: len(separate)], [outcome.output for outcome in separate])
@@ -189,7 +202,7 @@ class Passes:
         self.meter.count_unmerged(text)
         outcomes = [self._make_alone(execution) for execution in batch.executions]
         if all(outcome.error is None for outcome in outcomes):
-            self._verifier.remember(key, MergeVerdict.WRONG)
+            self._verifier.blame_merge(key, error)
         return outcomes
 
     def _narrow(self, reason: str) -> Setback:
@@ -212,6 +225,7 @@ class Passes:
         try:
             return Outcome(execution, self._call(execution, call.args, call.kwargs))
         except Exception as error:  # noqa: BLE001 - whatever the denoiser raises belongs to the run that called it
+            free_frames(error)
             return Outcome(execution, error=error)
 
     def _call(self, execution: Execution, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 
 from mezzotint.engine.batching.merge import Layout
+from mezzotint.engine.device.faults import is_device_error, is_shape_error
+from mezzotint.engine.errors import CannotMerge
 from mezzotint.engine.numerics import Numerics
 from mezzotint.engine.tree import leaves
 
@@ -32,6 +34,7 @@ class Verifier:
         self._numerics = numerics
         self._model = model
         self._verdicts: MutableMapping[str, str] = {} if verdicts is None else verdicts
+        self._own_verdicts: dict[str, str] = {}
 
     def key(self, denoiser: Hashable, decisions: Sequence[Hashable], layout: Layout, rows: Sequence[int]) -> str:
         """Stable between processes. In exact mode the number of rows counts, since kernels may depend on it."""
@@ -40,12 +43,23 @@ class Verifier:
         return f"{self._model}:{hashlib.sha256(seen.encode()).hexdigest()[:32]}"
 
     def verdict(self, key: str) -> MergeVerdict | None:
-        found = self._verdicts.get(key)
+        found = self._verdicts.get(key, self._own_verdicts.get(key))
         return MergeVerdict(found) if found in set(MergeVerdict) else None
 
     def remember(self, key: str, verdict: MergeVerdict) -> None:
         if len(self._verdicts) < MAX_VERDICTS:
             self._verdicts[key] = verdict.value
+
+    def blame_merge(self, key: str, error: BaseException) -> None:
+        """Remember WRONG for a merged call that raised this although every call succeeds alone.
+
+        For ever only if the error says that arguments do not fit; until this process ends if it may have had another
+        cause; not at all if the device failed, which says nothing on merging.
+        """
+        if isinstance(error, CannotMerge) or is_shape_error(error):
+            self.remember(key, MergeVerdict.WRONG)
+        elif not is_device_error(error) and len(self._own_verdicts) < MAX_VERDICTS:
+            self._own_verdicts[key] = MergeVerdict.WRONG.value
 
     def judge(self, merged: Sequence[Any], separate: Sequence[Any]) -> MergeVerdict:
         """Compare the parts of a merged output with the outputs of separate calls.

@@ -147,9 +147,9 @@ def release() -> None:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether a load failed because memory ran out."""
-    from mezzotint.engine import numerics
+    from mezzotint.engine.device import faults
 
-    return numerics.is_out_of_memory(error)
+    return faults.is_out_of_memory(error)
 
 
 def _check_quantization(name: str, wanted: Quantization, device: str) -> None:

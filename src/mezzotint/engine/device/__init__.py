@@ -1,0 +1,1 @@
+"""The device beneath the engine: its errors and its memory."""
