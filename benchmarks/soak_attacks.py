@@ -33,13 +33,15 @@ def picture(size: tuple[int, int], kind: str, **options: object) -> bytes:
 
 def many_scans(size: tuple[int, int], scans: int) -> bytes:
     """A progressive JPEG whose last scan is repeated: each repetition is decoded over the whole picture."""
-    whole = picture(size, "JPEG", progressive=True, quality=30)
+    out = BytesIO()
+    Image.linear_gradient("L").resize(size).convert("RGB").save(out, "JPEG", progressive=True, quality=30)
+    whole = out.getvalue()
     start = whole.rindex(b"\xff\xda")
     return whole[:-2] + whole[start:-2] * scans + b"\xff\xd9"
 
 
 WIDE = picture((8200, 8), "PNG")
-SCANS = many_scans((1000, 1000), 400)
+SCANS = many_scans((2000, 2000), 100)
 HONEST_BUT_LARGE = picture((3000, 2200), "JPEG", quality=90)
 UNFOLDING = "\ufdfa" * 4000
 BAD_HOSTS = ("x..example.org", "a" * 64 + ".example.org", "xn--.example.org", "[::ffff:127.0.0.1]", "example.org:99999")

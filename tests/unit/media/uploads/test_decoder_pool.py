@@ -55,6 +55,12 @@ def test_a_process_is_started_when_it_is_needed_and_serves_again(pool: DecoderPo
     assert (len(first), pool.pids()) == (1, first)
 
 
+def test_requests_and_drawing_come_before_decoding_on_a_busy_machine(pool: DecoderPool) -> None:
+    pool.decode(SMALL)
+    (pid,) = pool.pids()
+    assert psutil.Process(pid).nice() > psutil.Process().nice()
+
+
 def test_a_picture_that_takes_too_much_time_is_refused_and_its_process_replaced(large: bytes) -> None:
     lost: list[None] = []
     with closing(DecoderPool(cpu_s=0, on_lost=lambda: lost.append(None))) as pool:
