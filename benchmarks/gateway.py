@@ -242,9 +242,9 @@ def serve(address: str, port: int) -> None:
     from mezzotint.actions.upload import Intake
     from mezzotint.gateway import Accounts, Issuer, Service, create_app
     from mezzotint.gateway.forecast import Forecast
-    from mezzotint.gateway.rate_limits import Rates
-    from mezzotint.gateway.safe_http import Outside
-    from mezzotint.gateway.webhook_delivery import Courier
+    from mezzotint.gateway.rate_limits import RateLimits
+    from mezzotint.gateway.safe_http import PublicOnlyClient
+    from mezzotint.gateway.webhook_delivery import WebhookSender
     from mezzotint.main.served_models import freeze_collector
     from mezzotint.safety.prefilter import PreFilter
     from mezzotint.store import (
@@ -290,12 +290,12 @@ def serve(address: str, port: int) -> None:
             changes=changes,
             forecast=Forecast(jobs=jobs),
             intake=Intake(sources=sources, objects=objects, is_blocked=lambda picture: False),
-            courier=Courier(
+            webhook_sender=WebhookSender(
                 webhooks=Webhooks(database),
                 jobs=jobs,
                 changes=changes,
                 submissions=submissions,
-                outside=Outside(),
+                http_client=PublicOnlyClient(),
                 derive=issuer.derive,
                 now=now,
             ),
@@ -305,7 +305,7 @@ def serve(address: str, port: int) -> None:
             now=now,
             check_database=database.check,
             is_ready=lambda: True,
-            rates=Rates(scale=10),
+            rate_limits=RateLimits(scale=10),
         )
         freeze_collector()
         uvicorn.run(create_app(service), port=port, log_config=None, access_log=False, timeout_graceful_shutdown=1)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mezzotint.gateway import Service
-from mezzotint.gateway.rate_limits import Rates
+from mezzotint.gateway.rate_limits import RateLimits
 from mezzotint.media.uploads.decoder_pool import DecoderPool
 from mezzotint.store import Database
 from tests.unit.gateway.conftest import service_on
@@ -22,7 +22,7 @@ async def served(folder: Path, address: str | None) -> AsyncIterator[Service]:
     with closing(DecoderPool()) as decoders:
         service = service_on(database, folder, decoders)
         accounts = replace(service.accounts, can_sign_up=True)
-        yield replace(service, accounts=accounts, rates=Rates(scale=0, per_address=0))
+        yield replace(service, accounts=accounts, rate_limits=RateLimits(scale=0, per_address=0))
     await database.close()
 
 

@@ -13,13 +13,13 @@ from starlette.types import Scope
 from mezzotint import __version__
 from mezzotint.actions.upload import SWEEP_S, sweep_uploads
 from mezzotint.gateway import automatic1111, errors, openai
-from mezzotint.gateway.automatic1111.progress import UnderWay
+from mezzotint.gateway.automatic1111.progress import WaitingJobs
 from mezzotint.gateway.bodies.request_bodies import RequestBodies
 from mezzotint.gateway.middleware.request_checks import AddressCheck, JsonCheck
 from mezzotint.gateway.middleware.security_headers import SecurityHeaders
 from mezzotint.gateway.middleware.size_limits import STREAMED, BodyLimit, UrlLimit
 from mezzotint.gateway.network.hosts import HostCheck
-from mezzotint.gateway.rate_limits import RateLimit, Rates
+from mezzotint.gateway.rate_limits import RateLimitMiddleware, RateLimits
 from mezzotint.gateway.routes import (
     about,
     admin,
@@ -33,12 +33,12 @@ from mezzotint.gateway.routes import (
     usage,
     webhooks,
 )
-from mezzotint.gateway.schemas import answers
+from mezzotint.gateway.schemas import describe_errors
 from mezzotint.gateway.service import Service
 from mezzotint.gateway.streams import websocket
-from mezzotint.gateway.streams.change_poller import LOOK_S, Lookout
+from mezzotint.gateway.streams.change_poller import POLL_EVERY_S, ChangePoller
 from mezzotint.gateway.streams.open_streams import CHECK_S
-from mezzotint.gateway.webhook_delivery import CARRY_S
+from mezzotint.gateway.webhook_delivery import DELIVER_EVERY_S
 
 PAGE = Path(str(files("mezzotint.gateway"))) / "page"
 NO_PAGE = "<!doctype html><title>Mezzotint</title><p>The page is not built: run <code>make web</code>."
@@ -54,42 +54,44 @@ class Page(StaticFiles):
 
 
 @asynccontextmanager
-async def nothing() -> AsyncIterator[None]:
+async def run_nothing() -> AsyncIterator[None]:
     yield
 
 
 @asynccontextmanager
-async def _attended(service: Service | None) -> AsyncIterator[None]:
+async def run_background_tasks(service: Service | None) -> AsyncIterator[None]:
     """Run the gateway's background tasks while it serves."""
     if service is None:
         yield
         return
-    run, courier = service.background.run_forever, service.courier
+    run, webhook_sender = service.background.run_forever, service.webhook_sender
     streams, accounts = service.streams, service.accounts
 
     async def check_credentials() -> None:
-        await streams.check(lambda known: accounts.find_present(known, service.now()))
+        await streams.check(lambda known: accounts.refresh_claims(known, service.now()))
 
-    lookout = Lookout(service.desk.bus, service.changes)
+    change_poller = ChangePoller(service.desk.bus, service.changes)
     async with (
-        courier.settling(),
+        webhook_sender.cancel_at_end(),
         service.background.running(
-            run("change poller", LOOK_S, lookout.look),
-            run("webhook delivery", CARRY_S, courier.deliver_due, wake=courier.has_room),
+            run("change poller", POLL_EVERY_S, change_poller.poll),
+            run("webhook delivery", DELIVER_EVERY_S, webhook_sender.deliver_due, wake=webhook_sender.has_room),
             run("credential check", CHECK_S, check_credentials, wake=streams.changed),
-            run("log sweep", SWEEP_S, courier.sweep),
+            run("log sweep", SWEEP_S, webhook_sender.sweep),
             run("upload sweep", SWEEP_S, lambda: sweep_uploads(service.intake, service.now())),
         ),
     ):
         yield
 
 
-def create_app(service: Service | None, running: Callable[[], AbstractAsyncContextManager[None]] = nothing) -> FastAPI:
+def create_app(
+    service: Service | None, running: Callable[[], AbstractAsyncContextManager[None]] = run_nothing
+) -> FastAPI:
     """The application. running: entered while it serves (the worker). Without a service it only tells its OpenAPI."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with running(), _attended(service):
+        async with running(), run_background_tasks(service):
             yield
 
     app = FastAPI(
@@ -102,11 +104,11 @@ def create_app(service: Service | None, running: Callable[[], AbstractAsyncConte
         openapi_url=None,
     )
     app.state.service = service
-    app.state.under_way = UnderWay()
-    errors.install(app)
+    app.state.waiting_jobs = WaitingJobs()
+    errors.install_error_handlers(app)
     for router in (*openai.ROUTERS, *automatic1111.ROUTERS):
         app.include_router(router)
-    errors_of_all = answers(414, 429)
+    errors_of_all = describe_errors(414, 429)
     for module in (jobs, images, uploads, usage, webhooks, sign_in, keys, admin, operations, about, metrics):
         app.include_router(module.router, responses=errors_of_all)
     app.include_router(websocket.router)
@@ -120,13 +122,13 @@ def create_app(service: Service | None, running: Callable[[], AbstractAsyncConte
     app.add_middleware(BodyLimit, bodies=service.bodies if service is not None else RequestBodies())
     app.add_middleware(AddressCheck)
     app.add_middleware(UrlLimit)
-    app.add_middleware(RateLimit, rates=service.rates if service is not None else Rates())
-    app.add_middleware(HostCheck, names=hosts_of(service))
+    app.add_middleware(RateLimitMiddleware, rate_limits=service.rate_limits if service is not None else RateLimits())
+    app.add_middleware(HostCheck, names=find_allowed_hosts(service))
     app.add_middleware(SecurityHeaders)
     return app
 
 
-def hosts_of(service: Service | None) -> frozenset[str] | None:
+def find_allowed_hosts(service: Service | None) -> frozenset[str] | None:
     """The host names served beside this machine's own; None: any. The development sign-in is for this machine alone."""
     if service is None:
         return None

@@ -4,12 +4,12 @@ from typing import Annotated
 
 from fastapi import Depends, Query
 
-from mezzotint.gateway.errors import Answer
+from mezzotint.gateway.errors import ApiError
 
 MAX_SEQ = 2**63 - 1
 
 
-async def before(
+async def read_cursor(
     cursor: Annotated[str | None, Query(max_length=32, description="`next_cursor` of the last page")] = None,
 ) -> int | None:
     """The row to go on from. Answers 422 for anything that no page handed out."""
@@ -17,11 +17,11 @@ async def before(
         return None
     if not (cursor.isascii() and cursor.isdigit()) or not 0 < int(cursor) <= MAX_SEQ:
         hint = "Use the next_cursor of the last page, or leave it out to start anew."
-        raise Answer(422, "field_invalid", "The cursor is not one that a page gave.", hint, "cursor")
+        raise ApiError(422, "field_invalid", "The cursor is not one that a page gave.", hint, "cursor")
     return int(cursor)
 
 
-Before = Annotated[int | None, Depends(before)]
+Cursor = Annotated[int | None, Depends(read_cursor)]
 
 
 def next_cursor(seqs: list[int], limit: int) -> str | None:

@@ -9,10 +9,15 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from mezzotint.domain.errors import StorageUnavailable
-from mezzotint.gateway.errors import Answer, explain, refused_by_framework, unavailable
+from mezzotint.gateway.errors import (
+    ApiError,
+    translate_http_exception,
+    translate_storage_error,
+    translate_validation_error,
+)
 
 
-def route_shaped_by(shape: Callable[[Answer], Response]) -> type[APIRoute]:
+def build_route_class(shape: Callable[[ApiError], Response]) -> type[APIRoute]:
     """A class of routes. shape: an error as that API would answer it."""
 
     class ShapedRoute(APIRoute):
@@ -22,14 +27,14 @@ def route_shaped_by(shape: Callable[[Answer], Response]) -> type[APIRoute]:
             async def shaped(request: Request) -> Response:
                 try:
                     return await handle(request)
-                except Answer as answer:
+                except ApiError as answer:
                     return shape(answer)
                 except RequestValidationError as error:
-                    return shape(explain(error))
+                    return shape(translate_validation_error(error))
                 except StorageUnavailable as error:
-                    return shape(unavailable(error))
+                    return shape(translate_storage_error(error))
                 except HTTPException as error:
-                    return shape(refused_by_framework(error))
+                    return shape(translate_http_exception(error))
 
             return shaped
 

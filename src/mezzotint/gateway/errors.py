@@ -85,7 +85,7 @@ GATEWAY_CODES: dict[str, str] = {
 """Codes that the gateway itself answers with, beside those of refusals."""
 
 
-class Answer(Exception):
+class ApiError(Exception):
     """An error response, raised where a route cannot go on."""
 
     def __init__(
@@ -114,8 +114,8 @@ class Answer(Exception):
         return JSONResponse({"error": error}, self.status, headers)
 
 
-def refused(refusal: Refusal) -> Answer:
-    return Answer(
+def translate_refusal(refusal: Refusal) -> ApiError:
+    return ApiError(
         STATUS.get(refusal.code, 422),
         refusal.code,
         refusal.message,
@@ -125,9 +125,9 @@ def refused(refusal: Refusal) -> Answer:
     )
 
 
-def install(app: FastAPI) -> None:
+def install_error_handlers(app: FastAPI) -> None:
     """Answer every exception in the one shape."""
-    app.add_exception_handler(Answer, _on_answer)
+    app.add_exception_handler(ApiError, _on_answer)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(StorageUnavailable, _on_storage)
@@ -135,64 +135,64 @@ def install(app: FastAPI) -> None:
 
 
 async def _on_answer(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, Answer)
+    assert isinstance(error, ApiError)
     return error.response()
 
 
 async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    return explain(error).response()
+    return translate_validation_error(error).response()
 
 
-def explain(error: RequestValidationError) -> Answer:
+def translate_validation_error(error: RequestValidationError) -> ApiError:
     """What is wrong with a request that its route's types do not take."""
     first: dict[str, Any] = error.errors()[0]
     where = [str(part) for part in first["loc"]]
     field = where[-1] if len(where) > 1 else None
     docs = "See docs/reference/api.md or /openapi.json."
     if first["type"] == "json_invalid":
-        return Answer(
+        return ApiError(
             400, "body_invalid", GATEWAY_CODES["body_invalid"], 'Send JSON such as {"prompt": "a red apple"}.'
         )
     if first["type"] == "missing" and where == ["body"]:
-        return Answer(
+        return ApiError(
             422, "body_missing", GATEWAY_CODES["body_missing"], 'Send JSON such as {"prompt": "a red apple"}.'
         )
     if first["type"] == "extra_forbidden":
-        return Answer(422, "field_unknown", f'There is no field "{_short(field)}".', docs, _short(field))
-    message = f'"{_short(field)}": {first["msg"]}.' if field else f"{first['msg']}."
-    return Answer(422, "field_invalid", message, docs, _short(field))
+        return ApiError(422, "field_unknown", f'There is no field "{_shorten(field)}".', docs, _shorten(field))
+    message = f'"{_shorten(field)}": {first["msg"]}.' if field else f"{first['msg']}."
+    return ApiError(422, "field_invalid", message, docs, _shorten(field))
 
 
-def _short(name: str | None) -> str | None:
+def _shorten(name: str | None) -> str | None:
     """A client's own field name, safe to send back: bounded, without lone surrogates."""
     return None if name is None else name[:80].encode("utf-8", "replace").decode()
 
 
 async def _on_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return refused_by_framework(error).response()
+    return translate_http_exception(error).response()
 
 
-def refused_by_framework(error: HTTPException) -> Answer:
+def translate_http_exception(error: HTTPException) -> ApiError:
     """What the framework itself refuses: bodies that are no text, unknown addresses and methods."""
     if error.status_code == 400:
-        return Answer(400, "body_invalid", GATEWAY_CODES["body_invalid"], "Send UTF-8 JSON.")
+        return ApiError(400, "body_invalid", GATEWAY_CODES["body_invalid"], "Send UTF-8 JSON.")
     code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "field_invalid")
-    return Answer(error.status_code, code, GATEWAY_CODES[code], "The API is described at /openapi.json.")
+    return ApiError(error.status_code, code, GATEWAY_CODES[code], "The API is described at /openapi.json.")
 
 
 async def _on_storage(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, StorageUnavailable)
-    return unavailable(error).response()
+    return translate_storage_error(error).response()
 
 
-def unavailable(error: StorageUnavailable) -> Answer:
-    return Answer(503, error.code, str(error), error.hint)
+def translate_storage_error(error: StorageUnavailable) -> ApiError:
+    return ApiError(503, error.code, str(error), error.hint)
 
 
 async def _on_fault(request: Request, error: Exception) -> JSONResponse:
     # answered here, outside of all that puts headers on answers, then raised again by the server for its log
-    response = Answer(500, "internal_error", GATEWAY_CODES["internal_error"], MezzotintError.hint).response()
+    response = ApiError(500, "internal_error", GATEWAY_CODES["internal_error"], MezzotintError.hint).response()
     response.headers.update({**HEADERS, "Cache-Control": NO_STORE})
     return response

@@ -13,7 +13,7 @@ from datetime import timedelta
 from fastapi import Request
 
 from mezzotint.domain.submission import Once
-from mezzotint.gateway.errors import GATEWAY_CODES, Answer
+from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
 from mezzotint.gateway.service import Service
 from mezzotint.policy.admission.request import JobRequest
 
@@ -25,29 +25,29 @@ KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 SEED = re.compile(r"(?:^|\s)(?:--|—)seed\b")
 
 
-def once_of(request: Request, asked: JobRequest, service: Service, *, is_new: bool = False) -> Once | None:
+def name_request(request: Request, job_request: JobRequest, service: Service, *, is_new: bool = False) -> Once | None:
     """The name of a request; None when every repetition means another picture. Answers 422 for an unusable key.
 
     is_new: the client wants a new picture even if it asked for the same a moment ago.
     """
-    now, body = service.now(), content_hash(request.url.path, asked)
+    now, body = service.now(), content_hash(request.url.path, job_request)
     key = request.headers.get("idempotency-key")
     is_retry = request.headers.get("x-stainless-retry-count", "0").strip() not in {"", "0"}
     if key is not None:
         if not KEY.fullmatch(key):
             hint = "Send 1 to 255 printable ASCII characters, such as a UUID."
-            raise Answer(422, "idempotency_key_invalid", GATEWAY_CODES["idempotency_key_invalid"], hint)
+            raise ApiError(422, "idempotency_key_invalid", GATEWAY_CODES["idempotency_key_invalid"], hint)
         name = f"key:{hashlib.sha256(key.encode()).hexdigest()}"
         return Once(name=name, body=body, expires_at=now + KEY_LIFETIME, has_key=True, is_retry=True)
-    if is_new and not is_retry and not has_fixed_seed(asked):
+    if is_new and not is_retry and not has_fixed_seed(job_request):
         return None
     return Once(name=f"same:{body}", body=body, expires_at=now + WINDOW, has_key=False, is_retry=is_retry)
 
 
-def has_fixed_seed(asked: JobRequest) -> bool:
-    return asked.seed is not None or SEED.search(asked.prompt) is not None
+def has_fixed_seed(job_request: JobRequest) -> bool:
+    return job_request.seed is not None or SEED.search(job_request.prompt) is not None
 
 
-def content_hash(path: str, asked: JobRequest) -> str:
-    text = json.dumps([path, asdict(asked)], sort_keys=True, default=str)
+def content_hash(path: str, job_request: JobRequest) -> str:
+    text = json.dumps([path, asdict(job_request)], sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

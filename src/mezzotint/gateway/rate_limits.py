@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mezzotint.domain.claims import Claims
 from mezzotint.domain.tier import limits_of
-from mezzotint.gateway.errors import GATEWAY_CODES, Answer
+from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
 from mezzotint.gateway.network.addresses import limit_key, read_address
 from mezzotint.gateway.network.forwarded import FORWARDED
 from mezzotint.policy.rate_limit import Allowed, Limited, Rate
@@ -29,7 +29,7 @@ STATE = "rate_limit"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rates:
+class RateLimits:
     """scale: multiplies the tiers' rates; 0 lifts them. per_address: requests a minute; 0 lifts the limit."""
 
     buckets: Buckets = field(default_factory=LocalBuckets)
@@ -39,7 +39,7 @@ class Rates:
 
     async def count_address(self, connection: HTTPConnection) -> None:
         """Answers 429. This very machine is not limited: a proxy on it speaks for everybody."""
-        address = address_of(connection)
+        address = find_limit_key(connection)
         if self.per_address and address is not None:
             await self._pour(connection, f"address:{address}", Rate(num=self.per_address, period_s=60, burst=300))
 
@@ -53,7 +53,7 @@ class Rates:
 
     async def count_sign_in(self, connection: HTTPConnection, name: str) -> None:
         """Guessing passwords is slow: of one name from one network, and of many names from it. Answers 429."""
-        network = address_of(connection)
+        network = find_limit_key(connection)
         if network is not None:
             await self._pour(connection, f"sign-in:{network}", SIGN_IN_FROM_NETWORK)
         await self._pour(connection, f"sign-in-to:{network or 'this machine'}:{name}", SIGN_IN_TO_NAME)
@@ -64,7 +64,7 @@ class Rates:
         most = limits_of(claims.tier).max_streams * max(self.scale, 1.0)
         if self.scale and self.streams[claims.tenant] >= most:
             hint = f"The {claims.tier} tier may have {most:g}; close one, or watch all jobs through /v1/ws."
-            raise Answer(429, "too_many_streams", GATEWAY_CODES["too_many_streams"], hint)
+            raise ApiError(429, "too_many_streams", GATEWAY_CODES["too_many_streams"], hint)
         self.streams[claims.tenant] += 1
         try:
             yield
@@ -75,13 +75,15 @@ class Rates:
 
     async def _pour(self, connection: HTTPConnection, name: str, rate: Rate) -> None:
         outcome = await self.buckets.pour(name, rate)
-        connection.scope.setdefault("state", {})[STATE] = headers_of(outcome, rate)
+        connection.scope.setdefault("state", {})[STATE] = format_headers(outcome, rate)
         if isinstance(outcome, Limited):
             wait_s = max(1, math.ceil(outcome.retry_s))
-            raise Answer(429, "rate_limited", GATEWAY_CODES["rate_limited"], f"Wait {wait_s} s.", retry_after_s=wait_s)
+            raise ApiError(
+                429, "rate_limited", GATEWAY_CODES["rate_limited"], f"Wait {wait_s} s.", retry_after_s=wait_s
+            )
 
 
-def address_of(connection: HTTPConnection) -> str | None:
+def find_limit_key(connection: HTTPConnection) -> str | None:
     """As whom the limits count the client; None: not at all, since it is this very machine and speaks for itself."""
     address = read_address(connection.client.host if connection.client else "")
     if address is None:
@@ -91,7 +93,7 @@ def address_of(connection: HTTPConnection) -> str | None:
     return limit_key(address)
 
 
-def headers_of(outcome: Allowed | Limited, rate: Rate) -> dict[str, str]:
+def format_headers(outcome: Allowed | Limited, rate: Rate) -> dict[str, str]:
     remaining = outcome.remaining if isinstance(outcome, Allowed) else 0
     return {
         "RateLimit-Limit": str(rate.burst),
@@ -101,11 +103,11 @@ def headers_of(outcome: Allowed | Limited, rate: Rate) -> dict[str, str]:
     }
 
 
-class RateLimit:
+class RateLimitMiddleware:
     """Counts each request's address, and puts the last count's headers on the answer. The page's files are free."""
 
-    def __init__(self, app: ASGIApp, rates: Rates) -> None:
-        self.app, self.rates = app, rates
+    def __init__(self, app: ASGIApp, rate_limits: RateLimits) -> None:
+        self.app, self.rate_limits = app, rate_limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -118,8 +120,8 @@ class RateLimit:
             await send(message)
 
         try:
-            await self.rates.count_address(HTTPConnection(scope))
-        except Answer as answer:
+            await self.rate_limits.count_address(HTTPConnection(scope))
+        except ApiError as answer:
             await answer.response()(scope, receive, with_headers)
             return
         await self.app(scope, receive, with_headers)

@@ -37,14 +37,14 @@ class Unreachable(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Inside:
+class Allowlist:
     """Private targets that the operator allows."""
 
     hosts: frozenset[str] = frozenset()
     networks: tuple[Network, ...] = ()
 
     @classmethod
-    def read(cls, names: str) -> "Inside":
+    def read(cls, names: str) -> "Allowlist":
         """From host names and networks with commas between."""
         hosts, networks = set(), []
         for name in (part.strip().lower() for part in names.split(",")):
@@ -78,19 +78,19 @@ def _tls() -> ssl.SSLContext:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outside:
+class PublicOnlyClient:
     """The way out. resolve: (host, port) -> addresses."""
 
-    inside: Inside = field(default_factory=Inside)
+    allowlist: Allowlist = field(default_factory=Allowlist)
     resolve: Callable[[str, int], Awaitable[list[str]]] = resolve
 
     async def post(self, url: str, headers: dict[str, str], body: bytes) -> int:
         """Send and return the status. Raises: Unreachable."""
-        if fault := self.fault_of(url):
+        if fault := self.find_url_fault(url):
             raise Unreachable(fault)
         timeout = {"connect": CONNECT_S, "read": ANSWER_S, "write": ANSWER_S, "pool": CONNECT_S}
         extensions = {"timeout": timeout}
-        pool = httpcore.AsyncConnectionPool(ssl_context=_tls(), network_backend=_Checked(self))
+        pool = httpcore.AsyncConnectionPool(ssl_context=_tls(), network_backend=_CheckedNetwork(self))
         try:
             async with asyncio.timeout(CONNECT_S + ANSWER_S), pool:
                 wanted = pool.stream("POST", url, headers=list(headers.items()), content=body, extensions=extensions)
@@ -107,7 +107,7 @@ class Outside:
         ) as error:
             raise Unreachable(f"{type(error).__name__}: {str(error)[:120]}") from error
 
-    def fault_of(self, url: str) -> str | None:
+    def find_url_fault(self, url: str) -> str | None:
         """What is wrong with an address as it is written; where its name leads is seen at each try."""
         if len(url) > MAX_URL or not all("!" <= letter <= "~" for letter in url):
             return f"Use at most {MAX_URL} ASCII characters without spaces."
@@ -118,19 +118,19 @@ class Outside:
             return "It is not a URL."
         if not parts.hostname or "@" in parts.netloc or port == 0:
             return "Use https://host/path, without a user or password."
-        literal = literal_of(parts.hostname)
-        if literal is None and (fault := fault_of_name(parts.hostname, is_bracketed="[" in parts.netloc)):
+        literal = parse_literal(parts.hostname)
+        if literal is None and (fault := find_name_fault(parts.hostname, is_bracketed="[" in parts.netloc)):
             return fault
-        is_inside = self.inside.allows(parts.hostname, literal)
+        is_inside = self.allowlist.allows(parts.hostname, literal)
         if parts.scheme != "https" and not (parts.scheme == "http" and is_inside):
             return "Use https."
         return "The address is private." if literal and not is_public(literal) and not is_inside else None
 
     def may_reach(self, host: str, address: Address) -> bool:
-        return is_public(address) or self.inside.allows(host, address)
+        return is_public(address) or self.allowlist.allows(host, address)
 
 
-def fault_of_name(host: str, *, is_bracketed: bool = False) -> str | None:
+def find_name_fault(host: str, *, is_bracketed: bool = False) -> str | None:
     """Why a host that is written as no address can be no DNS name either. Source: RFC 1035 2.3.4, RFC 5891."""
     if is_bracketed:
         return "Between [ and ] goes an IPv6 address, without a zone."
@@ -150,7 +150,7 @@ def fault_of_name(host: str, *, is_bracketed: bool = False) -> str | None:
     return None
 
 
-def literal_of(host: str) -> Address | None:
+def parse_literal(host: str) -> Address | None:
     """The address that is written out as a host, without a zone; None for all else."""
     if "%" in host:
         return None
@@ -160,11 +160,11 @@ def literal_of(host: str) -> Address | None:
         return None
 
 
-class _Checked(httpcore.AsyncNetworkBackend):
+class _CheckedNetwork(httpcore.AsyncNetworkBackend):
     """Connects to addresses that were checked, and to nothing else."""
 
-    def __init__(self, outside: Outside) -> None:
-        self._outside = outside
+    def __init__(self, http_client: PublicOnlyClient) -> None:
+        self._outside = http_client
         self._network = httpcore.AnyIOBackend()
 
     async def connect_tcp(

@@ -203,7 +203,7 @@ class Me(BaseModel):
     expires_at: datetime | None = Field(description="when this way of signing in ends")
 
 
-def me_of(claims: Claims) -> Me:
+def describe_caller(claims: Claims) -> Me:
     limits = limits_of(claims.tier)
     return Me(
         tenant=claims.tenant,
@@ -291,6 +291,6 @@ MEANINGS = {
 }
 
 
-def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def describe_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The error responses of a route, for its description."""
     return {status: {"model": Error, "description": MEANINGS[status]} for status in statuses}

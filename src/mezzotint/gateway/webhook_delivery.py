@@ -22,53 +22,53 @@ import structlog
 from mezzotint.domain.ids import TenantId, WebhookId
 from mezzotint.domain.job import Job
 from mezzotint.domain.webhook import Delivery, Webhook
-from mezzotint.gateway.safe_http import Outside, Unreachable
+from mezzotint.gateway.safe_http import PublicOnlyClient, Unreachable
 from mezzotint.gateway.schemas import JobView, WebhookMessage
 from mezzotint.policy.delivery_turns import choose_due
 from mezzotint.policy.redelivery import is_gone, is_taken, next_try
 from mezzotint.store import Changes, Jobs, Submissions, Webhooks
 
-CARRY_S = 1.0
+DELIVER_EVERY_S = 1.0
 AT_ONCE, PER_TENANT = 32, 4
 """Deliveries under way of all tenants together, and of one."""
-KEPT = timedelta(days=7)
+LOG_LIFETIME = timedelta(days=7)
 """How long the logs of changes and deliveries are kept."""
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Courier:
+class WebhookSender:
     """derive: name -> a secret of that name that only this server and its fellows know."""
 
     webhooks: Webhooks
     jobs: Jobs
     changes: Changes
     submissions: Submissions
-    outside: Outside
+    http_client: PublicOnlyClient
     derive: Callable[[str], bytes]
     now: Callable[[], datetime]
     has_room: asyncio.Event = field(default_factory=asyncio.Event)
-    under_way: dict[asyncio.Task[None], TenantId] = field(default_factory=dict)
+    in_flight: dict[asyncio.Task[None], TenantId] = field(default_factory=dict)
 
     def secret(self, webhook: WebhookId) -> str:
         """What the receiver checks signatures with. It is not kept: it follows from the server's own secret."""
         return "whsec_" + base64.b64encode(self.derive(f"webhook:{webhook}")).decode()
 
     @asynccontextmanager
-    async def settling(self) -> AsyncIterator[None]:
+    async def cancel_at_end(self) -> AsyncIterator[None]:
         """Until the block ends; deliveries that are then under way are broken off, and come due again."""
         try:
             yield
         finally:
-            for task in self.under_way:
+            for task in self.in_flight:
                 task.cancel()
-            await asyncio.gather(*self.under_way, return_exceptions=True)
+            await asyncio.gather(*self.in_flight, return_exceptions=True)
 
     async def sweep(self) -> None:
         """Forget what nobody asks for any more."""
         await self.submissions.sweep(self.now())
-        await self.changes.sweep(self.now() - KEPT)
-        await self.webhooks.sweep(self.now() - KEPT)
+        await self.changes.sweep(self.now() - LOG_LIFETIME)
+        await self.webhooks.sweep(self.now() - LOG_LIFETIME)
 
     async def deliver_due(self) -> int:
         """Begin a delivery of whatever is due, as far as there is room. Returns how many. Raises: StorageUnavailable.
@@ -76,31 +76,31 @@ class Courier:
         `has_room` is set when one of them ended.
         """
         num_begun = 0
-        while begun := await self._begin_some():
+        while begun := await self._start_due():
             num_begun += begun
         return num_begun
 
-    async def _begin_some(self) -> int:
-        if len(self.under_way) >= AT_ONCE:
+    async def _start_due(self) -> int:
+        if len(self.in_flight) >= AT_ONCE:
             return 0
         due = await self.webhooks.due(self.now())
-        chosen = choose_due(due, Counter(self.under_way.values()), at_once=AT_ONCE, per_tenant=PER_TENANT)
+        chosen = choose_due(due, Counter(self.in_flight.values()), at_once=AT_ONCE, per_tenant=PER_TENANT)
         tenants = {webhook.id: webhook.tenant for webhook in chosen}
         taken = await self.webhooks.take_due(list(tenants), self.now()) if tenants else []
         for delivery in taken:
-            task = asyncio.create_task(self._try(delivery), name=f"delivery {delivery.seq}")
-            self.under_way[task] = tenants[delivery.webhook]
+            task = asyncio.create_task(self._attempt(delivery), name=f"delivery {delivery.seq}")
+            self.in_flight[task] = tenants[delivery.webhook]
             task.add_done_callback(self._note_end)
         return len(taken)
 
     def _note_end(self, task: asyncio.Task[None]) -> None:
-        del self.under_way[task]
+        del self.in_flight[task]
         self.has_room.set()
         error = None if task.cancelled() else task.exception()
         if error is not None:  # not settled: its row comes due again
             log.warning("delivery broken off", delivery=task.get_name(), why=f"{type(error).__name__}: {error}"[:300])
 
-    async def _try(self, delivery: Delivery) -> None:
+    async def _attempt(self, delivery: Delivery) -> None:
         webhook, job = await self.webhooks.get(delivery.webhook), await self.jobs.get(delivery.job)
         if webhook is None or job is None or webhook.disabled_at is not None:
             await self.webhooks.settle(delivery, delivered_at=None, next_at=None, status=None, failure="disabled")
@@ -121,14 +121,14 @@ class Courier:
         try:
             message = WebhookMessage(type=f"job.{delivery.state}", timestamp=self.now(), data=JobView.of(job))
             body = message.model_dump_json().encode()
-            return await self.outside.post(webhook.url, self.headers(delivery, body), body), None
+            return await self.http_client.post(webhook.url, self.sign(delivery, body), body), None
         except Unreachable as error:
             return None, "".join(letter if letter.isprintable() else "?" for letter in str(error)[:200])
         except Exception as error:
             log.exception("delivery failed", webhook=webhook.id)
             return None, f"The delivery failed: {type(error).__name__}."
 
-    def headers(self, delivery: Delivery, body: bytes) -> dict[str, str]:
+    def sign(self, delivery: Delivery, body: bytes) -> dict[str, str]:
         """Signed as Standard Webhooks (standardwebhooks.com) say, so that their libraries can check it."""
         id, at = f"msg_{delivery.seq}", str(int(self.now().timestamp()))
         key = self.derive(f"webhook:{delivery.webhook}")

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from mezzotint.config import Settings
 from mezzotint.domain.errors import NotKnown, SettingInvalid
-from mezzotint.gateway import Accounts, KeySet, Provider, Trust
-from mezzotint.gateway.auth.oidc import from_address, from_file
+from mezzotint.gateway import Accounts, KeySet, OidcConfig, OidcProvider
+from mezzotint.gateway.auth.oidc import read_from_file, read_from_url
 from mezzotint.gateway.network.addresses import is_loopback
 from mezzotint.main.data_folder import prepare_data_folder
 from mezzotint.main.stores import open_database
@@ -33,7 +33,7 @@ def build_accounts(database: Database, settings: Settings) -> Accounts:
     )
 
 
-def read_provider(settings: Settings) -> Provider | None:
+def read_provider(settings: Settings) -> OidcProvider | None:
     """The OIDC provider that the settings name; None when they name none. Raises: SettingInvalid."""
     given = {
         "oidc_issuer": settings.oidc_issuer,
@@ -45,7 +45,7 @@ def read_provider(settings: Settings) -> Provider | None:
         return None
     if missing or not (settings.oidc_issuer and settings.oidc_audience and settings.oidc_jwks):
         raise SettingInvalid(f"{missing[0]}: a provider takes {', '.join(given)} together")
-    trust = Trust(
+    trust = OidcConfig(
         issuer=settings.oidc_issuer,
         audience=settings.oidc_audience,
         tenant_claim=settings.oidc_tenant_claim,
@@ -55,19 +55,19 @@ def read_provider(settings: Settings) -> Provider | None:
         role_claim=settings.oidc_role_claim,
         admin_role=settings.oidc_admin_role,
     )
-    return Provider(trust, open_key_set(settings.oidc_jwks))
+    return OidcProvider(trust, open_key_set(settings.oidc_jwks))
 
 
 def open_key_set(place: str) -> KeySet:
     """Raises: SettingInvalid."""
     parts = urlsplit(place)
     if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or "")):
-        return KeySet(from_address(place))
+        return KeySet(read_from_url(place))
     if parts.scheme == "http":
         raise SettingInvalid("oidc_jwks: keys that come over plain http can be exchanged on the way; use https")
     if not Path(place).is_file():
         raise SettingInvalid(f"oidc_jwks: there is no file {place}")
-    return KeySet(from_file(Path(place)))
+    return KeySet(read_from_file(Path(place)))
 
 
 @asynccontextmanager

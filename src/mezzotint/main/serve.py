@@ -28,10 +28,10 @@ from mezzotint.gateway.network.addresses import is_loopback
 from mezzotint.gateway.network.forwarded import TrustedProxies
 from mezzotint.gateway.network.hosts import read_hosts
 from mezzotint.gateway.network.server import build_server
-from mezzotint.gateway.rate_limits import Rates
+from mezzotint.gateway.rate_limits import RateLimits
 from mezzotint.gateway.routes.about import DEV_LIFETIME, DEV_TENANT
-from mezzotint.gateway.safe_http import Inside, Outside
-from mezzotint.gateway.webhook_delivery import Courier
+from mezzotint.gateway.safe_http import Allowlist, PublicOnlyClient
+from mezzotint.gateway.webhook_delivery import WebhookSender
 from mezzotint.main.accounts import build_accounts, read_provider
 from mezzotint.main.data_folder import load_secret, lock_data_folder, prepare_data_folder
 from mezzotint.main.log import configure_log
@@ -144,12 +144,12 @@ class ServerProcess:
             ledger=Ledger(database),
             changes=changes,
             forecast=Forecast(jobs=desk.jobs),
-            courier=Courier(
+            webhook_sender=WebhookSender(
                 webhooks=Webhooks(database),
                 jobs=desk.jobs,
                 changes=changes,
                 submissions=submissions,
-                outside=Outside(inside=Inside.read(settings.webhook_inside)),
+                http_client=PublicOnlyClient(allowlist=Allowlist.read(settings.webhook_inside)),
                 derive=self.issuer.derive,
                 now=utc_now,
             ),
@@ -164,7 +164,7 @@ class ServerProcess:
             is_drained=lambda: worker is not None and worker.is_drained,
             background=background,
             loading=lambda: None if worker is None else worker.loading,
-            rates=Rates(buckets=buckets, scale=settings.rate_scale, per_address=settings.rate_per_address),
+            rate_limits=RateLimits(buckets=buckets, scale=settings.rate_scale, per_address=settings.rate_per_address),
             bodies=RequestBodies(
                 client_timeout_s=settings.client_timeout_s,
                 deadline_s=settings.body_timeout_s,

@@ -19,8 +19,8 @@ from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Accounts, Issuer, Service, create_app
 from mezzotint.gateway.forecast import Forecast
-from mezzotint.gateway.safe_http import Outside
-from mezzotint.gateway.webhook_delivery import Courier
+from mezzotint.gateway.safe_http import PublicOnlyClient
+from mezzotint.gateway.webhook_delivery import WebhookSender
 from mezzotint.media.uploads.decoder_pool import DecoderPool
 from mezzotint.policy.retention import Retention
 from mezzotint.safety.prefilter import PreFilter
@@ -106,12 +106,12 @@ def service_on(database: Database, folder: Path, decoders: DecoderPool, password
         ledger=Ledger(database),
         changes=Changes(database),
         forecast=Forecast(jobs=desk.jobs),
-        courier=Courier(
+        webhook_sender=WebhookSender(
             webhooks=Webhooks(database),
             jobs=desk.jobs,
             changes=Changes(database),
             submissions=door.submissions,
-            outside=Outside(),
+            http_client=PublicOnlyClient(),
             derive=Issuer(SECRET).derive,
             now=lambda: datetime.now(UTC),
         ),

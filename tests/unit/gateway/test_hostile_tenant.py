@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from mezzotint.gateway.rate_limits import Rates
+from mezzotint.gateway.rate_limits import RateLimits
 from mezzotint.gateway.service import Service
 from mezzotint.policy.retention import Retention
 from mezzotint.store import Database, Refusals, RetentionSweep
@@ -51,7 +51,7 @@ async def test_what_a_hostile_tenant_leaves_behind_is_bounded(
 ) -> None:
     path, database = tmp_path / "mezzotint.db", Database(tmp_path / "mezzotint.db")
     door = replace(service.door, refusals=Refusals(database, KEPT))
-    served = replace(service, door=door, rates=Rates(scale=0))
+    served = replace(service, door=door, rate_limits=RateLimits(scale=0))
     async with connect("mallory", served=served) as mallory:
         await act_hostile(mallory)
     before = counted(path)
@@ -67,7 +67,7 @@ async def test_what_a_hostile_tenant_leaves_behind_is_bounded(
     assert after["jobs"] == after["changes"] / 2 == KEPT.max_unstarted
 
     later = now + timedelta(days=31)
-    sweeping = replace(service.courier, now=lambda: later)
+    sweeping = replace(service.webhook_sender, now=lambda: later)
     await rows.sweep(later)
     await sweeping.sweep()
     await database.close()
@@ -75,7 +75,7 @@ async def test_what_a_hostile_tenant_leaves_behind_is_bounded(
 
 
 async def test_no_metric_has_a_label_that_a_tenant_chooses(connect: Connect, service: Service) -> None:
-    async with connect("mallory", served=replace(service, rates=Rates(scale=0))) as mallory:
+    async with connect("mallory", served=replace(service, rate_limits=RateLimits(scale=0))) as mallory:
         await act_hostile(mallory)
     text = service.door.metrics.text().decode()
     assert 'mezzotint_jobs_refused_total{code="model_not_found"}' in text

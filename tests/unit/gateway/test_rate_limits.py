@@ -7,7 +7,7 @@ import pytest
 
 from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.gateway import Service
-from mezzotint.gateway.rate_limits import Rates
+from mezzotint.gateway.rate_limits import RateLimits
 from mezzotint.store import LocalBuckets
 from tests.making import make_job
 from tests.unit.gateway.conftest import Connect
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 def stopped(service: Service, **changes: object) -> Service:
     """With a clock that stands still: nothing leaks out."""
-    return replace(service, rates=Rates(buckets=LocalBuckets(clock=lambda: 1000.0), **changes))  # type: ignore[arg-type]
+    return replace(service, rate_limits=RateLimits(buckets=LocalBuckets(clock=lambda: 1000.0), **changes))  # type: ignore[arg-type]
 
 
 async def test_a_tenant_beyond_its_burst_is_told_when_to_come_back(connect: Connect, service: Service) -> None:
@@ -82,7 +82,7 @@ async def test_open_streams_of_a_tenant_are_counted_and_given_back(connect: Conn
     most = limits_of(Tier.FREE).max_streams
     async with connect() as ada:
         waiting = [asyncio.create_task(ada.get(f"/v1/jobs/{job.id}?wait=30")) for _ in range(most)]
-        while service.rates.streams["ada"] < most:
+        while service.rate_limits.streams["ada"] < most:
             await asyncio.sleep(0)
         for path in (f"/v1/jobs/{job.id}?wait=30", f"/v1/jobs/{job.id}/events"):
             refused = await ada.get(path)
@@ -90,7 +90,7 @@ async def test_open_streams_of_a_tenant_are_counted_and_given_back(connect: Conn
         assert (await ada.delete(f"/v1/jobs/{job.id}")).status_code == 200
         assert {answer.json()["state"] for answer in await asyncio.gather(*waiting)} == {"cancelled"}
         assert (await ada.get(f"/v1/jobs/{job.id}/events")).status_code == 200
-        assert service.rates.streams == {}
+        assert service.rate_limits.streams == {}
 
 
 async def test_an_address_that_is_too_long_is_refused(connect: Connect) -> None:

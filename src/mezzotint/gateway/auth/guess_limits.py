@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from starlette.requests import HTTPConnection
 
 from mezzotint.domain.claims import Claims
-from mezzotint.gateway.errors import GATEWAY_CODES, Answer
-from mezzotint.gateway.rate_limits import Rates, address_of
+from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
+from mezzotint.gateway.rate_limits import RateLimits, find_limit_key
 from mezzotint.policy.rate_limit import Limited, Rate
 from mezzotint.store.digest import digest
 
@@ -25,7 +25,7 @@ MAX_RIGHT, MAX_WAITING = 20_000, 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Guesses:
+class GuessLimits:
     """right: digests of network and credential that were right. waiting: networks that must wait, until when."""
 
     right: OrderedDict[str, None] = field(default_factory=OrderedDict)
@@ -34,7 +34,7 @@ class Guesses:
 
     def remember(self, connection: HTTPConnection, secret: str) -> None:
         """Let the credential go on from that network, whatever others there show."""
-        known = digest(f"{address_of(connection)} {secret}")
+        known = digest(f"{find_limit_key(connection)} {secret}")
         self.right[known] = None
         self.right.move_to_end(known)
         if len(self.right) > MAX_RIGHT:
@@ -42,42 +42,46 @@ class Guesses:
 
     def check(self, connection: HTTPConnection, secret: str) -> None:
         """Answers 429 to a network that must wait, unless the credential was right before."""
-        network = address_of(connection)
+        network = find_limit_key(connection)
         wait_s = self.waiting.get(network or "", 0.0) - self.clock()
         if wait_s > 0 and digest(f"{network} {secret}") not in self.right:
-            raise too_many(wait_s)
+            raise too_many_guesses_error(wait_s)
 
-    async def count(self, rates: Rates, connection: HTTPConnection, secret: str) -> None:
+    async def count(self, rate_limits: RateLimits, connection: HTTPConnection, secret: str) -> None:
         """Count a wrong credential. Answers 429 when its network shows too many."""
-        network = address_of(connection)
+        network = find_limit_key(connection)
         self.right.pop(digest(f"{network} {secret}"), None)
         if network is None:
             return
-        outcome = await rates.buckets.pour(f"wrong-credentials:{network}", WRONG_FROM_NETWORK)
+        outcome = await rate_limits.buckets.pour(f"wrong-credentials:{network}", WRONG_FROM_NETWORK)
         if isinstance(outcome, Limited):
             self.waiting[network] = self.clock() + outcome.retry_s
             self.waiting.move_to_end(network)
             if len(self.waiting) > MAX_WAITING:
                 self.waiting.popitem(last=False)
-            raise too_many(outcome.retry_s)
+            raise too_many_guesses_error(outcome.retry_s)
 
 
-def too_many(wait_s: float) -> Answer:
+def too_many_guesses_error(wait_s: float) -> ApiError:
     seconds = max(1, math.ceil(wait_s))
     hint = f"Too many wrong credentials came from your network. Wait {seconds} s."
-    return Answer(429, "rate_limited", GATEWAY_CODES["rate_limited"], hint, retry_after_s=seconds)
+    return ApiError(429, "rate_limited", GATEWAY_CODES["rate_limited"], hint, retry_after_s=seconds)
 
 
-async def read_slowly(
-    guesses: Guesses, rates: Rates, connection: HTTPConnection, secret: str, read: Callable[[str], Awaitable[Claims]]
+async def check_credential(
+    guess_limits: GuessLimits,
+    rate_limits: RateLimits,
+    connection: HTTPConnection,
+    secret: str,
+    read: Callable[[str], Awaitable[Claims]],
 ) -> Claims:
     """Who the secret speaks for, as `read` says or answers. Wrong ones are counted. Answers 429 beyond the limit."""
-    guesses.check(connection, secret)
+    guess_limits.check(connection, secret)
     try:
         claims = await read(secret)
-    except Answer as answer:
+    except ApiError as answer:
         if answer.status == 401:
-            await guesses.count(rates, connection, secret)
+            await guess_limits.count(rate_limits, connection, secret)
         raise
-    guesses.remember(connection, secret)
+    guess_limits.remember(connection, secret)
     return claims

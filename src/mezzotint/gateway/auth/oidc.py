@@ -21,7 +21,7 @@ from mezzotint.domain.claims import Claims, Role, scopes_of
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tenant import is_tenant_name
 from mezzotint.domain.tier import Tier
-from mezzotint.gateway.auth.tokens import MAX_TOKEN_BYTES, UNREADABLE, expiry_in
+from mezzotint.gateway.auth.tokens import MAX_TOKEN_BYTES, UNREADABLE, read_expiry
 
 ALGORITHMS = {"RSA": "RS256", "EC": "ES256"}
 MAX_KEYS_BYTES = 256 * 1024
@@ -36,7 +36,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trust:
+class OidcConfig:
     """What is believed of a provider's tokens.
 
     tenant_prefix: put before the tenant claim, so that a provider's names cannot meet the names given here.
@@ -89,13 +89,13 @@ def read_keys(data: bytes) -> dict[str, jwt.PyJWK]:
     found: dict[str, jwt.PyJWK] = {}
     for entry in entries[:MAX_KEYS]:
         if isinstance(entry, dict) and isinstance(entry.get("kid"), str) and entry.get("use", "sig") == "sig":
-            key = _key(entry)
+            key = _read_key(entry)
             if key is not None:
                 found[entry["kid"]] = key
     return found
 
 
-def _key(entry: dict[str, Any]) -> jwt.PyJWK | None:
+def _read_key(entry: dict[str, Any]) -> jwt.PyJWK | None:
     """A key bound to its algorithm. Private parts are left out, other kinds and curves dropped."""
     algorithm = ALGORITHMS.get(str(entry.get("kty")))
     if algorithm is None or entry.get("alg", algorithm) != algorithm or entry.get("crv", "P-256") != "P-256":
@@ -107,7 +107,7 @@ def _key(entry: dict[str, Any]) -> jwt.PyJWK | None:
         return None
 
 
-def from_file(path: Path) -> Callable[[], Awaitable[bytes]]:
+def read_from_file(path: Path) -> Callable[[], Awaitable[bytes]]:
     async def read() -> bytes:
         with path.open("rb") as file:
             return file.read(MAX_KEYS_BYTES + 1)
@@ -115,7 +115,7 @@ def from_file(path: Path) -> Callable[[], Awaitable[bytes]]:
     return read
 
 
-def from_address(url: str) -> Callable[[], Awaitable[bytes]]:
+def read_from_url(url: str) -> Callable[[], Awaitable[bytes]]:
     """Keys from a URL: bounded in time and size, no redirects."""
 
     async def fetch() -> bytes:
@@ -133,10 +133,10 @@ def from_address(url: str) -> Callable[[], Awaitable[bytes]]:
     return fetch
 
 
-class Provider:
+class OidcProvider:
     """Reads the tokens of one provider."""
 
-    def __init__(self, trust: Trust, keys: KeySet) -> None:
+    def __init__(self, trust: OidcConfig, keys: KeySet) -> None:
         self._trust, self._keys = trust, keys
 
     async def read(self, token: str) -> Claims | None:
@@ -166,7 +166,7 @@ class Provider:
         return Claims(
             tenant=self._tenant(claims[self._trust.tenant_claim]),
             tier=Tier(str(tier)),
-            expires_at=expiry_in(claims),
+            expires_at=read_expiry(claims),
             scopes=scopes_of(self._role(claims.get(self._trust.role_claim))),
         )
 

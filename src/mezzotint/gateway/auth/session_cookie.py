@@ -20,11 +20,11 @@ def is_secure(connection: HTTPConnection) -> bool:
     return connection.url.scheme in {"https", "wss"}
 
 
-def secret_in(connection: HTTPConnection) -> str | None:
+def read_secret(connection: HTTPConnection) -> str | None:
     return connection.cookies.get(SECURE if is_secure(connection) else PLAIN)
 
 
-def put(response: Response, connection: HTTPConnection, secret: str, expires_at: datetime) -> None:
+def set_on(response: Response, connection: HTTPConnection, secret: str, expires_at: datetime) -> None:
     secure = is_secure(connection)
     response.set_cookie(
         SECURE if secure else PLAIN,
@@ -37,7 +37,7 @@ def put(response: Response, connection: HTTPConnection, secret: str, expires_at:
     )
 
 
-def drop(response: Response, connection: HTTPConnection) -> None:
+def delete_from(response: Response, connection: HTTPConnection) -> None:
     secure = is_secure(connection)
     response.delete_cookie(SECURE if secure else PLAIN, path="/", secure=secure, httponly=True, samesite="strict")
 

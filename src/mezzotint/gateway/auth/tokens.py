@@ -55,14 +55,14 @@ class Issuer:
             return Claims(
                 tenant=TenantId(claims["sub"]),
                 tier=Tier(claims["tier"]),
-                expires_at=expiry_in(claims),
+                expires_at=read_expiry(claims),
                 scopes=scopes_of(Role(claims.get("role", Role.USER))),
             )
         except UNREADABLE:
             return None
 
 
-def expiry_in(claims: dict[str, Any]) -> datetime:
+def read_expiry(claims: dict[str, Any]) -> datetime:
     """When a token ends. Raises: ValueError where one of its times is not a number of seconds, as RFC 7519 wants it."""
     for name in ("exp", "iat", "nbf"):
         seconds = claims.get(name, 0)
@@ -72,7 +72,7 @@ def expiry_in(claims: dict[str, Any]) -> datetime:
     return datetime.fromtimestamp(claims["exp"], UTC)
 
 
-def algorithm_of(token: str) -> str | None:
+def read_algorithm(token: str) -> str | None:
     """What the token says it is signed with: it only chooses who looks at it, and is checked again there."""
     try:
         algorithm = jwt.get_unverified_header(token).get("alg") if len(token) <= MAX_TOKEN_BYTES else None

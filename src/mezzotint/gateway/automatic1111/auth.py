@@ -11,42 +11,49 @@ from fastapi.security.http import HTTPBase
 
 from mezzotint.domain.claims import Claims, Scope
 from mezzotint.domain.tier import Tier
-from mezzotint.gateway.errors import GATEWAY_CODES, Answer
+from mezzotint.gateway.auth.authenticate import authenticate_bearer, require_scope
+from mezzotint.gateway.dependencies import ServiceDep
+from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
 from mezzotint.gateway.routes.about import DEV_LIFETIME, DEV_TENANT, is_local
-from mezzotint.gateway.service import Service, The, by_bearer, with_scope
+from mezzotint.gateway.service import Service
 
 basic = HTTPBase(scheme="basic", auto_error=False, description="Any user name; an API key or a token as the password.")
 HINT = "Send HTTP Basic with any user name and an API key or token as the password (--api-auth user:password)."
 
 
-async def signed_in(request: Request, service: The, _basic: Annotated[object, Depends(basic)]) -> Claims:
+async def authenticate_basic(
+    request: Request, service: ServiceDep, _basic: Annotated[object, Depends(basic)]
+) -> Claims:
     """Answers 401 or 403 where the caller may not do what the method says."""
     scope = Scope.READ if request.method == "GET" else Scope.WRITE
-    claims = await _claims(service, request)
-    await service.rates.count_tenant(request, claims)
-    return with_scope(claims, scope)
+    claims = await _read_claims(service, request)
+    await service.rate_limits.count_tenant(request, claims)
+    return require_scope(claims, scope)
 
 
-BasicSignedIn = Annotated[Claims, Depends(signed_in)]
+BasicCallerClaims = Annotated[Claims, Depends(authenticate_basic)]
 
 
-async def _claims(service: Service, request: Request) -> Claims:
+async def _read_claims(service: Service, request: Request) -> Claims:
     scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "basic":
-        return await by_bearer(service, request, _password(credentials.strip()))
+        return await authenticate_bearer(service, request, _decode_password(credentials.strip()))
     if scheme.lower() == "bearer":
-        return await by_bearer(service, request, credentials.strip())
+        return await authenticate_bearer(service, request, credentials.strip())
     if service.is_dev and is_local(request):
-        return service.issuer.read(service.issuer.issue(DEV_TENANT, Tier.PRO, service.now(), DEV_LIFETIME)) or _none()
-    return _none()
+        return (
+            service.issuer.read(service.issuer.issue(DEV_TENANT, Tier.PRO, service.now(), DEV_LIFETIME))
+            or _refuse_anonymous()
+        )
+    return _refuse_anonymous()
 
 
-def _password(credentials: str) -> str:
+def _decode_password(credentials: str) -> str:
     try:
         return b64decode(credentials, validate=True).decode("utf-8").partition(":")[2]
     except ValueError:
-        raise Answer(401, "token_invalid", "The credentials are not HTTP Basic.", HINT) from None
+        raise ApiError(401, "token_invalid", "The credentials are not HTTP Basic.", HINT) from None
 
 
-def _none() -> Claims:
-    raise Answer(401, "token_missing", GATEWAY_CODES["token_missing"], HINT)
+def _refuse_anonymous() -> Claims:
+    raise ApiError(401, "token_missing", GATEWAY_CODES["token_missing"], HINT)

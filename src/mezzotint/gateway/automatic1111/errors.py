@@ -2,11 +2,11 @@
 
 from fastapi.responses import JSONResponse
 
-from mezzotint.gateway.error_handlers import route_shaped_by
-from mezzotint.gateway.errors import Answer
+from mezzotint.gateway.error_handlers import build_route_class
+from mezzotint.gateway.errors import ApiError
 
 
-def sdapi_error(answer: Answer) -> JSONResponse:
+def sdapi_error(answer: ApiError) -> JSONResponse:
     headers = {name: value for name, value in answer.response().headers.items() if not name.startswith("content-")}
     if answer.status == 401:
         headers["www-authenticate"] = 'Basic realm="mezzotint"'
@@ -14,4 +14,4 @@ def sdapi_error(answer: Answer) -> JSONResponse:
     return JSONResponse(body, answer.status, headers)
 
 
-SdapiRoute = route_shaped_by(sdapi_error)
+SdapiRoute = build_route_class(sdapi_error)

@@ -10,20 +10,21 @@ from mezzotint.domain.claims import Claims
 from mezzotint.domain.ids import Sha256
 from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.task import Task
-from mezzotint.gateway.automatic1111.auth import BasicSignedIn
+from mezzotint.gateway.automatic1111.auth import BasicCallerClaims
 from mezzotint.gateway.automatic1111.errors import SdapiRoute
-from mezzotint.gateway.automatic1111.schemas import Drawn, Img2Img, sdapi_answers
-from mezzotint.gateway.automatic1111.txt2img import asked_by, check, drawn
+from mezzotint.gateway.automatic1111.schemas import Drawn, Img2Img, describe_sdapi_errors
+from mezzotint.gateway.automatic1111.txt2img import check_supported, generate_images, to_request
 from mezzotint.gateway.bodies.large_bodies import (
     MAX_PICTURES_BYTES,
-    answer_with_list,
     decode_base64,
-    json_body,
+    describe_json_body,
     read_json,
-    reserved,
+    reserve_memory,
+    respond_with_list,
 )
-from mezzotint.gateway.errors import Answer, refused
-from mezzotint.gateway.service import Service, The
+from mezzotint.gateway.dependencies import ServiceDep
+from mezzotint.gateway.errors import ApiError, translate_refusal
+from mezzotint.gateway.service import Service
 from mezzotint.media.uploads import Reading
 
 CROPPING = (0, 1)
@@ -31,56 +32,56 @@ router = APIRouter(
     prefix="/sdapi/v1",
     tags=["automatic1111"],
     route_class=SdapiRoute,
-    responses=sdapi_answers(400, 401, 403, 404, 408, 409, 413, 422, 429, 500, 503, 504),
+    responses=describe_sdapi_errors(400, 401, 403, 404, 408, 409, 413, 422, 429, 500, 503, 504),
 )
 
 
-@router.post("/img2img", response_model=Drawn, openapi_extra={"requestBody": json_body(Img2Img)})
-async def img2img(request: Request, service: The, claims: BasicSignedIn) -> Response:
+@router.post("/img2img", response_model=Drawn, openapi_extra={"requestBody": describe_json_body(Img2Img)})
+async def img2img(request: Request, service: ServiceDep, claims: BasicCallerClaims) -> Response:
     """Pictures from a picture and words, as AUTOMATIC1111's web UI gives them."""
     with ExitStack() as until_drawn:
-        until_drawn.enter_context(reserved(request, claims, MAX_PICTURES_BYTES))
+        until_drawn.enter_context(reserve_memory(request, claims, MAX_PICTURES_BYTES))
         body = await read_json(request, Img2Img)
-        check(service, body)
+        check_supported(service, body)
         if len(body.init_images) != 1:
             raise _unsupported(
                 "init_images", f"One picture is taken at a time, not {len(body.init_images)}.", "Send one."
             )
         if body.resize_mode not in CROPPING:
             raise _unsupported("resize_mode", f"resize_mode {body.resize_mode} is not supported.", "Say 0 or 1: crop.")
-        asked = replace(
-            asked_by(service, body),
+        job_request = replace(
+            to_request(service, body),
             task=Task.VARIATION if body.mask is None else Task.INPAINT,
-            source=await _taken(service, claims, "init_images", body.init_images[0], Reading.PICTURE),
-            mask=body.mask and await _taken(service, claims, "mask", body.mask, _reading(body)),
+            source=await _upload_picture(service, claims, "init_images", body.init_images[0], Reading.PICTURE),
+            mask=body.mask and await _upload_picture(service, claims, "mask", body.mask, _reading(body)),
             strength=body.denoising_strength,
         )
         body.mask = None
         if not body.include_init_images:
             body.init_images.clear()
             until_drawn.close()  # nothing of the body is kept while the picture is drawn
-        answer = await drawn(service, request, claims, body, asked)
+        answer = await generate_images(service, request, claims, body, job_request)
         images = answer.images + body.init_images
-        return await answer_with_list(answer.model_copy(update={"images": images}), "images")
+        return await respond_with_list(answer.model_copy(update={"images": images}), "images")
 
 
 def _reading(body: Img2Img) -> Reading:
     return Reading.INVERTED_MASK if body.inpainting_mask_invert else Reading.PICTURE
 
 
-async def _taken(service: Service, claims: Claims, field: str, text: str, reading: Reading) -> Sha256:
+async def _upload_picture(service: Service, claims: Claims, field: str, text: str, reading: Reading) -> Sha256:
     """The name of the upload that the text became. text: base64, plain or as a data: URL."""
     try:
         data = await decode_base64(text)
     except ValueError:
-        raise Answer(
+        raise ApiError(
             422, RefusalCode.UPLOAD_INVALID, f'"{field}" is not base64.', "Send the file's bytes.", field
         ) from None
     source = await take_along(service.intake, data, claims, service.now(), reading)
     if isinstance(source, Refusal):
-        raise refused(replace(source, param=field))
+        raise translate_refusal(replace(source, param=field))
     return source.content
 
 
-def _unsupported(field: str, message: str, hint: str) -> Answer:
-    return Answer(422, "parameter_unsupported", message, hint, field)
+def _unsupported(field: str, message: str, hint: str) -> ApiError:
+    return ApiError(422, "parameter_unsupported", message, hint, field)

@@ -16,19 +16,23 @@ from mezzotint.actions.cancel import cancel
 from mezzotint.domain.event import Progressed
 from mezzotint.domain.ids import JobId, TenantId
 from mezzotint.domain.job import Job, JobState
-from mezzotint.gateway.automatic1111.auth import BasicSignedIn
+from mezzotint.gateway.automatic1111.auth import BasicCallerClaims
 from mezzotint.gateway.automatic1111.errors import SdapiRoute
-from mezzotint.gateway.automatic1111.schemas import ProgressState, SdProgress, sdapi_answers
-from mezzotint.gateway.service import Service, The
+from mezzotint.gateway.automatic1111.schemas import ProgressState, SdProgress, describe_sdapi_errors
+from mezzotint.gateway.dependencies import ServiceDep
+from mezzotint.gateway.service import Service
 from mezzotint.media import converted
 
 router = APIRouter(
-    prefix="/sdapi/v1", tags=["automatic1111"], route_class=SdapiRoute, responses=sdapi_answers(401, 403, 422, 503)
+    prefix="/sdapi/v1",
+    tags=["automatic1111"],
+    route_class=SdapiRoute,
+    responses=describe_sdapi_errors(401, 403, 422, 503),
 )
 
 
 @dataclass(slots=True)
-class UnderWay:
+class WaitingJobs:
     """The jobs whose requests wait at this gateway, by who asked."""
 
     _jobs: dict[TenantId, dict[JobId, None]] = field(default_factory=dict)
@@ -49,23 +53,23 @@ class UnderWay:
         return list(self._jobs.get(tenant, ()))
 
 
-def under_way_of(request: Request) -> UnderWay:
-    known: UnderWay = request.app.state.under_way
+def get_waiting_jobs(request: Request) -> WaitingJobs:
+    known: WaitingJobs = request.app.state.waiting_jobs
     return known
 
 
 @router.get("/progress")
 async def progress(
     request: Request,
-    service: The,
-    claims: BasicSignedIn,
+    service: ServiceDep,
+    claims: BasicCallerClaims,
     skip_current_image: Annotated[bool, Query(description="leave out the picture so far")] = False,
 ) -> SdProgress:
     """How far your pictures are, all together; 0 when there are none under way."""
-    ids = under_way_of(request).of(claims.tenant)
+    ids = get_waiting_jobs(request).of(claims.tenant)
     rows = [job for id in ids if (job := await service.desk.jobs.get(id))]
     heard = {job.id: service.desk.bus.progress_of(job.id) for job in rows}  # once, that step and picture agree
-    jobs = [_as_heard(job, heard[job.id]) for job in rows]
+    jobs = [_with_heard_step(job, heard[job.id]) for job in rows]
     running = next((job for job in jobs if job.state is JobState.RUNNING), None)
     state = ProgressState(
         job="" if running is None else running.id,
@@ -75,25 +79,27 @@ async def progress(
         sampling_step=0 if running is None else running.step,
         sampling_steps=0 if running is None else running.parameters.num_sampled,
     )
-    image = None if running is None or skip_current_image else await _picture_so_far(heard[running.id])
-    return SdProgress(progress=_share(jobs), eta_relative=_left_s(service, running), state=state, current_image=image)
+    image = None if running is None or skip_current_image else await _convert_preview(heard[running.id])
+    return SdProgress(
+        progress=_compute_share(jobs), eta_relative=_estimate_left_s(service, running), state=state, current_image=image
+    )
 
 
 @router.post("/interrupt")
-async def interrupt(request: Request, service: The, claims: BasicSignedIn) -> dict[str, str]:
+async def interrupt(request: Request, service: ServiceDep, claims: BasicCallerClaims) -> dict[str, str]:
     """Cancel your pictures under way; what is finished is kept and answered."""
-    for id in under_way_of(request).of(claims.tenant):
+    for id in get_waiting_jobs(request).of(claims.tenant):
         await cancel(service.desk, id, service.now())
     return {}
 
 
-def _share(jobs: Sequence[Job]) -> float:
+def _compute_share(jobs: Sequence[Job]) -> float:
     wanted = sum(job.parameters.num_sampled for job in jobs)
     done = sum(job.parameters.num_sampled if job.state.is_final else job.step for job in jobs)
     return done / wanted if wanted else 0.0
 
 
-def _left_s(service: Service, job: Job | None) -> float:
+def _estimate_left_s(service: Service, job: Job | None) -> float:
     """Seconds until the running picture ends, by its pace so far."""
     if job is None or job.started_at is None or job.step == 0:
         return 0.0
@@ -101,12 +107,12 @@ def _left_s(service: Service, job: Job | None) -> float:
     return spent_s * (job.parameters.num_sampled - job.step) / job.step
 
 
-def _as_heard(job: Job, heard: Progressed | None) -> Job:
+def _with_heard_step(job: Job, heard: Progressed | None) -> Job:
     """The job at its last step that was told of; its row is written less often."""
     return job if heard is None or job.state is not JobState.RUNNING else replace(job, step=max(job.step, heard.step))
 
 
-async def _picture_so_far(heard: Progressed | None) -> str | None:
+async def _convert_preview(heard: Progressed | None) -> str | None:
     if heard is None or heard.preview is None:
         return None
     data = b64decode(heard.preview.partition(",")[2])

@@ -104,6 +104,6 @@ class SdapiError(BaseModel):
     errors: str
 
 
-def sdapi_answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def describe_sdapi_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The error responses of a route, for its description."""
     return {status: {"model": SdapiError, "description": MEANINGS[status]} for status in statuses}

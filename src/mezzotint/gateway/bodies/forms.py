@@ -11,7 +11,7 @@ from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
 from mezzotint.gateway.bodies.large_bodies import MAX_PICTURES_BYTES, read_body
-from mezzotint.gateway.errors import GATEWAY_CODES, Answer
+from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
 
 MAX_PARTS = 64
 MAX_FIELD_BYTES = 64 * 1024
@@ -35,7 +35,7 @@ async def read_form(request: Request) -> Form:
     kind, options = parse_options_header(request.headers.get("content-type"))
     boundary = options.get("boundary", "")
     if kind != "multipart/form-data" or not boundary.isascii() or not 0 < len(boundary) <= MAX_BOUNDARY_BYTES:
-        raise _no_form()
+        raise _form_error()
     body = await read_body(request, MAX_PICTURES_BYTES)
     return await asyncio.to_thread(decode_form, body, boundary)
 
@@ -43,18 +43,18 @@ async def read_form(request: Request) -> Form:
 def decode_form(body: bytes, boundary: str) -> Form:
     """Answers as `read_form` does."""
     try:
-        return _decoded(body, boundary)
+        return _collect_parts(body, boundary)
     except RequestEntityTooLarge:
         hint = f"Send at most {MAX_PARTS} parts, and fields of at most {MAX_FIELD_BYTES} bytes."
-        raise Answer(413, "body_too_large", GATEWAY_CODES["body_too_large"], hint) from None
+        raise ApiError(413, "body_too_large", GATEWAY_CODES["body_too_large"], hint) from None
     except ValueError:
-        raise _no_form() from None
+        raise _form_error() from None
 
 
-def _decoded(body: bytes, boundary: str) -> Form:
+def _collect_parts(body: bytes, boundary: str) -> Form:
     form = Form()
     name, is_file, data = "", False, bytearray()
-    for event in _events(body, boundary):
+    for event in _read_events(body, boundary):
         if isinstance(event, Field | File):
             name, is_file, data = (event.name or "").removesuffix("[]"), isinstance(event, File), bytearray()
         elif isinstance(event, Data):
@@ -66,11 +66,11 @@ def _decoded(body: bytes, boundary: str) -> Form:
             elif len(data) > MAX_FIELD_BYTES:
                 raise RequestEntityTooLarge
             elif data:  # clients send an empty field for one that is not set
-                form.fields[name] = _text(data)
+                form.fields[name] = _decode_text(data)
     return form
 
 
-def _events(body: bytes, boundary: str) -> Iterator[Event]:
+def _read_events(body: bytes, boundary: str) -> Iterator[Event]:
     """What is in the form, read a piece at a time: a search through all of it would hold the interpreter's lock."""
     decoder = MultipartDecoder(boundary.encode(), max_parts=MAX_PARTS, max_form_memory_size=MAX_UNREAD_BYTES)
     for start in range(0, len(body), PIECE):
@@ -82,7 +82,7 @@ def _events(body: bytes, boundary: str) -> Iterator[Event]:
         yield event
 
 
-def _text(data: bytearray) -> str:
+def _decode_text(data: bytearray) -> str:
     """Raises: ValueError where it is no text that can be kept."""
     text = data.decode()
     if "\0" in text:
@@ -90,7 +90,7 @@ def _text(data: bytearray) -> str:
     return text
 
 
-def form_body(shape: type[BaseModel], *files: str) -> dict[str, object]:
+def describe_form_body(shape: type[BaseModel], *files: str) -> dict[str, object]:
     """The form's place in the API's description. files: names of its files, the first of them needed."""
     schema = shape.model_json_schema()
     for name in files:
@@ -99,6 +99,6 @@ def form_body(shape: type[BaseModel], *files: str) -> dict[str, object]:
     return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
 
 
-def _no_form() -> Answer:
+def _form_error() -> ApiError:
     hint = "Send multipart/form-data with the picture as a file, as OpenAI's clients do."
-    return Answer(400, "form_invalid", GATEWAY_CODES["form_invalid"], hint)
+    return ApiError(400, "form_invalid", GATEWAY_CODES["form_invalid"], hint)

@@ -10,7 +10,7 @@ from codecs import getincrementaldecoder
 from collections.abc import Iterator
 from typing import Any
 
-from mezzotint.gateway.errors import GATEWAY_CODES, Answer
+from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
 
 MAX_VALUES = 1000
 """Members of objects and lists, all together; clients of every API spoken here send fewer than a hundred."""
@@ -31,28 +31,30 @@ def read_json_value(body: bytes) -> Any:
     """
     _check_marks(body)
     try:
-        value = json.loads(_text(body), parse_int=_integer, parse_float=_number, parse_constant=_constant)
+        value = json.loads(
+            _decode_utf8(body), parse_int=_parse_integer, parse_float=_parse_number, parse_constant=_refuse_constant
+        )
     except RecursionError:
-        raise _beyond(f"It is nested more than {MAX_DEPTH} deep.") from None
+        raise _limit_error(f"It is nested more than {MAX_DEPTH} deep.") from None
     except ValueError:
-        raise not_json() from None
+        raise not_json_error() from None
     has_escapes = b"\\u" in body
-    for num_values, (one, depth) in enumerate(_values(value)):
+    for num_values, (one, depth) in enumerate(_walk(value)):
         if num_values > MAX_VALUES:
-            raise _beyond(f"It has more than {MAX_VALUES} values.")
+            raise _limit_error(f"It has more than {MAX_VALUES} values.")
         if depth > MAX_DEPTH:
-            raise _beyond(f"It is nested more than {MAX_DEPTH} deep.")
+            raise _limit_error(f"It is nested more than {MAX_DEPTH} deep.")
         if has_escapes and isinstance(one, str):
             _check_text(one)
     return value
 
 
-def not_json() -> Answer:
-    return Answer(400, "body_invalid", GATEWAY_CODES["body_invalid"], 'Send JSON such as {"prompt": "a red apple"}.')
+def not_json_error() -> ApiError:
+    return ApiError(400, "body_invalid", GATEWAY_CODES["body_invalid"], 'Send JSON such as {"prompt": "a red apple"}.')
 
 
-def _beyond(message: str) -> Answer:
-    return Answer(422, "field_invalid", f"The body cannot be used. {message}", "See docs/reference/api.md.")
+def _limit_error(message: str) -> ApiError:
+    return ApiError(422, "field_invalid", f"The body cannot be used. {message}", "See docs/reference/api.md.")
 
 
 def _check_marks(body: bytes) -> None:
@@ -62,44 +64,44 @@ def _check_marks(body: bytes) -> None:
         num_marks += sum(body.count(mark, start, end) for mark in (b",", b"[", b"{"))
         num_escapes += body.count(b"\\", start, end)
         if num_marks > MAX_MARKS or num_escapes > MAX_ESCAPES:
-            raise _beyond("It has too many values or escapes.")
+            raise _limit_error("It has too many values or escapes.")
 
 
-def _text(body: bytes) -> str:
+def _decode_utf8(body: bytes) -> str:
     """Raises: ValueError where it is not UTF-8."""
     decoder = getincrementaldecoder("utf-8-sig")()
     pieces = [decoder.decode(body[start : start + PIECE]) for start in range(0, len(body), PIECE)]
     return "".join([*pieces, decoder.decode(b"", final=True)])
 
 
-def _integer(digits: str) -> int:
+def _parse_integer(digits: str) -> int:
     number = int(digits) if len(digits) <= MAX_DIGITS else None
     if number is None or number not in INTEGERS:
-        raise _beyond("An integer does not fit into 64 bits.")
+        raise _limit_error("An integer does not fit into 64 bits.")
     return number
 
 
-def _number(digits: str) -> float:
+def _parse_number(digits: str) -> float:
     number = float(digits)
     if not math.isfinite(number):
-        raise _beyond("A number is too large.")
+        raise _limit_error("A number is too large.")
     return number
 
 
-def _constant(name: str) -> None:
-    raise _beyond(f"{name} is no number of JSON.")
+def _refuse_constant(name: str) -> None:
+    raise _limit_error(f"{name} is no number of JSON.")
 
 
 def _check_text(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise _beyond("A text has half of a surrogate pair.") from None
+        raise _limit_error("A text has half of a surrogate pair.") from None
     if "\0" in text:
-        raise _beyond("A text has the character U+0000.")
+        raise _limit_error("A text has the character U+0000.")
 
 
-def _values(value: Any) -> Iterator[tuple[Any, int]]:
+def _walk(value: Any) -> Iterator[tuple[Any, int]]:
     """The value and all in it, names of members too, each with how deep it lies."""
     waiting = [(value, 1)]
     while waiting:

@@ -24,73 +24,73 @@ MAX_PICTURES_BYTES = 2 * MAX_UPLOAD_BYTES
 """Of a body with a picture, a mask and some words, as a form or in base64."""
 PIECE = 2**20
 """Bytes that are read, written or sent at a time: the interpreter's lock and the loop are free in between."""
-Shape = TypeVar("Shape", bound=BaseModel)
+Schema = TypeVar("Schema", bound=BaseModel)
 
 
-def reserved(request: Request, claims: Claims, max_bytes: int) -> AbstractContextManager[None]:
+def reserve_memory(request: Request, claims: Claims, max_bytes: int) -> AbstractContextManager[None]:
     """Room for the request's body, from before it is read until its bytes are stored. Answers 413, 429 or 503."""
-    return bodies_of(request).reserve(claims.tenant, request.headers.get("content-length"), max_bytes)
+    return get_request_bodies(request).reserve(claims.tenant, request.headers.get("content-length"), max_bytes)
 
 
 async def read_body(request: Request, max_bytes: int) -> bytes:
     """The whole body. Answers 413 or 408 as soon as it is too large or too slow."""
-    return await bodies_of(request).read(request.receive, max_bytes)
+    return await get_request_bodies(request).read(request.receive, max_bytes)
 
 
-def bodies_of(request: Request) -> RequestBodies:
+def get_request_bodies(request: Request) -> RequestBodies:
     bodies: RequestBodies = request.app.state.service.bodies
     return bodies
 
 
-async def read_json(request: Request, shape: type[Shape]) -> Shape:
+async def read_json(request: Request, shape: type[Schema]) -> Schema:
     """A JSON body of at most `MAX_PICTURES_BYTES`. Raises: RequestValidationError, as the framework does."""
     body = await read_body(request, MAX_PICTURES_BYTES)
     try:
-        return await asyncio.to_thread(_validated, shape, body)
+        return await asyncio.to_thread(_validate, shape, body)
     except ValidationError as error:
-        raise invalid(error) from None
+        raise translate_error(error) from None
 
 
-def _validated(shape: type[Shape], body: bytes) -> Shape:
+def _validate(shape: type[Schema], body: bytes) -> Schema:
     return shape.model_validate(read_json_value(body))
 
 
 async def decode_base64(text: str) -> bytes:
     """The bytes that a text in base64 stands for, plain or as a data: URL. Raises: ValueError."""
-    return await asyncio.to_thread(_decoded, text)
+    return await asyncio.to_thread(_decode_base64, text)
 
 
-def _decoded(text: str) -> bytes:
+def _decode_base64(text: str) -> bytes:
     start = text.index(",") + 1 if text.startswith("data:") else 0
     return b"".join(a2b_base64(text[at : at + PIECE], strict_mode=True) for at in range(start, len(text), PIECE))
 
 
-async def answer_with_list(answer: BaseModel, name: str) -> Response:
+async def respond_with_list(answer: BaseModel, name: str) -> Response:
     """The answer as JSON, written in a thread and sent in pieces, for pictures in base64. name: of its field that is a
     list; its elements are written one by one.
     """
-    body = await asyncio.to_thread(_written, answer, name)
+    body = await asyncio.to_thread(_serialize, answer, name)
     headers = {"Content-Length": str(len(body))}
-    return StreamingResponse(_pieces(body), media_type="application/json", headers=headers)
+    return StreamingResponse(_split(body), media_type="application/json", headers=headers)
 
 
-def _written(answer: BaseModel, name: str) -> bytes:
+def _serialize(answer: BaseModel, name: str) -> bytes:
     rest = answer.model_dump_json(exclude={name}).encode()
     elements = b",".join(to_json(one) for one in getattr(answer, name))
     return b"{%b:[%b]%b%b" % (to_json(name), elements, b"" if rest == b"{}" else b",", rest[1:])
 
 
-async def _pieces(body: bytes) -> AsyncIterator[bytes]:
+async def _split(body: bytes) -> AsyncIterator[bytes]:
     for start in range(0, len(body), PIECE):
         yield body[start : start + PIECE]
 
 
-def invalid(error: ValidationError) -> RequestValidationError:
+def translate_error(error: ValidationError) -> RequestValidationError:
     """The error as the framework would have raised it for a body."""
     found = error.errors(include_input=False, include_context=False)
     return RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in found])
 
 
-def json_body(shape: type[BaseModel]) -> dict[str, object]:
+def describe_json_body(shape: type[BaseModel]) -> dict[str, object]:
     """The body's place in the API's description, for a route that reads it by itself."""
     return {"required": True, "content": {"application/json": {"schema": shape.model_json_schema()}}}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from starlette.types import Receive
 
-from mezzotint.gateway.errors import GATEWAY_CODES, Answer
+from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
 
 PACE_BYTES = 160 * 1024
 """What must come within each `client_timeout_s`, or the body's end."""
@@ -33,14 +33,14 @@ class RequestBodies:
         """
         num_bytes = int(declared[:20]) if declared is not None and declared.isdecimal() else max_bytes
         if num_bytes > max_bytes:
-            raise too_large(max_bytes)
+            raise too_large_error(max_bytes)
         taken = self.reserved[tenant]
         if taken and taken + num_bytes > self.memory_bytes // 4:
             hint = f"Wait until your other uploads have ended, at least {RETRY_S} s."
-            raise Answer(429, "too_many_bodies", GATEWAY_CODES["too_many_bodies"], hint, retry_after_s=RETRY_S)
+            raise ApiError(429, "too_many_bodies", GATEWAY_CODES["too_many_bodies"], hint, retry_after_s=RETRY_S)
         if self.reserved.total() + num_bytes > self.memory_bytes:
             hint = f"Wait {RETRY_S} s."
-            raise Answer(503, "body_memory_full", GATEWAY_CODES["body_memory_full"], hint, retry_after_s=RETRY_S)
+            raise ApiError(503, "body_memory_full", GATEWAY_CODES["body_memory_full"], hint, retry_after_s=RETRY_S)
         self.reserved[tenant] += num_bytes
         try:
             yield
@@ -62,7 +62,7 @@ class RequestBodies:
                         raise TimeoutError  # whoever sent it hears no answer
                     body += message.get("body", b"")
                     if len(body) > max_bytes:
-                        raise too_large(max_bytes)
+                        raise too_large_error(max_bytes)
                     if not message.get("more_body", False):
                         return bytes(body)
                     if len(body) >= next_pace:
@@ -72,8 +72,8 @@ class RequestBodies:
             hint = (
                 f"Send at least {PACE_BYTES // 1024} KiB in {self.client_timeout_s:g} s, all in {self.deadline_s:g} s."
             )
-            raise Answer(408, "client_too_slow", GATEWAY_CODES["client_too_slow"], hint) from None
+            raise ApiError(408, "client_too_slow", GATEWAY_CODES["client_too_slow"], hint) from None
 
 
-def too_large(max_bytes: int) -> Answer:
-    return Answer(413, "body_too_large", GATEWAY_CODES["body_too_large"], f"Send at most {max_bytes} bytes.")
+def too_large_error(max_bytes: int) -> ApiError:
+    return ApiError(413, "body_too_large", GATEWAY_CODES["body_too_large"], f"Send at most {max_bytes} bytes.")

@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mezzotint.gateway.automatic1111.errors import sdapi_error
 from mezzotint.gateway.bodies.json_values import read_json_value
-from mezzotint.gateway.errors import GATEWAY_CODES, Answer
+from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
 from mezzotint.gateway.openai.errors import openai_error
 
 POLICY = 1008
@@ -33,8 +33,8 @@ class JsonCheck:
         try:
             if body := b"".join(message.get("body", b"") for message in messages):
                 read_json_value(body)
-        except Answer as answer:
-            await answered(scope, answer)(scope, receive, send)
+        except ApiError as answer:
+            await format_response(scope, answer)(scope, receive, send)
             return
         messages.reverse()
 
@@ -51,29 +51,29 @@ class AddressCheck:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refused = fault_of(scope) if scope["type"] in {"http", "websocket"} else None
+        refused = find_fault(scope) if scope["type"] in {"http", "websocket"} else None
         if refused is None:
             await self.app(scope, receive, send)
         elif scope["type"] == "http":
-            await answered(scope, refused)(scope, receive, send)
+            await format_response(scope, refused)(scope, receive, send)
         else:
             await send({"type": "websocket.close", "code": POLICY, "reason": refused.code})
 
 
-def fault_of(scope: Scope) -> Answer | None:
+def find_fault(scope: Scope) -> ApiError | None:
     """What is wrong with a request's address."""
     if "\0" in scope["path"]:
-        return Answer(404, "not_found", GATEWAY_CODES["not_found"], "The API is described at /openapi.json.")
+        return ApiError(404, "not_found", GATEWAY_CODES["not_found"], "The API is described at /openapi.json.")
     if b"%00" in scope["query_string"]:
-        return Answer(422, "field_invalid", "The query has the character U+0000.", "Leave it out.")
+        return ApiError(422, "field_invalid", "The query has the character U+0000.", "Leave it out.")
     hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
     if not all(map(_is_host, hosts)):
         hint = "Send the name or address of the server, and its port if it is not the usual one."
-        return Answer(400, "host_invalid", GATEWAY_CODES["host_invalid"], hint)
+        return ApiError(400, "host_invalid", GATEWAY_CODES["host_invalid"], hint)
     return None
 
 
-def answered(scope: Scope, answer: Answer) -> Response:
+def format_response(scope: Scope, answer: ApiError) -> Response:
     """The answer in the shape of the API that the path belongs to."""
     path: str = scope["path"]
     if path.startswith("/sdapi/"):

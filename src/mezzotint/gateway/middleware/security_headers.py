@@ -32,13 +32,15 @@ class SecurityHeaders:
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
-                headers["Cache-Control"] = cache_rule(scope["path"], message["status"], headers.get("Cache-Control"))
+                headers["Cache-Control"] = choose_cache_control(
+                    scope["path"], message["status"], headers.get("Cache-Control")
+                )
             await send(message)
 
         await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
-def cache_rule(path: str, status: int, wanted: str | None) -> str:
+def choose_cache_control(path: str, status: int, wanted: str | None) -> str:
     """Who may keep an answer. wanted: what its route says, which counts only for what is public."""
     is_public = path.startswith(CACHED) or path in PAGE
     return wanted if wanted is not None and is_public and status in FOUND else NO_STORE

@@ -2,8 +2,8 @@
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mezzotint.gateway.bodies.request_bodies import RequestBodies, too_large
-from mezzotint.gateway.errors import GATEWAY_CODES, Answer
+from mezzotint.gateway.bodies.request_bodies import RequestBodies, too_large_error
+from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
 
 MAX_BODY_BYTES = 64 * 1024
 """A prompt of 2,000 characters in any script, many times over."""
@@ -31,9 +31,9 @@ class BodyLimit:
             return
         try:
             if not (declared.isdigit() and int(declared[:20]) <= MAX_BODY_BYTES):
-                raise too_large(MAX_BODY_BYTES)
+                raise too_large_error(MAX_BODY_BYTES)
             body = await self.bodies.read(receive, MAX_BODY_BYTES)
-        except Answer as answer:
+        except ApiError as answer:
             await answer.response()(scope, receive, send)
             return
         await self.app(scope, _replay(body, receive), send)
@@ -62,6 +62,6 @@ class UrlLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MAX_URL_BYTES:
             hint = f"Send at most {MAX_URL_BYTES} bytes, and long things in the body."
-            await Answer(414, "url_too_long", GATEWAY_CODES["url_too_long"], hint).response()(scope, receive, send)
+            await ApiError(414, "url_too_long", GATEWAY_CODES["url_too_long"], hint).response()(scope, receive, send)
             return
         await self.app(scope, receive, send)

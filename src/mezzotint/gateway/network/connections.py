@@ -30,7 +30,7 @@ class ConnectionLimits:
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class _Open:
+class _Connection:
     """key: as whom it is counted; None: as nobody. The times are of the loop's clock.
 
     waiting_since: set while no request is under way. send_since: when the client last took enough of the `send_bytes`
@@ -51,7 +51,7 @@ class OpenConnections:
 
     limits: ConnectionLimits = field(default_factory=ConnectionLimits)
     metrics: Metrics = field(default_factory=Metrics)
-    _open: dict[asyncio.Transport, _Open] = field(default_factory=dict)
+    _open: dict[asyncio.Transport, _Connection] = field(default_factory=dict)
     _waiting: dict[asyncio.Transport, None] = field(default_factory=dict)
     """In the order in which they began to wait."""
     _by_key: dict[str, set[asyncio.Transport]] = field(default_factory=lambda: defaultdict(set))
@@ -64,7 +64,7 @@ class OpenConnections:
         if not (self._has_room_at(key) and self._has_room()):
             self.metrics.connections_ended.labels(why="refused").inc()
             return False
-        self._open[transport] = _Open(key=key, end=end, send_since=self._now())
+        self._open[transport] = _Connection(key=key, end=end, send_since=self._now())
         if key is not None:
             self._by_key[key].add(transport)
         self.wait(transport)
@@ -133,7 +133,7 @@ class OpenConnections:
         if self._open:
             self._sweeper = asyncio.get_running_loop().call_later(min(1.0, timeout_s / 4), self._sweep)
 
-    def _look_at(self, transport: asyncio.Transport, one: _Open, now: float) -> None:
+    def _look_at(self, transport: asyncio.Transport, one: _Connection, now: float) -> None:
         timeout_s = self.limits.client_timeout_s
         if transport.is_closing():
             one.closing_since = one.closing_since or now
@@ -146,7 +146,7 @@ class OpenConnections:
         elif self._is_stuck(transport, one, now):
             self._abort(transport, "not_read")
 
-    def _is_stuck(self, transport: asyncio.Transport, one: _Open, now: float) -> bool:
+    def _is_stuck(self, transport: asyncio.Transport, one: _Connection, now: float) -> bool:
         """Whether the client does not take what was written for it."""
         size = transport.get_write_buffer_size()
         if size == 0 or size <= one.send_bytes - SENT_BYTES:

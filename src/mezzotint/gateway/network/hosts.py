@@ -8,14 +8,14 @@ import re
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mezzotint.gateway.errors import GATEWAY_CODES, Answer
+from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
 
 LOOPBACK = re.compile(r"(localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[::1\])", re.IGNORECASE)
 HOST = re.compile(r"(?P<name>[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
 POLICY = 1008
 
 
-def host_name(header: str) -> str | None:
+def read_host_name(header: str) -> str | None:
     """The name in a Host header, in lower case and without its port; None where the header is not one name."""
     match = HOST.fullmatch(header)
     return match["name"].lower() if match else None
@@ -23,14 +23,14 @@ def host_name(header: str) -> str | None:
 
 def names_this_machine(header: str) -> bool:
     """Whether a Host header is exactly a loopback name or address, with or without a port."""
-    name = host_name(header)
+    name = read_host_name(header)
     return name is not None and LOOPBACK.fullmatch(name) is not None
 
 
 def read_hosts(text: str) -> frozenset[str] | None:
     """From host names, comma-separated; None: any name. Raises: ValueError."""
     names = [name.strip() for name in text.split(",") if name.strip()]
-    wrong = [name for name in names if host_name(name) != name.lower()]
+    wrong = [name for name in names if read_host_name(name) != name.lower()]
     if wrong:
         raise ValueError(f"{wrong[0]!r} is not a host name without a port")
     return frozenset(name.lower() for name in names) if names else None
@@ -52,11 +52,11 @@ class HostCheck:
             await send({"type": "websocket.close", "code": POLICY, "reason": "host_unknown"})
         else:
             hint = "Use an address that the server was told of (MEZZOTINT_ALLOWED_HOSTS; with --dev loopback alone)."
-            answer = Answer(421, "host_unknown", GATEWAY_CODES["host_unknown"], hint)
+            answer = ApiError(421, "host_unknown", GATEWAY_CODES["host_unknown"], hint)
             await answer.response()(scope, receive, send)
 
     def _is_served(self, scope: Scope) -> bool:
         hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
         if len(hosts) != 1:
             return False
-        return names_this_machine(hosts[0]) or host_name(hosts[0]) in (self.names or ())
+        return names_this_machine(hosts[0]) or read_host_name(hosts[0]) in (self.names or ())

@@ -7,8 +7,8 @@ be answered otherwise.
 from fastapi.responses import JSONResponse
 
 from mezzotint.domain.refusal import RefusalCode
-from mezzotint.gateway.error_handlers import route_shaped_by
-from mezzotint.gateway.errors import Answer
+from mezzotint.gateway.error_handlers import build_route_class
+from mezzotint.gateway.errors import ApiError
 
 TYPES = {
     400: "invalid_request_error",
@@ -22,7 +22,7 @@ RENAMED = {RefusalCode.PROMPT_BLOCKED: "moderation_blocked", "image_blocked": "m
 """Codes that its clients look for."""
 
 
-def openai_error(answer: Answer) -> JSONResponse:
+def openai_error(answer: ApiError) -> JSONResponse:
     """The answer as OpenAI would give it; what we answer with 422, it answers with 400."""
     status = 400 if answer.status == 422 else answer.status
     headers = {name: value for name, value in answer.response().headers.items() if not name.startswith("content-")}
@@ -31,7 +31,7 @@ def openai_error(answer: Answer) -> JSONResponse:
     return JSONResponse({"error": error_body(answer)}, status, headers)
 
 
-def error_body(answer: Answer) -> dict[str, str | None]:
+def error_body(answer: ApiError) -> dict[str, str | None]:
     status = 400 if answer.status == 422 else answer.status
     return {
         "message": f"{answer.message} {answer.hint}".strip(),
@@ -41,4 +41,4 @@ def error_body(answer: Answer) -> dict[str, str | None]:
     }
 
 
-OpenAIRoute = route_shaped_by(openai_error)
+OpenAIRoute = build_route_class(openai_error)

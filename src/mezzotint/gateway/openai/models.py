@@ -4,35 +4,39 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from mezzotint.gateway.errors import Answer
+from mezzotint.gateway.dependencies import CallerClaims, ServiceDep
+from mezzotint.gateway.errors import ApiError
 from mezzotint.gateway.openai.errors import OpenAIRoute
-from mezzotint.gateway.openai.schemas import OpenAIModel, OpenAIModels, openai_answers
-from mezzotint.gateway.service import Service, SignedIn, The
+from mezzotint.gateway.openai.schemas import OpenAIModel, OpenAIModels, describe_openai_errors
+from mezzotint.gateway.service import Service
 
 router = APIRouter(
-    prefix="/v1/models", tags=["openai"], route_class=OpenAIRoute, responses=openai_answers(400, 401, 403, 404, 503)
+    prefix="/v1/models",
+    tags=["openai"],
+    route_class=OpenAIRoute,
+    responses=describe_openai_errors(400, 401, 403, 404, 503),
 )
 MADE_AT = 1767225600
 """2026-01-01: a folder of weights does not say when it was made; clients only sort by it."""
 
 
 @router.get("")
-async def list_models(service: The, claims: SignedIn) -> OpenAIModels:
+async def list_models(service: ServiceDep, claims: CallerClaims) -> OpenAIModels:
     """The models that can be asked for."""
-    return OpenAIModels(data=_models(service))
+    return OpenAIModels(data=_list_models(service))
 
 
 @router.get("/{model:path}")
-async def read(model: Annotated[str, Path(max_length=200)], service: The, claims: SignedIn) -> OpenAIModel:
+async def read(model: Annotated[str, Path(max_length=200)], service: ServiceDep, claims: CallerClaims) -> OpenAIModel:
     """One model."""
-    served = {one.id: one for one in _models(service)}
+    served = {one.id: one for one in _list_models(service)}
     if model not in served:
         hint = f"Served: {', '.join(served)}."
-        raise Answer(404, "model_not_found", f'There is no model "{model[:80]}".', hint, "model")
+        raise ApiError(404, "model_not_found", f'There is no model "{model[:80]}".', hint, "model")
     return served[model]
 
 
-def _models(service: Service) -> list[OpenAIModel]:
+def _list_models(service: Service) -> list[OpenAIModel]:
     states = service.model_states()
     names = [model.name for model in service.door.models]
     told = ({"id": name, "state": states.get(name), "share": service.share_read(name)} for name in names)

@@ -28,7 +28,7 @@ EDIT_STRENGTH: dict[Fidelity, float] = {"low": 0.75, "high": 0.4}
 """Of an edit without a mask: the share of the steps that is run on the picture, where the client says how near."""
 
 
-class Wish(BaseModel):
+class ImageOptions(BaseModel):
     """What generations, edits and variations have in common."""
 
     model_config = ConfigDict(extra="ignore")
@@ -50,20 +50,20 @@ class Wish(BaseModel):
         return self.output_format if self.output_format in {"webp", "jpeg"} else "png"
 
 
-class NewImages(Wish):
+class NewImages(ImageOptions):
     """A picture from words. The prompt may end in parameters: `--seed 7 --no text`."""
 
     prompt: str
 
 
-class Edit(Wish):
+class Edit(ImageOptions):
     """A picture redrawn after words. The prompt may end in parameters."""
 
     prompt: str
     input_fidelity: Fidelity | None = Field(None, description="without a mask: how near to the picture")
 
 
-class Variation(Wish):
+class Variation(ImageOptions):
     """A picture drawn again."""
 
 
@@ -123,6 +123,6 @@ class OpenAIError(BaseModel):
     error: OpenAIErrorBody
 
 
-def openai_answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def describe_openai_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The error responses of a route, for its description."""
     return {status: {"model": OpenAIError, "description": MEANINGS[status]} for status in statuses}

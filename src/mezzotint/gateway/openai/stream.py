@@ -10,23 +10,23 @@ from typing import Any
 from mezzotint.actions.finish import Desk
 from mezzotint.domain.event import Progressed
 from mezzotint.domain.job import Job
-from mezzotint.gateway.errors import Answer
+from mezzotint.gateway.errors import ApiError
 from mezzotint.gateway.openai.errors import error_body
-from mezzotint.gateway.openai.schemas import ImagesAnswer, Wish
+from mezzotint.gateway.openai.schemas import ImageOptions, ImagesAnswer
 from mezzotint.media import converted
 
 POLL_S = 1.0
 KEEP_ALIVE_S = 10.0
 
 
-async def events_of(
-    desk: Desk, job: Job, wish: Wish, name: str, finished: Callable[[Job], Awaitable[ImagesAnswer]]
+async def stream_events(
+    desk: Desk, job: Job, options: ImageOptions, name: str, finished: Callable[[Job], Awaitable[ImagesAnswer]]
 ) -> AsyncGenerator[str]:
     """At most `partial_images` pictures under way, evenly spread over the steps, then the end or an error.
 
     name: how the events' names begin.
     """
-    wanted = wish.partial_images or 0
+    wanted = options.partial_images or 0
     shown = 0
     with desk.bus.watch(job.id) as queue:
         heard_at = time.monotonic()
@@ -39,7 +39,9 @@ async def events_of(
             if isinstance(event, Progressed):
                 is_due = event.step * (wanted + 1) >= event.num_steps * (shown + 1)
                 if event.preview and shown < wanted and is_due and event.step < event.num_steps:
-                    yield _line(f"{name}.partial_image", await _partial(job, wish, event.preview, shown))
+                    yield _format_event(
+                        f"{name}.partial_image", await _format_partial(job, options, event.preview, shown)
+                    )
                     shown, heard_at = shown + 1, time.monotonic()
                 continue
             job = await desk.jobs.get(job.id) or job
@@ -48,32 +50,32 @@ async def events_of(
                 yield ": keep-alive\n\n"
     try:
         answer = await finished(job)
-    except Answer as error:
-        yield error_event(error)
+    except ApiError as error:
+        yield format_error_event(error)
         return
     picture = {"b64_json": answer.data[0].b64_json, "url": answer.data[0].url, "usage": answer.usage.model_dump()}
-    yield _line(f"{name}.completed", _event(job, wish) | picture)
+    yield _format_event(f"{name}.completed", _describe_image(job, options) | picture)
 
 
-def error_event(error: Answer) -> str:
+def format_error_event(error: ApiError) -> str:
     return f"event: error\ndata: {json.dumps({'error': error_body(error)})}\n\n"
 
 
-async def _partial(job: Job, wish: Wish, preview: str, index: int) -> dict[str, Any]:
+async def _format_partial(job: Job, options: ImageOptions, preview: str, index: int) -> dict[str, Any]:
     data = b64decode(preview.partition(",")[2])
-    data = await asyncio.to_thread(converted, data, wish.form, wish.output_compression or 90)
-    return _event(job, wish) | {"b64_json": b64encode(data).decode("ascii"), "partial_image_index": index}
+    data = await asyncio.to_thread(converted, data, options.form, options.output_compression or 90)
+    return _describe_image(job, options) | {"b64_json": b64encode(data).decode("ascii"), "partial_image_index": index}
 
 
-def _event(job: Job, wish: Wish) -> dict[str, Any]:
+def _describe_image(job: Job, options: ImageOptions) -> dict[str, Any]:
     return {
         "created_at": int(job.created_at.timestamp()),
         "size": f"{job.parameters.width}x{job.parameters.height}",
-        "quality": wish.quality or "auto",
+        "quality": options.quality or "auto",
         "background": "opaque",
-        "output_format": wish.form,
+        "output_format": options.form,
     }
 
 
-def _line(kind: str, event: dict[str, Any]) -> str:
+def _format_event(kind: str, event: dict[str, Any]) -> str:
     return f"event: {kind}\ndata: {json.dumps({'type': kind, **event})}\n\n"

@@ -13,11 +13,21 @@ from mezzotint.domain.ids import TenantId
 from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier
-from mezzotint.gateway.errors import GATEWAY_CODES, Answer, refused
+from mezzotint.gateway.dependencies import CallerClaims, ServiceDep
+from mezzotint.gateway.errors import GATEWAY_CODES, ApiError, translate_refusal
 from mezzotint.gateway.network.addresses import is_loopback
 from mezzotint.gateway.network.hosts import names_this_machine
-from mezzotint.gateway.schemas import Health, Me, ModelHealth, ModelView, Readiness, Session, answers, me_of
-from mezzotint.gateway.service import Service, SignedIn, The
+from mezzotint.gateway.schemas import (
+    Health,
+    Me,
+    ModelHealth,
+    ModelView,
+    Readiness,
+    Session,
+    describe_caller,
+    describe_errors,
+)
+from mezzotint.gateway.service import Service
 from mezzotint.policy.admission.model_choice import choose_model
 
 router = APIRouter(tags=["about"])
@@ -30,7 +40,7 @@ LOAD_ANOTHER = "mezzotint serve --model stabilityai/stable-diffusion-xl-base-1.0
 
 
 @router.get("/healthz")
-async def health(service: The) -> Health:
+async def health(service: ServiceDep) -> Health:
     """Answers as soon as the port is open; `status` is `ok` once the model is loaded."""
     is_ready = service.is_ready()
     name = service.door.model.name
@@ -40,16 +50,16 @@ async def health(service: The) -> Health:
     return Health(status=status, version=__version__, model=model, can_sign_up=can_sign_up)
 
 
-@router.get("/readyz", responses=answers(503))
-async def readiness(service: The) -> Readiness:
+@router.get("/readyz", responses=describe_errors(503))
+async def readiness(service: ServiceDep) -> Readiness:
     """200 while this process can do its work; 503 `not_ready` says by its hint what is missing. For load balancers."""
-    missing = await missing_of(service)
+    missing = await list_missing(service)
     if missing:
-        raise Answer(503, "not_ready", GATEWAY_CODES["not_ready"], f"Missing: {'; '.join(missing)}.")
+        raise ApiError(503, "not_ready", GATEWAY_CODES["not_ready"], f"Missing: {'; '.join(missing)}.")
     return Readiness(status="ready")
 
 
-async def missing_of(service: Service) -> list[str]:
+async def list_missing(service: Service) -> list[str]:
     """What keeps the process from doing its work."""
     missing = [f"the background task {name!r} keeps failing" for name in service.background.failing]
     if not service.is_ready():
@@ -64,31 +74,31 @@ async def missing_of(service: Service) -> list[str]:
     return missing
 
 
-@router.get("/v1/me", responses=answers(401))
-async def me(claims: SignedIn) -> Me:
+@router.get("/v1/me", responses=describe_errors(401))
+async def me(claims: CallerClaims) -> Me:
     """Who you are here, and what you may ask for."""
-    return me_of(claims)
+    return describe_caller(claims)
 
 
-@router.get("/v1/model", responses=answers(404, 422))
+@router.get("/v1/model", responses=describe_errors(404, 422))
 async def model(
-    service: The,
+    service: ServiceDep,
     name: Annotated[str | None, Query(max_length=200, description="one of GET /v1/models; default: the first")] = None,
 ) -> ModelView:
     """A model that draws, and what it knows."""
     chosen = choose_model(service.door.models, name, Task.GENERATE, "")
     if isinstance(chosen, Refusal):
-        raise refused(replace(chosen, param="name"))
+        raise translate_refusal(replace(chosen, param="name"))
     told = {name: getattr(chosen, name) for name in ModelView.model_fields if name != "load_another"}
     return ModelView.model_validate({"load_another": LOAD_ANOTHER, **told}, from_attributes=True)
 
 
-@router.post("/v1/session", responses=answers(403))
-async def session(request: Request, service: The) -> Session:
+@router.post("/v1/session", responses=describe_errors(403))
+async def session(request: Request, service: ServiceDep) -> Session:
     """With --dev, a token for the page of this very machine; otherwise 403."""
     if not (service.is_dev and is_local(request)):
         hint = "Paste a token; `mezzotint token --data DIR --tenant NAME --tier free` prints one."
-        raise Answer(403, "sign_in_required", GATEWAY_CODES["sign_in_required"], hint)
+        raise ApiError(403, "sign_in_required", GATEWAY_CODES["sign_in_required"], hint)
     now = service.now()
     token = service.issuer.issue(DEV_TENANT, Tier.PRO, now, DEV_LIFETIME)
     return Session(token=token, expires_at=now + DEV_LIFETIME)

@@ -11,13 +11,14 @@ from mezzotint.domain.ids import JobId, TenantId
 from mezzotint.domain.job import Job, JobState
 from mezzotint.domain.tenant import Tenant, is_tenant_name
 from mezzotint.domain.tier import Tier
-from mezzotint.gateway.cursor import Before, next_cursor
-from mezzotint.gateway.errors import GATEWAY_CODES, Answer
+from mezzotint.gateway.cursor import Cursor, next_cursor
+from mezzotint.gateway.dependencies import AdminClaims, ServiceDep
+from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
 from mezzotint.gateway.routes.jobs import JOB_ID
-from mezzotint.gateway.schemas import JobView, answers
-from mezzotint.gateway.service import Admin, Service, The
+from mezzotint.gateway.schemas import JobView, describe_errors
+from mezzotint.gateway.service import Service
 
-router = APIRouter(prefix="/v1/admin", tags=["admin"], responses=answers(401, 403, 422, 503))
+router = APIRouter(prefix="/v1/admin", tags=["admin"], responses=describe_errors(401, 403, 422, 503))
 Name = Annotated[str, Path(description="the tenant's name", max_length=64)]
 Id = Annotated[str, Path(description="the job's id", max_length=64)]
 
@@ -62,8 +63,8 @@ class AdminJobPage(BaseModel):
 
 @router.get("/tenants")
 async def list_tenants(
-    service: The,
-    admin: Admin,
+    service: ServiceDep,
+    admin: AdminClaims,
     after: Annotated[str, Query(max_length=64, pattern=r"^[A-Za-z0-9._-]*$")] = "",
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> TenantPage:
@@ -75,35 +76,35 @@ async def list_tenants(
     )
 
 
-@router.post("/tenants", status_code=201, responses=answers(400, 409, 413))
-async def create_tenant(body: NewTenant, service: The, admin: Admin) -> TenantView:
+@router.post("/tenants", status_code=201, responses=describe_errors(400, 409, 413))
+async def create_tenant(body: NewTenant, service: ServiceDep, admin: AdminClaims) -> TenantView:
     """Make a tenant."""
     if not is_tenant_name(body.id):
         hint = "Use 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit."
-        raise Answer(422, "name_invalid", GATEWAY_CODES["name_invalid"], hint, "id")
+        raise ApiError(422, "name_invalid", GATEWAY_CODES["name_invalid"], hint, "id")
     tenant = Tenant(id=TenantId(body.id), tier=body.tier, created_at=service.now())
     if not await service.accounts.tenants.add(tenant):
-        raise Answer(409, "name_taken", GATEWAY_CODES["name_taken"], "Choose another.", "id")
+        raise ApiError(409, "name_taken", GATEWAY_CODES["name_taken"], "Choose another.", "id")
     return TenantView.model_validate(tenant, from_attributes=True)
 
 
-@router.patch("/tenants/{name}", responses=answers(400, 404, 413))
-async def change_tenant(name: Name, body: TenantChange, service: The, admin: Admin) -> TenantView:
+@router.patch("/tenants/{name}", responses=describe_errors(400, 404, 413))
+async def change_tenant(name: Name, body: TenantChange, service: ServiceDep, admin: AdminClaims) -> TenantView:
     """Give a tenant another tier, shut it out, or let it in again."""
-    tenant = await known_tenant(service, name)
+    tenant = await find_tenant(service, name)
     if body.tier is not None:
         await service.accounts.tenants.set_tier(tenant.id, body.tier)
     if body.is_disabled is not None:
         await service.accounts.tenants.disable(tenant.id, service.now() if body.is_disabled else None)
         service.streams.changed.set()
-    return TenantView.model_validate(await known_tenant(service, name), from_attributes=True)
+    return TenantView.model_validate(await find_tenant(service, name), from_attributes=True)
 
 
 @router.get("/jobs")
 async def list_jobs(
-    service: The,
-    admin: Admin,
-    cursor: Before,
+    service: ServiceDep,
+    admin: AdminClaims,
+    cursor: Cursor,
     *,
     state: Annotated[JobState | None, Query(description="`failed` lists the dead letters")] = None,
     tenant: Annotated[str | None, Query(max_length=64, pattern=r"^[A-Za-z0-9._-]+$")] = None,
@@ -111,38 +112,38 @@ async def list_jobs(
 ) -> AdminJobPage:
     """Everybody's jobs, newest first."""
     page = await service.desk.jobs.of_all(limit, cursor, state, None if tenant is None else TenantId(tenant))
-    views = [admin_view(job) for _, job in page]
+    views = [to_admin_view(job) for _, job in page]
     return AdminJobPage(jobs=views, next_cursor=next_cursor([seq for seq, _ in page], limit))
 
 
-@router.get("/jobs/{job_id}", responses=answers(404))
-async def read_job(job_id: Id, service: The, admin: Admin) -> AdminJob:
+@router.get("/jobs/{job_id}", responses=describe_errors(404))
+async def read_job(job_id: Id, service: ServiceDep, admin: AdminClaims) -> AdminJob:
     """Anybody's job."""
-    return admin_view(await known_job(service, job_id))
+    return to_admin_view(await find_job(service, job_id))
 
 
-@router.delete("/jobs/{job_id}", responses=answers(404))
-async def cancel_job(job_id: Id, service: The, admin: Admin) -> AdminJob:
+@router.delete("/jobs/{job_id}", responses=describe_errors(404))
+async def cancel_job(job_id: Id, service: ServiceDep, admin: AdminClaims) -> AdminJob:
     """Cancel anybody's job. One that has ended stays as it is."""
-    job = await known_job(service, job_id)
-    return admin_view(await cancel(service.desk, job.id, service.now()) or job)
+    job = await find_job(service, job_id)
+    return to_admin_view(await cancel(service.desk, job.id, service.now()) or job)
 
 
-async def known_tenant(service: Service, name: str) -> Tenant:
+async def find_tenant(service: Service, name: str) -> Tenant:
     tenant = await service.accounts.tenants.get(TenantId(name)) if is_tenant_name(name) else None
     if tenant is None:
-        raise Answer(404, "tenant_not_found", GATEWAY_CODES["tenant_not_found"], "GET /v1/admin/tenants lists them.")
+        raise ApiError(404, "tenant_not_found", GATEWAY_CODES["tenant_not_found"], "GET /v1/admin/tenants lists them.")
     return tenant
 
 
-async def known_job(service: Service, job_id: str) -> Job:
+async def find_job(service: Service, job_id: str) -> Job:
     job = await service.desk.jobs.get(JobId(job_id)) if JOB_ID.fullmatch(job_id) else None
     if job is None:
-        raise Answer(404, "job_not_found", GATEWAY_CODES["job_not_found"], "GET /v1/admin/jobs lists them.")
+        raise ApiError(404, "job_not_found", GATEWAY_CODES["job_not_found"], "GET /v1/admin/jobs lists them.")
     return job
 
 
-def admin_view(job: Job) -> AdminJob:
+def to_admin_view(job: Job) -> AdminJob:
     return AdminJob(
         **JobView.of(job).model_dump(),
         tenant=job.tenant,

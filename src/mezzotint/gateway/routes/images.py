@@ -11,10 +11,10 @@ from fastapi import APIRouter, Path, Query, Response
 
 from mezzotint.actions.finish import image_key
 from mezzotint.domain.ids import Sha256
-from mezzotint.gateway.cursor import Before, next_cursor
-from mezzotint.gateway.errors import GATEWAY_CODES, Answer
-from mezzotint.gateway.schemas import HistoryImage, ImagePage, JobImage, answers
-from mezzotint.gateway.service import SignedIn, The
+from mezzotint.gateway.cursor import Cursor, next_cursor
+from mezzotint.gateway.dependencies import CallerClaims, ServiceDep
+from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
+from mezzotint.gateway.schemas import HistoryImage, ImagePage, JobImage, describe_errors
 
 router = APIRouter(tags=["images"])
 NAME = re.compile(r"([0-9a-f]{64})\.(webp|png)")
@@ -23,11 +23,11 @@ MAX_WORDS = 8
 IMMUTABLE = "public, max-age=31536000, immutable"
 
 
-@router.get("/v1/images", responses=answers(401, 422, 503))
+@router.get("/v1/images", responses=describe_errors(401, 422, 503))
 async def list_mine(
-    service: The,
-    claims: SignedIn,
-    cursor: Before,
+    service: ServiceDep,
+    claims: CallerClaims,
+    cursor: Cursor,
     limit: Annotated[int, Query(ge=1, le=100)] = 24,
     q: Annotated[str, Query(max_length=200, description="words that stand in the prompt")] = "",
 ) -> ImagePage:
@@ -49,10 +49,10 @@ async def list_mine(
 @router.get(
     "/i/{name}",
     response_class=Response,
-    responses={200: {"content": {"image/webp": {}, "image/png": {}}}, **answers(404, 422, 503)},
+    responses={200: {"content": {"image/webp": {}, "image/png": {}}}, **describe_errors(404, 422, 503)},
 )
 async def deliver(
-    name: Annotated[str, Path(description="<sha256>.webp or .png", max_length=80)], service: The
+    name: Annotated[str, Path(description="<sha256>.webp or .png", max_length=80)], service: ServiceDep
 ) -> Response:
     """A picture's bytes, for ever the same."""
     match = NAME.fullmatch(name)
@@ -60,6 +60,6 @@ async def deliver(
     if match is not None and await service.images.is_published(Sha256(match[1])):
         data = await service.desk.objects.get(image_key(Sha256(match[1]), match[2]))
     if match is None or data is None:
-        raise Answer(404, "image_not_found", GATEWAY_CODES["image_not_found"], "GET /v1/images lists yours.")
+        raise ApiError(404, "image_not_found", GATEWAY_CODES["image_not_found"], "GET /v1/images lists yours.")
     headers = {"Cache-Control": IMMUTABLE, "ETag": f'"{match[1]}"'}
     return Response(data, media_type=f"image/{match[2]}", headers=headers)

@@ -15,15 +15,16 @@ from mezzotint.domain.claims import Claims
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Job
 from mezzotint.domain.refusal import Refusal
-from mezzotint.gateway.cursor import Before, next_cursor
-from mezzotint.gateway.errors import GATEWAY_CODES, Answer, refused
-from mezzotint.gateway.idempotency import once_of
-from mezzotint.gateway.schemas import Accepted, JobPage, JobView, NewJob, answers
-from mezzotint.gateway.service import Service, SignedIn, The
+from mezzotint.gateway.cursor import Cursor, next_cursor
+from mezzotint.gateway.dependencies import CallerClaims, ServiceDep
+from mezzotint.gateway.errors import GATEWAY_CODES, ApiError, translate_refusal
+from mezzotint.gateway.idempotency import name_request
+from mezzotint.gateway.schemas import Accepted, JobPage, JobView, NewJob, describe_errors
+from mezzotint.gateway.service import Service
 from mezzotint.gateway.streams.event_stream import EventStream
-from mezzotint.gateway.streams.job_events import events_of, seen_in
+from mezzotint.gateway.streams.job_events import read_last_event_id, stream_job_events
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=answers(401, 422, 503))
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=describe_errors(401, 422, 503))
 JOB_ID = re.compile(r"job_[0-9a-f]{24}")
 POLL_S = 1.0
 """A row is read at least this often while somebody waits: notification wakes, polling guarantees."""
@@ -33,15 +34,15 @@ IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", descripti
 Id = Annotated[str, Path(description="the job's id", max_length=64)]
 
 
-async def own_job(service: Service, claims: Claims, job_id: str) -> Job:
+async def find_own_job(service: Service, claims: Claims, job_id: str) -> Job:
     """The job, if it is the caller's. Answers 404 otherwise, so that ids of others cannot be told from nonsense."""
     job = await service.desk.jobs.get(JobId(job_id)) if JOB_ID.fullmatch(job_id) else None
     if job is None or job.tenant != claims.tenant:
-        raise Answer(404, "job_not_found", GATEWAY_CODES["job_not_found"], "GET /v1/jobs lists yours.")
+        raise ApiError(404, "job_not_found", GATEWAY_CODES["job_not_found"], "GET /v1/jobs lists yours.")
     return job
 
 
-async def view(service: Service, job: Job) -> JobView:
+async def to_view(service: Service, job: Job) -> JobView:
     position = await service.desk.jobs.position(job)
     return JobView.of(job, position, await service.forecast.wait_s(job, position, service.now()))
 
@@ -51,60 +52,65 @@ async def view(service: Service, job: Job) -> JobView:
     status_code=202,
     responses={
         200: {"model": Accepted, "description": "this request was made before"},
-        **answers(400, 403, 404, 409, 413),
+        **describe_errors(400, 403, 404, 409, 413),
     },
 )
 async def create(
-    body: NewJob, request: Request, service: The, claims: SignedIn, response: Response, _key: IdempotencyKey = None
+    body: NewJob,
+    request: Request,
+    service: ServiceDep,
+    claims: CallerClaims,
+    response: Response,
+    _key: IdempotencyKey = None,
 ) -> Accepted:
     """Accept a job, or with choices (`{a, b}`) and `--repeat` several.
 
     When this answers 202, the jobs are on the disk and will end in a state you can read. 200: they were there already.
     """
     wish = body.request()
-    once = once_of(request, wish, service, is_new=body.new)
+    once = name_request(request, wish, service, is_new=body.new)
     jobs = await submit_once(service.door, wish, claims, service.now(), once)
     if isinstance(jobs, Refusal):
-        raise refused(jobs)
+        raise translate_refusal(jobs)
     if isinstance(jobs, Repeated):
         response.status_code, jobs = 200, jobs.jobs
     response.headers["Location"] = f"/v1/jobs/{jobs[0].id}"
-    views = [await view(service, job) for job in jobs]
+    views = [await to_view(service, job) for job in jobs]
     return Accepted(**dict(views[0]), jobs=views)
 
 
 @router.get("")
 async def list_mine(
-    service: The, claims: SignedIn, cursor: Before, limit: Annotated[int, Query(ge=1, le=100)] = 20
+    service: ServiceDep, claims: CallerClaims, cursor: Cursor, limit: Annotated[int, Query(ge=1, le=100)] = 20
 ) -> JobPage:
     """Your jobs, newest first."""
     page = await service.desk.jobs.of_tenant(claims.tenant, limit, cursor)
-    views = [await view(service, job) for _, job in page]
+    views = [await to_view(service, job) for _, job in page]
     return JobPage(jobs=views, next_cursor=next_cursor([seq for seq, _ in page], limit))
 
 
-@router.get("/{job_id}", responses=answers(404))
+@router.get("/{job_id}", responses=describe_errors(404))
 async def read(
     job_id: Id,
-    service: The,
-    claims: SignedIn,
+    service: ServiceDep,
+    claims: CallerClaims,
     wait: Annotated[float, Query(ge=0, le=60, description="seconds to wait for the end", allow_inf_nan=False)] = 0,
 ) -> JobView:
     """One job; with `wait`, answers when it ends or when the time is over."""
-    job = await own_job(service, claims, job_id)
+    job = await find_own_job(service, claims, job_id)
     until = time.monotonic() + wait
     if not wait or job.state.is_final:
-        return await view(service, job)
+        return await to_view(service, job)
     async with service.open_stream(claims):
-        job = await ended_or_late(service, claims, job, until)
-    return await view(service, job)
+        job = await wait_for_end(service, claims, job, until)
+    return await to_view(service, job)
 
 
-async def ended_or_late(service: Service, claims: Claims, job: Job, until: float) -> Job:
+async def wait_for_end(service: Service, claims: Claims, job: Job, until: float) -> Job:
     """The job when it has ended, or as it is at `until` of the monotonic clock."""
     with service.desk.bus.watch(job.id) as queue:
         while not job.state.is_final and (left := until - time.monotonic()) > 0:
-            job = await own_job(service, claims, job.id)
+            job = await find_own_job(service, claims, job.id)
             if job.state.is_final:
                 break
             try:
@@ -112,14 +118,14 @@ async def ended_or_late(service: Service, claims: Claims, job: Job, until: float
                     await queue.get()
             except TimeoutError:
                 continue
-        return await own_job(service, claims, job.id)
+        return await find_own_job(service, claims, job.id)
 
 
-@router.delete("/{job_id}", responses=answers(404))
-async def give_up(job_id: Id, service: The, claims: SignedIn) -> JobView:
+@router.delete("/{job_id}", responses=describe_errors(404))
+async def give_up(job_id: Id, service: ServiceDep, claims: CallerClaims) -> JobView:
     """Cancel a job. One that has ended stays as it is."""
-    job = await own_job(service, claims, job_id)
-    return await view(service, await cancel(service.desk, job.id, service.now()) or job)
+    job = await find_own_job(service, claims, job_id)
+    return await to_view(service, await cancel(service.desk, job.id, service.now()) or job)
 
 
 @router.get(
@@ -127,13 +133,15 @@ async def give_up(job_id: Id, service: The, claims: SignedIn) -> JobView:
     response_class=StreamingResponse,
     responses={
         200: {"content": {"text/event-stream": {}}, "description": "see docs/reference/events.md"},
-        **answers(404),
+        **describe_errors(404),
     },
 )
-async def events(job_id: Id, service: The, claims: SignedIn, last_event_id: LastEventId = None) -> StreamingResponse:
+async def events(
+    job_id: Id, service: ServiceDep, claims: CallerClaims, last_event_id: LastEventId = None
+) -> StreamingResponse:
     """The job's life as server-sent events: from its present state, or from `Last-Event-ID` on, to its end."""
-    job = await own_job(service, claims, job_id)
+    job = await find_own_job(service, claims, job_id)
     with ExitStack() as place:
-        place.enter_context(service.rates.stream(claims))
-        events = events_of(service.desk, service.changes, job.id, seen_in(last_event_id))
+        place.enter_context(service.rate_limits.stream(claims))
+        events = stream_job_events(service.desk, service.changes, job.id, read_last_event_id(last_event_id))
         return EventStream(service, claims, events, place.pop_all())

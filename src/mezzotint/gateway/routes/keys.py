@@ -15,11 +15,12 @@ from mezzotint.domain.claims import OWN, Claims, Scope, Via
 from mezzotint.domain.ids import KeyId
 from mezzotint.domain.key import Key, KeyRequest
 from mezzotint.domain.tenant import Tenant
-from mezzotint.gateway.errors import GATEWAY_CODES, Answer
-from mezzotint.gateway.schemas import answers
-from mezzotint.gateway.service import Service, SignedIn, The
+from mezzotint.gateway.dependencies import CallerClaims, ServiceDep
+from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
+from mezzotint.gateway.schemas import describe_errors
+from mezzotint.gateway.service import Service
 
-router = APIRouter(prefix="/v1/keys", tags=["keys"], responses=answers(401, 403, 422, 429, 503))
+router = APIRouter(prefix="/v1/keys", tags=["keys"], responses=describe_errors(401, 403, 422, 429, 503))
 Id = Annotated[str, Path(description="the key's id", max_length=64)]
 KEY_ID = re.compile(r"key_[0-9a-f]{16}")
 MAX_KEYS = 100
@@ -67,20 +68,20 @@ class MadeKey(BaseModel):
 
 
 @router.get("")
-async def list_mine(service: The, claims: SignedIn) -> KeyList:
+async def list_mine(service: ServiceDep, claims: CallerClaims) -> KeyList:
     """Your keys and the tenant's, oldest first; their secrets are not kept."""
     found = await service.accounts.keys.of_tenant(claims.tenant)
     return KeyList(keys=[KeyView.of(key) for key in found if may_see(claims, key)])
 
 
-@router.post("", status_code=201, responses=answers(400, 409, 413))
-async def create(body: NewKey, service: The, claims: SignedIn) -> MadeKey:
+@router.post("", status_code=201, responses=describe_errors(400, 409, 413))
+async def create(body: NewKey, service: ServiceDep, claims: CallerClaims) -> MadeKey:
     """A new key, at most with your own rights at any time. Its secret is in this answer and nowhere else."""
     check_may_manage(claims)
     may_give = claims.scopes if claims.user is not None else claims.scopes & OWN
     if not body.scopes <= may_give:
         hint = f"You may give: {', '.join(sorted(may_give))}."
-        raise Answer(403, "scope_missing", GATEWAY_CODES["scope_missing"], hint, "scopes")
+        raise ApiError(403, "scope_missing", GATEWAY_CODES["scope_missing"], hint, "scopes")
     now = service.now()
     await ensure_tenant(service, claims, now)
     wanted = KeyRequest(
@@ -92,33 +93,33 @@ async def create(body: NewKey, service: The, claims: SignedIn) -> MadeKey:
     )
     made = await service.accounts.keys.add(wanted, now, MAX_KEYS)
     if made is None:
-        raise Answer(409, "too_many_keys", GATEWAY_CODES["too_many_keys"], "Rotate one instead of making another.")
+        raise ApiError(409, "too_many_keys", GATEWAY_CODES["too_many_keys"], "Rotate one instead of making another.")
     return MadeKey(key=KeyView.of(made[0]), secret=made[1])
 
 
-@router.post("/{key_id}/rotate", responses=answers(400, 404, 413))
-async def rotate(key_id: Id, service: The, claims: SignedIn, body: Rotation | None = None) -> MadeKey:
+@router.post("/{key_id}/rotate", responses=describe_errors(400, 404, 413))
+async def rotate(key_id: Id, service: ServiceDep, claims: CallerClaims, body: Rotation | None = None) -> MadeKey:
     """A new secret for the key; the old one works on for a while, so that nothing stops meanwhile."""
     check_may_manage(claims)
-    key = await own_key(service, claims, key_id)
+    key = await find_own_key(service, claims, key_id)
     if key.user not in {None, claims.user}:
-        raise not_found()
+        raise key_not_found_error()
     if key.user is None and not key.scopes <= claims.scopes:
         hint = f"The key may do: {', '.join(sorted(key.scopes))}; you may do: {', '.join(sorted(claims.scopes))}."
-        raise Answer(403, "scope_missing", GATEWAY_CODES["scope_missing"], hint)
+        raise ApiError(403, "scope_missing", GATEWAY_CODES["scope_missing"], hint)
     grace = timedelta(hours=(body or Rotation(grace_hours=24)).grace_hours)
     rotated = await service.accounts.keys.rotate(key.id, claims.tenant, service.now(), grace)
     if rotated is None:
-        raise not_found()
+        raise key_not_found_error()
     service.streams.changed.set()
     return MadeKey(key=KeyView.of(rotated[0]), secret=rotated[1])
 
 
-@router.delete("/{key_id}", status_code=204, responses=answers(404))
-async def revoke(key_id: Id, service: The, claims: SignedIn) -> Response:
+@router.delete("/{key_id}", status_code=204, responses=describe_errors(404))
+async def revoke(key_id: Id, service: ServiceDep, claims: CallerClaims) -> Response:
     """End the key at once."""
     check_may_manage(claims)
-    key = await own_key(service, claims, key_id)
+    key = await find_own_key(service, claims, key_id)
     await service.accounts.keys.revoke(key.id, claims.tenant, service.now())
     service.streams.changed.set()
     return Response(status_code=204)
@@ -129,18 +130,18 @@ def may_see(claims: Claims, key: Key) -> bool:
     return key.user in {None, claims.user} or claims.user is None or Scope.ADMIN in claims.scopes
 
 
-async def own_key(service: Service, claims: Claims, key_id: str) -> Key:
+async def find_own_key(service: Service, claims: Claims, key_id: str) -> Key:
     """The key, if the caller may see it. Answers 404 otherwise."""
     key = await service.accounts.keys.get(KeyId(key_id), claims.tenant) if KEY_ID.fullmatch(key_id) else None
     if key is None or not may_see(claims, key):
-        raise not_found()
+        raise key_not_found_error()
     return key
 
 
 def check_may_manage(claims: Claims) -> None:
     """A leaked key must not outlive its revocation by keys it made."""
     if claims.via is Via.KEY:
-        raise Answer(403, "session_needed", GATEWAY_CODES["session_needed"], "Sign in, or use a token.")
+        raise ApiError(403, "session_needed", GATEWAY_CODES["session_needed"], "Sign in, or use a token.")
 
 
 async def ensure_tenant(service: Service, claims: Claims, now: datetime) -> None:
@@ -152,5 +153,5 @@ async def ensure_tenant(service: Service, claims: Claims, now: datetime) -> None
         await service.accounts.tenants.add(Tenant(id=claims.tenant, tier=claims.tier, created_at=now))
 
 
-def not_found() -> Answer:
-    return Answer(404, "key_not_found", GATEWAY_CODES["key_not_found"], "GET /v1/keys lists yours.")
+def key_not_found_error() -> ApiError:
+    return ApiError(404, "key_not_found", GATEWAY_CODES["key_not_found"], "GET /v1/keys lists yours.")

@@ -7,9 +7,9 @@ from fastapi import APIRouter, Request, Response
 
 from mezzotint.actions.count import count
 from mezzotint.domain.errors import StorageUnavailable
-from mezzotint.gateway.errors import GATEWAY_CODES, Answer
+from mezzotint.gateway.dependencies import Bearer, ServiceDep
+from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
 from mezzotint.gateway.routes.about import is_local
-from mezzotint.gateway.service import Bearer, The
 
 router = APIRouter()
 log = structlog.get_logger()
@@ -17,14 +17,14 @@ TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
 @router.get("/metrics", include_in_schema=False)
-async def metrics(request: Request, service: The, credentials: Bearer) -> Response:
+async def metrics(request: Request, service: ServiceDep, credentials: Bearer) -> Response:
     """Counters and times of this process, and the queue's length; see docs/reference/metrics.md."""
     sent = credentials.credentials if credentials is not None else ""
     token = service.metrics_token
     is_allowed = is_local(request) if token is None else hmac.compare_digest(sent.encode(), token.encode())
     if not is_allowed:
         hint = "Set MEZZOTINT_METRICS_TOKEN and send it as a bearer token."
-        raise Answer(403, "operators_only", GATEWAY_CODES["operators_only"], hint)
+        raise ApiError(403, "operators_only", GATEWAY_CODES["operators_only"], hint)
     try:
         await count(service.desk, service.now())
     except StorageUnavailable as error:  # what this process counted is worth most while its database is away

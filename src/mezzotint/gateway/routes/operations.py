@@ -10,14 +10,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from mezzotint.actions.retry import retry
 from mezzotint.domain.ids import WorkerId
 from mezzotint.domain.tier import Tier
-from mezzotint.gateway.errors import GATEWAY_CODES, Answer
-from mezzotint.gateway.routes.admin import AdminJob, Id, admin_view, known_job
-from mezzotint.gateway.schemas import answers
-from mezzotint.gateway.service import Admin, Service, The
+from mezzotint.gateway.dependencies import AdminClaims, ServiceDep
+from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
+from mezzotint.gateway.routes.admin import AdminJob, Id, find_job, to_admin_view
+from mezzotint.gateway.schemas import describe_errors
+from mezzotint.gateway.service import Service
 from mezzotint.policy.fair_queue.lane_weights import bounds
 
 log = structlog.get_logger()
-router = APIRouter(prefix="/v1/admin", tags=["admin"], responses=answers(401, 403, 422, 503))
+router = APIRouter(prefix="/v1/admin", tags=["admin"], responses=describe_errors(401, 403, 422, 503))
 
 
 class LaneView(BaseModel):
@@ -55,71 +56,71 @@ class WorkerChange(BaseModel):
     is_drained: bool = Field(description="true: it puts its runs aside with checkpoints and takes no more")
 
 
-@router.post("/jobs/{job_id}/retry", responses=answers(404, 409))
-async def retry_job(job_id: Id, service: The, admin: Admin) -> AdminJob:
+@router.post("/jobs/{job_id}/retry", responses=describe_errors(404, 409))
+async def retry_job(job_id: Id, service: ServiceDep, admin: AdminClaims) -> AdminJob:
     """Put a dead letter (`GET /v1/admin/jobs?state=failed`) back into the queue, as if new."""
-    job = await known_job(service, job_id)
+    job = await find_job(service, job_id)
     if not await retry(service.desk, job.id, service.now()):
-        raise Answer(409, "job_not_failed", GATEWAY_CODES["job_not_failed"], "Only failed jobs can be retried.")
+        raise ApiError(409, "job_not_failed", GATEWAY_CODES["job_not_failed"], "Only failed jobs can be retried.")
     log.info("dead letter retried", job=job.id, by=admin.tenant)
-    return admin_view(await known_job(service, job_id))
+    return to_admin_view(await find_job(service, job_id))
 
 
 @router.get("/lanes")
-async def list_lanes(service: The, admin: Admin) -> LaneList:
+async def list_lanes(service: ServiceDep, admin: AdminClaims) -> LaneList:
     """The weights by which lanes share the machine."""
-    return await lanes_of(service)
+    return await read_lanes(service)
 
 
-@router.put("/lanes/{lane}", responses=answers(400, 413))
-async def change_lane(lane: Tier, body: LaneChange, service: The, admin: Admin) -> LaneList:
+@router.put("/lanes/{lane}", responses=describe_errors(400, 413))
+async def change_lane(lane: Tier, body: LaneChange, service: ServiceDep, admin: AdminClaims) -> LaneList:
     """Give a lane another base weight, within its bounds; it lasts until the next change."""
     least, greatest = bounds(lane)
     if body.base is not None and not least <= body.base <= greatest:
         hint = f"Use {least:g} to {greatest:g}, or null for the lane's own."
-        raise Answer(422, "weight_invalid", GATEWAY_CODES["weight_invalid"], hint, "base")
+        raise ApiError(422, "weight_invalid", GATEWAY_CODES["weight_invalid"], hint, "base")
     await service.desk.jobs.lanes.set_base(lane, body.base)
     log.info("lane weight set", lane=lane, base=body.base, by=admin.tenant)
-    return await lanes_of(service)
+    return await read_lanes(service)
 
 
 @router.get("/workers")
-async def list_workers(service: The, admin: Admin) -> WorkerList:
+async def list_workers(service: ServiceDep, admin: AdminClaims) -> WorkerList:
     """Who draws, and what each has under way."""
-    return await workers_of(service)
+    return await read_workers(service)
 
 
-@router.patch("/workers", responses=answers(400, 413))
-async def change_workers(body: WorkerChange, service: The, admin: Admin) -> WorkerList:
+@router.patch("/workers", responses=describe_errors(400, 413))
+async def change_workers(body: WorkerChange, service: ServiceDep, admin: AdminClaims) -> WorkerList:
     """Drain every worker, also those that start later, or let all take jobs again."""
     await service.workers.drain_all(is_drained=body.is_drained)
     log.info("all workers told", is_drained=body.is_drained, by=admin.tenant)
     service.desk.bus.ring()
-    return await workers_of(service)
+    return await read_workers(service)
 
 
-@router.patch("/workers/{worker_id}", responses=answers(400, 404, 413))
+@router.patch("/workers/{worker_id}", responses=describe_errors(400, 404, 413))
 async def change_worker(
     worker_id: Annotated[str, Path(max_length=64, description="the worker's id")],
     body: WorkerChange,
-    service: The,
-    admin: Admin,
+    service: ServiceDep,
+    admin: AdminClaims,
 ) -> WorkerList:
     """Drain one worker, or let it take jobs again."""
     if not await service.workers.drain(WorkerId(worker_id), service.now(), is_drained=body.is_drained):
         hint = "GET /v1/admin/workers lists them."
-        raise Answer(404, "worker_not_found", GATEWAY_CODES["worker_not_found"], hint)
+        raise ApiError(404, "worker_not_found", GATEWAY_CODES["worker_not_found"], hint)
     log.info("worker told", worker=worker_id, is_drained=body.is_drained, by=admin.tenant)
     service.desk.bus.ring()
-    return await workers_of(service)
+    return await read_workers(service)
 
 
-async def workers_of(service: Service) -> WorkerList:
+async def read_workers(service: Service) -> WorkerList:
     found = await service.workers.all(service.now())
     return WorkerList(workers=[WorkerView.model_validate(one, from_attributes=True) for one in found])
 
 
-async def lanes_of(service: Service) -> LaneList:
+async def read_lanes(service: Service) -> LaneList:
     found = await service.desk.jobs.lanes.read()
     lanes = []
     for lane in Tier:

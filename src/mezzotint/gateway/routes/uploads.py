@@ -7,10 +7,10 @@ from fastapi import APIRouter, Path, Request, Response
 from mezzotint.actions.upload import KEPT, remove, upload
 from mezzotint.domain.ids import Sha256
 from mezzotint.domain.refusal import Refusal
-from mezzotint.gateway.bodies.large_bodies import read_body, reserved
-from mezzotint.gateway.errors import GATEWAY_CODES, Answer, refused
-from mezzotint.gateway.schemas import UploadView, answers
-from mezzotint.gateway.service import SignedIn, The
+from mezzotint.gateway.bodies.large_bodies import read_body, reserve_memory
+from mezzotint.gateway.dependencies import CallerClaims, ServiceDep
+from mezzotint.gateway.errors import GATEWAY_CODES, ApiError, translate_refusal
+from mezzotint.gateway.schemas import UploadView, describe_errors
 from mezzotint.media.uploads import MAX_UPLOAD_BYTES
 
 router = APIRouter(tags=["uploads"])
@@ -21,27 +21,32 @@ BODY = {
 
 
 @router.post(
-    "/v1/uploads", status_code=201, responses=answers(401, 408, 413, 422, 429, 503), openapi_extra={"requestBody": BODY}
+    "/v1/uploads",
+    status_code=201,
+    responses=describe_errors(401, 408, 413, 422, 429, 503),
+    openapi_extra={"requestBody": BODY},
 )
-async def create(request: Request, service: The, claims: SignedIn) -> UploadView:
+async def create(request: Request, service: ServiceDep, claims: CallerClaims) -> UploadView:
     """Take a PNG, JPEG or WebP picture as the raw body, as a `source` or a `mask` of later jobs."""
-    with reserved(request, claims, MAX_UPLOAD_BYTES):
+    with reserve_memory(request, claims, MAX_UPLOAD_BYTES):
         body = await read_body(request, MAX_UPLOAD_BYTES)
         source = await upload(service.intake, body, claims, service.now())
     if isinstance(source, Refusal):
-        raise refused(source)
+        raise translate_refusal(source)
     return UploadView(id=source.content, width=source.width, height=source.height, expires_at=service.now() + KEPT)
 
 
-@router.delete("/v1/uploads/{upload_id}", status_code=204, responses=answers(401, 404, 409, 422, 429, 503))
+@router.delete("/v1/uploads/{upload_id}", status_code=204, responses=describe_errors(401, 404, 409, 422, 429, 503))
 async def delete(
-    upload_id: Annotated[str, Path(max_length=64, description="the upload's id")], service: The, claims: SignedIn
+    upload_id: Annotated[str, Path(max_length=64, description="the upload's id")],
+    service: ServiceDep,
+    claims: CallerClaims,
 ) -> Response:
     """Delete an upload of mine, unless a job that has not ended begins with it."""
     if await service.intake.sources.uploaded(claims.tenant, upload_id) is None:
         hint = "It may have gone by itself: what nothing uses does after a day."
-        raise Answer(404, "upload_not_found", GATEWAY_CODES["upload_not_found"], hint)
+        raise ApiError(404, "upload_not_found", GATEWAY_CODES["upload_not_found"], hint)
     if not await remove(service.intake, claims.tenant, Sha256(upload_id)):
         hint = "Wait until the job ends, or cancel it."
-        raise Answer(409, "upload_in_use", GATEWAY_CODES["upload_in_use"], hint)
+        raise ApiError(409, "upload_in_use", GATEWAY_CODES["upload_in_use"], hint)
     return Response(status_code=204)

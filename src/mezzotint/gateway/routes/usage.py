@@ -8,10 +8,11 @@ from pydantic import BaseModel, Field
 from mezzotint.domain.claims import Scope
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier, limits_of
-from mezzotint.gateway.schemas import answers
-from mezzotint.gateway.service import SignedIn, The, with_scope
+from mezzotint.gateway.auth.authenticate import require_scope
+from mezzotint.gateway.dependencies import CallerClaims, ServiceDep
+from mezzotint.gateway.schemas import describe_errors
 
-router = APIRouter(prefix="/v1/usage", tags=["usage"], responses=answers(401, 403, 422, 503))
+router = APIRouter(prefix="/v1/usage", tags=["usage"], responses=describe_errors(401, 403, 422, 503))
 MONTH = r"^[0-9]{4}-(0[1-9]|1[0-2])$"
 
 
@@ -32,8 +33,8 @@ class UsageView(BaseModel):
 
 @router.get("")
 async def usage(
-    service: The,
-    claims: SignedIn,
+    service: ServiceDep,
+    claims: CallerClaims,
     since: Annotated[str, Query(pattern=MONTH, description="first month; default: all")] = "0001-01",
     tenant: Annotated[str | None, Query(max_length=64, description="for admins: whose; default: yours")] = None,
 ) -> UsageView:
@@ -41,7 +42,7 @@ async def usage(
     whose: TenantId = claims.tenant
     tier: Tier | None = claims.tier
     if tenant is not None and tenant != claims.tenant:
-        with_scope(claims, Scope.ADMIN)
+        require_scope(claims, Scope.ADMIN)
         whose = TenantId(tenant)
         known = await service.accounts.tenants.get(whose)
         tier = None if known is None else known.tier

@@ -12,12 +12,13 @@ from mezzotint.domain.claims import Claims
 from mezzotint.domain.ids import WebhookId
 from mezzotint.domain.job import JobState
 from mezzotint.domain.webhook import Webhook
-from mezzotint.gateway.errors import GATEWAY_CODES, Answer
+from mezzotint.gateway.dependencies import CallerClaims, ServiceDep
+from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
 from mezzotint.gateway.safe_http import MAX_URL
-from mezzotint.gateway.schemas import answers
-from mezzotint.gateway.service import Service, SignedIn, The
+from mezzotint.gateway.schemas import describe_errors
+from mezzotint.gateway.service import Service
 
-router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], responses=answers(401, 403, 422, 503))
+router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], responses=describe_errors(401, 403, 422, 503))
 Id = Annotated[str, Path(description="the webhook's id", max_length=64)]
 WEBHOOK_ID = re.compile(r"wh_[0-9a-f]{16}")
 MOST = 10
@@ -60,30 +61,30 @@ class WebhookDetail(WebhookView):
 
 
 @router.get("")
-async def list_mine(service: The, claims: SignedIn) -> WebhookList:
+async def list_mine(service: ServiceDep, claims: CallerClaims) -> WebhookList:
     """Your webhooks, oldest first."""
-    found = await service.courier.webhooks.of_tenant(claims.tenant)
+    found = await service.webhook_sender.webhooks.of_tenant(claims.tenant)
     return WebhookList(webhooks=[WebhookView.model_validate(one, from_attributes=True) for one in found])
 
 
-@router.post("", status_code=201, responses=answers(400, 409, 413))
-async def create(body: NewWebhook, service: The, claims: SignedIn) -> MadeWebhook:
+@router.post("", status_code=201, responses=describe_errors(400, 409, 413))
+async def create(body: NewWebhook, service: ServiceDep, claims: CallerClaims) -> MadeWebhook:
     """From now on the address is told of the end of each of your jobs."""
-    if fault := service.courier.outside.fault_of(body.url):
-        raise Answer(422, "webhook_address_invalid", GATEWAY_CODES["webhook_address_invalid"], fault, "url")
+    if fault := service.webhook_sender.http_client.find_url_fault(body.url):
+        raise ApiError(422, "webhook_address_invalid", GATEWAY_CODES["webhook_address_invalid"], fault, "url")
     id = WebhookId(f"wh_{secrets.token_hex(8)}")
     webhook = Webhook(id=id, tenant=claims.tenant, url=body.url, created_at=service.now())
-    if not await service.courier.webhooks.add(webhook, MOST):
-        raise Answer(409, "too_many_webhooks", GATEWAY_CODES["too_many_webhooks"], "Delete one first.")
+    if not await service.webhook_sender.webhooks.add(webhook, MOST):
+        raise ApiError(409, "too_many_webhooks", GATEWAY_CODES["too_many_webhooks"], "Delete one first.")
     view = WebhookView.model_validate(webhook, from_attributes=True)
-    return MadeWebhook(**view.model_dump(), secret=service.courier.secret(id))
+    return MadeWebhook(**view.model_dump(), secret=service.webhook_sender.secret(id))
 
 
-@router.get("/{webhook_id}", responses=answers(404))
-async def read(webhook_id: Id, service: The, claims: SignedIn) -> WebhookDetail:
+@router.get("/{webhook_id}", responses=describe_errors(404))
+async def read(webhook_id: Id, service: ServiceDep, claims: CallerClaims) -> WebhookDetail:
     """One webhook, and how its last deliveries went. Its secret was shown when it was made."""
-    webhook = await own_webhook(service, claims, webhook_id)
-    told = await service.courier.webhooks.deliveries_of(webhook.id, SHOWN)
+    webhook = await find_own_webhook(service, claims, webhook_id)
+    told = await service.webhook_sender.webhooks.deliveries_of(webhook.id, SHOWN)
     views = [
         DeliveryView(
             job_id=one.job,
@@ -100,16 +101,18 @@ async def read(webhook_id: Id, service: The, claims: SignedIn) -> WebhookDetail:
     return WebhookDetail(**view.model_dump(), deliveries=views)
 
 
-@router.delete("/{webhook_id}", status_code=204, responses=answers(404))
-async def remove(webhook_id: Id, service: The, claims: SignedIn) -> Response:
+@router.delete("/{webhook_id}", status_code=204, responses=describe_errors(404))
+async def remove(webhook_id: Id, service: ServiceDep, claims: CallerClaims) -> Response:
     """Tell the address nothing any more; what it has not heard yet is dropped."""
-    webhook = await own_webhook(service, claims, webhook_id)
-    await service.courier.webhooks.remove(webhook.id)
+    webhook = await find_own_webhook(service, claims, webhook_id)
+    await service.webhook_sender.webhooks.remove(webhook.id)
     return Response(status_code=204)
 
 
-async def own_webhook(service: Service, claims: Claims, webhook_id: str) -> Webhook:
-    webhook = await service.courier.webhooks.get(WebhookId(webhook_id)) if WEBHOOK_ID.fullmatch(webhook_id) else None
+async def find_own_webhook(service: Service, claims: Claims, webhook_id: str) -> Webhook:
+    webhook = (
+        await service.webhook_sender.webhooks.get(WebhookId(webhook_id)) if WEBHOOK_ID.fullmatch(webhook_id) else None
+    )
     if webhook is None or webhook.tenant != claims.tenant:
-        raise Answer(404, "webhook_not_found", GATEWAY_CODES["webhook_not_found"], "GET /v1/webhooks lists yours.")
+        raise ApiError(404, "webhook_not_found", GATEWAY_CODES["webhook_not_found"], "GET /v1/webhooks lists yours.")
     return webhook

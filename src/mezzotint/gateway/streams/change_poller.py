@@ -9,17 +9,17 @@ from mezzotint.domain.event import Stale
 from mezzotint.domain.ids import JobId
 from mezzotint.store import Changes, EventBus
 
-LOOK_S = 1.0
+POLL_EVERY_S = 1.0
 AT_ONCE = 500
 """Ids in one query."""
 
 
-class Lookout:
+class ChangePoller:
     def __init__(self, bus: EventBus, changes: Changes) -> None:
         self._bus, self._changes = bus, changes
         self._seen: dict[JobId, tuple[str, int]] = {}
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         """Wake the watchers of what changed since the last look. A job not seen before counts as changed."""
         watched = self._bus.watched()
         now: dict[JobId, tuple[str, int]] = {}

@@ -8,7 +8,7 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from mezzotint.domain.claims import Claims
-from mezzotint.gateway.errors import Answer
+from mezzotint.gateway.errors import ApiError
 from mezzotint.gateway.service import Service
 
 LAST_S = 2.0
@@ -25,7 +25,7 @@ class EventStream(StreamingResponse):
         claims: Claims,
         lines: AsyncGenerator[str],
         place: ExitStack,
-        last: Callable[[Answer], str] = lambda ended: "",
+        last: Callable[[ApiError], str] = lambda ended: "",
     ) -> None:
         super().__init__(lines, media_type="text/event-stream", headers=HEADERS)
         self._service, self._claims, self._lines, self._place, self._last = service, claims, lines, place, last
@@ -41,7 +41,7 @@ class EventStream(StreamingResponse):
                 self._service.streams.while_valid(self._claims, self._service.now()),
             ):
                 await super().stream_response(send)
-        except Answer as ended:
+        except ApiError as ended:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LAST_S):
                     body = self._last(ended).encode()

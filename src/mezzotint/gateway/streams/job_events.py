@@ -28,7 +28,7 @@ EVENT_ID = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,5}))?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class StreamPosition:
     """What a watcher knows: the last change, and the last step after it. Nothing: change 0."""
 
     number: int = 0
@@ -39,43 +39,45 @@ class Seen:
         return f"{self.number}.{self.step}" if self.step >= 0 else str(self.number)
 
 
-def seen_in(last_event_id: str | None) -> Seen | None:
+def read_last_event_id(last_event_id: str | None) -> StreamPosition | None:
     """None for a watcher that comes anew, or with an id that this API never gave."""
     match = EVENT_ID.fullmatch(last_event_id or "")
-    return None if match is None else Seen(number=int(match[1]), step=int(match[2] or -1))
+    return None if match is None else StreamPosition(number=int(match[1]), step=int(match[2] or -1))
 
 
-async def events_of(desk: Desk, changes: Changes, job_id: JobId, seen: Seen | None) -> AsyncGenerator[str]:
+async def stream_job_events(
+    desk: Desk, changes: Changes, job_id: JobId, seen: StreamPosition | None
+) -> AsyncGenerator[str]:
     """The lines of the stream, to the event of the job's final state."""
     with desk.bus.watch(job_id) as queue:
         known, shown = seen, None
         told: BaseModel | None = None
         while (job := await desk.jobs.get(job_id)) is not None:
-            async for name, data, new in _news(desk, changes, job, known, shown):
+            async for name, data, new in _read_updates(desk, changes, job, known, shown):
                 known = new
                 if data != told:
                     told = data
-                    yield line(name, data, new.id)
+                    yield format_event(name, data, new.id)
             shown = job.state
             if job.state.is_final:
                 return
-            known = known or Seen()
-            async for item in until_change(queue):
+            known = known or StreamPosition()
+            async for item in receive_until_change(queue):
                 if item is None:
                     yield ": keep-alive\n\n"
                 elif item.loading:  # no step: the id stays that of what came before
                     newest = desk.bus.progress_of(job_id)
-                    if newest is not None and newest.loading and told != (data := named(newest)[1]):
+                    if newest is not None and newest.loading and told != (data := describe_progress(newest)[1]):
                         told = data
-                        yield line("loading", data, known.id)
+                        yield format_event("loading", data, known.id)
                 elif item.step > known.step:  # the last may be told already to a late comer
-                    known = Seen(number=known.number, step=item.step)
-                    yield line(*named(item), known.id)
+                    known = StreamPosition(number=known.number, step=item.step)
+                    yield format_event(*describe_progress(item), known.id)
 
 
-async def _news(
-    desk: Desk, changes: Changes, job: Job, seen: Seen | None, shown: JobState | None
-) -> AsyncIterator[tuple[str, BaseModel, Seen]]:
+async def _read_updates(
+    desk: Desk, changes: Changes, job: Job, seen: StreamPosition | None, shown: JobState | None
+) -> AsyncIterator[tuple[str, BaseModel, StreamPosition]]:
     """What the watcher does not know yet, up to the row as it was just read."""
     log = await changes.of_job(job.id, seen.number if seen else 0)
     while log and log[-1].state is not job.state:
@@ -83,19 +85,19 @@ async def _news(
     now = JobView.of(job, await desk.jobs.position(job))
     if log:
         for change in log[:-1] if seen else ():
-            yield change.state, JobView.of(as_of(job, change)), Seen(number=change.number)
-        seen = Seen(number=log[-1].number)
+            yield change.state, JobView.of(as_of(job, change)), StreamPosition(number=change.number)
+        seen = StreamPosition(number=log[-1].number)
         yield job.state, now, seen
     elif shown is not job.state and (shown is not None or seen is None or job.state.is_final):
-        seen = seen or Seen()  # its log was swept long ago
+        seen = seen or StreamPosition()  # its log was swept long ago
         yield job.state, now, seen
     latest = desk.bus.progress_of(job.id)
     if latest is not None and job.state is JobState.RUNNING and seen and latest.step > seen.step:
-        known = seen if latest.loading else Seen(number=seen.number, step=latest.step)
-        yield *named(latest), known
+        known = seen if latest.loading else StreamPosition(number=seen.number, step=latest.step)
+        yield *describe_progress(latest), known
 
 
-async def until_change(queue: asyncio.Queue[JobEvent]) -> AsyncIterator[Progressed | None]:
+async def receive_until_change(queue: asyncio.Queue[JobEvent]) -> AsyncIterator[Progressed | None]:
     """Progress as it comes, None when it is quiet; ends when the row is to be read."""
     heard_at = time.monotonic()
     while True:
@@ -116,7 +118,7 @@ async def until_change(queue: asyncio.Queue[JobEvent]) -> AsyncIterator[Progress
                 assert_never(never)
 
 
-def named(event: Progressed) -> tuple[str, BaseModel]:
+def describe_progress(event: Progressed) -> tuple[str, BaseModel]:
     """An event's name and data."""
     if event.loading is None:
         return "progress", progress_of(event)
@@ -127,5 +129,5 @@ def progress_of(event: Progressed) -> Progress:
     return Progress(step=event.step, num_steps=event.num_steps, preview=event.preview)
 
 
-def line(name: str, data: BaseModel, id: str) -> str:
+def format_event(name: str, data: BaseModel, id: str) -> str:
     return f"id: {id}\nevent: {name}\ndata: {data.model_dump_json()}\n\n"

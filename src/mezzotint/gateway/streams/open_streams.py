@@ -12,14 +12,14 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 
 from mezzotint.domain.claims import Claims, Via
-from mezzotint.gateway.errors import GATEWAY_CODES, Answer
+from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
 
 CHECK_S = 2.0
 AT_ONCE = 500
 """Credentials in one query."""
 CODES = {Via.TOKEN: "token_invalid", Via.KEY: "key_invalid", Via.SESSION: "session_invalid"}
 """What a client is told of a credential that ended."""
-FindPresent = Callable[[Sequence[Claims]], Awaitable[Sequence[Claims | None]]]
+RefreshClaims = Callable[[Sequence[Claims]], Awaitable[Sequence[Claims | None]]]
 """What credentials are worth at present, in their order; None for one that has ended."""
 
 
@@ -45,14 +45,16 @@ class OpenStreams:
             if not scope.expired():
                 raise
             code = CODES[claims.via]
-            raise Answer(401, code, GATEWAY_CODES[code], "Sign in again, or send a credential that is valid.") from None
+            raise ApiError(
+                401, code, GATEWAY_CODES[code], "Sign in again, or send a credential that is valid."
+            ) from None
 
-    async def check(self, find_present: FindPresent) -> None:
+    async def check(self, refresh_claims: RefreshClaims) -> None:
         """End the streams whose credential has ended or may do less than when they were opened."""
         opened = list(self._scopes)
         for start in range(0, len(opened), AT_ONCE):
             some = opened[start : start + AT_ONCE]
-            for claims, present in zip(some, await find_present(some), strict=True):
+            for claims, present in zip(some, await refresh_claims(some), strict=True):
                 if not claims.is_covered_by(present):
                     self._end(claims)
 

@@ -6,14 +6,14 @@ import time
 from mezzotint.actions.finish import Desk
 from mezzotint.domain.errors import StorageUnavailable
 from mezzotint.domain.job import Job, JobState
-from mezzotint.gateway.errors import GATEWAY_CODES, Answer
+from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
 
 POLL_S = 1.0
 WAIT_S = 540.0
 """Of a request that answers with pictures: a little less than clients wait."""
 
 
-async def ended(desk: Desk, job: Job, within_s: float) -> Job:
+async def wait_until_final(desk: Desk, job: Job, within_s: float) -> Job:
     """The job's row after its end, or as it is when the time is over.
 
     While the database is away it waits on. Raises: StorageUnavailable, if that lasts until the time is over.
@@ -36,14 +36,14 @@ async def ended(desk: Desk, job: Job, within_s: float) -> Job:
                 continue
 
 
-def without_picture(job: Job) -> Answer:
+def missing_image_error(job: Job) -> ApiError:
     """Why a job has no picture, with a status by which clients know whether to try again."""
     if job.state is JobState.CANCELLED:
-        return Answer(409, "job_cancelled", GATEWAY_CODES["job_cancelled"], "Send the request again.")
+        return ApiError(409, "job_cancelled", GATEWAY_CODES["job_cancelled"], "Send the request again.")
     if job.state is JobState.EXPIRED:
-        return Answer(503, "job_expired", GATEWAY_CODES["job_expired"], "Send the request again later.")
+        return ApiError(503, "job_expired", GATEWAY_CODES["job_expired"], "Send the request again later.")
     if job.error is None:
         hint = f"GET /v1/jobs/{job.id}?wait=60 waits for it."
-        return Answer(504, "job_under_way", GATEWAY_CODES["job_under_way"], hint)
+        return ApiError(504, "job_under_way", GATEWAY_CODES["job_under_way"], hint)
     status = 400 if job.state is JobState.BLOCKED else 500
-    return Answer(status, job.error.code, job.error.message, job.error.hint)
+    return ApiError(status, job.error.code, job.error.message, job.error.hint)

@@ -19,10 +19,11 @@ from mezzotint.domain.claims import Claims, Scope
 from mezzotint.domain.event import Changed, Progressed
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Job
-from mezzotint.gateway.errors import Answer
+from mezzotint.gateway.auth.authenticate import authenticate, authenticate_bearer, require_scope
+from mezzotint.gateway.errors import ApiError
 from mezzotint.gateway.schemas import JobView
-from mezzotint.gateway.service import Service, by_bearer, claims_of, with_scope
-from mezzotint.gateway.streams.job_events import named
+from mezzotint.gateway.service import Service
+from mezzotint.gateway.streams.job_events import describe_progress
 from mezzotint.store.events import Pending
 
 router = APIRouter()
@@ -36,14 +37,14 @@ POLICY, TRY_LATER = 1008, 1013
 CLOSE_S = 5.0
 
 
-def within_years(since: datetime | None) -> datetime | None:
+def check_year(since: datetime | None) -> datetime | None:
     """The instant, in UTC where it names no zone. Raises: ValueError at the ends of the calendar."""
     if since is not None and since.year not in YEARS:
         raise ValueError(f"use the years {YEARS.start} to {YEARS.stop - 1}")
     return since if since is None or since.tzinfo else since.replace(tzinfo=UTC)
 
 
-Since = Annotated[datetime | None, Query(), AfterValidator(within_years)]
+Since = Annotated[datetime | None, Query(), AfterValidator(check_year)]
 
 
 @router.websocket("/v1/ws")
@@ -51,34 +52,38 @@ async def socket(websocket: WebSocket, since: Since = None) -> None:
     """Browsers cannot set headers here: they use the cookie, or the subprotocols `mezzotint, bearer.<token>`."""
     service: Service = websocket.app.state.service
     try:
-        claims = await caller(service, websocket)
+        claims = await authenticate_socket(service, websocket)
         async with service.open_stream(claims):
             offered = websocket.scope.get("subprotocols", [])
             await websocket.accept(PROTOCOL if PROTOCOL in offered else None)
             with service.desk.bus.watch_all(claims.tenant) as pending:
-                await converse(service, websocket, claims, pending, since)
-    except Answer as answer:
+                await run_connection(service, websocket, claims, pending, since)
+    except ApiError as answer:
         with suppress(RuntimeError, WebSocketDisconnect, TimeoutError):  # the other side may be gone, or read no more
             async with asyncio.timeout(CLOSE_S):
                 await websocket.close(TRY_LATER if answer.status == 429 else POLICY, answer.code)
 
 
-async def caller(service: Service, websocket: WebSocket) -> Claims:
+async def authenticate_socket(service: Service, websocket: WebSocket) -> Claims:
     """Who asks. Answers like every other route; a cookie counts only from our own page."""
-    await service.rates.count_address(websocket)
+    await service.rate_limits.count_address(websocket)
     offered = websocket.scope.get("subprotocols", [])
     token = next((one.removeprefix(BEARER) for one in offered if one.startswith(BEARER)), None)
-    claims = await by_bearer(service, websocket, token) if token else await claims_of(service, websocket, is_safe=False)
-    await service.rates.count_tenant(websocket, claims)
-    return with_scope(claims, Scope.READ)
+    claims = (
+        await authenticate_bearer(service, websocket, token)
+        if token
+        else await authenticate(service, websocket, is_safe=False)
+    )
+    await service.rate_limits.count_tenant(websocket, claims)
+    return require_scope(claims, Scope.READ)
 
 
-async def converse(
+async def run_connection(
     service: Service, websocket: WebSocket, claims: Claims, pending: Pending, since: datetime | None
 ) -> None:
     """Tell what is and what comes, until the other side goes."""
-    telling = asyncio.create_task(tell(service, websocket, claims, pending, since), name="tell")
-    listening = asyncio.create_task(listen(websocket), name="listen")
+    telling = asyncio.create_task(send_messages(service, websocket, claims, pending, since), name="tell")
+    listening = asyncio.create_task(wait_for_disconnect(websocket), name="listen")
     try:
         done, _ = await asyncio.wait({telling, listening}, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
@@ -90,33 +95,33 @@ async def converse(
         await asyncio.gather(telling, listening, return_exceptions=True)
 
 
-async def listen(websocket: WebSocket) -> None:
+async def wait_for_disconnect(websocket: WebSocket) -> None:
     while (await websocket.receive())["type"] != "websocket.disconnect":
         pass
 
 
-async def tell(
+async def send_messages(
     service: Service, websocket: WebSocket, claims: Claims, pending: Pending, since: datetime | None
 ) -> None:
     await websocket.send_json({"type": "hello", "job_id": None, "at": service.now().isoformat(), "data": None})
-    async for message in missed(service, claims, since):
+    async for message in read_missed(service, claims, since):
         await websocket.send_json(message)
     for job in await service.desk.jobs.open_of(claims.tenant):
         service.desk.bus.own(job.id, claims.tenant)
-        await websocket.send_json(of_job(job, service.now()))
+        await websocket.send_json(format_job_message(job, service.now()))
     while True:
         job_id, event = await pending.get()
         match event:
             case Changed():
-                await websocket.send_json(of_job(event.job, service.now()))
+                await websocket.send_json(format_job_message(event.job, service.now()))
             case Progressed():
-                kind, data = named(event)
+                kind, data = describe_progress(event)
                 at = service.now().isoformat()
                 message = {"type": kind, "job_id": job_id, "at": at, "data": data.model_dump(mode="json")}
                 await websocket.send_json(message)
 
 
-async def missed(service: Service, claims: Claims, since: datetime | None) -> AsyncIterator[dict[str, Any]]:
+async def read_missed(service: Service, claims: Claims, since: datetime | None) -> AsyncIterator[dict[str, Any]]:
     """Changes since an instant, oldest first; of each job the last one as it is now."""
     if since is None:
         return
@@ -128,9 +133,9 @@ async def missed(service: Service, claims: Claims, since: datetime | None) -> As
         if job is not None:
             jobs[job_id] = job
             is_present = change.number == last[job_id] and change.state is job.state
-            yield of_job(job if is_present else as_of(job, change), change.at)
+            yield format_job_message(job if is_present else as_of(job, change), change.at)
 
 
-def of_job(job: Job, at: datetime) -> dict[str, Any]:
+def format_job_message(job: Job, at: datetime) -> dict[str, Any]:
     view = JobView.of(job).model_dump(mode="json")
     return {"type": "job", "job_id": job.id, "at": at.isoformat(), "data": view}

@@ -165,7 +165,7 @@ async def things_of_ada(service: Service, number: int) -> dict[str, str]:
     assert made is not None
     id = WebhookId(f"wh_{int(job.id[4:], 16):016x}")
     webhook = Webhook(id=id, tenant=TenantId("ada"), url="https://hooks.example/x", created_at=NOW)
-    await service.courier.webhooks.add(webhook, 100)
+    await service.webhook_sender.webhooks.add(webhook, 100)
     await service.intake.sources.keep(TenantId("ada"), Source(content=picture.png, width=64, height=64), NOW, 100)
     await service.workers.seen(WorkerId("w"), service.now())
     return {

@@ -14,8 +14,8 @@ from mezzotint.domain.tenant import Tenant
 from mezzotint.domain.tier import Tier
 from mezzotint.domain.user import User
 from mezzotint.gateway import Service
-from mezzotint.gateway.auth.guess_limits import WRONG_FROM_NETWORK, Guesses
-from mezzotint.gateway.rate_limits import SIGN_IN_FROM_NETWORK, SIGN_IN_TO_NAME, Rates
+from mezzotint.gateway.auth.guess_limits import WRONG_FROM_NETWORK, GuessLimits
+from mezzotint.gateway.rate_limits import SIGN_IN_FROM_NETWORK, SIGN_IN_TO_NAME, RateLimits
 from mezzotint.store import LocalBuckets
 from tests.unit.gateway.conftest import Connect
 
@@ -34,8 +34,8 @@ async def served(service: Service) -> Service:
     tenant = Tenant(id=TenantId("acme"), tier=Tier.FREE, created_at=datetime.now(UTC))
     user = User(id=UserId("usr_1"), tenant=tenant.id, name="ada", role=Role.USER, created_at=datetime.now(UTC))
     assert await service.accounts.users.add(user, PASSWORD, tenant)
-    rates = Rates(buckets=LocalBuckets(clock=lambda: TIME[0]), scale=0.0, per_address=0)
-    return replace(service, rates=rates, guesses=Guesses(clock=lambda: TIME[0]))
+    rate_limits = RateLimits(buckets=LocalBuckets(clock=lambda: TIME[0]), scale=0.0, per_address=0)
+    return replace(service, rate_limits=rate_limits, guess_limits=GuessLimits(clock=lambda: TIME[0]))
 
 
 async def statuses(client: httpx.AsyncClient, body: dict[str, str], times: int) -> list[int]:

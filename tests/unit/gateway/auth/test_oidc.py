@@ -19,15 +19,15 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from mezzotint.domain.claims import Scope
 from mezzotint.domain.tier import Tier
-from mezzotint.gateway import Issuer, KeySet, Provider, Service, Trust
-from mezzotint.gateway.auth.oidc import MAX_KEYS_BYTES, UNKNOWN_EVERY_S, from_address, from_file, read_keys
+from mezzotint.gateway import Issuer, KeySet, OidcConfig, OidcProvider, Service
+from mezzotint.gateway.auth.oidc import MAX_KEYS_BYTES, UNKNOWN_EVERY_S, read_from_file, read_from_url, read_keys
 from tests.unit.gateway.conftest import SECRET, Connect
 
 pytestmark = pytest.mark.anyio
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 EC = ec.generate_private_key(ec.SECP256R1())
 STRANGER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-TRUST = Trust(issuer="https://id.example", audience="mezzotint-acme", admin_role="operators")
+TRUST = OidcConfig(issuer="https://id.example", audience="mezzotint-acme", admin_role="operators")
 NOW = datetime.now(UTC).replace(microsecond=0)
 GOOD = {"iss": TRUST.issuer, "aud": TRUST.audience, "sub": "ada", "tier": "pro", "exp": NOW + timedelta(hours=1)}
 
@@ -46,12 +46,12 @@ def signed(key: Any = RSA, kid: str | None = "r1", algorithm: str = "RS256", **c
 
 
 @pytest.fixture
-def provider(tmp_path: Path) -> Provider:
+def provider(tmp_path: Path) -> OidcProvider:
     (tmp_path / "jwks.json").write_text(json.dumps(JWKS))
-    return Provider(TRUST, KeySet(from_file(tmp_path / "jwks.json")))
+    return OidcProvider(TRUST, KeySet(read_from_file(tmp_path / "jwks.json")))
 
 
-async def test_rsa_and_elliptic_tokens_are_taken(provider: Provider) -> None:
+async def test_rsa_and_elliptic_tokens_are_taken(provider: OidcProvider) -> None:
     for token in (signed(), signed(EC, "e1", "ES256"), signed(aud=["other", TRUST.audience])):
         claims = await provider.read(token)
         assert claims is not None
@@ -64,7 +64,7 @@ WRONG = ("9999999999", True, [], {}, 1e18, -1, float("inf"), float("nan"))
 
 @pytest.mark.parametrize("value", WRONG)
 @pytest.mark.parametrize("name", ["exp", "iat", "nbf"])
-async def test_a_time_that_is_no_number_makes_no_token(provider: Provider, name: str, value: object) -> None:
+async def test_a_time_that_is_no_number_makes_no_token(provider: OidcProvider, name: str, value: object) -> None:
     text = json.dumps({**GOOD, "exp": 2**32, name: value}).encode()
     token = jwt.api_jws.PyJWS().encode(text, RSA, algorithm="RS256", headers={"kid": "r1"})
     assert await provider.read(token) is None
@@ -111,7 +111,9 @@ BAD = {
 
 
 @pytest.mark.parametrize("why", BAD)
-async def test_a_token_is_refused_when_it_is(provider: Provider, connect: Connect, service: Service, why: str) -> None:
+async def test_a_token_is_refused_when_it_is(
+    provider: OidcProvider, connect: Connect, service: Service, why: str
+) -> None:
     assert await provider.read(BAD[why]) is None
     trusting = replace(service, accounts=replace(service.accounts, provider=provider))
     async with connect(None, served=trusting) as thief:
@@ -120,7 +122,7 @@ async def test_a_token_is_refused_when_it_is(provider: Provider, connect: Connec
 
 
 async def test_the_door_takes_our_own_tokens_and_the_providers(
-    provider: Provider, connect: Connect, service: Service
+    provider: OidcProvider, connect: Connect, service: Service
 ) -> None:
     trusting = replace(service, accounts=replace(service.accounts, provider=provider))
     async with connect("ada", served=trusting) as ours, connect(None, served=trusting) as theirs:
@@ -137,12 +139,12 @@ async def test_without_a_provider_a_token_is_parsed_once(connect: Connect, monke
         assert (await ours.get("/v1/me")).json()["tenant"] == "ada"
 
 
-async def test_our_secret_does_not_make_a_providers_token(provider: Provider) -> None:
+async def test_our_secret_does_not_make_a_providers_token(provider: OidcProvider) -> None:
     assert await provider.read(signed(SECRET, "r1", "HS256")) is None
     assert Issuer(SECRET).read(signed(SECRET, "r1", "HS256")) is None, "the provider's issuer is not ours"
 
 
-async def test_tenants_whose_names_do_not_fit_become_a_hash_and_never_meet_local_ones(provider: Provider) -> None:
+async def test_tenants_whose_names_do_not_fit_become_a_hash_and_never_meet_local_ones(provider: OidcProvider) -> None:
     claims = await provider.read(signed(sub="auth0|5f7c/../x"))
     again = await provider.read(signed(sub="auth0|5f7c/../x"))
     assert claims is not None
@@ -153,14 +155,14 @@ async def test_tenants_whose_names_do_not_fit_become_a_hash_and_never_meet_local
 
 
 @pytest.mark.parametrize("role", ["operators", ["users", "operators"]])
-async def test_the_named_role_makes_an_admin(provider: Provider, role: object) -> None:
+async def test_the_named_role_makes_an_admin(provider: OidcProvider, role: object) -> None:
     claims = await provider.read(signed(role=role))
     assert claims is not None
     assert Scope.ADMIN in claims.scopes
 
 
-async def test_without_a_named_role_nobody_is_an_admin(tmp_path: Path, provider: Provider) -> None:
-    nobody = Provider(replace(TRUST, admin_role=None), provider._keys)
+async def test_without_a_named_role_nobody_is_an_admin(tmp_path: Path, provider: OidcProvider) -> None:
+    nobody = OidcProvider(replace(TRUST, admin_role=None), provider._keys)
     for role in (None, "admin", ["operators"], [None]):
         claims = await nobody.read(signed(role=role))
         assert claims is not None
@@ -240,6 +242,6 @@ def address() -> Iterator[str]:
 
 
 async def test_keys_come_from_an_address_bounded_and_without_redirects(address: str) -> None:
-    assert (await KeySet(from_address(f"{address}/jwks")).find("r1")) is not None
-    assert (await KeySet(from_address(f"{address}/moved")).find("r1")) is None
-    assert (await KeySet(from_address(f"{address}/endless")).find("r1")) is None
+    assert (await KeySet(read_from_url(f"{address}/jwks")).find("r1")) is not None
+    assert (await KeySet(read_from_url(f"{address}/moved")).find("r1")) is None
+    assert (await KeySet(read_from_url(f"{address}/endless")).find("r1")) is None

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mezzotint.gateway.bodies.forms import MAX_FIELD_BYTES, MAX_PARTS, Form, decode_form
-from mezzotint.gateway.errors import Answer
+from mezzotint.gateway.errors import ApiError
 
 WRITABLE = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 
@@ -33,20 +33,20 @@ def test_lists_may_be_written_with_brackets_and_empty_fields_are_not_set() -> No
 def test_no_body_makes_it_fail_otherwise_than_by_a_refusal(noise: bytes) -> None:
     head = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n'
     for body in (noise, head + noise, head + noise + b"\r\n--x--\r\n", b"--x\r\n" + noise + b"\r\n\r\n\r\n--x--"):
-        assert isinstance(outcome_of(body), Form | Answer)
+        assert isinstance(outcome_of(body), Form | ApiError)
 
 
-def outcome_of(body: bytes) -> Form | Answer:
+def outcome_of(body: bytes) -> Form | ApiError:
     try:
         return decode_form(body, "x")
-    except Answer as answer:
+    except ApiError as answer:
         return answer
 
 
 def test_fields_and_parts_are_bounded() -> None:
-    with pytest.raises(Answer) as caught:
+    with pytest.raises(ApiError) as caught:
         sent([("image", ("a", b""))], prompt="x" * (MAX_FIELD_BYTES + 1))
     assert caught.value.status == 413
-    with pytest.raises(Answer) as caught:
+    with pytest.raises(ApiError) as caught:
         sent([("image", ("a", b""))] * (MAX_PARTS + 1))
     assert caught.value.status == 413

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mezzotint.gateway.bodies.json_values import MAX_DEPTH, MAX_VALUES, read_json_value
-from mezzotint.gateway.errors import Answer
+from mezzotint.gateway.errors import ApiError
 from tests.fuzzing.corpus import HOSTS
 from tests.unit.gateway.conftest import Connect
 
@@ -34,7 +34,7 @@ def test_no_bytes_make_it_fail_otherwise_than_by_a_refusal(noise: bytes) -> None
 def status_of(body: bytes) -> int:
     try:
         read_json_value(body)
-    except Answer as answer:
+    except ApiError as answer:
         return answer.status
     return 200
 
@@ -49,14 +49,14 @@ def status_of(body: bytes) -> int:
     ids=lambda body: body[:12],
 )
 def test_what_cannot_be_used_is_refused(body: str) -> None:
-    with pytest.raises(Answer) as caught:
+    with pytest.raises(ApiError) as caught:
         read_json_value(body.encode())
     assert (caught.value.status, caught.value.code) == (422, "field_invalid")
 
 
 @pytest.mark.parametrize("body", [b"\xed\xa0\x80", b'"\xff"', '"x"'.encode("utf-16"), b'"a\0b"', b"{", b"tru", b"1 2"])
 def test_what_is_not_json_in_utf_8_is_refused(body: bytes) -> None:
-    with pytest.raises(Answer) as caught:
+    with pytest.raises(ApiError) as caught:
         read_json_value(body)
     assert (caught.value.status, caught.value.code) == (400, "body_invalid")
 

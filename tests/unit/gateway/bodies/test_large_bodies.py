@@ -7,7 +7,7 @@ import pytest
 from fastapi.responses import StreamingResponse
 
 from mezzotint.gateway.automatic1111.schemas import Drawn
-from mezzotint.gateway.bodies.large_bodies import PIECE, answer_with_list, decode_base64
+from mezzotint.gateway.bodies.large_bodies import PIECE, decode_base64, respond_with_list
 
 pytestmark = pytest.mark.anyio
 
@@ -28,7 +28,7 @@ async def test_what_is_not_base64_is_refused(text: str) -> None:
 @pytest.mark.parametrize("images", [[], ['"\\ é'], ["A" * (3 * PIECE), "B"]])
 async def test_an_answer_with_a_list_is_the_json_of_its_shape(images: list[str]) -> None:
     answer = Drawn(images=images, parameters={"a": 1}, info="x")
-    response = await answer_with_list(answer, "images")
+    response = await respond_with_list(answer, "images")
     assert isinstance(response, StreamingResponse)
     body = b"".join([bytes(piece) async for piece in response.body_iterator])  # type: ignore[arg-type]
     assert json.loads(body) == answer.model_dump()

@@ -7,7 +7,7 @@ import pytest
 from mezzotint.actions.finish import image_key
 from mezzotint.domain.ids import WorkerId
 from mezzotint.gateway import Service, create_app
-from mezzotint.gateway.middleware.security_headers import HEADERS, cache_rule
+from mezzotint.gateway.middleware.security_headers import HEADERS, choose_cache_control
 from mezzotint.store import Seeker
 from tests.fuzzing.asgi import Answered, Fuzzed, send
 from tests.fuzzing.corpus import BODIES, Corpus
@@ -99,4 +99,4 @@ async def test_an_error_of_the_server_carries_the_headers_too(
     ],
 )
 def test_a_route_may_only_choose_for_what_is_public(path: str, status: int, wanted: str | None, rule: str) -> None:
-    assert cache_rule(path, status, wanted) == rule
+    assert choose_cache_control(path, status, wanted) == rule

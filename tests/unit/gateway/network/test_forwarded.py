@@ -8,7 +8,7 @@ import pytest
 from mezzotint.gateway import Service, create_app
 from mezzotint.gateway.network.addresses import read_address
 from mezzotint.gateway.network.forwarded import MAX_HOPS, ForwardedClient, TrustedProxies
-from mezzotint.gateway.rate_limits import Rates
+from mezzotint.gateway.rate_limits import RateLimits
 from mezzotint.store import LocalBuckets
 
 PEER = "10.0.0.1"
@@ -55,8 +55,8 @@ HEADERS = [
 @pytest.mark.parametrize("peer", ["127.0.0.1", "::ffff:127.0.0.1", "::1"])
 async def test_no_forwarded_header_lifts_the_limit(service: Service, peer: str) -> None:
     """Behind a trusted proxy on this machine: what cannot be read, or names this machine, counts as the proxy."""
-    rates = Rates(buckets=LocalBuckets(clock=lambda: 1000.0), per_address=1)
-    app = ForwardedClient(create_app(replace(service, rates=rates)), TrustedProxies.read("127.0.0.1, ::1"))
+    rate_limits = RateLimits(buckets=LocalBuckets(clock=lambda: 1000.0), per_address=1)
+    app = ForwardedClient(create_app(replace(service, rate_limits=rate_limits)), TrustedProxies.read("127.0.0.1, ::1"))
     transport = httpx.ASGITransport(app, client=(peer, 1))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         for headers in HEADERS:
@@ -69,8 +69,8 @@ async def test_no_forwarded_header_lifts_the_limit(service: Service, peer: str) 
 
 @pytest.mark.anyio
 async def test_ipv4_clients_of_a_server_on_all_ipv6_addresses_are_counted_apart(service: Service) -> None:
-    rates = Rates(buckets=LocalBuckets(clock=lambda: 1000.0), per_address=1)
-    app = ForwardedClient(create_app(replace(service, rates=rates)), TrustedProxies())
+    rate_limits = RateLimits(buckets=LocalBuckets(clock=lambda: 1000.0), per_address=1)
+    app = ForwardedClient(create_app(replace(service, rate_limits=rate_limits)), TrustedProxies())
 
     async def get(peer: str) -> int:
         transport = httpx.ASGITransport(app, client=(peer, 1))

@@ -22,7 +22,7 @@ from mezzotint.gateway import Service
 from mezzotint.gateway.network.connections import ConnectionLimits
 from mezzotint.gateway.network.forwarded import TrustedProxies
 from mezzotint.gateway.network.hosts import read_hosts
-from mezzotint.gateway.rate_limits import Rates
+from mezzotint.gateway.rate_limits import RateLimits
 from mezzotint.store import LocalBuckets
 from tests.making import make_job
 from tests.servers import free_port
@@ -143,7 +143,7 @@ async def test_everything_comes_through_unbuffered_where_it_must(service: Servic
 
 
 async def test_a_client_cannot_choose_the_address_that_it_is_counted_by(service: Service, tmp_path: Path) -> None:
-    counted = replace(service, rates=Rates(buckets=LocalBuckets(clock=lambda: 1000.0)))
+    counted = replace(service, rate_limits=RateLimits(buckets=LocalBuckets(clock=lambda: 1000.0)))
     async with proxied(counted, tmp_path) as proxy, proxy.client() as nobody:
         remaining = []
         for header in ("203.0.113.1", "garbage", "127.0.0.1"):

@@ -11,8 +11,8 @@ from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Service
 from mezzotint.gateway.automatic1111.schemas import Txt2Img
-from mezzotint.gateway.automatic1111.txt2img import asked_by
-from mezzotint.gateway.openai.images import with_quality
+from mezzotint.gateway.automatic1111.txt2img import to_request
+from mezzotint.gateway.openai.images import apply_quality
 from mezzotint.gateway.openai.schemas import NewImages
 from mezzotint.policy.admission.request import JobRequest
 from tests.making import make_model
@@ -86,7 +86,7 @@ async def test_quality_counts_from_the_steps_of_the_model_asked_for(
 ) -> None:
     claims = Claims(tenant=TenantId("ada"), tier=Tier.PRO, expires_at=None)
     wish = NewImages(prompt=words, model=model, quality="low")
-    assert with_quality(two, claims, wish, JobRequest(prompt=words, model=model)).num_steps == num_steps
+    assert apply_quality(two, claims, wish, JobRequest(prompt=words, model=model)).num_steps == num_steps
 
 
 async def test_automatic1111s_clients_see_all_and_choose_for_one_request(two: Service, connect: Connect) -> None:
@@ -94,5 +94,5 @@ async def test_automatic1111s_clients_see_all_and_choose_for_one_request(two: Se
         assert [one["title"] for one in (await ada.get("/sdapi/v1/sd-models")).json()] == ["mezzotint-starter", "ink"]
         assert (await ada.post("/sdapi/v1/options", json={"sd_model_checkpoint": "ink"})).status_code == 404
     chosen = Txt2Img(prompt="a cat", override_settings={"sd_model_checkpoint": "ink"})
-    assert asked_by(two, chosen).model == "ink"
-    assert asked_by(two, Txt2Img(prompt="a cat")).model == "mezzotint-starter"
+    assert to_request(two, chosen).model == "ink"
+    assert to_request(two, Txt2Img(prompt="a cat")).model == "mezzotint-starter"

@@ -18,8 +18,8 @@ import pytest
 from mezzotint.domain.ids import TenantId, WebhookId, WorkerId
 from mezzotint.domain.webhook import Webhook
 from mezzotint.gateway import Service
-from mezzotint.gateway.safe_http import Inside, Outside, Unreachable, resolve
-from mezzotint.gateway.webhook_delivery import PER_TENANT, Courier
+from mezzotint.gateway.safe_http import Allowlist, PublicOnlyClient, Unreachable, resolve
+from mezzotint.gateway.webhook_delivery import PER_TENANT, WebhookSender
 from mezzotint.policy.redelivery import WAITS
 from mezzotint.store import Seeker
 from tests.making import NOW, make_ending, make_job
@@ -62,22 +62,26 @@ class Clock:
         return self.at
 
 
-def courier_of(service: Service, clock: Clock, inside: str = "receiver.test") -> Courier:
+def sender_of(service: Service, clock: Clock, inside: str = "receiver.test") -> WebhookSender:
     async def resolve(host: str, port: int) -> list[str]:
         return ["127.0.0.1"]
 
-    return replace(service.courier, outside=Outside(inside=Inside.read(inside), resolve=resolve), now=clock.now)
+    return replace(
+        service.webhook_sender,
+        http_client=PublicOnlyClient(allowlist=Allowlist.read(inside), resolve=resolve),
+        now=clock.now,
+    )
 
 
-async def carry(courier: Courier) -> int:
+async def deliver_all(webhook_sender: WebhookSender) -> int:
     """Deliver what is due, and wait until it is settled. Returns how many deliveries were begun."""
-    num = await courier.deliver_due()
-    await asyncio.gather(*courier.under_way)
+    num = await webhook_sender.deliver_due()
+    await asyncio.gather(*webhook_sender.in_flight)
     return num
 
 
-async def next_due(courier: Courier, webhook: str) -> datetime | None:
-    told = await courier.webhooks.deliveries_of(WebhookId(webhook), 9)
+async def next_due(webhook_sender: WebhookSender, webhook: str) -> datetime | None:
+    told = await webhook_sender.webhooks.deliveries_of(WebhookId(webhook), 9)
     return min((one.next_at for one in told if one.next_at is not None), default=None)
 
 
@@ -99,14 +103,14 @@ async def registered(connect: Connect, service: Service, receiver: Receiver) -> 
 
 
 async def test_the_end_of_a_job_is_told_signed_and_once(connect: Connect, service: Service) -> None:
-    courier = courier_of(service, Clock())
-    service = replace(service, courier=courier)
+    webhook_sender = sender_of(service, Clock())
+    service = replace(service, webhook_sender=webhook_sender)
     async with Receiver().listening() as receiver:
         webhook = await registered(connect, service, receiver)
         await end_a_job(service, tenant="eve")
         id = await end_a_job(service)
-        assert await carry(courier) == 1
-        assert await carry(courier) == 0
+        assert await deliver_all(webhook_sender) == 1
+        assert await deliver_all(webhook_sender) == 0
         ((headers, body),) = receiver.got
     message = json.loads(body)
     assert (message["type"], message["data"]["id"], message["data"]["state"]) == ("job.succeeded", id, "succeeded")
@@ -126,73 +130,73 @@ async def test_a_receiver_that_is_away_is_tried_again_with_growing_waits_then_gi
     connect: Connect, service: Service
 ) -> None:
     clock = Clock()
-    courier = courier_of(service, clock)
-    service = replace(service, courier=courier)
+    webhook_sender = sender_of(service, clock)
+    service = replace(service, webhook_sender=webhook_sender)
     async with Receiver(answers=[500] * (len(WAITS) + 1)).listening() as receiver:
         webhook = await registered(connect, service, receiver)
         await end_a_job(service)
         tries = []
-        while (due := await next_due(courier, webhook["id"])) is not None:
+        while (due := await next_due(webhook_sender, webhook["id"])) is not None:
             clock.at = max(clock.at, due)
             tries.append(clock.at)
-            assert await carry(courier) == 1
+            assert await deliver_all(webhook_sender) == 1
         assert [later - earlier for earlier, later in pairwise(tries)] == list(WAITS)
         assert len({headers["webhook-id"] for headers, _ in receiver.got}) == 1
-    (told,) = await courier.webhooks.deliveries_of(webhook["id"], 9)  # type: ignore[arg-type]
+    (told,) = await webhook_sender.webhooks.deliveries_of(webhook["id"], 9)  # type: ignore[arg-type]
     assert (told.attempts, told.status, told.delivered_at) == (len(WAITS) + 1, 500, None)
 
 
 async def test_a_try_that_nobody_finished_comes_due_again(connect: Connect, service: Service) -> None:
     clock = Clock()
-    courier = courier_of(service, clock)
-    service = replace(service, courier=courier)
+    webhook_sender = sender_of(service, clock)
+    service = replace(service, webhook_sender=webhook_sender)
     async with Receiver().listening() as receiver:
         webhook = await registered(connect, service, receiver)
         await end_a_job(service)
         chosen = [WebhookId(webhook["id"])]
-        assert len(await courier.webhooks.take_due(chosen, clock.now())) == 1  # and the courier dies
-        assert await carry(courier) == 0, "held"
+        assert len(await webhook_sender.webhooks.take_due(chosen, clock.now())) == 1  # and the sender dies
+        assert await deliver_all(webhook_sender) == 0, "held"
         clock.at += timedelta(minutes=3)
-        assert await carry(courier) == 1
+        assert await deliver_all(webhook_sender) == 1
         assert len(receiver.got) == 1
 
 
 async def test_a_receiver_that_is_gone_is_told_nothing_more(connect: Connect, service: Service) -> None:
-    courier = courier_of(service, Clock())
-    service = replace(service, courier=courier)
+    webhook_sender = sender_of(service, Clock())
+    service = replace(service, webhook_sender=webhook_sender)
     async with Receiver(answers=[410]).listening() as receiver:
         await registered(connect, service, receiver)
         await end_a_job(service)
-        await carry(courier)
+        await deliver_all(webhook_sender)
         await end_a_job(service)
-        assert await carry(courier) == 0
+        assert await deliver_all(webhook_sender) == 0
         assert len(receiver.got) == 1
-    (webhook,) = await courier.webhooks.of_tenant(TenantId("ada"))
+    (webhook,) = await webhook_sender.webhooks.of_tenant(TenantId("ada"))
     assert webhook.disabled_at is not None
 
 
 async def test_a_redirect_is_not_followed(connect: Connect, service: Service) -> None:
-    courier = courier_of(service, Clock())
-    service = replace(service, courier=courier)
+    webhook_sender = sender_of(service, Clock())
+    service = replace(service, webhook_sender=webhook_sender)
     async with Receiver(answers=[302]).listening() as receiver:
         webhook = await registered(connect, service, receiver)
         await end_a_job(service)
-        await carry(courier)
+        await deliver_all(webhook_sender)
         assert len(receiver.got) == 1
-    (told,) = await courier.webhooks.deliveries_of(webhook["id"], 9)  # type: ignore[arg-type]
+    (told,) = await webhook_sender.webhooks.deliveries_of(webhook["id"], 9)  # type: ignore[arg-type]
     assert (told.status, told.delivered_at) == (302, None)
 
 
 async def test_a_name_that_leads_inside_is_not_reached(connect: Connect, service: Service) -> None:
-    courier = courier_of(service, Clock(), inside="")
-    service = replace(service, courier=courier)
+    webhook_sender = sender_of(service, Clock(), inside="")
+    service = replace(service, webhook_sender=webhook_sender)
     async with Receiver().listening() as receiver, connect("ada", served=service) as ada:
         url = f"https://receiver.test:{receiver.port}/hook"
         webhook = (await ada.post("/v1/webhooks", json={"url": url})).json()
         await end_a_job(service)
-        await carry(courier)
+        await deliver_all(webhook_sender)
         assert receiver.got == []
-    (told,) = await courier.webhooks.deliveries_of(webhook["id"], 9)
+    (told,) = await webhook_sender.webhooks.deliveries_of(webhook["id"], 9)
     assert told.failure == "The name leads to a private address."
     assert told.next_at is not None
 
@@ -206,9 +210,11 @@ async def test_a_name_that_answers_differently_the_second_time_gains_nothing() -
         return ["127.0.0.9"] if len(asked) == 1 else ["127.0.0.1"]
 
     async with Receiver().listening() as receiver:
-        inside = Inside.read("127.0.0.9/32")  # stands for a public address: nobody listens there
+        inside = Allowlist.read("127.0.0.9/32")  # stands for a public address: nobody listens there
         with pytest.raises(Unreachable):
-            await Outside(inside=inside, resolve=resolve).post(f"https://rebinding.test:{receiver.port}/", {}, b"{}")
+            await PublicOnlyClient(allowlist=inside, resolve=resolve).post(
+                f"https://rebinding.test:{receiver.port}/", {}, b"{}"
+            )
         assert receiver.got == []
     assert len(asked) == 1
 
@@ -219,7 +225,7 @@ async def test_a_name_that_leads_to_a_special_network_is_not_connected_to(addres
         return [address]
 
     with pytest.raises(Unreachable, match="private"):
-        await Outside(resolve=resolve).post("https://special.test/", {}, b"{}")
+        await PublicOnlyClient(resolve=resolve).post("https://special.test/", {}, b"{}")
 
 
 async def test_one_private_address_among_public_ones_is_enough_to_refuse() -> None:
@@ -227,7 +233,7 @@ async def test_one_private_address_among_public_ones_is_enough_to_refuse() -> No
         return ["8.8.8.8", "10.0.0.1"]
 
     with pytest.raises(Unreachable, match="private"):
-        await Outside(resolve=resolve).post("https://mixed.test/", {}, b"{}")
+        await PublicOnlyClient(resolve=resolve).post("https://mixed.test/", {}, b"{}")
 
 
 PRIVATE = [
@@ -330,17 +336,17 @@ async def test_an_unusable_address_is_refused(connect: Connect, url: str) -> Non
 
 
 async def test_the_operator_names_what_is_allowed_inside() -> None:
-    inside = Outside(inside=Inside.read("hooks.corp, 10.1.0.0/16"))
-    assert inside.fault_of("http://hooks.corp/x") is None
-    assert inside.fault_of("http://10.1.2.3/x") is None
-    assert inside.fault_of("http://10.2.0.1/x") == "Use https."
-    assert inside.fault_of("https://10.2.0.1/x") == "The address is private."
-    assert inside.fault_of("http://other.corp/x") == "Use https."
+    inside = PublicOnlyClient(allowlist=Allowlist.read("hooks.corp, 10.1.0.0/16"))
+    assert inside.find_url_fault("http://hooks.corp/x") is None
+    assert inside.find_url_fault("http://10.1.2.3/x") is None
+    assert inside.find_url_fault("http://10.2.0.1/x") == "Use https."
+    assert inside.find_url_fault("https://10.2.0.1/x") == "The address is private."
+    assert inside.find_url_fault("http://other.corp/x") == "Use https."
 
 
 async def test_ten_are_enough_and_a_removed_one_hears_nothing(connect: Connect, service: Service) -> None:
-    courier = courier_of(service, Clock())
-    service = replace(service, courier=courier)
+    webhook_sender = sender_of(service, Clock())
+    service = replace(service, webhook_sender=webhook_sender)
     async with Receiver().listening() as receiver, connect("ada", served=service) as ada:
         made = [await registered(connect, service, receiver) for _ in range(10)]
         more = await ada.post("/v1/webhooks", json={"url": "https://hooks.example/x"})
@@ -348,7 +354,7 @@ async def test_ten_are_enough_and_a_removed_one_hears_nothing(connect: Connect, 
         await end_a_job(service)
         for webhook in made:
             assert (await ada.delete(f"/v1/webhooks/{webhook['id']}")).status_code == 204
-        assert await carry(courier) == 0
+        assert await deliver_all(webhook_sender) == 0
         assert receiver.got == []
 
 
@@ -366,14 +372,14 @@ async def test_ten_are_enough_and_a_removed_one_hears_nothing(connect: Connect, 
     ],
 )
 def test_a_usable_address_is_taken(url: str) -> None:
-    assert Outside().fault_of(url) is None
+    assert PublicOnlyClient().find_url_fault(url) is None
 
 
 async def add_unchecked(service: Service, tenant: str, url: str, number: int = 1) -> WebhookId:
     """A row as an earlier release took it."""
     id = WebhookId(f"wh_{number:016x}")
     webhook = Webhook(id=id, tenant=TenantId(tenant), url=url, created_at=NOW)
-    assert await service.courier.webhooks.add(webhook, most=999)
+    assert await service.webhook_sender.webhooks.add(webhook, most=999)
     return id
 
 
@@ -381,15 +387,17 @@ async def add_unchecked(service: Service, tenant: str, url: str, number: int = 1
 async def test_an_unusable_address_that_is_stored_already_costs_its_own_delivery_alone(
     service: Service, host: str
 ) -> None:
-    courier = replace(courier_of(service, Clock()), outside=Outside(inside=Inside.read("127.0.0.0/8")))
+    webhook_sender = replace(
+        sender_of(service, Clock()), http_client=PublicOnlyClient(allowlist=Allowlist.read("127.0.0.0/8"))
+    )
     bad = await add_unchecked(service, "eve", f"https://{host}/hook")
     async with Receiver().listening() as receiver:
         await add_unchecked(service, "ada", f"http://127.0.0.1:{receiver.port}/hook", 2)
         await end_a_job(service, tenant="eve")
         await end_a_job(service)
-        assert await carry(courier) == 2
+        assert await deliver_all(webhook_sender) == 2
         assert len(receiver.got) == 1
-    (told,) = await courier.webhooks.deliveries_of(bad, 9)
+    (told,) = await webhook_sender.webhooks.deliveries_of(bad, 9)
     assert told.failure
     assert told.next_at is not None
     assert told.next_at > NOW
@@ -399,12 +407,12 @@ async def test_whatever_a_resolver_raises_is_that_deliverys_failure(service: Ser
     async def resolve(host: str, port: int) -> list[str]:
         raise LookupError(host) if host == "odd.test" else UnicodeError(host)
 
-    courier = replace(courier_of(service, Clock()), outside=Outside(resolve=resolve))
+    webhook_sender = replace(sender_of(service, Clock()), http_client=PublicOnlyClient(resolve=resolve))
     hosts = ("odd.test", "worse.test")
     ids = [await add_unchecked(service, "eve", f"https://{host}/", number) for number, host in enumerate(hosts)]
     await end_a_job(service, tenant="eve")
-    assert await carry(courier) == 2
-    failures = [one.failure for id in ids for one in await courier.webhooks.deliveries_of(id, 9)]
+    assert await deliver_all(webhook_sender) == 2
+    failures = [one.failure for id in ids for one in await webhook_sender.webhooks.deliveries_of(id, 9)]
     assert failures == ["The delivery failed: LookupError.", "UnicodeError: worse.test"]
 
 
@@ -424,22 +432,22 @@ async def hanging() -> AsyncIterator[tuple[int, list[str]]]:
 
 
 async def test_hanging_receivers_of_one_tenant_delay_no_other_tenants_delivery(service: Service) -> None:
-    courier = courier_of(service, Clock())
-    async with hanging() as (port, came), Receiver().listening() as receiver, courier.settling():
+    webhook_sender = sender_of(service, Clock())
+    async with hanging() as (port, came), Receiver().listening() as receiver, webhook_sender.settling():
         for number in range(120):
             await add_unchecked(service, "eve", f"http://receiver.test:{port}/{number}", number)
         await end_a_job(service, tenant="eve")
-        assert await courier.deliver_due() == PER_TENANT
+        assert await webhook_sender.deliver_due() == PER_TENANT
         await add_unchecked(service, "ada", f"http://receiver.test:{receiver.port}/", 999)
         await end_a_job(service)
-        assert await courier.deliver_due() == 1
-        (told,) = [task for task, tenant in courier.under_way.items() if tenant == "ada"]
+        assert await webhook_sender.deliver_due() == 1
+        (told,) = [task for task, tenant in webhook_sender.in_flight.items() if tenant == "ada"]
         await told  # while all of eve's hang
         assert len(receiver.got) == 1
-        assert len(courier.under_way) == PER_TENANT
+        assert len(webhook_sender.in_flight) == PER_TENANT
         assert len(came) <= PER_TENANT
-    assert not courier.under_way, "broken off at the end"
-    assert courier.has_room.is_set()
+    assert not webhook_sender.in_flight, "broken off at the end"
+    assert webhook_sender.has_room.is_set()
 
 
 async def test_name_servers_that_do_not_answer_hold_up_nothing_but_lookups(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,8 @@ from mezzotint.domain.event import LoadProgress, Progressed, Stale
 from mezzotint.domain.ids import WorkerId
 from mezzotint.domain.job import Job
 from mezzotint.gateway import Service
-from mezzotint.gateway.streams.change_poller import Lookout
-from mezzotint.gateway.streams.job_events import Seen, events_of, seen_in
+from mezzotint.gateway.streams.change_poller import ChangePoller
+from mezzotint.gateway.streams.job_events import StreamPosition, read_last_event_id, stream_job_events
 from mezzotint.store import Seeker
 from tests.making import NOW, make_ending, make_image, make_job
 from tests.unit.gateway.conftest import Connect
@@ -111,27 +111,27 @@ class Listener:
 
 async def test_progress_carries_the_change_and_the_step_and_the_last_is_repeated(service: Service) -> None:
     job = await started(service)
-    listener = Listener(events_of(service.desk, service.changes, job.id, None))
+    listener = Listener(stream_job_events(service.desk, service.changes, job.id, None))
     assert await listener.next() == ("2", "running")
     for step in (1, 2):
         service.desk.bus.publish(job.id, Progressed(job=job.id, step=step, num_steps=30, preview=None))
     assert await listener.next() == ("2.2", "progress"), "the last replaces those before it"
     service.desk.bus.publish(job.id, Progressed(job=job.id, step=3, num_steps=30, preview=None))
     assert await listener.next() == ("2.3", "progress")
-    back = Listener(events_of(service.desk, service.changes, job.id, Seen(number=2, step=1)))
+    back = Listener(stream_job_events(service.desk, service.changes, job.id, StreamPosition(number=2, step=1)))
     assert await back.next() == ("2.3", "progress")
-    anew = Listener(events_of(service.desk, service.changes, job.id, None))
+    anew = Listener(stream_job_events(service.desk, service.changes, job.id, None))
     assert [await anew.next(), await anew.next()] == [("2", "running"), ("2.3", "progress")]
 
 
 async def test_a_job_that_waits_for_its_model_says_so_until_its_first_step(service: Service) -> None:
     job = await started(service)
-    listener = Listener(events_of(service.desk, service.changes, job.id, None))
+    listener = Listener(stream_job_events(service.desk, service.changes, job.id, None))
     assert await listener.next() == ("2", "running")
     waits = Progressed(job=job.id, step=0, num_steps=30, preview=None, loading=LoadProgress(model="ink", share=0.25))
     service.desk.bus.publish(job.id, waits)
     assert await listener.next() == ("2", "loading"), "it is no step: who comes back with this id misses none"
-    back = Listener(events_of(service.desk, service.changes, job.id, Seen(number=2)))
+    back = Listener(stream_job_events(service.desk, service.changes, job.id, StreamPosition(number=2)))
     assert await back.next() == ("2", "loading")
     service.desk.bus.publish(job.id, replace(waits, step=1, loading=None))
     assert await listener.next() == ("2.1", "progress")
@@ -139,7 +139,7 @@ async def test_a_job_that_waits_for_its_model_says_so_until_its_first_step(servi
 
 async def test_shares_of_a_model_that_is_loaded_are_told_once_and_never_go_back(service: Service) -> None:
     job = await started(service)
-    lines = events_of(service.desk, service.changes, job.id, None)
+    lines = stream_job_events(service.desk, service.changes, job.id, None)
     assert "running" in await anext(lines)
     for share in (0.0, 0.25, 0.5):
         loading = LoadProgress(model="ink", share=share)
@@ -153,45 +153,45 @@ async def test_shares_of_a_model_that_is_loaded_are_told_once_and_never_go_back(
 
 async def test_a_change_whose_event_was_lost_is_found_by_one_look(service: Service) -> None:
     job = await started(service)
-    lookout = Lookout(service.desk.bus, service.changes)
-    listener = Listener(events_of(service.desk, service.changes, job.id, None))
+    change_poller = ChangePoller(service.desk.bus, service.changes)
+    listener = Listener(stream_job_events(service.desk, service.changes, job.id, None))
     assert await listener.next() == ("2", "running")
-    await lookout.look()
+    await change_poller.poll()
     assert job.lease is not None
     await service.desk.jobs.finish(job.id, job.lease, make_ending(job))  # no event is published
     following = asyncio.create_task(listener.next())
     await asyncio.sleep(0)
-    await lookout.look()
+    await change_poller.poll()
     assert await following == ("3", "succeeded")
 
 
 async def test_a_look_wakes_nobody_while_nothing_changes(service: Service) -> None:
     job = await started(service)
-    lookout = Lookout(service.desk.bus, service.changes)
+    change_poller = ChangePoller(service.desk.bus, service.changes)
     with service.desk.bus.watch(job.id) as queue:
-        await lookout.look()
+        await change_poller.poll()
         assert queue.qsize() == 1, "a job that was not looked at before may have changed unseen"
-        await lookout.look()
+        await change_poller.poll()
         assert queue.qsize() == 1
 
 
 @pytest.mark.parametrize(
     ("header", "seen"),
     [
-        ("7", Seen(number=7)),
-        ("7.30", Seen(number=7, step=30)),
+        ("7", StreamPosition(number=7)),
+        ("7.30", StreamPosition(number=7, step=30)),
         (None, None),
         ("", None),
         ("7.", None),
         ("٧", None),
     ],
 )
-def test_event_ids_are_read_strictly(header: str | None, seen: Seen | None) -> None:
-    assert seen_in(header) == seen
+def test_event_ids_are_read_strictly(header: str | None, seen: StreamPosition | None) -> None:
+    assert read_last_event_id(header) == seen
     if seen is not None:
-        assert seen_in(seen.id) == seen
+        assert read_last_event_id(seen.id) == seen
 
 
 async def test_a_stream_ends_when_the_job_is_gone(service: Service) -> None:
     gone = replace(make_job())
-    assert [line async for line in events_of(service.desk, service.changes, gone.id, None)] == []
+    assert [line async for line in stream_job_events(service.desk, service.changes, gone.id, None)] == []

@@ -177,10 +177,10 @@ CAUSES = [
 
 
 async def opened(service: Service, address: str, stream: Stream, credential: Credential) -> asyncio.Task[None]:
-    before = service.rates.streams[ACME]
+    before = service.rate_limits.streams[ACME]
     task = asyncio.ensure_future(stream(service, address, credential))
     async with asyncio.timeout(WITHIN_S):
-        while service.rates.streams[ACME] == before:
+        while service.rate_limits.streams[ACME] == before:
             assert not task.done(), await task
             await asyncio.sleep(0.01)  # the server tells nobody of its streams
     return task
@@ -217,7 +217,7 @@ async def test_a_stream_ends_with_its_credential(
     await cause(service, credential)
     async with asyncio.timeout(WITHIN_S):
         await task
-    assert not service.rates.streams, "its place is free again"
+    assert not service.rate_limits.streams, "its place is free again"
 
 
 @pytest.mark.parametrize("stream", STREAMS)
@@ -294,7 +294,7 @@ async def test_a_client_that_reads_no_more_is_cut_off(
             service.desk.bus.publish(job.id, Progressed(job=job.id, step=step, num_steps=50, preview="x" * 500_000))
             await asyncio.sleep(0.01)
         await revoke(service, credential)
-        while service.rates.streams:
+        while service.rate_limits.streams:
             await asyncio.sleep(0.05)
     writer.close()
 
@@ -314,7 +314,7 @@ async def test_however_many_come_at_once_no_more_than_allowed_are_open(
         async with asyncio.timeout(WITHIN_S):
             while sum(task.done() for task in asked) < 20:
                 await asyncio.sleep(0.01)
-        assert service.rates.streams["eve"] == 20
+        assert service.rate_limits.streams["eve"] == 20
         assert {task.result().status_code for task in asked if task.done()} == {429}
         assert (await eve.delete(f"/v1/jobs/{job.id}")).status_code == 200
         assert sorted(answer.status_code for answer in await asyncio.gather(*asked)) == [200] * 20 + [429] * 20

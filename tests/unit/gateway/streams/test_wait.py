@@ -8,7 +8,7 @@ import pytest
 from mezzotint.domain.errors import StorageUnavailable
 from mezzotint.domain.job import JobState
 from mezzotint.gateway import Service
-from mezzotint.gateway.streams.wait import ended
+from mezzotint.gateway.streams.wait import wait_until_final
 from tests.making import make_job
 from tests.unit.gateway.conftest import database_away
 
@@ -19,7 +19,7 @@ async def test_a_wait_goes_on_while_the_database_is_away(service: Service, tmp_p
     job = make_job()
     await service.desk.jobs.add(job)
     async with database_away(service, tmp_path):
-        waiting = asyncio.create_task(ended(service.desk, job, 120))
+        waiting = asyncio.create_task(wait_until_final(service.desk, job, 120))
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.3):  # it goes on for all this time, without an answer
                 await asyncio.shield(waiting)
@@ -32,4 +32,4 @@ async def test_a_wait_that_ends_without_the_database_says_so(service: Service, t
     await service.desk.jobs.add(job)
     async with database_away(service, tmp_path):
         with pytest.raises(StorageUnavailable):
-            await ended(service.desk, job, 0.1)
+            await wait_until_final(service.desk, job, 0.1)

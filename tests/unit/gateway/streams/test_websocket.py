@@ -119,11 +119,11 @@ async def test_it_ends_with_the_token(service: Service) -> None:
         assert (await heard(socket))["type"] == "hello"
         with pytest.raises(ConnectionClosed):
             await heard(socket)
-    assert service.rates.streams == {}
+    assert service.rate_limits.streams == {}
 
 
 async def test_too_many_are_told_to_try_later(service: Service) -> None:
-    service.rates.streams["ada"] = 20
+    service.rate_limits.streams["ada"] = 20
     async with serving(service) as address:
         with pytest.raises(InvalidStatus):
             await connect(f"ws://{address}/v1/ws", additional_headers=bearer(service))

@@ -1,0 +1,85 @@
+"""Authenticates a request: a bearer token, an API key or a session cookie becomes claims."""
+
+from dataclasses import replace
+from functools import partial
+
+from starlette.requests import HTTPConnection
+
+from mezzotint.domain.claims import Claims, Scope
+from mezzotint.domain.key import MARK
+from mezzotint.gateway.auth import session_cookie
+from mezzotint.gateway.auth.guess_limits import check_credential
+from mezzotint.gateway.auth.tokens import read_algorithm
+from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
+from mezzotint.gateway.service import Service
+
+HINT = "Send `Authorization: Bearer <key or token>`; `mezzotint token --data DIR --tenant NAME --tier free` prints one."
+
+
+async def authenticate(service: Service, connection: HTTPConnection, *, is_safe: bool) -> Claims:
+    """Who asks. is_safe: whether the request changes nothing, whichever page made it. Answers 401 or 403 otherwise."""
+    scheme, _, credentials = connection.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return await authenticate_bearer(service, connection, credentials.strip())
+    secret = session_cookie.read_secret(connection)
+    if secret is None:
+        raise ApiError(401, "token_missing", GATEWAY_CODES["token_missing"], HINT)
+    if not is_safe and not session_cookie.is_from_our_page(connection):
+        hint = "Use the server's own page, or send an API key instead of the cookie."
+        raise ApiError(403, "cross_site", GATEWAY_CODES["cross_site"], hint)
+    return await check_credential(
+        service.guess_limits, service.rate_limits, connection, secret, partial(_read_session, service)
+    )
+
+
+async def _read_session(service: Service, secret: str) -> Claims:
+    claims = await service.accounts.users.in_session(secret, service.now())
+    if claims is None:
+        raise ApiError(401, "session_invalid", GATEWAY_CODES["session_invalid"], "Sign in again.")
+    return claims
+
+
+async def authenticate_bearer(service: Service, connection: HTTPConnection, credentials: str) -> Claims:
+    """Who an API key or a token speaks for. Answers 401 or 403 otherwise, and 429 to one who guesses."""
+    return await check_credential(
+        service.guess_limits, service.rate_limits, connection, credentials, partial(_read_key_or_token, service)
+    )
+
+
+async def _read_key_or_token(service: Service, credentials: str) -> Claims:
+    if not (credentials.isascii() and credentials.isprintable()):  # a key is looked up in the database
+        raise ApiError(401, "token_invalid", GATEWAY_CODES["token_invalid"], HINT)
+    if credentials.startswith(MARK):
+        claims = await service.accounts.keys.read(credentials, service.now())
+        if claims is None:
+            raise ApiError(401, "key_invalid", GATEWAY_CODES["key_invalid"], "Make another: POST /v1/keys.")
+        return claims
+    claims = await _read_token(service, credentials)
+    if claims is None:
+        raise ApiError(401, "token_invalid", GATEWAY_CODES["token_invalid"], HINT)
+    tenant = await service.accounts.tenants.present(claims.tenant)
+    if tenant is None:
+        return claims
+    if tenant.disabled_at is not None:
+        raise ApiError(403, "tenant_disabled", GATEWAY_CODES["tenant_disabled"], "Ask who runs this server.")
+    return replace(claims, tier=min(claims.tier, tenant.tier, key=lambda tier: tier.rank))
+
+
+async def _read_token(service: Service, token: str) -> Claims | None:
+    provider = service.accounts.provider
+    if provider is None:
+        return service.issuer.read(token)
+    match read_algorithm(token):
+        case "HS256":
+            return service.issuer.read(token)
+        case "RS256" | "ES256":
+            return await provider.read(token)
+        case _:
+            return None
+
+
+def require_scope(claims: Claims, scope: Scope) -> Claims:
+    if scope not in claims.scopes:
+        hint = f'It takes a credential with the scope "{scope}"; yours has: {", ".join(sorted(claims.scopes))}.'
+        raise ApiError(403, "scope_missing", GATEWAY_CODES["scope_missing"], hint)
+    return claims

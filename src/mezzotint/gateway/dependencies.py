@@ -1,0 +1,42 @@
+"""FastAPI dependencies of the routes: the service, and the claims of the authenticated caller."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
+
+from mezzotint.domain.claims import Claims, Scope
+from mezzotint.gateway.auth import session_cookie
+from mezzotint.gateway.auth.authenticate import authenticate, require_scope
+from mezzotint.gateway.service import Service
+
+
+async def get_service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+ServiceDep = Annotated[Service, Depends(get_service)]
+bearer = HTTPBearer(auto_error=False, description="An API key (`mz_...`) or a token.")
+session = APIKeyCookie(
+    name=session_cookie.PLAIN, auto_error=False, description="What POST /v1/sign-in sets, for the page."
+)
+Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
+Cookie = Annotated[str | None, Depends(session)]
+
+
+async def authenticate_caller(request: Request, service: ServiceDep, _bearer: Bearer, _cookie: Cookie) -> Claims:
+    """Who asks, if they may read (GET) or change (all else) what is theirs. Answers 401 or 403 otherwise."""
+    claims = await authenticate(service, request, is_safe=request.method in {"GET", "HEAD"})
+    await service.rate_limits.count_tenant(request, claims)
+    return require_scope(claims, Scope.READ if request.method in {"GET", "HEAD"} else Scope.WRITE)
+
+
+async def authenticate_admin(request: Request, service: ServiceDep, _bearer: Bearer, _cookie: Cookie) -> Claims:
+    claims = await authenticate(service, request, is_safe=request.method in {"GET", "HEAD"})
+    await service.rate_limits.count_tenant(request, claims)
+    return require_scope(claims, Scope.ADMIN)
+
+
+CallerClaims = Annotated[Claims, Depends(authenticate_caller)]
+AdminClaims = Annotated[Claims, Depends(authenticate_admin)]
