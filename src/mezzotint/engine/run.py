@@ -2,20 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from mezzotint.engine.checkpoint.snapshot import Snapshot
 
-
-class RunSource(Protocol):
-    """The part of an execution that its run asks."""
-
-    @property
-    def held_bytes(self) -> int: ...
-
-    def snapshot(self) -> Snapshot | None: ...
+if TYPE_CHECKING:
+    from mezzotint.engine.execution import Execution
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +50,7 @@ class Run:
     latents: torch.Tensor | None = None
     denoised: torch.Tensor | None = None
     resumed_elsewhere: bool = False
-    _source: RunSource | None = field(default=None, repr=False)
+    _source: "Execution | None" = field(default=None, repr=False)
     _latest: Snapshot | None = field(default=None, repr=False)
     _encoded: bytes | None = field(default=None, repr=False)
 

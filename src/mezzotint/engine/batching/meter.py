@@ -11,9 +11,9 @@ import torch
 
 from mezzotint.engine.batching.merge import primary_of, rows_of
 from mezzotint.engine.errors import CannotMerge
-from mezzotint.engine.execution import Execution
 from mezzotint.engine.numerics import Numerics
 from mezzotint.engine.proxy import Call
+from mezzotint.engine.run import Run
 
 CURVE_MEMORY_PASSES = 100
 MAX_CURVES = 512  # forms of calls whose costs are kept
@@ -84,13 +84,13 @@ class PassMeter:
         self.verify_s += time.perf_counter() - begun
         self.num_verifications += self.num_attempts - num_attempts
 
-    def charge(self, executions: Sequence[Execution], rows: Sequence[int], spent_s: float) -> None:
+    def charge(self, runs: Sequence[Run], rows: Sequence[int], spent_s: float) -> None:
         """Share the time of one pass by rows."""
         self.num_passes += 1
         self.pass_s += spent_s
-        total = sum(rows[: len(executions)])
-        for execution, own in zip(executions, rows, strict=False):
-            execution.run.cost_s += spent_s * own / total
+        total = sum(rows[: len(runs)])
+        for run, own in zip(runs, rows, strict=False):
+            run.cost_s += spent_s * own / total
 
     def learn_cost(self, call: Call, spent_s: float) -> None:
         with contextlib.suppress(CannotMerge):

@@ -113,7 +113,7 @@ class Passes:
         """Make the call at once, in the run's own greenlet and state."""
         self.meter.count_unmerged("the run differentiates through its denoiser, or a guider has hooks on it")
         output, spent_s = self.meter.measure(lambda: call.module(*call.args, **call.kwargs))
-        self.meter.charge([execution], [1], spent_s)
+        self.meter.charge([execution.run], [1], spent_s)
         return output
 
     # -- merged
@@ -190,7 +190,7 @@ class Passes:
             self._verifier.remember(key, verdict)
             if verdict is not MergeVerdict.SAME:
                 return verdict
-        self.meter.charge(batch.executions, batch.rows, spent_s)
+        self.meter.charge([execution.run for execution in batch.executions], batch.rows, spent_s)
         self.meter.num_merged += len(batch.executions) > 1
         self.meter.num_interleaved += layout.interleaved
         return [Outcome(execution, part) for execution, part in zip(batch.executions, parts, strict=False)]
@@ -216,7 +216,7 @@ class Passes:
         begun = time.perf_counter()
         outcome = self._attempt(execution)
         self._numerics.synchronize()
-        self.meter.charge([execution], [1], time.perf_counter() - begun)
+        self.meter.charge([execution.run], [1], time.perf_counter() - begun)
         return outcome
 
     def _attempt(self, execution: Execution, call: Call | None = None) -> Outcome:
