@@ -19,6 +19,7 @@ MezzotintError
 │   ├── StepBudgetExceeded
 │   ├── DeadlineExceeded
 │   ├── RunFailed
+│   ├── OutOfMemory
 │   ├── EngineFailed
 │   ├── FilterFailed
 │   ├── EncodeFailed
@@ -167,6 +168,13 @@ class RunFailed(JobFault):
 
     code = "run_failed"
     hint = "Try other parameters; the server's log has the cause."
+
+
+class OutOfMemory(JobFault):
+    """The device's memory did not suffice for this job, even after everything idle was freed."""
+
+    code = "out_of_memory"
+    hint = "Ask for a smaller picture. The operator finds what else takes memory in the metrics and the worker's log."
 
 
 class EngineFailed(JobFault):

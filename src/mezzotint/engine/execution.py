@@ -23,6 +23,7 @@ from mezzotint.domain.errors import (
     CheckpointError,
     FingerprintMismatch,
     NotFinite,
+    OutOfMemory,
     RunFailed,
     StepBudgetExceeded,
 )
@@ -32,12 +33,13 @@ from mezzotint.engine.checkpoint.output_shapes import describe_output, has_opaqu
 from mezzotint.engine.checkpoint.recorder import Recorder, RecorderHost
 from mezzotint.engine.checkpoint.rng import RandomStreams
 from mezzotint.engine.checkpoint.snapshot import Snapshot, decode
+from mezzotint.engine.device.faults import is_out_of_memory
 from mezzotint.engine.early_stop import estimate_result, replace_latents
 from mezzotint.engine.errors import RunCancelled
 from mezzotint.engine.isolation import Isolation, ThreadState
 from mezzotint.engine.lora import ActiveLoras
 from mezzotint.engine.numerics import is_finite
-from mezzotint.engine.proxy import Call
+from mezzotint.engine.proxy import Call, ComponentCall
 from mezzotint.engine.run import Options, Run
 from mezzotint.engine.tree import leaves, tensors_in
 
@@ -55,6 +57,9 @@ class RunHost(RecorderHost, Protocol):
 
     def call_inline(self, execution: "Execution", call: Call) -> Any:
         """Make the call at once, inside the execution's greenlet."""
+
+    def call_component(self, call: ComponentCall) -> Any:
+        """Make a text encoder's or an autoencoder's call at once, inside the execution's greenlet."""
 
     def call_listener(self, work: Callable[[], None]) -> None:
         """Do the caller's own work without disturbing the run's random streams."""
@@ -219,6 +224,9 @@ class Execution:
             self._last_calls[self.phase] = (describe_output([call.args, call.kwargs]), form)
         return output
 
+    def call_component(self, call: ComponentCall) -> Any:
+        return self._host.call_component(call)
+
     def before_step(self, sampler: Any) -> None:
         """Note what the sampler holds at its own first step."""
         if sampler is not self._sampler:
@@ -271,6 +279,8 @@ class Execution:
                 # an error in the middle of a replay speaks against the checkpoint: from step 0 the call may be sound
                 text = f"its replay failed: {type(error).__name__}: {str(error)[:200]}"
                 self.fail(CheckpointCorrupt(text))
+            elif is_out_of_memory(error):
+                self.fail(OutOfMemory(f"The device's memory ran out at step {self.run.steps + 1}."))
             else:
                 self.fail(error)
 

@@ -20,19 +20,20 @@ from typing import Any
 import torch
 from greenlet import GreenletExit, getcurrent  # type: ignore[import-untyped]
 
-from mezzotint.domain.errors import CheckpointError, DeadlineExceeded
+from mezzotint.domain.errors import CheckpointError, DeadlineExceeded, OutOfMemory
 from mezzotint.engine.batching.merge import batch_key, rows_of
 from mezzotint.engine.batching.padding import padded_key, text_length
 from mezzotint.engine.batching.passes import Outcome, Passes
 from mezzotint.engine.batching.plan import Chooser, Parked, ParkedCall, plan_turn
 from mezzotint.engine.batching.verify import Verifier
 from mezzotint.engine.checkpoint.snapshot import Snapshot
+from mezzotint.engine.components import Components
 from mezzotint.engine.errors import CannotMerge, RunCancelled, UnknownAdapter
 from mezzotint.engine.execution import Execution
 from mezzotint.engine.isolation import Isolation
 from mezzotint.engine.lora import LoraSwitcher
 from mezzotint.engine.numerics import fingerprint, numerics_of, weights_hash
-from mezzotint.engine.proxy import Call, borrow, denoisers_of
+from mezzotint.engine.proxy import Call, ComponentCall, borrow, denoisers_of
 from mezzotint.engine.run import Options, Run
 
 
@@ -63,6 +64,7 @@ class Hub:
         self.unsaved_reasons: Counter[str] = Counter()
         self.numerics = numerics_of(pipeline, self._denoisers, exact=exact, max_rows=max_rows)
         self.fingerprint = fingerprint(self.numerics, weights_hash(pipeline))
+        self.components = Components(pipeline, self.numerics)
         self._isolation = Isolation(self.numerics, self._denoisers)
         model = hashlib.sha256(json.dumps(self.fingerprint, sort_keys=True).encode()).hexdigest()[:32]
         self._loras = LoraSwitcher(pipeline)
@@ -231,6 +233,9 @@ class Hub:
     def call_inline(self, execution: Execution, call: Call) -> Any:
         return self._passes.call_inline(execution, call)
 
+    def call_component(self, call: ComponentCall) -> Any:
+        return self.components.call(call)
+
     def call_listener(self, work: Callable[[], None]) -> None:
         rng = torch.get_rng_state()
         try:
@@ -256,6 +261,10 @@ class Hub:
     def _wake(self, execution: Execution, *answer: Any, error: BaseException | None = None) -> None:
         self._loras.apply(execution.loras)
         execution.wake(self._main, self._isolation, *answer, error=error)
+        if execution.run.error is not None:
+            self.components.restore_dtypes()
+        if isinstance(execution.run.error, OutOfMemory):
+            self.components.free()
 
     def _settle(self, outcome: Outcome) -> None:
         """Let the run go on with its answer."""

@@ -4,6 +4,9 @@
 and guider by a deep copy of its own, recursively through nested pipelines and with one proxy per real object. The
 proxy is not an nn.Module: it only says that it is one, so that assignments to it reach the real module and
 `isinstance` holds. Never test a proxy for truth: that calls `__len__`, which most modules lack.
+
+Text encoders and autoencoders are behind a `ComponentProxy`: a run calls them alone, but memory may run out in them,
+and pipelines cast shared autoencoders back and forth.
 """
 
 import copy
@@ -21,6 +24,8 @@ from diffusers.guiders import BaseGuidance
 from greenlet import getcurrent  # type: ignore[import-untyped]
 
 DENOISER_NAME = re.compile(r"^(unet|transformer|prior|decoder|controlnet|dit|denoiser)(_\d+)?$")
+ENCODER_NAME = re.compile(r"^(text|image)_encoder(_\d+)?$")
+CODEC_METHODS = ("encode", "decode")
 TIME_PARAMETERS = frozenset({"timestep", "timesteps", "timestep_ratio", "sigma"})
 
 
@@ -34,12 +39,28 @@ class Call:
     cache_context: str | None
 
 
+@dataclass(slots=True, eq=False)
+class ComponentCall:
+    """A run's call of a text encoder or an autoencoder. method: `forward`, `encode` or `decode`."""
+
+    module: torch.nn.Module
+    method: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    def make(self) -> Any:
+        function: Any = self.module if self.method == "forward" else getattr(self.module, self.method)
+        return function(*self.args, **self.kwargs)
+
+
 class Seam(Protocol):
     """The part of an execution that proxies and samplers call, in its greenlet."""
 
     cache_context: str | None
 
     def ask(self, call: Call) -> Any: ...
+
+    def call_component(self, call: ComponentCall) -> Any: ...
 
     def before_step(self, sampler: Any) -> None: ...
 
@@ -51,8 +72,8 @@ def current_run() -> Seam | None:
     return getattr(getcurrent(), "seam", None)
 
 
-class DenoiserProxy:
-    """A proxy for one denoiser; outside of a run it calls straight through."""
+class ModuleProxy:
+    """A proxy that says that it is the real module and has its attributes."""
 
     def __init__(self, real: torch.nn.Module) -> None:
         object.__setattr__(self, "_seam", real)
@@ -66,6 +87,45 @@ class DenoiserProxy:
 
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(object.__getattribute__(self, "_seam"), name, value)
+
+
+class ComponentProxy(ModuleProxy):
+    """A proxy for a text encoder or an autoencoder; outside of a run it calls straight through."""
+
+    def __init__(self, real: torch.nn.Module) -> None:
+        super().__init__(real)
+        dtype = next((tensor.dtype for tensor in real.parameters() if tensor.is_floating_point()), None)
+        object.__setattr__(self, "_keeps_float32", dtype is torch.float32)
+
+    def __getattr__(self, name: str) -> Any:
+        value = super().__getattr__(name)
+        return functools.partial(self._make, name) if name in CODEC_METHODS and callable(value) else value
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._make("forward", *args, **kwargs)
+
+    def to(self, *args: Any, **kwargs: Any) -> "ComponentProxy":
+        """Cast or move the real module, but keep one in float32 that was loaded in it.
+
+        Pipelines cast an autoencoder to what the denoiser computes in, which would round its weights for all runs.
+        """
+        real = object.__getattribute__(self, "_seam")
+        if not object.__getattribute__(self, "_keeps_float32"):
+            real.to(*args, **kwargs)
+        elif (device := torch._C._nn._parse_to(*args, **kwargs)[0]) is not None:
+            real.to(device=device)
+        return self
+
+    def _make(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        if method in CODEC_METHODS and object.__getattribute__(self, "_keeps_float32"):
+            args = tuple(_widen(value) for value in args)
+        call = ComponentCall(object.__getattribute__(self, "_seam"), method, args, kwargs)
+        run = current_run()
+        return call.make() if run is None else run.call_component(call)
+
+
+class DenoiserProxy(ModuleProxy):
+    """A proxy for one denoiser; outside of a run it calls straight through."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         real = object.__getattribute__(self, "_seam")
@@ -135,6 +195,17 @@ def is_denoiser(name: str, value: Any) -> bool:
     return DENOISER_NAME.match(name) is not None or _takes_time(kind)
 
 
+def is_component(name: str, value: Any) -> bool:
+    """A text or image encoder, or an autoencoder."""
+    is_codec = all(callable(getattr(type(value), method, None)) for method in CODEC_METHODS)
+    return isinstance(value, torch.nn.Module) and (is_codec or ENCODER_NAME.match(name) is not None)
+
+
+def _widen(value: Any) -> Any:
+    is_narrow = isinstance(value, torch.Tensor) and value.dtype in {torch.float16, torch.bfloat16}
+    return value.float() if is_narrow else value
+
+
 @functools.cache
 def _takes_time(cls: Any) -> bool:
     return not TIME_PARAMETERS.isdisjoint(inspect.signature(cls.forward).parameters)
@@ -176,6 +247,8 @@ def _stand_in(name: str, value: Any, twins: dict[int, Any], stateful: list[Any])
         return _borrow(value, twins, stateful)
     if is_denoiser(name, value):
         return DenoiserProxy(value)
+    if is_component(name, value):
+        return ComponentProxy(value)
     is_sampler = isinstance(value, SchedulerMixin) or callable(getattr(value, "set_timesteps", None))
     if not (is_sampler or isinstance(value, BaseGuidance)) or isinstance(value, torch.nn.Module):
         return None

@@ -19,6 +19,7 @@ from mezzotint.domain.errors import (
     ImageBlocked,
     JobFault,
     NotFinite,
+    OutOfMemory,
     RunFailed,
     SourceMissing,
     StepBudgetExceeded,
@@ -95,7 +96,7 @@ def tries_of(fault: JobFault) -> float:
     match fault:
         case ImageBlocked() | SourceMissing() | StepBudgetExceeded() | DeadlineExceeded() | EncodeFailed():
             return 1
-        case NotFinite() | RunFailed() | FilterFailed():
+        case NotFinite() | RunFailed() | OutOfMemory() | FilterFailed():
             return 2
         case _:
             return float("inf")
