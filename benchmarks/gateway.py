@@ -225,10 +225,10 @@ async def fill(address: str, num_pictures: int) -> list[str]:
 
 
 async def claim_one(store: Any, worker: Any) -> Any:
-    from mezzotint.store import Seeker
+    from mezzotint.store import WorkerOffer
     from tests.making import NOW
 
-    (taken,) = await store.claim(Seeker(worker=worker), NOW, 30)
+    (taken,) = await store.claim(WorkerOffer(worker=worker), NOW, 30)
     return taken
 
 
@@ -256,13 +256,13 @@ def serve(address: str, port: int) -> None:
         Keys,
         Ledger,
         Objects,
-        Sources,
         Submissions,
         Tenants,
+        Uploads,
         Users,
         Webhooks,
         Workers,
-        pressure,
+        read_pressure,
     )
     from tests.making import make_model
 
@@ -273,23 +273,23 @@ def serve(address: str, port: int) -> None:
         return datetime.now(UTC)
 
     with tempfile.TemporaryDirectory() as folder:
-        sources, objects = Sources(database), Objects(Path(folder))
+        uploads, objects = Uploads(database), Objects(Path(folder))
         service = Service(
             door=Admission(
                 jobs=jobs,
                 submissions=submissions,
-                sources=sources,
+                uploads=uploads,
                 bus=bus,
                 model=make_model(),
                 check_prompt=PreFilter.load(None).check,
-                overload=Overload(partial(pressure, database)),
+                overload=Overload(partial(read_pressure, database)),
             ),
             desk=Desk(jobs=jobs, objects=objects, bus=bus),
             images=Images(database),
             ledger=Ledger(database),
             changes=changes,
             forecast=Forecast(jobs=jobs),
-            intake=Intake(sources=sources, objects=objects, is_blocked=lambda picture: False),
+            intake=Intake(uploads=uploads, objects=objects, is_blocked=lambda picture: False),
             webhook_sender=WebhookSender(
                 webhooks=Webhooks(database),
                 jobs=jobs,

@@ -32,11 +32,11 @@ from procrastinate.jobs import Status
 from benchmarks.serve import hardware, spread
 from mezzotint.actions.claim import claim
 from mezzotint.actions.finish import Desk, finish
-from mezzotint.actions.tend import Maintenance
+from mezzotint.actions.maintain import Maintenance
 from mezzotint.domain.ids import JobId, WorkerId
 from mezzotint.domain.job import Ending, JobState, Timings
 from mezzotint.domain.tier import Tier
-from mezzotint.store import Database, EventBus, Jobs, Objects, Seeker
+from mezzotint.store import Database, EventBus, Jobs, Objects, WorkerOffer
 from tests.making import make_job
 from tests.servers import running_postgres
 
@@ -71,7 +71,7 @@ class Mezzotint:
         await self.desk.jobs.add(*[make_job(tier=lane, tenant=t, id=i) for t, i in zip(tenants, ids, strict=True)])
 
     async def take(self, count: int) -> list[Any]:
-        return await claim(self.desk, Seeker(worker=WorkerId("w")), datetime.now(UTC), 60.0, count)
+        return await claim(self.desk, WorkerOffer(worker=WorkerId("w")), datetime.now(UTC), 60.0, count)
 
     async def end(self, taken: list[Any]) -> None:
         async with asyncio.TaskGroup() as group:
@@ -202,11 +202,11 @@ HOLDER = """
 import asyncio, sys
 from datetime import UTC, datetime
 from mezzotint.domain.ids import WorkerId
-from mezzotint.store import Database, Jobs, Seeker
+from mezzotint.store import Database, Jobs, WorkerOffer
 
 async def hold():
     jobs = Jobs(Database(sys.argv[1]))
-    (job,) = await jobs.claim(Seeker(worker=WorkerId("killed")), datetime.now(UTC), float(sys.argv[2]))
+    (job,) = await jobs.claim(WorkerOffer(worker=WorkerId("killed")), datetime.now(UTC), float(sys.argv[2]))
     print(job.id, flush=True)
     while True:
         await asyncio.sleep(float(sys.argv[2]) / 3)
@@ -232,7 +232,7 @@ async def after_kill_s(url: str, folder: Path, number: int = 3) -> list[float]:
         begun = time.perf_counter()
         await holder.wait()
         while not (taken := await queue.take(1)):
-            await Maintenance(desk=queue.desk, max_attempts=5, now=lambda: datetime.now(UTC)).tend()
+            await Maintenance(desk=queue.desk, max_attempts=5, now=lambda: datetime.now(UTC)).run()
             await asyncio.sleep(0.05)
         assert [job.id for job in taken] == [held]
         spent.append(round(time.perf_counter() - begun, 2))

@@ -23,7 +23,7 @@ from mezzotint.policy.admission.admit import NUM_SEEDS, Admit, admit, check_open
 from mezzotint.policy.admission.model_choice import choose_requested_model
 from mezzotint.policy.admission.quota import LaneAssignment, assign_lane
 from mezzotint.policy.admission.request import JobRequest
-from mezzotint.store import EventBus, Jobs, Refusals, Sources, Submissions
+from mezzotint.store import EventBus, Jobs, Refusals, Submissions, Uploads
 
 MAX_QUICK = 400
 """Characters."""
@@ -47,7 +47,7 @@ class Door:
     jobs: Jobs
     refusals: Refusals
     submissions: Submissions
-    sources: Sources
+    uploads: Uploads
     bus: EventBus
     model: ModelInfo
     check_prompt: Callable[[str, str], Refusal | None]
@@ -139,7 +139,7 @@ async def _submit(
     door: Door, request: JobRequest, claims: Claims, now: datetime, once: Once | None, *, standing: Standing
 ) -> tuple[Job, ...] | Refusal | None:
     found = {
-        part: await door.sources.find(claims.tenant, name, now) if name is not None else None
+        part: await door.uploads.find(claims.tenant, name, now) if name is not None else None
         for part, name in (("source", request.source), ("mask", request.mask))
     }
     reading = partial(_decide, door, request, claims.tier, num_open=standing.num_open, **found)

@@ -17,7 +17,7 @@ from mezzotint.domain.task import Source
 from mezzotint.media import content_hash
 from mezzotint.media.uploads import VIEW_PX, Reading, Undecodable
 from mezzotint.media.uploads.decoder_pool import DecoderPool, DecoderUnavailable
-from mezzotint.store import Objects, Sources
+from mezzotint.store import Objects, Uploads
 
 log = structlog.get_logger()
 MAX_UPLOADS = 200
@@ -45,7 +45,7 @@ MAX_WAITING = 8
 class Intake:
     """is_blocked: the image filter. threads: tenants take turns in them, each with one picture at a time."""
 
-    sources: Sources
+    uploads: Uploads
     objects: Objects
     is_blocked: Callable[[Pixels.Image], bool]
     decoders: DecoderPool = field(default_factory=DecoderPool)
@@ -59,7 +59,7 @@ async def upload(intake: Intake, data: bytes, claims: Claims, now: datetime) -> 
         return taken
     source, png = taken
     # the row first: a sweep deletes bytes that no row names
-    if not await intake.sources.keep(claims.tenant, source, now, MAX_UPLOADS, MAX_BYTES):
+    if not await intake.uploads.keep(claims.tenant, source, now, MAX_UPLOADS, MAX_BYTES):
         return TOO_MANY
     await intake.objects.put_once(upload_key(source.content), png)
     return source
@@ -73,14 +73,14 @@ async def take_along(
     if isinstance(taken, Refusal):
         return taken
     source, png = taken
-    if not await intake.sources.take(claims.tenant, source, now, MAX_BYTES):
+    if not await intake.uploads.take(claims.tenant, source, now, MAX_BYTES):
         left = MAX_BYTES - source.num_bytes
-        await _delete(intake, await intake.sources.make_room(claims.tenant, MAX_UPLOADS, now - FRESH, left))
-        if not await intake.sources.take(claims.tenant, source, now, MAX_BYTES):
+        await _delete(intake, await intake.uploads.make_room(claims.tenant, MAX_UPLOADS, now - FRESH, left))
+        if not await intake.uploads.take(claims.tenant, source, now, MAX_BYTES):
             return TOO_MANY
     await intake.objects.put_once(upload_key(source.content), png)
     try:
-        await _delete(intake, await intake.sources.make_room(claims.tenant, MAX_UPLOADS, now - FRESH))
+        await _delete(intake, await intake.uploads.make_room(claims.tenant, MAX_UPLOADS, now - FRESH))
     except StorageUnavailable as error:  # the next one makes room
         log.warning("no room made for uploads", why=str(error))
     return source
@@ -88,7 +88,7 @@ async def take_along(
 
 async def remove(intake: Intake, tenant: TenantId, content: Sha256) -> bool:
     """Delete the tenant's upload. Returns False, and leaves it, while an open job begins with it."""
-    gone = await intake.sources.drop(tenant, content)
+    gone = await intake.uploads.drop(tenant, content)
     await _delete(intake, gone or [])
     return gone is not None
 
@@ -96,7 +96,7 @@ async def remove(intake: Intake, tenant: TenantId, content: Sha256) -> bool:
 async def sweep_uploads(intake: Intake, now: datetime) -> int:
     """Delete uploads that nothing used for `KEPT`. Returns how many objects went."""
     before = now - KEPT
-    gone = await intake.sources.forget(await intake.sources.unused(before), before)
+    gone = await intake.uploads.forget(await intake.uploads.find_unused(before), before)
     await _delete(intake, gone)
     return len(gone)
 
@@ -121,7 +121,7 @@ async def _delete(intake: Intake, contents: Sequence[Sha256]) -> None:
         key = upload_key(content)
         data = await intake.objects.get(key)
         await intake.objects.delete([key])
-        if data is not None and await intake.sources.is_named(content):
+        if data is not None and await intake.uploads.is_named(content):
             await intake.objects.put_once(key, data)
 
 

@@ -20,7 +20,7 @@ from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
 from mezzotint.gateway.network.addresses import limit_key, read_address
 from mezzotint.gateway.network.forwarded import FORWARDED
 from mezzotint.policy.rate_limit import Allowed, Limited, Rate
-from mezzotint.store import Buckets, LocalBuckets
+from mezzotint.store import LocalBuckets, RateBuckets
 
 SIGN_IN_FROM_NETWORK = Rate(num=20, period_s=300, burst=20)
 SIGN_IN_TO_NAME = Rate(num=30, period_s=3600, burst=10)
@@ -32,7 +32,7 @@ STATE = "rate_limit"
 class RateLimits:
     """scale: multiplies the tiers' rates; 0 lifts them. per_address: requests a minute; 0 lifts the limit."""
 
-    buckets: Buckets = field(default_factory=LocalBuckets)
+    buckets: RateBuckets = field(default_factory=LocalBuckets)
     scale: float = 1.0
     per_address: int = 1200
     streams: Counter[str] = field(default_factory=Counter)

@@ -28,7 +28,7 @@ def dead(
 ) -> None:
     """The dead letters: jobs that failed, with the reason."""
     with report_errors():
-        found = _run(read_settings(data=data), lambda desk: desk.jobs.dead(limit))
+        found = _run(read_settings(data=data), lambda desk: desk.jobs.list_failed(limit))
         print_table(("job", "tenant", "lane", "failed", "code", "why"), [_row(job) for job in found])
 
 
@@ -38,13 +38,13 @@ def retry(
     data: Data = None,
 ) -> None:
     """Put dead letters back into the queue, as if new; a server that runs takes them up."""
-    from mezzotint.actions.retry import retry as again
+    from mezzotint.actions.requeue import retry_failed
 
     with report_errors():
         for id in job:
 
             async def work(desk: Desk, id: str = id) -> bool:
-                return await again(desk, JobId(id), datetime.now(UTC))
+                return await retry_failed(desk, JobId(id), datetime.now(UTC))
 
             if not _run(read_settings(data=data), work):
                 raise NotKnown(f"there is no dead letter {id!r}")

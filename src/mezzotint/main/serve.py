@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 
 from mezzotint import __version__
+from mezzotint.actions.maintain import Maintenance, maintain_queue
 from mezzotint.actions.overload import Overload
 from mezzotint.actions.retention import SWEEP_S, enforce_retention
 from mezzotint.actions.submit import Door
-from mezzotint.actions.tend import Maintenance, maintain_queue
 from mezzotint.actions.upload import Intake
 from mezzotint.background import BackgroundTasks
 from mezzotint.config import Settings
@@ -49,19 +49,19 @@ from mezzotint.media.uploads.decoder_pool import DecoderPool
 from mezzotint.metrics import Metrics
 from mezzotint.safety.prefilter import PreFilter
 from mezzotint.store import (
-    Buckets,
     Changes,
     Images,
     Ledger,
     LocalBuckets,
+    RateBuckets,
     Refusals,
     RetentionSweep,
-    Sources,
     Submissions,
+    Uploads,
     ValkeyBuckets,
     Webhooks,
     Workers,
-    pressure,
+    read_pressure,
 )
 from mezzotint.worker import Catalog
 
@@ -122,20 +122,20 @@ class ServerProcess:
             )
         submissions, changes = Submissions(database), Changes(database)
         buckets = open_rate_buckets(settings)
-        sources, retention = Sources(database), read_retention(settings)
+        uploads, retention = Uploads(database), read_retention(settings)
         decoders = DecoderPool(on_lost=metrics.decoders_lost.inc)
-        intake = Intake(sources=sources, objects=desk.objects, is_blocked=image_filter.is_blocked, decoders=decoders)
+        intake = Intake(uploads=uploads, objects=desk.objects, is_blocked=image_filter.is_blocked, decoders=decoders)
         service = Service(
             door=Door(
                 jobs=desk.jobs,
                 refusals=Refusals(database, retention),
                 submissions=submissions,
-                sources=sources,
+                uploads=uploads,
                 bus=desk.bus,
                 model=self.infos[0],
                 others=tuple(self.infos[1:]),
                 check_prompt=rules.check,
-                overload=Overload(partial(pressure, database)),
+                overload=Overload(partial(read_pressure, database)),
                 metrics=metrics,
                 upscaler=upscaler_name(self.upscaler),
             ),
@@ -231,7 +231,7 @@ def read_allowed_hosts(settings: Settings) -> frozenset[str] | None:
         raise SettingInvalid(f"allowed_hosts: {error}") from error
 
 
-def open_rate_buckets(settings: Settings) -> Buckets:
+def open_rate_buckets(settings: Settings) -> RateBuckets:
     """Raises: SettingInvalid."""
     if settings.valkey is None:
         return LocalBuckets()

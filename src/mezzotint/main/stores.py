@@ -11,7 +11,7 @@ from mezzotint.domain.errors import SettingInvalid
 from mezzotint.domain.ids import WorkerId
 from mezzotint.metrics import Metrics
 from mezzotint.policy.retention import Retention
-from mezzotint.store import Database, EventBus, Jobs, Objects, Relay
+from mezzotint.store import Database, EventBus, Jobs, Objects, PostgresEventBus
 
 
 def open_database(settings: Settings, metrics: Metrics) -> Database:
@@ -29,7 +29,7 @@ def open_desk(settings: Settings, database: Database, metrics: Metrics) -> Desk:
     on_fault = metrics.storage_faults.labels(store="objects").inc
     objects = Objects(place, on_fault=on_fault, s3=s3_options(settings))
     jobs = Jobs(database)
-    bus = Relay(database, jobs) if database.is_postgres else EventBus()
+    bus = PostgresEventBus(database, jobs) if database.is_postgres else EventBus()
     return Desk(jobs=jobs, objects=objects, bus=bus, metrics=metrics)
 
 

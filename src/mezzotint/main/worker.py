@@ -12,7 +12,7 @@ import structlog
 from prometheus_client import start_http_server
 
 from mezzotint.actions.finish import Desk
-from mezzotint.actions.sweep import sweep
+from mezzotint.actions.maintain import delete_unreferenced_checkpoints
 from mezzotint.background import BackgroundTasks
 from mezzotint.config import Settings
 from mezzotint.domain.errors import SettingInvalid, StorageUnavailable
@@ -135,7 +135,7 @@ async def start_worker(
     """The worker works until the block ends, then parks."""
     if worker.settings.is_alone:
         try:
-            await sweep(worker.desk)
+            await delete_unreferenced_checkpoints(worker.desk)
         except StorageUnavailable as error:  # the next start finds it
             log.warning("checkpoints not swept", why=str(error))
     device = DeviceThread(

@@ -1,7 +1,5 @@
 """Where things are kept: rows in a database, bytes in an object store, events between those who listen."""
 
-from mezzotint.store.buckets import Buckets, LocalBuckets, ValkeyBuckets
-from mezzotint.store.candidates import Seeker
 from mezzotint.store.changes import Changes
 from mezzotint.store.database import Database
 from mezzotint.store.events import EventBus
@@ -10,19 +8,20 @@ from mezzotint.store.jobs import Jobs
 from mezzotint.store.keys import Keys
 from mezzotint.store.ledger import Ledger
 from mezzotint.store.objects import Objects
-from mezzotint.store.pressure import pressure
+from mezzotint.store.postgres_events import PostgresEventBus
+from mezzotint.store.queue.candidates import WorkerOffer
+from mezzotint.store.queue.pressure import read_pressure
+from mezzotint.store.rate_buckets import LocalBuckets, RateBuckets, ValkeyBuckets
 from mezzotint.store.refusals import Refusals
-from mezzotint.store.relay import Relay
 from mezzotint.store.retention import RetentionSweep
-from mezzotint.store.sources import Sources
 from mezzotint.store.submissions import Submissions
 from mezzotint.store.tenants import Tenants
+from mezzotint.store.uploads import Uploads
 from mezzotint.store.users import Users
 from mezzotint.store.webhooks import Webhooks
 from mezzotint.store.workers import Workers
 
 __all__ = [
-    "Buckets",
     "Changes",
     "Database",
     "EventBus",
@@ -32,16 +31,17 @@ __all__ = [
     "Ledger",
     "LocalBuckets",
     "Objects",
+    "PostgresEventBus",
+    "RateBuckets",
     "Refusals",
-    "Relay",
     "RetentionSweep",
-    "Seeker",
-    "Sources",
     "Submissions",
     "Tenants",
+    "Uploads",
     "Users",
     "ValkeyBuckets",
     "Webhooks",
+    "WorkerOffer",
     "Workers",
-    "pressure",
+    "read_pressure",
 ]

@@ -9,9 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from mezzotint.domain.change import Change
 from mezzotint.domain.ids import JobId, TenantId
 from mezzotint.domain.job import JobState
+from mezzotint.store.bulk_write import Insert, Row, Statement, execute
 from mezzotint.store.database import Database
 from mezzotint.store.schema import changes, deliveries, jobs, webhooks
-from mezzotint.store.together import Insert, Row, Write, carry_out
 
 MOST = 100
 """Of one job, replayed at once. A job that was preempted oftener has lost nothing by the first of them."""
@@ -21,41 +21,41 @@ SAID = {"job": jobs.c.id.type, "state": changes.c.state.type, "at": changes.c.at
 COLUMNS = ("job", "number", "state", "step", "at")
 
 
-def _first(row: Row, insert: Insert) -> object:
+def _log_new(row: Row, insert: Insert) -> object:
     return insert(changes).from_select(COLUMNS, select(row["job"], literal(1), row["state"], literal(0), row["at"]))
 
 
-def _next(row: Row, insert: Insert) -> object:
+def _log_change(row: Row, insert: Insert) -> object:
     """Whoever writes it has the job's row, so nobody else takes the number meanwhile."""
     number = select(func.coalesce(func.max(changes.c.number), 0) + 1).where(changes.c.job == jobs.c.id)
     line = select(jobs.c.id, number.scalar_subquery(), row["state"], jobs.c.step, row["at"])
     return insert(changes).from_select(COLUMNS, line.where(jobs.c.id == row["job"]))
 
 
-def _told(row: Row, insert: Insert) -> object:
+def _add_deliveries(row: Row, insert: Insert) -> object:
     due = select(webhooks.c.id, jobs.c.id, row["state"], literal(0), row["at"])
     due = due.join_from(jobs, webhooks, jobs.c.tenant == webhooks.c.tenant)
     due = due.where(jobs.c.id == row["job"], webhooks.c.disabled_at.is_(None))
     return insert(deliveries).from_select(["webhook", "job", "state", "attempts", "next_at"], due)
 
 
-FIRST = Write(name="first", values=SAID, make=_first)
+LOG_NEW = Statement(name="first", values=SAID, make=_log_new)
 """The log begins with a new job."""
-NEXT = Write(name="next", values=SAID, make=_next)
+LOG_CHANGE = Statement(name="next", values=SAID, make=_log_change)
 """A job's state changed; it lies as far as its row says."""
-TOLD = Write(name="told", values=SAID, make=_told)
+ADD_DELIVERIES = Statement(name="told", values=SAID, make=_add_deliveries)
 """The tenant's webhooks are to be told."""
 
 
 async def record(connection: AsyncConnection, ids: Sequence[JobId], state: JobState, at: datetime) -> None:
     """Log the state that the caller has just given the jobs' rows."""
-    await carry_out(connection, {NEXT: [{"job": job, "state": state, "at": at} for job in ids]})
+    await execute(connection, {LOG_CHANGE: [{"job": job, "state": state, "at": at} for job in ids]})
 
 
 async def record_end(connection: AsyncConnection, ids: Sequence[JobId], state: JobState, at: datetime) -> None:
     """The same of jobs that ended; their tenants' webhooks are to be told."""
     rows = [{"job": job, "state": state, "at": at} for job in ids]
-    await carry_out(connection, {NEXT: rows, TOLD: rows})
+    await execute(connection, {LOG_CHANGE: rows, ADD_DELIVERIES: rows})
 
 
 class Changes:

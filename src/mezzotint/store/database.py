@@ -92,7 +92,7 @@ class Database:
 
         Raises: StorageUnavailable.
         """
-        with translated(self._on_fault):
+        with translate_faults(self._on_fault):
             if self.is_postgres:
                 _beside_any_loop(self._migrate_postgres)
             else:
@@ -113,7 +113,7 @@ class Database:
 
         Raises: StorageUnavailable.
         """
-        with translated(self._on_fault):
+        with translate_faults(self._on_fault):
             async with self._readers.connect() as connection, connection.begin():
                 yield connection
 
@@ -128,7 +128,7 @@ class Database:
 
         is_one: PostgreSQL is told one statement only, which is a transaction without being told so.
         """
-        with translated(self._on_fault):
+        with translate_faults(self._on_fault):
             async with self._turn(), self._engine.connect() as plain:
                 if is_one and self.is_postgres:
                     yield await plain.execution_options(isolation_level="AUTOCOMMIT")
@@ -193,7 +193,7 @@ def url_of(address: Path | str) -> URL:
 
 
 @contextmanager
-def translated(on_fault: Callable[[], None] = lambda: None) -> Iterator[None]:
+def translate_faults(on_fault: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Faults of the disk, the server and the way to it in our words."""
     try:
         yield

@@ -75,7 +75,7 @@ class EventBus:
         """Whether anybody would hear of the job. May be asked from any thread."""
         return job in self._watchers or self._owners.get(job) in self._tenants
 
-    def watched(self) -> list[JobId]:
+    def watched_jobs(self) -> list[JobId]:
         """Jobs that somebody watches one by one."""
         return list(self._watchers)
 

@@ -1,4 +1,4 @@
-"""Rows of jobs. What changes the fair queue with them is in claims.py and endings.py."""
+"""Rows of jobs. `store/queue` changes them together with the fair queue."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -14,19 +14,19 @@ from mezzotint.domain.job import OPEN, CheckpointRef, Ending, Job, JobError, Job
 from mezzotint.domain.submission import Once, TooManyOpen
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.retry import Retry, latest_due
-from mezzotint.store import endings
-from mezzotint.store.arrivals import Arrivals
-from mezzotint.store.candidates import SUSPECTED, Seeker, is_suspect_waiting
+from mezzotint.store.bulk_write import Insert, Row, Statement, execute
 from mezzotint.store.changes import record, record_end
-from mezzotint.store.claimants import Claimant, Claimants
 from mezzotint.store.database import Database
-from mezzotint.store.departures import Departure, end
-from mezzotint.store.gathering import Gathering
-from mezzotint.store.lanes import Lanes
+from mezzotint.store.group_commit import GroupCommit
+from mezzotint.store.queue import transitions
+from mezzotint.store.queue.candidates import SUSPECTED, WorkerOffer, is_suspect_waiting
+from mezzotint.store.queue.claim_requests import Claimer, ClaimRequest
+from mezzotint.store.queue.enqueue import Enqueuer
+from mezzotint.store.queue.finish import FinishRequest, finish_jobs
+from mezzotint.store.queue.lanes import Lanes
+from mezzotint.store.queue.settle import ShareCorrection, correct
 from mezzotint.store.rows import get_job, jobs_of
 from mezzotint.store.schema import checkpoints, jobs, ledger
-from mezzotint.store.settlements import Correction, correct
-from mezzotint.store.together import Insert, Row, Write, carry_out
 
 MANY = 200
 """Most rows changed in one go by what tidies up; the rest follows at the next tick."""
@@ -40,7 +40,7 @@ STANDING = select(
     .label("num_open"),
     select(func.sum(ledger.c.gpu_s))
     .where(ledger.c.tenant == bindparam("of_tenant"), ledger.c.month == bindparam("in_month"))
-    .where(ledger.c.kind == endings.CHARGED)
+    .where(ledger.c.kind == transitions.CHARGED)
     .scalar_subquery()
     .label("used_s"),
 )
@@ -52,12 +52,12 @@ AHEAD = select(func.count()).where(
 
 def _renew(row: Row, insert: Insert) -> Any:
     values = {"lease_expires_at": row["until"], "step": func.coalesce(row["step"], jobs.c.step)}
-    return update(jobs).where(endings.is_held(row)).values(values)
+    return update(jobs).where(transitions.is_held(row)).values(values)
 
 
-RENEW = Write(
+RENEW_LEASES = Statement(
     name="renew",
-    values={**endings.FENCE, "step": jobs.c.step.type, "until": jobs.c.lease_expires_at.type},
+    values={**transitions.LEASE_KEY, "step": jobs.c.step.type, "until": jobs.c.lease_expires_at.type},
     make=_renew,
     keys=[jobs.c.id],
     returns=[jobs.c.id],
@@ -69,9 +69,9 @@ class Jobs:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._arrivals = Arrivals(database)
-        self._claimants = Claimants(database)
-        self._departures = Gathering[Departure, Job]("endings", self._end, MANY, key=lambda one: one.job)
+        self._enqueuer = Enqueuer(database)
+        self._claimer = Claimer(database)
+        self._finishes = GroupCommit[FinishRequest, Job]("endings", self._finish_all, MANY, key=lambda one: one.job)
         self.lanes = Lanes(database)
 
     async def add(self, *added: Job, once: Once | None = None, most_open: int | None = None) -> bool | TooManyOpen:
@@ -80,7 +80,7 @@ class Jobs:
         most_open: how many open jobs the tenant may have with them, counted in the transaction that writes them;
         TooManyOpen, and nothing written, when there would be more. None: any number.
         """
-        return await self._arrivals.add(added, once, most_open)
+        return await self._enqueuer.enqueue(added, once, most_open)
 
     async def get(self, job: JobId) -> Job | None:
         async with self._database.read() as connection:
@@ -153,9 +153,9 @@ class Jobs:
             rows = (await connection.execute(query)).all()
         return [(Tier(tier), JobState(state), number, oldest) for tier, state, number, oldest in rows]
 
-    async def claim(self, seeker: Seeker, now: datetime, lease_s: float, most: int = 1) -> list[Job]:
+    async def claim(self, offer: WorkerOffer, now: datetime, lease_s: float, most: int = 1) -> list[Job]:
         """Take up to `most` jobs for a worker, in the order that fair share gives them; none when nothing waits."""
-        return await self._claimants.serve(Claimant(seeker=seeker, now=now, lease_s=lease_s, most=most))
+        return await self._claimer.claim(ClaimRequest(offer=offer, now=now, lease_s=lease_s, most=most))
 
     async def is_waiting(self, lane: Tier, models: frozenset[str] | None) -> bool:
         """Whether a job of the lane could be claimed."""
@@ -165,15 +165,15 @@ class Jobs:
         async with self._database.read() as connection:
             return (await connection.execute(select(jobs.c.seq).where(fits).limit(1))).first() is not None
 
-    async def is_suspect_waiting(self, seeker: Seeker, now: datetime) -> bool:
+    async def is_suspect_waiting(self, offer: WorkerOffer, now: datetime) -> bool:
         """Whether a job could be claimed that is to run alone, since a worker ended while it ran it."""
         async with self._database.read() as connection:
-            return await is_suspect_waiting(connection, seeker, now)
+            return await is_suspect_waiting(connection, offer, now)
 
     async def clear_suspicion(self, job: JobId, lease: Lease) -> None:
         """Take back that a worker was lost: only its lease had ended, and nobody has claimed the job since."""
         async with self._database.write() as connection:
-            await endings.clear_suspicion(connection, job, lease)
+            await transitions.clear_suspicion(connection, job, lease)
 
     async def renew(self, held: dict[JobId, Lease], steps: dict[JobId, int], expires_at: datetime) -> set[JobId]:
         """Extend the leases and write the steps reached. Returns the jobs whose lease is still held."""
@@ -182,7 +182,7 @@ class Jobs:
             for job, lease in held.items()
         ]
         async with self._database.write(is_one=True) as connection:
-            return {JobId(row["id"]) for row in await carry_out(connection, {RENEW: rows})}
+            return {JobId(row["id"]) for row in await execute(connection, {RENEW_LEASES: rows})}
 
     async def add_checkpoint(
         self, job: JobId, lease: Lease, saved: CheckpointRef, keep: int, at: datetime
@@ -191,7 +191,7 @@ class Jobs:
         async with self._database.write() as connection:
             result = await connection.execute(
                 update(jobs)
-                .where(endings.holds(job, lease))
+                .where(transitions.holds(job, lease))
                 .values(attempts=0, cost_s=saved.cost_s, num_losses=still_suspected(saved.step))
             )
             if not result.rowcount:
@@ -234,23 +234,23 @@ class Jobs:
 
     async def finish(self, job: JobId, lease: Lease, ending: Ending) -> Job:
         """End a running job, with its pictures and its charge, once. Raises: LeaseLost."""
-        return await self._departures.go(Departure(job, lease, ending))
+        return await self._finishes.submit(FinishRequest(job, lease, ending))
 
-    async def _end(self, together: Sequence[Departure]) -> list[Job | LeaseLost]:
-        async with self._settling() as (connection, owed):
-            ended, corrections = await end(connection, together)
+    async def _finish_all(self, together: Sequence[FinishRequest]) -> list[Job | LeaseLost]:
+        async with self._settle_after() as (connection, owed):
+            ended, corrections = await finish_jobs(connection, together)
             owed.extend(corrections)
         lost = "job {0.job} is no longer held by {0.lease.worker}"
         return [ended.get(one.job) or LeaseLost(lost.format(one)) for one in together]
 
     @asynccontextmanager
-    async def _settling(self) -> AsyncIterator[tuple[AsyncConnection, list[Correction]]]:
+    async def _settle_after(self) -> AsyncIterator[tuple[AsyncConnection, list[ShareCorrection]]]:
         """A transaction that ends jobs, and what it finds that shares were charged too much or too little.
 
         PostgreSQL: claims stand in line at the rows of the shares, so these are changed afterwards, by a transaction
         that does not wait for the disk. A correction lost with its process leaves the prediction standing.
         """
-        owed: list[Correction] = []
+        owed: list[ShareCorrection] = []
         async with self._database.write() as connection:
             yield connection, owed
             if not self._database.is_postgres:
@@ -262,8 +262,8 @@ class Jobs:
 
     async def cancel(self, job: JobId, at: datetime) -> bool:
         """Cancel a job that has not ended. Returns whether it did."""
-        async with self._settling() as (connection, owed):
-            corrections = await endings.cancel(connection, job, at)
+        async with self._settle_after() as (connection, owed):
+            corrections = await transitions.cancel(connection, job, at)
             if corrections is not None:
                 owed.extend(corrections)
                 await record_end(connection, [job], JobState.CANCELLED, at)
@@ -272,7 +272,7 @@ class Jobs:
     async def charge_cancelled(self, job: JobId, lease: Lease, gpu_s: float) -> None:
         """Charge a cancelled job what its run had taken by the time its worker heard of it."""
         async with self._database.write() as connection:
-            await endings.charge_cancelled(connection, job, lease, gpu_s)
+            await transitions.charge_cancelled(connection, job, lease, gpu_s)
 
     async def requeue(
         self, job: JobId, lease: Lease, at: datetime, *, retry: Retry | None = None, gpu_s: float = 0.0
@@ -281,8 +281,8 @@ class Jobs:
 
         retry: when its run failed. gpu_s: measured in this attempt.
         """
-        async with self._settling() as (connection, owed):
-            correction = await endings.give_back(connection, job, lease, at, retry=retry, gpu_s=gpu_s)
+        async with self._settle_after() as (connection, owed):
+            correction = await transitions.give_back(connection, job, lease, at, retry=retry, gpu_s=gpu_s)
             if correction is not None:
                 owed.append(correction)
                 await record(connection, [job], JobState.QUEUED, at)
@@ -297,7 +297,7 @@ class Jobs:
         if not rows:
             return 0
         async with self._database.write() as connection:
-            return sum([await endings.come_due(connection, row, now) for row in rows])
+            return sum([await transitions.come_due(connection, row, now) for row in rows])
 
     async def expire(self, lane: Tier, before: datetime, error: JobError, at: datetime) -> list[JobId]:
         """Give up jobs of a lane that were created before an instant and never began."""
@@ -308,11 +308,11 @@ class Jobs:
         if not rows:
             return []
         async with self._database.write() as connection:
-            expired = [JobId(row["id"]) for row in rows if await endings.expire(connection, row, error, at)]
+            expired = [JobId(row["id"]) for row in rows if await transitions.expire(connection, row, error, at)]
             await record_end(connection, expired, JobState.EXPIRED, at)
         return expired
 
-    async def dead(self, limit: int) -> list[Job]:
+    async def list_failed(self, limit: int) -> list[Job]:
         """Jobs that failed, the latest first."""
         query = select(jobs).where(jobs.c.state == JobState.FAILED).order_by(jobs.c.finished_at.desc()).limit(limit)
         async with self._database.read() as connection:
@@ -321,12 +321,12 @@ class Jobs:
     async def revive(self, job: JobId, now: datetime) -> bool:
         """Put a dead letter back into the queue. Returns whether it was one."""
         async with self._database.write() as connection:
-            is_revived = await endings.revive(connection, job, now)
+            is_revived = await transitions.revive(connection, job, now)
             if is_revived:
                 await record(connection, [job], JobState.QUEUED, now)
         return is_revived
 
-    async def waits(self, since: datetime, now: datetime) -> dict[Tier, list[float]]:
+    async def wait_times(self, since: datetime, now: datetime) -> dict[Tier, list[float]]:
         """By lane, seconds waited by jobs that started lately and by the oldest of those that still wait."""
         started = select(jobs.c.lane, jobs.c.created_at, jobs.c.started_at).where(jobs.c.started_at >= since)
         waits: dict[Tier, list[float]] = {lane: [] for lane in Tier}

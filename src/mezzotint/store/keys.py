@@ -40,7 +40,7 @@ class Keys:
 
         most: keys that the tenant may have with it, revoked ones included; None, and nothing kept, beyond.
         """
-        secret, prefix = drawn()
+        secret, prefix = draw_secret()
         key = Key(
             id=KeyId(f"key_{secrets.token_hex(8)}"),
             tenant=wanted.tenant,
@@ -80,7 +80,7 @@ class Keys:
         self, key: KeyId, tenant: TenantId | None, now: datetime, grace: timedelta
     ) -> tuple[Key, str] | None:
         """A new secret; the old one works for `grace` longer. None when there is no such valid key (of the tenant)."""
-        secret, prefix = drawn()
+        secret, prefix = draw_secret()
         async with self._database.write() as connection:
             row = (await connection.execute(_one(key, tenant))).mappings().first()
             if row is None or not key_of(row).is_valid(now):
@@ -110,7 +110,7 @@ class Keys:
             return None
         claims = _claims(row, prefix, now)
         if claims is not None:
-            await self._seen(row, now)
+            await self._record_use(row, now)
         return claims
 
     async def present(self, prefixes: Collection[str], now: datetime) -> dict[str, Claims]:
@@ -124,13 +124,13 @@ class Keys:
         told = {prefix: _claims(row, prefix, now) for prefix, row in known.items()}
         return {prefix: claims for prefix, claims in told.items() if claims is not None}
 
-    async def _seen(self, row: RowMapping, now: datetime) -> None:
+    async def _record_use(self, row: RowMapping, now: datetime) -> None:
         if row["last_used_at"] is None or now - row["last_used_at"] > SEEN_EVERY:
             async with self._database.write() as connection:
                 await connection.execute(update(keys).where(keys.c.id == row["id"]).values(last_used_at=now))
 
 
-def drawn() -> tuple[str, str]:
+def draw_secret() -> tuple[str, str]:
     """A new secret and its prefix."""
     prefix = MARK + secrets.token_hex(6)
     return f"{prefix}_{secrets.token_urlsafe(32)}", prefix

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.usage import MonthlyUsage
 from mezzotint.store.database import Database
-from mezzotint.store.endings import CHARGED
+from mezzotint.store.queue.transitions import CHARGED
 from mezzotint.store.schema import images, ledger
 
 

@@ -35,23 +35,23 @@ class Objects:
         self._folder: Path | None = None
         self._store: LocalStore | S3Store
         if isinstance(place, str) and "://" in place:
-            self._store = _bucket(place, s3 or {})
+            self._store = _open_bucket(place, s3 or {})
         else:
-            self._folder = _made(Path(place))
+            self._folder = _make_folder(Path(place))
             self._store = LocalStore(str(self._folder), automatic_cleanup=True)
 
     async def put(self, key: str, data: bytes) -> None:
         """Raises: StorageFull, StorageUnavailable."""
-        await self._translated(partial(self._put, key, data))
+        await self._translate_faults(partial(self._put, key, data))
 
     async def put_once(self, key: str, data: bytes) -> None:
         """Store content-addressed bytes: equal bytes are stored once. Raises: StorageFull, StorageUnavailable."""
-        await self._translated(partial(self._put_once, key, data))
+        await self._translate_faults(partial(self._put_once, key, data))
 
     async def get(self, key: str) -> bytes | None:
         """The object's bytes, or None when there is no such object. Raises: StorageUnavailable."""
         try:
-            return await self._translated(partial(self._get, key))
+            return await self._translate_faults(partial(self._get, key))
         except FileNotFoundError:
             return None
 
@@ -60,14 +60,14 @@ class Objects:
 
         Raises: StorageUnavailable.
         """
-        return await self._translated(partial(self._keys, prefix, before))
+        return await self._translate_faults(partial(self._keys, prefix, before))
 
     async def delete(self, keys: list[str]) -> None:
         """Delete what is there of `keys`. Raises: StorageUnavailable."""
         if keys:
-            await self._translated(partial(self._delete, keys))
+            await self._translate_faults(partial(self._delete, keys))
 
-    async def _translated(self, work: Callable[[], T]) -> T:
+    async def _translate_faults(self, work: Callable[[], T]) -> T:
         try:
             return await asyncio.to_thread(work)
         except (FileNotFoundError, NotFoundError) as error:
@@ -120,7 +120,7 @@ class Objects:
                 continue
 
 
-def _bucket(url: str, s3: Mapping[str, str]) -> S3Store:
+def _open_bucket(url: str, s3: Mapping[str, str]) -> S3Store:
     """Raises: SettingInvalid."""
     scheme, _, rest = url.partition("://")
     bucket, _, prefix = rest.partition("/")
@@ -136,7 +136,7 @@ def _bucket(url: str, s3: Mapping[str, str]) -> S3Store:
     )
 
 
-def _made(folder: Path) -> Path:
+def _make_folder(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder.resolve()
 

@@ -45,18 +45,18 @@ async def jobs_of(connection: AsyncConnection, rows: Sequence[RowMapping]) -> li
         for picture in (await connection.execute(IMAGES, {"of_jobs": succeeded})).mappings():
             pictures[picture["job"]].append(image_of(picture))
     begun = [row["id"] for row in rows if row["lease_token"] > 0 and not JobState(row["state"]).is_final]
-    saved = await saved_of(connection, begun)
+    saved = await checkpoints_of(connection, begun)
     return [job_of(row, pictures[row["id"]], saved.get(row["id"], ())) for row in rows]
 
 
-async def taken_of(connection: AsyncConnection, rows: Sequence[RowMapping]) -> list[Job]:
+async def claimed_jobs_of(connection: AsyncConnection, rows: Sequence[RowMapping]) -> list[Job]:
     """The jobs of rows that were just claimed: there are no pictures, and no checkpoints before a second lease."""
     before = [row["id"] for row in rows if row["lease_token"] > 1]
-    saved = await saved_of(connection, before)
+    saved = await checkpoints_of(connection, before)
     return [job_of(row, (), saved.get(row["id"], ())) for row in rows]
 
 
-async def saved_of(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, list[CheckpointRef]]:
+async def checkpoints_of(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, list[CheckpointRef]]:
     """By job, its checkpoints, newest first."""
     saved: dict[str, list[CheckpointRef]] = {job: [] for job in ids}
     if saved:

@@ -19,7 +19,7 @@ FORGOTTEN = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hand:
+class WorkerStatus:
     """A worker as operators see it."""
 
     id: WorkerId
@@ -32,7 +32,7 @@ class Workers:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def seen(self, worker: WorkerId, now: datetime) -> None:
+    async def record_heartbeat(self, worker: WorkerId, now: datetime) -> None:
         """The worker is alive."""
         gone = and_(workers.c.seen_at < now - FORGOTTEN, workers.c.id != worker)
         async with self._database.write() as connection:
@@ -62,7 +62,7 @@ class Workers:
             if not is_drained:
                 await connection.execute(update(workers).values(values))
 
-    async def all(self, now: datetime) -> list[Hand]:
+    async def all(self, now: datetime) -> list[WorkerStatus]:
         """Those heard of lately, by name."""
         is_running = and_(jobs.c.lease_worker == workers.c.id, jobs.c.state == JobState.RUNNING)
         running = select(func.count()).where(is_running).scalar_subquery()
@@ -71,6 +71,6 @@ class Workers:
         query = query.where(workers.c.seen_at >= now - GONE).order_by(workers.c.id)
         async with self._database.read() as connection:
             return [
-                Hand(id=WorkerId(id), seen_at=seen_at, num_running=number, is_drained=bool(is_drained))
+                WorkerStatus(id=WorkerId(id), seen_at=seen_at, num_running=number, is_drained=bool(is_drained))
                 for id, seen_at, number, is_drained in await connection.execute(query)
             ]

@@ -9,7 +9,7 @@ from mezzotint.actions.claim import claim
 from mezzotint.domain.job import Job
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.device.preemption import RunningJob, choose_victim
-from mezzotint.store import Seeker
+from mezzotint.store import WorkerOffer
 from mezzotint.worker.device import DeviceThread
 from mezzotint.worker.drain import Drain
 from mezzotint.worker.leased_jobs import LeasedJob, LeasedJobs
@@ -53,15 +53,15 @@ class ClaimLoop:
         """
         leased, settings = self.leased, self.leased.settings
         while leased.is_ready and (room := self._room()) > 0:
-            seeker = self._seeker(frozenset({Tier.PRO}) if leased.keeps_for_pro else frozenset(Tier))
-            if await self._is_suspect_waiting(seeker):
+            offer = self._offer(frozenset({Tier.PRO}) if leased.keeps_for_pro else frozenset(Tier))
+            if await self._is_suspect_waiting(offer):
                 if leased.jobs:
                     return
-                seeker, room, self._has_suspect = replace(seeker, suspects=True), 1, False
-            jobs = await claim(leased.desk, seeker, leased.now(), settings.lease_s, room)
+                offer, room, self._has_suspect = replace(offer, suspects=True), 1, False
+            jobs = await claim(leased.desk, offer, leased.now(), settings.lease_s, room)
             for job in jobs:
                 self._take(job)
-            if not jobs and not leased.keeps_for_pro and not seeker.suspects:
+            if not jobs and not leased.keeps_for_pro and not offer.suspects:
                 return
             leased.keeps_for_pro = False
         if leased.jobs and not leased.keeps_for_pro:
@@ -72,11 +72,11 @@ class ClaimLoop:
         is_shut = any(held.job.is_suspect for held in self.leased.jobs.values())
         return 0 if is_shut else self.leased.settings.max_runs - len(self.leased.jobs)
 
-    async def _is_suspect_waiting(self, seeker: Seeker) -> bool:
+    async def _is_suspect_waiting(self, offer: WorkerOffer) -> bool:
         """Looks once a second at most."""
         now = time.monotonic()
         if self._looked_at is None or now - self._looked_at >= LOOK_S:
-            self._has_suspect = await self.leased.desk.jobs.is_suspect_waiting(seeker, self.leased.now())
+            self._has_suspect = await self.leased.desk.jobs.is_suspect_waiting(offer, self.leased.now())
             self._looked_at = now
         return self._has_suspect
 
@@ -86,12 +86,12 @@ class ClaimLoop:
         self.leased.publish_loading(held)
         self.leased.spawn(job.id, self.starter.begin(held), "begin")
 
-    def _seeker(self, lanes: frozenset[Tier]) -> Seeker:
+    def _offer(self, lanes: frozenset[Tier]) -> WorkerOffer:
         going = [held.job for held in self.leased.jobs.values()]
         shapes = frozenset((job.model, job.parameters.width, job.parameters.height) for job in going)
         models = self.leased.settings.models
         warm = self.leased.models.warm(models or frozenset())
-        return Seeker(worker=self.leased.settings.id, models=models, lanes=lanes, warm=warm, shapes=shapes)
+        return WorkerOffer(worker=self.leased.settings.id, models=models, lanes=lanes, warm=warm, shapes=shapes)
 
     async def _make_room(self) -> None:
         held, now = self.leased.jobs, time.monotonic()

@@ -28,7 +28,7 @@ class Drain:
         """Looks once a second at most. Raises: StorageUnavailable."""
         now = time.monotonic()
         if self._seen_at is None or now - self._seen_at >= SEEN_S:
-            await self.workers.seen(self.worker, self.now())
+            await self.workers.record_heartbeat(self.worker, self.now())
             self._seen_at = now
         if self._looked_at is None or now - self._looked_at >= LOOK_S:
             is_drained = await self.workers.is_drained(self.worker)

@@ -10,7 +10,7 @@ from typing import assert_never
 import structlog
 
 from mezzotint.actions.finish import finish
-from mezzotint.actions.recover import requeue
+from mezzotint.actions.requeue import requeue
 from mezzotint.domain.errors import CheckpointError, EngineFailed, FingerprintMismatch, JobFault, StorageUnavailable
 from mezzotint.domain.job import CheckpointRef, Ending, JobState
 from mezzotint.engine.errors import RunCancelled

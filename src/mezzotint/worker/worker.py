@@ -15,8 +15,8 @@ from typing import assert_never
 import structlog
 
 from mezzotint.actions.finish import Desk
-from mezzotint.actions.recover import recover
-from mezzotint.actions.tend import Maintenance, maintain_queue
+from mezzotint.actions.maintain import Maintenance, maintain_queue
+from mezzotint.actions.requeue import requeue_lost
 from mezzotint.background import BackgroundTasks
 from mezzotint.domain.event import LoadProgress
 from mezzotint.domain.ids import JobId
@@ -144,7 +144,7 @@ class Worker:
     async def _recover(self) -> None:
         """Give back the jobs that a worker of this name left when it died."""
         mine = await self.desk.jobs.running(worker=self.settings.id)
-        await recover(self.desk, mine, self.settings.max_attempts, self.now(), self.settings.id, is_start=True)
+        await requeue_lost(self.desk, mine, self.settings.max_attempts, self.now(), self.settings.id, is_start=True)
 
     def _maintenance(self) -> Maintenance:
         return Maintenance(

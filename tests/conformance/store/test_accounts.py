@@ -13,9 +13,9 @@ from mezzotint.domain.tenant import Tenant
 from mezzotint.domain.tier import Tier
 from mezzotint.domain.user import User
 from mezzotint.domain.webhook import Webhook
-from mezzotint.store import Changes, Database, Jobs, Keys, Seeker, Tenants, Users, Webhooks, Workers
-from mezzotint.store.lanes import Lanes
+from mezzotint.store import Changes, Database, Jobs, Keys, Tenants, Users, Webhooks, WorkerOffer, Workers
 from mezzotint.store.passwords import Passwords
+from mezzotint.store.queue.lanes import Lanes
 from tests.making import NOW, make_ending, make_job
 
 pytestmark = pytest.mark.anyio
@@ -136,7 +136,7 @@ async def test_webhooks_hear_of_each_end_once_and_two_couriers_share_the_work(da
     await webhooks.add(hook, 10)
     mine, others = make_job(tenant="ada"), make_job(tenant="eve")
     await jobs.add(mine, others)
-    for job in await jobs.claim(Seeker(worker=WorkerId("w")), NOW, 30, most=2):
+    for job in await jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30, most=2):
         assert job.lease is not None
         await jobs.finish(job.id, job.lease, make_ending(job))
     assert await webhooks.next_due() == NOW
@@ -166,15 +166,15 @@ async def test_workers_are_told_to_drain_alone_and_together(database: Database) 
     workers = Workers(database)
     one, two = WorkerId("one"), WorkerId("two")
     for worker in (one, two):
-        await workers.seen(worker, NOW)
+        await workers.record_heartbeat(worker, NOW)
     assert await workers.drain(one, NOW, is_drained=True)
-    await workers.seen(one, NOW)
+    await workers.record_heartbeat(one, NOW)
     assert [hand.is_drained for hand in await workers.all(NOW)] == [True, False]
     await workers.drain_all(is_drained=True)
     assert [hand.is_drained for hand in await workers.all(NOW)] == [True, True]
     await workers.drain_all(is_drained=False)
     assert not await workers.is_drained(one)
-    await workers.seen(two, LATER)
+    await workers.record_heartbeat(two, LATER)
     assert [hand.id for hand in await workers.all(LATER)] == [two]
     assert not await workers.drain(one, LATER, is_drained=True)
 

@@ -12,15 +12,15 @@ from sqlalchemy import event, insert, text
 from mezzotint.domain.ids import TenantId, WorkerId
 from mezzotint.domain.job import JobError, JobState
 from mezzotint.domain.tier import Tier
-from mezzotint.store import Database, Jobs, Ledger, Seeker, pressure
-from mezzotint.store.candidates import statement
+from mezzotint.store import Database, Jobs, Ledger, WorkerOffer, read_pressure
+from mezzotint.store.queue.candidates import statement
 from mezzotint.store.rows import row_of
 from mezzotint.store.schema import flows, ledger
 from mezzotint.store.schema import jobs as rows
 from tests.making import NOW, make_ending, make_job
 
 pytestmark = pytest.mark.anyio
-SEEKER = Seeker(worker=WorkerId("w"))
+OFFER = WorkerOffer(worker=WorkerId("w"))
 EARLIER = NOW - timedelta(days=1)
 ERROR = JobError(code="c", message="m", hint="h")
 SCAN = re.compile(r"(Seq|Bitmap Heap) Scan on (jobs|flows|ledger)|SCAN (jobs|flows|ledger)$")
@@ -68,7 +68,7 @@ def told_to(database: Database) -> Iterator[list[tuple[str, Any]]]:
 
 async def live(jobs: Jobs) -> None:
     """Claims, renews and ends a job."""
-    (job,) = await jobs.claim(SEEKER, NOW, 30)
+    (job,) = await jobs.claim(OFFER, NOW, 30)
     assert job.lease is not None
     assert await jobs.renew({job.id: job.lease}, {}, NOW) == {job.id}
     await jobs.finish(job.id, job.lease, make_ending(job))
@@ -79,13 +79,13 @@ HOT: dict[str, Callable[[Database], Awaitable[object]]] = {
     "tries that come due": lambda on: Jobs(on).come_due(NOW),
     "leases that ended": lambda on: Jobs(on).running(expired_at=NOW),
     "jobs that waited too long": lambda on: Jobs(on).expire(Tier.FREE, EARLIER, ERROR, NOW),
-    "waits by lane": lambda on: Jobs(on).waits(EARLIER, NOW),
-    "pressure": lambda on: pressure(on, NOW),
+    "waits by lane": lambda on: Jobs(on).wait_times(EARLIER, NOW),
+    "pressure": lambda on: read_pressure(on, NOW),
     "place in line": lambda on: Jobs(on).position(make_job(id="job_none")),
     "open jobs of a tenant": lambda on: Jobs(on).open_of(TenantId("t7")),
     "what a tenant used": lambda on: Ledger(on).usage(TenantId("t7"), "2026-01"),
     "jobs that ended lately": lambda on: Jobs(on).num_ended_since(NOW),
-    "dead letters": lambda on: Jobs(on).dead(10),
+    "dead letters": lambda on: Jobs(on).list_failed(10),
     "a job's life": lambda on: live(Jobs(on)),
 }
 
@@ -144,6 +144,6 @@ async def test_what_a_claim_chooses_from_is_found_by_index(full: Database, of_mo
 
 async def test_a_claim_takes_the_same_work_however_many_wait(full: Database) -> None:
     jobs = Jobs(full)
-    taken = await jobs.claim(SEEKER, NOW, 30, most=5)
+    taken = await jobs.claim(OFFER, NOW, 30, most=5)
     assert len(taken) == 5
     assert len({job.tenant for job in taken}) == 5

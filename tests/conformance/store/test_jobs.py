@@ -13,7 +13,7 @@ from mezzotint.domain.job import CheckpointRef, Job, JobState, Lease
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.fair_queue.state import RULES
 from mezzotint.policy.retry import Retry
-from mezzotint.store import Images, Jobs, Seeker
+from mezzotint.store import Images, Jobs, WorkerOffer
 from mezzotint.store.schema import jobs as rows
 from tests.making import NOW, make_ending, make_image, make_job, make_parameters
 
@@ -22,7 +22,7 @@ WORKER = WorkerId("w1")
 
 
 async def claim(jobs: Jobs, worker: WorkerId = WORKER) -> Job | None:
-    taken = await jobs.claim(Seeker(worker=worker), NOW, 30)
+    taken = await jobs.claim(WorkerOffer(worker=worker), NOW, 30)
     return taken[0] if taken else None
 
 
@@ -205,7 +205,7 @@ async def test_a_published_picture_is_found_by_either_hash(jobs: Jobs, images: I
 
 
 LOST = Retry(not_before=NOW, avoid=None, avoid_until=NOW, is_suspect=True)
-SUSPECTS = Seeker(worker=WORKER, suspects=True)
+SUSPECTS = WorkerOffer(worker=WORKER, suspects=True)
 
 
 async def lost(jobs: Jobs, job: Job, step: int = 0) -> None:
@@ -220,10 +220,10 @@ async def test_a_job_that_lost_its_worker_is_claimed_only_by_who_wants_suspects(
     assert not await jobs.is_suspect_waiting(SUSPECTS, NOW)
     await lost(jobs, suspect)
     await jobs.add(other)
-    taken = await jobs.claim(Seeker(worker=WORKER), NOW, 30, 5)
+    taken = await jobs.claim(WorkerOffer(worker=WORKER), NOW, 30, 5)
     assert [job.id for job in taken] == [other.id]
     assert await jobs.is_suspect_waiting(SUSPECTS, NOW)
-    assert not await jobs.is_suspect_waiting(Seeker(worker=WORKER, models=frozenset({"another"})), NOW)
+    assert not await jobs.is_suspect_waiting(WorkerOffer(worker=WORKER, models=frozenset({"another"})), NOW)
     (alone,) = await jobs.claim(SUSPECTS, NOW, 30, 5)
     assert (alone.id, alone.num_losses, alone.is_suspect) == (suspect.id, 1, True)
     assert not await jobs.is_suspect_waiting(SUSPECTS, NOW)
@@ -279,11 +279,11 @@ async def test_a_job_that_cannot_be_read_ends_alone_when_it_is_claimed(jobs: Job
     async with jobs._database.write() as connection:
         await connection.execute(update(rows).where(rows.c.id == damaged.id).values(parameters=parameters))
     shapes = frozenset({("a model", 64, 64)})
-    taken = await jobs.claim(Seeker(worker=WORKER, shapes=shapes), NOW, 30, 2)
+    taken = await jobs.claim(WorkerOffer(worker=WORKER, shapes=shapes), NOW, 30, 2)
     assert [job.id for job in taken] == [sound.id]
     async with jobs._database.read() as connection:
         state, error = (
             await connection.execute(select(rows.c.state, rows.c.error).where(rows.c.id == damaged.id))
         ).one()
     assert (state, error["code"]) == (JobState.FAILED, "job_unreadable")
-    assert await jobs.claim(Seeker(worker=WORKER), NOW, 30, 2) == []
+    assert await jobs.claim(WorkerOffer(worker=WORKER), NOW, 30, 2) == []

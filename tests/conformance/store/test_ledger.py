@@ -8,7 +8,7 @@ import pytest
 from mezzotint.domain.ids import TenantId, WorkerId
 from mezzotint.domain.job import JobState
 from mezzotint.domain.usage import MonthlyUsage
-from mezzotint.store import Database, Jobs, Ledger, Seeker
+from mezzotint.store import Database, Jobs, Ledger, WorkerOffer
 from tests.making import NOW, make_ending, make_image, make_job
 
 pytestmark = pytest.mark.anyio
@@ -20,7 +20,7 @@ async def ended(jobs: Jobs, *, tenant: str = "ada", state: JobState = JobState.S
     """A job that took 2.5 GPU-seconds; its end lies so many months of 31 days after now."""
     job = make_job(tenant=tenant)
     await jobs.add(job)
-    (taken,) = await jobs.claim(Seeker(worker=WorkerId("w")), NOW, 30)
+    (taken,) = await jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
     assert taken.lease is not None
     pictures = (make_image(job),) if state is JobState.SUCCEEDED else ()
     ending = make_ending(job, state, images=pictures, cost_s=2.5)

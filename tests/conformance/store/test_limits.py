@@ -17,7 +17,7 @@ from mezzotint.domain.tenant import Tenant
 from mezzotint.domain.tier import Tier
 from mezzotint.domain.user import User
 from mezzotint.domain.webhook import Webhook
-from mezzotint.store import Database, Jobs, Keys, Sources, Submissions, Tenants, Users, Webhooks
+from mezzotint.store import Database, Jobs, Keys, Submissions, Tenants, Uploads, Users, Webhooks
 from mezzotint.store.passwords import Passwords
 from mezzotint.store.users import MAX_SESSIONS
 from tests.making import NOW, make_job
@@ -97,13 +97,13 @@ async def test_no_more_webhooks_keys_and_uploads_than_allowed_are_kept(gateways:
     assert sum(key is not None for key in made) == len(await Keys(gateways[0]).of_tenant(ADA)) == 10
     pictures = [Source(content=Sha256(f"{n:064x}"), width=8, height=8) for n in range(30)]
     kept = await asyncio.gather(
-        *(Sources(gateways[n % 2]).keep(ADA, picture, NOW, 10) for n, picture in enumerate(pictures))
+        *(Uploads(gateways[n % 2]).keep(ADA, picture, NOW, 10) for n, picture in enumerate(pictures))
     )
     assert kept.count(True) == 10
 
 
 async def test_the_bytes_of_uploads_are_bounded_however_they_came(gateways: tuple[Database, Database]) -> None:
-    ways = [Sources(database) for database in gateways]
+    ways = [Uploads(database) for database in gateways]
     pictures = [Source(content=Sha256(f"{n:064x}"), width=8, height=8, num_bytes=100) for n in range(30)]
     kept = await asyncio.gather(
         *(ways[n % 2].keep(ADA, picture, NOW, 200, 1000) for n, picture in enumerate(pictures[:15])),
@@ -116,7 +116,7 @@ async def test_the_bytes_of_uploads_are_bounded_however_they_came(gateways: tupl
 
 
 async def test_what_came_with_requests_makes_room_in_bytes_too(database: Database) -> None:
-    sources = Sources(database)
+    sources = Uploads(database)
     pictures = [Source(content=Sha256(f"{n:064x}"), width=8, height=8, num_bytes=100) for n in range(6)]
     assert await sources.keep(ADA, pictures[0], NOW, 200, 400)
     for n in (1, 2, 3):
@@ -125,7 +125,7 @@ async def test_what_came_with_requests_makes_room_in_bytes_too(database: Databas
     assert await sources.make_room(ADA, 200, LATER, 300) == [pictures[1].content]
     assert await sources.take(ADA, pictures[4], LATER, 400)
     assert await sources.make_room(ADA, 200, LATER, 0) == [pictures[3].content, pictures[2].content]
-    assert await sources.uploaded(ADA, pictures[0].content) is not None
+    assert await sources.get_upload(ADA, pictures[0].content) is not None
 
 
 async def test_a_user_has_so_many_sessions_and_the_oldest_go(gateways: tuple[Database, Database]) -> None:

@@ -16,7 +16,7 @@ from mezzotint.domain.tier import Tier
 from mezzotint.domain.user import User
 from mezzotint.domain.webhook import Webhook
 from mezzotint.policy.retention import Retention
-from mezzotint.store import Database, Jobs, Keys, Refusals, RetentionSweep, Seeker, Tenants, Users, Webhooks
+from mezzotint.store import Database, Jobs, Keys, Refusals, RetentionSweep, Tenants, Users, Webhooks, WorkerOffer
 from mezzotint.store.passwords import Passwords
 from mezzotint.store.schema import deliveries, keys, metadata, previews, refusals, sessions
 from tests.making import NOW, make_ending, make_job
@@ -63,11 +63,11 @@ async def test_jobs_that_ended_before_they_began_are_bounded_and_others_are_kept
     drawn, failed, dropped = make_job(), make_job(), make_job()
     for job, state in ((drawn, JobState.SUCCEEDED), (failed, JobState.FAILED)):
         await jobs.add(job)
-        (taken,) = await jobs.claim(Seeker(worker=WorkerId("w")), NOW, 30)
+        (taken,) = await jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
         assert taken.lease is not None
         await jobs.finish(job.id, taken.lease, make_ending(job, state=state))
     await jobs.add(dropped)
-    await jobs.claim(Seeker(worker=WorkerId("w")), NOW, 30)
+    await jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
     await jobs.cancel(dropped.id, NOW)
     unstarted = [make_job() for _ in range(8)]
     for job in unstarted:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, create_engine
 
 from mezzotint.domain.errors import SettingInvalid, StorageFull, StorageUnavailable
 from mezzotint.store import Database
-from mezzotint.store.database import translated
+from mezzotint.store.database import translate_faults
 from mezzotint.store.schema import metadata
 from tests.servers import free_port
 
@@ -37,7 +37,7 @@ def test_a_full_disk_is_named(tmp_path: Path) -> None:
     with engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA max_page_count = 2")
         connection.exec_driver_sql("CREATE TABLE t (x)")
-        with pytest.raises(StorageFull), translated():
+        with pytest.raises(StorageFull), translate_faults():
             connection.exec_driver_sql("INSERT INTO t VALUES (zeroblob(100000))")
     engine.dispose()
 

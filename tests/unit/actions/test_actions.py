@@ -12,10 +12,10 @@ from mezzotint.actions.cancel import cancel
 from mezzotint.actions.checkpoint import discard, newest, save
 from mezzotint.actions.claim import claim
 from mezzotint.actions.finish import Desk, finish
+from mezzotint.actions.maintain import delete_unreferenced_checkpoints
 from mezzotint.actions.overload import Overload
-from mezzotint.actions.recover import recover
+from mezzotint.actions.requeue import requeue_lost
 from mezzotint.actions.submit import Door, submit
-from mezzotint.actions.sweep import sweep
 from mezzotint.domain.claims import Claims
 from mezzotint.domain.errors import LeaseLost, WorkerLost
 from mezzotint.domain.event import Changed
@@ -25,13 +25,23 @@ from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.admission.request import JobRequest
 from mezzotint.policy.retention import Retention
-from mezzotint.store import Database, EventBus, Jobs, Objects, Refusals, Seeker, Sources, Submissions, pressure
+from mezzotint.store import (
+    Database,
+    EventBus,
+    Jobs,
+    Objects,
+    Refusals,
+    Submissions,
+    Uploads,
+    WorkerOffer,
+    read_pressure,
+)
 from tests.making import NOW, make_ending, make_job, make_model
 
 pytestmark = pytest.mark.anyio
 ADA = Claims(tenant=TenantId("ada"), tier=Tier.FREE, expires_at=datetime(2030, 1, 1, tzinfo=UTC))
 WORKER = WorkerId("w1")
-SEEKER = Seeker(worker=WORKER)
+OFFER = WorkerOffer(worker=WORKER)
 
 
 @pytest.fixture
@@ -47,18 +57,18 @@ def door(desk: Desk, blocked: Refusal | None = None) -> Door:
         jobs=desk.jobs,
         refusals=Refusals(desk.jobs._database, Retention()),
         submissions=Submissions(desk.jobs._database),
-        sources=Sources(desk.jobs._database),
+        uploads=Uploads(desk.jobs._database),
         bus=desk.bus,
         model=make_model(),
         check_prompt=lambda prompt, negative: blocked,
-        overload=Overload(partial(pressure, desk.jobs._database)),
+        overload=Overload(partial(read_pressure, desk.jobs._database)),
     )
 
 
 async def started(desk: Desk) -> Job:
     """A running job."""
     await desk.jobs.add(make_job())
-    (job,) = await claim(desk, SEEKER, NOW, 30)
+    (job,) = await claim(desk, OFFER, NOW, 30)
     return job
 
 
@@ -99,7 +109,7 @@ async def test_a_claim_is_heard_by_the_jobs_watchers(desk: Desk) -> None:
     job = make_job()
     await desk.jobs.add(job)
     with desk.bus.watch(job.id) as queue:
-        await claim(desk, SEEKER, NOW, 30)
+        await claim(desk, OFFER, NOW, 30)
         event = queue.get_nowait()
     assert isinstance(event, Changed)
     assert event.job.state is JobState.RUNNING
@@ -128,7 +138,7 @@ async def test_a_late_checkpoint_does_not_replace_the_new_holders(desk: Desk) ->
     late = await started(desk)
     assert late.lease is not None
     await desk.jobs.requeue(late.id, late.lease, NOW)
-    (holder,) = await claim(desk, Seeker(worker=WorkerId("w2")), NOW, 30)
+    (holder,) = await claim(desk, WorkerOffer(worker=WorkerId("w2")), NOW, 30)
     await save(desk, holder, 10, b"new", NOW)
     with pytest.raises(LeaseLost):
         await save(desk, late, 20, b"late", NOW)
@@ -156,7 +166,7 @@ async def test_a_lost_job_goes_back_to_the_queue_with_its_checkpoint(desk: Desk)
     job = await started(desk)
     await save(desk, job, 10, b"x", NOW)
     lost = await desk.jobs.running(expired_at=NOW + timedelta(minutes=1))
-    assert await recover(desk, lost, 5, NOW) == 1
+    assert await requeue_lost(desk, lost, 5, NOW) == 1
     row = await desk.jobs.get(job.id)
     assert row is not None
     assert row.state is JobState.QUEUED
@@ -169,21 +179,21 @@ async def test_a_job_that_keeps_killing_its_worker_is_given_up(desk: Desk) -> No
     for minute in range(3):
         at = NOW + timedelta(minutes=minute)
         await desk.jobs.come_due(at)
-        await claim(desk, SEEKER, at, 30)
-        await recover(desk, await desk.jobs.running(worker=WORKER), 3, at, WORKER)
+        await claim(desk, OFFER, at, 30)
+        await requeue_lost(desk, await desk.jobs.running(worker=WORKER), 3, at, WORKER)
     row = await desk.jobs.get(job.id)
     assert row is not None
     assert row.error is not None
     assert (row.state, row.error.code) == (JobState.FAILED, WorkerLost.code)
-    assert await claim(desk, SEEKER, NOW, 30) == []
+    assert await claim(desk, OFFER, NOW, 30) == []
 
 
 async def test_a_job_that_ended_two_workers_is_given_up_whatever_the_limit(desk: Desk) -> None:
     job = make_job()
     await desk.jobs.add(job)
     for suspects in (False, True):
-        (running,) = await claim(desk, replace(SEEKER, suspects=suspects), NOW, 30)
-        await recover(desk, [running], 100, NOW, WORKER, is_start=True)
+        (running,) = await claim(desk, replace(OFFER, suspects=suspects), NOW, 30)
+        await requeue_lost(desk, [running], 100, NOW, WORKER, is_start=True)
     row = await desk.jobs.get(job.id)
     assert row is not None
     assert row.error is not None
@@ -196,8 +206,8 @@ async def test_a_lease_that_ends_while_its_worker_lives_makes_no_suspect(desk: D
     for minute in range(3):
         at = NOW + timedelta(minutes=minute)
         await desk.jobs.come_due(at)
-        (running,) = await claim(desk, SEEKER, at, 30)
-        assert await recover(desk, [running], 100, at, WORKER) == 1
+        (running,) = await claim(desk, OFFER, at, 30)
+        assert await requeue_lost(desk, [running], 100, at, WORKER) == 1
 
 
 async def test_a_renewed_job_is_not_taken_for_lost(desk: Desk) -> None:
@@ -205,9 +215,9 @@ async def test_a_renewed_job_is_not_taken_for_lost(desk: Desk) -> None:
     lost = await desk.jobs.running(worker=WORKER)
     assert job.lease is not None
     await desk.jobs.requeue(job.id, job.lease, NOW)
-    await claim(desk, Seeker(worker=WorkerId("w2")), NOW, 30)
-    assert await recover(desk, lost, 5, NOW) == 0
-    assert await recover(desk, [replace(lost[0], attempts=99)], 5, NOW) == 0
+    await claim(desk, WorkerOffer(worker=WorkerId("w2")), NOW, 30)
+    assert await requeue_lost(desk, lost, 5, NOW) == 0
+    assert await requeue_lost(desk, [replace(lost[0], attempts=99)], 5, NOW) == 0
     row = await desk.jobs.get(job.id)
     assert row is not None
     assert row.state is JobState.RUNNING
@@ -217,5 +227,5 @@ async def test_a_sweep_keeps_what_open_jobs_need(desk: Desk) -> None:
     job = await started(desk)
     await save(desk, job, 10, b"x", NOW)
     await desk.objects.put("checkpoints/job_gone/0001-00010.safetensors", b"left behind")
-    assert await sweep(desk) == 1
+    assert await delete_unreferenced_checkpoints(desk) == 1
     assert len(await desk.objects.keys("checkpoints/")) == 1

@@ -8,15 +8,14 @@ from pathlib import Path
 import pytest
 
 from mezzotint.actions.claim import claim
-from mezzotint.actions.count import count
 from mezzotint.actions.finish import Desk
-from mezzotint.actions.tend import Maintenance
+from mezzotint.actions.maintain import Maintenance, measure_queue
 from mezzotint.domain.ids import JobId, WorkerId
 from mezzotint.domain.job import Job, JobState
 from mezzotint.domain.tier import Tier
 from mezzotint.metrics import Metrics
 from mezzotint.policy.retry import Retry
-from mezzotint.store import Database, EventBus, Jobs, Objects, Seeker, Workers
+from mezzotint.store import Database, EventBus, Jobs, Objects, WorkerOffer, Workers
 from tests.making import NOW, make_ending, make_job
 
 pytestmark = pytest.mark.anyio
@@ -49,7 +48,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 
 async def running(desk: Desk, machine: Machine) -> Job:
     await desk.jobs.add(make_job())
-    (job,) = await claim(desk, Seeker(worker=ME), machine.now(), 30)
+    (job,) = await claim(desk, WorkerOffer(worker=ME), machine.now(), 30)
     return job
 
 
@@ -67,23 +66,23 @@ async def test_a_step_ahead_expires_no_waiting_job_and_takes_no_lease_of_a_live_
     for one in waiting[1:]:
         await desk.jobs.add(one)
     maintenance = Maintenance(desk=desk, max_attempts=5, now=machine.now, lease_s=30, steady=lambda: machine.steady_s)
-    await maintenance.tend()
+    await maintenance.run()
     machine.run(5)
     machine.wall += AHEAD
-    await maintenance.tend()
+    await maintenance.run()
     assert await state(desk, job.id) is JobState.RUNNING
     assert {await state(desk, one.id) for one in waiting} == {JobState.QUEUED}
     machine.run(5)
     assert job.lease is not None
     await desk.jobs.renew({job.id: job.lease}, {job.id: 1}, machine.now() + timedelta(seconds=30))
     machine.run(26)
-    await maintenance.tend()
+    await maintenance.run()
     assert await state(desk, job.id) is JobState.RUNNING, "renewed by the new clock"
     machine.run(30)
-    await maintenance.tend()
+    await maintenance.run()
     assert await state(desk, job.id) is JobState.QUEUED, "a worker that is silent from then on is still missed"
     machine.run(3600)
-    await maintenance.tend()
+    await maintenance.run()
     assert {await state(desk, one.id) for one in waiting} == {JobState.EXPIRED}, "after an hour that passed"
 
 
@@ -92,7 +91,7 @@ async def test_a_clock_that_is_set_back_shows_no_negative_times(desk: Desk) -> N
     waiting, cancelled, ended = make_job(), make_job(), make_job()
     await desk.jobs.add(ended)
     machine.wall += BACK
-    (taken,) = await claim(desk, Seeker(worker=ME), machine.now(), 30)
+    (taken,) = await claim(desk, WorkerOffer(worker=ME), machine.now(), 30)
     assert taken.started_at == taken.created_at
     machine.wall += BACK
     assert taken.lease is not None
@@ -105,8 +104,8 @@ async def test_a_clock_that_is_set_back_shows_no_negative_times(desk: Desk) -> N
         row = await desk.jobs.get(id)
         assert row is not None
         assert row.finished_at == row.created_at
-    await count(desk, machine.now())
-    waits = await desk.jobs.waits(machine.now() - timedelta(days=1), machine.now())
+    await measure_queue(desk, machine.now())
+    waits = await desk.jobs.wait_times(machine.now() - timedelta(days=1), machine.now())
     assert min(seconds for lane in waits.values() for seconds in lane) == 0.0
     assert 'mezzotint_oldest_queued_seconds{lane="free"} 0.0' in desk.metrics.text().decode()
 
@@ -120,13 +119,13 @@ async def test_a_try_that_was_put_off_is_not_put_off_for_hours_more_by_a_clock_s
     assert await desk.jobs.come_due(NOW) == 0
     machine.wall += BACK
     assert await desk.jobs.come_due(machine.now()) == 1
-    assert [one.id for one in await claim(desk, Seeker(worker=ME), machine.now(), 30)] == [job.id]
+    assert [one.id for one in await claim(desk, WorkerOffer(worker=ME), machine.now(), 30)] == [job.id]
 
 
 async def test_a_drained_worker_stays_drained_when_the_clock_of_another_steps_ahead(desk: Desk) -> None:
     workers, drained = Workers(desk.jobs._database), WorkerId("drained")
-    await workers.seen(drained, NOW)
+    await workers.record_heartbeat(drained, NOW)
     await workers.drain(drained, NOW, is_drained=True)
-    await workers.seen(ME, NOW + AHEAD)
-    await workers.seen(drained, NOW + AHEAD)
+    await workers.record_heartbeat(ME, NOW + AHEAD)
+    await workers.record_heartbeat(drained, NOW + AHEAD)
     assert await workers.is_drained(drained)

@@ -15,7 +15,7 @@ from mezzotint.domain.job import JobState
 from mezzotint.domain.refusal import RefusalCode
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.fair_queue.overload import Pressure
-from mezzotint.store import Database, Jobs, pressure
+from mezzotint.store import Database, Jobs, read_pressure
 from mezzotint.store.schema import jobs
 from tests.making import NOW, make_job
 
@@ -45,7 +45,7 @@ async def end_but(database: Database, number: int) -> None:
 
 async def test_a_long_slow_queue_refuses_free_until_it_is_short_again(database: Database) -> None:
     await fill(database, 501)
-    overload = Overload(partial(pressure, database))
+    overload = Overload(partial(read_pressure, database))
     refusal = await overload.refusal(Tier.FREE, LATER)
     assert refusal is not None
     assert (refusal.code, refusal.retry_after_s) == (RefusalCode.OVERLOADED, 120)
@@ -58,13 +58,13 @@ async def test_a_long_slow_queue_refuses_free_until_it_is_short_again(database: 
 
 async def test_a_long_queue_that_moves_refuses_nobody(database: Database) -> None:
     await fill(database, 501)
-    assert await Overload(partial(pressure, database)).refusal(Tier.FREE, NOW + timedelta(minutes=2)) is None
+    assert await Overload(partial(read_pressure, database)).refusal(Tier.FREE, NOW + timedelta(minutes=2)) is None
 
 
 async def test_pressure_is_that_of_the_lane_that_waits_longest(database: Database) -> None:
     await Jobs(database).add(replace(make_job(tier=Tier.PRO), created_at=NOW - timedelta(seconds=50)))
     await Jobs(database).add(make_job(tier=Tier.FREE))
-    assert await pressure(database, NOW) == Pressure(num_queued=2, p99_wait_s=50.0)
+    assert await read_pressure(database, NOW) == Pressure(num_queued=2, p99_wait_s=50.0)
 
 
 async def test_a_rush_of_submissions_reads_the_queue_once_in_a_while() -> None:

@@ -34,13 +34,13 @@ from mezzotint.store import (
     Ledger,
     Objects,
     Refusals,
-    Sources,
     Submissions,
     Tenants,
+    Uploads,
     Users,
     Webhooks,
     Workers,
-    pressure,
+    read_pressure,
 )
 from mezzotint.store.passwords import Passwords
 from tests.making import make_model
@@ -87,16 +87,16 @@ def service_on(database: Database, folder: Path, decoders: DecoderPool, password
     """The gateway's parts as `serve` puts them together, over a migrated database and a folder for objects."""
     desk = Desk(jobs=Jobs(database), objects=Objects(folder / "objects"), bus=EventBus())
     check = PreFilter.load(None).check
-    sources = Sources(database)
+    uploads = Uploads(database)
     door = Door(
         jobs=desk.jobs,
         refusals=Refusals(database, Retention()),
-        sources=sources,
+        uploads=uploads,
         submissions=Submissions(database),
         bus=desk.bus,
         model=make_model(),
         check_prompt=check,
-        overload=Overload(partial(pressure, database)),
+        overload=Overload(partial(read_pressure, database)),
         metrics=desk.metrics,
     )
     return Service(
@@ -115,7 +115,7 @@ def service_on(database: Database, folder: Path, decoders: DecoderPool, password
             derive=Issuer(SECRET).derive,
             now=lambda: datetime.now(UTC),
         ),
-        intake=Intake(sources=sources, objects=desk.objects, is_blocked=lambda picture: False, decoders=decoders),
+        intake=Intake(uploads=uploads, objects=desk.objects, is_blocked=lambda picture: False, decoders=decoders),
         issuer=Issuer(SECRET),
         workers=Workers(database),
         accounts=Accounts(tenants=Tenants(database), users=Users(database, passwords), keys=Keys(database)),

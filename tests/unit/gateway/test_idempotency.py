@@ -10,7 +10,7 @@ import pytest
 from mezzotint.domain.ids import TenantId, WorkerId
 from mezzotint.domain.job import JobState
 from mezzotint.gateway import Service
-from mezzotint.store import Seeker
+from mezzotint.store import WorkerOffer
 from tests.unit.gateway.conftest import Connect
 
 pytestmark = pytest.mark.anyio
@@ -153,5 +153,5 @@ async def test_an_unusable_key_is_refused(connect: Connect, key: str) -> None:
 async def test_the_job_is_shown_as_it_is_now(connect: Connect, service: Service) -> None:
     async with connect() as ada:
         await post(ada, **KEY)
-        await service.desk.jobs.claim(Seeker(worker=WorkerId("w")), datetime.now(UTC), 30)
+        await service.desk.jobs.claim(WorkerOffer(worker=WorkerId("w")), datetime.now(UTC), 30)
         assert (await ada.post("/v1/jobs", json=APPLE, headers=KEY)).json()["state"] == JobState.RUNNING

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from mezzotint.domain.ids import WorkerId
 from mezzotint.domain.job import Job, JobError, JobState
 from mezzotint.main.commands import app
-from mezzotint.store import Database, Jobs, Seeker
+from mezzotint.store import Database, Jobs, WorkerOffer
 from tests.making import NOW, make_ending, make_job
 
 
@@ -18,7 +18,7 @@ async def dead_letter(data: Path) -> Job:
     database.migrate()
     jobs, job = Jobs(database), make_job()
     await jobs.add(job)
-    (taken,) = await jobs.claim(Seeker(worker=WorkerId("w")), NOW, 30)
+    (taken,) = await jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
     assert taken.lease is not None
     error = JobError(code="run_failed", message="The run failed.", hint="Try again.")
     await jobs.finish(job.id, taken.lease, replace(make_ending(job, JobState.FAILED), error=error))

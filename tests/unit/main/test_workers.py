@@ -15,7 +15,7 @@ async def seen(data: Path, *ids: str) -> None:
     database = Database(data / "mezzotint.db")
     database.migrate()
     for id in ids:
-        await Workers(database).seen(WorkerId(id), datetime.now(UTC))
+        await Workers(database).record_heartbeat(WorkerId(id), datetime.now(UTC))
     await database.close()
 
 

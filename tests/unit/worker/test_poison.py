@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mezzotint.actions.finish import Desk
-from mezzotint.actions.recover import recover
+from mezzotint.actions.requeue import requeue_lost
 from mezzotint.actions.upload import upload_key
 from mezzotint.config import Settings
 from mezzotint.domain.event import Progressed
@@ -20,7 +20,7 @@ from mezzotint.domain.job import Job, JobState
 from mezzotint.domain.task import Task
 from mezzotint.engine import Hub
 from mezzotint.main.served_models import build_catalog, find_models
-from mezzotint.store import Database, EventBus, Jobs, Objects, Seeker
+from mezzotint.store import Database, EventBus, Jobs, Objects, WorkerOffer
 from mezzotint.worker import (
     Catalog,
     CheckpointInterval,
@@ -77,8 +77,8 @@ class Bench:
     async def lose(self, jobs: list[Job]) -> None:
         """Leave the jobs as a worker leaves them that ends."""
         await self.desk.jobs.add(*jobs)
-        claimed = await self.desk.jobs.claim(Seeker(worker=WorkerId("dead")), datetime.now(UTC), 0, len(jobs))
-        await recover(self.desk, claimed, 5, datetime.now(UTC))
+        claimed = await self.desk.jobs.claim(WorkerOffer(worker=WorkerId("dead")), datetime.now(UTC), 0, len(jobs))
+        await requeue_lost(self.desk, claimed, 5, datetime.now(UTC))
 
     async def ended(self, job: Job) -> Job:
         async with asyncio.timeout(120):

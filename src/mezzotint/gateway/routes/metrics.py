@@ -5,7 +5,7 @@ import hmac
 import structlog
 from fastapi import APIRouter, Request, Response
 
-from mezzotint.actions.count import count
+from mezzotint.actions.maintain import measure_queue
 from mezzotint.domain.errors import StorageUnavailable
 from mezzotint.gateway.dependencies import Bearer, ServiceDep
 from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
@@ -26,7 +26,7 @@ async def metrics(request: Request, service: ServiceDep, credentials: Bearer) ->
         hint = "Set MEZZOTINT_METRICS_TOKEN and send it as a bearer token."
         raise ApiError(403, "operators_only", GATEWAY_CODES["operators_only"], hint)
     try:
-        await count(service.desk, service.now())
+        await measure_queue(service.desk, service.now())
     except StorageUnavailable as error:  # what this process counted is worth most while its database is away
         log.warning("queue not counted", why=str(error))
     return Response(service.desk.metrics.text(), media_type=TEXT)

@@ -7,7 +7,7 @@ import structlog
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field
 
-from mezzotint.actions.retry import retry
+from mezzotint.actions.requeue import retry_failed
 from mezzotint.domain.ids import WorkerId
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway.dependencies import AdminClaims, ServiceDep
@@ -60,7 +60,7 @@ class WorkerChange(BaseModel):
 async def retry_job(job_id: Id, service: ServiceDep, admin: AdminClaims) -> AdminJob:
     """Put a dead letter (`GET /v1/admin/jobs?state=failed`) back into the queue, as if new."""
     job = await find_job(service, job_id)
-    if not await retry(service.desk, job.id, service.now()):
+    if not await retry_failed(service.desk, job.id, service.now()):
         raise ApiError(409, "job_not_failed", GATEWAY_CODES["job_not_failed"], "Only failed jobs can be retried.")
     log.info("dead letter retried", job=job.id, by=admin.tenant)
     return to_admin_view(await find_job(service, job_id))

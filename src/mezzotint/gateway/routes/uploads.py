@@ -43,7 +43,7 @@ async def delete(
     claims: CallerClaims,
 ) -> Response:
     """Delete an upload of mine, unless a job that has not ended begins with it."""
-    if await service.intake.sources.uploaded(claims.tenant, upload_id) is None:
+    if await service.intake.uploads.get_upload(claims.tenant, upload_id) is None:
         hint = "It may have gone by itself: what nothing uses does after a day."
         raise ApiError(404, "upload_not_found", GATEWAY_CODES["upload_not_found"], hint)
     if not await remove(service.intake, claims.tenant, Sha256(upload_id)):

@@ -21,7 +21,7 @@ class ChangePoller:
 
     async def poll(self) -> None:
         """Wake the watchers of what changed since the last look. A job not seen before counts as changed."""
-        watched = self._bus.watched()
+        watched = self._bus.watched_jobs()
         now: dict[JobId, tuple[str, int]] = {}
         for start in range(0, len(watched), AT_ONCE):
             now |= await self._changes.versions(watched[start : start + AT_ONCE])

@@ -17,7 +17,7 @@ from mezzotint.domain.key import KeyRequest
 from mezzotint.domain.task import Source
 from mezzotint.domain.webhook import Webhook
 from mezzotint.gateway import Service, create_app
-from mezzotint.store import Seeker
+from mezzotint.store import WorkerOffer
 from tests.making import NOW, make_ending, make_image, make_job
 from tests.unit.gateway.credentials import KINDS, Kind, disable_tenant, populate
 from tests.unit.gateway.serving import serving
@@ -157,7 +157,7 @@ async def things_of_ada(service: Service, number: int) -> dict[str, str]:
     job = make_job(tenant="ada")
     picture = make_image(job, f"{number:02x}")
     await service.desk.jobs.add(job)
-    (taken,) = await service.desk.jobs.claim(Seeker(worker=WorkerId("w")), NOW, 30)
+    (taken,) = await service.desk.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
     assert taken.lease is not None
     await service.desk.objects.put(image_key(picture.webp, "webp"), b"RIFF")
     await service.desk.jobs.finish(job.id, taken.lease, make_ending(job, images=(picture,)))
@@ -166,8 +166,8 @@ async def things_of_ada(service: Service, number: int) -> dict[str, str]:
     id = WebhookId(f"wh_{int(job.id[4:], 16):016x}")
     webhook = Webhook(id=id, tenant=TenantId("ada"), url="https://hooks.example/x", created_at=NOW)
     await service.webhook_sender.webhooks.add(webhook, 100)
-    await service.intake.sources.keep(TenantId("ada"), Source(content=picture.png, width=64, height=64), NOW, 100)
-    await service.workers.seen(WorkerId("w"), service.now())
+    await service.intake.uploads.keep(TenantId("ada"), Source(content=picture.png, width=64, height=64), NOW, 100)
+    await service.workers.record_heartbeat(WorkerId("w"), service.now())
     return {
         "worker_id": "w",
         "lane": "free",

@@ -8,7 +8,7 @@ from mezzotint.actions.finish import image_key
 from mezzotint.domain.ids import WorkerId
 from mezzotint.gateway import Service, create_app
 from mezzotint.gateway.middleware.security_headers import HEADERS, choose_cache_control
-from mezzotint.store import Seeker
+from mezzotint.store import WorkerOffer
 from tests.fuzzing.asgi import Answered, Fuzzed, send
 from tests.fuzzing.corpus import BODIES, Corpus
 from tests.fuzzing.gateway import routes_of
@@ -60,7 +60,7 @@ async def test_a_published_picture_is_kept_for_ever_and_a_missing_one_not_at_all
     job = make_job(tenant="ada")
     picture = make_image(job)
     await service.desk.jobs.add(job)
-    (taken,) = await service.desk.jobs.claim(Seeker(worker=WorkerId("w")), NOW, 30)
+    (taken,) = await service.desk.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
     assert taken.lease is not None
     await service.desk.objects.put(image_key(picture.webp, "webp"), b"RIFF")
     await service.desk.jobs.finish(job.id, taken.lease, make_ending(job, images=(picture,)))

@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from mezzotint.actions.tend import balance
+from mezzotint.actions.maintain import balance
 from mezzotint.domain.claims import Role
 from mezzotint.domain.ids import TenantId, WorkerId
 from mezzotint.domain.job import JobError, JobState
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Service
-from mezzotint.store import Seeker
+from mezzotint.store import WorkerOffer
 from tests.making import NOW, make_ending, make_job
 from tests.unit.gateway.conftest import Connect
 
@@ -96,7 +96,7 @@ async def test_a_dead_letter_is_listed_with_its_reason_and_retried_once(
 ) -> None:
     job = make_job()
     await service.desk.jobs.add(job)
-    (taken,) = await service.desk.jobs.claim(Seeker(worker=WorkerId("w")), NOW, 30)
+    (taken,) = await service.desk.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
     assert taken.lease is not None
     error = JobError(code="run_failed", message="The run failed.", hint="Try again.")
     await service.desk.jobs.finish(job.id, taken.lease, replace(make_ending(job, JobState.FAILED), error=error))
@@ -136,10 +136,10 @@ async def test_workers_are_listed_while_they_are_heard_of_and_drained_alone_or_a
     admin: httpx.AsyncClient, service: Service
 ) -> None:
     old, here = WorkerId("old"), WorkerId("here")
-    await service.workers.seen(old, service.now() - timedelta(minutes=5))
-    await service.workers.seen(here, service.now())
+    await service.workers.record_heartbeat(old, service.now() - timedelta(minutes=5))
+    await service.workers.record_heartbeat(here, service.now())
     await service.desk.jobs.add(make_job())
-    await service.desk.jobs.claim(Seeker(worker=here), NOW, 30)
+    await service.desk.jobs.claim(WorkerOffer(worker=here), NOW, 30)
     async with admin:
         (one,) = (await admin.get("/v1/admin/workers")).json()["workers"]
         assert (one["id"], one["num_running"], one["is_drained"]) == ("here", 1, False)

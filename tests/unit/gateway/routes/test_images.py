@@ -5,7 +5,7 @@ import pytest
 from mezzotint.actions.finish import image_key
 from mezzotint.domain.ids import Sha256, WorkerId
 from mezzotint.gateway import Service
-from mezzotint.store import Seeker
+from mezzotint.store import WorkerOffer
 from tests.making import NOW, make_ending, make_image, make_job
 from tests.unit.gateway.conftest import Connect
 
@@ -16,7 +16,7 @@ async def test_a_published_picture_is_delivered_for_ever(connect: Connect, servi
     job = make_job()
     picture = make_image(job)
     await service.desk.jobs.add(job)
-    (taken,) = await service.desk.jobs.claim(Seeker(worker=WorkerId("w")), NOW, 30)
+    (taken,) = await service.desk.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
     assert taken.lease is not None
     await service.desk.objects.put(image_key(picture.webp, "webp"), b"RIFF")
     async with connect(None) as nobody:
@@ -43,7 +43,7 @@ async def test_history_is_searched_by_words_of_the_prompt(connect: Connect, serv
     for number, prompt in enumerate(("A Red apple", "a green apple 100%", "a red_car")):
         job = replace(make_job(), raw_prompt=prompt)
         await service.desk.jobs.add(job)
-        (taken,) = await service.desk.jobs.claim(Seeker(worker=WorkerId("w")), NOW, 30)
+        (taken,) = await service.desk.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
         assert taken.lease is not None
         picture = make_image(job, content=f"{number}a")
         await service.desk.jobs.finish(job.id, taken.lease, make_ending(job, images=(picture,)))

@@ -13,7 +13,7 @@ from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Service
 from mezzotint.gateway.forecast import Forecast
 from mezzotint.policy.fair_queue.overload import Load, Pressure
-from mezzotint.store import Seeker
+from mezzotint.store import WorkerOffer
 from tests.making import NOW, make_ending, make_image, make_job
 from tests.unit.gateway.conftest import Connect
 
@@ -149,7 +149,7 @@ async def test_somebody_elses_job_is_not_found_and_stays_untouched(
 async def test_lists_hold_only_what_is_mine(connect: Connect, service: Service) -> None:
     job = make_job(tenant="ada")
     await service.desk.jobs.add(job)
-    (taken,) = await service.desk.jobs.claim(Seeker(worker=WorkerId("w")), NOW, 30)
+    (taken,) = await service.desk.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
     assert taken.lease is not None
     await service.desk.jobs.finish(job.id, taken.lease, make_ending(job, images=(make_image(job),)))
     async with connect("eve") as eve, connect("ada") as ada:
@@ -234,7 +234,7 @@ async def test_cancelling_twice_changes_nothing(connect: Connect, service: Servi
 async def test_events_of_an_ended_job_tell_its_end_and_close(connect: Connect, service: Service) -> None:
     job = make_job()
     await service.desk.jobs.add(job)
-    (taken,) = await service.desk.jobs.claim(Seeker(worker=WorkerId("w")), NOW, 30)
+    (taken,) = await service.desk.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
     assert taken.lease is not None
     error = JobError(code="not_finite", message="NaN at step 3", hint="another seed")
     await service.desk.jobs.finish(job.id, taken.lease, replace(make_ending(job, JobState.FAILED), error=error))
@@ -270,7 +270,7 @@ async def test_a_queued_job_tells_its_place_and_its_probable_wait(connect: Conne
         assert (first["position"], first["estimated_wait_s"]) == (0, None), "nothing has ended yet"
     done = make_job(tenant="eve", tier=Tier.PRO)
     await service.desk.jobs.add(done)
-    for taken in await service.desk.jobs.claim(Seeker(worker=WorkerId("w")), NOW, 30, most=9):
+    for taken in await service.desk.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30, most=9):
         assert taken.lease is not None
         ending = replace(make_ending(taken), at=service.now())
         await service.desk.jobs.finish(taken.id, taken.lease, ending)

@@ -35,7 +35,7 @@ from mezzotint.gateway import Service
 from mezzotint.media import content_hash
 from mezzotint.media.uploads import MAX_UPLOAD_BYTES, Decoded, Reading
 from mezzotint.media.uploads.decoder_pool import DecoderPool
-from mezzotint.store import Objects, Seeker
+from mezzotint.store import Objects, WorkerOffer
 from tests.making import make_ending, make_image
 from tests.making_pictures import many_scans, mutations, with_segment
 from tests.unit.gateway.conftest import Connect
@@ -96,7 +96,7 @@ async def test_a_job_may_begin_with_an_upload(connect: Connect, able: Service) -
 async def test_a_job_may_begin_with_a_picture_of_ones_history(connect: Connect, able: Service) -> None:
     async with connect(served=able) as ada, connect("eve", served=able) as eve:
         made = (await ada.post("/v1/jobs", json={"prompt": "a cat"})).json()
-        (job,) = await able.desk.jobs.claim(Seeker(worker=WorkerId("w")), able.now(), 30)
+        (job,) = await able.desk.jobs.claim(WorkerOffer(worker=WorkerId("w")), able.now(), 30)
         assert job.lease is not None
         image = make_image(job)
         await able.desk.jobs.finish(job.id, job.lease, make_ending(job, images=(image,)))
@@ -256,8 +256,8 @@ async def test_an_upload_that_comes_while_its_bytes_are_deleted_gets_them_back(a
     assert not isinstance(first, Refusal)
     late: Any = Meanwhile(able.desk.objects, lambda: upload(intake, picture(), bob, now + LATER))
     assert await sweep_uploads(replace(intake, objects=late), now + LATER) == 1
-    assert await intake.sources.find(ada.tenant, first.content, now) is None
-    assert await intake.sources.find(bob.tenant, first.content, now) is not None
+    assert await intake.uploads.find(ada.tenant, first.content, now) is None
+    assert await intake.uploads.find(bob.tenant, first.content, now) is not None
     assert await read_source(able.desk.objects, first.content) is not None
 
 
@@ -287,7 +287,7 @@ async def test_the_bytes_of_two_owners_go_with_the_last_of_them(connect: Connect
         await sent(ada)
         source = await sent(bob)
     later = now + LATER
-    assert await intake.sources.find(TenantId("bob"), source["id"], later) is not None
+    assert await intake.uploads.find(TenantId("bob"), source["id"], later) is not None
     assert await sweep_uploads(intake, later) == 0
     assert await read_source(service.desk.objects, source["id"]) is not None
 

@@ -21,7 +21,7 @@ from mezzotint.gateway import Service
 from mezzotint.gateway.safe_http import Allowlist, PublicOnlyClient, Unreachable, resolve
 from mezzotint.gateway.webhook_delivery import PER_TENANT, WebhookSender
 from mezzotint.policy.redelivery import WAITS
-from mezzotint.store import Seeker
+from mezzotint.store import WorkerOffer
 from tests.making import NOW, make_ending, make_job
 from tests.unit.gateway.conftest import Connect
 
@@ -88,7 +88,7 @@ async def next_due(webhook_sender: WebhookSender, webhook: str) -> datetime | No
 async def end_a_job(service: Service, tenant: str = "ada") -> str:
     job = make_job(tenant=tenant)
     await service.desk.jobs.add(job)
-    (taken,) = await service.desk.jobs.claim(Seeker(worker=WorkerId("w")), NOW, 30)
+    (taken,) = await service.desk.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
     assert taken.lease is not None
     await service.desk.jobs.finish(job.id, taken.lease, make_ending(job))
     return job.id

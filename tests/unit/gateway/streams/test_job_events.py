@@ -16,7 +16,7 @@ from mezzotint.domain.job import Job
 from mezzotint.gateway import Service
 from mezzotint.gateway.streams.change_poller import ChangePoller
 from mezzotint.gateway.streams.job_events import StreamPosition, read_last_event_id, stream_job_events
-from mezzotint.store import Seeker
+from mezzotint.store import WorkerOffer
 from tests.making import NOW, make_ending, make_image, make_job
 from tests.unit.gateway.conftest import Connect
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 
 async def started(service: Service) -> Job:
     await service.desk.jobs.add(make_job())
-    (job,) = await claim(service.desk, Seeker(worker=WorkerId("w")), NOW, 30)
+    (job,) = await claim(service.desk, WorkerOffer(worker=WorkerId("w")), NOW, 30)
     return job
 
 
@@ -85,7 +85,7 @@ async def test_a_job_that_was_lost_and_resumed_tells_so(connect: Connect, servic
     job = await started(service)
     assert job.lease is not None
     await service.desk.jobs.requeue(job.id, job.lease, NOW)
-    (again,) = await claim(service.desk, Seeker(worker=WorkerId("w")), NOW, 30)
+    (again,) = await claim(service.desk, WorkerOffer(worker=WorkerId("w")), NOW, 30)
     assert again.lease is not None
     await finish(service.desk, again, again.lease, make_ending(again))
     assert [name for _, name in told(await stream(connect, job, "1"))] == ["running", "queued", "running", "succeeded"]

@@ -24,7 +24,7 @@ from mezzotint.domain.user import User
 from mezzotint.gateway import Service
 from mezzotint.gateway.routes.sign_in import new_user_id
 from mezzotint.policy.admission.request import JobRequest
-from mezzotint.store import Seeker
+from mezzotint.store import WorkerOffer
 from tests.making import make_ending
 from tests.unit.gateway.serving import serving
 
@@ -69,7 +69,7 @@ async def test_one_that_comes_back_hears_what_it_missed(service: Service) -> Non
         async with connect(f"ws://{address}/v1/ws", additional_headers=bearer(service)) as socket:
             left_at = (await heard(socket))["at"]
         await submitted(service, "ada", "a red apple")
-        (job,) = await claim(service.desk, Seeker(worker=WorkerId("w")), service.now(), 30)
+        (job,) = await claim(service.desk, WorkerOffer(worker=WorkerId("w")), service.now(), 30)
         assert job.lease is not None
         await finish(service.desk, job, job.lease, replace(make_ending(job), at=service.now()))
         url = f"ws://{address}/v1/ws?since={quote(left_at)}"

@@ -34,7 +34,7 @@ MAX_HEARD = 4096
 KEEP = "INSERT INTO previews (job, data) VALUES ($1, $2) ON CONFLICT (job) DO UPDATE SET data = EXCLUDED.data"
 
 
-class Relay(EventBus):
+class PostgresEventBus(EventBus):
     """An event bus whose ends are in all processes of one PostgreSQL database."""
 
     def __init__(self, database: Database, jobs: Jobs) -> None:
@@ -116,7 +116,7 @@ class Relay(EventBus):
             now = time.monotonic()
             self._far = {job: until for job, until in self._far.items() if until > now}
             messages, self._outgoing = self._outgoing, {}
-            messages |= {f"watch {job}": {"kind": "watch", "job": job, "from": self._me} for job in self.watched()}
+            messages |= {f"watch {job}": {"kind": "watch", "job": job, "from": self._me} for job in self.watched_jobs()}
             previews, self._previews = self._previews, {}
             ended, self._ended = self._ended, set()
             if previews:

@@ -18,12 +18,12 @@ from mezzotint.policy.clock import not_before
 from mezzotint.policy.fair_queue.settle import MeasuredWork
 from mezzotint.policy.fair_queue.state import Charge
 from mezzotint.policy.retry import Retry
-from mezzotint.store.claims import charge_of
-from mezzotint.store.flows import Arrived, arrive, leave
+from mezzotint.store.bulk_write import Insert, Row, Statement, Values, execute
+from mezzotint.store.queue.claim import charge_of
+from mezzotint.store.queue.flows import QueuedJobs, enqueue_in_flow, leave_flow
+from mezzotint.store.queue.settle import SETTLE_FLOWS, ShareCorrection, StoppedJob, settle
 from mezzotint.store.rows import fields_of, parameters_of
 from mezzotint.store.schema import checkpoints, jobs, ledger
-from mezzotint.store.settlements import SETTLE, Correction, Settling, settle
-from mezzotint.store.together import Insert, Row, Values, Write, carry_out
 
 NO_LEASE: dict[str, None] = {"lease_worker": None, "lease_expires_at": None, "charge": None}
 CHARGED = "charged"
@@ -37,17 +37,17 @@ def holds(job: JobId, lease: Lease) -> ColumnElement[bool]:
 
 
 def is_held(row: Row) -> ColumnElement[bool]:
-    """The fence, for rows of `FENCE`; only running jobs have a worker.
+    """The fence, for rows of `LEASE_KEY`; only running jobs have a worker.
 
     That counts, too: a claim that the server lost in a crash had a token that another claim may get again.
     """
     return and_(jobs.c.id == row["id"], jobs.c.lease_token == row["token"], jobs.c.lease_worker == row["worker"])
 
 
-FENCE = {"id": jobs.c.id.type, "token": jobs.c.lease_token.type, "worker": jobs.c.lease_worker.type}
+LEASE_KEY = {"id": jobs.c.id.type, "token": jobs.c.lease_token.type, "worker": jobs.c.lease_worker.type}
 
 
-async def cancel(connection: AsyncConnection, job: JobId, at: datetime) -> list[Correction] | None:
+async def cancel(connection: AsyncConnection, job: JobId, at: datetime) -> list[ShareCorrection] | None:
     """Cancel a job; None: it has ended. What it took so far is charged."""
     row = await _row(connection, jobs.c.id == job)
     if row is None or JobState(row["state"]).is_final:
@@ -57,18 +57,18 @@ async def cancel(connection: AsyncConnection, job: JobId, at: datetime) -> list[
     values = {"state": JobState.CANCELLED, "finished_at": at, "waits_in": None, "due_at": None, **NO_LEASE}
     if not (await connection.execute(update(jobs).where(same).values(values))).rowcount:
         return await cancel(connection, job, at)  # it was taken or given back meanwhile
-    corrections: list[Correction] = []
+    corrections: list[ShareCorrection] = []
     lane, tenant = Tier(row["lane"]), TenantId(row["tenant"])
     if row["state"] == JobState.RUNNING:
         done = MeasuredWork(cost=_done(row, row["step"]), gpu_s=0.0, at=at)
-        settling = Settling(lane=lane, tenant=tenant, charge=charge_on(row), done_at=lambda _: done)
+        settling = StoppedJob(lane=lane, tenant=tenant, charge=charge_on(row), done_at=lambda _: done)
         settled, corrections = await settle(connection, [settling])
-        await carry_out(connection, {SETTLE: settled})
+        await execute(connection, {SETTLE_FLOWS: settled})
     elif row["waits_in"] is not None:
-        await leave(connection, lane, tenant, at)
+        await leave_flow(connection, lane, tenant, at)
     if row["lease_token"]:
-        line = Line(at=at, kind=CHARGED, gpu_s=row["cost_s"], steps=row["step"], worker=row["lease_worker"])
-        await carry_out(connection, {LEDGER: [line_of(row, line)]})
+        line = LedgerLine(at=at, kind=CHARGED, gpu_s=row["cost_s"], steps=row["step"], worker=row["lease_worker"])
+        await execute(connection, {UPSERT_LEDGER: [ledger_entry(row, line)]})
     return corrections
 
 
@@ -82,7 +82,7 @@ async def charge_cancelled(connection: AsyncConnection, job: JobId, lease: Lease
 
 async def give_back(
     connection: AsyncConnection, job: JobId, lease: Lease, at: datetime, *, retry: Retry | None, gpu_s: float
-) -> Correction | None:
+) -> ShareCorrection | None:
     """A running job waits again, with its checkpoints. None: the lease was no longer held.
 
     retry: when it failed: from when on, which worker is to leave it alone, and whether a worker ended while it ran it.
@@ -113,11 +113,13 @@ async def give_back(
     lane, tenant = Tier(row["lane"]), TenantId(row["tenant"])
     done = MeasuredWork(cost=_done(row, step), gpu_s=gpu_s, at=at)
     timed_cost = done.cost if retry is None else 0.0  # a failed run went on beyond its checkpoint
-    settling = Settling(lane=lane, tenant=tenant, charge=charge_on(row), done_at=lambda _: done, timed_cost=timed_cost)
+    settling = StoppedJob(
+        lane=lane, tenant=tenant, charge=charge_on(row), done_at=lambda _: done, timed_cost=timed_cost
+    )
     settled, (correction,) = await settle(connection, [settling])
-    await carry_out(connection, {SETTLE: settled})
+    await execute(connection, {SETTLE_FLOWS: settled})
     if is_due:
-        await arrive(connection, [Arrived(lane, tenant, 1, at)])
+        await enqueue_in_flow(connection, [QueuedJobs(lane, tenant, 1, at)])
     return correction
 
 
@@ -135,7 +137,7 @@ async def expire(connection: AsyncConnection, row: RowMapping, error: JobError, 
     values = {"state": JobState.EXPIRED, "finished_at": at, "waits_in": None, "error": asdict(error)}
     if not (await connection.execute(update(jobs).where(waiting).values(values))).rowcount:
         return False
-    await leave(connection, Tier(row["lane"]), TenantId(row["tenant"]), at)
+    await leave_flow(connection, Tier(row["lane"]), TenantId(row["tenant"]), at)
     return True
 
 
@@ -145,7 +147,7 @@ async def come_due(connection: AsyncConnection, row: RowMapping, now: datetime) 
     values = {"waits_in": row["lane"], "due_at": None}
     if not (await connection.execute(update(jobs).where(put_off).values(values))).rowcount:
         return False
-    await arrive(connection, [Arrived(Tier(row["lane"]), TenantId(row["tenant"]), 1, now)])
+    await enqueue_in_flow(connection, [QueuedJobs(Tier(row["lane"]), TenantId(row["tenant"]), 1, now)])
     return True
 
 
@@ -169,7 +171,7 @@ async def revive(connection: AsyncConnection, job: JobId, now: datetime) -> bool
     dead = and_(jobs.c.id == job, jobs.c.state == JobState.FAILED)
     if not (await connection.execute(update(jobs).where(dead).values(values))).rowcount:
         return False
-    await arrive(connection, [Arrived(Tier(row["lane"]), TenantId(row["tenant"]), 1, now)])
+    await enqueue_in_flow(connection, [QueuedJobs(Tier(row["lane"]), TenantId(row["tenant"]), 1, now)])
     return True
 
 
@@ -188,7 +190,7 @@ def _done(row: RowMapping, step: int) -> float:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class LedgerLine:
     """What the ledger says of a job. gpu_s: over all attempts, as far as the last went on from them."""
 
     at: datetime
@@ -198,7 +200,7 @@ class Line:
     worker: str | None
 
 
-def line_of(row: RowMapping, line: Line) -> Values:
+def ledger_entry(row: RowMapping, line: LedgerLine) -> Values:
     said = fields_of(line)
     return {"job": row["id"], "tenant": row["tenant"], "month": f"{line.at:%Y-%m}", "lane": row["lane"], **said}
 
@@ -211,4 +213,4 @@ def _upsert(row: Row, insert: Insert) -> Any:
     return line.on_conflict_do_update(index_elements=["job"], set_=values)
 
 
-LEDGER = Write(name="line", values={column.name: column.type for column in ledger.c}, make=_upsert)
+UPSERT_LEDGER = Statement(name="line", values={column.name: column.type for column in ledger.c}, make=_upsert)

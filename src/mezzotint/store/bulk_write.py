@@ -40,7 +40,7 @@ Insert = Callable[[Table], Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Write:
+class Statement:
     """A kind of change. values: the names and types of what a row says; make: from them to the statement.
 
     keys: columns, named like values, of the rows that are there and change; PostgreSQL locks them. returns: columns of
@@ -54,22 +54,22 @@ class Write:
     returns: Sequence[ColumnElement[Any]] = ()
 
 
-LAZILY = func.set_config("synchronous_commit", "off", True)
+ASYNCHRONOUS_COMMIT = func.set_config("synchronous_commit", "off", True)
 """PostgreSQL: the commit of this transaction does not wait for the disk. SQLite knows no such thing for one."""
 
 
-async def carry_out(
-    connection: AsyncConnection, wanted: Mapping[Write, Sequence[Values]], *, lazily: bool = False
+async def execute(
+    connection: AsyncConnection, wanted: Mapping[Statement, Sequence[Values]], *, asynchronous: bool = False
 ) -> Sequence[RowMapping]:
     """Make the changes, in order; what has no rows is left out. Returns what the first returns.
 
-    lazily: the commit need not wait for the disk.
+    asynchronous: the commit need not wait for the disk.
     """
     wanted = {write: rows for write, rows in wanted.items() if rows}
     if not wanted:
         return []
     if connection.dialect.name == "postgresql":
-        return await _at_once(connection, wanted, lazily=lazily)
+        return await _at_once(connection, wanted, asynchronous=asynchronous)
     found: list[RowMapping] = []
     for number, (write, rows) in enumerate(wanted.items()):
         values = [{f"of_{name}": row[name] for name in write.values} for row in rows]
@@ -82,17 +82,17 @@ async def carry_out(
 
 
 async def _at_once(
-    connection: AsyncConnection, wanted: Mapping[Write, Sequence[Values]], *, lazily: bool
+    connection: AsyncConnection, wanted: Mapping[Statement, Sequence[Values]], *, asynchronous: bool
 ) -> Sequence[RowMapping]:
     arrays = {
         f"{write.name}_{name}": [row[name] for row in rows] for write, rows in wanted.items() for name in write.values
     }
-    found = await connection.execute(_whole(tuple(wanted), lazily=lazily), arrays)
+    found = await connection.execute(_whole(tuple(wanted), asynchronous=asynchronous), arrays)
     return found.mappings().all() if next(iter(wanted)).returns else []
 
 
 @cache
-def _alone(write: Write) -> Any:
+def _alone(write: Statement) -> Any:
     """For one row, or for many by the driver."""
     query = write.make(
         {name: bindparam(f"of_{name}", type_=type_) for name, type_ in write.values.items()}, sqlite_insert
@@ -101,7 +101,7 @@ def _alone(write: Write) -> Any:
 
 
 @cache
-def _whole(writes: tuple[Write, ...], *, lazily: bool) -> Select[Any]:
+def _whole(writes: tuple[Statement, ...], *, asynchronous: bool) -> Select[Any]:
     parts: list[CTE] = []
     locking: CTE | None = None
     for write in writes:
@@ -110,12 +110,12 @@ def _whole(writes: tuple[Write, ...], *, lazily: bool) -> Select[Any]:
         parts.append(query.returning(*(write.returns or [DONE])).cte(write.name))
         locking = parts[-1] if write.keys else locking
     told = select(parts[0]) if writes[0].returns else select(literal(1))
-    return (told.add_columns(LAZILY) if lazily else told).add_cte(*parts)
+    return (told.add_columns(ASYNCHRONOUS_COMMIT) if asynchronous else told).add_cte(*parts)
 
 
-def _rows(write: Write, before: CTE | None) -> FromClause:
+def _rows(write: Statement, before: CTE | None) -> FromClause:
     """The rows of a change; of those that are there already, with their locks, which are taken after those before."""
-    rows = given(write.name, write.values)
+    rows = array_rows(write.name, write.values)
     if not write.keys:
         return rows
     (table,) = {key.table for key in write.keys}
@@ -126,7 +126,7 @@ def _rows(write: Write, before: CTE | None) -> FromClause:
     return query.cte(f"locked_{write.name}")
 
 
-def given(name: str, values: Mapping[str, TypeEngine[Any]]) -> FromClause:
+def array_rows(name: str, values: Mapping[str, TypeEngine[Any]]) -> FromClause:
     """PostgreSQL: rows as a statement is given them, by arrays named `name`, underscore, and the value's name."""
     arrays = [bindparam(f"{name}_{value}", type_=ARRAY(type_)) for value, type_ in values.items()]
     columns = [column(value, type_) for value, type_ in values.items()]

@@ -7,7 +7,7 @@ from sqlalchemy import select, update
 
 from mezzotint.domain.tier import Tier
 from mezzotint.store.database import Database
-from mezzotint.store.flows import bases_of, locked_shares, weights_of
+from mezzotint.store.queue.flows import bases_of, lock_shares, weights_of
 from mezzotint.store.schema import shares
 
 Weights = Mapping[Tier, float]
@@ -38,7 +38,7 @@ class Lanes:
     async def reweigh(self, change: Callable[[Weights, Weights], Weights]) -> None:
         """Put other weights in place of the lanes'. change: (weights, bases) -> weights."""
         async with self._database.write() as connection:
-            rows = await locked_shares(connection)
+            rows = await lock_shares(connection)
             before = weights_of(rows)
             for lane, weight in change(before, bases_of(rows)).items():
                 if weight != before[lane]:

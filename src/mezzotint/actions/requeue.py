@@ -17,7 +17,7 @@ from mezzotint.policy.retry import DeadLetter, Failure, Retry, decide_retry
 log = structlog.get_logger()
 
 
-async def recover(
+async def requeue_lost(
     desk: Desk,
     lost: Sequence[Job],
     max_attempts: int,
@@ -67,11 +67,11 @@ async def requeue(
     if job.lease is None or not await desk.jobs.requeue(job.id, job.lease, now, retry=retry, gpu_s=gpu_s):
         return False
     desk.metrics.requeued.labels(reason=reason).inc()
-    await tell(desk, job.id)
+    await publish_row(desk, job.id)
     return True
 
 
-async def tell(desk: Desk, job: JobId) -> None:
+async def publish_row(desk: Desk, job: JobId) -> None:
     """Let the job's watchers hear of its row as it is now."""
     row = await desk.jobs.get(job)
     if row is not None:
@@ -85,3 +85,13 @@ async def _give_up(desk: Desk, job: Job, error: JobError, now: datetime) -> None
         await finish(desk, job, job.lease, ending)
     except LeaseLost:
         return  # renewed or ended meanwhile: it is not lost
+
+
+async def retry_failed(desk: Desk, job: JobId, now: datetime) -> bool:
+    """Put a failed job back into the queue, as if new. Returns whether it was a failed job."""
+    if not await desk.jobs.revive(job, now):
+        return False
+    desk.metrics.requeued.labels(reason="retried").inc()
+    await publish_row(desk, job)
+    desk.bus.ring()
+    return True

@@ -18,7 +18,7 @@ from mezzotint.domain.tier import Tier
 from mezzotint.policy.fair_queue import settle
 from mezzotint.policy.fair_queue.state import Flow
 from mezzotint.store import Changes, Database, Jobs, Submissions
-from mezzotint.store.flows import Arrived, arrive, flow_of
+from mezzotint.store.queue.flows import QueuedJobs, enqueue_in_flow, flow_of
 from mezzotint.store.schema import flows
 from tests.making import NOW, make_job
 
@@ -103,7 +103,7 @@ async def test_the_statement_of_arrivals_does_what_the_policy_says(database: Dat
             if tenant in expected and dice.random() < 0.5:  # nothing of it waits any more
                 await connection.exec_driver_sql(f"UPDATE flows SET num_queued = 0 WHERE tenant = '{tenant}'")
                 expected[tenant] = replace(expected[tenant], num_queued=0)
-            await arrive(connection, [Arrived(Tier.FREE, tenant, number, now)])
+            await enqueue_in_flow(connection, [QueuedJobs(Tier.FREE, tenant, number, now)])
             for _ in range(number):
                 was = expected.get(tenant)
                 expected[tenant] = settle.add_waiting_job(was, lane=Tier.FREE, tenant=tenant, lane_time=time, now=now)

@@ -15,12 +15,12 @@ R = TypeVar("R")
 
 
 @dataclass(slots=True, eq=False)
-class Waiting(Generic[T, R]):
+class PendingWrite(Generic[T, R]):
     one: T
     answer: asyncio.Future[R] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
-class Gathering(Generic[T, R]):
+class GroupCommit(Generic[T, R]):
     """write: carries out many in one transaction; an answer for each, in their order. An exception among the answers
     is raised where that one waits. key: of those with equal keys only one goes at a time; None: any. most: of one
     transaction: a bound for how long it may take. gives_up: what nobody waits for any more is not carried out, and
@@ -36,16 +36,16 @@ class Gathering(Generic[T, R]):
         gives_up: bool = False,
     ) -> None:
         self._name, self._write, self._most, self._key, self._gives_up = name, write, most, key, gives_up
-        self._waiting: list[Waiting[T, R]] = []
-        self._under_way: Sequence[Waiting[T, R]] = ()
+        self._waiting: list[PendingWrite[T, R]] = []
+        self._under_way: Sequence[PendingWrite[T, R]] = ()
         self._task: asyncio.Task[None] | None = None
 
-    async def go(self, one: T) -> R:
+    async def submit(self, one: T) -> R:
         """Returns once it is carried out. Raises: what its own writing raises."""
-        waiting: Waiting[T, R] = Waiting(one)
+        waiting: PendingWrite[T, R] = PendingWrite(one)
         self._waiting.append(waiting)
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._go(), name=self._name)
+            self._task = asyncio.create_task(self._commit_batches(), name=self._name)
         try:
             return await waiting.answer
         except asyncio.CancelledError:
@@ -54,11 +54,11 @@ class Gathering(Generic[T, R]):
                 self._task.cancel()
             raise
 
-    async def _go(self) -> None:
+    async def _commit_batches(self) -> None:
         while self._waiting:
             self._under_way = together = self._next()
             try:
-                await self._carry_out(together)
+                await self._execute(together)
             except IntegrityError as error:
                 await self._one_by_one(together, error)
             except BaseException as error:  # noqa: BLE001 - raised again where each of them waits
@@ -66,10 +66,10 @@ class Gathering(Generic[T, R]):
             self._under_way = ()
             await asyncio.sleep(0)  # who has its answer now and comes again at once goes along with the next
 
-    def _next(self) -> list[Waiting[T, R]]:
+    def _next(self) -> list[PendingWrite[T, R]]:
         keys: set[Hashable] = set()
-        together: list[Waiting[T, R]] = []
-        later: list[Waiting[T, R]] = []
+        together: list[PendingWrite[T, R]] = []
+        later: list[PendingWrite[T, R]] = []
         for waiting in self._waiting:
             if self._gives_up and waiting.answer.done():
                 continue
@@ -83,7 +83,7 @@ class Gathering(Generic[T, R]):
         self._waiting = later
         return together
 
-    async def _carry_out(self, together: Sequence[Waiting[T, R]]) -> None:
+    async def _execute(self, together: Sequence[PendingWrite[T, R]]) -> None:
         answers = await self._write([waiting.one for waiting in together])
         for waiting, answer in zip(together, answers, strict=True):
             if waiting.answer.done():
@@ -93,19 +93,19 @@ class Gathering(Generic[T, R]):
             else:
                 waiting.answer.set_result(answer)
 
-    async def _one_by_one(self, together: Sequence[Waiting[T, R]], error: BaseException) -> None:
+    async def _one_by_one(self, together: Sequence[PendingWrite[T, R]], error: BaseException) -> None:
         """One of them is at fault: the others are not to suffer from it."""
         if len(together) == 1:
             _fail(together, error)
             return
         for waiting in together:
             try:
-                await self._carry_out([waiting])
+                await self._execute([waiting])
             except BaseException as its_own:  # noqa: BLE001 - raised again where it waits
                 _fail([waiting], its_own)
 
 
-def _fail(together: Sequence[Waiting[T, R]], error: BaseException) -> None:
+def _fail(together: Sequence[PendingWrite[T, R]], error: BaseException) -> None:
     for waiting in together:
         if not waiting.answer.done():
             waiting.answer.set_exception(error)

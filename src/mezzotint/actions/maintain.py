@@ -11,19 +11,20 @@ from datetime import datetime, timedelta
 import structlog
 
 from mezzotint.actions.finish import Desk
-from mezzotint.actions.recover import recover, tell
-from mezzotint.actions.sweep import sweep
+from mezzotint.actions.requeue import publish_row, requeue_lost
 from mezzotint.background import MAX_WAIT_S, BackgroundTasks
 from mezzotint.domain.errors import StorageUnavailable
 from mezzotint.domain.ids import JobId, WorkerId
+from mezzotint.domain.job import JobState
 from mezzotint.domain.tier import Tier
+from mezzotint.metrics import Waiting
 from mezzotint.policy.clock import ClockHistory, ClockReading
 from mezzotint.policy.expiry import STEADY, expiry_cutoff, explain_expiry
 from mezzotint.policy.fair_queue.lane_weights import Traffic, reweigh_lanes
 
 log = structlog.get_logger()
 LATELY = timedelta(minutes=5)
-TEND_S, BALANCE_S, SWEEP_S = 1.0, 60.0, 3600.0
+MAINTAIN_S, BALANCE_S, SWEEP_S = 1.0, 60.0, 3600.0
 RENEWAL_S = 2 * MAX_WAIT_S
 """Within it every heartbeat has tried again."""
 
@@ -34,12 +35,14 @@ def maintain_queue(
     """The tasks that look after the queue. sweeps: delete what crashes left in the object store, too."""
     desk, now = maintenance.desk, maintenance.now
     tasks = [
-        background.run_forever("queue maintenance", TEND_S, maintenance.tend),
-        background.run_forever("lane weights", BALANCE_S, lambda: balance(desk, now())),
+        background.run_forever("queue maintenance", MAINTAIN_S, maintenance.run),
+        background.run_forever("lane weights", BALANCE_S, lambda: update_lane_weights(desk, now())),
     ]
     if sweeps:
         task = background.run_forever(
-            "checkpoint sweep", SWEEP_S, lambda: sweep(desk, now() - timedelta(seconds=SWEEP_S))
+            "checkpoint sweep",
+            SWEEP_S,
+            lambda: delete_unreferenced_checkpoints(desk, now() - timedelta(seconds=SWEEP_S)),
         )
         tasks.append(task)
     return tasks
@@ -62,7 +65,7 @@ class Maintenance:
     _spares_until: float = 0.0
     _clock: ClockHistory = STEADY
 
-    async def tend(self) -> None:
+    async def run(self) -> None:
         """Requeue what lost its worker, wake what is due, end what waited too long. Raises: StorageUnavailable.
 
         While the database was away no worker could renew a lease: for `RENEWAL_S` afterwards all leases are spared.
@@ -87,7 +90,7 @@ class Maintenance:
     async def _recover_lost(self, now: datetime) -> None:
         expired_at = now - self._clock.overstated(timedelta(seconds=self.lease_s))
         lost = [job for job in await self.desk.jobs.running(expired_at=expired_at) if not self.holds(job.id)]
-        await recover(self.desk, lost, self.max_attempts, now, self.me)
+        await requeue_lost(self.desk, lost, self.max_attempts, now, self.me)
 
 
 async def end_waits(desk: Desk, now: datetime, clock: ClockHistory = STEADY) -> None:
@@ -100,12 +103,12 @@ async def end_waits(desk: Desk, now: datetime, clock: ClockHistory = STEADY) -> 
             continue
         for job in await desk.jobs.expire(lane, before, explain_expiry(lane), now):
             desk.metrics.ended.labels(lane=lane, state="expired").inc()
-            await tell(desk, job)
+            await publish_row(desk, job)
 
 
-async def balance(desk: Desk, now: datetime) -> None:
+async def update_lane_weights(desk: Desk, now: datetime) -> None:
     """Let the lanes' weights follow their waits, once a minute. Raises: StorageUnavailable."""
-    waits = await desk.jobs.waits(now - LATELY, now)
+    waits = await desk.jobs.wait_times(now - LATELY, now)
     traffic = [Traffic(lane=lane, p95_wait_s=quantile(seconds, 0.95)) for lane, seconds in waits.items()]
 
     def changed(weights: Mapping[Tier, float], bases: Mapping[Tier, float]) -> Mapping[Tier, float]:
@@ -120,3 +123,28 @@ async def balance(desk: Desk, now: datetime) -> None:
 def quantile(values: list[float], part: float) -> float:
     """0 where there is nothing."""
     return sorted(values)[min(int(part * len(values)), len(values) - 1)] if values else 0.0
+
+
+async def delete_unreferenced_checkpoints(desk: Desk, before: datetime | None = None) -> int:
+    """Delete checkpoints that no open job can go on from. Returns how many.
+
+    before: only those written before it; an hour back where workers run, which write bytes before their row.
+    """
+    left = await desk.objects.keys("checkpoints/", before)
+    wanted = await desk.jobs.open_checkpoint_keys()
+    left = [key for key in left if key not in wanted]
+    await desk.objects.delete(left)
+    await desk.jobs.drop_checkpoints_of_ended()
+    return len(left)
+
+
+async def measure_queue(desk: Desk, now: datetime) -> None:
+    """Bring the gauges of all lanes up to date."""
+    numbers = {(tier, state): (number, oldest) for tier, state, number, oldest in await desk.jobs.backlog()}
+    lanes = []
+    for tier in Tier:
+        num_queued, oldest = numbers.get((tier, JobState.QUEUED), (0, now))
+        num_running, _ = numbers.get((tier, JobState.RUNNING), (0, now))
+        age_s = max((now - oldest).total_seconds(), 0.0)
+        lanes.append(Waiting(lane=tier, num_queued=num_queued, num_running=num_running, oldest_s=age_s))
+    desk.metrics.waiting(lanes)

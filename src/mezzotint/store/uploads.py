@@ -15,7 +15,7 @@ from mezzotint.store.schema import images, jobs, uploads
 UNBOUNDED = 2**62
 
 
-class Sources:
+class Uploads:
     def __init__(self, database: Database) -> None:
         self._database = database
 
@@ -82,7 +82,7 @@ class Sources:
                 return None
         return await self._drop([content], _mine(tenant, content))
 
-    async def unused(self, before: datetime) -> list[Sha256]:
+    async def find_unused(self, before: datetime) -> list[Sha256]:
         """Uploads last used before an instant that no open job begins with."""
         async with self._database.read() as connection:
             needed = await _needed(connection)
@@ -115,7 +115,7 @@ class Sources:
             row = (await connection.execute(query)).first()
         return None if row is None else Source(content=Sha256(row.png), width=row.width, height=row.height)
 
-    async def uploaded(self, tenant: TenantId, name: str) -> Source | None:
+    async def get_upload(self, tenant: TenantId, name: str) -> Source | None:
         """The tenant's upload of that hash."""
         async with self._database.read() as connection:
             row = (await connection.execute(select(uploads).where(_mine(tenant, name)))).mappings().first()

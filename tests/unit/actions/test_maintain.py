@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from mezzotint.actions import tend
+from mezzotint.actions import maintain
 from mezzotint.actions.claim import claim
 from mezzotint.actions.finish import Desk
-from mezzotint.actions.tend import Maintenance
+from mezzotint.actions.maintain import Maintenance
 from mezzotint.domain.errors import StorageUnavailable
 from mezzotint.domain.ids import JobId, WorkerId
 from mezzotint.domain.job import Job, JobState
-from mezzotint.store import Database, EventBus, Jobs, Objects, Seeker
+from mezzotint.store import Database, EventBus, Jobs, Objects, WorkerOffer
 from tests.making import NOW, make_job
 
 pytestmark = pytest.mark.anyio
@@ -32,7 +32,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 
 async def running_job(desk: Desk) -> Job:
     await desk.jobs.add(make_job())
-    (job,) = await claim(desk, Seeker(worker=WorkerId("w1")), NOW, LEASE_S)
+    (job,) = await claim(desk, WorkerOffer(worker=WorkerId("w1")), NOW, LEASE_S)
     return job
 
 
@@ -51,13 +51,13 @@ def maintenance_of(desk: Desk, held: frozenset[JobId] = frozenset()) -> Maintena
 
 async def test_a_job_whose_lease_is_over_goes_back_to_the_queue(desk: Desk) -> None:
     job = await running_job(desk)
-    await maintenance_of(desk).tend()
+    await maintenance_of(desk).run()
     assert await state_of(desk, job.id) is JobState.QUEUED
 
 
 async def test_a_job_in_this_workers_hands_is_not_lost_though_its_lease_is_over(desk: Desk) -> None:
     job = await running_job(desk)
-    await maintenance_of(desk, held=frozenset({job.id})).tend()
+    await maintenance_of(desk, held=frozenset({job.id})).run()
     assert await state_of(desk, job.id) is JobState.RUNNING
 
 
@@ -71,11 +71,11 @@ async def test_after_an_outage_leases_are_spared_until_they_could_be_renewed(
     path.rename(tmp_path / "away")
     path.mkdir()  # the database cannot be opened
     with pytest.raises(StorageUnavailable):
-        await maintenance.tend()
+        await maintenance.run()
     path.rmdir()
     (tmp_path / "away").rename(path)
-    await maintenance.tend()
+    await maintenance.run()
     assert await state_of(desk, job.id) is JobState.RUNNING
-    monkeypatch.setattr(tend.time, "monotonic", lambda: float("inf"))  # long after
-    await maintenance.tend()
+    monkeypatch.setattr(maintain.time, "monotonic", lambda: float("inf"))  # long after
+    await maintenance.run()
     assert await state_of(desk, job.id) is JobState.QUEUED

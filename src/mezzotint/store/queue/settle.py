@@ -17,15 +17,15 @@ from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.fair_queue.settle import MeasuredWork, next_pace, settle_job
 from mezzotint.policy.fair_queue.state import Account, Charge, Flow, Share
-from mezzotint.store.flows import KEY, ROOT, flow_of, row_of_flow
+from mezzotint.store.bulk_write import Insert, Row, Statement, Values, array_rows, execute
+from mezzotint.store.queue.flows import KEY, ROOT, flow_of, row_of_flow
 from mezzotint.store.schema import flows, shares
-from mezzotint.store.together import Insert, Row, Values, Write, carry_out, given
 
 Whose = tuple[Tier, TenantId]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settling:
+class StoppedJob:
     """A job that stops running. done_at: what it turned out to be, at a pace. timed_cost: step-megapixels that its
     GPU-seconds were spent on, as predicted; 0 where that is not known."""
 
@@ -37,7 +37,7 @@ class Settling:
 
 
 @dataclass(frozen=True, slots=True)
-class Correction:
+class ShareCorrection:
     """What a share was charged too little (or too much, below 0), and the pace from now on, if it changed."""
 
     share: Share
@@ -51,23 +51,25 @@ def _settle(row: Row, insert: Insert) -> Any:
 
 
 FLOW = {column.name: column.type for column in flows.c}
-SETTLE = Write(name="settle", values=FLOW, make=_settle)
+SETTLE_FLOWS = Statement(name="settle", values=FLOW, make=_settle)
 """The rows are locked: they were read to be changed."""
 
 
-async def settle(connection: AsyncConnection, ended: Sequence[Settling]) -> tuple[list[Values], list[Correction]]:
-    """Locks the flows of jobs that stop running. Returns the rows to write by `SETTLE`, and a correction for each job.
+async def settle(
+    connection: AsyncConnection, ended: Sequence[StoppedJob]
+) -> tuple[list[Values], list[ShareCorrection]]:
+    """Locks the flows of jobs that stop running. Returns the rows for `SETTLE_FLOWS`, and a correction for each job.
 
     The corrections are for `correct`, when the transaction is over.
     """
-    rows = await _locked(connection, {(one.lane, one.tenant) for one in ended})
+    rows = await _lock_flows(connection, {(one.lane, one.tenant) for one in ended})
     after: dict[Whose, Flow] = {whose: flow_of(row) for whose, row in rows.items()}
     pace_s: float | None = next(iter(rows.values()))["pace_s"] if rows else None
-    corrections: list[Correction] = []
+    corrections: list[ShareCorrection] = []
     for one in ended:
         whose = one.lane, one.tenant
         if whose not in after:  # a job from before there were flows
-            corrections.append(Correction(one.charge.share, 0.0, None))
+            corrections.append(ShareCorrection(one.charge.share, 0.0, None))
             continue
         done = one.done_at(pace_s)
         share = Account(share=one.charge.share)  # only the difference is wanted: others change the account meanwhile
@@ -75,12 +77,12 @@ async def settle(connection: AsyncConnection, ended: Sequence[Settling]) -> tupl
         settled = settle_job(after[whose], share, one.charge, done, lane_time=lane_time)
         after[whose] = settled.flow
         pace = next_pace(pace_s, one.timed_cost, done.gpu_s)
-        corrections.append(Correction(one.charge.share, settled.share.start_tag, pace if pace != pace_s else None))
+        corrections.append(ShareCorrection(one.charge.share, settled.share.start_tag, pace if pace != pace_s else None))
         pace_s = pace
     return [row_of_flow(flow) for flow in after.values()], corrections
 
 
-async def _locked(connection: AsyncConnection, wanted: Collection[Whose]) -> Mapping[Whose, RowMapping]:
+async def _lock_flows(connection: AsyncConnection, wanted: Collection[Whose]) -> Mapping[Whose, RowMapping]:
     """Rows of flows, each with the virtual time of its lane and the pace."""
     keys = [{"lane": lane, "tenant": tenant} for lane, tenant in sorted(wanted)]
     if connection.dialect.name == "postgresql":
@@ -97,7 +99,7 @@ def _query(*, is_postgres: bool) -> Select[Any]:
     root = shares.alias("root")
     rows: FromClause = flows
     if is_postgres:
-        wanted = given("wanted", KEY)
+        wanted = array_rows("wanted", KEY)
         rows = flows.join(wanted, and_(*(flows.c[name] == wanted.c[name] for name in KEY)))
     query = select(flows, shares.c.virtual_time, root.c.pace_s).select_from(
         rows.join(shares, shares.c.share == flows.c.lane).join(root, root.c.share == ROOT)
@@ -116,15 +118,15 @@ def _pace(row: Row, insert: Insert) -> Any:
 
 
 SHARE = shares.c.share
-CORRECT = Write(name="correct", values={"share": SHARE.type, "by": Float()}, make=_correct, keys=[SHARE])
-PACE = Write(name="pace", values={"share": SHARE.type, "pace_s": Float()}, make=_pace, keys=[SHARE])
+CORRECT_SHARES = Statement(name="correct", values={"share": SHARE.type, "by": Float()}, make=_correct, keys=[SHARE])
+SET_PACE = Statement(name="pace", values={"share": SHARE.type, "pace_s": Float()}, make=_pace, keys=[SHARE])
 
 
-async def correct(connection: AsyncConnection, owed: Sequence[Correction]) -> None:
+async def correct(connection: AsyncConnection, owed: Sequence[ShareCorrection]) -> None:
     """Change the shares' accounts by what `settle` found. No commit of it waits for the disk."""
     sums: dict[str, float] = defaultdict(float)
     for one in owed:
         sums[one.share.value] += one.by
     paces = [{"share": ROOT, "pace_s": one.pace_s} for one in owed if one.pace_s is not None]
     by_share = [{"share": share, "by": by} for share, by in sorted(sums.items())]
-    await carry_out(connection, {CORRECT: by_share, PACE: paces[-1:]}, lazily=True)
+    await execute(connection, {CORRECT_SHARES: by_share, SET_PACE: paces[-1:]}, asynchronous=True)

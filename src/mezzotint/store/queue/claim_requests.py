@@ -13,13 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from mezzotint.domain.errors import JobUnreadable
 from mezzotint.domain.ids import JobId, WorkerId
 from mezzotint.domain.job import Ending, Job, JobError, JobState, Lease, Timings
-from mezzotint.store.candidates import Seeker
-from mezzotint.store.claims import MAX_LOOKS, Outrun, take
 from mezzotint.store.database import Database
-from mezzotint.store.departures import Departure, end
-from mezzotint.store.gathering import Gathering
-from mezzotint.store.rows import UNREADABLE, job_of, taken_of
-from mezzotint.store.settlements import correct
+from mezzotint.store.group_commit import GroupCommit
+from mezzotint.store.queue.candidates import WorkerOffer
+from mezzotint.store.queue.claim import MAX_LOOKS, ClaimConflict, take_jobs
+from mezzotint.store.queue.finish import FinishRequest, finish_jobs
+from mezzotint.store.queue.settle import correct
+from mezzotint.store.rows import UNREADABLE, claimed_jobs_of, job_of
 
 log = structlog.get_logger()
 MOST = 16
@@ -27,42 +27,42 @@ MOST = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claimant:
+class ClaimRequest:
     """lease_s: of each lease. most: jobs that there is room for."""
 
-    seeker: Seeker
+    offer: WorkerOffer
     now: datetime
     lease_s: float
     most: int
 
 
-class Claimants:
+class Claimer:
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._gathering = Gathering[Claimant, list[Job]]("claims", self._write, MOST, gives_up=True)
+        self._group = GroupCommit[ClaimRequest, list[Job]]("claims", self._write, MOST, gives_up=True)
 
-    async def serve(self, claimant: Claimant) -> list[Job]:
+    async def claim(self, request: ClaimRequest) -> list[Job]:
         """The jobs that run under its leases from now on. Raises: StorageUnavailable."""
-        return await self._gathering.go(claimant)
+        return await self._group.submit(request)
 
-    async def _write(self, together: Sequence[Claimant]) -> list[list[Job]]:
+    async def _write(self, together: Sequence[ClaimRequest]) -> list[list[Job]]:
         for _ in range(MAX_LOOKS):
-            with suppress(Outrun):
+            with suppress(ClaimConflict):
                 async with self._database.write() as connection:
-                    return await _serve(connection, together)
+                    return await _claim_all(connection, together)
         return [[] for _ in together]
 
 
-async def _serve(connection: AsyncConnection, together: Sequence[Claimant]) -> list[list[Job]]:
+async def _claim_all(connection: AsyncConnection, together: Sequence[ClaimRequest]) -> list[list[Job]]:
     """Those that seek the same share what one look finds."""
-    now = max(claimant.now for claimant in together)
-    alike: dict[tuple[Seeker, float], list[int]] = defaultdict(list)
-    for number, claimant in enumerate(together):
-        alike[claimant.seeker, claimant.lease_s].append(number)
+    now = max(request.now for request in together)
+    alike: dict[tuple[WorkerOffer, float], list[int]] = defaultdict(list)
+    for number, request in enumerate(together):
+        alike[request.offer, request.lease_s].append(number)
     served: list[list[Job]] = [[] for _ in together]
-    for (seeker, lease_s), numbers in alike.items():
-        rows = await take(connection, seeker, now, lease_s, sum(together[number].most for number in numbers))
-        jobs = await taken_of(connection, await _end_unreadable(connection, rows, now))
+    for (offer, lease_s), numbers in alike.items():
+        rows = await take_jobs(connection, offer, now, lease_s, sum(together[number].most for number in numbers))
+        jobs = await claimed_jobs_of(connection, await _end_unreadable(connection, rows, now))
         for number in numbers:
             most = together[number].most
             served[number], jobs = jobs[:most], jobs[most:]
@@ -78,7 +78,9 @@ async def _end_unreadable(
         return rows
     error = JobError.of(JobUnreadable("The job's row cannot be read by this version of the worker."))
     ending = Ending(state=JobState.FAILED, at=now, timings=Timings(), step=0, error=error)
-    _, corrections = await end(connection, [Departure(JobId(row["id"]), _lease_of(row), ending) for row in damaged])
+    _, corrections = await finish_jobs(
+        connection, [FinishRequest(JobId(row["id"]), _lease_of(row), ending) for row in damaged]
+    )
     await correct(connection, corrections)
     log.error("jobs failed that cannot be read", jobs=[row["id"] for row in damaged])
     return [row for row in rows if row not in damaged]

@@ -31,7 +31,7 @@ from mezzotint.domain.ids import JobId, TenantId, WorkerId
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.fair_queue.state import RULES, BackloggedFlow, Candidate, LaneBacklog, rate_affinity
 from mezzotint.policy.retry import latest_avoiding
-from mezzotint.store.flows import flow_of
+from mezzotint.store.queue.flows import flow_of
 from mezzotint.store.schema import flows, jobs
 
 SUSPECTED = jobs.c.num_losses > literal_column("0")
@@ -41,7 +41,7 @@ HEADS, OLDEST, SINCE = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seeker:
+class WorkerOffer:
     """Who wants work. models: those it can run; None: any. lanes: those it takes jobs of. warm: models in memory.
     shapes: model, width and height of what runs there now. suspects: it wants none but jobs that are to run
     alone; else none of these."""
@@ -61,7 +61,7 @@ class Seeker:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
+class SearchBounds:
     """How far a look goes: flows a lane, jobs a flow, oldest jobs a lane."""
 
     num_flows: int
@@ -70,7 +70,7 @@ class Reach:
 
 
 @dataclass(slots=True, kw_only=True)
-class Found:
+class LaneCandidates:
     """What was seen of a lane. since: when its oldest waiting job was made, whoever may take that; None: none waits."""
 
     lane: Tier
@@ -85,31 +85,33 @@ class Found:
         return len(self.seen)
 
     def line(self) -> LaneBacklog:
-        first = sorted(self.waiting.values(), key=place)
+        first = sorted(self.waiting.values(), key=flow_order)
         return LaneBacklog(lane=self.lane, waiting=first, oldest=list(self.oldest.values()), since=self.since)
 
 
-async def look(connection: AsyncConnection, seeker: Seeker, now: datetime, reach: Reach) -> dict[Tier, Found]:
+async def find_candidates(
+    connection: AsyncConnection, offer: WorkerOffer, now: datetime, reach: SearchBounds
+) -> dict[Tier, LaneCandidates]:
     """Every lane, as far as the reach goes."""
     query = statement(
         is_postgres=connection.dialect.name == "postgresql",
-        lanes=tuple(sorted(seeker.lanes)),
-        of_models=seeker.models is not None,
-        with_size=bool(seeker.shapes),
-        suspects=seeker.suspects,
+        lanes=tuple(sorted(offer.lanes)),
+        of_models=offer.models is not None,
+        with_size=bool(offer.shapes),
+        suspects=offer.suspects,
     )
-    values = {"me": seeker.worker, "at": now, "num_flows": reach.num_flows, "num_jobs": reach.num_jobs}
+    values = {"me": offer.worker, "at": now, "num_flows": reach.num_flows, "num_jobs": reach.num_jobs}
     values |= {"num_oldest": reach.num_oldest, "latest_avoiding": latest_avoiding(now)}
     values |= {f"old_{rule.lane}": now - timedelta(seconds=rule.after_s) for rule in RULES.expresses.values()}
-    if seeker.models is not None:
-        values["models"] = sorted(seeker.models)
-    found = {lane: Found(lane=lane) for lane in Tier}
+    if offer.models is not None:
+        values["models"] = sorted(offer.models)
+    found = {lane: LaneCandidates(lane=lane) for lane in Tier}
     for row in (await connection.execute(query, values)).mappings():
-        _add(found[Tier(row["lane"])], row, seeker)
+        _add(found[Tier(row["lane"])], row, offer)
     return found
 
 
-def _add(found: Found, row: RowMapping, seeker: Seeker) -> None:
+def _add(found: LaneCandidates, row: RowMapping, offer: WorkerOffer) -> None:
     if row["part"] == SINCE:
         found.since = row["created_at"]
         return
@@ -118,7 +120,7 @@ def _add(found: Found, row: RowMapping, seeker: Seeker) -> None:
         found.seen.add(tenant)
     if row["id"] is None:
         return
-    affinity = seeker.affinity(row)
+    affinity = offer.affinity(row)
     job = Candidate(job=JobId(row["id"]), cost=row["cost"], created_at=row["created_at"], affinity=affinity)
     line = found.waiting if row["part"] == HEADS else found.oldest
     before = line.get(tenant)
@@ -127,7 +129,7 @@ def _add(found: Found, row: RowMapping, seeker: Seeker) -> None:
     )
 
 
-def place(waiting: BackloggedFlow) -> tuple[bool, float, datetime]:
+def flow_order(waiting: BackloggedFlow) -> tuple[bool, float, datetime]:
     """The order of the index `flows_next`."""
     flow = waiting.flow
     return flow.is_at_burst, flow.start_tag, flow.backlogged_at
@@ -162,13 +164,13 @@ def _fits(*, of_models: bool, suspects: bool) -> ColumnElement[bool]:
     return and_(welcome, of_model, SUSPECTED if suspects else ~SUSPECTED)
 
 
-async def is_suspect_waiting(connection: AsyncConnection, seeker: Seeker, now: datetime) -> bool:
+async def is_suspect_waiting(connection: AsyncConnection, offer: WorkerOffer, now: datetime) -> bool:
     """Whether the worker could claim a job that is to run alone."""
-    values: dict[str, Any] = {"me": seeker.worker, "at": now, "latest_avoiding": latest_avoiding(now)}
-    values |= {"lanes": sorted(seeker.lanes)}
-    if seeker.models is not None:
-        values["models"] = sorted(seeker.models)
-    query = _one_suspect(of_models=seeker.models is not None)
+    values: dict[str, Any] = {"me": offer.worker, "at": now, "latest_avoiding": latest_avoiding(now)}
+    values |= {"lanes": sorted(offer.lanes)}
+    if offer.models is not None:
+        values["models"] = sorted(offer.models)
+    query = _one_suspect(of_models=offer.models is not None)
     return (await connection.execute(query, values)).first() is not None
 
 

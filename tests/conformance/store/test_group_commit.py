@@ -12,12 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from mezzotint.domain.errors import LeaseLost
 from mezzotint.domain.ids import WorkerId
 from mezzotint.domain.job import Job, JobState, Lease
-from mezzotint.store import Database, Jobs, Seeker
+from mezzotint.store import Database, Jobs, WorkerOffer
 from tests.making import NOW, make_ending, make_image, make_job
 
 pytestmark = pytest.mark.anyio
-SEEKER = Seeker(worker=WorkerId("w1"))
-OTHER = Seeker(worker=WorkerId("w2"))
+OFFER = WorkerOffer(worker=WorkerId("w1"))
+OTHER = WorkerOffer(worker=WorkerId("w2"))
 
 
 def held(job: Job) -> Lease:
@@ -45,9 +45,7 @@ def counted(database: Database) -> Iterator[Counter[bool]]:
 async def test_claims_that_come_together_share_a_transaction_and_no_job(jobs: Jobs, database: Database) -> None:
     await jobs.add(*(make_job(tenant=f"t{n % 3}") for n in range(11)))
     with counted(database) as begun:
-        found = await asyncio.gather(
-            *(jobs.claim(SEEKER, NOW, 30, most=2) for _ in range(5)), jobs.claim(OTHER, NOW, 9)
-        )
+        found = await asyncio.gather(*(jobs.claim(OFFER, NOW, 30, most=2) for _ in range(5)), jobs.claim(OTHER, NOW, 9))
     assert begun.total() <= 2
     assert [len(taken) for taken in found] == [2, 2, 2, 2, 2, 1]
     assert len({job.id for taken in found for job in taken}) == 11
@@ -58,22 +56,22 @@ async def test_claims_that_come_together_share_a_transaction_and_no_job(jobs: Jo
 
 async def test_a_claim_whose_caller_left_takes_nothing(jobs: Jobs) -> None:
     await jobs.add(make_job(), make_job())
-    calls = [asyncio.ensure_future(jobs.claim(SEEKER, NOW, 30)) for _ in range(2)]
+    calls = [asyncio.ensure_future(jobs.claim(OFFER, NOW, 30)) for _ in range(2)]
     await asyncio.sleep(0)
     calls[0].cancel()
     assert len(await calls[1]) == 1
-    alone = asyncio.ensure_future(jobs.claim(SEEKER, NOW, 30))
+    alone = asyncio.ensure_future(jobs.claim(OFFER, NOW, 30))
     for _ in range(3):
         await asyncio.sleep(0)
     alone.cancel()
     with pytest.raises(asyncio.CancelledError):
         await alone
-    assert len(await jobs.claim(SEEKER, NOW, 30, most=2)) == 1, "neither of them was left to nobody"
+    assert len(await jobs.claim(OFFER, NOW, 30, most=2)) == 1, "neither of them was left to nobody"
 
 
 async def test_jobs_that_end_together_share_a_transaction_and_each_is_charged(jobs: Jobs, database: Database) -> None:
     await jobs.add(*(make_job(tenant=f"t{n % 3}") for n in range(9)))
-    taken = await jobs.claim(SEEKER, NOW, 30, most=9)
+    taken = await jobs.claim(OFFER, NOW, 30, most=9)
     endings = [make_ending(job, images=(make_image(job),), cost_s=1.0 + n) for n, job in enumerate(taken)]
     with counted(database) as begun:
         ended = await asyncio.gather(
@@ -90,7 +88,7 @@ async def test_jobs_that_end_together_share_a_transaction_and_each_is_charged(jo
 
 async def test_a_lost_lease_among_others_fails_alone(jobs: Jobs) -> None:
     await jobs.add(*(make_job() for _ in range(4)))
-    taken = await jobs.claim(SEEKER, NOW, 30, most=4)
+    taken = await jobs.claim(OFFER, NOW, 30, most=4)
     await jobs.cancel(taken[2].id, NOW)
     calls = [jobs.finish(job.id, held(job), make_ending(job)) for job in [*taken, taken[0]]]
     told = await asyncio.gather(*calls, return_exceptions=True)
@@ -106,7 +104,7 @@ async def test_what_changes_the_same_rows_at_once_waits_in_no_circle(jobs: Jobs,
     await jobs.add(*(make_job(tenant=f"t{n % 4}") for n in range(60)))
     running: list[Job] = []
     for turn in range(4):
-        taken = await jobs.claim(SEEKER, NOW, 30, most=6) + await other.claim(OTHER, NOW, 30, most=6)
+        taken = await jobs.claim(OFFER, NOW, 30, most=6) + await other.claim(OTHER, NOW, 30, most=6)
         mine = {job.id: held(job) for job in reversed(taken)}
         calls = [
             *(store.finish(job.id, held(job), make_ending(job)) for job in taken for store in (jobs, other)),
@@ -118,7 +116,7 @@ async def test_what_changes_the_same_rows_at_once_waits_in_no_circle(jobs: Jobs,
             ),
             *(store.cancel(job.id, NOW) for store, job in zip((jobs, other), taken, strict=False)),
         ]
-        claims = [store.claim(SEEKER, NOW, 30, most=2) for store in (jobs, other)]
+        claims = [store.claim(OFFER, NOW, 30, most=2) for store in (jobs, other)]
         told = await asyncio.gather(asyncio.gather(*calls, return_exceptions=True), *claims)
         running += told[1] + told[2]
         assert not [one for one in told[0] if isinstance(one, BaseException) and not isinstance(one, LeaseLost)]

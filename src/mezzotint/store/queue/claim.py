@@ -22,12 +22,12 @@ from mezzotint.domain.job import JobState
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.fair_queue.choose import choose_job
 from mezzotint.policy.fair_queue.state import RULES, BackloggedFlow, Charge, ChosenJob, Express, LaneBacklog, Queue
-from mezzotint.store.candidates import Reach, Seeker, look, place
-from mezzotint.store.changes import NEXT
-from mezzotint.store.flows import KEY, PUT, ROOT, accounts_of, locked_shares, puts_of, weights_of
+from mezzotint.store.bulk_write import Insert, Row, Statement, Values, execute
+from mezzotint.store.changes import LOG_CHANGE
+from mezzotint.store.queue.candidates import SearchBounds, WorkerOffer, find_candidates, flow_order
+from mezzotint.store.queue.flows import KEY, ROOT, UPDATE_SHARES, accounts_of, lock_shares, share_rows, weights_of
 from mezzotint.store.rows import fields_of
 from mezzotint.store.schema import flows, jobs
-from mezzotint.store.together import Insert, Row, Values, Write, carry_out
 
 NUM_FLOWS = 6
 """Flows a lane beyond those that a batch could use up: what affinity may choose from."""
@@ -39,60 +39,60 @@ MAX_LOOKS = 5
 """Races lost in a row after which the claim gives up until it is called again."""
 
 
-class Outrun(Exception):
+class ClaimConflict(Exception):
     """A chosen job was cancelled or taken meanwhile: nothing of the transaction may stay."""
 
 
-async def take(
-    connection: AsyncConnection, seeker: Seeker, now: datetime, lease_s: float, most: int
+async def take_jobs(
+    connection: AsyncConnection, offer: WorkerOffer, now: datetime, lease_s: float, most: int
 ) -> list[RowMapping]:
-    """Rows of the jobs that now run under the seeker's lease. Raises: Outrun."""
-    rows = await locked_shares(connection, lazily=True)
-    queue = await _queue(connection, rows, seeker, now, most)
+    """Rows of the jobs that now run under the offer's lease. Raises: ClaimConflict."""
+    rows = await lock_shares(connection, asynchronous=True)
+    queue = await _read_queue(connection, rows, offer, now, most)
     choices = _choices(queue, now, most)
     if not choices:
         return []
     until = now + timedelta(seconds=lease_s)
     leases = [
-        {"id": choice.job, "worker": seeker.worker, "at": now, "until": until, "charge": _document(choice.charge)}
+        {"id": choice.job, "worker": offer.worker, "at": now, "until": until, "charge": _charge_document(choice.charge)}
         for choice in choices
     ]
     changed = {account.share: account for choice in choices for account in choice.shares}
-    writes: dict[Write, Sequence[Values]] = {
-        LEASE: leases,
-        PUT: puts_of(changed.values(), choices[-1].virtual_time),
-        MOVE: _moves(queue, choices),
-        NEXT: [{"job": choice.job, "state": JobState.RUNNING, "at": now} for choice in choices],
+    writes: dict[Statement, Sequence[Values]] = {
+        LEASE_JOBS: leases,
+        UPDATE_SHARES: share_rows(changed.values(), choices[-1].virtual_time),
+        MOVE_FLOWS: _flow_moves(queue, choices),
+        LOG_CHANGE: [{"job": choice.job, "state": JobState.RUNNING, "at": now} for choice in choices],
     }
     try:
-        found = {row["id"]: row for row in await carry_out(connection, writes)}
+        found = {row["id"]: row for row in await execute(connection, writes)}
     except IntegrityError as error:  # on PostgreSQL: the statement does not see the newest change of a job
-        raise Outrun from error
+        raise ClaimConflict from error
     if len(found) < len(choices):
-        raise Outrun
+        raise ClaimConflict
     return [found[choice.job] for choice in choices]
 
 
 def _choices(queue: Queue, now: datetime, most: int) -> list[ChosenJob]:
     """One after the other, each of about what a claim of one would see."""
     choices: list[ChosenJob] = []
-    while len(choices) < most and (choice := choose_job(_near(queue), now)) is not None:
+    while len(choices) < most and (choice := choose_job(_limit_queue(queue), now)) is not None:
         choices.append(choice)
-        queue = _after(queue, choice)
+        queue = _queue_after(queue, choice)
     return choices
 
 
-def _near(queue: Queue) -> Queue:
-    lines = [_first_of(line) for line in queue.lines]
+def _limit_queue(queue: Queue) -> Queue:
+    lines = [_limit_line(line) for line in queue.lines]
     return Queue(virtual_time=queue.virtual_time, lines=lines, shares=queue.shares, weights=queue.weights)
 
 
-def _first_of(line: LaneBacklog) -> LaneBacklog:
+def _limit_line(line: LaneBacklog) -> LaneBacklog:
     waiting, oldest = line.waiting[: NUM_FLOWS + 1], line.oldest[: NUM_OLDEST + 1]
     return LaneBacklog(lane=line.lane, waiting=waiting, oldest=oldest, since=line.since)
 
 
-def _after(queue: Queue, choice: ChosenJob) -> Queue:
+def _queue_after(queue: Queue, choice: ChosenJob) -> Queue:
     """The queue without the job that was taken."""
     shares = {**queue.shares, **{account.share: account for account in choice.shares}}
     lines = [_line_after(line, choice) if line.lane is choice.flow.lane else line for line in queue.lines]
@@ -100,15 +100,15 @@ def _after(queue: Queue, choice: ChosenJob) -> Queue:
 
 
 def _line_after(line: LaneBacklog, choice: ChosenJob) -> LaneBacklog:
-    waiting, oldest = _without(line.waiting, choice, place), _without(line.oldest, choice, _age)
+    waiting, oldest = _remove_job(line.waiting, choice, flow_order), _remove_job(line.oldest, choice, oldest_first)
     since = line.since
     if since is not None and not waiting and not oldest:
-        before = [job.created_at for one in _all(line) for job in one.jobs]
+        before = [job.created_at for one in _flows_of(line) for job in one.jobs]
         since = None if since >= min(before) else since  # none waited longer than what was taken
     return LaneBacklog(lane=line.lane, waiting=waiting, oldest=oldest, since=since)
 
 
-def _without(
+def _remove_job(
     flows: Sequence[BackloggedFlow], choice: ChosenJob, order: Callable[[BackloggedFlow], Any]
 ) -> list[BackloggedFlow]:
     """Those that still have jobs when one is taken, in their order."""
@@ -119,11 +119,11 @@ def _without(
     return rest
 
 
-def _age(waiting: BackloggedFlow) -> datetime:
+def oldest_first(waiting: BackloggedFlow) -> datetime:
     return waiting.jobs[0].created_at
 
 
-def _all(line: LaneBacklog) -> Sequence[BackloggedFlow]:
+def _flows_of(line: LaneBacklog) -> Sequence[BackloggedFlow]:
     return [*line.waiting, *line.oldest]
 
 
@@ -143,7 +143,7 @@ def _lease(row: Row, insert: Insert) -> Any:
 
 
 INSTANT = jobs.c.started_at.type
-LEASE = Write(
+LEASE_JOBS = Statement(
     name="lease",
     values={
         "id": jobs.c.id.type,
@@ -158,7 +158,7 @@ LEASE = Write(
 )
 
 
-def _document(charge: Charge) -> dict[str, Any]:
+def _charge_document(charge: Charge) -> dict[str, Any]:
     return {**fields_of(charge), "share": charge.share.value}
 
 
@@ -175,7 +175,7 @@ def _move(row: Row, insert: Insert) -> Any:
     return update(flows).where(flows.c.lane == row["lane"], flows.c.tenant == row["tenant"]).values(values)
 
 
-MOVE = Write(
+MOVE_FLOWS = Statement(
     name="move",
     values={**KEY, "moved": Float(), "taken": Integer(), "burst": Integer()},
     make=_move,
@@ -183,8 +183,8 @@ MOVE = Write(
 )
 
 
-def _moves(before: Queue, choices: Sequence[ChosenJob]) -> list[Values]:
-    tags = {(one.flow.lane, one.flow.tenant): one.flow.start_tag for line in before.lines for one in _all(line)}
+def _flow_moves(before: Queue, choices: Sequence[ChosenJob]) -> list[Values]:
+    tags = {(one.flow.lane, one.flow.tenant): one.flow.start_tag for line in before.lines for one in _flows_of(line)}
     taken = Counter((choice.flow.lane, choice.flow.tenant) for choice in choices)
     last = {(choice.flow.lane, choice.flow.tenant): choice.flow for choice in choices}
     return [
@@ -194,13 +194,13 @@ def _moves(before: Queue, choices: Sequence[ChosenJob]) -> list[Values]:
     ]
 
 
-async def _queue(
-    connection: AsyncConnection, rows: Mapping[str, RowMapping], seeker: Seeker, now: datetime, most: int
+async def _read_queue(
+    connection: AsyncConnection, rows: Mapping[str, RowMapping], offer: WorkerOffer, now: datetime, most: int
 ) -> Queue:
     num_flows = NUM_FLOWS + most
     while True:
-        reach = Reach(num_flows=num_flows, num_jobs=NUM_JOBS + most, num_oldest=NUM_OLDEST + most)
-        found = await look(connection, seeker, now, reach)
+        reach = SearchBounds(num_flows=num_flows, num_jobs=NUM_JOBS + most, num_oldest=NUM_OLDEST + most)
+        found = await find_candidates(connection, offer, now, reach)
         if any(lane.waiting for lane in found.values()) or all(lane.num_seen < num_flows for lane in found.values()):
             break
         num_flows *= 8  # the first flows have nothing for this worker: look further

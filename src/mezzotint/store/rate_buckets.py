@@ -14,7 +14,7 @@ MAX_BUCKETS = 100_000
 log = structlog.get_logger()
 
 
-class Buckets(Protocol):
+class RateBuckets(Protocol):
     async def pour(self, name: str, rate: Rate) -> Allowed | Limited: ...
 
     async def close(self) -> None: ...

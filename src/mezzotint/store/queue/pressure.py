@@ -10,7 +10,7 @@ from mezzotint.store.database import Database
 from mezzotint.store.schema import jobs
 
 
-async def pressure(database: Database, now: datetime) -> Pressure:
+async def read_pressure(database: Database, now: datetime) -> Pressure:
     """Of the jobs that wait: how many, and what 99 of 100 have waited at most, in the lane where that is longest."""
     num_queued, longest_s = 0, 0.0
     async with database.read() as connection:

@@ -12,16 +12,25 @@ from mezzotint.domain.ids import JobId, TenantId, WorkerId
 from mezzotint.domain.job import Ending, Job, JobState, Lease
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.fair_queue.settle import MeasuredWork, measured_cost
-from mezzotint.store.changes import NEXT, TOLD
-from mezzotint.store.endings import CHARGED, FENCE, LEDGER, WAIVED, Line, charge_on, is_held, line_of
-from mezzotint.store.rows import UNREADABLE, fields_of, job_of, saved_of
+from mezzotint.store.bulk_write import Insert, Row, Statement, Values, execute
+from mezzotint.store.changes import ADD_DELIVERIES, LOG_CHANGE
+from mezzotint.store.queue.settle import SETTLE_FLOWS, ShareCorrection, StoppedJob, settle
+from mezzotint.store.queue.transitions import (
+    CHARGED,
+    LEASE_KEY,
+    UPSERT_LEDGER,
+    WAIVED,
+    LedgerLine,
+    charge_on,
+    is_held,
+    ledger_entry,
+)
+from mezzotint.store.rows import UNREADABLE, checkpoints_of, fields_of, job_of
 from mezzotint.store.schema import checkpoints, images, jobs
-from mezzotint.store.settlements import SETTLE, Correction, Settling, settle
-from mezzotint.store.together import Insert, Row, Values, Write, carry_out
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Departure:
+class FinishRequest:
     """A job that its worker says has ended."""
 
     job: JobId
@@ -43,9 +52,9 @@ def _end(row: Row, insert: Insert) -> Any:
     return update(jobs).where(is_held(row)).values(values)
 
 
-END = Write(
+END_JOBS = Statement(
     name="ended",
-    values={**FENCE, "at": jobs.c.finished_at.type}
+    values={**LEASE_KEY, "at": jobs.c.finished_at.type}
     | {name: jobs.c[name].type for name in ("state", "timings", "error", "step", "cost_s")},
     make=_end,
     keys=[jobs.c.id],
@@ -57,35 +66,35 @@ def _draw(row: Row, insert: Insert) -> Any:
     return insert(images).from_select(list(row), select(*row.values()))
 
 
-DRAWN = Write(
+INSERT_IMAGES = Statement(
     name="drawn", values={column.name: column.type for column in images.c if column is not images.c.seq}, make=_draw
 )
 
 
-async def end(
-    connection: AsyncConnection, departures: Sequence[Departure]
-) -> tuple[dict[JobId, Job], Sequence[Correction]]:
+async def finish_jobs(
+    connection: AsyncConnection, requests: Sequence[FinishRequest]
+) -> tuple[dict[JobId, Job], Sequence[ShareCorrection]]:
     """End running jobs once, each with its pictures and its charge. Returns those whose lease was still held, as far as
     their rows can be read.
 
-    departures: of different jobs. Corrections of the shares' accounts are for the caller to make.
+    requests: of different jobs. Corrections of the shares' accounts are for the caller to make.
     """
-    found = await carry_out(connection, {END: [_said(one) for one in departures]})
+    found = await execute(connection, {END_JOBS: [_row_of(one) for one in requests]})
     rows = {row["id"]: row for row in found}
-    ended = [(rows[one.job], one.ending, one.lease.worker) for one in departures if one.job in rows]
+    ended = [(rows[one.job], one.ending, one.lease.worker) for one in requests if one.job in rows]
     settled, corrections = await settle(connection, [_settling(row, ending) for row, ending, _ in ended])
     logged = [{"job": row["id"], "state": ending.state, "at": ending.at} for row, ending, _ in ended]
-    writes: dict[Write, Sequence[Values]] = {
-        SETTLE: settled,
-        DRAWN: [
+    writes: dict[Statement, Sequence[Values]] = {
+        SETTLE_FLOWS: settled,
+        INSERT_IMAGES: [
             {"tenant": row["tenant"], **fields_of(picture)} for row, ending, _ in ended for picture in ending.images
         ],
-        LEDGER: [_entry(row, ending, worker) for row, ending, worker in ended],
-        NEXT: logged,
-        TOLD: logged,
+        UPSERT_LEDGER: [_entry(row, ending, worker) for row, ending, worker in ended],
+        LOG_CHANGE: logged,
+        ADD_DELIVERIES: logged,
     }
-    await carry_out(connection, writes)
-    saved = await saved_of(connection, [row["id"] for row, _, _ in ended if row["has_saved"]])
+    await execute(connection, writes)
+    saved = await checkpoints_of(connection, [row["id"] for row, _, _ in ended if row["has_saved"]])
     jobs_ended: dict[JobId, Job] = {}
     for row, ending, _ in ended:
         with suppress(*UNREADABLE):  # it has ended all the same
@@ -93,10 +102,10 @@ async def end(
     return jobs_ended, corrections
 
 
-def _said(departure: Departure) -> Values:
-    lease, ending = departure.lease, departure.ending
+def _row_of(request: FinishRequest) -> Values:
+    lease, ending = request.lease, request.ending
     return {
-        "id": departure.job,
+        "id": request.job,
         "token": lease.token,
         "worker": lease.worker,
         "state": ending.state,
@@ -108,7 +117,7 @@ def _said(departure: Departure) -> Values:
     }
 
 
-def _settling(row: RowMapping, ending: Ending) -> Settling:
+def _settling(row: RowMapping, ending: Ending) -> StoppedJob:
     is_lost, charge = ending.state is JobState.FAILED, charge_on(row)
 
     def done_at(pace_s: float | None) -> MeasuredWork:
@@ -116,9 +125,11 @@ def _settling(row: RowMapping, ending: Ending) -> Settling:
         return MeasuredWork(cost=cost, gpu_s=0.0 if is_lost else ending.cost_s, at=ending.at)
 
     lane, tenant = Tier(row["lane"]), TenantId(row["tenant"])
-    return Settling(lane=lane, tenant=tenant, charge=charge, done_at=done_at, timed_cost=charge.cost)
+    return StoppedJob(lane=lane, tenant=tenant, charge=charge, done_at=done_at, timed_cost=charge.cost)
 
 
 def _entry(row: RowMapping, ending: Ending, worker: WorkerId) -> Values:
     kind = WAIVED if ending.state is JobState.FAILED else CHARGED
-    return line_of(row, Line(at=ending.at, kind=kind, gpu_s=ending.charged_s, steps=ending.step, worker=worker))
+    return ledger_entry(
+        row, LedgerLine(at=ending.at, kind=kind, gpu_s=ending.charged_s, steps=ending.step, worker=worker)
+    )

@@ -26,26 +26,26 @@ from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.fair_queue import settle
 from mezzotint.policy.fair_queue.state import Account, Express, Flow, Share, base_weights
+from mezzotint.store.bulk_write import ASYNCHRONOUS_COMMIT, Insert, Row, Statement, Values, execute
 from mezzotint.store.database import insert_on
 from mezzotint.store.rows import fields_of
 from mezzotint.store.schema import flows, shares
-from mezzotint.store.together import LAZILY, Insert, Row, Values, Write, carry_out
 
 ROOT = "root"
 
 
-async def locked_shares(
-    connection: AsyncConnection, names: Sequence[str] | None = None, *, lazily: bool = False
+async def lock_shares(
+    connection: AsyncConnection, names: Sequence[str] | None = None, *, asynchronous: bool = False
 ) -> dict[str, RowMapping]:
     """Rows of shares, locked; all of them, or those named.
 
-    lazily: the commit need not wait for the disk. SQLite knows no such thing for one transaction.
+    asynchronous: the commit need not wait for the disk. SQLite knows no such thing for one transaction.
     """
     query = select(shares).order_by(shares.c.share).with_for_update()
     if names is not None:
         query = query.where(shares.c.share.in_(names))
-    if lazily and connection.dialect.name == "postgresql":
-        query = query.add_columns(LAZILY)
+    if asynchronous and connection.dialect.name == "postgresql":
+        query = query.add_columns(ASYNCHRONOUS_COMMIT)
     return {row["share"]: row for row in (await connection.execute(query)).mappings()}
 
 
@@ -77,7 +77,7 @@ def _put(row: Row, insert: Insert) -> Any:
     return update(shares).where(shares.c.share == row["share"]).values(values)
 
 
-PUT = Write(
+UPDATE_SHARES = Statement(
     name="put",
     values={name: shares.c[name].type for name in ("share", "start_tag", "virtual_time", "is_idle")},
     make=_put,
@@ -85,7 +85,7 @@ PUT = Write(
 """The caller has locked the rows."""
 
 
-def puts_of(changed: Iterable[Account], virtual_time: float) -> list[Values]:
+def share_rows(changed: Iterable[Account], virtual_time: float) -> list[Values]:
     rows = [fields_of(one) for one in changed]
     return [*rows, {"start_tag": 0.0, "virtual_time": virtual_time, "is_idle": False, "share": ROOT}]
 
@@ -105,7 +105,7 @@ def flow_of(row: RowMapping) -> Flow:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
+class QueuedJobs:
     """Jobs of a tenant that began to wait."""
 
     lane: Tier
@@ -143,19 +143,19 @@ def _arrive(row: Row, insert: Insert) -> Any:
 
 
 KEY = {"lane": flows.c.lane.type, "tenant": flows.c.tenant.type}
-ARRIVE = Write(name="arrive", values={**KEY, "number": Integer(), "at": flows.c.usage_at.type}, make=_arrive)
+ENQUEUE_FLOW = Statement(name="arrive", values={**KEY, "number": Integer(), "at": flows.c.usage_at.type}, make=_arrive)
 
 
-def arrivals_of(arrived: Iterable[Arrived]) -> list[Values]:
+def enqueue_rows(arrived: Iterable[QueuedJobs]) -> list[Values]:
     """In the order in which rows of flows are locked."""
     return [fields_of(one) for one in sorted(arrived, key=lambda one: (one.lane, one.tenant))]
 
 
-async def arrive(connection: AsyncConnection, arrived: Iterable[Arrived]) -> None:
-    await carry_out(connection, {ARRIVE: arrivals_of(arrived)})
+async def enqueue_in_flow(connection: AsyncConnection, arrived: Iterable[QueuedJobs]) -> None:
+    await execute(connection, {ENQUEUE_FLOW: enqueue_rows(arrived)})
 
 
-async def leave(connection: AsyncConnection, lane: Tier, tenant: TenantId, now: datetime) -> None:
+async def leave_flow(connection: AsyncConnection, lane: Tier, tenant: TenantId, now: datetime) -> None:
     """A waiting job of a tenant stopped waiting without being taken."""
     await _change(connection, lane, tenant, now, settle.remove_waiting_job)
 

