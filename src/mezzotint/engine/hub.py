@@ -15,6 +15,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, MutableMapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -69,7 +70,7 @@ class Hub:
         model = hashlib.sha256(json.dumps(self.fingerprint, sort_keys=True).encode()).hexdigest()[:32]
         self._loras = LoraSwitcher(pipeline)
         verifier = Verifier(self.numerics, model, verdicts)
-        self._passes = Passes(self.numerics, self._isolation, self._loras, verifier, paths)
+        self._passes = Passes(self.numerics, self._isolation, self._loras, verifier, paths, free=self.components.free)
         self._choose = choose
         self._allow_other_numerics = allow_other_numerics
         self._clock = clock
@@ -215,7 +216,7 @@ class Hub:
             self._end_overdue()
             parked = [execution for execution in executions if execution.parked is not None]
             plan = plan_turn(
-                [self._describe(execution) for execution in parked],
+                self._describe_all(parked),
                 max_rows=self.max_rows,
                 has_fixed_rows=self.numerics.fixed_rows is not None,
                 choose=self._choose,
@@ -288,6 +289,14 @@ class Hub:
         self._executions = [execution for execution in self._executions if not execution.run.done]
 
     # -- the facts of a plan
+
+    def _describe_all(self, parked: list[Execution]) -> list[ParkedCall]:
+        described = [self._describe(execution) for execution in parked]
+        wanted = min(sum(call.run.rows for call in described), self.max_rows)
+        widest = [self._passes.widest(execution.call, wanted) for execution in parked]
+        return [
+            call if rows is None else replace(call, widest=rows) for call, rows in zip(described, widest, strict=True)
+        ]
 
     def _describe(self, execution: Execution) -> ParkedCall:
         """The waiting call as the plan sees it, its text filled up where exact mode wants it so."""

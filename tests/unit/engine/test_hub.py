@@ -15,6 +15,7 @@ from mezzotint.domain.errors import (
     DeadlineExceeded,
     FingerprintMismatch,
     NotFinite,
+    OutOfMemory,
     StepBudgetExceeded,
 )
 from mezzotint.engine import Hub, Parked, Run, RunCancelled, Snapshot
@@ -419,7 +420,8 @@ def test_memory_that_runs_out_for_one_run_alone_is_its_error(pipeline: Any) -> N
     small, big = hub.submit(flux_request(0, 3)), hub.submit(flux_request(1, 3) | {"height": 64})
     finish(hub, small)
     handle.remove()
-    assert isinstance(big.error, torch.OutOfMemoryError)
+    assert isinstance(big.error, OutOfMemory)
+    assert "passes of 50% of that size did" in str(big.error)
 
 
 def test_a_denoiser_that_mixes_rows_is_found_out_and_never_merged(pipeline: Any) -> None:

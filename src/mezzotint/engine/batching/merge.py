@@ -72,6 +72,13 @@ def rows_of(call: Call) -> int:
     return primary.shape[0] if isinstance(primary, torch.Tensor) else len(primary)
 
 
+def sample_of(call: Call) -> torch.Tensor:
+    """The primary argument, or the first of its list."""
+    primary = primary_of(call)
+    sample: torch.Tensor = primary if isinstance(primary, torch.Tensor) else primary[0]
+    return sample
+
+
 def takes_lists(call: Call) -> bool:
     """Whether samples come as lists of tensors rather than as rows."""
     return not isinstance(primary_of(call), torch.Tensor)

@@ -7,9 +7,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-
-from mezzotint.engine.batching.merge import primary_of, rows_of
+from mezzotint.engine.batching.merge import rows_of, sample_of
 from mezzotint.engine.errors import CannotMerge
 from mezzotint.engine.numerics import Numerics
 from mezzotint.engine.proxy import Call
@@ -94,19 +92,17 @@ class PassMeter:
 
     def learn_cost(self, call: Call, spent_s: float) -> None:
         with contextlib.suppress(CannotMerge):
-            form, rows = self._form(call), rows_of(call)
+            form, rows = self.form_of(call), rows_of(call)
             if form in self._curves or len(self._curves) < MAX_CURVES:
                 self._curves.setdefault(form, CostCurve()).add(rows, spent_s)
 
     def read_costs(self, call: Call) -> Mapping[int, float]:
         """Rows of a pass -> least seconds of the last ones that wide, for calls of the form of this one."""
         try:
-            return self._curves.get(self._form(call), CostCurve()).least
+            return self._curves.get(self.form_of(call), CostCurve()).least
         except CannotMerge:
             return {}
 
-    def _form(self, call: Call) -> Hashable:
-        """The denoiser and the shape of its samples, which decide the cost of a row."""
-        primary = primary_of(call)
-        sample = primary if isinstance(primary, torch.Tensor) else primary[0]
-        return self._paths[id(call.module)], call.cache_context, tuple(sample.shape[1:])
+    def form_of(self, call: Call) -> Hashable:
+        """The denoiser and the shape of its samples, which decide the cost of a row. Raises: CannotMerge."""
+        return self._paths[id(call.module)], call.cache_context, tuple(sample_of(call).shape[1:])

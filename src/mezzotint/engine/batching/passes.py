@@ -6,20 +6,22 @@ own failure becomes the error of its `Outcome` and nobody else's.
 """
 
 import contextlib
-import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from mezzotint.engine.batching.merge import LAYOUTS, Layout, Merged, merge, rows_of, split, takes_lists
+from mezzotint.domain.errors import OutOfMemory
+from mezzotint.engine.batching.merge import LAYOUTS, Layout, Merged, merge, rows_of, sample_of, split, takes_lists
 from mezzotint.engine.batching.meter import PassMeter
 from mezzotint.engine.batching.padding import VECTOR_LANES, pad_texts, text_length
 from mezzotint.engine.batching.plan import Setback, TurnPlan, Way, revise
 from mezzotint.engine.batching.verify import MergeVerdict, Verifier
+from mezzotint.engine.batching.widths import FittingWidths
 from mezzotint.engine.device.faults import free_frames, is_device_error, is_out_of_memory
+from mezzotint.engine.device.memory import DeviceMemory
 from mezzotint.engine.errors import CannotMerge
 from mezzotint.engine.execution import Execution
 from mezzotint.engine.isolation import Isolation, ThreadState
@@ -52,7 +54,7 @@ class _Batch:
 
 
 class Passes:
-    """Calls the real denoisers."""
+    """Calls the real denoisers. free: gives memory back, before a pass that had too little is made again."""
 
     def __init__(
         self,
@@ -61,6 +63,8 @@ class Passes:
         loras: LoraSwitcher,
         verifier: Verifier,
         paths: dict[int, str],
+        *,
+        free: Callable[[], None],
     ) -> None:
         self.meter = PassMeter(numerics, paths)
         self._numerics = numerics
@@ -68,6 +72,8 @@ class Passes:
         self._loras = loras
         self._verifier = verifier
         self._paths = paths
+        self._free = free
+        self._widths = FittingWidths(DeviceMemory(numerics.device))
 
     def execute(self, plan: TurnPlan, executions: Sequence[Execution]) -> Iterator[Outcome]:
         """Make the passes of the plan, and those that replace a failed one; one outcome a call."""
@@ -77,12 +83,22 @@ class Passes:
         pending = deque(plan.passes)
         while pending:
             planned = pending.popleft()
-            result = self._make(planned.way, [by_id[call.run.id] for call in planned.calls])
+            served = [by_id[call.run.id] for call in planned.calls]
+            rows = sum(call.run.rows for call in planned.calls)
+            widest = self.widest(served[0].call, rows)  # another pass of this turn may have failed
+            is_too_wide = len(served) > 1 and widest is not None and rows > widest
+            result = Setback.OUT_OF_MEMORY if is_too_wide else self._make(planned.way, served)
             if isinstance(result, Setback):
-                replaced = revise(planned, result, has_fixed_rows=self._numerics.fixed_rows is not None)
-                pending.extendleft(reversed(replaced))
+                has_fixed_rows, widest = self._numerics.fixed_rows is not None, self.widest(served[0].call, rows)
+                pending.extendleft(reversed(revise(planned, result, has_fixed_rows=has_fixed_rows, widest=widest)))
             else:
                 yield from result
+
+    def widest(self, call: Call, wanted: int) -> int | None:
+        """Rows of the widest pass of calls like this one that is expected to fit; None if `wanted` may be tried."""
+        with contextlib.suppress(CannotMerge):
+            return self._widths.widest(self.meter.form_of(call), wanted)
+        return None
 
     def fill_text(self, execution: Execution) -> Call:
         """The run's call; in exact mode with its text filled up to whole lanes, where the denoiser heeds the mask.
@@ -128,7 +144,10 @@ class Passes:
                 raise
             free_frames(error)
         # only out here nothing keeps the failed pass's tensors alive
-        return self._narrow("memory ran out at this width")
+        self._widths.add_failure(self.meter.form_of(executions[0].call), sum(rows_of(e.call) for e in executions))
+        self.meter.count_unmerged("memory ran out at this width")
+        self._free()
+        return Setback.OUT_OF_MEMORY
 
     def _batch(self, way: Way, executions: list[Execution]) -> _Batch:
         calls = [execution.call for execution in executions]
@@ -154,7 +173,8 @@ class Passes:
             if isinstance(result, list):
                 return result
             if result is MergeVerdict.DRIFT and not batch.lengths:
-                return self._narrow("not bit-identical at this width")
+                self.meter.count_unmerged("not bit-identical at this width")
+                return Setback.TOO_WIDE
             reasons.append("merged output differs from separate calls")
         self.meter.count_unmerged("texts of unequal length" if batch.lengths else reasons[0])
         return Setback.NO_LAYOUT
@@ -205,19 +225,27 @@ class Passes:
             self._verifier.blame_merge(key, error)
         return outcomes
 
-    def _narrow(self, reason: str) -> Setback:
-        self.meter.count_unmerged(reason)
-        self._numerics.relieve()
-        return Setback.TOO_WIDE
-
     # -- alone
 
     def _make_alone(self, execution: Execution) -> Outcome:
-        begun = time.perf_counter()
-        outcome = self._attempt(execution)
-        self._numerics.synchronize()
-        self.meter.charge([execution.run], [1], time.perf_counter() - begun)
+        outcome: Outcome
+        outcome, spent_s = self.meter.measure(lambda: self._attempt(execution))
+        if outcome.error is not None and is_out_of_memory(outcome.error):
+            self._free()
+            outcome, spent_s = self.meter.measure(lambda: self._attempt(execution))
+        if outcome.error is not None and is_out_of_memory(outcome.error):
+            outcome = Outcome(execution, error=OutOfMemory(self._describe_shortage(execution.call)))
+        self.meter.charge([execution.run], [1], spent_s)
         return outcome
+
+    def _describe_shortage(self, call: Call) -> str:
+        """The sentence for the job's owner. Filled passes are as wide as the model's passes always are."""
+        with contextlib.suppress(CannotMerge):
+            rows, sample = max(rows_of(call), self._numerics.fixed_rows or 1), sample_of(call)
+            text = f"A pass over samples of {(rows, *sample.shape[1:])} does not fit into the device's memory"
+            share = self._widths.largest / (rows * sample[0].numel())
+            return f"{text}; passes of {share:.0%} of that size did." if 0 < share < 1 else f"{text}."
+        return "A pass does not fit into the device's memory."
 
     def _attempt(self, execution: Execution, call: Call | None = None) -> Outcome:
         call = call or execution.call
@@ -240,11 +268,20 @@ class Passes:
             if call.cache_context is not None and hasattr(module, "cache_context"):
                 stack.enter_context(module.cache_context(call.cache_context))
             fresh = map_leaves((args, kwargs), lambda leaf: leaf)  # some denoisers empty the lists that they are given
+            made = Call(call.module, args, kwargs, call.cache_context)
+            stack.enter_context(self._observe_width(made))
             begun = self._numerics.clock()
             output = module(*fresh[0], **fresh[1])
             spent_s = self._numerics.clock() - begun
-            self.meter.learn_cost(Call(call.module, args, kwargs, call.cache_context), spent_s)
+            self.meter.learn_cost(made, spent_s)
             return output
+
+    def _observe_width(self, call: Call) -> contextlib.AbstractContextManager[None]:
+        try:
+            rows = rows_of(call)
+            return self._widths.observe(self.meter.form_of(call), rows, rows * sample_of(call)[0].numel())
+        except CannotMerge:
+            return contextlib.nullcontext()
 
     @contextlib.contextmanager
     def _use_state(self, state: ThreadState) -> Iterator[None]:

@@ -42,7 +42,8 @@ class ParkedCall:
 
     key: equal for calls that may share a pass. refusal: the reason why the call must be made alone, if there is one.
     module: identity of the denoiser. text_length: of a text that may be padded, else 0. phase: calls of this step
-    before this one; calls_per_step: None before the first step's end.
+    before this one; calls_per_step: None before the first step's end. widest: rows of the widest pass that is expected
+    to fit into memory; None: any.
     """
 
     run: Parked
@@ -52,6 +53,7 @@ class ParkedCall:
     text_length: int = 0
     phase: int = 0
     calls_per_step: int | None = None
+    widest: int | None = None
 
 
 class Way(StrEnum):
@@ -66,7 +68,8 @@ class Setback(StrEnum):
     """The reason why a merged pass gave no outcomes."""
 
     NO_LAYOUT = "no layout"  # under no layout does the merged output equal that of separate calls
-    TOO_WIDE = "too wide"  # memory ran out, or bits differ at this width
+    TOO_WIDE = "too wide"  # bits differ at this width
+    OUT_OF_MEMORY = "out of memory"  # at this width
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +108,16 @@ def plan_turn(
     return TurnPlan(tuple(passes), (*refusals, *[NOT_ALIKE] * len(lonely)))
 
 
-def revise(failed: PlannedPass, setback: Setback, *, has_fixed_rows: bool = False) -> tuple[PlannedPass, ...]:
-    """The passes to make instead of one that failed: narrower ones, in the end each call alone."""
+def revise(
+    failed: PlannedPass, setback: Setback, *, has_fixed_rows: bool = False, widest: int | None = None
+) -> tuple[PlannedPass, ...]:
+    """The passes to make instead of one that failed: narrower ones, in the end each call alone.
+
+    widest: rows of a pass that are now expected to fit into memory.
+    """
     calls = failed.calls
+    if setback is Setback.OUT_OF_MEMORY and len(calls) > 1 and widest is not None:
+        return tuple(_plan_pass(part, has_fixed_rows) for part in _cut(calls, widest))
     if setback is Setback.TOO_WIDE and len(calls) > 1:
         half = len(calls) // 2
         return tuple(_plan_pass(part, has_fixed_rows) for part in (calls[:half], calls[half:]))
@@ -146,7 +156,8 @@ def _pick(groups: Sequence[Sequence[ParkedCall]], choose: Chooser) -> list[list[
 
 
 def _cut(group: Sequence[ParkedCall], max_rows: int) -> list[list[ParkedCall]]:
-    """The group in pieces of at most `max_rows` rows; a single call may be wider."""
+    """The group in pieces of at most `max_rows` rows that fit into memory; a single call may be wider."""
+    max_rows = min([max_rows, *(call.widest for call in group if call.widest is not None)])
     pieces: list[list[ParkedCall]] = []
     rows = 0
     for call in group:

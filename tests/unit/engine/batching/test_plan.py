@@ -171,3 +171,19 @@ def test_every_call_is_made_exactly_once_whatever_fails(
         else:
             made += ids(planned)
     assert sorted(made) == list(range(len(calls)))
+
+
+def test_a_group_is_cut_at_the_width_that_fits_into_memory_and_a_call_beyond_it_goes_alone() -> None:
+    calls = [call(i, rows=2, widest=4) for i in range(5)]
+    assert outline(plan_turn(calls, max_rows=16)) == [
+        (Way.MERGED, (0, 1)),
+        (Way.MERGED, (2, 3)),
+        (Way.ALONE, (4,)),
+    ]
+    assert outline(plan_turn([call(1, rows=8, widest=4)], max_rows=16)) == [(Way.ALONE, (1,))]
+
+
+def test_a_pass_that_ran_out_of_memory_is_made_again_at_the_width_that_fits() -> None:
+    failed = PlannedPass(Way.MERGED, tuple(call(i, rows=2) for i in range(5)))
+    assert outline(revise(failed, Setback.OUT_OF_MEMORY, widest=6)) == [(Way.MERGED, (0, 1, 2)), (Way.MERGED, (3, 4))]
+    assert outline(revise(failed, Setback.OUT_OF_MEMORY, widest=0)) == [(Way.ALONE, (i,)) for i in range(5)]

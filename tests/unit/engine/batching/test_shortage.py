@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import torch
 
+from mezzotint.domain.errors import OutOfMemory
 from mezzotint.engine import Hub
+from mezzotint.engine.device.memory import DeviceMemory
 from tests.conformance.engine.driving import finish, run_alone, same_pictures
 from tests.conformance.engine.zoo import flux, flux_request
 from tests.unit.engine.device.test_faults import BROKEN, OTHERS, SHORTAGES, UNFIT
@@ -112,3 +114,64 @@ def test_what_a_failed_pass_has_computed_is_gone_before_its_calls_are_made_again
     handle.remove()
     assert alive_at_next
     assert not any(alive_at_next)
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """A device whose passes take 100 bytes a row beside each other, in so much room."""
+    device = {"room": 10_000, "rows": 0}
+    monkeypatch.setattr(DeviceMemory, "is_measured", True)
+    monkeypatch.setattr(DeviceMemory, "begin_peak", lambda self: None)
+    monkeypatch.setattr(DeviceMemory, "peak_bytes", lambda self: 100 * device["rows"])
+    monkeypatch.setattr(DeviceMemory, "room_bytes", lambda self: device["room"])
+    return device
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("num_runs", [1, 2, 4, 8])
+def test_a_device_that_tells_its_memory_fails_at_most_one_pass(
+    pipeline: Any, alone: list[Any], measured: dict[str, int], num_runs: int, exact: bool
+) -> None:
+    measured["room"] = 350
+
+    def fails(rows: int) -> Exception | None:
+        measured["rows"] = rows
+        return torch.OutOfMemoryError("CUDA out of memory") if 100 * rows > measured["room"] else None
+
+    hub = Hub(pipeline, exact=exact)
+    with failing(pipeline, fails) as failed:
+        runs = [hub.submit(flux_request(i, 3)) for i in range(num_runs)]
+        finish(hub, *runs)
+    assert len(failed) <= 1
+    assert hub.num_merged > 0 or num_runs == 1
+    if exact:
+        assert all(same_pictures(a, b) for a, b in zip(alone, runs, strict=False))
+
+
+@pytest.mark.parametrize("num_runs", [1, 2, 4, 8])
+def test_a_width_that_failed_is_not_tried_again_at_once(pipeline: Any, alone: list[Any], num_runs: int) -> None:
+    hub = Hub(pipeline)
+    with failing(pipeline, lambda rows: torch.OutOfMemoryError("out of memory") if rows > 2 else None) as failed:
+        runs = [hub.submit(flux_request(i, 3)) for i in range(num_runs)]
+        finish(hub, *runs)
+    assert failed == [width for width in (8, 4) if width <= num_runs]
+    assert all(same_pictures(a, b) for a, b in zip(alone, runs, strict=False))
+
+
+@pytest.mark.parametrize("error", SHORTAGES, ids=str)
+@pytest.mark.parametrize("num_runs", [1, 4])
+def test_a_shortage_that_lasts_fails_the_runs_it_hits_and_a_passing_one_fails_none(
+    pipeline: Any, alone: list[Any], error: Exception, num_runs: int
+) -> None:
+    hub = Hub(pipeline)
+    with failing(pipeline, lambda rows: error):
+        runs = [hub.submit(flux_request(i, 3)) for i in range(num_runs)]
+        while hub.turn():
+            pass
+    assert all(isinstance(run.error, OutOfMemory) for run in runs)
+    assert "does not fit into the device's memory" in str(runs[0].error)
+    once = [error]
+    with failing(pipeline, lambda rows: once.pop() if once else None):
+        runs = [hub.submit(flux_request(i, 3)) for i in range(num_runs)]
+        finish(hub, *runs)
+    assert all(same_pictures(a, b) for a, b in zip(alone, runs, strict=False))
