@@ -9,11 +9,10 @@ from prometheus_client import Counter, Gauge, Histogram
 from pydantic import BaseModel
 
 from mezzotint.config import Settings
-from mezzotint.domain.errors import MezzotintError
+from mezzotint.domain.errors import JobFault, MezzotintError
 from mezzotint.domain.job import TRANSITIONS
-from mezzotint.domain.refusal import RefusalCode
 from mezzotint.engine.models.catalog import ModelEntry, Quantization
-from mezzotint.gateway.errors import GATEWAY_CODES, STATUS
+from mezzotint.gateway.errors import ERRORS, find_status
 from mezzotint.metrics import Metrics
 from mezzotint.policy.admission.prompt_parameters import PARAMETERS, UNSUPPORTED, UNSUPPORTED_SHORT
 
@@ -87,12 +86,22 @@ def _toml(value: object) -> str:
 def errors() -> str:
     lines = [NOTICE, "# Error codes\n"]
     lines.append('The API answers `{"error": {"code", "message", "hint", "param"}}`: what was wrong, and what to do.\n')
-    lines += ["## Refused requests\n", "| code | status |", "| --- | --- |"]
-    lines += [f"| `{code}` | {STATUS.get(code, 422)} |" for code in RefusalCode]
-    lines += ["\n## The gateway\n", "| code | meaning |", "| --- | --- |"]
-    lines += [f"| `{code}` | {meaning} |" for code, meaning in GATEWAY_CODES.items()]
-    lines += ["\n## Ends of jobs and of commands\n", "| code | meaning | what to do |", "| --- | --- | --- |"]
-    lines += [f"| `{kind.code}` | {first_line(kind)} | {kind.hint} |" for kind in tree(MezzotintError)]
+    lines.append(
+        "A tenant that has reached a limit of number gets 429, a full server answers 503; `Retry-After` says when to\n"
+        "try again.\n"
+    )
+    lines += ["## Requests\n", "| code | status | meaning |", "| --- | --- | --- |"]
+    lines += [f"| `{code}` | {kind.status} | {kind.meaning} |" for code, kind in ERRORS.items()]
+    lines.append("\n## Failed jobs\n")
+    lines.append(
+        "The `error` of a job; the status is of OpenAI's and AUTOMATIC1111's routes, which wait for their jobs.\n"
+    )
+    lines += ["| code | status | meaning | what to do |", "| --- | --- | --- | --- |"]
+    faults = list(tree(JobFault))
+    lines += [f"| `{one.code}` | {find_status(one.code)} | {first_line(one)} | {one.hint} |" for one in faults]
+    lines += ["\n## Commands\n", "| code | meaning | what to do |", "| --- | --- | --- |"]
+    others = [one for one in tree(MezzotintError) if not issubclass(one, JobFault)]
+    lines += [f"| `{one.code}` | {first_line(one)} | {one.hint} |" for one in others]
     return "\n".join(lines) + "\n"
 
 

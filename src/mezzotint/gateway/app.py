@@ -12,9 +12,10 @@ from starlette.types import Scope
 
 from mezzotint import __version__
 from mezzotint.actions.upload import SWEEP_S, sweep_uploads
-from mezzotint.gateway import automatic1111, errors, openai
+from mezzotint.gateway import automatic1111, openai
 from mezzotint.gateway.automatic1111.progress import WaitingJobs
 from mezzotint.gateway.bodies.request_bodies import RequestBodies
+from mezzotint.gateway.error_handlers import install_error_handlers
 from mezzotint.gateway.middleware.request_checks import AddressCheck, JsonCheck
 from mezzotint.gateway.middleware.security_headers import SecurityHeaders
 from mezzotint.gateway.middleware.size_limits import STREAMED, BodyLimit, UrlLimit
@@ -105,7 +106,7 @@ def create_app(
     )
     app.state.service = service
     app.state.waiting_jobs = WaitingJobs()
-    errors.install_error_handlers(app)
+    install_error_handlers(app)
     for router in (*openai.ROUTERS, *automatic1111.ROUTERS):
         app.include_router(router)
     errors_of_all = describe_errors(414, 429)

@@ -17,7 +17,7 @@ async def read_cursor(
         return None
     if not (cursor.isascii() and cursor.isdigit()) or not 0 < int(cursor) <= MAX_SEQ:
         hint = "Use the next_cursor of the last page, or leave it out to start anew."
-        raise ApiError(422, "field_invalid", "The cursor is not one that a page gave.", hint, "cursor")
+        raise ApiError("field_invalid", message="The cursor is not one that a page gave.", hint=hint, param="cursor")
     return int(cursor)
 
 

@@ -1,41 +1,88 @@
-"""Routes of APIs that are not ours: whatever goes wrong is told in the shape of the API that was called."""
+"""Translates exceptions into error responses: for the whole application, and for routes in another API's shape."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from fastapi import Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
-from mezzotint.domain.errors import StorageUnavailable
-from mezzotint.gateway.errors import (
-    ApiError,
-    translate_http_exception,
-    translate_storage_error,
-    translate_validation_error,
-)
+from mezzotint.domain.errors import MezzotintError, StorageUnavailable
+from mezzotint.gateway.bodies.json_values import JSON_HINT
+from mezzotint.gateway.errors import ApiError
+from mezzotint.gateway.middleware.security_headers import HEADERS, NO_STORE
+
+EXPECTED = (ApiError, RequestValidationError, StorageUnavailable, HTTPException)
 
 
-def build_route_class(shape: Callable[[ApiError], Response]) -> type[APIRoute]:
-    """A class of routes. shape: an error as that API would answer it."""
+def install_error_handlers(app: FastAPI) -> None:
+    """Answer every exception in this API's shape."""
+    for kind in EXPECTED:
+        app.add_exception_handler(kind, _answer_expected)
+    app.add_exception_handler(Exception, _answer_internal_error)
+
+
+def build_route_class(format_error: Callable[[ApiError], Response]) -> type[APIRoute]:
+    """A class of routes that answer errors in another API's shape."""
 
     class ShapedRoute(APIRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
             handle = super().get_route_handler()
 
-            async def shaped(request: Request) -> Response:
+            async def handle_in_shape(request: Request) -> Response:
                 try:
                     return await handle(request)
-                except ApiError as answer:
-                    return shape(answer)
-                except RequestValidationError as error:
-                    return shape(translate_validation_error(error))
-                except StorageUnavailable as error:
-                    return shape(translate_storage_error(error))
-                except HTTPException as error:
-                    return shape(translate_http_exception(error))
+                except EXPECTED as error:
+                    return format_error(translate_exception(error))
 
-            return shaped
+            return handle_in_shape
 
     return ShapedRoute
+
+
+def translate_exception(error: Exception) -> ApiError:
+    """error: one of `EXPECTED`."""
+    match error:
+        case ApiError():
+            return error
+        case RequestValidationError():
+            return _translate_validation_error(error)
+        case StorageUnavailable():
+            return ApiError(error.code, hint=error.hint, message=str(error))
+        case HTTPException(status_code=400):
+            return ApiError("body_invalid", hint="Send UTF-8 JSON.")
+        case HTTPException(status_code=405):
+            return ApiError("method_not_allowed", hint="The API is described at /openapi.json.")
+        case HTTPException():
+            return ApiError("not_found", hint="The API is described at /openapi.json.")
+        case _:
+            raise error
+
+
+def _translate_validation_error(error: RequestValidationError) -> ApiError:
+    first: dict[str, Any] = error.errors()[0]
+    where = [str(part) for part in first["loc"]]
+    # a client's own field name is sent back: bounded, without lone surrogates
+    field = where[-1][:80].encode("utf-8", "replace").decode() if len(where) > 1 else None
+    docs = "See docs/reference/api.md or /openapi.json."
+    if first["type"] == "json_invalid":
+        return ApiError("body_invalid", hint=JSON_HINT)
+    if first["type"] == "missing" and where == ["body"]:
+        return ApiError("body_missing", hint=JSON_HINT)
+    if first["type"] == "extra_forbidden":
+        return ApiError("field_unknown", message=f'There is no field "{field}".', hint=docs, param=field)
+    message = f'"{field}": {first["msg"]}.' if field else f"{first['msg']}."
+    return ApiError("field_invalid", message=message, hint=docs, param=field)
+
+
+async def _answer_expected(request: Request, error: Exception) -> JSONResponse:
+    return translate_exception(error).response()
+
+
+async def _answer_internal_error(request: Request, error: Exception) -> JSONResponse:
+    # answered here, outside of the middleware that puts headers on answers; the server then raises it again for its log
+    response = ApiError("internal_error", hint=MezzotintError.hint).response()
+    response.headers.update({**HEADERS, "Cache-Control": NO_STORE})
+    return response

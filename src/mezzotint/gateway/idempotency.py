@@ -13,7 +13,7 @@ from datetime import timedelta
 from fastapi import Request
 
 from mezzotint.domain.submission import Once
-from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
+from mezzotint.gateway.errors import ApiError
 from mezzotint.gateway.service import Service
 from mezzotint.policy.admission.request import JobRequest
 
@@ -36,7 +36,7 @@ def name_request(request: Request, job_request: JobRequest, service: Service, *,
     if key is not None:
         if not KEY.fullmatch(key):
             hint = "Send 1 to 255 printable ASCII characters, such as a UUID."
-            raise ApiError(422, "idempotency_key_invalid", GATEWAY_CODES["idempotency_key_invalid"], hint)
+            raise ApiError("idempotency_key_invalid", hint=hint)
         name = f"key:{hashlib.sha256(key.encode()).hexdigest()}"
         return Once(name=name, body=body, expires_at=now + KEY_LIFETIME, has_key=True, is_retry=True)
     if is_new and not is_retry and not has_fixed_seed(job_request):

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mezzotint.domain.claims import Claims
 from mezzotint.domain.tier import limits_of
-from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
+from mezzotint.gateway.errors import ApiError
 from mezzotint.gateway.network.addresses import limit_key, read_address
 from mezzotint.gateway.network.forwarded import FORWARDED
 from mezzotint.policy.rate_limit import Allowed, Limited, Rate
@@ -64,7 +64,7 @@ class RateLimits:
         most = limits_of(claims.tier).max_streams * max(self.scale, 1.0)
         if self.scale and self.streams[claims.tenant] >= most:
             hint = f"The {claims.tier} tier may have {most:g}; close one, or watch all jobs through /v1/ws."
-            raise ApiError(429, "too_many_streams", GATEWAY_CODES["too_many_streams"], hint)
+            raise ApiError("too_many_streams", hint=hint)
         self.streams[claims.tenant] += 1
         try:
             yield
@@ -78,9 +78,7 @@ class RateLimits:
         connection.scope.setdefault("state", {})[STATE] = format_headers(outcome, rate)
         if isinstance(outcome, Limited):
             wait_s = max(1, math.ceil(outcome.retry_s))
-            raise ApiError(
-                429, "rate_limited", GATEWAY_CODES["rate_limited"], f"Wait {wait_s} s.", retry_after_s=wait_s
-            )
+            raise ApiError("rate_limited", hint=f"Wait {wait_s} s.", retry_after_s=wait_s)
 
 
 def find_limit_key(connection: HTTPConnection) -> str | None:

@@ -5352,15 +5352,6 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description it meets something that is there already */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
             /** @description the body is too large */
             413: {
                 headers: {
@@ -6602,15 +6593,6 @@ export interface operations {
             };
             /** @description not allowed to this caller, tier or server */
             403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Error"];
-                };
-            };
-            /** @description it meets something that is there already */
-            409: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -10,7 +10,7 @@ from mezzotint.domain.key import MARK
 from mezzotint.gateway.auth import session_cookie
 from mezzotint.gateway.auth.guess_limits import check_credential
 from mezzotint.gateway.auth.tokens import read_algorithm
-from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
+from mezzotint.gateway.errors import ApiError
 from mezzotint.gateway.service import Service
 
 HINT = "Send `Authorization: Bearer <key or token>`; `mezzotint token --data DIR --tenant NAME --tier free` prints one."
@@ -23,10 +23,10 @@ async def authenticate(service: Service, connection: HTTPConnection, *, is_safe:
         return await authenticate_bearer(service, connection, credentials.strip())
     secret = session_cookie.read_secret(connection)
     if secret is None:
-        raise ApiError(401, "token_missing", GATEWAY_CODES["token_missing"], HINT)
+        raise ApiError("token_missing", hint=HINT)
     if not is_safe and not session_cookie.is_from_our_page(connection):
         hint = "Use the server's own page, or send an API key instead of the cookie."
-        raise ApiError(403, "cross_site", GATEWAY_CODES["cross_site"], hint)
+        raise ApiError("cross_site", hint=hint)
     return await check_credential(
         service.guess_limits, service.rate_limits, connection, secret, partial(_read_session, service)
     )
@@ -35,7 +35,7 @@ async def authenticate(service: Service, connection: HTTPConnection, *, is_safe:
 async def _read_session(service: Service, secret: str) -> Claims:
     claims = await service.accounts.users.in_session(secret, service.now())
     if claims is None:
-        raise ApiError(401, "session_invalid", GATEWAY_CODES["session_invalid"], "Sign in again.")
+        raise ApiError("session_invalid", hint="Sign in again.")
     return claims
 
 
@@ -48,20 +48,20 @@ async def authenticate_bearer(service: Service, connection: HTTPConnection, cred
 
 async def _read_key_or_token(service: Service, credentials: str) -> Claims:
     if not (credentials.isascii() and credentials.isprintable()):  # a key is looked up in the database
-        raise ApiError(401, "token_invalid", GATEWAY_CODES["token_invalid"], HINT)
+        raise ApiError("token_invalid", hint=HINT)
     if credentials.startswith(MARK):
         claims = await service.accounts.keys.read(credentials, service.now())
         if claims is None:
-            raise ApiError(401, "key_invalid", GATEWAY_CODES["key_invalid"], "Make another: POST /v1/keys.")
+            raise ApiError("key_invalid", hint="Make another: POST /v1/keys.")
         return claims
     claims = await _read_token(service, credentials)
     if claims is None:
-        raise ApiError(401, "token_invalid", GATEWAY_CODES["token_invalid"], HINT)
+        raise ApiError("token_invalid", hint=HINT)
     tenant = await service.accounts.tenants.present(claims.tenant)
     if tenant is None:
         return claims
     if tenant.disabled_at is not None:
-        raise ApiError(403, "tenant_disabled", GATEWAY_CODES["tenant_disabled"], "Ask who runs this server.")
+        raise ApiError("tenant_disabled", hint="Ask who runs this server.")
     return replace(claims, tier=min(claims.tier, tenant.tier, key=lambda tier: tier.rank))
 
 
@@ -81,5 +81,5 @@ async def _read_token(service: Service, token: str) -> Claims | None:
 def require_scope(claims: Claims, scope: Scope) -> Claims:
     if scope not in claims.scopes:
         hint = f'It takes a credential with the scope "{scope}"; yours has: {", ".join(sorted(claims.scopes))}.'
-        raise ApiError(403, "scope_missing", GATEWAY_CODES["scope_missing"], hint)
+        raise ApiError("scope_missing", hint=hint)
     return claims

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from starlette.requests import HTTPConnection
 
 from mezzotint.domain.claims import Claims
-from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
+from mezzotint.gateway.errors import ApiError
 from mezzotint.gateway.rate_limits import RateLimits, find_limit_key
 from mezzotint.policy.rate_limit import Limited, Rate
 from mezzotint.store.digest import digest
@@ -65,7 +65,7 @@ class GuessLimits:
 def too_many_guesses_error(wait_s: float) -> ApiError:
     seconds = max(1, math.ceil(wait_s))
     hint = f"Too many wrong credentials came from your network. Wait {seconds} s."
-    return ApiError(429, "rate_limited", GATEWAY_CODES["rate_limited"], hint, retry_after_s=seconds)
+    return ApiError("rate_limited", hint=hint, retry_after_s=seconds)
 
 
 async def check_credential(

@@ -13,7 +13,7 @@ from mezzotint.domain.claims import Claims, Scope
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway.auth.authenticate import authenticate_bearer, require_scope
 from mezzotint.gateway.dependencies import ServiceDep
-from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
+from mezzotint.gateway.errors import ApiError
 from mezzotint.gateway.routes.about import DEV_LIFETIME, DEV_TENANT, is_local
 from mezzotint.gateway.service import Service
 
@@ -52,8 +52,8 @@ def _decode_password(credentials: str) -> str:
     try:
         return b64decode(credentials, validate=True).decode("utf-8").partition(":")[2]
     except ValueError:
-        raise ApiError(401, "token_invalid", "The credentials are not HTTP Basic.", HINT) from None
+        raise ApiError("token_invalid", message="The credentials are not HTTP Basic.", hint=HINT) from None
 
 
 def _refuse_anonymous() -> Claims:
-    raise ApiError(401, "token_missing", GATEWAY_CODES["token_missing"], HINT)
+    raise ApiError("token_missing", hint=HINT)

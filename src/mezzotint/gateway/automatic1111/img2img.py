@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from mezzotint.actions.upload import take_along
 from mezzotint.domain.claims import Claims
 from mezzotint.domain.ids import Sha256
-from mezzotint.domain.refusal import Refusal, RefusalCode
+from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.task import Task
 from mezzotint.gateway.automatic1111.auth import BasicCallerClaims
 from mezzotint.gateway.automatic1111.errors import SdapiRoute
@@ -75,7 +75,7 @@ async def _upload_picture(service: Service, claims: Claims, field: str, text: st
         data = await decode_base64(text)
     except ValueError:
         raise ApiError(
-            422, RefusalCode.UPLOAD_INVALID, f'"{field}" is not base64.', "Send the file's bytes.", field
+            "upload_invalid", message=f'"{field}" is not base64.', hint="Send the file's bytes.", param=field
         ) from None
     source = await take_along(service.intake, data, claims, service.now(), reading)
     if isinstance(source, Refusal):
@@ -84,4 +84,4 @@ async def _upload_picture(service: Service, claims: Claims, field: str, text: st
 
 
 def _unsupported(field: str, message: str, hint: str) -> ApiError:
-    return ApiError(422, "parameter_unsupported", message, hint, field)
+    return ApiError("parameter_unsupported", message=message, hint=hint, param=field)

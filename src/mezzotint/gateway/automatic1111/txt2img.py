@@ -20,7 +20,7 @@ from mezzotint.gateway.automatic1111.progress import get_waiting_jobs
 from mezzotint.gateway.automatic1111.schemas import AUTOMATIC, NO_SEED, Drawn, Txt2Img, describe_sdapi_errors
 from mezzotint.gateway.bodies.large_bodies import respond_with_list
 from mezzotint.gateway.dependencies import ServiceDep
-from mezzotint.gateway.errors import GATEWAY_CODES, ApiError, translate_refusal
+from mezzotint.gateway.errors import ApiError, translate_refusal
 from mezzotint.gateway.idempotency import name_request
 from mezzotint.gateway.service import Service
 from mezzotint.gateway.streams.wait import WAIT_S, missing_image_error, wait_until_final
@@ -100,7 +100,9 @@ def check_supported(service: Service, body: Txt2Img) -> None:
     for name in SWITCHES:
         if getattr(body, name):
             hint = "Leave it out, or switch it off."
-            raise ApiError(422, "parameter_unsupported", f'"{name}" is not supported by this model.', hint, name)
+            raise ApiError(
+                "parameter_unsupported", message=f'"{name}" is not supported by this model.', hint=hint, param=name
+            )
     find_model(service, body)
 
 
@@ -123,7 +125,9 @@ def check_checkpoint(service: Service, wanted: object) -> None:
 
 
 def unknown_model_error(wanted: object, hint: str) -> ApiError:
-    return ApiError(404, "model_not_found", f'There is no model "{str(wanted)[:80]}".', hint, "sd_model_checkpoint")
+    return ApiError(
+        "model_not_found", message=f'There is no model "{str(wanted)[:80]}".', hint=hint, param="sd_model_checkpoint"
+    )
 
 
 def _parse_sampler(body: Txt2Img) -> str | None:
@@ -133,14 +137,19 @@ def _parse_sampler(body: Txt2Img) -> str | None:
         return name or None
     if not name or schedule != "karras":
         hint = "Say automatic, or karras with one of the samplers that have it."
-        raise ApiError(422, "parameter_unsupported", f'There is no schedule "{schedule[:40]}" here.', hint, "scheduler")
+        raise ApiError(
+            "parameter_unsupported",
+            message=f'There is no schedule "{schedule[:40]}" here.',
+            hint=hint,
+            param="scheduler",
+        )
     return name if name.lower().endswith(" karras") else f"{name} Karras"
 
 
 async def _read_png(service: Service, job: Job) -> str:
     data = await service.desk.objects.get(image_key(job.images[0].png, "png"))
     if data is None:
-        raise ApiError(404, "image_not_found", GATEWAY_CODES["image_not_found"], "It was deleted meanwhile; draw anew.")
+        raise ApiError("image_not_found", hint="It was deleted meanwhile; draw anew.")
     return (await asyncio.to_thread(b64encode, data)).decode("ascii")
 
 

@@ -11,7 +11,7 @@ from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
 from mezzotint.gateway.bodies.large_bodies import MAX_PICTURES_BYTES, read_body
-from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
+from mezzotint.gateway.errors import ApiError
 
 MAX_PARTS = 64
 MAX_FIELD_BYTES = 64 * 1024
@@ -46,7 +46,7 @@ def decode_form(body: bytes, boundary: str) -> Form:
         return _collect_parts(body, boundary)
     except RequestEntityTooLarge:
         hint = f"Send at most {MAX_PARTS} parts, and fields of at most {MAX_FIELD_BYTES} bytes."
-        raise ApiError(413, "body_too_large", GATEWAY_CODES["body_too_large"], hint) from None
+        raise ApiError("body_too_large", hint=hint) from None
     except ValueError:
         raise _form_error() from None
 
@@ -101,4 +101,4 @@ def describe_form_body(shape: type[BaseModel], *files: str) -> dict[str, object]
 
 def _form_error() -> ApiError:
     hint = "Send multipart/form-data with the picture as a file, as OpenAI's clients do."
-    return ApiError(400, "form_invalid", GATEWAY_CODES["form_invalid"], hint)
+    return ApiError("form_invalid", hint=hint)

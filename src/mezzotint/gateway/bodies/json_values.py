@@ -10,7 +10,7 @@ from codecs import getincrementaldecoder
 from collections.abc import Iterator
 from typing import Any
 
-from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
+from mezzotint.gateway.errors import ApiError
 
 MAX_VALUES = 1000
 """Members of objects and lists, all together; clients of every API spoken here send fewer than a hundred."""
@@ -21,6 +21,7 @@ MAX_ESCAPES = 512 * 1024
 """Some clients write each slash of base64 as `\\/`: one character of 64."""
 MAX_DIGITS = 20
 PIECE = 2**20
+JSON_HINT = 'Send JSON such as {"prompt": "a red apple"}.'
 INTEGERS = range(-(2**63), 2**63)
 
 
@@ -37,7 +38,7 @@ def read_json_value(body: bytes) -> Any:
     except RecursionError:
         raise _limit_error(f"It is nested more than {MAX_DEPTH} deep.") from None
     except ValueError:
-        raise not_json_error() from None
+        raise ApiError("body_invalid", hint=JSON_HINT) from None
     has_escapes = b"\\u" in body
     for num_values, (one, depth) in enumerate(_walk(value)):
         if num_values > MAX_VALUES:
@@ -49,12 +50,8 @@ def read_json_value(body: bytes) -> Any:
     return value
 
 
-def not_json_error() -> ApiError:
-    return ApiError(400, "body_invalid", GATEWAY_CODES["body_invalid"], 'Send JSON such as {"prompt": "a red apple"}.')
-
-
 def _limit_error(message: str) -> ApiError:
-    return ApiError(422, "field_invalid", f"The body cannot be used. {message}", "See docs/reference/api.md.")
+    return ApiError("field_invalid", message=f"The body cannot be used. {message}", hint="See docs/reference/api.md.")
 
 
 def _check_marks(body: bytes) -> None:

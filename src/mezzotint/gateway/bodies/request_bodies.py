@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from starlette.types import Receive
 
-from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
+from mezzotint.gateway.errors import ApiError
 
 PACE_BYTES = 160 * 1024
 """What must come within each `client_timeout_s`, or the body's end."""
@@ -37,10 +37,10 @@ class RequestBodies:
         taken = self.reserved[tenant]
         if taken and taken + num_bytes > self.memory_bytes // 4:
             hint = f"Wait until your other uploads have ended, at least {RETRY_S} s."
-            raise ApiError(429, "too_many_bodies", GATEWAY_CODES["too_many_bodies"], hint, retry_after_s=RETRY_S)
+            raise ApiError("too_many_bodies", hint=hint, retry_after_s=RETRY_S)
         if self.reserved.total() + num_bytes > self.memory_bytes:
             hint = f"Wait {RETRY_S} s."
-            raise ApiError(503, "body_memory_full", GATEWAY_CODES["body_memory_full"], hint, retry_after_s=RETRY_S)
+            raise ApiError("body_memory_full", hint=hint, retry_after_s=RETRY_S)
         self.reserved[tenant] += num_bytes
         try:
             yield
@@ -72,8 +72,8 @@ class RequestBodies:
             hint = (
                 f"Send at least {PACE_BYTES // 1024} KiB in {self.client_timeout_s:g} s, all in {self.deadline_s:g} s."
             )
-            raise ApiError(408, "client_too_slow", GATEWAY_CODES["client_too_slow"], hint) from None
+            raise ApiError("client_too_slow", hint=hint) from None
 
 
 def too_large_error(max_bytes: int) -> ApiError:
-    return ApiError(413, "body_too_large", GATEWAY_CODES["body_too_large"], f"Send at most {max_bytes} bytes.")
+    return ApiError("body_too_large", hint=f"Send at most {max_bytes} bytes.")

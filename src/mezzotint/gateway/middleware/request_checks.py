@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mezzotint.gateway.automatic1111.errors import sdapi_error
 from mezzotint.gateway.bodies.json_values import read_json_value
-from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
+from mezzotint.gateway.errors import ApiError
 from mezzotint.gateway.openai.errors import openai_error
 
 POLICY = 1008
@@ -63,13 +63,13 @@ class AddressCheck:
 def find_fault(scope: Scope) -> ApiError | None:
     """What is wrong with a request's address."""
     if "\0" in scope["path"]:
-        return ApiError(404, "not_found", GATEWAY_CODES["not_found"], "The API is described at /openapi.json.")
+        return ApiError("not_found", hint="The API is described at /openapi.json.")
     if b"%00" in scope["query_string"]:
-        return ApiError(422, "field_invalid", "The query has the character U+0000.", "Leave it out.")
+        return ApiError("field_invalid", message="The query has the character U+0000.", hint="Leave it out.")
     hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
     if not all(map(_is_host, hosts)):
         hint = "Send the name or address of the server, and its port if it is not the usual one."
-        return ApiError(400, "host_invalid", GATEWAY_CODES["host_invalid"], hint)
+        return ApiError("host_invalid", hint=hint)
     return None
 
 

@@ -3,7 +3,7 @@
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mezzotint.gateway.bodies.request_bodies import RequestBodies, too_large_error
-from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
+from mezzotint.gateway.errors import ApiError
 
 MAX_BODY_BYTES = 64 * 1024
 """A prompt of 2,000 characters in any script, many times over."""
@@ -62,6 +62,6 @@ class UrlLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MAX_URL_BYTES:
             hint = f"Send at most {MAX_URL_BYTES} bytes, and long things in the body."
-            await ApiError(414, "url_too_long", GATEWAY_CODES["url_too_long"], hint).response()(scope, receive, send)
+            await ApiError("url_too_long", hint=hint).response()(scope, receive, send)
             return
         await self.app(scope, receive, send)

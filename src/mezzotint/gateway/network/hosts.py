@@ -8,7 +8,7 @@ import re
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
+from mezzotint.gateway.errors import ApiError
 
 LOOPBACK = re.compile(r"(localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[::1\])", re.IGNORECASE)
 HOST = re.compile(r"(?P<name>[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
@@ -52,7 +52,7 @@ class HostCheck:
             await send({"type": "websocket.close", "code": POLICY, "reason": "host_unknown"})
         else:
             hint = "Use an address that the server was told of (MEZZOTINT_ALLOWED_HOSTS; with --dev loopback alone)."
-            answer = ApiError(421, "host_unknown", GATEWAY_CODES["host_unknown"], hint)
+            answer = ApiError("host_unknown", hint=hint)
             await answer.response()(scope, receive, send)
 
     def _is_served(self, scope: Scope) -> bool:

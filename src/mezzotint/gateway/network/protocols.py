@@ -9,7 +9,7 @@ from uvicorn._types import ASGIReceiveEvent
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
+from mezzotint.gateway.errors import ApiError
 from mezzotint.gateway.network.connections import OpenConnections
 from mezzotint.gateway.network.strict_http import MAX_HEAD_BYTES, StrictRequests
 
@@ -42,7 +42,7 @@ class HttpProtocol(H11Protocol):
         host = self.client[0] if self.client else ""
         if not self.open_connections.admit(transport, host, self.end_waiting):
             hint = "Close connections that you do not use, or come back later."
-            self._close_with(ApiError(503, "too_many_connections", GATEWAY_CODES["too_many_connections"], hint))
+            self._close_with(ApiError("too_many_connections", hint=hint))
 
     def data_received(self, data: bytes) -> None:
         if not self.transport.is_closing():
@@ -68,14 +68,14 @@ class HttpProtocol(H11Protocol):
             self.transport.close()
             return
         hint = self.conn.fault or "Send a well-formed HTTP/1.1 request."
-        self._close_with(ApiError(400, "request_malformed", GATEWAY_CODES["request_malformed"], hint))
+        self._close_with(ApiError("request_malformed", hint=hint))
 
     def end_waiting(self) -> None:
         """The client took too long for a whole head. One that began it is told so."""
         received, _ = self.conn.trailing_data
         if received and self.conn.our_state is h11.IDLE:
             hint = "Send the whole head at once."
-            self._close_with(ApiError(408, "client_too_slow", GATEWAY_CODES["client_too_slow"], hint))
+            self._close_with(ApiError("client_too_slow", hint=hint))
         else:
             self.transport.close()
 

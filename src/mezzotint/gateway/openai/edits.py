@@ -112,7 +112,9 @@ def _check_files(form: Form, *names: str) -> None:
         if len(files) > 1:
             raise unsupported_error(name, f"One {name} is taken at a time, not {len(files)}.", "Send one.")
     if "image" not in form.files:
-        raise ApiError(400, "field_invalid", 'The form has no file "image".', "Send the picture as a file.", "image")
+        raise ApiError(
+            "field_invalid", message='The form has no file "image".', hint="Send the picture as a file.", param="image"
+        )
 
 
 async def _upload_file(service: Service, claims: Claims, form: Form, name: str, reading: Reading) -> Sha256:

@@ -21,7 +21,7 @@ from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.tier import limits_of
 from mezzotint.gateway.bodies.large_bodies import respond_with_list
 from mezzotint.gateway.dependencies import CallerClaims, ServiceDep
-from mezzotint.gateway.errors import GATEWAY_CODES, ApiError, translate_refusal
+from mezzotint.gateway.errors import ApiError, translate_refusal
 from mezzotint.gateway.idempotency import name_request
 from mezzotint.gateway.openai.errors import OpenAIRoute
 from mezzotint.gateway.openai.schemas import (
@@ -122,7 +122,7 @@ def check_supported(service: Service, options: ImageOptions) -> None:
 
 
 def unsupported_error(param: str, message: str, hint: str) -> ApiError:
-    return ApiError(400, "parameter_unsupported", message, hint, param)
+    return ApiError("parameter_unsupported", message=message, hint=hint, param=param)
 
 
 def parse_size(options: ImageOptions) -> tuple[int | None, int | None]:
@@ -132,7 +132,10 @@ def parse_size(options: ImageOptions) -> tuple[int | None, int | None]:
     width, _, height = (options.size or "").partition("x")
     if not all(side.isascii() and side.isdigit() and len(side) < 6 for side in (width, height)):
         raise ApiError(
-            400, "size_invalid", f'"{options.size}" is no size.', 'Say "512x512", for example, or "auto".', "size"
+            "size_invalid",
+            message=f'"{options.size}" is no size.',
+            hint='Say "512x512", for example, or "auto".',
+            param="size",
         )
     return int(width), int(height)
 
@@ -173,7 +176,7 @@ async def _encode_image(service: Service, request: Request, options: ImageOption
     key = image_key(image.webp, "webp") if is_stored else image_key(image.png, "png")
     data = await service.desk.objects.get(key)
     if data is None:
-        raise ApiError(404, "image_not_found", GATEWAY_CODES["image_not_found"], "It was deleted meanwhile; draw anew.")
+        raise ApiError("image_not_found", hint="It was deleted meanwhile; draw anew.")
     if not is_stored and options.form != "png":
         quality = 100 if options.output_compression is None else options.output_compression
         data = await asyncio.to_thread(converted, data, options.form, quality)

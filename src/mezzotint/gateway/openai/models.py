@@ -32,7 +32,7 @@ async def read(model: Annotated[str, Path(max_length=200)], service: ServiceDep,
     served = {one.id: one for one in _list_models(service)}
     if model not in served:
         hint = f"Served: {', '.join(served)}."
-        raise ApiError(404, "model_not_found", f'There is no model "{model[:80]}".', hint, "model")
+        raise ApiError("model_not_found", message=f'There is no model "{model[:80]}".', hint=hint, param="model")
     return served[model]
 
 

@@ -14,7 +14,7 @@ from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway.dependencies import CallerClaims, ServiceDep
-from mezzotint.gateway.errors import GATEWAY_CODES, ApiError, translate_refusal
+from mezzotint.gateway.errors import ApiError, translate_refusal
 from mezzotint.gateway.network.addresses import is_loopback
 from mezzotint.gateway.network.hosts import names_this_machine
 from mezzotint.gateway.schemas import (
@@ -55,7 +55,7 @@ async def readiness(service: ServiceDep) -> Readiness:
     """200 while this process can do its work; 503 `not_ready` says by its hint what is missing. For load balancers."""
     missing = await list_missing(service)
     if missing:
-        raise ApiError(503, "not_ready", GATEWAY_CODES["not_ready"], f"Missing: {'; '.join(missing)}.")
+        raise ApiError("not_ready", hint=f"Missing: {'; '.join(missing)}.")
     return Readiness(status="ready")
 
 
@@ -98,7 +98,7 @@ async def session(request: Request, service: ServiceDep) -> Session:
     """With --dev, a token for the page of this very machine; otherwise 403."""
     if not (service.is_dev and is_local(request)):
         hint = "Paste a token; `mezzotint token --data DIR --tenant NAME --tier free` prints one."
-        raise ApiError(403, "sign_in_required", GATEWAY_CODES["sign_in_required"], hint)
+        raise ApiError("sign_in_required", hint=hint)
     now = service.now()
     token = service.issuer.issue(DEV_TENANT, Tier.PRO, now, DEV_LIFETIME)
     return Session(token=token, expires_at=now + DEV_LIFETIME)

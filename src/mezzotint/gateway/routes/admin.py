@@ -13,7 +13,7 @@ from mezzotint.domain.tenant import Tenant, is_tenant_name
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway.cursor import Cursor, next_cursor
 from mezzotint.gateway.dependencies import AdminClaims, ServiceDep
-from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
+from mezzotint.gateway.errors import ApiError
 from mezzotint.gateway.routes.jobs import JOB_ID
 from mezzotint.gateway.schemas import JobView, describe_errors
 from mezzotint.gateway.service import Service
@@ -81,10 +81,10 @@ async def create_tenant(body: NewTenant, service: ServiceDep, admin: AdminClaims
     """Make a tenant."""
     if not is_tenant_name(body.id):
         hint = "Use 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit."
-        raise ApiError(422, "name_invalid", GATEWAY_CODES["name_invalid"], hint, "id")
+        raise ApiError("name_invalid", hint=hint, param="id")
     tenant = Tenant(id=TenantId(body.id), tier=body.tier, created_at=service.now())
     if not await service.accounts.tenants.add(tenant):
-        raise ApiError(409, "name_taken", GATEWAY_CODES["name_taken"], "Choose another.", "id")
+        raise ApiError("name_taken", hint="Choose another.", param="id")
     return TenantView.model_validate(tenant, from_attributes=True)
 
 
@@ -132,14 +132,14 @@ async def cancel_job(job_id: Id, service: ServiceDep, admin: AdminClaims) -> Adm
 async def find_tenant(service: Service, name: str) -> Tenant:
     tenant = await service.accounts.tenants.get(TenantId(name)) if is_tenant_name(name) else None
     if tenant is None:
-        raise ApiError(404, "tenant_not_found", GATEWAY_CODES["tenant_not_found"], "GET /v1/admin/tenants lists them.")
+        raise ApiError("tenant_not_found", hint="GET /v1/admin/tenants lists them.")
     return tenant
 
 
 async def find_job(service: Service, job_id: str) -> Job:
     job = await service.desk.jobs.get(JobId(job_id)) if JOB_ID.fullmatch(job_id) else None
     if job is None:
-        raise ApiError(404, "job_not_found", GATEWAY_CODES["job_not_found"], "GET /v1/admin/jobs lists them.")
+        raise ApiError("job_not_found", hint="GET /v1/admin/jobs lists them.")
     return job
 
 

@@ -13,7 +13,7 @@ from mezzotint.actions.finish import image_key
 from mezzotint.domain.ids import Sha256
 from mezzotint.gateway.cursor import Cursor, next_cursor
 from mezzotint.gateway.dependencies import CallerClaims, ServiceDep
-from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
+from mezzotint.gateway.errors import ApiError
 from mezzotint.gateway.schemas import HistoryImage, ImagePage, JobImage, describe_errors
 
 router = APIRouter(tags=["images"])
@@ -60,6 +60,6 @@ async def deliver(
     if match is not None and await service.images.is_published(Sha256(match[1])):
         data = await service.desk.objects.get(image_key(Sha256(match[1]), match[2]))
     if match is None or data is None:
-        raise ApiError(404, "image_not_found", GATEWAY_CODES["image_not_found"], "GET /v1/images lists yours.")
+        raise ApiError("image_not_found", hint="GET /v1/images lists yours.")
     headers = {"Cache-Control": IMMUTABLE, "ETag": f'"{match[1]}"'}
     return Response(data, media_type=f"image/{match[2]}", headers=headers)

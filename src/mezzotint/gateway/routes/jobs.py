@@ -17,7 +17,7 @@ from mezzotint.domain.job import Job
 from mezzotint.domain.refusal import Refusal
 from mezzotint.gateway.cursor import Cursor, next_cursor
 from mezzotint.gateway.dependencies import CallerClaims, ServiceDep
-from mezzotint.gateway.errors import GATEWAY_CODES, ApiError, translate_refusal
+from mezzotint.gateway.errors import ApiError, translate_refusal
 from mezzotint.gateway.idempotency import name_request
 from mezzotint.gateway.schemas import Accepted, JobPage, JobView, NewJob, describe_errors
 from mezzotint.gateway.service import Service
@@ -38,7 +38,7 @@ async def find_own_job(service: Service, claims: Claims, job_id: str) -> Job:
     """The job, if it is the caller's. Answers 404 otherwise, so that ids of others cannot be told from nonsense."""
     job = await service.desk.jobs.get(JobId(job_id)) if JOB_ID.fullmatch(job_id) else None
     if job is None or job.tenant != claims.tenant:
-        raise ApiError(404, "job_not_found", GATEWAY_CODES["job_not_found"], "GET /v1/jobs lists yours.")
+        raise ApiError("job_not_found", hint="GET /v1/jobs lists yours.")
     return job
 
 

@@ -16,7 +16,7 @@ from mezzotint.domain.ids import KeyId
 from mezzotint.domain.key import Key, KeyRequest
 from mezzotint.domain.tenant import Tenant
 from mezzotint.gateway.dependencies import CallerClaims, ServiceDep
-from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
+from mezzotint.gateway.errors import ApiError
 from mezzotint.gateway.schemas import describe_errors
 from mezzotint.gateway.service import Service
 
@@ -74,14 +74,14 @@ async def list_mine(service: ServiceDep, claims: CallerClaims) -> KeyList:
     return KeyList(keys=[KeyView.of(key) for key in found if may_see(claims, key)])
 
 
-@router.post("", status_code=201, responses=describe_errors(400, 409, 413))
+@router.post("", status_code=201, responses=describe_errors(400, 413))
 async def create(body: NewKey, service: ServiceDep, claims: CallerClaims) -> MadeKey:
     """A new key, at most with your own rights at any time. Its secret is in this answer and nowhere else."""
     check_may_manage(claims)
     may_give = claims.scopes if claims.user is not None else claims.scopes & OWN
     if not body.scopes <= may_give:
         hint = f"You may give: {', '.join(sorted(may_give))}."
-        raise ApiError(403, "scope_missing", GATEWAY_CODES["scope_missing"], hint, "scopes")
+        raise ApiError("scope_missing", hint=hint, param="scopes")
     now = service.now()
     await ensure_tenant(service, claims, now)
     wanted = KeyRequest(
@@ -93,7 +93,7 @@ async def create(body: NewKey, service: ServiceDep, claims: CallerClaims) -> Mad
     )
     made = await service.accounts.keys.add(wanted, now, MAX_KEYS)
     if made is None:
-        raise ApiError(409, "too_many_keys", GATEWAY_CODES["too_many_keys"], "Rotate one instead of making another.")
+        raise ApiError("too_many_keys", hint="Rotate one instead of making another.")
     return MadeKey(key=KeyView.of(made[0]), secret=made[1])
 
 
@@ -106,7 +106,7 @@ async def rotate(key_id: Id, service: ServiceDep, claims: CallerClaims, body: Ro
         raise key_not_found_error()
     if key.user is None and not key.scopes <= claims.scopes:
         hint = f"The key may do: {', '.join(sorted(key.scopes))}; you may do: {', '.join(sorted(claims.scopes))}."
-        raise ApiError(403, "scope_missing", GATEWAY_CODES["scope_missing"], hint)
+        raise ApiError("scope_missing", hint=hint)
     grace = timedelta(hours=(body or Rotation(grace_hours=24)).grace_hours)
     rotated = await service.accounts.keys.rotate(key.id, claims.tenant, service.now(), grace)
     if rotated is None:
@@ -141,7 +141,7 @@ async def find_own_key(service: Service, claims: Claims, key_id: str) -> Key:
 def check_may_manage(claims: Claims) -> None:
     """A leaked key must not outlive its revocation by keys it made."""
     if claims.via is Via.KEY:
-        raise ApiError(403, "session_needed", GATEWAY_CODES["session_needed"], "Sign in, or use a token.")
+        raise ApiError("session_needed", hint="Sign in, or use a token.")
 
 
 async def ensure_tenant(service: Service, claims: Claims, now: datetime) -> None:
@@ -154,4 +154,4 @@ async def ensure_tenant(service: Service, claims: Claims, now: datetime) -> None
 
 
 def key_not_found_error() -> ApiError:
-    return ApiError(404, "key_not_found", GATEWAY_CODES["key_not_found"], "GET /v1/keys lists yours.")
+    return ApiError("key_not_found", hint="GET /v1/keys lists yours.")

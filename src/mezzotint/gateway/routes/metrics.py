@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from mezzotint.actions.maintain import measure_queue
 from mezzotint.domain.errors import StorageUnavailable
 from mezzotint.gateway.dependencies import Bearer, ServiceDep
-from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
+from mezzotint.gateway.errors import ApiError
 from mezzotint.gateway.routes.about import is_local
 
 router = APIRouter()
@@ -24,7 +24,7 @@ async def metrics(request: Request, service: ServiceDep, credentials: Bearer) ->
     is_allowed = is_local(request) if token is None else hmac.compare_digest(sent.encode(), token.encode())
     if not is_allowed:
         hint = "Set MEZZOTINT_METRICS_TOKEN and send it as a bearer token."
-        raise ApiError(403, "operators_only", GATEWAY_CODES["operators_only"], hint)
+        raise ApiError("operators_only", hint=hint)
     try:
         await measure_queue(service.desk, service.now())
     except StorageUnavailable as error:  # what this process counted is worth most while its database is away

@@ -11,7 +11,7 @@ from mezzotint.actions.requeue import retry_failed
 from mezzotint.domain.ids import WorkerId
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway.dependencies import AdminClaims, ServiceDep
-from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
+from mezzotint.gateway.errors import ApiError
 from mezzotint.gateway.routes.admin import AdminJob, Id, find_job, to_admin_view
 from mezzotint.gateway.schemas import describe_errors
 from mezzotint.gateway.service import Service
@@ -61,7 +61,7 @@ async def retry_job(job_id: Id, service: ServiceDep, admin: AdminClaims) -> Admi
     """Put a dead letter (`GET /v1/admin/jobs?state=failed`) back into the queue, as if new."""
     job = await find_job(service, job_id)
     if not await retry_failed(service.desk, job.id, service.now()):
-        raise ApiError(409, "job_not_failed", GATEWAY_CODES["job_not_failed"], "Only failed jobs can be retried.")
+        raise ApiError("job_not_failed", hint="Only failed jobs can be retried.")
     log.info("dead letter retried", job=job.id, by=admin.tenant)
     return to_admin_view(await find_job(service, job_id))
 
@@ -78,7 +78,7 @@ async def change_lane(lane: Tier, body: LaneChange, service: ServiceDep, admin: 
     least, greatest = bounds(lane)
     if body.base is not None and not least <= body.base <= greatest:
         hint = f"Use {least:g} to {greatest:g}, or null for the lane's own."
-        raise ApiError(422, "weight_invalid", GATEWAY_CODES["weight_invalid"], hint, "base")
+        raise ApiError("weight_invalid", hint=hint, param="base")
     await service.desk.jobs.lanes.set_base(lane, body.base)
     log.info("lane weight set", lane=lane, base=body.base, by=admin.tenant)
     return await read_lanes(service)
@@ -109,7 +109,7 @@ async def change_worker(
     """Drain one worker, or let it take jobs again."""
     if not await service.workers.drain(WorkerId(worker_id), service.now(), is_drained=body.is_drained):
         hint = "GET /v1/admin/workers lists them."
-        raise ApiError(404, "worker_not_found", GATEWAY_CODES["worker_not_found"], hint)
+        raise ApiError("worker_not_found", hint=hint)
     log.info("worker told", worker=worker_id, is_drained=body.is_drained, by=admin.tenant)
     service.desk.bus.ring()
     return await read_workers(service)

@@ -14,7 +14,7 @@ from mezzotint.domain.tier import Tier
 from mezzotint.domain.user import User
 from mezzotint.gateway.auth import session_cookie
 from mezzotint.gateway.dependencies import CallerClaims, ServiceDep
-from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
+from mezzotint.gateway.errors import ApiError
 from mezzotint.gateway.schemas import Me, describe_caller, describe_errors
 from mezzotint.gateway.service import Service
 from mezzotint.policy.credentials import MAX_NAME, MAX_PASSWORD, fold_name, name_fault, password_fault
@@ -47,9 +47,7 @@ async def sign_in(body: Credentials, request: Request, response: Response, servi
     if name_fault(body.name) is None:
         user = await service.accounts.users.with_password(body.name, body.password.get_secret_value())
     if user is None or user.disabled_at is not None:
-        raise ApiError(
-            401, "password_wrong", GATEWAY_CODES["password_wrong"], "Check both, or ask who runs this server."
-        )
+        raise ApiError("password_wrong", hint="Check both, or ask who runs this server.")
     return await open_session(service, request, response, user)
 
 
@@ -59,13 +57,13 @@ async def sign_up(body: Credentials, request: Request, response: Response, servi
     check_origin(request)
     await service.rate_limits.count_sign_in(request, fold_name(body.name))
     if not service.accounts.can_sign_up:
-        raise ApiError(403, "sign_up_closed", GATEWAY_CODES["sign_up_closed"], "Ask who runs this server for a name.")
+        raise ApiError("sign_up_closed", hint="Ask who runs this server for a name.")
     check_credentials(body.name, body.password.get_secret_value())
     now = service.now()
     tenant = Tenant(id=TenantId(f"t-{secrets.token_hex(8)}"), tier=Tier.FREE, created_at=now)
     user = User(id=new_user_id(), tenant=tenant.id, name=fold_name(body.name), role=Role.USER, created_at=now)
     if not await service.accounts.users.add(user, body.password.get_secret_value(), tenant):
-        raise ApiError(409, "name_taken", GATEWAY_CODES["name_taken"], "Choose another, or sign in.", "name")
+        raise ApiError("name_taken", hint="Choose another, or sign in.", param="name")
     return await open_session(service, request, response, user)
 
 
@@ -91,7 +89,7 @@ async def change_password(
     await service.rate_limits.count_sign_in(request, user.name)
     old, new = body.old_password.get_secret_value(), body.new_password.get_secret_value()
     if await service.accounts.users.with_password(user.name, old) is None:
-        raise ApiError(403, "password_wrong", GATEWAY_CODES["password_wrong"], "Send the present password too.")
+        raise ApiError("old_password_wrong", hint="Send the present password too.")
     check_credentials(user.name, new, param="new_password")
     await service.accounts.users.set_password(user.name, new)
     service.streams.changed.set()
@@ -102,14 +100,14 @@ async def find_user(service: Service, claims: Claims) -> User:
     for user in await service.accounts.users.of_tenant(claims.tenant):
         if claims.via is Via.SESSION and user.id == claims.user:
             return user
-    raise ApiError(403, "session_needed", GATEWAY_CODES["session_needed"], "Sign in with a name and a password first.")
+    raise ApiError("session_needed", hint="Sign in with a name and a password first.")
 
 
 async def open_session(service: Service, request: Request, response: Response, user: User) -> Me:
     now = service.now()
     tenant = await service.accounts.tenants.get(user.tenant)
     if tenant is None or tenant.disabled_at is not None:
-        raise ApiError(403, "tenant_disabled", GATEWAY_CODES["tenant_disabled"], "Ask who runs this server.")
+        raise ApiError("tenant_disabled", hint="Ask who runs this server.")
     until = now + service.accounts.session_lifetime
     secret = await service.accounts.users.open_session(user.id, now, until)
     service.guess_limits.remember(request, secret)
@@ -122,14 +120,14 @@ def check_origin(request: Request) -> None:
     """Another site must not sign its visitors in or out here: browsers name their origin, programs name none."""
     is_browser = "sec-fetch-site" in request.headers or "origin" in request.headers
     if is_browser and not session_cookie.is_from_our_page(request):
-        raise ApiError(403, "cross_site", GATEWAY_CODES["cross_site"], "Use the server's own page.")
+        raise ApiError("cross_site", hint="Use the server's own page.")
 
 
 def check_credentials(name: str, password: str, *, param: str = "password") -> None:
     if fault := name_fault(name):
-        raise ApiError(422, "name_invalid", GATEWAY_CODES["name_invalid"], fault, "name")
+        raise ApiError("name_invalid", hint=fault, param="name")
     if fault := password_fault(name, password):
-        raise ApiError(422, "password_weak", GATEWAY_CODES["password_weak"], fault, param)
+        raise ApiError("password_weak", hint=fault, param=param)
 
 
 def new_user_id() -> UserId:

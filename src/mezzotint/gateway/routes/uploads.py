@@ -9,7 +9,7 @@ from mezzotint.domain.ids import Sha256
 from mezzotint.domain.refusal import Refusal
 from mezzotint.gateway.bodies.large_bodies import read_body, reserve_memory
 from mezzotint.gateway.dependencies import CallerClaims, ServiceDep
-from mezzotint.gateway.errors import GATEWAY_CODES, ApiError, translate_refusal
+from mezzotint.gateway.errors import ApiError, translate_refusal
 from mezzotint.gateway.schemas import UploadView, describe_errors
 from mezzotint.media.uploads import MAX_UPLOAD_BYTES
 
@@ -45,8 +45,8 @@ async def delete(
     """Delete an upload of mine, unless a job that has not ended begins with it."""
     if await service.intake.uploads.get_upload(claims.tenant, upload_id) is None:
         hint = "It may have gone by itself: what nothing uses does after a day."
-        raise ApiError(404, "upload_not_found", GATEWAY_CODES["upload_not_found"], hint)
+        raise ApiError("upload_not_found", hint=hint)
     if not await remove(service.intake, claims.tenant, Sha256(upload_id)):
         hint = "Wait until the job ends, or cancel it."
-        raise ApiError(409, "upload_in_use", GATEWAY_CODES["upload_in_use"], hint)
+        raise ApiError("upload_in_use", hint=hint)
     return Response(status_code=204)

@@ -13,7 +13,7 @@ from mezzotint.domain.ids import WebhookId
 from mezzotint.domain.job import JobState
 from mezzotint.domain.webhook import Webhook
 from mezzotint.gateway.dependencies import CallerClaims, ServiceDep
-from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
+from mezzotint.gateway.errors import ApiError
 from mezzotint.gateway.safe_http import MAX_URL
 from mezzotint.gateway.schemas import describe_errors
 from mezzotint.gateway.service import Service
@@ -67,15 +67,15 @@ async def list_mine(service: ServiceDep, claims: CallerClaims) -> WebhookList:
     return WebhookList(webhooks=[WebhookView.model_validate(one, from_attributes=True) for one in found])
 
 
-@router.post("", status_code=201, responses=describe_errors(400, 409, 413))
+@router.post("", status_code=201, responses=describe_errors(400, 413))
 async def create(body: NewWebhook, service: ServiceDep, claims: CallerClaims) -> MadeWebhook:
     """From now on the address is told of the end of each of your jobs."""
     if fault := service.webhook_sender.http_client.find_url_fault(body.url):
-        raise ApiError(422, "webhook_address_invalid", GATEWAY_CODES["webhook_address_invalid"], fault, "url")
+        raise ApiError("webhook_address_invalid", hint=fault, param="url")
     id = WebhookId(f"wh_{secrets.token_hex(8)}")
     webhook = Webhook(id=id, tenant=claims.tenant, url=body.url, created_at=service.now())
     if not await service.webhook_sender.webhooks.add(webhook, MOST):
-        raise ApiError(409, "too_many_webhooks", GATEWAY_CODES["too_many_webhooks"], "Delete one first.")
+        raise ApiError("too_many_webhooks", hint="Delete one first.")
     view = WebhookView.model_validate(webhook, from_attributes=True)
     return MadeWebhook(**view.model_dump(), secret=service.webhook_sender.secret(id))
 
@@ -114,5 +114,5 @@ async def find_own_webhook(service: Service, claims: Claims, webhook_id: str) ->
         await service.webhook_sender.webhooks.get(WebhookId(webhook_id)) if WEBHOOK_ID.fullmatch(webhook_id) else None
     )
     if webhook is None or webhook.tenant != claims.tenant:
-        raise ApiError(404, "webhook_not_found", GATEWAY_CODES["webhook_not_found"], "GET /v1/webhooks lists yours.")
+        raise ApiError("webhook_not_found", hint="GET /v1/webhooks lists yours.")
     return webhook

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 
 from mezzotint.domain.claims import Claims, Via
-from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
+from mezzotint.gateway.errors import ApiError
 
 CHECK_S = 2.0
 AT_ONCE = 500
@@ -45,9 +45,7 @@ class OpenStreams:
             if not scope.expired():
                 raise
             code = CODES[claims.via]
-            raise ApiError(
-                401, code, GATEWAY_CODES[code], "Sign in again, or send a credential that is valid."
-            ) from None
+            raise ApiError(code, hint="Sign in again, or send a credential that is valid.") from None
 
     async def check(self, refresh_claims: RefreshClaims) -> None:
         """End the streams whose credential has ended or may do less than when they were opened."""

@@ -6,7 +6,7 @@ import time
 from mezzotint.actions.finish import Desk
 from mezzotint.domain.errors import StorageUnavailable
 from mezzotint.domain.job import Job, JobState
-from mezzotint.gateway.errors import GATEWAY_CODES, ApiError
+from mezzotint.gateway.errors import ApiError
 
 POLL_S = 1.0
 WAIT_S = 540.0
@@ -39,11 +39,10 @@ async def wait_until_final(desk: Desk, job: Job, within_s: float) -> Job:
 def missing_image_error(job: Job) -> ApiError:
     """Why a job has no picture, with a status by which clients know whether to try again."""
     if job.state is JobState.CANCELLED:
-        return ApiError(409, "job_cancelled", GATEWAY_CODES["job_cancelled"], "Send the request again.")
+        return ApiError("job_cancelled", hint="Send the request again.")
     if job.state is JobState.EXPIRED:
-        return ApiError(503, "job_expired", GATEWAY_CODES["job_expired"], "Send the request again later.")
+        return ApiError("job_expired", hint="Send the request again later.")
     if job.error is None:
         hint = f"GET /v1/jobs/{job.id}?wait=60 waits for it."
-        return ApiError(504, "job_under_way", GATEWAY_CODES["job_under_way"], hint)
-    status = 400 if job.state is JobState.BLOCKED else 500
-    return ApiError(status, job.error.code, job.error.message, job.error.hint)
+        return ApiError("job_under_way", hint=hint)
+    return ApiError(job.error.code, message=job.error.message, hint=job.error.hint)

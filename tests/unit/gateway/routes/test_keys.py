@@ -55,6 +55,16 @@ async def test_nobody_gives_a_key_more_than_they_may_do_themselves(connect: Conn
         assert (answer.status_code, answer.json()["error"]["code"]) == (403, "scope_missing")
 
 
+async def test_one_key_more_than_a_tenant_may_have_is_a_limit_of_number(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mezzotint.gateway.routes.keys.MAX_KEYS", 1)
+    await made(connect)
+    async with connect("ada") as ada:
+        answer = await ada.post("/v1/keys", json={"name": "another"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (429, "too_many_keys")
+
+
 async def test_a_key_makes_rotates_and_revokes_no_keys(connect: Connect) -> None:
     key = await made(connect)
     headers = bearing(str(key["secret"]))

@@ -350,7 +350,7 @@ async def test_ten_are_enough_and_a_removed_one_hears_nothing(connect: Connect, 
     async with Receiver().listening() as receiver, connect("ada", served=service) as ada:
         made = [await registered(connect, service, receiver) for _ in range(10)]
         more = await ada.post("/v1/webhooks", json={"url": "https://hooks.example/x"})
-        assert (more.status_code, more.json()["error"]["code"]) == (409, "too_many_webhooks")
+        assert (more.status_code, more.json()["error"]["code"]) == (429, "too_many_webhooks")
         await end_a_job(service)
         for webhook in made:
             assert (await ada.delete(f"/v1/webhooks/{webhook['id']}")).status_code == 204
