@@ -128,8 +128,10 @@ def prompt_parameters() -> str:
     page = (DOCS / "reference/prompt-parameters.md").read_text(encoding="utf-8")
     taken = ["| parameter | takes | does |", "| --- | --- | --- |"]
     for one in PARAMETERS:
-        names = ", ".join([f"`{f'--{one.name} {one.placeholder}'.strip()}`", *(f"`--{name}`" for name in one.aliases)])
-        taken.append(f"| {names} | {one.takes} | {one.does} |")
+        names = ", ".join(
+            [f"`{f'--{one.name} {one.form.placeholder}'.strip()}`", *(f"`--{name}`" for name in one.aliases)]
+        )
+        taken.append(f"| {names} | {one.form.takes} | {one.does} |")
     refused = ["| parameter | what it is |", "| --- | --- |"]
     for name, meaning in UNSUPPORTED.items():
         short = [f", `--{letter}`" for letter, long in UNSUPPORTED_SHORT.items() if long == name]

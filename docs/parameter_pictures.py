@@ -13,7 +13,8 @@ from mezzotint.domain.ids import Sha256
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.task import Source, Task
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.admission.admit import Admit, Plan, admit
+from mezzotint.policy.admission.admit import Admit, Plan, Terms, admit
+from mezzotint.policy.admission.prompt import parse_request
 from mezzotint.policy.admission.request import JobRequest
 
 if TYPE_CHECKING:
@@ -61,14 +62,9 @@ def plans(row: Row, model: ModelInfo) -> list[Plan]:
         request = JobRequest(prompt=prompt, is_plain=True)
         if row.has_source:
             request = replace(request, task=Task.VARIATION, source=source.content)
-        decision = admit(
-            request,
-            tier=Tier.PRO,
-            model=model,
-            num_open_jobs=0,
-            fresh_seed=FRESH_SEED,
-            source=source if row.has_source else None,
-        )
+        found_source = source if row.has_source else None
+        terms = Terms(tier=Tier.PRO, models=[model], num_open_jobs=0, fresh_seed=FRESH_SEED, source=found_source)
+        decision = admit(parse_request(request), terms)
         if not isinstance(decision, Admit):
             raise SystemExit(f"{prompt}: {decision.message}")
         found += decision.plans

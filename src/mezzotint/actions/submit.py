@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import overload
+from typing import TypeVar, overload
 
 from mezzotint.actions.overload import Overload
 from mezzotint.actions.tenant_threads import TenantThreads
@@ -14,25 +14,26 @@ from mezzotint.domain.event import Changed
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Job, JobState
 from mezzotint.domain.model import ModelInfo
-from mezzotint.domain.refusal import Refusal, RefusalCode
+from mezzotint.domain.refusal import Refusal, RefusalCode, refuse
 from mezzotint.domain.submission import Once, TooManyOpen
-from mezzotint.domain.task import Source, Task
-from mezzotint.domain.tier import Tier, limits_of
+from mezzotint.domain.task import Task
+from mezzotint.domain.tier import limits_of
 from mezzotint.metrics import Metrics
-from mezzotint.policy.admission.admit import NUM_SEEDS, Admit, admit, check_open_jobs
-from mezzotint.policy.admission.model_choice import choose_requested_model
+from mezzotint.policy.admission.admit import NUM_SEEDS, Admit, Terms, admit, check_open_jobs
+from mezzotint.policy.admission.prompt import parse_request
 from mezzotint.policy.admission.quota import LaneAssignment, assign_lane
-from mezzotint.policy.admission.request import JobRequest
+from mezzotint.policy.admission.request import JobRequest, ParsedRequest
 from mezzotint.store import EventBus, Jobs, Refusals, Submissions, Uploads
 
+Result = TypeVar("Result")
 MAX_QUICK = 400
 """Characters."""
 MAX_RACES = 3
 """Two requests of one name that come together: the loser finds the winner's jobs at its second try."""
-TAKEN = Refusal(
-    code=RefusalCode.IDEMPOTENCY_KEY_REUSED,
-    message="The Idempotency-Key was sent before, with another request.",
-    hint="Send a new key with a new request, and the same key only with the very same one.",
+TAKEN = refuse(
+    RefusalCode.IDEMPOTENCY_KEY_REUSED,
+    "The Idempotency-Key was sent before, with another request.",
+    "Send a new key with a new request, and the same key only with the very same one.",
 )
 
 
@@ -77,14 +78,33 @@ class Standing:
     num_open: int
 
 
+async def read_request(door: Door, request: JobRequest, claims: Claims) -> ParsedRequest:
+    """Read the texts of a request, once for all that is decided about it."""
+    parsed = await _compute(door, request, claims, partial(parse_request, request))
+    return ParsedRequest(request=request, prompts=parsed) if isinstance(parsed, Refusal) else parsed
+
+
+async def _compute(
+    door: Door, request: JobRequest, claims: Claims, function: Callable[[], Result | Refusal]
+) -> Result | Refusal:
+    """Call the function: at once, or in the tenant's thread where the request's texts are long."""
+    return function() if is_quickly_read(request) else await door.threads.run(claims.tenant, function)
+
+
+def is_quickly_read(request: JobRequest) -> bool:
+    """Whether reading the texts takes less than a millisecond: most do, and handing one to a thread takes as long."""
+    texts = f"{request.prompt}{request.negative_prompt or ''}"
+    return len(texts) <= MAX_QUICK and texts.isascii() and "{" not in request.prompt
+
+
 async def submit_once(
-    door: Door, request: JobRequest, claims: Claims, now: datetime, once: Once | None
+    door: Door, parsed: ParsedRequest, claims: Claims, now: datetime, once: Once | None
 ) -> tuple[Job, ...] | Repeated | Refusal:
     """`submit`, unless the tenant's same request made jobs already: then those."""
     if once is None:
-        return await submit(door, request, claims, now)
+        return await submit(door, parsed, claims, now)
     for _ in range(MAX_RACES):
-        outcome = await submit(door, request, claims, now, once)
+        outcome = await submit(door, parsed, claims, now, once)
         if isinstance(outcome, tuple):
             return outcome
         # most requests are new: what was earlier is asked for only when one is in the way, or when this one is refused
@@ -110,13 +130,13 @@ async def _repeated(door: Door, claims: Claims, once: Once, now: datetime) -> Re
 
 
 @overload
-async def submit(door: Door, request: JobRequest, claims: Claims, now: datetime) -> tuple[Job, ...] | Refusal: ...
+async def submit(door: Door, parsed: ParsedRequest, claims: Claims, now: datetime) -> tuple[Job, ...] | Refusal: ...
 @overload
 async def submit(
-    door: Door, request: JobRequest, claims: Claims, now: datetime, once: Once
+    door: Door, parsed: ParsedRequest, claims: Claims, now: datetime, once: Once
 ) -> tuple[Job, ...] | Refusal | None: ...
 async def submit(
-    door: Door, request: JobRequest, claims: Claims, now: datetime, once: Once | None = None
+    door: Door, parsed: ParsedRequest, claims: Claims, now: datetime, once: Once | None = None
 ) -> tuple[Job, ...] | Refusal | None:
     """Admit, filter, commit: all of the request's jobs or none. When jobs are returned their rows are on the disk.
 
@@ -126,7 +146,7 @@ async def submit(
     place = assign_lane(claims.tier, used_s=used_s)
     overloaded = await door.overload.refusal(place.lane, now)
     outcome = overloaded or await _submit(
-        door, request, claims, now, once, standing=Standing(place=place, num_open=num_open)
+        door, parsed, claims, now, once, standing=Standing(place=place, num_open=num_open)
     )
     if isinstance(outcome, Refusal):
         door.metrics.refused.labels(code=outcome.code).inc()
@@ -136,21 +156,25 @@ async def submit(
 
 
 async def _submit(
-    door: Door, request: JobRequest, claims: Claims, now: datetime, once: Once | None, *, standing: Standing
+    door: Door, parsed: ParsedRequest, claims: Claims, now: datetime, once: Once | None, *, standing: Standing
 ) -> tuple[Job, ...] | Refusal | None:
-    found = {
-        part: await door.uploads.find(claims.tenant, name, now) if name is not None else None
-        for part, name in (("source", request.source), ("mask", request.mask))
-    }
-    reading = partial(_decide, door, request, claims.tier, num_open=standing.num_open, **found)
-    decision = reading() if is_quickly_read(request) else await door.threads.run(claims.tenant, reading)
+    request = parsed.request
+    terms = Terms(
+        tier=claims.tier,
+        models=door.models,
+        upscaler=door.upscaler,
+        num_open_jobs=standing.num_open,
+        fresh_seed=secrets.randbelow(NUM_SEEDS),
+        source=await door.uploads.find(claims.tenant, request.source, now) if request.source is not None else None,
+        mask=await door.uploads.find(claims.tenant, request.mask, now) if request.mask is not None else None,
+    )
+    decision = await _compute(door, request, claims, partial(_decide, door, parsed, terms))
     if isinstance(decision, Refusal):
         if decision.code is RefusalCode.PROMPT_BLOCKED:
             await door.refusals.record(claims.tenant, decision, request.prompt, now)
         return decision
-    model, admitted = decision
-    name = door.upscaler if request.task is Task.UPSCALE else model.name
-    jobs = _jobs(name, admitted, claims, now, standing.place)
+    name = door.upscaler if request.task is Task.UPSCALE else decision.model.name
+    jobs = _make_jobs(name, decision, claims, now, standing.place)
     added = await door.jobs.add(*jobs, once=once, most_open=limits_of(claims.tier).max_open_jobs)
     if isinstance(added, TooManyOpen):  # others of the tenant came in since its open jobs were counted
         return check_open_jobs(added.num_open, len(jobs), claims.tier)
@@ -162,36 +186,16 @@ async def _submit(
     return jobs
 
 
-def is_quickly_read(request: JobRequest) -> bool:
-    """Whether reading the texts takes less than a millisecond: most do, and handing one to a thread takes as long."""
-    texts = f"{request.prompt}{request.negative_prompt or ''}"
-    return len(texts) <= MAX_QUICK and texts.isascii() and "{" not in request.prompt
-
-
-def _decide(
-    door: Door, request: JobRequest, tier: Tier, *, num_open: int, source: Source | None, mask: Source | None
-) -> tuple[ModelInfo, Admit] | Refusal:
+def _decide(door: Door, parsed: ParsedRequest, terms: Terms) -> Admit | Refusal:
     """Admission and the text filter: pure computation, which may take a tenth of a second."""
-    model = choose_requested_model(request, door.models, door.upscaler)
-    if isinstance(model, Refusal):
-        return model
-    decision = admit(
-        request,
-        tier=tier,
-        model=model,
-        num_open_jobs=num_open,
-        fresh_seed=secrets.randbelow(NUM_SEEDS),
-        source=source,
-        mask=mask,
-    )
+    decision = admit(parsed, terms)
     if isinstance(decision, Refusal):
         return decision
     texts = {(plan.parameters.prompt, plan.parameters.negative_prompt) for plan in decision.plans}
-    blocked = next((refusal for text in sorted(texts) if (refusal := door.check_prompt(*text))), None)
-    return blocked or (model, decision)
+    return next((refusal for text in sorted(texts) if (refusal := door.check_prompt(*text))), decision)
 
 
-def _jobs(model: str, decision: Admit, claims: Claims, now: datetime, place: LaneAssignment) -> tuple[Job, ...]:
+def _make_jobs(model: str, decision: Admit, claims: Claims, now: datetime, place: LaneAssignment) -> tuple[Job, ...]:
     ids = [JobId(f"job_{secrets.token_hex(12)}") for _ in decision.plans]
     return tuple(
         Job(

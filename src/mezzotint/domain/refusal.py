@@ -44,3 +44,7 @@ class Refusal:
     hint: str
     param: str | None = None
     retry_after_s: int | None = None
+
+
+def refuse(code: RefusalCode, message: str, hint: str, param: str | None = None) -> Refusal:
+    return Refusal(code=code, message=message, hint=hint, param=param)

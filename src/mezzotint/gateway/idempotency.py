@@ -15,22 +15,21 @@ from fastapi import Request
 from mezzotint.domain.submission import Once
 from mezzotint.gateway.errors import ApiError
 from mezzotint.gateway.service import Service
-from mezzotint.policy.admission.request import JobRequest
+from mezzotint.policy.admission.request import JobRequest, ParsedRequest
 
 KEY_LIFETIME = timedelta(hours=24)
 WINDOW = timedelta(seconds=60)
 """Longer than the official OpenAI client goes on retrying by itself (three tries, at most 8 s apart), and its timeouts
 are the caller's to choose."""
 KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
-SEED = re.compile(r"(?:^|\s)(?:--|—)seed\b")
 
 
-def name_request(request: Request, job_request: JobRequest, service: Service, *, is_new: bool = False) -> Once | None:
+def name_request(request: Request, parsed: ParsedRequest, service: Service, *, is_new: bool = False) -> Once | None:
     """The name of a request; None when every repetition means another picture. Answers 422 for an unusable key.
 
     is_new: the client wants a new picture even if it asked for the same a moment ago.
     """
-    now, body = service.now(), content_hash(request.url.path, job_request)
+    now, body = service.now(), content_hash(request.url.path, parsed.request)
     key = request.headers.get("idempotency-key")
     is_retry = request.headers.get("x-stainless-retry-count", "0").strip() not in {"", "0"}
     if key is not None:
@@ -39,13 +38,9 @@ def name_request(request: Request, job_request: JobRequest, service: Service, *,
             raise ApiError("idempotency_key_invalid", hint=hint)
         name = f"key:{hashlib.sha256(key.encode()).hexdigest()}"
         return Once(name=name, body=body, expires_at=now + KEY_LIFETIME, has_key=True, is_retry=True)
-    if is_new and not is_retry and not has_fixed_seed(job_request):
+    if is_new and not is_retry and not parsed.has_fixed_seed:
         return None
     return Once(name=f"same:{body}", body=body, expires_at=now + WINDOW, has_key=False, is_retry=is_retry)
-
-
-def has_fixed_seed(job_request: JobRequest) -> bool:
-    return job_request.seed is not None or SEED.search(job_request.prompt) is not None
 
 
 def content_hash(path: str, job_request: JobRequest) -> str:

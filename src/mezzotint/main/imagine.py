@@ -15,12 +15,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mezzotint.config import Settings
 from mezzotint.domain.errors import ImageBlocked, MezzotintError, OutputUnwritable, RunFailed, ServerUnreachable
 from mezzotint.domain.job import JobState, Parameters
-from mezzotint.domain.prompt import MAX_SEED
 from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.tier import Tier
 from mezzotint.main.served_models import ServedModel, build_catalog, find_models
-from mezzotint.policy.admission.admit import admit
-from mezzotint.policy.admission.model_choice import choose_requested_model
+from mezzotint.policy.admission.admit import NUM_SEEDS, Terms, admit
+from mezzotint.policy.admission.prompt import parse_request
 from mezzotint.policy.admission.request import JobRequest
 
 if TYPE_CHECKING:
@@ -46,15 +45,13 @@ def _draw_here(settings: Settings, prompt: str, out: Path) -> int:
     from mezzotint.safety.postfilter import PostFilter
     from mezzotint.safety.prefilter import PreFilter
 
-    request = JobRequest(prompt=prompt)
     offers = find_models(settings)
-    chosen = choose_requested_model(request, [one.info for one in offers], upscaler="")
-    if isinstance(chosen, Refusal):
-        return _print_error(REFUSED, chosen.message, chosen.hint, chosen.code)
-    offer = next(one for one in offers if one.info is chosen)
-    decision = admit(request, tier=Tier.PRO, model=chosen, num_open_jobs=0, fresh_seed=secrets.randbelow(MAX_SEED + 1))
+    models = [offer.info for offer in offers]
+    terms = Terms(tier=Tier.PRO, models=models, num_open_jobs=0, fresh_seed=secrets.randbelow(NUM_SEEDS))
+    decision = admit(parse_request(JobRequest(prompt=prompt)), terms)
     if isinstance(decision, Refusal):
         return _print_error(REFUSED, decision.message, decision.hint, decision.code)
+    offer = next(offer for offer in offers if offer.info is decision.model)
     wanted = [plan.parameters for plan in decision.plans]
     rules = PreFilter.load(settings.prefilter_rules)
     for parameters in wanted:

@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 from ahocorasick_rs import AhoCorasick
 
-from mezzotint.domain.refusal import Refusal, RefusalCode
+from mezzotint.domain.refusal import Refusal, RefusalCode, refuse
 from mezzotint.safety.folding import fold, in_words, readings_of
 from mezzotint.safety.rules import Rule, Rules, RulesInvalid, load_rules
 
@@ -140,9 +140,5 @@ def _holds(rule: Rule, found: frozenset[str], avoided: frozenset[str]) -> bool:
 
 def _refusal(rule: Rule, rules: Rules) -> Refusal:
     category = rules.categories[rule.category]
-    return Refusal(
-        code=RefusalCode.PROMPT_BLOCKED,
-        message=f"The prompt looks like a request for {category.about}; such pictures are not made here.",
-        hint=category.hint,
-        param="prompt",
-    )
+    message = f"The prompt looks like a request for {category.about}; such pictures are not made here."
+    return refuse(RefusalCode.PROMPT_BLOCKED, message, category.hint, "prompt")

@@ -23,6 +23,7 @@ from mezzotint.domain.ids import TenantId, WorkerId
 from mezzotint.domain.job import Job, JobState
 from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.tier import Tier
+from mezzotint.policy.admission.prompt import parse_request
 from mezzotint.policy.admission.request import JobRequest
 from mezzotint.policy.retention import Retention
 from mezzotint.store import (
@@ -73,20 +74,20 @@ async def started(desk: Desk) -> Job:
 
 
 async def test_a_submitted_job_is_stored_and_wakes_the_worker(desk: Desk) -> None:
-    jobs = await submit(door(desk), JobRequest(prompt="a red apple"), ADA, NOW)
+    jobs = await submit(door(desk), parse_request(JobRequest(prompt="a red apple")), ADA, NOW)
     assert isinstance(jobs, tuple)
     assert await desk.jobs.get(jobs[0].id) == jobs[0]
     assert desk.bus.work.is_set()
 
 
 async def test_two_jobs_without_a_seed_get_different_ones(desk: Desk) -> None:
-    jobs = [await submit(door(desk), JobRequest(prompt="a red apple"), ADA, NOW) for _ in range(2)]
+    jobs = [await submit(door(desk), parse_request(JobRequest(prompt="a red apple")), ADA, NOW) for _ in range(2)]
     seeds = {made[0].parameters.seed for made in jobs if isinstance(made, tuple)}
     assert len(seeds) == 2
 
 
 async def test_jobs_of_one_request_are_found_by_the_first_of_them_in_order(desk: Desk) -> None:
-    jobs = await submit(door(desk), JobRequest(prompt="a {red, green, blue} apple"), ADA, NOW)
+    jobs = await submit(door(desk), parse_request(JobRequest(prompt="a {red, green, blue} apple")), ADA, NOW)
     assert isinstance(jobs, tuple)
     assert {job.batch for job in jobs} == {jobs[0].id}
     assert await desk.jobs.of_batch(jobs[0].id) == list(jobs)
@@ -95,13 +96,13 @@ async def test_jobs_of_one_request_are_found_by_the_first_of_them_in_order(desk:
 async def test_one_blocked_choice_refuses_the_whole_request(desk: Desk) -> None:
     blocked = Refusal(code=RefusalCode.PROMPT_BLOCKED, message="m", hint="h")
     picky = replace(door(desk), check_prompt=lambda prompt, negative: blocked if "blue" in prompt else None)
-    assert await submit(picky, JobRequest(prompt="a {red, blue} apple"), ADA, NOW) is blocked
+    assert await submit(picky, parse_request(JobRequest(prompt="a {red, blue} apple")), ADA, NOW) is blocked
     assert (await desk.jobs.standing(ADA.tenant, "2026-01"))[0] == 0
 
 
 async def test_a_blocked_prompt_is_refused_before_any_job(desk: Desk) -> None:
     blocked = Refusal(code=RefusalCode.PROMPT_BLOCKED, message="m", hint="h")
-    assert await submit(door(desk, blocked), JobRequest(prompt="a red apple"), ADA, NOW) is blocked
+    assert await submit(door(desk, blocked), parse_request(JobRequest(prompt="a red apple")), ADA, NOW) is blocked
     assert (await desk.jobs.standing(ADA.tenant, "2026-01"))[0] == 0
 
 

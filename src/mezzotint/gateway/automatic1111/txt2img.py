@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from mezzotint.actions.finish import image_key
-from mezzotint.actions.submit import Repeated, submit_once
+from mezzotint.actions.submit import Repeated, read_request, submit_once
 from mezzotint.domain.claims import Claims
 from mezzotint.domain.job import Job, JobState
 from mezzotint.domain.model import ModelInfo
@@ -66,9 +66,10 @@ async def _submit_and_wait(
     service: Service, request: Request, claims: Claims, job_request: JobRequest
 ) -> Sequence[Job]:
     """Submit the request, and wait until its jobs have ended."""
+    parsed = await read_request(service.door, job_request, claims)
     # its clients mark no retries: without a seed each request means another picture
     outcome = await submit_once(
-        service.door, job_request, claims, service.now(), name_request(request, job_request, service, is_new=True)
+        service.door, parsed, claims, service.now(), name_request(request, parsed, service, is_new=True)
     )
     if isinstance(outcome, Refusal):
         raise translate_refusal(outcome)

@@ -14,7 +14,7 @@ from math import ceil
 from fastapi import APIRouter, Request, Response
 
 from mezzotint.actions.finish import image_key
-from mezzotint.actions.submit import Repeated, submit_once
+from mezzotint.actions.submit import Repeated, read_request, submit_once
 from mezzotint.domain.claims import Claims
 from mezzotint.domain.job import Image, Job, JobState
 from mezzotint.domain.refusal import Refusal
@@ -40,7 +40,7 @@ from mezzotint.gateway.streams.event_stream import EventStream
 from mezzotint.gateway.streams.wait import WAIT_S, missing_image_error, wait_until_final
 from mezzotint.media import converted
 from mezzotint.policy.admission.model_choice import choose_requested_model
-from mezzotint.policy.admission.request import JobRequest
+from mezzotint.policy.admission.request import JobRequest, ParsedRequest
 
 TOKEN_STEP_PX = 1000
 """Step-pixels (steps x width x height) of one image token: the unit in which the queue charges."""
@@ -85,9 +85,10 @@ async def respond(
     """The pictures of a wish, when they are there or while they are drawn. event: how names of its events begin."""
     with ExitStack() as place:
         place.enter_context(service.rate_limits.stream(claims))
-        job_request = apply_quality(service, claims, options, job_request)
-        once = name_request(request, job_request, service)
-        outcome = await submit_once(service.door, job_request, claims, service.now(), once)
+        parsed = await read_request(service.door, job_request, claims)
+        parsed = apply_quality(service, claims, options, parsed)
+        once = name_request(request, parsed, service)
+        outcome = await submit_once(service.door, parsed, claims, service.now(), once)
         if isinstance(outcome, Refusal):
             raise translate_refusal(outcome)
         jobs = outcome.jobs if isinstance(outcome, Repeated) else outcome
@@ -140,14 +141,15 @@ def parse_size(options: ImageOptions) -> tuple[int | None, int | None]:
     return int(width), int(height)
 
 
-def apply_quality(service: Service, claims: Claims, options: ImageOptions, job_request: JobRequest) -> JobRequest:
+def apply_quality(service: Service, claims: Claims, options: ImageOptions, parsed: ParsedRequest) -> ParsedRequest:
     """The request with the sampler steps that the quality means for its model; never more than the tier allows."""
     times = STEPS_OF[options.quality or "auto"]
-    model = choose_requested_model(job_request, service.door.models, service.door.upscaler)
+    model = choose_requested_model(parsed, service.door.models, service.door.upscaler)
     if times is None or isinstance(model, Refusal):  # admission finds the same fault and says it
-        return job_request
+        return parsed
     budget = limits_of(claims.tier).step_budget
-    return replace(job_request, num_steps=max(1, round(min(budget, min(budget, model.default_steps) * times))))
+    num_steps = max(1, round(min(budget, min(budget, model.default_steps) * times)))
+    return replace(parsed, request=replace(parsed.request, num_steps=num_steps))
 
 
 async def collect_images(

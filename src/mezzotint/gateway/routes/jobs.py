@@ -10,7 +10,7 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from mezzotint.actions.cancel import cancel
-from mezzotint.actions.submit import Repeated, submit_once
+from mezzotint.actions.submit import Repeated, read_request, submit_once
 from mezzotint.domain.claims import Claims
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Job
@@ -67,9 +67,9 @@ async def create(
 
     When this answers 202, the jobs are on the disk and will end in a state you can read. 200: they were there already.
     """
-    wish = body.request()
-    once = name_request(request, wish, service, is_new=body.new)
-    jobs = await submit_once(service.door, wish, claims, service.now(), once)
+    parsed = await read_request(service.door, body.request(), claims)
+    once = name_request(request, parsed, service, is_new=body.new)
+    jobs = await submit_once(service.door, parsed, claims, service.now(), once)
     if isinstance(jobs, Refusal):
         raise translate_refusal(jobs)
     if isinstance(jobs, Repeated):

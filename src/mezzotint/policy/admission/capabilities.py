@@ -1,9 +1,9 @@
-"""What a model, a task or a tier cannot do is refused by name."""
+"""Refuse by name what a model, a task or a tier cannot do."""
 
 from mezzotint.domain.job import Parameters
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.prompt import MAX_SEED, Prompt
-from mezzotint.domain.refusal import Refusal, RefusalCode
+from mezzotint.domain.refusal import Refusal, RefusalCode, refuse
 from mezzotint.domain.sampler import sampler_named
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier, limits_of
@@ -16,7 +16,7 @@ MAX_GUIDANCE = 30.0  # what front ends offer; beyond it every model's colours bu
 def check_capabilities(
     request: JobRequest, prompt: Prompt, parameters: Parameters, model: ModelInfo, tier: Tier
 ) -> Refusal | None:
-    """What of the request cannot be done. parameters: what it and its prompt come to."""
+    """Refuse a request that asks for more than is possible. parameters: those that it and its prompt come to."""
     return (
         _check_image_weight(request, prompt)
         or _check_stop(request, prompt, model)
@@ -32,66 +32,46 @@ def check_capabilities(
 def _check_image_weight(request: JobRequest, prompt: Prompt) -> Refusal | None:
     if prompt.iw is None or "strength" in TAKES[request.task]:
         return None
-    return Refusal(
-        code=RefusalCode.PARAMETER_UNSUPPORTED,
-        message=f"--iw weighs a source picture against the words; the task {request.task} does not.",
-        hint="Leave it out, or set the task to variation or inpaint with a source.",
-        param="prompt",
-    )
+    message = f"--iw weighs a source picture against the words; the task {request.task} does not."
+    hint = "Leave it out, or set the task to variation or inpaint with a source."
+    return refuse(RefusalCode.PARAMETER_UNSUPPORTED, message, hint, "prompt")
 
 
 def _check_negative_prompt(request: JobRequest, parameters: Parameters, model: ModelInfo) -> Refusal | None:
     if not parameters.negative_prompt or model.takes_negative_prompt:
         return None
-    return Refusal(
-        code=RefusalCode.PARAMETER_UNSUPPORTED,
-        message=f"{model.name} takes no negative prompt: --no and negative_prompt mean nothing to it.",
-        hint="Leave it out, and say what is to be in the picture.",
-        param="negative_prompt" if request.negative_prompt else "prompt",
-    )
+    message = f"{model.name} takes no negative prompt: --no and negative_prompt mean nothing to it."
+    hint = "Leave it out, and say what is to be in the picture."
+    param = "negative_prompt" if request.negative_prompt else "prompt"
+    return refuse(RefusalCode.PARAMETER_UNSUPPORTED, message, hint, param)
 
 
 def _check_stop(request: JobRequest, prompt: Prompt, model: ModelInfo) -> Refusal | None:
     if prompt.stop is None or (model.can_stop and request.task is not Task.UPSCALE):
         return None
-    what = f"the task {request.task}" if model.can_stop else model.name
-    return Refusal(
-        code=RefusalCode.PARAMETER_UNSUPPORTED,
-        message=f"--stop means nothing to {what}, which has nothing to show before its end.",
-        hint="Leave it out, or ask for fewer --steps.",
-        param="prompt",
-    )
+    subject = f"the task {request.task}" if model.can_stop else model.name
+    message = f"--stop means nothing to {subject}, which has nothing to show before its end."
+    return refuse(RefusalCode.PARAMETER_UNSUPPORTED, message, "Leave it out, or ask for fewer --steps.", "prompt")
 
 
 def _check_strength(parameters: Parameters) -> Refusal | None:
     if parameters.num_sampled >= 1 or parameters.strength is None:
         return None
-    return Refusal(
-        code=RefusalCode.PARAMETER_INVALID,
-        message=f"A strength of {parameters.strength:g} leaves none of the {parameters.num_steps} steps.",
-        hint=f"Choose at least {1 / parameters.num_steps:.2g}, or more steps.",
-        param="strength",
-    )
+    message = f"A strength of {parameters.strength:g} leaves none of the {parameters.num_steps} steps."
+    hint = f"Choose at least {1 / parameters.num_steps:.2g}, or more steps."
+    return refuse(RefusalCode.PARAMETER_INVALID, message, hint, "strength")
 
 
 def _check_guidance(request: JobRequest, prompt: Prompt, model: ModelInfo) -> Refusal | None:
     asked = request.guidance_scale
     param = "prompt" if asked is None else "guidance_scale"
     if asked is not None and not 0 <= asked <= MAX_GUIDANCE:
-        return Refusal(
-            code=RefusalCode.PARAMETER_INVALID,
-            message=f"The guidance scale {asked:g} is out of range.",
-            hint=f"Choose from 0 to {MAX_GUIDANCE:g}; {model.default_guidance:g} is the model's own.",
-            param=param,
-        )
+        hint = f"Choose from 0 to {MAX_GUIDANCE:g}; {model.default_guidance:g} is the model's own."
+        return refuse(RefusalCode.PARAMETER_INVALID, f"The guidance scale {asked:g} is out of range.", hint, param)
     if model.default_guidance > 1 or (prompt.stylize is None and asked in {None, model.default_guidance}):
         return None
-    return Refusal(
-        code=RefusalCode.PARAMETER_UNSUPPORTED,
-        message=f"{model.name} draws without guidance: --stylize, --chaos and guidance_scale mean nothing to it.",
-        hint="Leave it out.",
-        param=param,
-    )
+    message = f"{model.name} draws without guidance: --stylize, --chaos and guidance_scale mean nothing to it."
+    return refuse(RefusalCode.PARAMETER_UNSUPPORTED, message, "Leave it out.", param)
 
 
 def _check_sampler(request: JobRequest, model: ModelInfo) -> Refusal | None:
@@ -100,43 +80,26 @@ def _check_sampler(request: JobRequest, model: ModelInfo) -> Refusal | None:
     sampler = sampler_named(request.sampler)
     if sampler is not None and sampler.name in model.samplers:
         return None
+    message = f'{model.name} has no sampler "{request.sampler[:40]}".'
     hint = f"It takes: {', '.join(model.samplers)}." if model.samplers else "Leave it out: only its own suits it."
-    return Refusal(
-        code=RefusalCode.PARAMETER_UNSUPPORTED,
-        message=f'{model.name} has no sampler "{request.sampler[:40]}".',
-        hint=hint,
-        param="sampler",
-    )
+    return refuse(RefusalCode.PARAMETER_UNSUPPORTED, message, hint, "sampler")
 
 
 def _check_seed(parameters: Parameters) -> Refusal | None:
     if 0 <= parameters.seed <= MAX_SEED:
         return None
-    return Refusal(
-        code=RefusalCode.PARAMETER_INVALID,
-        message=f"The seed {parameters.seed} is out of range.",
-        hint=f"Choose a whole number from 0 to {MAX_SEED}.",
-        param="seed",
-    )
+    message, hint = f"The seed {parameters.seed} is out of range.", f"Choose a whole number from 0 to {MAX_SEED}."
+    return refuse(RefusalCode.PARAMETER_INVALID, message, hint, "seed")
 
 
 def _check_steps(parameters: Parameters, tier: Tier, *, written_in: str) -> Refusal | None:
-    budget = limits_of(tier).step_budget
-    if 1 <= parameters.num_steps <= budget:
+    num, budget = parameters.num_steps, limits_of(tier).step_budget
+    if num < 1:
+        hint = f"Choose a whole number from 1 to {budget}."
+        return refuse(RefusalCode.PARAMETER_INVALID, f"{num} steps make no picture.", hint, written_in)
+    if num <= budget:
         return None
-    if parameters.num_steps < 1:
-        return Refusal(
-            code=RefusalCode.PARAMETER_INVALID,
-            message=f"{parameters.num_steps} steps make no picture.",
-            hint=f"Choose a whole number from 1 to {budget}.",
-            param=written_in,
-        )
-    larger = ", ".join(
-        f"{other} {limits_of(other).step_budget}" for other in Tier if limits_of(other).step_budget > budget
-    )
-    return Refusal(
-        code=RefusalCode.STEPS_OVER_BUDGET,
-        message=f"{parameters.num_steps} steps were asked for; the {tier} tier's budget is {budget} a job.",
-        hint=f"Ask for at most {budget} steps" + (f", or use a larger tier ({larger})." if larger else "."),
-        param=written_in,
-    )
+    message = f"{num} steps were asked for; the {tier} tier's budget is {budget} a job."
+    larger = [f"{other} {limits_of(other).step_budget}" for other in Tier if limits_of(other).step_budget > budget]
+    hint = f"Ask for at most {budget} steps" + (f", or use a larger tier ({', '.join(larger)})." if larger else ".")
+    return refuse(RefusalCode.STEPS_OVER_BUDGET, message, hint, written_in)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from math import prod
 
-from mezzotint.domain.refusal import Refusal, RefusalCode
+from mezzotint.domain.refusal import Refusal, RefusalCode, refuse
 
 MAX_JOBS = 40
 """Most jobs that one request may become, permutations and repeats together."""
@@ -59,11 +59,11 @@ def read_choices(raw: str) -> Text | Refusal:
         escaped, mark, literal = match.groups()
         if mark == "{":
             if len(stack) > MAX_DEPTH:
-                return _refuse(f"Choices are nested more than {MAX_DEPTH} deep.")
+                return _refuse_choices(f"Choices are nested more than {MAX_DEPTH} deep.")
             stack.append(_OpenChoice())
         elif mark == "}":
             if len(stack) == 1:
-                return _refuse(f'Character {match.start() + 1} of the prompt is a "}}" without its "{{".')
+                return _refuse_choices(f'Character {match.start() + 1} of the prompt is a "}}" without its "{{".')
             closed = stack.pop()
             closed.end_option()
             stack[-1].end_literal()
@@ -73,7 +73,7 @@ def read_choices(raw: str) -> Text | Refusal:
         else:
             stack[-1].literal.append(escaped or mark or literal)
     stack[0].end_literal()
-    return tuple(stack[0].pieces) if len(stack) == 1 else _refuse('The prompt has a "{" without its "}".')
+    return tuple(stack[0].pieces) if len(stack) == 1 else _refuse_choices('The prompt has a "{" without its "}".')
 
 
 def write_choices(text: Text, *, is_option: bool = False) -> str:
@@ -108,13 +108,10 @@ def check_job_count(num_jobs: int) -> Refusal | None:
     """Refuse more jobs than one request may become."""
     if num_jobs <= MAX_JOBS:
         return None
-    return Refusal(
-        code=RefusalCode.TOO_MANY_JOBS_AT_ONCE,
-        message=f"The prompt stands for {num_jobs if num_jobs < 10**9 else 'more than 10^9'} jobs; "
-        f"{MAX_JOBS} is the most of one request.",
-        hint="Give fewer choices or repeats, or send several requests.",
-        param="prompt",
-    )
+    stands_for = num_jobs if num_jobs < 10**9 else "more than 10^9"
+    message = f"The prompt stands for {stands_for} jobs; {MAX_JOBS} is the most of one request."
+    hint = "Give fewer choices or repeats, or send several requests."
+    return refuse(RefusalCode.TOO_MANY_JOBS_AT_ONCE, message, hint, "prompt")
 
 
 def _list_texts(text: Text) -> list[str]:
@@ -138,10 +135,6 @@ def _escape_literal(literal: str, special: str) -> str:
     return re.sub(special, r"\\\g<0>", literal)
 
 
-def _refuse(message: str) -> Refusal:
-    return Refusal(
-        code=RefusalCode.PERMUTATION_INVALID,
-        message=message,
-        hint=r"Write choices as {red, green}; for the characters themselves write \{ \} and \, instead.",
-        param="prompt",
-    )
+def _refuse_choices(message: str) -> Refusal:
+    hint = r"Write choices as {red, green}; for the characters themselves write \{ \} and \, instead."
+    return refuse(RefusalCode.PERMUTATION_INVALID, message, hint, "prompt")

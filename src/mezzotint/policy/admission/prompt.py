@@ -9,13 +9,18 @@ What follows a parameter up to the next one is its value, so words after a value
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import replace
 from difflib import get_close_matches
+from itertools import pairwise
+from typing import Any
 from unicodedata import normalize
 
 from mezzotint.domain.prompt import Prompt
-from mezzotint.domain.refusal import Refusal, RefusalCode
+from mezzotint.domain.refusal import Refusal, RefusalCode, refuse
+from mezzotint.domain.task import Task
+from mezzotint.policy.admission.permutations import expand_choices
 from mezzotint.policy.admission.prompt_parameters import PARAMETERS, UNSUPPORTED, UNSUPPORTED_SHORT, Parameter, is_blank
+from mezzotint.policy.admission.request import JobRequest, ParsedRequest
 
 MAX_CHARACTERS = 2000  # of a prompt, white space between words counted as one; far beyond what any text encoder reads
 MAX_WRITTEN = 8 * MAX_CHARACTERS  # as it was sent, with its white space and all of its choices
@@ -33,17 +38,33 @@ _FORBIDDEN = re.compile(
     + "]"
 )
 
-
 _BY_NAME = {name: parameter for parameter in PARAMETERS for name in (parameter.name, *parameter.aliases)}
 _KNOWN = frozenset({*_BY_NAME, *UNSUPPORTED, *UNSUPPORTED_SHORT})
+_SUPPORTED = ", ".join(f"--{parameter.name}" for parameter in PARAMETERS)
 
 
-@dataclass(slots=True)
-class _Written:
-    """A parameter as found: its name and the words up to the next parameter."""
+def parse_request(request: JobRequest) -> ParsedRequest:
+    """Read the texts of a request. Never raises, whatever they are."""
+    return ParsedRequest(request=request, prompts=_parse_choices(request))
 
-    name: str
-    words: list[str]
+
+def _parse_choices(request: JobRequest) -> tuple[Prompt, ...] | Refusal:
+    written = (("prompt", request.prompt), ("negative_prompt", request.negative_prompt or ""))
+    for param, text in written:
+        if len(text) > MAX_WRITTEN:
+            message = f"has {len(text)} characters with white space and choices; {MAX_WRITTEN} is the most."
+            return _refuse_length(message, param)
+    texts = (request.prompt,) if request.is_plain else expand_choices(request.prompt)
+    if isinstance(texts, Refusal):
+        return texts
+    prompts: list[Prompt] = []
+    for text in texts:
+        is_wordless = request.task in {Task.UPSCALE, Task.VARIATION} and not text.strip()
+        prompt = Prompt(text="") if is_wordless else parse_prompt(text)
+        if isinstance(prompt, Refusal):
+            return prompt
+        prompts.append(prompt)
+    return tuple(prompts)
 
 
 def parse_prompt(raw: str) -> Prompt | Refusal:
@@ -55,13 +76,21 @@ def parse_prompt(raw: str) -> Prompt | Refusal:
     if refusal := check_characters(raw, param="prompt"):
         return refusal
     words = raw.split()
-    names = [_name_of(word) for word in words]
+    names = [_read_name(word) for word in words]
     # Counted in its canonical form, in which an em dash is two characters, so that what was read can be written again.
     canonical = [word if name is None else f"--{name}" for word, name in zip(words, names, strict=True)]
     if refusal := check_length(" ".join(canonical), param="prompt"):
         return refusal
-    text, written = _split(words, names)
-    return _fill(Prompt(text=" ".join(text)), written)
+    ends = [*(at for at, name in enumerate(names) if name is not None), len(words)]
+    text, values = " ".join(words[: ends[0]]), dict[str, Any]()
+    for start, end in pairwise(ends):
+        refusal = _fill_value(values, names[start] or "", " ".join(words[start + 1 : end]))
+        if refusal is not None:
+            return refusal
+    if is_blank(text):
+        hint = "Describe a picture in words, for example: a red apple"
+        return refuse(RefusalCode.PROMPT_EMPTY, "The prompt has no words.", hint, "prompt")
+    return replace(Prompt(text=text), **values)
 
 
 def render_prompt(prompt: Prompt) -> str:
@@ -69,8 +98,13 @@ def render_prompt(prompt: Prompt) -> str:
 
     prompt: as `parse_prompt` returns it; in particular no word of its texts may look like a parameter.
     """
-    written = ((parameter.name, parameter.show(prompt)) for parameter in PARAMETERS)
-    return " ".join([prompt.text, *(f"--{name} {value}".rstrip() for name, value in written if value is not None)])
+    values = ((parameter, getattr(prompt, parameter.field)) for parameter in PARAMETERS)
+    written = (
+        f"--{parameter.name} {parameter.form.show(value)}".rstrip()
+        for parameter, value in values
+        if value is not None and value is not False
+    )
+    return " ".join([prompt.text, *written])
 
 
 def check_characters(raw: str, *, param: str) -> Refusal | None:
@@ -78,13 +112,10 @@ def check_characters(raw: str, *, param: str) -> Refusal | None:
     found = _FORBIDDEN.search(raw)
     if found is None:
         return None
-    return Refusal(
-        code=RefusalCode.PROMPT_CONTROL_CHARACTER,
-        message=f"Character {found.start() + 1} of the {_field(param)} is U+{ord(found.group()):04X}, "
-        "which is not text.",
-        hint="Remove control characters; plain text, line breaks and emoji are fine.",
-        param=param,
-    )
+    where = f"Character {found.start() + 1} of the {param.replace('_', ' ')}"
+    message = f"{where} is U+{ord(found.group()):04X}, which is not text."
+    hint = "Remove control characters; plain text, line breaks and emoji are fine."
+    return refuse(RefusalCode.PROMPT_CONTROL_CHARACTER, message, hint, param)
 
 
 def check_length(text: str, *, param: str) -> Refusal | None:
@@ -93,34 +124,21 @@ def check_length(text: str, *, param: str) -> Refusal | None:
     text: with single spaces. param: the request field.
     """
     if len(text) > MAX_CHARACTERS:
-        return _too_long(f"has {len(text)} characters; {MAX_CHARACTERS} is the most.", param)
+        return _refuse_length(f"has {len(text)} characters; {MAX_CHARACTERS} is the most.", param)
     num_unfolded = len(text) if text.isascii() else len(normalize("NFKD", text))
     if num_unfolded > MAX_UNFOLDED:
-        return _too_long(f"has ligatures for {num_unfolded} characters; {MAX_UNFOLDED} is the most.", param)
+        return _refuse_length(f"has ligatures for {num_unfolded} characters; {MAX_UNFOLDED} is the most.", param)
     return None
 
 
-def check_written(raw: str, *, param: str) -> Refusal | None:
-    """Refuse more than MAX_WRITTEN characters, before anything reads them. param: the request field."""
-    if len(raw) <= MAX_WRITTEN:
-        return None
-    return _too_long(f"has {len(raw)} characters with white space and choices; {MAX_WRITTEN} is the most.", param)
-
-
-def _too_long(what: str, param: str) -> Refusal:
-    return Refusal(
-        code=RefusalCode.PROMPT_TOO_LONG,
-        message=f"The {_field(param)} {what}",
-        hint="Shorten it: models read its first hundred words at most.",
-        param=param,
+def _refuse_length(excess: str, param: str) -> Refusal:
+    message = f"The {param.replace('_', ' ')} {excess}"
+    return refuse(
+        RefusalCode.PROMPT_TOO_LONG, message, "Shorten it: models read its first hundred words at most.", param
     )
 
 
-def _field(param: str) -> str:
-    return param.replace("_", " ")
-
-
-def _name_of(word: str) -> str | None:
+def _read_name(word: str) -> str | None:
     """The parameter's name that the word writes, in lower case; None for an ordinary word."""
     if word.startswith("--"):
         name = word[2:]
@@ -131,87 +149,40 @@ def _name_of(word: str) -> str | None:
     return name.lower() if num_dashes in {1, 2} and name.lower() in _KNOWN else None
 
 
-def _split(words: list[str], names: list[str | None]) -> tuple[list[str], list[_Written]]:
-    text: list[str] = []
-    written: list[_Written] = []
-    into = text
-    for word, name in zip(words, names, strict=True):
-        if name is None:
-            into.append(word)
-        else:
-            written.append(_Written(name=name, words=[]))
-            into = written[-1].words
-    return text, written
+def _fill_value(values: dict[str, Any], name: str, text: str) -> Refusal | None:
+    """Read the value of a parameter into `values`, by the field of `Prompt`."""
+    parameter = _BY_NAME.get(name)
+    if parameter is None:
+        return _refuse_name(name)
+    before = values.get(parameter.field)
+    if before is not None and not parameter.is_repeatable:
+        message = f"--{parameter.name} is written more than once."
+        return refuse(RefusalCode.PARAMETER_REPEATED, message, "Keep the one that you mean.", "prompt")
+    value = parameter.form.read(text)
+    if value is None:
+        given = f'"{_quote(text)}" is not that' if text else "nothing follows it"
+        message = f"--{parameter.name} takes {parameter.form.takes}; {given}."
+        hint = f"Write the words first, then the parameters, for example: a red apple {parameter.example}"
+        return refuse(RefusalCode.PARAMETER_INVALID, message, hint, "prompt")
+    values[parameter.field] = value if before is None else f"{before}{'' if before.endswith(',') else ','} {value}"
+    return None
 
 
-def _fill(prompt: Prompt, written: list[_Written]) -> Prompt | Refusal:
-    seen: set[str] = set()
-    for one in written:
-        parameter = _BY_NAME.get(one.name)
-        if parameter is None:
-            return _not_taken(one.name)
-        if parameter.name in seen and not parameter.is_repeatable:
-            return _repeated(parameter)
-        seen.add(parameter.name)
-        filled = parameter.write(prompt, " ".join(one.words))
-        if filled is None:
-            return _invalid(parameter, " ".join(one.words))
-        prompt = filled
-    return _empty() if is_blank(prompt.text) else prompt
-
-
-def _empty() -> Refusal:
-    return Refusal(
-        code=RefusalCode.PROMPT_EMPTY,
-        message="The prompt has no words.",
-        hint="Describe a picture in words, for example: a red apple",
-        param="prompt",
-    )
-
-
-def _not_taken(name: str) -> Refusal:
-    known = ", ".join(f"--{parameter.name}" for parameter in PARAMETERS)
+def _refuse_name(name: str) -> Refusal:
     meaning = UNSUPPORTED.get(UNSUPPORTED_SHORT.get(name, name))
     if meaning is not None:
-        return Refusal(
-            code=RefusalCode.PARAMETER_UNSUPPORTED,
-            message=f"--{name} ({meaning}) is not supported by this model.",
-            hint=f"Leave it out. Supported: {known}.",
-            param="prompt",
-        )
-    nearest = _nearest(name)
-    return Refusal(
-        code=RefusalCode.PARAMETER_UNKNOWN,
-        message=f"There is no parameter --{_quoted(name)}.",
-        hint=(f"Did you mean {nearest.example}? " if nearest else "") + f"Known parameters: {known}.",
-        param="prompt",
-    )
+        message = f"--{name} ({meaning}) is not supported by this model."
+        return refuse(RefusalCode.PARAMETER_UNSUPPORTED, message, f"Leave it out. Supported: {_SUPPORTED}.", "prompt")
+    nearest = _find_nearest(name)
+    hint = (f"Did you mean {nearest.example}? " if nearest else "") + f"Known parameters: {_SUPPORTED}."
+    return refuse(RefusalCode.PARAMETER_UNKNOWN, f"There is no parameter --{_quote(name)}.", hint, "prompt")
 
 
-def _nearest(name: str) -> Parameter | None:
+def _find_nearest(name: str) -> Parameter | None:
     letters = re.match("[a-z]*", name[:_MAX_QUOTED])  # "--ar=3:2" and "--ar3:2" mean --ar
     close = get_close_matches(letters.group() if letters else "", _BY_NAME, n=1, cutoff=0.6)
     return _BY_NAME[close[0]] if close else None
 
 
-def _repeated(parameter: Parameter) -> Refusal:
-    return Refusal(
-        code=RefusalCode.PARAMETER_REPEATED,
-        message=f"--{parameter.name} is written more than once.",
-        hint="Keep the one that you mean.",
-        param="prompt",
-    )
-
-
-def _invalid(parameter: Parameter, value: str) -> Refusal:
-    given = f'"{_quoted(value)}" is not that' if value else "nothing follows it"
-    return Refusal(
-        code=RefusalCode.PARAMETER_INVALID,
-        message=f"--{parameter.name} takes {parameter.takes}; {given}.",
-        hint=f"Write the words first, then the parameters, for example: a red apple {parameter.example}",
-        param="prompt",
-    )
-
-
-def _quoted(value: str) -> str:
+def _quote(value: str) -> str:
     return value if len(value) <= _MAX_QUOTED else f"{value[:_MAX_QUOTED]}…"

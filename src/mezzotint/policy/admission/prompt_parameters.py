@@ -5,10 +5,11 @@ The parser, the refusals and the reference page are all made from it.
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 from unicodedata import category
 
-from mezzotint.domain.prompt import MAX_SEED, AspectRatio, Prompt
+from mezzotint.domain.prompt import MAX_SEED, AspectRatio
 from mezzotint.policy.admission.permutations import MAX_JOBS
 
 MAX_STEPS_WRITTEN = 9999  # sanity bound of the grammar; the tier's budget is far lower
@@ -19,233 +20,186 @@ NORMAL_STYLIZE = 100
 STRONGEST = 3.0  # times the model's own guidance, at MAX_STYLIZE; far beyond it colours burn out
 MAX_CHAOS = 100
 MIN_STOP, MAX_STOP = 10, 100  # percent; before the tenth part there is nothing to see
-MAX_IMAGE_WEIGHT = 3.0
+MAX_IMAGE_WEIGHT = 3
 EVEN_WEIGHT = 1.5  # an image weight of 1 is then a strength of 0.6, which is a variation's own
 MAX_VERSION = 200  # characters
 _INVISIBLE = frozenset({"Cf", "Mn", "Mc", "Me", "Pd", "Zs", "Zl", "Zp"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parameter:
-    """A parameter that may be written in a prompt.
+class ValueForm:
+    """How a parameter's value is written.
 
-    takes: the value, in words that complete "--name takes ...".
-    write: puts a value into the prompt; None when the value cannot be read.
-    show: the value of a prompt as it would be written; None when it has none.
+    takes: in words that complete "--name takes ...". read: the value of a text; None when it cannot be read.
     """
 
-    name: str
     placeholder: str
     takes: str
+    read: Callable[[str], Any]
+    show: Callable[[Any], str] = str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """A parameter that may be written in a prompt. field: of `Prompt`, where its value goes."""
+
+    name: str
+    field: str
+    form: ValueForm
     does: str
     example: str
-    write: Callable[[Prompt, str], Prompt | None]
-    show: Callable[[Prompt], str | None]
     aliases: tuple[str, ...] = ()
     is_repeatable: bool = False
 
 
-def _whole_number(value: str, low: int, high: int) -> int | None:
-    is_short = len(value) <= len(str(high)) + 2  # a few leading zeros; int() of thousands of digits is quadratic
-    if not (is_short and value.isascii() and value.isdigit()):
+def integer(low: int, high: int) -> ValueForm:
+    takes = f"a whole number from {low} to {high}"
+    return ValueForm(placeholder="N", takes=takes, read=lambda text: _read_integer(text, low, high))
+
+
+def decimal(low: float, high: float) -> ValueForm:
+    """A number of one digit before the point and at most two after it."""
+
+    def read(text: str) -> float | None:
+        number = float(text) if re.fullmatch(r"[0-9]?\.?[0-9]{1,2}", text, re.ASCII) else None
+        return number if number is not None and low <= number <= high else None
+
+    takes = f"a number from {low} to {high}, at most two decimals"
+    return ValueForm(placeholder="X", takes=takes, read=read, show="{:g}".format)
+
+
+def _read_integer(text: str, low: int, high: int) -> int | None:
+    is_short = len(text) <= len(str(high)) + 2  # a few leading zeros; int() of thousands of digits is quadratic
+    if not (is_short and text.isascii() and text.isdigit()):
         return None
-    number = int(value)
+    number = int(text)
     return number if low <= number <= high else None
 
 
-def _number(value: str) -> float | None:
-    """A number of one digit and at most two decimals."""
-    return float(value) if re.fullmatch(r"[0-9]?\.?[0-9]{1,2}", value, re.ASCII) else None
+def _read_ratio(text: str) -> AspectRatio | None:
+    left, _, right = text.partition(":")
+    width, height = _read_integer(left, 1, 999), _read_integer(right, 1, 999)
+    return None if width is None or height is None else AspectRatio(width=width, height=height)
 
 
-def _write_aspect_ratio(prompt: Prompt, value: str) -> Prompt | None:
-    left, colon, right = value.partition(":")
-    width, height = _whole_number(left, 1, 999), _whole_number(right, 1, 999)
-    if not colon or width is None or height is None:
-        return None
-    return replace(prompt, aspect_ratio=AspectRatio(width=width, height=height))
+def is_blank(text: str) -> bool:
+    """Whether the text has nothing but dashes and what cannot be seen."""
+    return all(category(character) in _INVISIBLE for character in text)
 
 
-def _write_no(prompt: Prompt, value: str) -> Prompt | None:
-    if is_blank(value):
-        return None
-    if prompt.no is None:
-        return replace(prompt, no=value)
-    return replace(prompt, no=f"{prompt.no}{'' if prompt.no.endswith(',') else ','} {value}")
-
-
-def _write_repeat(prompt: Prompt, value: str) -> Prompt | None:
-    repeat = _whole_number(value, 2, MAX_JOBS)
-    return None if repeat is None else replace(prompt, repeat=repeat)
-
-
-def _write_seed(prompt: Prompt, value: str) -> Prompt | None:
-    seed = _whole_number(value, 0, MAX_SEED)
-    return None if seed is None else replace(prompt, seed=seed)
-
-
-def _write_steps(prompt: Prompt, value: str) -> Prompt | None:
-    num_steps = _whole_number(value, 1, MAX_STEPS_WRITTEN)
-    return None if num_steps is None else replace(prompt, num_steps=num_steps)
-
-
-def _write_quality(prompt: Prompt, value: str) -> Prompt | None:
-    quality = _number(value)
-    return None if quality is None or not MIN_QUALITY <= quality <= MAX_QUALITY else replace(prompt, quality=quality)
-
-
-def _write_stylize(prompt: Prompt, value: str) -> Prompt | None:
-    stylize = _whole_number(value, 0, MAX_STYLIZE)
-    return None if stylize is None else replace(prompt, stylize=stylize)
-
-
-def _write_chaos(prompt: Prompt, value: str) -> Prompt | None:
-    chaos = _whole_number(value, 0, MAX_CHAOS)
-    return None if chaos is None else replace(prompt, chaos=chaos)
-
-
-def _write_iw(prompt: Prompt, value: str) -> Prompt | None:
-    iw = _number(value)
-    return None if iw is None or iw > MAX_IMAGE_WEIGHT else replace(prompt, iw=iw)
-
-
-def _write_stop(prompt: Prompt, value: str) -> Prompt | None:
-    stop = _whole_number(value, MIN_STOP, MAX_STOP)
-    return None if stop is None else replace(prompt, stop=stop)
-
-
-def _write_version(prompt: Prompt, value: str) -> Prompt | None:
-    is_name = " " not in value and not is_blank(value) and len(value) <= MAX_VERSION
-    return replace(prompt, version=value) if is_name else None
-
-
-def _write_draft(prompt: Prompt, value: str) -> Prompt | None:
-    return None if value else replace(prompt, is_draft=True)
-
-
-def _show_aspect_ratio(prompt: Prompt) -> str | None:
-    return None if prompt.aspect_ratio is None else f"{prompt.aspect_ratio.width}:{prompt.aspect_ratio.height}"
-
+RATIO = ValueForm(
+    placeholder="W:H",
+    takes="width to height as W:H, whole numbers from 1 to 999",
+    read=_read_ratio,
+    show=lambda ratio: f"{ratio.width}:{ratio.height}",
+)
+WORDS = ValueForm(
+    placeholder="WORDS",
+    takes="the words for what must not be in the picture",
+    read=lambda text: None if is_blank(text) else text,
+)
+MODEL_NAME = ValueForm(
+    placeholder="NAME",
+    takes="the name of a model",
+    read=lambda text: None if " " in text or is_blank(text) or len(text) > MAX_VERSION else text,
+)
+SWITCH = ValueForm(placeholder="", takes="no value", read=lambda text: None if text else True, show=lambda _: "")
 
 PARAMETERS = (
     Parameter(
         name="ar",
+        field="aspect_ratio",
+        form=RATIO,
         aliases=("aspect",),
-        placeholder="W:H",
-        takes="width to height as W:H, whole numbers from 1 to 999",
         does="Shape of the picture, at about the model's native area.",
         example="--ar 3:2",
-        write=_write_aspect_ratio,
-        show=_show_aspect_ratio,
     ),
     Parameter(
         name="chaos",
+        field="chaos",
+        form=integer(0, MAX_CHAOS),
         aliases=("c",),
-        placeholder="N",
-        takes=f"a whole number from 0 to {MAX_CHAOS}",
         does="How unlike each other the pictures of a grid (`--repeat`) are: their `--stylize` goes apart, at 100 "
         "from one end of its scale to the other.",
         example="--repeat 4 --chaos 50",
-        write=_write_chaos,
-        show=lambda prompt: None if prompt.chaos is None else str(prompt.chaos),
     ),
     Parameter(
         name="draft",
-        placeholder="",
-        takes="no value",
+        field="is_draft",
+        form=SWITCH,
         does="Half of the usual steps: a picture in half the time, less finished. The same as `--quality .5`.",
         example="--draft",
-        write=_write_draft,
-        show=lambda prompt: "" if prompt.is_draft else None,
     ),
     Parameter(
         name="iw",
-        placeholder="X",
-        takes=f"a number from 0 to {MAX_IMAGE_WEIGHT:g}, at most two decimals",
+        field="iw",
+        form=decimal(0, MAX_IMAGE_WEIGHT),
         does="Weight of the source picture against the words, in a variation or an inpaint: 0 is the words alone, "
         "3 stays near the picture.",
         example="--iw 2",
-        write=_write_iw,
-        show=lambda prompt: None if prompt.iw is None else f"{prompt.iw:g}",
     ),
     Parameter(
         name="no",
-        placeholder="WORDS",
-        takes="the words for what must not be in the picture",
+        field="no",
+        form=WORDS,
         does="What must not be in the picture: everything up to the next parameter. "
         "Written several times, the words are joined by commas.",
         example="--no text, people",
-        write=_write_no,
-        show=lambda prompt: prompt.no,
         is_repeatable=True,
     ),
     Parameter(
         name="quality",
+        field="quality",
+        form=decimal(MIN_QUALITY, MAX_QUALITY),
         aliases=("q",),
-        placeholder="X",
-        takes=f"a number from {MIN_QUALITY} to {MAX_QUALITY}, at most two decimals",
         does="So many times the usual steps; `--steps` says the number itself.",
         example="--quality .5",
-        write=_write_quality,
-        show=lambda prompt: None if prompt.quality is None else f"{prompt.quality:g}",
     ),
     Parameter(
         name="repeat",
+        field="repeat",
+        form=integer(2, MAX_JOBS),
         aliases=("r",),
-        placeholder="N",
-        takes=f"a whole number from 2 to {MAX_JOBS}",
         does="So many jobs from one prompt. Each has a seed of its own: the given one, the next, and so on.",
         example="--repeat 4",
-        write=_write_repeat,
-        show=lambda prompt: None if prompt.repeat is None else str(prompt.repeat),
     ),
     Parameter(
         name="seed",
-        placeholder="N",
-        takes=f"a whole number from 0 to {MAX_SEED}",
+        field="seed",
+        form=integer(0, MAX_SEED),
         does="Where the noise starts: the same prompt, seed and settings give the same picture.",
         example="--seed 7",
-        write=_write_seed,
-        show=lambda prompt: None if prompt.seed is None else str(prompt.seed),
     ),
     Parameter(
         name="steps",
-        placeholder="N",
-        takes=f"a whole number from 1 to {MAX_STEPS_WRITTEN}",
+        field="num_steps",
+        form=integer(1, MAX_STEPS_WRITTEN),
         does="Number of sampler steps; your tier's step budget is the ceiling.",
         example="--steps 20",
-        write=_write_steps,
-        show=lambda prompt: None if prompt.num_steps is None else str(prompt.num_steps),
     ),
     Parameter(
         name="stop",
-        placeholder="N",
-        takes=f"a whole number from {MIN_STOP} to {MAX_STOP}",
+        field="stop",
+        form=integer(MIN_STOP, MAX_STOP),
         does="End after so many percent of the steps, with the picture as it was then expected to become: rougher, and "
         "sooner there.",
         example="--stop 60",
-        write=_write_stop,
-        show=lambda prompt: None if prompt.stop is None else str(prompt.stop),
     ),
     Parameter(
         name="stylize",
+        field="stylize",
+        form=integer(0, MAX_STYLIZE),
         aliases=("s",),
-        placeholder="N",
-        takes=f"a whole number from 0 to {MAX_STYLIZE}",
         does="How hard the words pull, by guidance: 100 is the model's own, 0 none, 1000 three times as much.",
         example="--stylize 250",
-        write=_write_stylize,
-        show=lambda prompt: None if prompt.stylize is None else str(prompt.stylize),
     ),
     Parameter(
         name="version",
+        field="version",
+        form=MODEL_NAME,
         aliases=("v",),
-        placeholder="NAME",
-        takes="the name of a model",
         does="The model that draws; `GET /v1/models` lists those that are served.",
         example="--version mezzotint-starter",
-        write=_write_version,
-        show=lambda prompt: prompt.version,
     ),
 )
 
@@ -282,11 +236,6 @@ UNSUPPORTED_SHORT = {
 """Short names of unsupported parameters."""
 
 
-def is_blank(text: str) -> bool:
-    """Whether the text has nothing but dashes and what cannot be seen."""
-    return all(category(character) in _INVISIBLE for character in text)
-
-
 def guidance_of(stylize: int, normal: float) -> float:
     """The guidance scale of `--stylize`. normal: the model's own, at 100."""
     if stylize <= NORMAL_STYLIZE:
@@ -297,21 +246,3 @@ def guidance_of(stylize: int, normal: float) -> float:
 def strength_of(iw: float) -> float:
     """The strength of `--iw`: the share of the steps that is run on the source."""
     return EVEN_WEIGHT / (EVEN_WEIGHT + iw)
-
-
-def stylize_in_grid(stylize: int, chaos: int, nth: int) -> int:
-    """The `--stylize` of the nth picture of a grid, counted from 0; the first keeps `stylize`.
-
-    Down and up in turns: to the ends of the scale, then half the way, then between (van der Corput's sequence), each as
-    far as `chaos` of 100 says.
-    """
-    if nth == 0:
-        return stylize
-    share = chaos / MAX_CHAOS * (1 - _between((nth - 1) // 2))
-    end = 0 if nth % 2 else MAX_STYLIZE
-    return round(stylize + share * (end - stylize))
-
-
-def _between(number: int) -> float:
-    """Van der Corput: 0, 1/2, 1/4, 3/4, 1/8 ..."""
-    return int(f"{number:b}"[::-1], 2) / (1 << number.bit_length()) if number else 0.0

@@ -1,13 +1,15 @@
-"""What a user asks for."""
+"""A request for jobs: as it was sent, and with its texts read."""
 
 from dataclasses import dataclass
 
+from mezzotint.domain.prompt import Prompt
+from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.task import Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRequest:
-    """What a user asks for, as sent. A field may instead be written in the prompt (`--seed 7`), not in both.
+    """A request as it was sent. A field may instead be written in the prompt (`--seed 7`), not in both.
 
     model: its name; None: the default.
     source, mask: a picture's hash, or a job's id for its first picture. zoom, left, top, right, bottom: how an outpaint
@@ -35,3 +37,21 @@ class JobRequest:
     sampler: str | None = None
     repeat: int | None = None
     is_plain: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedRequest:
+    """A request whose texts were read, once; every check and every decision takes this.
+
+    prompts: one for each of its choices, in their order; a refusal where the texts cannot be read.
+    """
+
+    request: JobRequest
+    prompts: tuple[Prompt, ...] | Refusal
+
+    @property
+    def has_fixed_seed(self) -> bool:
+        """Whether a repetition of the request would draw the same pictures."""
+        if self.request.seed is not None or isinstance(self.prompts, Refusal):
+            return self.request.seed is not None
+        return all(prompt.seed is not None for prompt in self.prompts)

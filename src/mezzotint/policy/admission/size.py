@@ -3,10 +3,32 @@
 from math import log, sqrt
 
 from mezzotint.domain.model import ModelInfo
-from mezzotint.domain.prompt import AspectRatio
-from mezzotint.domain.refusal import Refusal, RefusalCode
+from mezzotint.domain.prompt import AspectRatio, Prompt
+from mezzotint.domain.refusal import Refusal, RefusalCode, refuse
+from mezzotint.policy.admission.request import JobRequest
 
 _AREA_WEIGHT = 0.5  # of an error in area against the same error in shape: the shape is what was asked for
+
+
+def choose_size(request: JobRequest, prompt: Prompt, model: ModelInfo) -> tuple[int, int] | Refusal:
+    """The size that the fields or the prompt ask for, else the model's own."""
+    if request.width is not None and request.height is not None:
+        return check_size(model, request.width, request.height) or (request.width, request.height)
+    if request.width is not None or request.height is not None:
+        given, missing = ("width", "height") if request.height is None else ("height", "width")
+        hint = (
+            f"Give both, or neither for {model.native_width} x {model.native_height} px, "
+            'or write "--ar W:H" in the prompt.'
+        )
+        return refuse(RefusalCode.SIZE_INVALID, f'"{given}" is given without "{missing}".', hint, missing)
+    ratio = prompt.aspect_ratio
+    if ratio is not None and not can_shape(model, ratio):
+        low, high = bounds(model)
+        narrow = f"--ar {ratio.width}:{ratio.height} is too narrow for {model.name}"
+        message = f"{narrow}, whose sides go from {low} to {high} px."
+        hint = f"The longer side can be at most {high / low:.3g} times the shorter."
+        return refuse(RefusalCode.PARAMETER_INVALID, message, hint, "prompt")
+    return size_for(model, ratio)
 
 
 def size_for(model: ModelInfo, aspect_ratio: AspectRatio | None) -> tuple[int, int]:
@@ -49,13 +71,12 @@ def check_size(model: ModelInfo, width: int, height: int) -> Refusal | None:
     if all(low <= side <= high and side % model.grid_px == 0 for side in (width, height)):
         return None
     nearest = [f"{w} x {h}" for w in _around(model, width) for h in _around(model, height)]
-    return Refusal(
-        code=RefusalCode.SIZE_INVALID,
-        message=f"{model.name} cannot draw {width} x {height} px: width and height must be multiples of "
-        f"{model.grid_px} px from {low} to {high} px.",
-        hint=f"Nearest that work: {', '.join(nearest)}.",
-        param="width" if _around(model, width) != [width] else "height",
+    message = (
+        f"{model.name} cannot draw {width} x {height} px: width and height must be multiples of "
+        f"{model.grid_px} px from {low} to {high} px."
     )
+    param = "width" if _around(model, width) != [width] else "height"
+    return refuse(RefusalCode.SIZE_INVALID, message, f"Nearest that work: {', '.join(nearest)}.", param)
 
 
 def _around(model: ModelInfo, side: float) -> list[int]:

@@ -14,6 +14,7 @@ from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Service
 from mezzotint.gateway.openai.images import apply_quality
 from mezzotint.gateway.openai.schemas import NewImages
+from mezzotint.policy.admission.prompt import parse_request
 from mezzotint.policy.admission.request import JobRequest
 from tests.unit.gateway.conftest import Connect
 
@@ -90,7 +91,7 @@ async def test_quality_is_steps_within_the_budget(
     service: Service, quality: str, tier: Tier, num_steps: int | None
 ) -> None:
     wish = NewImages.model_validate({"prompt": "a cat", "quality": quality})
-    asked = apply_quality(service, replace(ADA, tier=tier), wish, JobRequest(prompt="a cat"))
+    asked = apply_quality(service, replace(ADA, tier=tier), wish, parse_request(JobRequest(prompt="a cat"))).request
     assert asked.num_steps == num_steps
 
 

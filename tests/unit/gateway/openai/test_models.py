@@ -14,6 +14,7 @@ from mezzotint.gateway.automatic1111.schemas import Txt2Img
 from mezzotint.gateway.automatic1111.txt2img import to_request
 from mezzotint.gateway.openai.images import apply_quality
 from mezzotint.gateway.openai.schemas import NewImages
+from mezzotint.policy.admission.prompt import parse_request
 from mezzotint.policy.admission.request import JobRequest
 from tests.making import make_model
 from tests.unit.gateway.conftest import Connect
@@ -86,7 +87,10 @@ async def test_quality_counts_from_the_steps_of_the_model_asked_for(
 ) -> None:
     claims = Claims(tenant=TenantId("ada"), tier=Tier.PRO, expires_at=None)
     wish = NewImages(prompt=words, model=model, quality="low")
-    assert apply_quality(two, claims, wish, JobRequest(prompt=words, model=model)).num_steps == num_steps
+    assert (
+        apply_quality(two, claims, wish, parse_request(JobRequest(prompt=words, model=model))).request.num_steps
+        == num_steps
+    )
 
 
 async def test_automatic1111s_clients_see_all_and_choose_for_one_request(two: Service, connect: Connect) -> None:

@@ -23,6 +23,7 @@ from mezzotint.domain.tier import Tier
 from mezzotint.domain.user import User
 from mezzotint.gateway import Service
 from mezzotint.gateway.routes.sign_in import new_user_id
+from mezzotint.policy.admission.prompt import parse_request
 from mezzotint.policy.admission.request import JobRequest
 from mezzotint.store import WorkerOffer
 from tests.making import make_ending
@@ -38,7 +39,7 @@ def bearer(service: Service, tenant: str = "ada", seconds: float = 300) -> dict[
 
 async def submitted(service: Service, tenant: str, prompt: str) -> Job:
     claims = Claims(tenant=TenantId(tenant), tier=Tier.FREE, expires_at=None)
-    jobs = await submit(service.door, JobRequest(prompt=prompt), claims, service.now())
+    jobs = await submit(service.door, parse_request(JobRequest(prompt=prompt)), claims, service.now())
     assert isinstance(jobs, tuple)
     return jobs[0]
 

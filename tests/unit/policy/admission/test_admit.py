@@ -12,7 +12,8 @@ from mezzotint.domain.prompt import MAX_SEED
 from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.task import Source, Task
 from mezzotint.domain.tier import Tier, limits_of
-from mezzotint.policy.admission.admit import Admit, admit, read_model_name
+from mezzotint.policy.admission.admit import Admit, Terms, admit
+from mezzotint.policy.admission.prompt import parse_request
 from mezzotint.policy.admission.request import JobRequest
 
 MODEL = ModelInfo(
@@ -31,7 +32,7 @@ MODEL = ModelInfo(
 def decide(
     request: JobRequest, *, tier: Tier = Tier.PRO, model: ModelInfo = MODEL, num_open_jobs: int = 0
 ) -> Admit | Refusal:
-    return admit(request, tier=tier, model=model, num_open_jobs=num_open_jobs, fresh_seed=11)
+    return admit(parse_request(request), Terms(tier=tier, models=[model], num_open_jobs=num_open_jobs, fresh_seed=11))
 
 
 def admitted(request: JobRequest, *, tier: Tier = Tier.PRO, model: ModelInfo = MODEL) -> Parameters:
@@ -326,9 +327,10 @@ def test_what_a_request_cannot_use_is_refused_by_name(request_: JobRequest, code
 def test_the_image_weight_is_a_strength(picture: Source) -> None:
     able = replace(MODEL, tasks=(Task.GENERATE, Task.VARIATION, Task.INPAINT))
     asked = partial(JobRequest, task=Task.VARIATION, source=picture.content)
+    terms = Terms(tier=Tier.PRO, models=[able], num_open_jobs=0, fresh_seed=1, source=picture)
 
     def strength(request: JobRequest) -> float | None:
-        decision = admit(request, tier=Tier.PRO, model=able, num_open_jobs=0, fresh_seed=1, source=picture)
+        decision = admit(parse_request(request), terms)
         assert isinstance(decision, Admit), decision
         return decision.plans[0].parameters.strength
 
@@ -336,14 +338,7 @@ def test_the_image_weight_is_a_strength(picture: Source) -> None:
     weights = [strength(asked(prompt=f"a cat --iw {iw}")) for iw in ("0", ".5", "1", "2", "3")]
     assert weights == sorted(weights, reverse=True)  # type: ignore[type-var]
     assert weights[0] == 1.0
-    both = admit(
-        asked(prompt="a cat --iw 1", strength=0.5),
-        tier=Tier.PRO,
-        model=able,
-        num_open_jobs=0,
-        fresh_seed=1,
-        source=picture,
-    )
+    both = admit(parse_request(asked(prompt="a cat --iw 1", strength=0.5)), terms)
     assert isinstance(both, Refusal)
     assert both.code is RefusalCode.PARAMETER_REPEATED
 
@@ -370,16 +365,19 @@ def test_a_model_without_negative_prompts_refuses_them_at_the_door(request_: Job
 
 
 def test_the_model_is_named_by_the_field_or_by_the_prompt() -> None:
-    assert read_model_name(JobRequest(prompt="a cat")) is None
-    assert (
-        read_model_name(JobRequest(prompt="a cat --v ink"))
-        == read_model_name(JobRequest(prompt="a cat", model="ink"))
-        == "ink"
-    )
-    assert read_model_name(JobRequest(prompt="a {cat, dog} --version ink")) == "ink"
-    several = read_model_name(JobRequest(prompt="a cat --version {ink, oil}"))
+    models = [MODEL, replace(MODEL, name="ink"), replace(MODEL, name="oil")]
+
+    def choose(request: JobRequest) -> str | Refusal:
+        decision = admit(parse_request(request), Terms(tier=Tier.PRO, models=models, num_open_jobs=0, fresh_seed=1))
+        return decision.model.name if isinstance(decision, Admit) else decision
+
+    assert choose(JobRequest(prompt="a cat")) == "tiny"
+    assert choose(JobRequest(prompt="a cat --v ink")) == choose(JobRequest(prompt="a cat", model="ink")) == "ink"
+    assert choose(JobRequest(prompt="a {cat, dog} --version ink")) == "ink"
+    several = choose(JobRequest(prompt="a cat --version {ink, oil}"))
     assert isinstance(several, Refusal)
-    assert isinstance(read_model_name(JobRequest(prompt="")), Refusal)
+    assert "several models" in several.message
+    assert isinstance(choose(JobRequest(prompt="")), Refusal)
 
 
 def test_a_stop_ends_the_run_early_and_costs_so_much_less() -> None:

@@ -175,7 +175,7 @@ def test_a_bad_value_is_answered_with_what_is_taken(value: str) -> None:
     refusal = refused(f"a cat {value}")
     assert refusal.code == RefusalCode.PARAMETER_INVALID
     name = value.split(maxsplit=1)[0].removeprefix("--")
-    takes = next(parameter.takes for parameter in PARAMETERS if parameter.name == name)
+    takes = next(parameter.form.takes for parameter in PARAMETERS if parameter.name == name)
     assert f"--{name} takes {takes}" in refusal.message
     assert len(refusal.message) < 200
 

@@ -12,7 +12,8 @@ from mezzotint.domain.model import MAX_SIDE_PX
 from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.task import Source, Task
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.admission.admit import Admit, admit
+from mezzotint.policy.admission.admit import Admit, Terms, admit
+from mezzotint.policy.admission.prompt import parse_request
 from mezzotint.policy.admission.request import JobRequest
 from mezzotint.policy.admission.size import check_size
 from tests.making import make_model
@@ -20,18 +21,12 @@ from tests.making import make_model
 MODEL = replace(make_model(), tasks=tuple(Task))
 SOURCE = Source(content=Sha256("a" * 64), width=64, height=64)
 MASK = Source(content=Sha256("b" * 64), width=64, height=64)
+TERMS = Terms(tier=Tier.PRO, models=[MODEL], num_open_jobs=0, fresh_seed=11)
 
 
 def decide(request: JobRequest, source: Source | None = SOURCE, mask: Source | None = MASK) -> Parameters | Refusal:
-    decision = admit(
-        request,
-        tier=Tier.PRO,
-        model=MODEL,
-        num_open_jobs=0,
-        fresh_seed=11,
-        source=source if request.source else None,
-        mask=mask if request.mask else None,
-    )
+    terms = replace(TERMS, source=source if request.source else None, mask=mask if request.mask else None)
+    decision = admit(parse_request(request), terms)
     return decision.plans[0].parameters if isinstance(decision, Admit) else decision
 
 
@@ -123,7 +118,7 @@ def test_a_mask_must_be_of_the_sources_size() -> None:
 
 
 def test_a_task_that_the_model_lacks_is_refused_before_anything_is_read() -> None:
-    decision = admit(VARY, tier=Tier.PRO, model=make_model(), num_open_jobs=0, fresh_seed=1, source=SOURCE)
+    decision = admit(parse_request(VARY), replace(TERMS, models=[make_model()], source=SOURCE))
     assert isinstance(decision, Refusal)
     assert (decision.code, decision.param) == (RefusalCode.TASK_UNSUPPORTED, "task")
 
