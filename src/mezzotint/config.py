@@ -4,7 +4,6 @@ Each is set by an environment variable `MEZZOTINT_<NAME>`; the command's flags w
 """
 
 import os
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,13 +12,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mezzotint.domain.errors import SettingInvalid
 from mezzotint.domain.tier import Tier
-
-
-class DeviceSetting(StrEnum):
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
-
 
 STARTER = "starter"
 
@@ -58,7 +50,17 @@ class Settings(BaseSettings):
     upscaler: str = Field(
         "built-in", description="`built-in`, `none`, or a file of ESRGAN-type weights (.safetensors or .pth)"
     )
-    device: DeviceSetting = Field(DeviceSetting.AUTO, description="where the model runs")
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|cuda(:\d{1,2})?)$",
+        description="where the model runs: `auto`, `cpu`, `cuda` (the first GPU that no other process of Mezzotint "
+        "has), or one by number, `cuda:1`",
+    )
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(
+        "auto",
+        description="what models compute in whose entry names no dtype; `auto`: float32 on a CPU; on a GPU the half "
+        "precision of the model's files, or bfloat16 for transformers and float16 for UNets",
+    )
     exact: bool = Field(
         True, description="a picture's bytes do not depend on what else is running (a little slower); false: fast mode"
     )
@@ -181,6 +183,17 @@ def wait_passively() -> None:
     process) each pass then takes many times as long: measured 15 s instead of 2 s for one picture on two busy cores.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+def set_device_environment() -> None:
+    """Set what CUDA's libraries read once. Call it where a process starts; a choice made outside is kept.
+
+    Expandable segments leave fewer holes in a GPU's memory when pictures of many sizes come; cuBLAS computes the same
+    bits each time only with workspaces of a fixed size.
+    """
+    if "PYTORCH_CUDA_ALLOC_CONF" not in os.environ:  # its older name
+        os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def read_settings(**flags: Any) -> Settings:

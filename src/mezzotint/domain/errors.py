@@ -8,6 +8,7 @@ MezzotintError
 │   ├── ModelMissing
 │   ├── ModelCorrupt
 │   ├── DeviceMissing
+│   ├── DeviceBusy
 │   ├── OutputUnwritable
 │   ├── ServerUnreachable
 │   ├── NameTaken
@@ -91,7 +92,14 @@ class DeviceMissing(StartError):
     """The device that was asked for is not there."""
 
     code = "device_missing"
-    hint = "Use --device auto or --device cpu; `mezzotint doctor` shows what PyTorch sees."
+    hint = "Use --device cpu, or see docs/how-to/gpu.md; `mezzotint doctor` shows what PyTorch sees."
+
+
+class DeviceBusy(StartError):
+    """Another process of Mezzotint computes on the GPU."""
+
+    code = "device_busy"
+    hint = "Give each process a GPU of its own with --device cuda:N, stop the other one, or ask its server (--server)."
 
 
 class OutputUnwritable(StartError):

@@ -21,7 +21,10 @@ from typing import Any, Protocol
 import torch
 from diffusers import DiffusionPipeline, SchedulerMixin
 from diffusers.guiders import BaseGuidance
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from greenlet import getcurrent  # type: ignore[import-untyped]
+
+from mezzotint.engine.tree import map_leaves
 
 DENOISER_NAME = re.compile(r"^(unet|transformer|prior|decoder|controlnet|dit|denoiser)(_\d+)?$")
 ENCODER_NAME = re.compile(r"^(text|image)_encoder(_\d+)?$")
@@ -117,11 +120,14 @@ class ComponentProxy(ModuleProxy):
         return self
 
     def _make(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        narrow = None
         if method in CODEC_METHODS and object.__getattribute__(self, "_keeps_float32"):
-            args = tuple(_widen(value) for value in args)
+            narrow = next((value.dtype for value in args if _is_narrow(value)), None)
+            args = tuple(value.float() if _is_narrow(value) else value for value in args)
         call = ComponentCall(object.__getattribute__(self, "_seam"), method, args, kwargs)
         run = current_run()
-        return call.make() if run is None else run.call_component(call)
+        output = call.make() if run is None else run.call_component(call)
+        return _narrow(output, narrow) if narrow is not None and method == "encode" else output
 
 
 class DenoiserProxy(ModuleProxy):
@@ -201,9 +207,23 @@ def is_component(name: str, value: Any) -> bool:
     return isinstance(value, torch.nn.Module) and (is_codec or ENCODER_NAME.match(name) is not None)
 
 
-def _widen(value: Any) -> Any:
-    is_narrow = isinstance(value, torch.Tensor) and value.dtype in {torch.float16, torch.bfloat16}
-    return value.float() if is_narrow else value
+def _is_narrow(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.dtype in {torch.float16, torch.bfloat16}
+
+
+def _narrow(output: Any, dtype: torch.dtype) -> Any:
+    """An autoencoder's latents, or their distribution, in the dtype that the pipeline computes in."""
+
+    def change(leaf: Any) -> Any:
+        if isinstance(leaf, torch.Tensor):
+            return leaf.to(dtype)
+        if isinstance(leaf, DiagonalGaussianDistribution):
+            leaf = copy.copy(leaf)
+            for name, value in vars(leaf).items():
+                setattr(leaf, name, change(value))
+        return leaf
+
+    return map_leaves(output, change)
 
 
 @functools.cache

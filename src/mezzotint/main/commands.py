@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mezzotint import __version__
-from mezzotint.config import DeviceSetting, read_settings
+from mezzotint.config import read_settings, set_device_environment
 from mezzotint.domain.claims import Role
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
@@ -36,11 +36,13 @@ AtObjects = Annotated[str | None, typer.Option(help="A folder or s3://bucket/pre
 Exact = Annotated[
     bool | None, typer.Option("--exact/--fast", help="Bits independent of company, or a little more speed.")
 ]
-OnDevice = Annotated[DeviceSetting | None, typer.Option(help="Where the model runs.")]
+OnDevice = Annotated[str | None, typer.Option(help="Where the model runs: auto, cpu, cuda, or cuda:1 and so on.")]
+InDtype = Annotated[str | None, typer.Option(help="What it computes in: auto, float32, float16 or bfloat16.")]
 
 
 @app.callback(invoke_without_command=True)
 def version(show: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False) -> None:
+    set_device_environment()
     if show:
         typer.echo(__version__)
         raise typer.Exit
@@ -57,6 +59,7 @@ def serve(
     models: Models = None,
     revision: Annotated[str | None, typer.Option(help="Revision of a hub id.")] = None,
     device: OnDevice = None,
+    dtype: InDtype = None,
     exact: Exact = None,
     checkpoint_every: Annotated[str | None, typer.Option(help="Steps between two checkpoints, or auto.")] = None,
     worker: Annotated[
@@ -79,6 +82,7 @@ def serve(
                 models=models,
                 revision=revision,
                 device=device,
+                dtype=dtype,
                 exact=exact,
                 checkpoint_every=checkpoint_every,
                 dev=dev,
@@ -96,6 +100,7 @@ def worker(
     models: Models = None,
     revision: Annotated[str | None, typer.Option(help="Revision of a hub id.")] = None,
     device: OnDevice = None,
+    dtype: InDtype = None,
     exact: Exact = None,
     checkpoint_every: Annotated[str | None, typer.Option(help="Steps between two checkpoints, or auto.")] = None,
     max_runs: Annotated[int | None, typer.Option(help="Most jobs in the engine at once.")] = None,
@@ -113,6 +118,7 @@ def worker(
                 models=models,
                 revision=revision,
                 device=device,
+                dtype=dtype,
                 exact=exact,
                 checkpoint_every=checkpoint_every,
                 max_runs=max_runs,
@@ -130,12 +136,13 @@ def imagine(
     models: Models = None,
     revision: Annotated[str | None, typer.Option(help="Revision of a hub id.")] = None,
     device: OnDevice = None,
+    dtype: InDtype = None,
 ) -> None:
     """Draw one picture. Exit code 2: the prompt was refused; 3: the picture was blocked; 1: anything else failed."""
     from mezzotint.main.imagine import imagine as run
 
     with report_errors():
-        settings = read_settings(model=model, models=models, revision=revision, device=device, token=token)
+        settings = read_settings(model=model, models=models, revision=revision, device=device, dtype=dtype, token=token)
         raise typer.Exit(run(settings, prompt, out, server))
 
 

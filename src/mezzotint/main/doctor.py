@@ -72,13 +72,19 @@ def _extra(name: str, extra: str) -> Finding:
 
 
 def _device(settings: Settings) -> Finding:
-    from mezzotint.engine.models.load import device_report, pick_device
+    import torch
+
+    from mezzotint.engine.device.choice import choose_device, describe_device, try_kernels, unused_gpu
 
     try:
-        chosen = pick_device(settings.device)
+        chosen = choose_device(settings.device)
+        try_kernels(chosen, torch.float32)
     except StartError as error:
         return Finding(what="device", found=str(error), advice=error.hint, is_fatal=True)
-    return Finding(what="device", found=f"{chosen}: {device_report(chosen)}, {os.cpu_count()} CPU cores")
+    found = f"{chosen}: {describe_device(chosen)}, {os.cpu_count()} CPU cores"
+    reason = unused_gpu() if chosen == "cpu" else None
+    advice = "" if reason is None else f"{reason}; see docs/how-to/gpu.md"
+    return Finding(what="device", found=found, advice=advice)
 
 
 def _try(what: str, look: Callable[[], Finding]) -> Finding:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mezzotint.config import DeviceSetting, Settings, read_settings
+from mezzotint.config import Settings, read_settings
 from mezzotint.domain.errors import NotKnown
 from mezzotint.domain.job import Parameters
 from mezzotint.main.options import Data, print_table, report_errors
@@ -20,7 +20,7 @@ app = typer.Typer(help="The models that are served.", no_args_is_help=True)
 Listed = Annotated[Path | None, typer.Option("--models", help="TOML file of several models.")]
 One = Annotated[str | None, typer.Option("--model", help="'starter', a diffusers folder, or a hub id.")]
 Name = Annotated[str | None, typer.Argument(help="The model's name; default: the first.")]
-OnDevice = Annotated[DeviceSetting | None, typer.Option(help="Where the model runs.")]
+OnDevice = Annotated[str | None, typer.Option(help="Where the model runs: auto, cpu, cuda, or cuda:1 and so on.")]
 STEPS = (4, 3)
 """Of the two requests: enough for a step in the middle, and unequal, so that they part."""
 

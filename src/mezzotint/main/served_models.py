@@ -8,14 +8,17 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+import structlog
+
 from mezzotint.config import STARTER, Settings, wait_passively
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.engine.models import catalog, files, integrity, load
-from mezzotint.engine.models.catalog import ModelEntry, ModelsInvalid
+from mezzotint.engine.models.catalog import Dtype, ModelEntry, ModelsInvalid
 from mezzotint.main.json_cache import JsonCache
 from mezzotint.policy.device.batching import choose_runs
 
+log = structlog.get_logger()
 MAX_ROWS = 16
 """Widest pass; two rows a picture with guidance. The stepping policy stays below it where width does not pay."""
 WEIGHTS = {tier.value: float(limits_of(tier).weight) for tier in Tier}
@@ -108,10 +111,11 @@ def make_upscaler_loader(settings: Settings, path: Path | None) -> "Callable[[],
     """A function that brings the upscaler into memory, on the thread that will use it."""
 
     def load_upscaler() -> "Upscaler":
+        from mezzotint.engine.device.choice import process_device
         from mezzotint.engine.upscaler import Upscaler
 
         assert path is not None, "admission refuses upscales where there is no upscaler"
-        return Upscaler.load(path, load.pick_device(settings.device))
+        return Upscaler.load(path, process_device(settings.device))
 
     return load_upscaler
 
@@ -126,7 +130,13 @@ def build_catalog(settings: Settings, offers: Sequence[ServedModel], findings: F
         wait_passively()
         import torch
 
-        device = load.pick_device(settings.device)
+        from mezzotint.engine.device.choice import describe_device, process_device, try_kernels
+
+        device = process_device(settings.device)
+        if device != "cpu":
+            torch.cuda.set_device(device)
+        try_kernels(device, torch.float32)
+        log.info("device chosen", device=device, what=describe_device(device))
         if settings.threads:
             torch.set_num_threads(settings.threads)
         from mezzotint.engine import Hub  # noqa: F401 - what every model needs, before the first is there
@@ -150,10 +160,12 @@ def _load(
     settings: Settings, offer: ServedModel, findings: Findings | None, tell: Callable[[float], None]
 ) -> "LoadedModel":
     from mezzotint.engine import EmbeddingCache, Hub, PreviewMap, Tasks
+    from mezzotint.engine.device.choice import process_device
     from mezzotint.worker import LoadedModel
 
-    device = load.pick_device(settings.device)
-    pipeline = load.load_pipeline(offer.folder, device, offer.entry, tell)
+    device = process_device(settings.device)
+    dtype = Dtype(settings.dtype) if offer.entry.dtype is Dtype.AUTO else offer.entry.dtype
+    pipeline = load.load_pipeline(offer.folder, device, offer.entry.model_copy(update={"dtype": dtype}), tell)
     embeddings = EmbeddingCache()
     embeddings.attach(pipeline)
     vae = getattr(pipeline, "vae", None)

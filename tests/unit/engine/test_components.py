@@ -175,6 +175,8 @@ def test_a_vae_that_was_loaded_in_float32_stays_so_beside_a_narrower_denoiser() 
     proxy.to(dtype=torch.bfloat16)
     latents = torch.zeros(1, 4, 8, 8, dtype=torch.float16)
     assert proxy.decode(latents, return_dict=False)[0].dtype is torch.float32
+    encoded = proxy.encode(torch.zeros(1, 3, 16, 16, dtype=torch.float16)).latent_dist
+    assert (encoded.mode().dtype, encoded.sample().dtype) == (torch.float16, torch.float16)
     assert all(torch.equal(tensor, weights[name]) for name, tensor in pipeline.vae.state_dict().items())
 
 

@@ -56,7 +56,7 @@ class ModelEntry(_CatalogTable):
     source: str = Field(description="`starter`, a diffusers folder, or a hub id")
     revision: str | None = Field(default=None, description="revision of a hub id; pin it in production")
     dtype: Dtype = Field(
-        default=Dtype.AUTO, description="`auto` (float32 on a CPU, float16 on CUDA), `float32`, `float16`, `bfloat16`"
+        default=Dtype.AUTO, description="`auto` (as the setting `dtype` says), `float32`, `float16`, `bfloat16`"
     )
     compile: bool = Field(
         default=False, description="whether `torch.compile` makes its denoisers faster; fast mode only"

@@ -7,8 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mezzotint.domain.errors import DeviceMissing, ModelCorrupt
-from mezzotint.engine.models.catalog import Dtype, ModelEntry, ModelsInvalid, Offload, Quantization
+from mezzotint.domain.errors import ModelCorrupt
+from mezzotint.engine.models.catalog import ModelEntry, ModelsInvalid, Offload, Quantization
 from mezzotint.engine.models.files import is_channels_last, max_prompt_tokens, text_encoder_of, weights_of
 from mezzotint.engine.models.read_ahead import read_ahead
 
@@ -29,30 +29,11 @@ PACKAGES = {
 """diffusers' quantisation backends -> the Python module each needs."""
 
 
-def pick_device(wanted: str) -> str:
-    """`auto`, `cpu` or `cuda` as a torch device. Raises: DeviceMissing."""
-    import torch
-
-    has_cuda = torch.cuda.is_available()
-    if wanted == "cuda" and not has_cuda:
-        raise DeviceMissing("PyTorch sees no CUDA device")
-    return "cuda" if wanted == "cuda" or (wanted == "auto" and has_cuda) else "cpu"
-
-
-def device_report(device: str) -> str:
-    """The device in words: the name of a GPU, or a CPU's vector extension and threads."""
-    import torch
-
-    if device == "cuda":
-        return torch.cuda.get_device_name()
-    return f"{torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
-
-
 def check_entry(entry: ModelEntry, device: str, *, exact: bool) -> None:
     """Refuse what cannot be done on this machine, before anything is loaded. Raises: ModelsInvalid."""
     if entry.compile and exact:
         raise ModelsInvalid(f"models: {entry.name}: compile changes bits with the batch; it needs fast mode (--fast)")
-    if entry.offload is not Offload.NONE and device != "cuda":
+    if entry.offload is not Offload.NONE and not device.startswith("cuda"):
         raise ModelsInvalid(
             f"models: {entry.name}: offload = {entry.offload.value!r} needs CUDA; on {device} leave it out"
         )
@@ -73,6 +54,8 @@ def load_pipeline(
     from diffusers import DiffusionPipeline
     from safetensors import SafetensorError
 
+    from mezzotint.engine.device.choice import has_bfloat16
+    from mezzotint.engine.models.dtypes import choose_dtype, choose_dtypes
     from mezzotint.engine.numerics import order_channels_last
     from mezzotint.engine.proxy import denoisers_of
 
@@ -80,14 +63,14 @@ def load_pipeline(
     for library in (diffusers.utils, transformers.utils):  # their remarks on components are for model authors
         library.logging.set_verbosity_error()
         library.logging.disable_progress_bar()
-    dtype = _dtype(entry.dtype, device)
+    dtype = choose_dtype(folder, entry.dtype, device, has_bfloat16=has_bfloat16(device))
     more = {} if entry.quantization is None else {"quantization_config": _quantization(entry.quantization)}
     try:
         read_ahead(weights_of(folder), tell)
         with warnings.catch_warnings(category=FutureWarning, action="ignore"):
             pipeline = DiffusionPipeline.from_pretrained(
                 str(folder),
-                dtype=dtype,
+                dtype=choose_dtypes(folder, dtype),
                 use_safetensors=True,
                 local_files_only=True,
                 **_load_packaged_parts(folder, dtype),
@@ -111,6 +94,7 @@ def load_pipeline(
 
 def load_tiny(folder: Path, device: str) -> Any:
     """A tiny autoencoder, that has passed `files.check_tiny`. Raises: ModelCorrupt."""
+    import torch
     from diffusers import AutoencoderTiny
     from safetensors import SafetensorError
 
@@ -118,7 +102,7 @@ def load_tiny(folder: Path, device: str) -> Any:
         tiny = AutoencoderTiny.from_pretrained(str(folder), use_safetensors=True, local_files_only=True)
     except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelCorrupt(f"{folder} could not be loaded: {str(error).strip().splitlines()[0]}") from error
-    return tiny.eval().to(device, _dtype(Dtype.AUTO, device))
+    return tiny.eval().to(device, torch.float32 if device == "cpu" else torch.float16)
 
 
 def num_bytes(pipeline: Any) -> int:
@@ -157,7 +141,7 @@ def _check_quantization(name: str, wanted: Quantization, device: str) -> None:
     if module is None:
         known = ", ".join(PACKAGES)
         raise ModelsInvalid(f"models: {name}: unknown quantization backend {wanted.backend!r}; known: {known}")
-    if device != "cuda":
+    if not device.startswith("cuda"):
         raise ModelsInvalid(f"models: {name}: quantization needs CUDA; on {device} leave it out")
     found = None
     with suppress(ModuleNotFoundError):  # of the package around it
@@ -174,15 +158,6 @@ def _quantization(wanted: Quantization) -> Any:
         quant_kwargs=wanted.options,
         components_to_quantize=list(wanted.components) or None,
     )
-
-
-def _dtype(wanted: Dtype, device: str) -> "torch.dtype":
-    import torch
-
-    if wanted is Dtype.AUTO:
-        return torch.float32 if device == "cpu" else torch.float16
-    dtype: torch.dtype = getattr(torch, wanted)
-    return dtype
 
 
 def _place(pipeline: Any, device: str, offload: Offload) -> "DiffusionPipeline":

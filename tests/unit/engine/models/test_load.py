@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 import torch
 
-from mezzotint.domain.errors import DeviceMissing
 from mezzotint.engine import Hub, PreviewMap
 from mezzotint.engine.models import files, load
 from mezzotint.engine.models.catalog import ModelEntry, ModelsInvalid
@@ -70,15 +69,6 @@ def test_compiling_is_left_to_torch_and_asked_of_the_denoiser_alone() -> None:
 
 def test_the_size_on_disk_is_near_that_in_memory() -> None:
     assert files.num_bytes(STARTER) == pytest.approx(load.num_bytes(load.load_pipeline(STARTER, "cpu")), rel=0.3)
-
-
-def test_a_device_that_is_not_there_is_named() -> None:
-    if torch.cuda.is_available():
-        assert load.pick_device("cuda") == "cuda"
-    else:
-        with pytest.raises(DeviceMissing):
-            load.pick_device("cuda")
-    assert load.pick_device("cpu") == "cpu"
 
 
 def test_an_offloaded_model_draws_the_same_picture_one_run_at_a_time() -> None:
