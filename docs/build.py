@@ -15,6 +15,7 @@ from mezzotint.engine.models.catalog import ModelEntry, Quantization
 from mezzotint.gateway.errors import ERRORS, find_status
 from mezzotint.metrics import Metrics
 from mezzotint.policy.admission.prompt_parameters import PARAMETERS, UNSUPPORTED, UNSUPPORTED_SHORT
+from mezzotint.worker.job_states import TRANSITIONS as WORKER_TRANSITIONS
 
 DOCS = Path(__file__).parent
 NOTICE = "<!-- made from the code by docs/build.py: change the code, then run `make docs` -->\n"
@@ -43,7 +44,26 @@ def states() -> str:
     lines += [f"| {before} | {after} | {why} |" for before, to in TRANSITIONS.items() for after, why in to.items()]
     final = ", ".join(state for state in TRANSITIONS if state.is_final)
     lines.append(f"\nFinal: {final}. A refused prompt never becomes a job; it is an audit row.")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *lease_states()]) + "\n"
+
+
+def lease_states() -> list[str]:
+    """The section about a job inside its worker, one row a transition."""
+    lines = [
+        "\n# The states of a running job inside its worker\n",
+        "```mermaid",
+        "stateDiagram-v2",
+        "  [*] --> starting",
+    ]
+    rows = [(before, to, *after) for before, table in WORKER_TRANSITIONS.items() for to, after in table.items()]
+    lines += list(dict.fromkeys(f"  {before} --> {after}" for before, _, after, _ in rows if before is not after))
+    lines += ["  released --> [*]", "```\n", "| from | message | to | action |", "| --- | --- | --- | --- |"]
+    lines += [f"| {before} | {message} | {after} | {action} |" for before, message, after, action in rows]
+    lines.append(
+        "\nA message that a state does not list is ignored (`worker/job_states.py`). `lost`: the lease is over, and"
+    )
+    lines.append("the device still has the run. `released`: the worker has forgotten the job.")
+    return lines
 
 
 def settings() -> str:

@@ -35,7 +35,6 @@ from mezzotint.worker import (
     CheckpointInterval,
     DeviceThread,
     Drain,
-    PostProcessor,
     Uptime,
     Worker,
     WorkerSettings,
@@ -118,10 +117,7 @@ def build_worker(
     every = None if settings.checkpoint_every == "auto" else settings.checkpoint_every
     interval = CheckpointInterval(every=every, uptime=Uptime(settings.data / "uptime.json"), metrics=desk.metrics)
     drain = Drain(Workers(database), worker_settings.id, utc_now)
-    postprocessor = PostProcessor(
-        objects=desk.objects, is_blocked=image_filter.is_blocked, is_preview_blocked=image_filter.is_preview_blocked
-    )
-    return Worker(desk, postprocessor, worker_settings, utc_now, interval, drain, background)
+    return Worker(desk, image_filter, worker_settings, utc_now, interval, drain, background)
 
 
 @asynccontextmanager

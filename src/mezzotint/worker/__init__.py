@@ -5,7 +5,7 @@ from mezzotint.worker.device import DeviceThread
 from mezzotint.worker.drain import Drain
 from mezzotint.worker.leased_jobs import WorkerSettings
 from mezzotint.worker.model_cache import Catalog, LoadedModel
-from mezzotint.worker.postprocess import PostProcessor
+from mezzotint.worker.postprocess import ImageFilter
 from mezzotint.worker.uptime import Uptime
 from mezzotint.worker.worker import Worker
 
@@ -14,8 +14,8 @@ __all__ = [
     "CheckpointInterval",
     "DeviceThread",
     "Drain",
+    "ImageFilter",
     "LoadedModel",
-    "PostProcessor",
     "Uptime",
     "Worker",
     "WorkerSettings",

@@ -1,4 +1,4 @@
-"""How many steps lie between two checkpoints of a run: as many as was set, or as measured costs say."""
+"""Steps between two checkpoints of a run: a fixed number, or one that follows from measured costs."""
 
 from dataclasses import dataclass, field
 
@@ -6,26 +6,28 @@ from mezzotint.metrics import Metrics
 from mezzotint.policy.device.checkpoint_interval import FIRST_STEPS, interval_steps
 from mezzotint.worker.uptime import Uptime
 
-NEWS = 0.2
+WEIGHT_OF_NEWEST = 0.2
 """Weight of the newest write in the running mean."""
 
 
 @dataclass(slots=True, kw_only=True)
 class CheckpointInterval:
-    """every: steps; None: by what is measured. Told of writes on one thread, asked on another."""
+    """every: steps; None: computed from measured costs. Writes are recorded on one thread and read on another."""
 
     every: int | None
     uptime: Uptime = field(default_factory=Uptime)
     metrics: Metrics = field(default_factory=Metrics)
     write_s: float | None = None
 
-    def wrote(self, spent_s: float) -> None:
-        """A checkpoint was copied, encoded and stored in so long."""
-        self.write_s = spent_s if self.write_s is None else (1 - NEWS) * self.write_s + NEWS * spent_s
+    def record_write(self, spent_s: float) -> None:
+        """spent_s: seconds to copy, encode and store a checkpoint."""
+        self.write_s = (
+            spent_s if self.write_s is None else (1 - WEIGHT_OF_NEWEST) * self.write_s + WEIGHT_OF_NEWEST * spent_s
+        )
         self.metrics.mtbf.set(self.uptime.mtbf_s)
 
-    def steps(self, step_s: float) -> int:
-        """For a run whose steps take so long now."""
+    def choose_steps(self, step_s: float) -> int:
+        """step_s: seconds that a step of the run takes now."""
         if self.every is not None:
             return self.every
         write_s = self.write_s

@@ -1,4 +1,4 @@
-"""The worker takes jobs while it has room; without room it makes some for a Pro job that waits."""
+"""Claim jobs while the worker has room; without room, preempt a run for a Pro job that waits."""
 
 import time
 from dataclasses import dataclass, replace
@@ -6,44 +6,37 @@ from dataclasses import dataclass, replace
 import structlog
 
 from mezzotint.actions.claim import claim
-from mezzotint.domain.job import Job
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.device.preemption import RunningJob, choose_victim
 from mezzotint.store import WorkerOffer
-from mezzotint.worker.device import DeviceThread
 from mezzotint.worker.drain import Drain
+from mezzotint.worker.job_states import JobAction, JobMessage, LeaseState
 from mezzotint.worker.leased_jobs import LeasedJob, LeasedJobs
 from mezzotint.worker.messages import Preempt, PreemptReason
-from mezzotint.worker.start import JobStarter
+from mezzotint.worker.start import start_job
 
 CLAIM_EVERY_S = 1.0
 """Longest wait between two looks at the queue; work that comes is seen sooner."""
 log = structlog.get_logger()
 LOOK_S = 1.0
-"""How often it is asked whether a suspect waits."""
+"""How often the store is asked whether a suspect waits."""
+FREES_ITS_PLACE = {LeaseState.PREEMPTING, LeaseState.REQUEUEING, LeaseState.FINISHING}
 
 
 @dataclass(slots=True)
 class ClaimLoop:
-    leased: LeasedJobs
-    device: DeviceThread
-    starter: JobStarter
+    jobs: LeasedJobs
     drain: Drain | None
     _looked_at: float | None = None
     _has_suspect: bool = False
 
     async def claim_or_drain(self) -> None:
         """Raises: StorageUnavailable."""
-        if self.drain is not None and await self.drain.is_wanted():
-            self._put_all_aside()
-        else:
+        if self.drain is None or not await self.drain.is_wanted():
             await self._fill()
-
-    def _put_all_aside(self) -> None:
-        for job, held in self.leased.jobs.items():
-            if not held.is_leaving and held.is_started:
-                held.is_leaving = True
-                self.device.send(Preempt(job=job, why=PreemptReason.DRAIN))
+            return
+        for leased in self.jobs.held():
+            self._preempt(leased, PreemptReason.DRAIN)
 
     async def _fill(self) -> None:
         """Claim while there is room; without room, make some for a Pro job that waits.
@@ -51,64 +44,64 @@ class ClaimLoop:
         A suspect (see `policy/retry.py`) runs alone: while one waits nothing else is claimed until the worker is empty,
         and while one runs nothing is.
         """
-        leased, settings = self.leased, self.leased.settings
-        while leased.is_ready and (room := self._room()) > 0:
-            offer = self._offer(frozenset({Tier.PRO}) if leased.keeps_for_pro else frozenset(Tier))
+        jobs, settings = self.jobs, self.jobs.settings
+        while jobs.is_ready and (room := self._count_free_places()) > 0:
+            offer = self._make_offer(frozenset({Tier.PRO}) if jobs.keeps_for_pro else frozenset(Tier))
             if await self._is_suspect_waiting(offer):
-                if leased.jobs:
+                if jobs.held():
                     return
                 offer, room, self._has_suspect = replace(offer, suspects=True), 1, False
-            jobs = await claim(leased.desk, offer, leased.now(), settings.lease_s, room)
-            for job in jobs:
-                self._take(job)
-            if not jobs and not leased.keeps_for_pro and not offer.suspects:
+            claimed = await claim(jobs.desk, offer, jobs.now(), settings.lease_s, room)
+            for job in claimed:
+                assert job.lease is not None, "it was just claimed"
+                leased = jobs.by_id[job.id] = LeasedJob(job=job, lease=job.lease, step=job.step)
+                jobs.publish_loading(leased)
+                jobs.spawn(job.id, start_job(jobs, leased), "start")
+            if not claimed and not jobs.keeps_for_pro and not offer.suspects:
                 return
-            leased.keeps_for_pro = False
-        if leased.jobs and not leased.keeps_for_pro:
+            jobs.keeps_for_pro = False
+        if jobs.held() and not jobs.keeps_for_pro:
             await self._make_room()
 
-    def _room(self) -> int:
-        """Jobs that may be claimed now."""
-        is_shut = any(held.job.is_suspect for held in self.leased.jobs.values())
-        return 0 if is_shut else self.leased.settings.max_runs - len(self.leased.jobs)
+    def _count_free_places(self) -> int:
+        held = self.jobs.held()
+        is_shut = any(leased.job.is_suspect for leased in held)
+        return 0 if is_shut else self.jobs.settings.max_runs - len(held)
 
     async def _is_suspect_waiting(self, offer: WorkerOffer) -> bool:
-        """Looks once a second at most."""
+        """Ask the store once a second at most."""
         now = time.monotonic()
         if self._looked_at is None or now - self._looked_at >= LOOK_S:
-            self._has_suspect = await self.leased.desk.jobs.is_suspect_waiting(offer, self.leased.now())
+            self._has_suspect = await self.jobs.desk.jobs.is_suspect_waiting(offer, self.jobs.now())
             self._looked_at = now
         return self._has_suspect
 
-    def _take(self, job: Job) -> None:
-        assert job.lease is not None, "it was just claimed"
-        held = self.leased.jobs[job.id] = LeasedJob(job=job, lease=job.lease, step=job.step)
-        self.leased.publish_loading(held)
-        self.leased.spawn(job.id, self.starter.begin(held), "begin")
-
-    def _offer(self, lanes: frozenset[Tier]) -> WorkerOffer:
-        going = [held.job for held in self.leased.jobs.values()]
-        shapes = frozenset((job.model, job.parameters.width, job.parameters.height) for job in going)
-        models = self.leased.settings.models
-        warm = self.leased.models.warm(models or frozenset())
-        return WorkerOffer(worker=self.leased.settings.id, models=models, lanes=lanes, warm=warm, shapes=shapes)
+    def _make_offer(self, lanes: frozenset[Tier]) -> WorkerOffer:
+        held = [leased.job for leased in self.jobs.held()]
+        shapes = frozenset((job.model, job.parameters.width, job.parameters.height) for job in held)
+        settings = self.jobs.settings
+        warm = self.jobs.models.warm(settings.models or frozenset())
+        return WorkerOffer(worker=settings.id, models=settings.models, lanes=lanes, warm=warm, shapes=shapes)
 
     async def _make_room(self) -> None:
-        held, now = self.leased.jobs, time.monotonic()
-        going = [
+        held, now = self.jobs.held(), time.monotonic()
+        running = [
             RunningJob(
-                job=one.job.id,
-                lane=one.job.lane,
-                step=one.step,
-                num_steps=one.job.parameters.num_sampled,
-                ran_s=now - one.claimed_at,
+                job=leased.job.id,
+                lane=leased.job.lane,
+                step=leased.step,
+                num_steps=leased.job.parameters.num_sampled,
+                ran_s=now - leased.claimed_at,
             )
-            for one in held.values()
+            for leased in held
         ]
-        job = choose_victim(going, Tier.PRO)
-        if job is None or any(one.is_leaving for one in held.values()):
+        victim = choose_victim(running, Tier.PRO)
+        if victim is None or any(leased.state in FREES_ITS_PLACE for leased in held):
             return
-        if await self.leased.desk.jobs.is_waiting(Tier.PRO, self.leased.settings.models):
-            log.info("run makes room", job=job, lane=held[job].job.lane)
-            held[job].is_leaving = True
-            self.device.send(Preempt(job=job))
+        if await self.jobs.desk.jobs.is_waiting(Tier.PRO, self.jobs.settings.models) and self.jobs.is_held(victim):
+            log.info("run makes room", job=victim, lane=self.jobs.by_id[victim].job.lane)
+            self._preempt(self.jobs.by_id[victim], PreemptReason.PREEMPTED)
+
+    def _preempt(self, leased: LeasedJob, why: PreemptReason) -> None:
+        if self.jobs.receive(leased, JobMessage.PREEMPT_REQUESTED) is JobAction.PREEMPT:
+            self.jobs.send(Preempt(job=leased.job.id, why=why))

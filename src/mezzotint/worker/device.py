@@ -273,9 +273,9 @@ class DeviceThread:
         """Steps between two of its checkpoints, by the wall clock of its steps so far, company included."""
         active = next((active for active in self._active.values() if active.run is run), None)
         if active is None:
-            return self._checkpoint_interval.steps(0.0)
+            return self._checkpoint_interval.choose_steps(0.0)
         num_steps = run.steps - active.begun_step
-        return self._checkpoint_interval.steps((time.monotonic() - active.started_at) / max(num_steps, 1))
+        return self._checkpoint_interval.choose_steps((time.monotonic() - active.started_at) / max(num_steps, 1))
 
     def _saved(self, job: Job, run: "Run", snapshot: "Snapshot") -> None:
         if snapshot.steps != run.num_steps:  # after the last step the picture is quicker than its checkpoint

@@ -1,135 +1,96 @@
-"""What the device gives back is written down: pictures, a failure, a run put aside."""
+"""Write the end of a leased job: its pictures, its failure, or its return to the queue."""
 
 import random
-from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import asdict, replace
 from typing import assert_never
 
 import structlog
 
 from mezzotint.actions.finish import finish
 from mezzotint.actions.requeue import requeue
-from mezzotint.domain.errors import CheckpointError, EngineFailed, FingerprintMismatch, JobFault, StorageUnavailable
-from mezzotint.domain.job import CheckpointRef, Ending, JobState
-from mezzotint.engine.errors import RunCancelled
+from mezzotint.domain.errors import EngineFailed, JobFault, StorageUnavailable
+from mezzotint.domain.job import Ending, JobState
 from mezzotint.policy.retry import DeadLetter, Failure, Retry, decide_retry
 from mezzotint.worker.leased_jobs import LeasedJob, LeasedJobs
-from mezzotint.worker.messages import PreemptReason, RunEnded, RunPreempted, TaskFailed
-from mezzotint.worker.postprocess import PostProcessor, explain
-from mezzotint.worker.save_checkpoint import CheckpointSaver
+from mezzotint.worker.messages import PreemptReason, RunEnded, RunPreempted
+from mezzotint.worker.postprocess import explain, postprocess
+from mezzotint.worker.save_checkpoint import save_checkpoint
 
 log = structlog.get_logger()
-Again = Callable[[LeasedJob, CheckpointRef], Coroutine[None, None, None]]
-"""Begins a job again without the checkpoint that was refused."""
 
 
-@dataclass(slots=True)
-class JobFinisher:
-    leased: LeasedJobs
-    postprocessor: PostProcessor
-    saver: CheckpointSaver
-
-    def end(self, report: RunEnded, again: Again) -> None:
-        held, lost = self.leased.jobs.get(report.job), self.leased.lost.pop(report.job, None)
-        if held is None and lost is not None:
-            self.leased.spawn(report.job, self._settle_lost(lost, report.cost_s), "settle")
-        elif held is not None and not held.is_failing and not isinstance(report.error, RunCancelled):
-            # who is held is never cancelled: that is the run of an earlier lease
-            self.leased.spawn(report.job, self._end(held, report, again), "end")
-
-    def give_up(self, report: TaskFailed) -> None:
-        """End a job by an error outside its run. When even that cannot be written, its lease ends by itself."""
-        log.error("work for a job failed", job=report.job, exc_info=report.error)
-        held = self.leased.jobs.get(report.job)
-        if held is None:
-            return
-        if held.is_failing:
-            del self.leased.jobs[report.job]
-            return
-        held.is_failing = True
-        self.leased.spawn(report.job, self.failed(held, explain(held.job, report.error), 0.0), "give up")
-
-    async def _settle_lost(self, held: LeasedJob, cost_s: float) -> None:
-        with suppress(StorageUnavailable):  # then what its checkpoints say is charged
-            await self.leased.desk.jobs.charge_cancelled(held.job.id, held.lease, held.resumed_cost_s + cost_s)
-
-    async def _end(self, held: LeasedJob, report: RunEnded, again: Again) -> None:
-        desk = self.leased.desk
-        if isinstance(report.error, CheckpointError) and held.resumed_from is not None:
-            why = "other_numerics" if isinstance(report.error, FingerprintMismatch) else "corrupt"
-            desk.metrics.unusable.labels(why=why).inc()
-            log.warning("checkpoint refused", job=held.job.id, step=held.resumed_from.step, code=report.error.code)
-            await again(held, held.resumed_from)
-            return
-        load_s = report.begun_at - held.claimed_at if report.begun_at is not None else None
-        if report.error is not None:
-            await self.failed(held, explain(held.job, report.error), report.cost_s)
-            return
-        try:
-            ending = await self.leased.retry_while_away(
-                lambda: self.postprocessor.ending(held.job, report, self.leased.now, load_s)
-            )
-        except JobFault as error:
-            log.warning("picture not kept", job=held.job.id, exc_info=error)
-            await self.failed(held, error, report.cost_s)
-            return
-        ending = replace(ending, cost_s=report.cost_s, resumed_cost_s=held.resumed_cost_s)
-        if await self.leased.release(held, lambda: finish(desk, held.job, held.lease, ending)):
-            took = {name: round(took, 3) for name, took in asdict(ending.timings).items() if took is not None}
-            log.info("job ended", job=held.job.id, state=ending.state, **took)
-
-    async def failed(self, held: LeasedJob, fault: JobFault, cost_s: float) -> None:
-        """A run failed: it tries again later, elsewhere if there is an elsewhere, or is a dead letter."""
-        settings = self.leased.settings
-        decision = decide_retry(
-            Failure(
-                fault=fault,
-                num_tries=held.job.attempts,
-                worker=None if settings.is_alone else settings.id,
-                at=self.leased.now(),
-                jitter=random.random(),
-                num_losses=held.job.num_losses + 1 if isinstance(fault, EngineFailed) else 0,
-            ),
-            max_tries=settings.max_attempts,
+async def finish_job(jobs: LeasedJobs, leased: LeasedJob, report: RunEnded) -> None:
+    """Filter and store the pictures of a run, or write its failure."""
+    if report.error is not None:
+        await fail_job(jobs, leased, explain(leased.job, report.error), report.cost_s)
+        return
+    load_s = report.begun_at - leased.claimed_at if report.begun_at is not None else None
+    try:
+        ending = await jobs.retry_while_away(
+            lambda: postprocess(leased.job, report, jobs.image_filter, jobs.desk.objects, jobs.now, load_s=load_s)
         )
-        match decision:
-            case Retry():
-                log.warning("run failed, tried again", job=held.job.id, code=fault.code)
-                await self.leased.release(held, lambda: self._requeue(held, "failed", decision, cost_s))
-            case DeadLetter():
-                log.warning("run failed", job=held.job.id, code=fault.code, tries=held.job.attempts)
-                ending = Ending(
-                    state=JobState.FAILED,
-                    at=self.leased.now(),
-                    timings=held.job.timings,
-                    step=held.step,
-                    error=decision.error,
-                    cost_s=cost_s,
-                    resumed_cost_s=held.resumed_cost_s,
-                )
-                await self.leased.release(held, lambda: finish(self.leased.desk, held.job, held.lease, ending))
-            case _ as never:
-                assert_never(never)
+    except JobFault as error:
+        log.warning("picture not kept", job=leased.job.id, exc_info=error)
+        await fail_job(jobs, leased, error, report.cost_s)
+        return
+    ending = replace(ending, cost_s=report.cost_s, resumed_cost_s=leased.resumed_cost_s)
+    if await jobs.write_and_release(leased, lambda: finish(jobs.desk, leased.job, leased.lease, ending)):
+        took = {name: round(took, 3) for name, took in asdict(ending.timings).items() if took is not None}
+        log.info("job ended", job=leased.job.id, state=ending.state, **took)
 
-    async def _requeue(self, held: LeasedJob, reason: str, decision: Retry | None, cost_s: float) -> None:
-        await requeue(self.leased.desk, held.job, reason, self.leased.now(), retry=decision, gpu_s=cost_s)
 
-    async def give_all_back(self) -> None:
-        """Give back what the device's thread did not put aside in time: the worker stops, but it did not crash."""
-        for held in list(self.leased.jobs.values()):
-            await self.leased.release(held, partial(self._requeue, held, PreemptReason.DRAIN, None, 0.0))
+async def fail_job(jobs: LeasedJobs, leased: LeasedJob, fault: JobFault, cost_s: float) -> None:
+    """Retry the job later, on another worker if possible; after the last try mark it failed. cost_s: of this try."""
+    settings, job = jobs.settings, leased.job
+    failure = Failure(
+        fault=fault,
+        num_tries=job.attempts,
+        worker=None if settings.is_alone else settings.id,
+        at=jobs.now(),
+        jitter=random.random(),
+        num_losses=job.num_losses + 1 if isinstance(fault, EngineFailed) else 0,
+    )
+    match decide_retry(failure, max_tries=settings.max_attempts):
+        case Retry() as retry:
+            log.warning("run failed, tried again", job=job.id, code=fault.code)
+            await requeue_job(jobs, leased, "failed", retry=retry, cost_s=cost_s)
+        case DeadLetter(error=error):
+            log.warning("run failed", job=job.id, code=fault.code, tries=job.attempts)
+            ending = Ending(
+                state=JobState.FAILED,
+                at=jobs.now(),
+                timings=job.timings,
+                step=leased.step,
+                error=error,
+                cost_s=cost_s,
+                resumed_cost_s=leased.resumed_cost_s,
+            )
+            await jobs.write_and_release(leased, lambda: finish(jobs.desk, job, leased.lease, ending))
+        case _ as never:
+            assert_never(never)
 
-    def put_aside(self, report: RunPreempted) -> None:
-        held = self.leased.jobs.get(report.job)
-        self.leased.lost.pop(report.job, None)
-        if held is not None and not held.is_failing:
-            held.is_saving = True
-            self.leased.spawn(report.job, self._put_aside(held, report), "park")
 
-    async def _put_aside(self, held: LeasedJob, report: RunPreempted) -> None:
-        if report.snapshot is not None:
-            await self.saver.keep(held, report.snapshot, report.cost_s)
-        await self.leased.release(held, lambda: self._requeue(held, report.why, None, report.cost_s))
-        self.leased.keeps_for_pro = report.why is PreemptReason.PREEMPTED
+async def requeue_job(
+    jobs: LeasedJobs, leased: LeasedJob, reason: str, *, retry: Retry | None = None, cost_s: float = 0.0
+) -> None:
+    """Give the lease back, so that any worker may claim the job. reason: label of the metric."""
+
+    async def write() -> None:
+        await requeue(jobs.desk, leased.job, reason, jobs.now(), retry=retry, gpu_s=cost_s)
+
+    await jobs.write_and_release(leased, write)
+
+
+async def requeue_preempted_job(jobs: LeasedJobs, leased: LeasedJob, report: RunPreempted) -> None:
+    """Save the run's last step, then give the lease back."""
+    if report.snapshot is not None:
+        await save_checkpoint(jobs, leased, report.snapshot, report.cost_s)
+    await requeue_job(jobs, leased, report.why, cost_s=report.cost_s)
+    jobs.keeps_for_pro = report.why is PreemptReason.PREEMPTED
+
+
+async def settle_lost_job(jobs: LeasedJobs, leased: LeasedJob, cost_s: float) -> None:
+    """Charge a cancelled job for the passes that its run took part in."""
+    with suppress(StorageUnavailable):  # then the cost of its checkpoints is charged
+        await jobs.desk.jobs.charge_cancelled(leased.job.id, leased.lease, leased.resumed_cost_s + cost_s)

@@ -1,4 +1,4 @@
-"""What a worker has in hand: the jobs under its leases, and the errands that it runs for them."""
+"""The jobs under this worker's leases, and the asyncio tasks that work for them."""
 
 import asyncio
 import time
@@ -15,13 +15,15 @@ from mezzotint.domain.event import Progressed
 from mezzotint.domain.ids import JobId, WorkerId
 from mezzotint.domain.job import CheckpointRef, Job, Lease
 from mezzotint.worker.checkpoint_interval import CheckpointInterval
-from mezzotint.worker.messages import DeviceFailed, Report, TaskFailed
+from mezzotint.worker.job_states import JobAction, JobMessage, LeaseState, next_state
+from mezzotint.worker.messages import Command, DeviceFailed, Report, TaskFailed
 from mezzotint.worker.model_states import ModelStates
+from mezzotint.worker.postprocess import ImageFilter
 
 log = structlog.get_logger()
 T = TypeVar("T")
 SHUTDOWN_S = 20.0
-"""Longest wait for the device's thread; what it has not put aside goes on from its last checkpoint after a restart."""
+"""Longest wait for the device's thread. A run without a checkpoint by then goes on from its last one elsewhere."""
 STORE_WAIT_S = 120.0
 """How long a finished picture, or the start of a run, waits for a store that is away."""
 MAX_WITHOUT_PREVIEWS = 10_000
@@ -30,23 +32,21 @@ MAX_WITHOUT_PREVIEWS = 10_000
 
 @dataclass(slots=True, kw_only=True)
 class LeasedJob:
-    """A job under this worker's lease. resumed_from: the checkpoint it went on from. is_failing: it ends by an error
-    that its run knows nothing of; whatever the device still says of the run does not matter."""
+    """A job of this worker. resumed_from: the checkpoint that its run started from. is_saving, is_previewing: a task
+    writes a checkpoint, or makes a preview, now; another one is skipped meanwhile."""
 
     job: Job
     lease: Lease
+    state: LeaseState = LeaseState.STARTING
     resumed_from: CheckpointRef | None = None
     step: int = 0
     claimed_at: float = field(default_factory=time.monotonic)
     is_saving: bool = False
-    is_showing: bool = False
-    is_started: bool = False
-    is_leaving: bool = False
-    is_failing: bool = False
+    is_previewing: bool = False
 
     @property
     def resumed_cost_s(self) -> float:
-        """GPU-seconds before this attempt, as far as it goes on from them."""
+        """GPU-seconds before this attempt, up to the checkpoint that it started from."""
         return self.resumed_from.cost_s if self.resumed_from is not None else 0.0
 
 
@@ -54,7 +54,7 @@ class LeasedJob:
 class WorkerSettings:
     """max_runs: jobs in the engine at once. lease_s: seconds that a lease lasts without a heartbeat.
 
-    models: those it can run; None: any. is_alone: there is no other worker that could take a job instead.
+    models: names of the models that it runs; None: any. is_alone: there is no other worker that could take a job.
     """
 
     id: WorkerId
@@ -65,19 +65,22 @@ class WorkerSettings:
     is_alone: bool = True
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class LeasedJobs:
-    """jobs: by id. lost: cancelled or lost, and not yet given back by the device. keeps_for_pro: a run has just made
-    room for a Pro job. reports: of the device's thread, not yet heard. without_previews: jobs whose previews stopped,
-    in that command."""
+    """by_id: the jobs under lease, and those `LOST` until the device is done with them. send: to the device's thread.
+
+    reports: from the device's thread, not handled yet. without_previews: jobs whose previews stopped, in that order.
+    keeps_for_pro: a run was just preempted, and the next claim takes Pro jobs alone.
+    """
 
     desk: Desk
     settings: WorkerSettings
     now: Callable[[], datetime]
     interval: CheckpointInterval
     models: ModelStates
-    jobs: dict[JobId, LeasedJob] = field(default_factory=dict)
-    lost: dict[JobId, LeasedJob] = field(default_factory=dict)
+    image_filter: ImageFilter
+    send: Callable[[Command], None] = field(init=False)
+    by_id: dict[JobId, LeasedJob] = field(default_factory=dict)
     reports: asyncio.Queue[Report] = field(default_factory=asyncio.Queue)
     without_previews: dict[JobId, None] = field(default_factory=dict)
     keeps_for_pro: bool = False
@@ -85,8 +88,25 @@ class LeasedJobs:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _stopped_at: float | None = None
 
+    def held(self) -> list[LeasedJob]:
+        """The jobs whose leases this worker renews."""
+        return [leased for leased in self.by_id.values() if leased.state is not LeaseState.LOST]
+
+    def is_held(self, job: JobId) -> bool:
+        """Whether the worker works for the job, even if its lease is over. May be asked from any thread."""
+        leased = self.by_id.get(job)
+        return leased is not None and leased.state is not LeaseState.LOST
+
+    def receive(self, leased: LeasedJob, message: JobMessage) -> JobAction:
+        """Move the job to its next state; forget it when that is the last. Returns the action that is due now."""
+        leased.state, action = next_state(leased.state, message)
+        if leased.state is LeaseState.RELEASED and self.by_id.get(leased.job.id) is leased:
+            del self.by_id[leased.job.id]
+            self.desk.bus.work.set()
+        return action
+
     def spawn(self, job: JobId, work: Coroutine[None, None, None], name: str) -> None:
-        """Begin what takes a while for a job. When it fails, the job ends by that: the worker goes on."""
+        """Start a task for a job. A task that fails ends its job, not the worker."""
         task = asyncio.create_task(work, name=f"{name} {job}")
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._end_task(job, done))
@@ -95,16 +115,17 @@ class LeasedJobs:
         self._tasks.discard(work)
         error = None if work.cancelled() else work.exception()
         if isinstance(error, Exception):
+            log.error("work for a job failed", job=job, exc_info=error)
             self.reports.put_nowait(TaskFailed(job=job, error=error))
         elif error is not None:  # an interrupt of the process
             self.reports.put_nowait(DeviceFailed(error=error))
 
     def stop(self) -> None:
-        """From now on there is less patience."""
+        """Wait no longer than `SHUTDOWN_S` for a store from now on."""
         self._stopped_at = time.monotonic()
 
-    async def idle(self) -> None:
-        """Returns once every spawn is run."""
+    async def join_tasks(self) -> None:
+        """Return once every task is done."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -114,39 +135,33 @@ class LeasedJobs:
         if len(self.without_previews) > MAX_WITHOUT_PREVIEWS:
             del self.without_previews[next(iter(self.without_previews))]
 
-    def publish_loading(self, held: LeasedJob) -> None:
+    def publish_loading(self, leased: LeasedJob) -> None:
         """Tell the owner that the job waits for its model."""
-        job, loading = held.job, self.models.loading
+        job, loading = leased.job, self.models.loading
         if loading is not None and job.model == loading.model:
             of = job.parameters.num_sampled
-            event = Progressed(job=job.id, step=held.step, num_steps=of, preview=None, loading=loading)
+            event = Progressed(job=job.id, step=leased.step, num_steps=of, preview=None, loading=loading)
             self.desk.bus.publish(job.id, event)
 
-    async def release(self, held: LeasedJob, write: Callable[[], Awaitable[None]]) -> bool:
-        """Write down what became of a job, and hold it no more. Without an answer its lease ends by itself.
+    async def write_and_release(self, leased: LeasedJob, write: Callable[[], Awaitable[None]]) -> bool:
+        """Write the end of a job, or its return to the queue, then forget it. Returns whether it was written.
 
-        Returns whether it was written. An end that the store refuses is raised, and the job still held, once: another
-        end is written instead.
+        Without an answer of the store its lease ends by itself. An end that the store refuses is raised: the job's
+        table decides whether a failure is written instead.
         """
-        is_over = True
+        is_written = False
         try:
             await self.retry_while_away(write)
-            return True
+            is_written = True
         except LeaseLost:
-            log.info("result came after the lease", job=held.job.id)
+            log.info("result came after the lease", job=leased.job.id)
         except StorageUnavailable:
-            log.error("end of a job not written, it will be run again", job=held.job.id)
-        except Exception:
-            is_over = held.is_failing
-            raise
-        finally:
-            if is_over and self.jobs.get(held.job.id) is held:
-                del self.jobs[held.job.id]
-            self.desk.bus.work.set()
-        return False
+            log.error("end of a job not written, it will be run again", job=leased.job.id)
+        self.receive(leased, JobMessage.WRITTEN)
+        return is_written
 
     async def retry_while_away(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Do it again while the store is away; its lease is renewed meanwhile. Raises: StorageUnavailable."""
+        """Repeat `work` while the store is away; the job's lease is renewed meanwhile. Raises: StorageUnavailable."""
         until = time.monotonic() + STORE_WAIT_S
         wait_s = 0.25
         while True:
@@ -155,9 +170,8 @@ class LeasedJobs:
             except StorageFull:
                 raise
             except StorageUnavailable:
-                if time.monotonic() > (
-                    until if self._stopped_at is None else min(until, self._stopped_at + SHUTDOWN_S)
-                ):
+                stop_at = until if self._stopped_at is None else min(until, self._stopped_at + SHUTDOWN_S)
+                if time.monotonic() > stop_at:
                     raise
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, 4.0)

@@ -1,11 +1,11 @@
-"""From pixels to published pictures: look, encode, name, store. Nothing leaves before the filter has seen it."""
+"""From pixels to stored pictures: filter, encode, name by content, store. Only pictures that pass are stored."""
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 from PIL import Image as Pixels
@@ -24,62 +24,46 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PostProcessor:
-    """is_blocked: the image filter, of finished pictures; is_preview_blocked: of previews. They may take long and run
-    beside the event loop."""
+class ImageFilter(Protocol):
+    """The post-filter. Its methods may take long and run on threads beside the event loop."""
 
-    objects: Objects
-    is_blocked: Callable[[Pixels.Image], bool]
-    is_preview_blocked: Callable[[Pixels.Image], bool]
+    def is_blocked(self, image: Pixels.Image, /) -> bool: ...
 
-    def preview(self, rgb: "NDArray[np.uint8]") -> str | None:
-        """A data URL of a picture that is not finished; None where the filter blocks it. rgb: [H, W, 3]."""
-        return None if self.is_preview_blocked(Pixels.fromarray(rgb)) else preview_data_url(rgb)
-
-    async def ending(
-        self, job: Job, report: RunEnded, now: Callable[[], datetime], load_s: float | None = None
-    ) -> Ending:
-        """What the job's row will say.
-
-        Raises: FilterFailed, EncodeFailed; StorageUnavailable, when the pictures could not be stored: it may be asked
-        again.
-        """
-        queue_s = max((job.started_at - job.created_at).total_seconds(), 0.0) if job.started_at else None
-        timings = Timings(queue_s=queue_s, load_s=load_s, denoise_s=report.denoise_s, decode_s=report.decode_s)
-        failed = Ending(state=JobState.FAILED, at=now(), timings=timings, step=report.step)
-        if report.error is not None:
-            return replace(failed, error=JobError.of(explain(job, report.error)))
-        started_at = time.monotonic()
-        try:
-            verdicts = [await asyncio.to_thread(self.is_blocked, picture) for picture in report.pictures]
-        except Exception as error:
-            raise FilterFailed(f"The image filter failed ({type(error).__name__}).") from error
-        timings = replace(timings, filter_s=time.monotonic() - started_at)
-        if any(verdicts):
-            blocked = JobError.of(ImageBlocked("The finished picture did not pass the image filter and was not kept."))
-            return replace(failed, state=JobState.BLOCKED, at=now(), timings=timings, error=blocked)
-        started_at = time.monotonic()
-        try:
-            pictures = [await asyncio.to_thread(_picture, picture) for picture in report.pictures]
-        except Exception as error:
-            raise EncodeFailed(f"The picture could not be encoded ({type(error).__name__}).") from error
-        await store_pictures(self.objects, pictures)
-        timings = replace(timings, upload_s=time.monotonic() - started_at)
-        images = _rows(job, pictures, now())
-        return Ending(state=JobState.SUCCEEDED, at=now(), timings=timings, step=report.step, images=images)
+    def is_preview_blocked(self, image: Pixels.Image, /) -> bool: ...
 
 
-def explain(job: Job, error: BaseException) -> JobFault:
-    """The error as the owner sees it; the log has the cause of what is not the owner's."""
-    if isinstance(error, JobFault):
-        return error
-    log.error("run failed", job=job.id, exc_info=error)
-    return RunFailed(f"The model could not carry out the request ({type(error).__name__}).")
+async def postprocess(
+    job: Job,
+    report: RunEnded,
+    image_filter: ImageFilter,
+    objects: Objects,
+    now: Callable[[], datetime],
+    *,
+    load_s: float | None = None,
+) -> Ending:
+    """Store the pictures of a run, unless the filter blocks one. Returns the end that the job's row will have.
 
-
-def _rows(job: Job, pictures: Sequence[Picture], at: datetime) -> tuple[Image, ...]:
-    return tuple(
+    Raises: FilterFailed, EncodeFailed; StorageUnavailable, after which it may be called again.
+    """
+    queue_s = max((job.started_at - job.created_at).total_seconds(), 0.0) if job.started_at else None
+    timings = Timings(queue_s=queue_s, load_s=load_s, denoise_s=report.denoise_s, decode_s=report.decode_s)
+    started_at = time.monotonic()
+    try:
+        verdicts = [await asyncio.to_thread(image_filter.is_blocked, picture) for picture in report.pictures]
+    except Exception as error:
+        raise FilterFailed(f"The image filter failed ({type(error).__name__}).") from error
+    timings = replace(timings, filter_s=time.monotonic() - started_at)
+    if any(verdicts):
+        blocked = JobError.of(ImageBlocked("The finished picture did not pass the image filter and was not kept."))
+        return Ending(state=JobState.BLOCKED, at=now(), timings=timings, step=report.step, error=blocked)
+    started_at = time.monotonic()
+    try:
+        pictures = [await asyncio.to_thread(_encode_picture, picture) for picture in report.pictures]
+    except Exception as error:
+        raise EncodeFailed(f"The picture could not be encoded ({type(error).__name__}).") from error
+    await store_pictures(objects, pictures)
+    timings = replace(timings, upload_s=time.monotonic() - started_at)
+    images = tuple(
         Image(
             job=job.id,
             position=position,
@@ -88,13 +72,27 @@ def _rows(job: Job, pictures: Sequence[Picture], at: datetime) -> tuple[Image, .
             seed=job.parameters.seed,
             width=picture.width,
             height=picture.height,
-            created_at=at,
+            created_at=now(),
         )
         for position, picture in enumerate(pictures)
     )
+    return Ending(state=JobState.SUCCEEDED, at=now(), timings=timings, step=report.step, images=images)
 
 
-def _picture(pixels: Pixels.Image) -> Picture:
+def encode_preview(rgb: "NDArray[np.uint8]", image_filter: ImageFilter) -> str | None:
+    """A data URL of an unfinished picture; None where the filter blocks it. rgb: [H, W, 3]."""
+    return None if image_filter.is_preview_blocked(Pixels.fromarray(rgb)) else preview_data_url(rgb)
+
+
+def explain(job: Job, error: BaseException) -> JobFault:
+    """The error as the owner sees it. The log alone has the cause of an error that the owner cannot mend."""
+    if isinstance(error, JobFault):
+        return error
+    log.error("run failed", job=job.id, exc_info=error)
+    return RunFailed(f"The model could not carry out the request ({type(error).__name__}).")
+
+
+def _encode_picture(pixels: Pixels.Image) -> Picture:
     files = encode(pixels)
     return Picture(
         png=files.png,

@@ -1,11 +1,10 @@
-"""Steps and previews of runs under way are told to those who watch.
+"""Publish steps and previews of runs to their watchers.
 
 Previews of a job stop at the first one that the image filter blocks, or that fails: a later one of the same picture
 might pass by chance.
 """
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
@@ -13,7 +12,7 @@ import structlog
 from mezzotint.domain.event import Progressed
 from mezzotint.worker.leased_jobs import LeasedJob, LeasedJobs
 from mezzotint.worker.messages import StepDone
-from mezzotint.worker.postprocess import PostProcessor
+from mezzotint.worker.postprocess import encode_preview
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,32 +21,27 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 
-@dataclass(slots=True)
-class ProgressPublisher:
-    leased: LeasedJobs
-    postprocessor: PostProcessor
+def publish_progress(jobs: LeasedJobs, leased: LeasedJob, report: StepDone) -> None:
+    """Publish a step at once, or after its preview has passed the filter."""
+    job = leased.job.id
+    leased.step = report.step
+    if report.preview is None or leased.is_previewing or job in jobs.without_previews:
+        event = Progressed(job=job, step=report.step, num_steps=report.num_steps, preview=None)
+        jobs.desk.bus.publish(job, event)
+    else:
+        leased.is_previewing = True
+        jobs.spawn(job, _publish_preview(jobs, leased, report.preview, report.num_steps), "preview")
 
-    def show(self, report: StepDone) -> None:
-        held = self.leased.jobs.get(report.job)
-        if held is None:
-            return
-        held.step = report.step
-        if report.preview is None or held.is_showing or report.job in self.leased.without_previews:
-            event = Progressed(job=report.job, step=report.step, num_steps=report.num_steps, preview=None)
-            self.leased.desk.bus.publish(report.job, event)
-        else:
-            held.is_showing = True
-            self.leased.spawn(report.job, self._show(held, report.preview, report.num_steps), "show")
 
-    async def _show(self, held: LeasedJob, rgb: "NDArray[np.uint8]", num_steps: int) -> None:
-        preview = None
-        try:
-            preview = await asyncio.to_thread(self.postprocessor.preview, rgb)
-        except Exception as error:  # a picture needs no previews; what could not be looked at is not shown
-            log.warning("preview not made", job=held.job.id, exc_info=error)
-        if preview is None:
-            self.leased.stop_previews(held.job.id)
-        held.is_showing = False
-        # the step reached by now: later steps may have been told already
-        event = Progressed(job=held.job.id, step=held.step, num_steps=num_steps, preview=preview)
-        self.leased.desk.bus.publish(held.job.id, event)
+async def _publish_preview(jobs: LeasedJobs, leased: LeasedJob, rgb: "NDArray[np.uint8]", num_steps: int) -> None:
+    preview = None
+    try:
+        preview = await asyncio.to_thread(encode_preview, rgb, jobs.image_filter)
+    except Exception as error:  # a picture needs no previews; one that could not be looked at is not shown
+        log.warning("preview not made", job=leased.job.id, exc_info=error)
+    if preview is None:
+        jobs.stop_previews(leased.job.id)
+    leased.is_previewing = False
+    # the step reached by now: later steps may have been published already
+    event = Progressed(job=leased.job.id, step=leased.step, num_steps=num_steps, preview=preview)
+    jobs.desk.bus.publish(leased.job.id, event)

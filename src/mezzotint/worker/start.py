@@ -1,7 +1,6 @@
-"""A claimed job is handed to the device, from its newest checkpoint that is there."""
+"""Start a claimed job: read its newest checkpoint and its sources, then hand it to the device."""
 
 from contextlib import suppress
-from dataclasses import dataclass
 
 import structlog
 
@@ -9,63 +8,50 @@ from mezzotint.actions.checkpoint import discard, newest
 from mezzotint.actions.upload import read_source
 from mezzotint.domain.errors import SourceMissing, StorageUnavailable
 from mezzotint.domain.job import CheckpointRef
-from mezzotint.worker.device import DeviceThread
-from mezzotint.worker.finish import JobFinisher
+from mezzotint.worker.job_states import JobAction, JobMessage
 from mezzotint.worker.leased_jobs import LeasedJob, LeasedJobs
 from mezzotint.worker.messages import RunEnded, Start
 
 log = structlog.get_logger()
 
 
-@dataclass(slots=True)
-class JobStarter:
-    leased: LeasedJobs
-    device: DeviceThread
-    finisher: JobFinisher
-
-    async def begin(self, held: LeasedJob) -> None:
-        try:
-            await self.leased.retry_while_away(lambda: self._draw(held))
-        except StorageUnavailable as error:
-            await self.finisher.failed(held, error, 0.0)
-
-    async def again(self, held: LeasedJob, refused: CheckpointRef) -> None:
-        """Go on from the checkpoint before the one that cannot be used, or from noise."""
-        desk = self.leased.desk
-
-        async def drop() -> None:
-            await discard(desk, held.job.id, refused)
-            held.job = await desk.jobs.get(held.job.id) or held.job
-
-        with suppress(StorageUnavailable):  # it is refused again then, and dropped
-            await self.leased.retry_while_away(drop)
-        await self.begin(held)
-
-    async def _draw(self, held: LeasedJob) -> None:
-        desk = self.leased.desk
-        saved = await newest(desk, held.job)
-        if held.job.checkpoints or held.resumed_from is not None:
-            desk.metrics.resumed.labels(source=_source(held, saved[0] if saved else None)).inc()
-            if saved is None:
-                log.warning("job begins again in spite of its checkpoints", job=held.job.id)
-        held.resumed_from = saved[0] if saved else None
-        if saved:
-            log.info("job goes on from its checkpoint", job=held.job.id, step=saved[0].step)
-        parameters = held.job.parameters
-        contents = [content for content in (parameters.source, parameters.mask) if content is not None]
-        pictures = [await read_source(desk.objects, content) for content in contents]
-        if None in pictures:
-            missing = RunEnded(job=held.job.id, step=held.job.step, error=SourceMissing("It was deleted."))
-            self.finisher.end(missing, self.again)
-            return
-        source, mask = (*pictures, None, None)[:2]
-        held.is_started = True
-        self.device.send(Start(job=held.job, resume=saved[1] if saved else None, source=source, mask=mask))
+async def start_job(jobs: LeasedJobs, leased: LeasedJob) -> None:
+    """Raises: StorageUnavailable, when the store stayed away."""
+    prepared = await jobs.retry_while_away(lambda: _prepare(jobs, leased))
+    if isinstance(prepared, RunEnded):
+        jobs.reports.put_nowait(prepared)
+    elif jobs.receive(leased, JobMessage.PREPARED) is JobAction.START:
+        jobs.send(prepared)
 
 
-def _source(held: LeasedJob, used: CheckpointRef | None) -> str:
-    """What a job that had run before goes on from."""
-    if used is None:
-        return "noise"
-    is_newest = held.resumed_from is None and used == held.job.checkpoints[0]
-    return "newest" if is_newest else "older"
+async def restart_job(jobs: LeasedJobs, leased: LeasedJob, refused: CheckpointRef) -> None:
+    """Start again from the checkpoint before the one that the engine refused, or from noise."""
+
+    async def drop() -> None:
+        await discard(jobs.desk, leased.job.id, refused)
+        leased.job = await jobs.desk.jobs.get(leased.job.id) or leased.job
+
+    with suppress(StorageUnavailable):  # the engine refuses it again then
+        await jobs.retry_while_away(drop)
+    await start_job(jobs, leased)
+
+
+async def _prepare(jobs: LeasedJobs, leased: LeasedJob) -> Start | RunEnded:
+    """The command for the device; the end of the job where one of its sources is gone."""
+    desk, job = jobs.desk, leased.job
+    saved = await newest(desk, job)
+    if job.checkpoints or leased.resumed_from is not None:
+        is_newest = saved is not None and leased.resumed_from is None and saved[0] == job.checkpoints[0]
+        source = "noise" if saved is None else "newest" if is_newest else "older"
+        desk.metrics.resumed.labels(source=source).inc()
+        if saved is None:
+            log.warning("job begins again in spite of its checkpoints", job=job.id)
+    leased.resumed_from = saved[0] if saved else None
+    if saved:
+        log.info("job goes on from its checkpoint", job=job.id, step=saved[0].step)
+    contents = [content for content in (job.parameters.source, job.parameters.mask) if content is not None]
+    pictures = [await read_source(desk.objects, content) for content in contents]
+    if None in pictures:
+        return RunEnded(job=job.id, step=job.step, error=SourceMissing("It was deleted."))
+    source_png, mask_png = (*pictures, None, None)[:2]
+    return Start(job=job, resume=saved[1] if saved else None, source=source_png, mask=mask_png)

@@ -72,7 +72,7 @@ class Uptime:
         if is_new or (now - self._written_at >= WRITE_S and (is_working or self.record.is_working)):
             self._change(is_working=is_working)
 
-    def failed(self) -> None:
+    def record_failure(self) -> None:
         """Work was lost though the process goes on, or ends in command."""
         self.record = replace(self.record, num_failures=self.record.num_failures + 1)
 

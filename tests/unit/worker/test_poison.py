@@ -26,14 +26,15 @@ from mezzotint.worker import (
     CheckpointInterval,
     DeviceThread,
     LoadedModel,
-    PostProcessor,
     Worker,
     WorkerSettings,
+    dispatch,
     postprocess,
+    progress,
     save_checkpoint,
     start,
 )
-from mezzotint.worker.finish import JobFinisher
+from mezzotint.worker.leased_jobs import LeasedJob, LeasedJobs
 from mezzotint.worker.messages import RunEnded, Start
 from tests.making import make_job, make_parameters
 
@@ -54,6 +55,7 @@ class Bench:
     desk: Desk
     catalog: Catalog
     poison: Job
+    is_blocked: Callable[[Any], bool] = lambda pixels: False
     is_preview_blocked: Callable[[Any], bool] = lambda pixels: False
     max_attempts: int = 1
     broken: list[BaseException] = field(default_factory=list)
@@ -62,10 +64,7 @@ class Bench:
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
         settings = WorkerSettings(id=WorkerId("w"), max_runs=4, lease_s=30, max_attempts=self.max_attempts)
-        postprocessor = PostProcessor(
-            objects=self.desk.objects, is_blocked=lambda pixels: False, is_preview_blocked=self.is_preview_blocked
-        )
-        worker = Worker(self.desk, postprocessor, settings, lambda: datetime.now(UTC), CheckpointInterval(every=2))
+        worker = Worker(self.desk, self, settings, lambda: datetime.now(UTC), CheckpointInterval(every=2))
         device = DeviceThread(self.catalog, worker.reporter(), worker.wants_preview, worker.interval, _no_upscaler)
         async with worker.running(device, self.broken.append):
             yield
@@ -189,13 +188,7 @@ def decode_latents(bench: Bench, patch: pytest.MonkeyPatch) -> None:
 
 
 def look_at_the_picture(bench: Bench, patch: pytest.MonkeyPatch) -> None:
-    async def ending(self: PostProcessor, *args: Any) -> Any:
-        return await before(
-            replace(self, is_blocked=raiser(self.is_blocked, lambda pixels: pixels.width == SIDE)), *args
-        )
-
-    before = PostProcessor.ending
-    patch.setattr(PostProcessor, "ending", ending)
+    bench.is_blocked = raiser(bench.is_blocked, lambda pixels: pixels.width == SIDE)
 
 
 def encode(bench: Bench, patch: pytest.MonkeyPatch) -> None:
@@ -249,10 +242,10 @@ async def test_an_error_ends_its_job_alone_with_its_reason(
 
 
 def show_a_preview(bench: Bench, patch: pytest.MonkeyPatch) -> None:
-    def is_poison(postprocessor: object, rgb: Any) -> bool:
+    def is_poison(rgb: Any, image_filter: object) -> bool:
         return bool(rgb.shape[1] == SIDE)
 
-    patch.setattr(PostProcessor, "preview", raiser(PostProcessor.preview, is_poison))
+    patch.setattr(progress, "encode_preview", raiser(progress.encode_preview, is_poison))
 
 
 def decode_a_preview(bench: Bench, patch: pytest.MonkeyPatch) -> None:
@@ -340,13 +333,13 @@ async def test_suspects_run_alone_and_others_beside_each_other(bench: Bench, mon
             beside.update({id: max(beside.get(id, 0), len(running)) for id in running})
         given(device, command)
 
-    def end(finisher: JobFinisher, report: RunEnded, again: Any) -> None:
+    async def finish_job(jobs: LeasedJobs, leased: LeasedJob, report: RunEnded) -> None:
         running.discard(report.job)
-        heard(finisher, report, again)
+        await finished(jobs, leased, report)
 
-    given, heard = DeviceThread.send, JobFinisher.end
+    given, finished = DeviceThread.send, dispatch.finish_job
     monkeypatch.setattr(DeviceThread, "send", send)
-    monkeypatch.setattr(JobFinisher, "end", end)
+    monkeypatch.setattr(dispatch, "finish_job", finish_job)
     async with bench.working():
         await bench.submit(*others)
         ended = await asyncio.gather(*(bench.ended(job) for job in (*suspects, *others)))

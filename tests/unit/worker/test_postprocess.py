@@ -7,10 +7,10 @@ import pytest
 from PIL import Image as Pixels
 
 from mezzotint.domain.errors import NotFinite, StorageUnavailable
-from mezzotint.domain.job import JobState
+from mezzotint.domain.job import Ending, Job, JobState
 from mezzotint.store import Objects
 from mezzotint.worker.messages import RunEnded
-from mezzotint.worker.postprocess import PostProcessor
+from mezzotint.worker.postprocess import encode_preview, explain, postprocess
 from tests.making import NOW, make_job
 
 pytestmark = pytest.mark.anyio
@@ -24,12 +24,20 @@ def ended(**changes: object) -> RunEnded:
     return RunEnded(job=make_job().id, step=30, denoise_s=1.5, decode_s=0.1, **changes)  # type: ignore[arg-type]
 
 
-def postprocessor(tmp_path: Path, *, is_blocked: bool = False) -> PostProcessor:
-    return PostProcessor(
-        objects=Objects(tmp_path / "objects"),
-        is_blocked=lambda pixels: is_blocked,
-        is_preview_blocked=lambda pixels: is_blocked,
-    )
+class Filter:
+    """Blocks everything, or nothing."""
+
+    def __init__(self, *, blocks: bool = False) -> None:
+        self.blocks = blocks
+
+    def is_blocked(self, image: Pixels.Image) -> bool:
+        return self.blocks
+
+    is_preview_blocked = is_blocked
+
+
+async def store(tmp_path: Path, job: Job, report: RunEnded, *, blocks: bool = False) -> Ending:
+    return await postprocess(job, report, Filter(blocks=blocks), Objects(tmp_path / "objects"), lambda: NOW)
 
 
 def files(tmp_path: Path) -> list[Path]:
@@ -39,7 +47,7 @@ def files(tmp_path: Path) -> list[Path]:
 async def test_pictures_are_stored_under_the_hash_of_their_bytes(tmp_path: Path) -> None:
     job = make_job()
     report = ended(pictures=(picture(90), picture(200)))
-    ending = await postprocessor(tmp_path).ending(job, report, lambda: NOW)
+    ending = await store(tmp_path, job, report)
     assert (ending.state, ending.error, ending.step) == (JobState.SUCCEEDED, None, 30)
     assert [image.position for image in ending.images] == [0, 1]
     names = {path.name for path in files(tmp_path)}
@@ -51,7 +59,7 @@ async def test_pictures_are_stored_under_the_hash_of_their_bytes(tmp_path: Path)
 
 async def test_a_blocked_picture_is_never_stored(tmp_path: Path) -> None:
     report = ended(pictures=(picture(),))
-    ending = await postprocessor(tmp_path, is_blocked=True).ending(make_job(), report, lambda: NOW)
+    ending = await store(tmp_path, make_job(), report, blocks=True)
     assert ending.state is JobState.BLOCKED
     assert ending.images == ()
     assert ending.error is not None
@@ -59,33 +67,30 @@ async def test_a_blocked_picture_is_never_stored(tmp_path: Path) -> None:
     assert files(tmp_path) == []
 
 
-async def test_a_preview_that_the_filter_blocks_is_left_out(tmp_path: Path) -> None:
+def test_a_preview_that_the_filter_blocks_is_left_out() -> None:
     rgb = np.zeros((64, 64, 3), np.uint8)
-    assert postprocessor(tmp_path, is_blocked=True).preview(rgb) is None
-    assert (postprocessor(tmp_path).preview(rgb) or "").startswith("data:image/webp;base64,")
+    assert encode_preview(rgb, Filter(blocks=True)) is None
+    assert (encode_preview(rgb, Filter()) or "").startswith("data:image/webp;base64,")
 
 
-async def test_a_fault_of_the_job_is_told_with_its_own_code(tmp_path: Path) -> None:
-    ending = await postprocessor(tmp_path).ending(make_job(), ended(error=NotFinite("at step 3")), lambda: NOW)
-    assert ending.error is not None
-    assert (ending.state, ending.error.code, ending.error.message) == (JobState.FAILED, "not_finite", "at step 3")
+def test_a_fault_of_the_job_is_told_with_its_own_code() -> None:
+    fault = explain(make_job(), NotFinite("at step 3"))
+    assert (fault.code, str(fault)) == ("not_finite", "at step 3")
 
 
-async def test_a_foreign_exception_is_told_without_its_text(tmp_path: Path) -> None:
+def test_a_foreign_exception_is_told_without_its_text() -> None:
     """The text may hold paths or prompts; the log has it, the owner gets the kind."""
-    error = RuntimeError("/secret/path is missing")
-    ending = await postprocessor(tmp_path).ending(make_job(), ended(error=error), lambda: NOW)
-    assert ending.error is not None
-    assert ending.error.code == "run_failed"
-    assert "RuntimeError" in ending.error.message
-    assert "secret" not in ending.error.message
+    fault = explain(make_job(), RuntimeError("/secret/path is missing"))
+    assert fault.code == "run_failed"
+    assert "RuntimeError" in str(fault)
+    assert "secret" not in str(fault)
 
 
 async def test_a_store_that_fails_may_be_asked_again(tmp_path: Path) -> None:
     (tmp_path / "objects").mkdir()
     (tmp_path / "objects" / "images").write_text("a file where a folder must be")
-    job, report, develop = make_job(), ended(pictures=(picture(),)), postprocessor(tmp_path)
+    job, report = make_job(), ended(pictures=(picture(),))
     with pytest.raises(StorageUnavailable):
-        await develop.ending(job, report, lambda: NOW)
+        await store(tmp_path, job, report)
     (tmp_path / "objects" / "images").unlink()
-    assert (await develop.ending(job, report, lambda: NOW)).state is JobState.SUCCEEDED
+    assert (await store(tmp_path, job, report)).state is JobState.SUCCEEDED

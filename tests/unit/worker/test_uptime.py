@@ -81,17 +81,17 @@ def test_old_observations_fade_at_the_same_rate_of_failures() -> None:
 
 def test_auto_begins_as_usual_and_then_follows_what_is_measured() -> None:
     interval = CheckpointInterval(every=None)
-    assert interval.steps(0.05) == FIRST_STEPS
+    assert interval.choose_steps(0.05) == FIRST_STEPS
     for _ in range(50):
-        interval.wrote(0.005)
-    assert interval.steps(0.05) == MAX_STEPS
-    assert interval.steps(3.0) == 10, "sqrt(2 x 5 ms x a day) is 29 s"
+        interval.record_write(0.005)
+    assert interval.choose_steps(0.05) == MAX_STEPS
+    assert interval.choose_steps(3.0) == 10, "sqrt(2 x 5 ms x a day) is 29 s"
     for _ in range(2000):
-        interval.uptime.failed()
-    assert interval.steps(0.05) == 13, "and at 43 s between failures 0.66 s"
+        interval.uptime.record_failure()
+    assert interval.choose_steps(0.05) == 13, "and at 43 s between failures 0.66 s"
 
 
 def test_a_number_stays_that_number() -> None:
     interval = CheckpointInterval(every=7)
-    interval.wrote(60.0)
-    assert interval.steps(0.001) == 7
+    interval.record_write(60.0)
+    assert interval.choose_steps(0.001) == 7

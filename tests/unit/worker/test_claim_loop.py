@@ -1,0 +1,97 @@
+"""Jobs are claimed while there is room; runs are preempted for Pro jobs and for a drain."""
+
+import time
+
+import pytest
+
+from mezzotint.actions.requeue import requeue_lost
+from mezzotint.domain.ids import WorkerId
+from mezzotint.domain.tier import Tier
+from mezzotint.store import WorkerOffer, Workers
+from mezzotint.worker.claim_loop import ClaimLoop
+from mezzotint.worker.drain import Drain
+from mezzotint.worker.job_states import LeaseState
+from mezzotint.worker.messages import Preempt, PreemptReason, Start
+from tests.making import NOW, make_job
+from tests.unit.worker.conftest import ME, Leases
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_as_many_jobs_are_claimed_as_there_are_places_and_each_is_started(leases: Leases) -> None:
+    await leases.jobs.desk.jobs.add(*(make_job() for _ in range(3)))
+    await ClaimLoop(leases.jobs, None).claim_or_drain()
+    await leases.jobs.join_tasks()
+    assert [leased.state for leased in leases.jobs.held()] == [LeaseState.RUNNING] * 2
+    assert {command.job.id for command in leases.sent if isinstance(command, Start)} == set(leases.jobs.by_id)
+
+
+async def test_nothing_is_claimed_before_the_models_are_ready(leases: Leases) -> None:
+    leases.jobs.is_ready = False
+    await leases.jobs.desk.jobs.add(make_job())
+    await ClaimLoop(leases.jobs, None).claim_or_drain()
+    assert leases.jobs.by_id == {}
+
+
+async def test_a_suspect_waits_until_the_worker_is_empty_and_then_shuts_it(leases: Leases) -> None:
+    suspect = make_job()
+    await leases.jobs.desk.jobs.add(suspect)
+    lost = await leases.jobs.desk.jobs.claim(WorkerOffer(worker=WorkerId("dead")), NOW, 0, 1)
+    await requeue_lost(leases.jobs.desk, lost, 5, NOW)
+    first = await leases.lease(make_job())
+    leases.now = NOW.replace(hour=5)  # the suspect's next try is due
+    await leases.jobs.desk.jobs.come_due(leases.now)
+    await leases.jobs.desk.jobs.add(make_job())
+    await ClaimLoop(leases.jobs, None).claim_or_drain()
+    assert leases.jobs.held() == [first]
+    del leases.jobs.by_id[first.job.id]
+    await ClaimLoop(leases.jobs, None).claim_or_drain()
+    assert list(leases.jobs.by_id) == [suspect.id]
+
+
+async def test_a_run_makes_room_for_a_pro_job_that_waits_and_only_one_at_a_time(leases: Leases) -> None:
+    for _ in range(2):
+        (await leases.lease(make_job())).claimed_at = time.monotonic() - 60
+    await leases.jobs.desk.jobs.add(make_job(tenant="grace", tier=Tier.PRO))
+    claims = ClaimLoop(leases.jobs, None)
+    await claims.claim_or_drain()
+    await claims.claim_or_drain()
+    (preempt,) = leases.sent
+    assert isinstance(preempt, Preempt)
+    assert preempt.why is PreemptReason.PREEMPTED
+    assert leases.jobs.by_id[preempt.job].state is LeaseState.PREEMPTING
+
+
+@pytest.mark.parametrize("state", [LeaseState.PREEMPTING, LeaseState.REQUEUEING, LeaseState.FINISHING])
+async def test_no_run_is_preempted_while_another_place_becomes_free(leases: Leases, state: LeaseState) -> None:
+    for one in (LeaseState.RUNNING, state):
+        (await leases.lease(make_job(), one)).claimed_at = time.monotonic() - 60
+    await leases.jobs.desk.jobs.add(make_job(tenant="grace", tier=Tier.PRO))
+    await ClaimLoop(leases.jobs, None).claim_or_drain()
+    assert leases.sent == []
+
+
+async def test_a_place_that_was_made_for_pro_goes_to_pro(leases: Leases) -> None:
+    free, pro = make_job(), make_job(tenant="grace", tier=Tier.PRO)
+    await leases.jobs.desk.jobs.add(free, pro)
+    await leases.lease(make_job(tenant="grace", tier=Tier.PRO))
+    leases.jobs.keeps_for_pro = True
+    await ClaimLoop(leases.jobs, None).claim_or_drain()
+    assert free.id not in leases.jobs.by_id
+    assert not leases.jobs.keeps_for_pro
+
+
+async def test_a_drained_worker_puts_its_runs_aside_once_and_claims_no_more(leases: Leases) -> None:
+    running = await leases.lease()
+    starting = await leases.lease(state=LeaseState.STARTING)
+    workers = Workers(leases.database)
+    await workers.record_heartbeat(ME, NOW)
+    await workers.drain(ME, NOW, is_drained=True)
+    waiting = make_job()
+    await leases.jobs.desk.jobs.add(waiting)
+    claims = ClaimLoop(leases.jobs, Drain(workers, ME, lambda: NOW))
+    await claims.claim_or_drain()
+    await claims.claim_or_drain()
+    assert leases.sent == [Preempt(job=running.job.id, why=PreemptReason.DRAIN)]
+    assert starting.state is LeaseState.STARTING, "put aside when the device has it"
+    assert waiting.id not in leases.jobs.by_id
