@@ -1,15 +1,13 @@
 """The log of changes of state, written in the transaction that makes them; webhooks' deliveries are born here too."""
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import RowMapping, delete, func, literal, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.change import Change
 from mezzotint.domain.ids import JobId, TenantId
 from mezzotint.domain.job import JobState
-from mezzotint.store.bulk_write import Insert, Row, Statement, execute
+from mezzotint.store.bulk_write import Insert, Row, Statement
 from mezzotint.store.database import Database
 from mezzotint.store.schema import changes, deliveries, jobs, webhooks
 
@@ -45,17 +43,6 @@ LOG_CHANGE = Statement(name="next", values=SAID, make=_log_change)
 """A job's state changed; it lies as far as its row says."""
 ADD_DELIVERIES = Statement(name="told", values=SAID, make=_add_deliveries)
 """The tenant's webhooks are to be told."""
-
-
-async def record(connection: AsyncConnection, ids: Sequence[JobId], state: JobState, at: datetime) -> None:
-    """Log the state that the caller has just given the jobs' rows."""
-    await execute(connection, {LOG_CHANGE: [{"job": job, "state": state, "at": at} for job in ids]})
-
-
-async def record_end(connection: AsyncConnection, ids: Sequence[JobId], state: JobState, at: datetime) -> None:
-    """The same of jobs that ended; their tenants' webhooks are to be told."""
-    rows = [{"job": job, "state": state, "at": at} for job in ids]
-    await execute(connection, {LOG_CHANGE: rows, ADD_DELIVERIES: rows})
 
 
 class Changes:

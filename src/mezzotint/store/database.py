@@ -1,7 +1,7 @@
 """One database: SQLite in a file by default, PostgreSQL where several processes share the work.
 
-SQLite: reads see a snapshot; a writer waits for the write lock at its start. PostgreSQL: read committed; whoever takes
-several row locks takes them in the order shares, flows, jobs, so that nobody waits in a circle.
+SQLite: reads see a snapshot; a writer waits for the write lock at its start. PostgreSQL: read committed;
+`store/queue/__init__.py` has the order in which rows are locked.
 """
 
 import asyncio

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, case, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, case, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.errors import LeaseLost, StorageUnavailable
@@ -15,7 +15,6 @@ from mezzotint.domain.submission import Once, TooManyOpen
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.retry import Retry, latest_due
 from mezzotint.store.bulk_write import Insert, Row, Statement, execute
-from mezzotint.store.changes import record, record_end
 from mezzotint.store.database import Database
 from mezzotint.store.group_commit import GroupCommit
 from mezzotint.store.queue import transitions
@@ -85,12 +84,6 @@ class Jobs:
     async def get(self, job: JobId) -> Job | None:
         async with self._database.read() as connection:
             return await get_job(connection, job)
-
-    async def of_batch(self, batch: JobId) -> list[Job]:
-        """The jobs that one request made, in its order."""
-        async with self._database.read() as connection:
-            query = select(jobs).where(jobs.c.batch == batch).order_by(jobs.c.seq)
-            return await jobs_of(connection, (await connection.execute(query)).mappings().all())
 
     async def of_tenant(self, tenant: TenantId, limit: int, before: int | None) -> list[tuple[int, Job]]:
         """The tenant's jobs, newest first, each with its place in the order (the cursor of the next page)."""
@@ -264,9 +257,7 @@ class Jobs:
         """Cancel a job that has not ended. Returns whether it did."""
         async with self._settle_after() as (connection, owed):
             corrections = await transitions.cancel(connection, job, at)
-            if corrections is not None:
-                owed.extend(corrections)
-                await record_end(connection, [job], JobState.CANCELLED, at)
+            owed.extend(corrections or ())
         return corrections is not None
 
     async def charge_cancelled(self, job: JobId, lease: Lease, gpu_s: float) -> None:
@@ -282,35 +273,31 @@ class Jobs:
         retry: when its run failed. gpu_s: measured in this attempt.
         """
         async with self._settle_after() as (connection, owed):
-            correction = await transitions.give_back(connection, job, lease, at, retry=retry, gpu_s=gpu_s)
-            if correction is not None:
-                owed.append(correction)
-                await record(connection, [job], JobState.QUEUED, at)
-        return correction is not None
+            corrections = await transitions.give_back(connection, job, lease, at, retry=retry, gpu_s=gpu_s)
+            owed.extend(corrections or ())
+        return corrections is not None
 
     async def come_due(self, now: datetime) -> int:
         """Let the jobs whose next try is due wait again. Returns how many."""
         due = or_(jobs.c.due_at <= now, jobs.c.due_at > latest_due(now))
-        query = select(jobs).where(due).order_by(jobs.c.lane, jobs.c.tenant).limit(MANY)
-        async with self._database.read() as connection:
-            rows = (await connection.execute(query)).mappings().all()
-        if not rows:
+        ids = await self._find_ids(select(jobs.c.id).where(due).limit(MANY))
+        if not ids:
             return 0
         async with self._database.write() as connection:
-            return sum([await transitions.come_due(connection, row, now) for row in rows])
+            return await transitions.come_due(connection, ids, now)
 
     async def expire(self, lane: Tier, before: datetime, error: JobError, at: datetime) -> list[JobId]:
         """Give up jobs of a lane that were created before an instant and never began."""
         old = and_(jobs.c.waits_in == lane, jobs.c.created_at < before, jobs.c.lease_token == 0)
-        query = select(jobs).where(old).order_by(jobs.c.seq).limit(MANY)
-        async with self._database.read() as connection:
-            rows = sorted((await connection.execute(query)).mappings().all(), key=lambda row: str(row["tenant"]))
-        if not rows:
+        ids = await self._find_ids(select(jobs.c.id).where(old).order_by(jobs.c.seq).limit(MANY))
+        if not ids:
             return []
         async with self._database.write() as connection:
-            expired = [JobId(row["id"]) for row in rows if await transitions.expire(connection, row, error, at)]
-            await record_end(connection, expired, JobState.EXPIRED, at)
-        return expired
+            return await transitions.expire(connection, ids, error, at)
+
+    async def _find_ids(self, query: Select[Any]) -> list[JobId]:
+        async with self._database.read() as connection:
+            return [JobId(id) for id in (await connection.execute(query)).scalars()]
 
     async def list_failed(self, limit: int) -> list[Job]:
         """Jobs that failed, the latest first."""
@@ -321,10 +308,7 @@ class Jobs:
     async def revive(self, job: JobId, now: datetime) -> bool:
         """Put a dead letter back into the queue. Returns whether it was one."""
         async with self._database.write() as connection:
-            is_revived = await transitions.revive(connection, job, now)
-            if is_revived:
-                await record(connection, [job], JobState.QUEUED, now)
-        return is_revived
+            return await transitions.revive(connection, job, now)
 
     async def wait_times(self, since: datetime, now: datetime) -> dict[Tier, list[float]]:
         """By lane, seconds waited by jobs that started lately and by the oldest of those that still wait."""

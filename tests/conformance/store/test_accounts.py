@@ -139,12 +139,13 @@ async def test_webhooks_hear_of_each_end_once_and_two_couriers_share_the_work(da
     for job in await jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30, most=2):
         assert job.lease is not None
         await jobs.finish(job.id, job.lease, make_ending(job))
-    assert await webhooks.next_due() == NOW
-    (delivery,) = await webhooks.take_due(NOW, 10)
+    (due,) = await webhooks.due(NOW)
+    assert (due.id, due.since) == (hook.id, NOW)
+    (delivery,) = await webhooks.take_due([due.id], NOW)
     assert (delivery.job, delivery.state, delivery.attempts) == (mine.id, JobState.SUCCEEDED, 1)
-    assert await webhooks.take_due(NOW, 10) == []
+    assert await webhooks.take_due([due.id], NOW) == [], "held by the first sender"
     await webhooks.settle(delivery, delivered_at=NOW, next_at=None, status=204, failure=None)
-    assert await webhooks.next_due() is None
+    assert await webhooks.due(LATER) == []
     await webhooks.remove(hook.id)
     assert await webhooks.of_tenant(ADA) == []
 

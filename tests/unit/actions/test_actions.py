@@ -86,11 +86,11 @@ async def test_two_jobs_without_a_seed_get_different_ones(desk: Desk) -> None:
     assert len(seeds) == 2
 
 
-async def test_jobs_of_one_request_are_found_by_the_first_of_them_in_order(desk: Desk) -> None:
+async def test_jobs_of_one_request_name_the_first_of_them_as_their_batch(desk: Desk) -> None:
     jobs = await submit(door(desk), parse_request(JobRequest(prompt="a {red, green, blue} apple")), ADA, NOW)
     assert isinstance(jobs, tuple)
     assert {job.batch for job in jobs} == {jobs[0].id}
-    assert await desk.jobs.of_batch(jobs[0].id) == list(jobs)
+    assert await desk.jobs.open_of(ADA.tenant) == list(jobs)
 
 
 async def test_one_blocked_choice_refuses_the_whole_request(desk: Desk) -> None:

@@ -15,7 +15,7 @@ from mezzotint.store.bulk_write import Insert, Row, Statement, execute
 from mezzotint.store.changes import LOG_NEW
 from mezzotint.store.database import Database
 from mezzotint.store.group_commit import GroupCommit
-from mezzotint.store.queue.flows import ENQUEUE_FLOW, QueuedJobs, enqueue_rows
+from mezzotint.store.queue.flows import ENQUEUE_FLOW, QueuedJobs, count_by_flow
 from mezzotint.store.rows import row_of
 from mezzotint.store.schema import jobs
 from mezzotint.store.submissions import remember, withdraw
@@ -120,5 +120,5 @@ async def _insert(connection: AsyncConnection, added: Sequence[Job]) -> None:
     arrived = [QueuedJobs(*whose, number, since[whose]) for whose, number in numbers.items()]
     logged = [{"job": job.id, "state": job.state, "at": job.created_at} for job in added]
     await execute(
-        connection, {INSERT_JOBS: [row_of(job) for job in added], ENQUEUE_FLOW: enqueue_rows(arrived), LOG_NEW: logged}
+        connection, {INSERT_JOBS: [row_of(job) for job in added], ENQUEUE_FLOW: count_by_flow(arrived), LOG_NEW: logged}
     )

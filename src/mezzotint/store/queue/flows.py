@@ -1,11 +1,11 @@
 """Rows of the fair queue: one for each share of the machine, one for each tenant in a lane.
 
-Whoever changes several kinds takes their locks in the order shares, jobs, flows. `policy/fair_queue/state.py` says what
-the fields mean; `policy/fair_queue/settle.py` decides every change that is not a claim.
+`policy/fair_queue/state.py` says what the fields mean; `policy/fair_queue/settle.py` decides every change that is not a
+claim.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -24,10 +24,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.fair_queue import settle
 from mezzotint.policy.fair_queue.state import Account, Express, Flow, Share, base_weights
-from mezzotint.store.bulk_write import ASYNCHRONOUS_COMMIT, Insert, Row, Statement, Values, execute
-from mezzotint.store.database import insert_on
+from mezzotint.store.bulk_write import ASYNCHRONOUS_COMMIT, Insert, Row, Statement, Values
 from mezzotint.store.rows import fields_of
 from mezzotint.store.schema import flows, shares
 
@@ -146,40 +144,30 @@ KEY = {"lane": flows.c.lane.type, "tenant": flows.c.tenant.type}
 ENQUEUE_FLOW = Statement(name="arrive", values={**KEY, "number": Integer(), "at": flows.c.usage_at.type}, make=_arrive)
 
 
-def enqueue_rows(arrived: Iterable[QueuedJobs]) -> list[Values]:
-    """In the order in which rows of flows are locked."""
-    return [fields_of(one) for one in sorted(arrived, key=lambda one: (one.lane, one.tenant))]
+def _leave(row: Row, insert: Insert) -> Any:
+    """As `policy/fair_queue/settle.py` says in `remove_waiting_job`."""
+    is_left = flows.c.num_queued > row["number"]
+    num_queued = case((is_left, flows.c.num_queued - row["number"]), else_=0)
+    values = {"num_queued": num_queued, "waits_in": case((is_left, flows.c.lane), else_=None)}
+    return update(flows).where(flows.c.lane == row["lane"], flows.c.tenant == row["tenant"]).values(values)
 
 
-async def enqueue_in_flow(connection: AsyncConnection, arrived: Iterable[QueuedJobs]) -> None:
-    await execute(connection, {ENQUEUE_FLOW: enqueue_rows(arrived)})
+LEAVE_FLOW = Statement(
+    name="leave",
+    values={**KEY, "number": Integer(), "at": flows.c.usage_at.type},
+    make=_leave,
+    keys=[flows.c.lane, flows.c.tenant],
+)
 
 
-async def leave_flow(connection: AsyncConnection, lane: Tier, tenant: TenantId, now: datetime) -> None:
-    """A waiting job of a tenant stopped waiting without being taken."""
-    await _change(connection, lane, tenant, now, settle.remove_waiting_job)
-
-
-async def _change(
-    connection: AsyncConnection, lane: Tier, tenant: TenantId, now: datetime, change: Callable[[Flow], Flow]
-) -> None:
-    """Replace a flow's row, which is locked meanwhile and made if need be."""
-    query = select(flows).where(_is(lane, tenant)).with_for_update()
-    row = (await connection.execute(query)).mappings().first()
-    if row is None:
-        await _make(connection, lane, tenant, now)
-        row = (await connection.execute(query)).mappings().one()
-    await connection.execute(update(flows).where(_is(lane, tenant)).values(row_of_flow(change(flow_of(row)))))
-
-
-async def _make(connection: AsyncConnection, lane: Tier, tenant: TenantId, now: datetime) -> None:
-    flow = Flow(lane=lane, tenant=tenant, backlogged_at=now, usage_at=now)
-    await connection.execute(insert_on(connection, flows).values(row_of_flow(flow)).on_conflict_do_nothing())
+def count_by_flow(queued: Iterable[QueuedJobs]) -> list[Values]:
+    """A row for each flow, in the order in which rows of flows are locked."""
+    sums: dict[tuple[Tier, TenantId], QueuedJobs] = {}
+    for one in queued:
+        before = sums.get((one.lane, one.tenant))
+        sums[one.lane, one.tenant] = one if before is None else replace(before, number=before.number + one.number)
+    return [fields_of(sums[flow]) for flow in sorted(sums)]
 
 
 def row_of_flow(flow: Flow) -> dict[str, Any]:
     return {**fields_of(flow), "waits_in": flow.lane if flow.num_queued > 0 else None}
-
-
-def _is(lane: Tier, tenant: TenantId) -> Any:
-    return and_(flows.c.lane == lane, flows.c.tenant == tenant)

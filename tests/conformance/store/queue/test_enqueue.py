@@ -18,7 +18,8 @@ from mezzotint.domain.tier import Tier
 from mezzotint.policy.fair_queue import settle
 from mezzotint.policy.fair_queue.state import Flow
 from mezzotint.store import Changes, Database, Jobs, Submissions
-from mezzotint.store.queue.flows import QueuedJobs, enqueue_in_flow, flow_of
+from mezzotint.store.bulk_write import execute
+from mezzotint.store.queue.flows import ENQUEUE_FLOW, LEAVE_FLOW, QueuedJobs, count_by_flow, flow_of
 from mezzotint.store.schema import flows
 from tests.making import NOW, make_job
 
@@ -92,7 +93,7 @@ async def test_a_submission_whose_caller_left_does_not_harm_the_others(jobs: Job
     assert [one for one in told if one is True] == [True] * 3
 
 
-async def test_the_statement_of_arrivals_does_what_the_policy_says(database: Database) -> None:
+async def test_the_statements_of_flows_do_what_the_policy_says(database: Database) -> None:
     dice = random.Random(3)
     expected: dict[str, Flow] = {}
     for turn in range(40):
@@ -103,10 +104,19 @@ async def test_the_statement_of_arrivals_does_what_the_policy_says(database: Dat
             if tenant in expected and dice.random() < 0.5:  # nothing of it waits any more
                 await connection.exec_driver_sql(f"UPDATE flows SET num_queued = 0 WHERE tenant = '{tenant}'")
                 expected[tenant] = replace(expected[tenant], num_queued=0)
-            await enqueue_in_flow(connection, [QueuedJobs(Tier.FREE, tenant, number, now)])
+            await execute(connection, {ENQUEUE_FLOW: count_by_flow([QueuedJobs(Tier.FREE, tenant, number, now)])})
             for _ in range(number):
                 was = expected.get(tenant)
                 expected[tenant] = settle.add_waiting_job(was, lane=Tier.FREE, tenant=tenant, lane_time=time, now=now)
             found = (await connection.execute(select(flows).where(flows.c.tenant == tenant))).mappings().one()
         assert flow_of(found) == expected[tenant]
         assert found["waits_in"] == Tier.FREE
+        if turn % 3 == 0:
+            async with database.write() as connection:
+                left = [QueuedJobs(Tier.FREE, tenant, 1, now)] * dice.randrange(1, 3)
+                await execute(connection, {LEAVE_FLOW: count_by_flow(left)})
+                found = (await connection.execute(select(flows).where(flows.c.tenant == tenant))).mappings().one()
+            for _ in left:
+                expected[tenant] = settle.remove_waiting_job(expected[tenant])
+            assert flow_of(found) == expected[tenant]
+            assert (found["waits_in"] is None) == (found["num_queued"] == 0)
