@@ -7,6 +7,7 @@ import structlog
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field
 
+from mezzotint.actions.drain import set_drained
 from mezzotint.actions.requeue import retry_failed
 from mezzotint.domain.ids import WorkerId
 from mezzotint.domain.tier import Tier
@@ -93,9 +94,8 @@ async def list_workers(service: ServiceDep, admin: AdminClaims) -> WorkerList:
 @router.patch("/workers", responses=describe_errors(400, 413))
 async def change_workers(body: WorkerChange, service: ServiceDep, admin: AdminClaims) -> WorkerList:
     """Drain every worker, also those that start later, or let all take jobs again."""
-    await service.workers.drain_all(is_drained=body.is_drained)
+    await set_drained(service.workers, service.desk.bus, None, service.now(), is_drained=body.is_drained)
     log.info("all workers told", is_drained=body.is_drained, by=admin.tenant)
-    service.desk.bus.ring()
     return await read_workers(service)
 
 
@@ -107,11 +107,11 @@ async def change_worker(
     admin: AdminClaims,
 ) -> WorkerList:
     """Drain one worker, or let it take jobs again."""
-    if not await service.workers.drain(WorkerId(worker_id), service.now(), is_drained=body.is_drained):
+    ids = [WorkerId(worker_id)]
+    if await set_drained(service.workers, service.desk.bus, ids, service.now(), is_drained=body.is_drained):
         hint = "GET /v1/admin/workers lists them."
         raise ApiError("worker_not_found", hint=hint)
     log.info("worker told", worker=worker_id, is_drained=body.is_drained, by=admin.tenant)
-    service.desk.bus.ring()
     return await read_workers(service)
 
 
