@@ -33,7 +33,7 @@ from mezzotint.engine.errors import CannotMerge, RunCancelled, UnknownAdapter
 from mezzotint.engine.execution import Execution
 from mezzotint.engine.isolation import Isolation
 from mezzotint.engine.lora import LoraSwitcher
-from mezzotint.engine.numerics import fingerprint, numerics_of, weights_hash
+from mezzotint.engine.numerics import GUIDED_ROWS, fingerprint, numerics_of, weights_hash
 from mezzotint.engine.proxy import Call, ComponentCall, borrow, denoisers_of
 from mezzotint.engine.run import Options, Run
 
@@ -41,7 +41,8 @@ from mezzotint.engine.run import Options, Run
 class Hub:
     """Runs stock pipeline calls together, merged at different steps.
 
-    exact: other runs never change a bit of a result. max_rows: widest pass. choose: which parked runs go
+    exact: other runs never change a bit of a result. max_rows: widest pass; fixed_rows: width of every pass where exact
+    mode fills them (on a GPU). choose: which parked runs go
     through this turn (their ids; default all). verdicts: where verification results are kept; the caller may persist
     it. allow_other_numerics: resume checkpoints made under another fingerprint, and mark the run. clock: seconds
     since the epoch, read against deadlines.
@@ -53,6 +54,7 @@ class Hub:
         exact: bool = True,
         max_rows: int = 16,
         *,
+        fixed_rows: int = GUIDED_ROWS,
         choose: Chooser | None = None,
         verdicts: MutableMapping[str, str] | None = None,
         allow_other_numerics: bool = False,
@@ -63,7 +65,7 @@ class Hub:
         self.pipeline = pipeline
         self.max_rows = max_rows
         self.unsaved_reasons: Counter[str] = Counter()
-        self.numerics = numerics_of(pipeline, self._denoisers, exact=exact, max_rows=max_rows)
+        self.numerics = numerics_of(pipeline, self._denoisers, exact=exact, fixed_rows=fixed_rows)
         self.fingerprint = fingerprint(self.numerics, weights_hash(pipeline))
         self.components = Components(pipeline, self.numerics)
         self._isolation = Isolation(self.numerics, self._denoisers)
@@ -116,7 +118,7 @@ class Hub:
 
     @property
     def pass_s(self) -> float:
-        """Seconds spent in passes: the sum of all runs' `cost_s`."""
+        """Seconds spent in passes: the sum of all runs' `cost_s`, and of what copies took that fill passes."""
         return self._passes.meter.pass_s
 
     @property
@@ -217,7 +219,7 @@ class Hub:
             parked = [execution for execution in executions if execution.parked is not None]
             plan = plan_turn(
                 self._describe_all(parked),
-                max_rows=self.max_rows,
+                max_rows=min(self.max_rows, self.numerics.fixed_rows or self.max_rows),
                 has_fixed_rows=self.numerics.fixed_rows is not None,
                 choose=self._choose,
             )
@@ -317,7 +319,7 @@ class Hub:
                 execution.loras,
                 rows if self.numerics.fixed_rows else None,
             )
-            if self._choose is not None:
+            if self._choose is not None and self.numerics.fixed_rows is None:  # one width takes one time
                 pass_s = self._passes.meter.read_costs(call)
         except CannotMerge as reason:
             refusal = str(reason)

@@ -9,9 +9,11 @@ CPU    oneDNN and NNPACK convolutions are off (both choose by batch size; the na
        products take other kernels); activations see whole vector blocks (the rest of a loop takes scalar code that
        rounds otherwise); convolutions and group norms see the usual memory order (one sample may come in another
        than several); and the verifier compares every new width bit by bit.
-CUDA   every pass has one fixed width (short ones are filled with copies), cuDNN is deterministic and does not tune,
-       TF32 and reduced-precision reductions are off, attention uses one backend. CUBLAS_WORKSPACE_CONFIG=:4096:8 must
-       be set before the process starts. Right by construction; no GPU was at hand to measure it.
+CUDA   every pass of a model has one fixed width (short ones are filled with copies), cuDNN is deterministic and does
+       not tune, TF32, reduced-precision reductions and split-K are off, attention takes the first fused backend that
+       can do a form of call. CUBLAS_WORKSPACE_CONFIG=:4096:8 must be set before the process starts. The verifier
+       compares every slot of a pass bit by bit with the first slot of a pass of one run. No GPU was at hand to measure
+       it.
 
 On CUDA it lasts while a `Numerics.kernels()` block is open, on the CPU only for the passes in it: what a run computes
 between its passes (texts, its picture's decoding) it computes alone, in shapes that never depend on company.
@@ -31,6 +33,7 @@ import numpy as np
 import torch
 import transformers
 from torch.nn import functional
+from torch.nn.attention import SDPBackend
 
 from mezzotint.engine.tree import leaves
 
@@ -39,6 +42,11 @@ PARALLEL_GRAIN = 32_768  # elements from which torch shares an elementwise loop 
 CURVES = {functional: ("silu", "gelu", "mish", "softplus"), torch: ("sigmoid", "tanh", "exp", "sin", "cos")}
 LAYOUT_BOUND = ("conv1d", "conv3d", "conv_transpose2d", "group_norm")  # their kernels depend on memory order
 MIN_GEMM_ROWS = 16  # measured: from 12 rows on, MKL sums in one order at 1 and 2 threads; 16 leaves a margin
+GUIDED_ROWS = 2
+"""Rows of a run with guidance: the width of filled passes where no other was found to fit."""
+ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+"""In this order. At one width the first that can do a form of call is the same in every company. MATH holds all scores
+in float32: 10 GB for 16 rows of a megapixel of SDXL's."""
 SAMPLED_BYTES = 4096  # of each block of a big weight that enters the weights hash
 SAMPLED_BLOCKS = 16
 WEIGHTS_HASH = "_mezzotint_weights_hash"
@@ -112,14 +120,19 @@ class Numerics:
             torch.cuda.set_rng_state(state, self.device)
 
 
-def numerics_of(pipeline: Any, denoisers: list[torch.nn.Module], *, exact: bool, max_rows: int) -> Numerics:
-    """Read device and dtype off the denoisers (off the pipeline where they have no parameters, or are moved about)."""
+def numerics_of(
+    pipeline: Any, denoisers: list[torch.nn.Module], *, exact: bool, fixed_rows: int = GUIDED_ROWS
+) -> Numerics:
+    """Read device and dtype off the denoisers (off the pipeline where they have no parameters, or are moved about).
+
+    fixed_rows: width of every pass, where exact mode needs one.
+    """
     parameter = next((p for module in denoisers for p in module.parameters() if p.is_floating_point()), None)
     device = torch.device(parameter.device if parameter is not None else getattr(pipeline, "device", "cpu"))
     if any(hasattr(module, "_hf_hook") for module in denoisers):
         device = torch.device(pipeline._execution_device)
     dtype = parameter.dtype if parameter is not None else torch.float32
-    fixed = max_rows if exact and device.type == "cuda" else None
+    fixed = fixed_rows if exact and device.type == "cuda" else None
     channels_last = any(_is_channels_last(p) for module in denoisers for p in module.parameters())
     return Numerics(device=device, dtype=dtype, exact=exact, fixed_rows=fixed, channels_last=channels_last)
 
@@ -164,12 +177,22 @@ def _replace(stack: ExitStack, module: Any, name: str, function: Any) -> None:
 
 
 def _enter_exact_cuda(stack: ExitStack) -> None:
-    matmul = torch.backends.cuda.matmul
-    for flag in ("allow_tf32", "allow_fp16_reduced_precision_reduction", "allow_bf16_reduced_precision_reduction"):
-        stack.callback(setattr, matmul, flag, getattr(matmul, flag))
-        setattr(matmul, flag, False)
+    matmul: Any = torch.backends.cuda.matmul
+    stack.callback(_set_matmul_precision, matmul.fp32_precision)
+    _set_matmul_precision("ieee")
+    for dtype in ("fp16", "bf16"):
+        name = f"allow_{dtype}_reduced_precision_reduction"
+        stack.callback(setattr, matmul, name, (getattr(matmul, name), getattr(matmul, f"{name}_split_k")))
+        setattr(matmul, name, (False, False))  # the second: no split-K, which sums by the number of rows
     stack.enter_context(torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False))
-    stack.enter_context(torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH))
+    stack.enter_context(torch.nn.attention.sdpa_kernel(ATTENTION, set_priority=True))
+
+
+def _set_matmul_precision(wanted: str) -> None:
+    """Through both of torch's interfaces: reading the older one raises where a library has used the newer alone."""
+    matmul: Any = torch.backends.cuda.matmul
+    matmul.allow_tf32 = wanted == "tf32"
+    matmul.fp32_precision = wanted
 
 
 @functools.cache

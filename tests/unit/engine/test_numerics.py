@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional
 
 from mezzotint.engine.numerics import (
+    ATTENTION,
     Numerics,
     fingerprint,
     is_finite,
@@ -122,12 +123,46 @@ def test_fast_mode_changes_no_kernels() -> None:
         assert (functional.linear, torch.backends.mkldnn.enabled) == before
 
 
+@pytest.mark.parametrize("precision", ["none", "tf32"])
+def test_exact_kernels_of_a_gpu_are_chosen_for_the_block_alone(precision: str) -> None:
+    """The flags exist without a GPU. A library may have set the precision by torch's newer interface alone."""
+
+    def state() -> tuple[Any, ...]:
+        cuda: Any = torch.backends.cuda
+        return (
+            cuda.matmul.fp32_precision,
+            torch._C._get_cublas_allow_fp16_reduced_precision_reduction(),
+            torch._C._get_cublas_allow_bf16_reduced_precision_reduction(),
+            (cuda.flash_sdp_enabled(), cuda.mem_efficient_sdp_enabled(), cuda.math_sdp_enabled()),
+            cuda.cudnn_sdp_enabled(),
+            torch._C._get_sdp_priority_order(),
+            torch.backends.cudnn.deterministic,
+        )
+
+    gpu = Numerics(device=torch.device("cuda"), dtype=torch.float16, exact=True, fixed_rows=2)
+    matmul: Any = torch.backends.cuda.matmul
+    first = matmul.fp32_precision
+    try:
+        matmul.fp32_precision = precision
+        before = state()
+        with gpu.kernels():
+            inside = state()
+        assert state() == before
+    finally:
+        matmul.fp32_precision = first
+    assert inside[:3] == ("ieee", (False, False), (False, False)), "neither TF32 nor split-K"
+    assert inside[3:5] == ((True, True, True), False)
+    order = [int(backend) for backend in ATTENTION]
+    assert list(inside[5])[: len(order)] == order, "fused attention first"
+    assert inside[6]
+
+
 def test_channels_last_is_an_affair_of_convolutions_and_of_the_fingerprint() -> None:
     layers = torch.nn.Sequential(torch.nn.Conv2d(8, 16, 3, padding=1), torch.nn.Conv2d(16, 16, 1))
     samples = torch.randn(2, 8, 8, 8)
-    plain, before = layers(samples), numerics_of(None, [layers], exact=True, max_rows=16)
+    plain, before = layers(samples), numerics_of(None, [layers], exact=True)
     order_channels_last(layers)
-    after = numerics_of(None, [layers], exact=True, max_rows=16)
+    after = numerics_of(None, [layers], exact=True)
     with torch.no_grad(), after.pass_kernels():
         ordered = layers(samples)
     assert ordered.is_contiguous()

@@ -44,8 +44,8 @@ class PassMeter:
 
     num_passes: passes whose output was used. num_merged: passes that served several runs; num_interleaved: those with
     interleaved rows. num_verifications: separate calls made only to check a merged one; verify_s: their time, charged
-    to no run. pass_s: time of the passes, equal to the sum of all runs' `cost_s`. num_attempts: calls made alone,
-    verifications included.
+    to no run. pass_s: time of the passes: the sum of all runs' `cost_s` and of what copies took. num_attempts: calls
+    made alone, verifications included.
     """
 
     def __init__(self, numerics: Numerics, paths: Mapping[int, str]) -> None:
@@ -83,10 +83,11 @@ class PassMeter:
         self.num_verifications += self.num_attempts - num_attempts
 
     def charge(self, runs: Sequence[Run], rows: Sequence[int], spent_s: float) -> None:
-        """Share the time of one pass by rows."""
+        """Share the time of one pass by rows. What copies take that fill a pass is charged to nobody: a run costs the
+        same alone and in company."""
         self.num_passes += 1
         self.pass_s += spent_s
-        total = sum(rows[: len(runs)])
+        total = sum(rows)
         for run, own in zip(runs, rows, strict=False):
             run.cost_s += spent_s * own / total
 

@@ -7,7 +7,7 @@ own failure becomes the error of its `Outcome` and nobody else's.
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from mezzotint.engine.batching.merge import LAYOUTS, Layout, Merged, merge, rows
 from mezzotint.engine.batching.meter import PassMeter
 from mezzotint.engine.batching.padding import VECTOR_LANES, pad_texts, text_length
 from mezzotint.engine.batching.plan import Setback, TurnPlan, Way, revise
-from mezzotint.engine.batching.verify import MergeVerdict, Verifier
+from mezzotint.engine.batching.verify import MergeVerdict, Verifier, does_not_merge
 from mezzotint.engine.batching.widths import FittingWidths
 from mezzotint.engine.device.faults import free_frames, is_device_error, is_out_of_memory
 from mezzotint.engine.device.memory import DeviceMemory
@@ -51,6 +51,20 @@ class _Batch:
     calls: list[Call]
     rows: list[int]
     lengths: tuple[int, ...] = ()
+
+    @property
+    def is_mixed(self) -> bool:
+        return len(self.executions) > 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pass:
+    """A merged pass that may be used. parts: one a call of the batch, copies included."""
+
+    batch: _Batch
+    layout: Layout
+    parts: list[Any]
+    spent_s: float
 
 
 class Passes:
@@ -89,13 +103,20 @@ class Passes:
             is_too_wide = len(served) > 1 and widest is not None and rows > widest
             result = Setback.OUT_OF_MEMORY if is_too_wide else self._make(planned.way, served)
             if isinstance(result, Setback):
-                has_fixed_rows, widest = self._numerics.fixed_rows is not None, self.widest(served[0].call, rows)
-                pending.extendleft(reversed(revise(planned, result, has_fixed_rows=has_fixed_rows, widest=widest)))
+                widest = self.widest(served[0].call, rows)
+                pending.extendleft(reversed(revise(planned, result, has_fixed_rows=self._is_filled, widest=widest)))
             else:
                 yield from result
 
+    @property
+    def _is_filled(self) -> bool:
+        """Whether every pass is filled up to one width."""
+        return self._numerics.fixed_rows is not None
+
     def widest(self, call: Call, wanted: int) -> int | None:
         """Rows of the widest pass of calls like this one that is expected to fit; None if `wanted` may be tried."""
+        if self._is_filled:
+            return None
         with contextlib.suppress(CannotMerge):
             return self._widths.widest(self.meter.form_of(call), wanted)
         return None
@@ -137,17 +158,35 @@ class Passes:
     def _make(self, way: Way, executions: list[Execution]) -> list[Outcome] | Setback:
         if way is Way.ALONE:
             return [self._make_alone(execution) for execution in executions]
+        result = self._try_merged(way, executions)
+        if result is Setback.OUT_OF_MEMORY and self._is_filled:  # a narrower pass would have other bits
+            result = self._try_merged(way, executions)
+            if result is Setback.OUT_OF_MEMORY:
+                return [Outcome(e, error=OutOfMemory(self._describe_shortage(e.call))) for e in executions]
+        return result
+
+    def _try_merged(self, way: Way, executions: list[Execution]) -> list[Outcome] | Setback:
         try:
-            return self._make_merged(self._batch(way, executions))
+            made = self._make_merged(self._batch(way, executions))
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
             free_frames(error)
+        else:
+            return self._account(made) if isinstance(made, _Pass) else made
         # only out here nothing keeps the failed pass's tensors alive
-        self._widths.add_failure(self.meter.form_of(executions[0].call), sum(rows_of(e.call) for e in executions))
+        if not self._is_filled:
+            self._widths.add_failure(self.meter.form_of(executions[0].call), sum(rows_of(e.call) for e in executions))
         self.meter.count_unmerged("memory ran out at this width")
         self._free()
         return Setback.OUT_OF_MEMORY
+
+    def _account(self, made: _Pass) -> list[Outcome]:
+        executions = made.batch.executions
+        self.meter.charge([execution.run for execution in executions], made.batch.rows, made.spent_s)
+        self.meter.num_merged += len(executions) > 1
+        self.meter.num_interleaved += made.layout.interleaved
+        return [Outcome(execution, part) for execution, part in zip(executions, made.parts, strict=False)]
 
     def _batch(self, way: Way, executions: list[Execution]) -> _Batch:
         calls = [execution.call for execution in executions]
@@ -155,22 +194,22 @@ class Passes:
         if way is Way.PADDED:
             lengths = tuple(text_length(call) for call in calls) if self._numerics.exact else (0,)
             return _Batch(executions, pad_texts(calls), rows, lengths)
-        if self._numerics.fixed_rows is not None:
-            missing = self._numerics.fixed_rows // rows[0] - len(calls)
+        if self._is_filled:
+            missing = (self._numerics.fixed_rows or 0) // rows[0] - len(calls)
             calls, rows = calls + [calls[0]] * missing, rows + [rows[0]] * missing
         return _Batch(executions, calls, rows)
 
-    def _make_merged(self, batch: _Batch) -> list[Outcome] | Setback:
+    def _make_merged(self, batch: _Batch) -> _Pass | list[Outcome] | Setback:
         """Make the pass under the first layout that is right."""
         reasons = []
         for layout in LAYOUTS:
             try:
-                merged = merge(batch.calls, layout, expand_all=self._numerics.fixed_rows is not None)
+                merged = merge(batch.calls, layout, expand_all=self._is_filled)
             except CannotMerge as reason:
                 reasons.append(str(reason))
                 continue
             result = self._make_under(layout, batch, merged)
-            if isinstance(result, list):
+            if not isinstance(result, MergeVerdict):
                 return result
             if result is MergeVerdict.DRIFT and not batch.lengths:
                 self.meter.count_unmerged("not bit-identical at this width")
@@ -179,10 +218,15 @@ class Passes:
         self.meter.count_unmerged("texts of unequal length" if batch.lengths else reasons[0])
         return Setback.NO_LAYOUT
 
-    def _make_under(self, layout: Layout, batch: _Batch, merged: Merged) -> list[Outcome] | MergeVerdict:
-        """The outcomes, or the verdict that forbids this layout."""
+    def _make_under(
+        self, layout: Layout, batch: _Batch, merged: Merged
+    ) -> _Pass | list[Outcome] | Setback | MergeVerdict:
+        """The pass, what becomes of its calls instead, or the verdict that forbids this layout."""
         first, call = batch.executions[0], batch.calls[0]
+        denoiser: tuple[Hashable, ...]
         denoiser = (self._paths[id(call.module)], call.cache_context, first.loras.digest, batch.lengths)
+        if self._is_filled:
+            denoiser = (*denoiser, "mixed" if batch.is_mixed else "own")
         key = self._verifier.key(denoiser, merged.decisions, layout, batch.rows)
         verdict = self._verifier.verdict(key)
         if verdict is not None and verdict is not MergeVerdict.SAME:
@@ -198,32 +242,69 @@ class Passes:
             failure = error
         if failure is not None:
             return self._find_fault(batch, key, failure)
-        if verdict is None:
-            with self.meter.time_verification():
-                separate = [self._attempt(execution) for execution in batch.executions]
-            shortage = next((o.error for o in separate if o.error is not None and is_out_of_memory(o.error)), None)
-            if shortage is not None:
-                raise shortage
-            if any(outcome.error is not None for outcome in separate):
-                return [self._make_alone(execution) for execution in batch.executions]
-            verdict = self._verifier.judge(parts[: len(separate)], [outcome.output for outcome in separate])
-            self._verifier.remember(key, verdict)
-            if verdict is not MergeVerdict.SAME:
-                return verdict
-        self.meter.charge([execution.run for execution in batch.executions], batch.rows, spent_s)
-        self.meter.num_merged += len(batch.executions) > 1
-        self.meter.num_interleaved += layout.interleaved
-        return [Outcome(execution, part) for execution, part in zip(batch.executions, parts, strict=False)]
+        made = _Pass(batch, layout, parts, spent_s)
+        if verdict is MergeVerdict.SAME:
+            return made
+        found = self._prove_slots(made, key) if self._is_filled and batch.is_mixed else self._verify(made, key)
+        return made if found is MergeVerdict.SAME else found
 
-    def _find_fault(self, batch: _Batch, key: str, error: Exception) -> list[Outcome]:
+    def _verify(self, made: _Pass, key: str) -> list[Outcome] | MergeVerdict:
+        """Compare with separate calls: bit by bit in exact mode, but for a filled pass, whose width is another."""
+        executions = made.batch.executions
+        with self.meter.time_verification():
+            separate = [self._attempt(execution) for execution in executions]
+        shortage = next((o.error for o in separate if o.error is not None and is_out_of_memory(o.error)), None)
+        if shortage is not None:
+            raise shortage
+        if any(outcome.error is not None for outcome in separate):
+            return separate if self._is_filled else [self._make_alone(execution) for execution in executions]
+        outputs = [outcome.output for outcome in separate]
+        verdict = self._verifier.judge(made.parts[: len(outputs)], outputs, bit_by_bit=not self._is_filled)
+        self._verifier.remember(key, verdict)
+        return verdict
+
+    def _prove_slots(self, made: _Pass, key: str) -> Setback | MergeVerdict:
+        """Compare every slot of a filled pass, bit by bit, with the first slot of its call's own filled pass.
+
+        Kernels may sum otherwise at another place in the batch. Where a slot differs, every call gets its own pass.
+        """
+        own = []
+        for execution in made.batch.executions:
+            answer = self._make_merged(self._batch(Way.MERGED, [execution]))
+            if not isinstance(answer, _Pass):
+                return Setback.TOO_WIDE  # the call fails or goes another way by itself, which it then does
+            self.meter.num_verifications += 1
+            self.meter.verify_s += answer.spent_s
+            own.append(answer.parts[0])
+        expected = [*own, *[own[0]] * (len(made.parts) - len(own))]
+        verdict = self._verifier.judge(made.parts, expected)
+        self._verifier.remember(key, verdict)
+        return verdict
+
+    def _find_fault(self, batch: _Batch, key: str, error: Exception) -> list[Outcome] | Setback | MergeVerdict:
         """The merged call raised. It is the layout's fault only if every call succeeds alone."""
         is_known = isinstance(error, CannotMerge)
         text = str(error) if is_known else f"merged call failed: {type(error).__name__}: {str(error)[:120]}"
         self.meter.count_unmerged(text)
+        if self._is_filled:
+            return self._find_fault_filled(batch, key, error)
         outcomes = [self._make_alone(execution) for execution in batch.executions]
         if all(outcome.error is None for outcome in outcomes):
             self._verifier.blame_merge(key, error)
         return outcomes
+
+    def _find_fault_filled(self, batch: _Batch, key: str, error: Exception) -> list[Outcome] | Setback | MergeVerdict:
+        """A call that succeeds alone has other bits there, so that its output is not used."""
+        if batch.is_mixed and not isinstance(error, CannotMerge):
+            return Setback.TOO_WIDE
+        with self.meter.time_verification():
+            outcome = self._attempt(batch.executions[0])
+        if outcome.error is not None:
+            return [outcome]
+        if not does_not_merge(error):
+            return [Outcome(batch.executions[0], error=error)]
+        self._verifier.blame_merge(key, error)
+        return MergeVerdict.WRONG
 
     # -- alone
 

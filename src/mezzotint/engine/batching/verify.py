@@ -56,13 +56,15 @@ class Verifier:
         For ever only if the error says that arguments do not fit; until this process ends if it may have had another
         cause; not at all if the device failed, which says nothing on merging.
         """
-        if isinstance(error, CannotMerge) or is_shape_error(error):
+        if does_not_merge(error):
             self.remember(key, MergeVerdict.WRONG)
         elif not is_device_error(error) and len(self._own_verdicts) < MAX_VERDICTS:
             self._own_verdicts[key] = MergeVerdict.WRONG.value
 
-    def judge(self, merged: Sequence[Any], separate: Sequence[Any]) -> MergeVerdict:
+    def judge(self, merged: Sequence[Any], separate: Sequence[Any], *, bit_by_bit: bool = True) -> MergeVerdict:
         """Compare the parts of a merged output with the outputs of separate calls.
+
+        bit_by_bit: whether exact mode asks for equal bits rather than for no more than rounding.
 
         NaN equals NaN: some denoisers leave it in rows that nobody reads, and a poisoned run says nothing on merging.
         """
@@ -72,9 +74,14 @@ class Verifier:
             worst, equal = max(worst, difference), equal and same
         if not worst < self._numerics.tolerance():
             return MergeVerdict.WRONG
-        if self._numerics.exact and self._numerics.fixed_rows is None and not equal:
+        if self._numerics.exact and bit_by_bit and not equal:
             return MergeVerdict.DRIFT
         return MergeVerdict.SAME
+
+
+def does_not_merge(error: BaseException) -> bool:
+    """Whether the error says that calls do not fit together, so that it would come again."""
+    return isinstance(error, CannotMerge) or is_shape_error(error)
 
 
 def _difference(mine: Any, theirs: Any) -> tuple[float, bool]:

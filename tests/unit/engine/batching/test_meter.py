@@ -55,6 +55,6 @@ def test_reasons_are_bounded_and_the_rest_counts_as_other() -> None:
 def test_a_pass_is_charged_by_rows() -> None:
     counted = meter()
     small, large = Run(id=1), Run(id=2, cost_s=1.0)
-    counted.charge([small, large], [1, 3, 3], 8.0)  # the third call is a copy that fills the pass
-    assert (small.cost_s, large.cost_s) == (2.0, 7.0)
+    counted.charge([small, large], [1, 3, 4], 8.0)  # the third call is a copy that fills the pass, charged to nobody
+    assert (small.cost_s, large.cost_s) == (1.0, 4.0)
     assert (counted.pass_s, counted.num_passes) == (8.0, 1)
