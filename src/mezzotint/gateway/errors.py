@@ -126,7 +126,8 @@ class ApiError(Exception):
         self.retry_after_s = retry_after_s or RETRY_AFTER_S
         super().__init__(self.message)
 
-    def response(self) -> JSONResponse:
+    @property
+    def headers(self) -> dict[str, str]:
         headers = {"WWW-Authenticate": "Bearer"} if self.status == 401 else {}
         if self.status == 409:
             headers["x-should-retry"] = "false"  # OpenAI's clients would otherwise repeat it
@@ -134,12 +135,23 @@ class ApiError(Exception):
             headers["Retry-After"] = str(self.retry_after_s)
         if self.status == 408:
             headers["Connection"] = "close"
+        return headers
+
+    def response(self) -> JSONResponse:
         error = {"code": self.code, "message": self.message, "hint": self.hint, "param": self.param}
-        return JSONResponse({"error": error}, self.status, headers)
+        return JSONResponse({"error": error}, self.status, self.headers)
 
 
 def find_status(code: str) -> int:
     return ERRORS[code].status if code in ERRORS else JOB_FAULT_STATUS
+
+
+def unsupported_error(param: str, message: str, hint: str) -> ApiError:
+    return ApiError("parameter_unsupported", message=message, hint=hint, param=param)
+
+
+def unknown_model_error(name: object, hint: str, *, param: str) -> ApiError:
+    return ApiError("model_not_found", message=f'There is no model "{str(name)[:80]}".', hint=hint, param=param)
 
 
 def translate_refusal(refusal: Refusal) -> ApiError:

@@ -7,9 +7,9 @@ from mezzotint.gateway.errors import ApiError
 
 
 def sdapi_error(answer: ApiError) -> JSONResponse:
-    headers = {name: value for name, value in answer.response().headers.items() if not name.startswith("content-")}
+    headers = answer.headers
     if answer.status == 401:
-        headers["www-authenticate"] = 'Basic realm="mezzotint"'
+        headers["WWW-Authenticate"] = 'Basic realm="mezzotint"'
     body = {"error": answer.code, "detail": f"{answer.message} {answer.hint}".strip(), "body": "", "errors": ""}
     return JSONResponse(body, answer.status, headers)
 

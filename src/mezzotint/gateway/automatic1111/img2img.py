@@ -5,10 +5,8 @@ from dataclasses import replace
 
 from fastapi import APIRouter, Request, Response
 
-from mezzotint.actions.upload import take_along
 from mezzotint.domain.claims import Claims
 from mezzotint.domain.ids import Sha256
-from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.task import Task
 from mezzotint.gateway.automatic1111.auth import BasicCallerClaims
 from mezzotint.gateway.automatic1111.errors import SdapiRoute
@@ -23,7 +21,8 @@ from mezzotint.gateway.bodies.large_bodies import (
     respond_with_list,
 )
 from mezzotint.gateway.dependencies import ServiceDep
-from mezzotint.gateway.errors import ApiError, translate_refusal
+from mezzotint.gateway.errors import ApiError, unsupported_error
+from mezzotint.gateway.image_requests import upload_image
 from mezzotint.gateway.service import Service
 from mezzotint.media.uploads import Reading
 
@@ -44,16 +43,19 @@ async def img2img(request: Request, service: ServiceDep, claims: BasicCallerClai
         body = await read_json(request, Img2Img)
         check_supported(service, body)
         if len(body.init_images) != 1:
-            raise _unsupported(
+            raise unsupported_error(
                 "init_images", f"One picture is taken at a time, not {len(body.init_images)}.", "Send one."
             )
         if body.resize_mode not in CROPPING:
-            raise _unsupported("resize_mode", f"resize_mode {body.resize_mode} is not supported.", "Say 0 or 1: crop.")
+            raise unsupported_error(
+                "resize_mode", f"resize_mode {body.resize_mode} is not supported.", "Say 0 or 1: crop."
+            )
+        mask_reading = Reading.INVERTED_MASK if body.inpainting_mask_invert else Reading.PICTURE
         job_request = replace(
             to_request(service, body),
             task=Task.VARIATION if body.mask is None else Task.INPAINT,
             source=await _upload_picture(service, claims, "init_images", body.init_images[0], Reading.PICTURE),
-            mask=body.mask and await _upload_picture(service, claims, "mask", body.mask, _reading(body)),
+            mask=body.mask and await _upload_picture(service, claims, "mask", body.mask, mask_reading),
             strength=body.denoising_strength,
         )
         body.mask = None
@@ -65,10 +67,6 @@ async def img2img(request: Request, service: ServiceDep, claims: BasicCallerClai
         return await respond_with_list(answer.model_copy(update={"images": images}), "images")
 
 
-def _reading(body: Img2Img) -> Reading:
-    return Reading.INVERTED_MASK if body.inpainting_mask_invert else Reading.PICTURE
-
-
 async def _upload_picture(service: Service, claims: Claims, field: str, text: str, reading: Reading) -> Sha256:
     """The name of the upload that the text became. text: base64, plain or as a data: URL."""
     try:
@@ -77,11 +75,4 @@ async def _upload_picture(service: Service, claims: Claims, field: str, text: st
         raise ApiError(
             "upload_invalid", message=f'"{field}" is not base64.', hint="Send the file's bytes.", param=field
         ) from None
-    source = await take_along(service.intake, data, claims, service.now(), reading)
-    if isinstance(source, Refusal):
-        raise translate_refusal(replace(source, param=field))
-    return source.content
-
-
-def _unsupported(field: str, message: str, hint: str) -> ApiError:
-    return ApiError("parameter_unsupported", message=message, hint=hint, param=field)
+    return await upload_image(service, claims, field, data, reading)

@@ -1,29 +1,25 @@
 """txt2img of the AUTOMATIC1111 API: each picture is a job like any other, and the request waits for them."""
 
-import asyncio
 import json
-from base64 import b64encode
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from mezzotint.actions.finish import image_key
-from mezzotint.actions.submit import Repeated, read_request, submit_once
+from mezzotint.actions.submit import read_request
 from mezzotint.domain.claims import Claims
-from mezzotint.domain.job import Job, JobState
+from mezzotint.domain.job import Job
 from mezzotint.domain.model import ModelInfo
-from mezzotint.domain.refusal import Refusal
 from mezzotint.gateway.automatic1111.auth import BasicCallerClaims
 from mezzotint.gateway.automatic1111.errors import SdapiRoute
 from mezzotint.gateway.automatic1111.progress import get_waiting_jobs
 from mezzotint.gateway.automatic1111.schemas import AUTOMATIC, NO_SEED, Drawn, Txt2Img, describe_sdapi_errors
-from mezzotint.gateway.bodies.large_bodies import respond_with_list
+from mezzotint.gateway.bodies.large_bodies import encode_base64, respond_with_list
 from mezzotint.gateway.dependencies import ServiceDep
-from mezzotint.gateway.errors import ApiError, translate_refusal
-from mezzotint.gateway.idempotency import name_request
+from mezzotint.gateway.errors import unknown_model_error, unsupported_error
+from mezzotint.gateway.image_requests import read_image, submit_and_wait
 from mezzotint.gateway.service import Service
-from mezzotint.gateway.streams.wait import WAIT_S, missing_image_error, wait_until_final
 from mezzotint.policy.admission.request import JobRequest
 
 router = APIRouter(
@@ -48,34 +44,18 @@ async def txt2img(body: Txt2Img, request: Request, service: ServiceDep, claims: 
 async def generate_images(
     service: Service, request: Request, claims: Claims, body: Txt2Img, job_request: JobRequest
 ) -> Drawn:
-    """The finished pictures, when all have ended; where there is none at all, why."""
-    async with service.open_stream(claims):
-        over = await _submit_and_wait(service, request, claims, job_request)
-    done = [job for job in over if job.state is JobState.SUCCEEDED]
-    if not done:
-        raise missing_image_error(over[0])
-    images = [await _read_png(service, job) for job in done] if body.send_images else []
+    """The finished pictures, when all jobs ended. Its clients mark no retries: without a seed each request is new."""
+    track_jobs = partial(get_waiting_jobs(request).waiting, claims.tenant)
+    parsed = await read_request(service.door, job_request, claims)
+    jobs = await submit_and_wait(service, request, claims, parsed, is_new=True, track_jobs=track_jobs)
+    images = [
+        await encode_base64(await read_image(service, job.images[0].png, "png")) for job in jobs if body.send_images
+    ]
     return Drawn(
         images=images,
         parameters=body.model_dump(exclude={"init_images", "mask"}),
-        info=json.dumps(_describe_images(body, done)),
+        info=json.dumps(_describe_images(body, jobs)),
     )
-
-
-async def _submit_and_wait(
-    service: Service, request: Request, claims: Claims, job_request: JobRequest
-) -> Sequence[Job]:
-    """Submit the request, and wait until its jobs have ended."""
-    parsed = await read_request(service.door, job_request, claims)
-    # its clients mark no retries: without a seed each request means another picture
-    outcome = await submit_once(
-        service.door, parsed, claims, service.now(), name_request(request, parsed, service, is_new=True)
-    )
-    if isinstance(outcome, Refusal):
-        raise translate_refusal(outcome)
-    jobs = outcome.jobs if isinstance(outcome, Repeated) else outcome
-    with get_waiting_jobs(request).waiting(claims.tenant, jobs):
-        return await asyncio.gather(*(wait_until_final(service.desk, job, WAIT_S) for job in jobs))
 
 
 def to_request(service: Service, body: Txt2Img) -> JobRequest:
@@ -100,10 +80,8 @@ def check_supported(service: Service, body: Txt2Img) -> None:
     """Answer what is switched on and cannot be done."""
     for name in SWITCHES:
         if getattr(body, name):
-            hint = "Leave it out, or switch it off."
-            raise ApiError(
-                "parameter_unsupported", message=f'"{name}" is not supported by this model.', hint=hint, param=name
-            )
+            message = f'"{name}" is not supported by this model.'
+            raise unsupported_error(name, message, "Leave it out, or switch it off.")
     find_model(service, body)
 
 
@@ -114,7 +92,7 @@ def find_model(service: Service, body: Txt2Img) -> ModelInfo:
     if wanted in (None, ""):
         return service.door.model
     if not isinstance(wanted, str) or wanted not in served:
-        raise unknown_model_error(wanted, f"Served: {', '.join(served)}.")
+        raise unknown_model_error(wanted, f"Served: {', '.join(served)}.", param="sd_model_checkpoint")
     return served[wanted]
 
 
@@ -122,13 +100,8 @@ def check_checkpoint(service: Service, wanted: object) -> None:
     """Answer 404 for another model than the default: nobody switches it for all."""
     model = service.door.model.name
     if wanted not in (None, "", model):
-        raise unknown_model_error(wanted, f"The default is {model}; others go into a request's override_settings.")
-
-
-def unknown_model_error(wanted: object, hint: str) -> ApiError:
-    return ApiError(
-        "model_not_found", message=f'There is no model "{str(wanted)[:80]}".', hint=hint, param="sd_model_checkpoint"
-    )
+        hint = f"The default is {model}; others go into a request's override_settings."
+        raise unknown_model_error(wanted, hint, param="sd_model_checkpoint")
 
 
 def _parse_sampler(body: Txt2Img) -> str | None:
@@ -138,20 +111,8 @@ def _parse_sampler(body: Txt2Img) -> str | None:
         return name or None
     if not name or schedule != "karras":
         hint = "Say automatic, or karras with one of the samplers that have it."
-        raise ApiError(
-            "parameter_unsupported",
-            message=f'There is no schedule "{schedule[:40]}" here.',
-            hint=hint,
-            param="scheduler",
-        )
+        raise unsupported_error("scheduler", f'There is no schedule "{schedule[:40]}" here.', hint)
     return name if name.lower().endswith(" karras") else f"{name} Karras"
-
-
-async def _read_png(service: Service, job: Job) -> str:
-    data = await service.desk.objects.get(image_key(job.images[0].png, "png"))
-    if data is None:
-        raise ApiError("image_not_found", hint="It was deleted meanwhile; draw anew.")
-    return (await asyncio.to_thread(b64encode, data)).decode("ascii")
 
 
 def _describe_images(body: Txt2Img, jobs: Sequence[Job]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ They have up to 24 MiB, and answers with pictures more: reading and writing them
 """
 
 import asyncio
+from base64 import b64encode
 from binascii import a2b_base64
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager
@@ -63,6 +64,10 @@ async def decode_base64(text: str) -> bytes:
 def _decode_base64(text: str) -> bytes:
     start = text.index(",") + 1 if text.startswith("data:") else 0
     return b"".join(a2b_base64(text[at : at + PIECE], strict_mode=True) for at in range(start, len(text), PIECE))
+
+
+async def encode_base64(data: bytes) -> str:
+    return (await asyncio.to_thread(b64encode, data)).decode("ascii")
 
 
 async def respond_with_list(answer: BaseModel, name: str) -> Response:

@@ -4,22 +4,24 @@ The files become uploads, which a job of the task variation or inpaint begins wi
 """
 
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
-from mezzotint.actions.upload import take_along
-from mezzotint.domain.claims import Claims
-from mezzotint.domain.ids import Sha256
-from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.task import Task
 from mezzotint.gateway.bodies.forms import Form, describe_form_body, read_form
 from mezzotint.gateway.bodies.large_bodies import MAX_PICTURES_BYTES, reserve_memory, translate_error
 from mezzotint.gateway.dependencies import CallerClaims, ServiceDep
-from mezzotint.gateway.errors import ApiError, translate_refusal
+from mezzotint.gateway.errors import ApiError, unsupported_error
+from mezzotint.gateway.image_requests import upload_image
 from mezzotint.gateway.openai.errors import OpenAIRoute
-from mezzotint.gateway.openai.images import check_supported, parse_size, respond, unsupported_error
+from mezzotint.gateway.openai.images import (
+    EVENTS,
+    check_supported,
+    respond,
+    to_job_request,
+)
 from mezzotint.gateway.openai.schemas import (
     EDIT_STRENGTH,
     Edit,
@@ -28,9 +30,7 @@ from mezzotint.gateway.openai.schemas import (
     Variation,
     describe_openai_errors,
 )
-from mezzotint.gateway.service import Service
 from mezzotint.media.uploads import Reading
-from mezzotint.policy.admission.request import JobRequest
 
 router = APIRouter(
     prefix="/v1/images",
@@ -38,32 +38,27 @@ router = APIRouter(
     route_class=OpenAIRoute,
     responses=describe_openai_errors(400, 401, 403, 404, 408, 409, 413, 429, 500, 503, 504),
 )
-STREAMS: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/event-stream": {}}, "description": "the pictures, or with stream their events"}
-}
 Kind = TypeVar("Kind", bound=ImageOptions)
 
 
 @router.post(
     "/edits",
     response_model=ImagesAnswer,
-    responses=STREAMS,
+    responses=EVENTS,
     openapi_extra={"requestBody": describe_form_body(Edit, "image", "mask")},
 )
 async def edit(request: Request, service: ServiceDep, claims: CallerClaims) -> Response:
     """A picture redrawn after words; with a mask only where that is transparent."""
     with reserve_memory(request, claims, MAX_PICTURES_BYTES):
-        form = await read_form(request)
-        options = _parse_fields(form, Edit)
-        check_supported(service, options)
-        _check_files(form, "image", "mask")
+        form, options = await _read_form(request, Edit, "image", "mask")
         has_mask = "mask" in form.files
         job_request = replace(
-            _to_request(options),
-            prompt=options.prompt,
+            to_job_request(options, options.prompt),
             task=Task.INPAINT if has_mask else Task.VARIATION,
-            source=await _upload_file(service, claims, form, "image", Reading.PICTURE),
-            mask=await _upload_file(service, claims, form, "mask", Reading.TRANSPARENT_MASK) if has_mask else None,
+            source=await upload_image(service, claims, "image", form.files.pop("image")[0], Reading.PICTURE),
+            mask=await upload_image(service, claims, "mask", form.files.pop("mask")[0], Reading.TRANSPARENT_MASK)
+            if has_mask
+            else None,
             strength=None if has_mask or options.input_fidelity is None else EDIT_STRENGTH[options.input_fidelity],
         )
     return await respond(service, claims, request, options, job_request, event="image_edit")
@@ -75,37 +70,22 @@ async def edit(request: Request, service: ServiceDep, claims: CallerClaims) -> R
 async def vary(request: Request, service: ServiceDep, claims: CallerClaims) -> Response:
     """A picture drawn again from a noisy copy of it, without words."""
     with reserve_memory(request, claims, MAX_PICTURES_BYTES):
-        form = await read_form(request)
-        options = _parse_fields(form, Variation)
-        check_supported(service, options)
-        _check_files(form, "image")
+        form, options = await _read_form(request, Variation, "image")
         if options.stream:
             raise unsupported_error("stream", "Variations are not streamed.", "Leave it out, or edit the picture.")
-        source = await _upload_file(service, claims, form, "image", Reading.PICTURE)
-        job_request = replace(_to_request(options), task=Task.VARIATION, source=source)
+        source = await upload_image(service, claims, "image", form.files.pop("image")[0], Reading.PICTURE)
+        job_request = replace(to_job_request(options), task=Task.VARIATION, source=source)
     return await respond(service, claims, request, options, job_request)
 
 
-def _to_request(options: ImageOptions) -> JobRequest:
-    width, height = parse_size(options)
-    return JobRequest(
-        prompt="",
-        model=options.model or None,
-        width=width,
-        height=height,
-        repeat=options.n or 1,
-        is_plain=True,
-    )
-
-
-def _parse_fields(form: Form, kind: type[Kind]) -> Kind:
+async def _read_form(request: Request, kind: type[Kind], *names: str) -> tuple[Form, Kind]:
+    """The form and its options, after their checks. names: of the files that it may have."""
+    form = await read_form(request)
     try:
-        return kind.model_validate(form.fields)
+        options = kind.model_validate(form.fields)
     except ValidationError as error:
         raise translate_error(error) from None
-
-
-def _check_files(form: Form, *names: str) -> None:
+    check_supported(options)
     for name, files in form.files.items():
         if name not in names:
             raise unsupported_error(name[:80], f'The file "{name[:80]}" is not used here.', "Leave it out.")
@@ -115,11 +95,4 @@ def _check_files(form: Form, *names: str) -> None:
         raise ApiError(
             "field_invalid", message='The form has no file "image".', hint="Send the picture as a file.", param="image"
         )
-
-
-async def _upload_file(service: Service, claims: Claims, form: Form, name: str, reading: Reading) -> Sha256:
-    """The name of the upload that the form's file became. The form gives the file up: its bytes are not kept."""
-    source = await take_along(service.intake, form.files.pop(name)[0], claims, service.now(), reading)
-    if isinstance(source, Refusal):
-        raise translate_refusal(replace(source, param=name))
-    return source.content
+    return form, options

@@ -25,7 +25,7 @@ RENAMED = {RefusalCode.PROMPT_BLOCKED: "moderation_blocked", "image_blocked": "m
 def openai_error(answer: ApiError) -> JSONResponse:
     """The answer as OpenAI would give it; what we answer with 422, it answers with 400."""
     status = 400 if answer.status == 422 else answer.status
-    headers = {name: value for name, value in answer.response().headers.items() if not name.startswith("content-")}
+    headers = answer.headers
     if status < 500 and status != 429:
         headers["x-should-retry"] = "false"
     return JSONResponse({"error": error_body(answer)}, status, headers)

@@ -5,24 +5,24 @@ becomes of the connection, the jobs go on, and their pictures are in the caller'
 """
 
 import asyncio
-from base64 import b64encode
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from math import ceil
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from mezzotint.actions.finish import image_key
-from mezzotint.actions.submit import Repeated, read_request, submit_once
+from mezzotint.actions.submit import read_request
 from mezzotint.domain.claims import Claims
-from mezzotint.domain.job import Image, Job, JobState
+from mezzotint.domain.job import Image, Job
 from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.tier import limits_of
-from mezzotint.gateway.bodies.large_bodies import respond_with_list
+from mezzotint.gateway.bodies.large_bodies import encode_base64, respond_with_list
 from mezzotint.gateway.dependencies import CallerClaims, ServiceDep
-from mezzotint.gateway.errors import ApiError, translate_refusal
-from mezzotint.gateway.idempotency import name_request
+from mezzotint.gateway.errors import ApiError, unsupported_error
+from mezzotint.gateway.image_requests import read_image, submit_and_wait, submit_jobs
 from mezzotint.gateway.openai.errors import OpenAIRoute
 from mezzotint.gateway.openai.schemas import (
     STEPS_OF,
@@ -37,7 +37,6 @@ from mezzotint.gateway.openai.schemas import (
 from mezzotint.gateway.openai.stream import format_error_event, stream_events
 from mezzotint.gateway.service import Service
 from mezzotint.gateway.streams.event_stream import EventStream
-from mezzotint.gateway.streams.wait import WAIT_S, missing_image_error, wait_until_final
 from mezzotint.media import converted
 from mezzotint.policy.admission.model_choice import choose_requested_model
 from mezzotint.policy.admission.request import JobRequest, ParsedRequest
@@ -45,6 +44,9 @@ from mezzotint.policy.admission.request import JobRequest, ParsedRequest
 TOKEN_STEP_PX = 1000
 """Step-pixels (steps x width x height) of one image token: the unit in which the queue charges."""
 
+EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {}}, "description": "the pictures, or with stream their events"}
+}
 router = APIRouter(
     prefix="/v1/images",
     tags=["openai"],
@@ -56,21 +58,24 @@ router = APIRouter(
 @router.post(
     "/generations",
     response_model=ImagesAnswer,
-    responses={200: {"content": {"text/event-stream": {}}, "description": "the pictures, or with stream their events"}},
+    responses=EVENTS,
 )
 async def generate(body: NewImages, request: Request, service: ServiceDep, claims: CallerClaims) -> Response:
     """Pictures from words, as OpenAI's Images API gives them."""
-    check_supported(service, body)
-    width, height = parse_size(body)
-    job_request = JobRequest(
-        prompt=body.prompt,
-        model=body.model or None,
+    check_supported(body)
+    return await respond(service, claims, request, body, to_job_request(body, body.prompt))
+
+
+def to_job_request(options: ImageOptions, prompt: str = "") -> JobRequest:
+    width, height = parse_size(options)
+    return JobRequest(
+        prompt=prompt,
+        model=options.model or None,
         width=width,
         height=height,
-        repeat=body.n or 1,
+        repeat=options.n or 1,
         is_plain=True,
     )
-    return await respond(service, claims, request, body, job_request)
 
 
 async def respond(
@@ -82,27 +87,19 @@ async def respond(
     *,
     event: str = "image_generation",
 ) -> Response:
-    """The pictures of a wish, when they are there or while they are drawn. event: how names of its events begin."""
+    """Answer with the finished images, or with events while they are drawn. event: how the events' names begin."""
+    parsed = apply_quality(service, claims, options, await read_request(service.door, job_request, claims))
+    if not options.stream:
+        jobs = await submit_and_wait(service, request, claims, parsed)
+        return await respond_with_list(await collect_images(service, request, options, jobs), "data")
     with ExitStack() as place:
         place.enter_context(service.rate_limits.stream(claims))
-        parsed = await read_request(service.door, job_request, claims)
-        parsed = apply_quality(service, claims, options, parsed)
-        once = name_request(request, parsed, service)
-        outcome = await submit_once(service.door, parsed, claims, service.now(), once)
-        if isinstance(outcome, Refusal):
-            raise translate_refusal(outcome)
-        jobs = outcome.jobs if isinstance(outcome, Repeated) else outcome
-        if options.stream:
-            lines = stream_events(
-                service.desk, jobs[0], options, event, lambda job: collect_images(service, request, options, [job])
-            )
-            return EventStream(service, claims, lines, place.pop_all(), format_error_event)
-        async with service.streams.while_valid(claims, service.now()):
-            over = await asyncio.gather(*(wait_until_final(service.desk, job, WAIT_S) for job in jobs))
-        return await respond_with_list(await collect_images(service, request, options, over), "data")
+        (job, *_), _ = await submit_jobs(service, request, claims, parsed)
+        events = stream_events(service.desk, job, options, event, partial(collect_images, service, request, options))
+        return EventStream(service, claims, events, place.pop_all(), format_error_event)
 
 
-def check_supported(service: Service, options: ImageOptions) -> None:
+def check_supported(options: ImageOptions) -> None:
     """Answer what this API has and we cannot do."""
     if options.background == "transparent":
         raise unsupported_error("background", "No model here draws transparency.", "Leave it out, or say opaque.")
@@ -120,10 +117,6 @@ def check_supported(service: Service, options: ImageOptions) -> None:
         raise unsupported_error(
             "output_compression", "PNG has no quality to choose.", "Say webp or jpeg, or leave it out."
         )
-
-
-def unsupported_error(param: str, message: str, hint: str) -> ApiError:
-    return ApiError("parameter_unsupported", message=message, hint=hint, param=param)
 
 
 def parse_size(options: ImageOptions) -> tuple[int | None, int | None]:
@@ -155,18 +148,15 @@ def apply_quality(service: Service, claims: Claims, options: ImageOptions, parse
 async def collect_images(
     service: Service, request: Request, options: ImageOptions, jobs: Sequence[Job]
 ) -> ImagesAnswer:
-    """The finished pictures; where there is none at all, why."""
-    done = [job for job in jobs if job.state is JobState.SUCCEEDED]
-    if not done:
-        raise missing_image_error(jobs[0])
-    images = [image for job in done for image in job.images]
+    """jobs: succeeded."""
+    images = [image for job in jobs for image in job.images]
     return ImagesAnswer(
         created=int(service.now().timestamp()),
         data=[await _encode_image(service, request, options, image) for image in images],
         output_format=options.form,
         quality=options.quality or "auto",
         size=f"{images[0].width}x{images[0].height}",
-        usage=count_usage(done),
+        usage=count_usage(jobs),
     )
 
 
@@ -175,14 +165,11 @@ async def _encode_image(service: Service, request: Request, options: ImageOption
         name = f"{image.webp}.webp" if options.form == "webp" else f"{image.png}.png"
         return OpenAIImage(url=f"{service.public_url or str(request.base_url).rstrip('/')}/i/{name}")
     is_stored = options.form == "webp" and options.output_compression is None
-    key = image_key(image.webp, "webp") if is_stored else image_key(image.png, "png")
-    data = await service.desk.objects.get(key)
-    if data is None:
-        raise ApiError("image_not_found", hint="It was deleted meanwhile; draw anew.")
+    data = await (read_image(service, image.webp, "webp") if is_stored else read_image(service, image.png, "png"))
     if not is_stored and options.form != "png":
         quality = 100 if options.output_compression is None else options.output_compression
         data = await asyncio.to_thread(converted, data, options.form, quality)
-    return OpenAIImage(b64_json=(await asyncio.to_thread(b64encode, data)).decode("ascii"))
+    return OpenAIImage(b64_json=await encode_base64(data))
 
 
 def count_usage(jobs: Sequence[Job]) -> Usage:

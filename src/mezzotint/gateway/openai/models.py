@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 
 from mezzotint.gateway.dependencies import CallerClaims, ServiceDep
-from mezzotint.gateway.errors import ApiError
+from mezzotint.gateway.errors import unknown_model_error
 from mezzotint.gateway.openai.errors import OpenAIRoute
 from mezzotint.gateway.openai.schemas import OpenAIModel, OpenAIModels, describe_openai_errors
 from mezzotint.gateway.service import Service
@@ -32,7 +32,7 @@ async def read(model: Annotated[str, Path(max_length=200)], service: ServiceDep,
     served = {one.id: one for one in _list_models(service)}
     if model not in served:
         hint = f"Served: {', '.join(served)}."
-        raise ApiError("model_not_found", message=f'There is no model "{model[:80]}".', hint=hint, param="model")
+        raise unknown_model_error(model, hint, param="model")
     return served[model]
 
 

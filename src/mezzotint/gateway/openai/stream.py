@@ -5,22 +5,23 @@ import json
 import time
 from base64 import b64decode, b64encode
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 from mezzotint.actions.finish import Desk
-from mezzotint.domain.event import Progressed
 from mezzotint.domain.job import Job
 from mezzotint.gateway.errors import ApiError
+from mezzotint.gateway.image_requests import select_succeeded
 from mezzotint.gateway.openai.errors import error_body
 from mezzotint.gateway.openai.schemas import ImageOptions, ImagesAnswer
+from mezzotint.gateway.streams.wait import watch_job
 from mezzotint.media import converted
 
-POLL_S = 1.0
 KEEP_ALIVE_S = 10.0
 
 
 async def stream_events(
-    desk: Desk, job: Job, options: ImageOptions, name: str, finished: Callable[[Job], Awaitable[ImagesAnswer]]
+    desk: Desk, job: Job, options: ImageOptions, name: str, collect: Callable[[list[Job]], Awaitable[ImagesAnswer]]
 ) -> AsyncGenerator[str]:
     """At most `partial_images` pictures under way, evenly spread over the steps, then the end or an error.
 
@@ -28,28 +29,22 @@ async def stream_events(
     """
     wanted = options.partial_images or 0
     shown = 0
-    with desk.bus.watch(job.id) as queue:
-        heard_at = time.monotonic()
-        while not job.state.is_final:
-            try:
-                async with asyncio.timeout(POLL_S):
-                    event = await queue.get()
-            except TimeoutError:
-                event = None
-            if isinstance(event, Progressed):
-                is_due = event.step * (wanted + 1) >= event.num_steps * (shown + 1)
-                if event.preview and shown < wanted and is_due and event.step < event.num_steps:
-                    yield _format_event(
-                        f"{name}.partial_image", await _format_partial(job, options, event.preview, shown)
-                    )
-                    shown, heard_at = shown + 1, time.monotonic()
+    sent_at = time.monotonic()
+    async with aclosing(watch_job(desk, job)) as news:
+        async for item in news:
+            if isinstance(item, Job):
+                job = item
+                if time.monotonic() - sent_at > KEEP_ALIVE_S:
+                    sent_at = time.monotonic()
+                    yield ": keep-alive\n\n"
                 continue
-            job = await desk.jobs.get(job.id) or job
-            if time.monotonic() - heard_at > KEEP_ALIVE_S:
-                heard_at = time.monotonic()
-                yield ": keep-alive\n\n"
+            is_due = item.step * (wanted + 1) >= item.num_steps * (shown + 1)
+            if item.preview and shown < wanted and is_due and item.step < item.num_steps:
+                partial = await _format_partial(job, options, item.preview, shown)
+                yield _format_event(f"{name}.partial_image", partial)
+                shown, sent_at = shown + 1, time.monotonic()
     try:
-        answer = await finished(job)
+        answer = await collect(select_succeeded([job]))
     except ApiError as error:
         yield format_error_event(error)
         return

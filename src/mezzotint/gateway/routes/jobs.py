@@ -1,8 +1,6 @@
 """Routes of jobs. Each looks the job up by id and owner; somebody else's job is a 404."""
 
-import asyncio
 import re
-import time
 from contextlib import ExitStack
 from typing import Annotated
 
@@ -10,24 +8,22 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from mezzotint.actions.cancel import cancel
-from mezzotint.actions.submit import Repeated, read_request, submit_once
+from mezzotint.actions.submit import read_request
 from mezzotint.domain.claims import Claims
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Job
-from mezzotint.domain.refusal import Refusal
 from mezzotint.gateway.cursor import Cursor, next_cursor
 from mezzotint.gateway.dependencies import CallerClaims, ServiceDep
-from mezzotint.gateway.errors import ApiError, translate_refusal
-from mezzotint.gateway.idempotency import name_request
+from mezzotint.gateway.errors import ApiError
+from mezzotint.gateway.image_requests import submit_jobs
 from mezzotint.gateway.schemas import Accepted, JobPage, JobView, NewJob, describe_errors
 from mezzotint.gateway.service import Service
 from mezzotint.gateway.streams.event_stream import EventStream
 from mezzotint.gateway.streams.job_events import read_last_event_id, stream_job_events
+from mezzotint.gateway.streams.wait import wait_until_final
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=describe_errors(401, 422, 503))
 JOB_ID = re.compile(r"job_[0-9a-f]{24}")
-POLL_S = 1.0
-"""A row is read at least this often while somebody waits: notification wakes, polling guarantees."""
 
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", description="go on after this event")]
 IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", description="names this request for 24 hours")]
@@ -68,12 +64,8 @@ async def create(
     When this answers 202, the jobs are on the disk and will end in a state you can read. 200: they were there already.
     """
     parsed = await read_request(service.door, body.request(), claims)
-    once = name_request(request, parsed, service, is_new=body.new)
-    jobs = await submit_once(service.door, parsed, claims, service.now(), once)
-    if isinstance(jobs, Refusal):
-        raise translate_refusal(jobs)
-    if isinstance(jobs, Repeated):
-        response.status_code, jobs = 200, jobs.jobs
+    jobs, is_repeated = await submit_jobs(service, request, claims, parsed, is_new=body.new)
+    response.status_code = 200 if is_repeated else 202
     response.headers["Location"] = f"/v1/jobs/{jobs[0].id}"
     views = [await to_view(service, job) for job in jobs]
     return Accepted(**dict(views[0]), jobs=views)
@@ -98,27 +90,10 @@ async def read(
 ) -> JobView:
     """One job; with `wait`, answers when it ends or when the time is over."""
     job = await find_own_job(service, claims, job_id)
-    until = time.monotonic() + wait
-    if not wait or job.state.is_final:
-        return await to_view(service, job)
-    async with service.open_stream(claims):
-        job = await wait_for_end(service, claims, job, until)
+    if wait and not job.state.is_final:
+        async with service.open_stream(claims):
+            job = await wait_until_final(service.desk, job, wait)
     return await to_view(service, job)
-
-
-async def wait_for_end(service: Service, claims: Claims, job: Job, until: float) -> Job:
-    """The job when it has ended, or as it is at `until` of the monotonic clock."""
-    with service.desk.bus.watch(job.id) as queue:
-        while not job.state.is_final and (left := until - time.monotonic()) > 0:
-            job = await find_own_job(service, claims, job.id)
-            if job.state.is_final:
-                break
-            try:
-                async with asyncio.timeout(min(left, POLL_S)):
-                    await queue.get()
-            except TimeoutError:
-                continue
-        return await find_own_job(service, claims, job.id)
 
 
 @router.delete("/{job_id}", responses=describe_errors(404))

@@ -1,48 +1,53 @@
-"""Waiting for a job's end. Notification wakes, polling guarantees: the row is read at least once a second."""
+"""Waits for jobs to end. Events wake a waiter; it also reads the row once a second, since an event can be lost."""
 
 import asyncio
+import math
 import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from mezzotint.actions.finish import Desk
 from mezzotint.domain.errors import StorageUnavailable
-from mezzotint.domain.job import Job, JobState
-from mezzotint.gateway.errors import ApiError
+from mezzotint.domain.event import JobEvent, Progressed
+from mezzotint.domain.job import Job
 
 POLL_S = 1.0
-WAIT_S = 540.0
-"""Of a request that answers with pictures: a little less than clients wait."""
 
 
-async def wait_until_final(desk: Desk, job: Job, within_s: float) -> Job:
-    """The job's row after its end, or as it is when the time is over.
+async def watch_job(desk: Desk, job: Job, within_s: float = math.inf) -> AsyncGenerator[Job | Progressed]:
+    """Yield the job's row after each change and once a second, and its progress between; end with the final row.
 
-    While the database is away it waits on. Raises: StorageUnavailable, if that lasts until the time is over.
+    While the database is away the last known row is repeated. Raises: StorageUnavailable, if it is away when the time
+    is over.
     """
     until = time.monotonic() + within_s
     with desk.bus.watch(job.id) as queue:
         while True:
-            left = until - time.monotonic()
             try:
                 job = await desk.jobs.get(job.id) or job
             except StorageUnavailable:
-                if left <= 0:
+                if time.monotonic() >= until:
                     raise
-            if job.state.is_final or left <= 0:
-                return job
-            try:
-                async with asyncio.timeout(min(left, POLL_S)):
-                    await queue.get()
-            except TimeoutError:
-                continue
+            yield job
+            if job.state.is_final or time.monotonic() >= until:
+                return
+            read_again_at = min(until, time.monotonic() + POLL_S)
+            while isinstance(event := await _receive(queue, read_again_at), Progressed):
+                yield event
 
 
-def missing_image_error(job: Job) -> ApiError:
-    """Why a job has no picture, with a status by which clients know whether to try again."""
-    if job.state is JobState.CANCELLED:
-        return ApiError("job_cancelled", hint="Send the request again.")
-    if job.state is JobState.EXPIRED:
-        return ApiError("job_expired", hint="Send the request again later.")
-    if job.error is None:
-        hint = f"GET /v1/jobs/{job.id}?wait=60 waits for it."
-        return ApiError("job_under_way", hint=hint)
-    return ApiError(job.error.code, message=job.error.message, hint=job.error.hint)
+async def _receive(queue: asyncio.Queue[JobEvent], until: float) -> JobEvent | None:
+    """until: of the monotonic clock; None when no event came by then."""
+    try:
+        async with asyncio.timeout(max(0.0, until - time.monotonic())):
+            return await queue.get()
+    except TimeoutError:
+        return None
+
+
+async def wait_until_final(desk: Desk, job: Job, within_s: float) -> Job:
+    """The job's row after its end, or as it is when the time is over. Raises: StorageUnavailable, as `watch_job`."""
+    async with aclosing(watch_job(desk, job, within_s)) as news:
+        async for item in news:
+            job = item if isinstance(item, Job) else job
+    return job

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime
 
 import pytest
 
@@ -201,9 +201,11 @@ async def test_too_many_open_jobs_are_told_to_wait(connect: Connect, service: Se
 
 
 async def test_an_overfull_queue_tells_free_when_to_come_back_and_takes_pro(connect: Connect, service: Service) -> None:
+    async def read(now: datetime) -> Pressure:
+        return Pressure(num_queued=900, p99_wait_s=400.0)
+
     overload = service.door.overload
-    overload.load, overload.looked_at = Load.SHEDDING, service.now() + timedelta(hours=1)
-    overload.pressure = Pressure(num_queued=900, p99_wait_s=400.0)
+    overload.load, overload.read = Load.SHEDDING, read
     async with connect() as ada, connect(tier=Tier.PRO) as pro:
         answer = await ada.post("/v1/jobs", json={"prompt": "a cat"})
         assert (answer.status_code, answer.json()["error"]["code"]) == (429, "overloaded")

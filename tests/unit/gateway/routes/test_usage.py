@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_a_tenant_reads_its_own_months_and_nobody_elses(connect: Connect, service: Service) -> None:
     await service.accounts.tenants.add(Tenant(id=TenantId("ada"), tier=Tier.PAID, created_at=NOW))
-    await things_of_ada(service)
+    await things_of_ada(service, 1)
     async with connect("ada", Tier.PAID) as ada, connect("eve") as eve:
         mine = (await ada.get("/v1/usage")).json()
         (month,) = mine["months"]
@@ -33,7 +33,7 @@ async def test_a_tenant_reads_its_own_months_and_nobody_elses(connect: Connect, 
 
 async def test_an_admin_reads_any_tenants(connect: Connect, service: Service) -> None:
     await service.accounts.tenants.add(Tenant(id=TenantId("ada"), tier=Tier.PAID, created_at=NOW))
-    await things_of_ada(service)
+    await things_of_ada(service, 1)
     async with connect(None) as admin:
         lifetime = timedelta(minutes=5)
         token = service.issuer.issue(TenantId("ops"), Tier.PRO, datetime.now(UTC), lifetime, role=Role.ADMIN)

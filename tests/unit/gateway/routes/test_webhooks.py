@@ -433,7 +433,7 @@ async def hanging() -> AsyncIterator[tuple[int, list[str]]]:
 
 async def test_hanging_receivers_of_one_tenant_delay_no_other_tenants_delivery(service: Service) -> None:
     webhook_sender = sender_of(service, Clock())
-    async with hanging() as (port, came), Receiver().listening() as receiver, webhook_sender.settling():
+    async with hanging() as (port, came), Receiver().listening() as receiver, webhook_sender.cancel_at_end():
         for number in range(120):
             await add_unchecked(service, "eve", f"http://receiver.test:{port}/{number}", number)
         await end_a_job(service, tenant="eve")

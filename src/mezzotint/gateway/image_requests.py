@@ -1,0 +1,91 @@
+"""Requests that are answered with images: OpenAI's and AUTOMATIC1111's routes submit and wait alike.
+
+An image is a job like any other. If the client goes away the jobs go on, and their images are in the caller's history.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+
+from fastapi import Request
+
+from mezzotint.actions.finish import image_key
+from mezzotint.actions.submit import Repeated, submit_once
+from mezzotint.actions.upload import take_along
+from mezzotint.domain.claims import Claims
+from mezzotint.domain.ids import Sha256
+from mezzotint.domain.job import Job, JobState
+from mezzotint.domain.refusal import Refusal
+from mezzotint.gateway.errors import ApiError, translate_refusal
+from mezzotint.gateway.idempotency import name_request
+from mezzotint.gateway.service import Service
+from mezzotint.gateway.streams.wait import wait_until_final
+from mezzotint.media.uploads import Reading
+from mezzotint.policy.admission.request import ParsedRequest
+
+WAIT_S = 540.0
+"""A little less than clients wait."""
+TrackJobs = Callable[[Sequence[Job]], AbstractContextManager[None]]
+
+
+async def submit_jobs(
+    service: Service, request: Request, claims: Claims, parsed: ParsedRequest, *, is_new: bool = False
+) -> tuple[tuple[Job, ...], bool]:
+    """The request's jobs, and whether the same request made them before. Answers a refusal. is_new: `name_request`."""
+    once = name_request(request, parsed, service, is_new=is_new)
+    outcome = await submit_once(service.door, parsed, claims, service.now(), once)
+    if isinstance(outcome, Refusal):
+        raise translate_refusal(outcome)
+    return (outcome.jobs, True) if isinstance(outcome, Repeated) else (outcome, False)
+
+
+async def submit_and_wait(
+    service: Service,
+    request: Request,
+    claims: Claims,
+    parsed: ParsedRequest,
+    *,
+    is_new: bool = False,
+    track_jobs: TrackJobs = lambda jobs: nullcontext(),
+) -> list[Job]:
+    """Submit, and wait until all jobs ended. Returns those that succeeded; answers why, when none did.
+
+    track_jobs: entered while the jobs are waited for.
+    """
+    async with service.open_stream(claims):
+        jobs, _ = await submit_jobs(service, request, claims, parsed, is_new=is_new)
+        with track_jobs(jobs):
+            ended = await asyncio.gather(*(wait_until_final(service.desk, job, WAIT_S) for job in jobs))
+    return select_succeeded(ended)
+
+
+def select_succeeded(jobs: Iterable[Job]) -> list[Job]:
+    """The jobs with images. When there is none, answers why the first has none."""
+    first, *others = jobs
+    succeeded = [job for job in (first, *others) if job.state is JobState.SUCCEEDED]
+    if succeeded:
+        return succeeded
+    if first.state is JobState.CANCELLED:
+        raise ApiError("job_cancelled", hint="Send the request again.")
+    if first.state is JobState.EXPIRED:
+        raise ApiError("job_expired", hint="Send the request again later.")
+    if first.error is None:
+        raise ApiError("job_under_way", hint=f"GET /v1/jobs/{first.id}?wait=60 waits for it.")
+    raise ApiError(first.error.code, message=first.error.message, hint=first.error.hint)
+
+
+async def upload_image(service: Service, claims: Claims, param: str, data: bytes, reading: Reading) -> Sha256:
+    """Store a file of the request as an upload. Returns its name. param: the request's field."""
+    source = await take_along(service.intake, data, claims, service.now(), reading)
+    if isinstance(source, Refusal):
+        raise translate_refusal(replace(source, param=param))
+    return source.content
+
+
+async def read_image(service: Service, content: Sha256, suffix: str) -> bytes:
+    """The file of an image. suffix: webp or png."""
+    data = await service.desk.objects.get(image_key(content, suffix))
+    if data is None:
+        raise ApiError("image_not_found", hint="It was deleted meanwhile; draw anew.")
+    return data
