@@ -82,13 +82,13 @@ class Maintenance:
     def _read_clocks(self) -> datetime:
         """Now; a step of the system clock since the last reading is noted."""
         now, steady_s = self.now(), self.steady()
-        self._clock = self._clock.after(ClockReading(wall=now, steady_s=steady_s))
+        self._clock = self._clock.add_reading(ClockReading(wall=now, steady_s=steady_s))
         if self._clock.steps and self._clock.steps[-1].steady_s == steady_s:
             log.warning("the system clock stepped", seconds=round(self._clock.steps[-1].shift_s, 1))
         return now
 
     async def _recover_lost(self, now: datetime) -> None:
-        expired_at = now - self._clock.overstated(timedelta(seconds=self.lease_s))
+        expired_at = now - self._clock.overstatement(timedelta(seconds=self.lease_s))
         lost = [job for job in await self.desk.jobs.running(expired_at=expired_at) if not self.holds(job.id)]
         await requeue_lost(self.desk, lost, self.max_attempts, now, self.me)
 

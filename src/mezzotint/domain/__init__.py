@@ -1,1 +1,1 @@
-"""The words: frozen values, enums and errors. Imports nothing that acts."""
+"""Frozen values, enums and errors that all other packages share. Imports nothing that acts."""

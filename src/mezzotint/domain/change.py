@@ -1,4 +1,4 @@
-"""One change of a job's state, numbered within the job: what a watcher that was away is told of."""
+"""Numbered changes of a job's state, from which a watcher that reconnects catches up."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Who is asking, and what they may do."""
+"""The claims of a caller: tenant, tier, and permissions."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +9,7 @@ from mezzotint.domain.tier import Tier
 
 
 class Scope(StrEnum):
-    """What a caller may do. Every way of signing in ends in a set of these; there is no other right."""
+    """A permission of a caller. Every way of signing in ends in a set of these; there is no other right."""
 
     READ = "read"
     WRITE = "write"

@@ -221,7 +221,7 @@ class SourceMissing(JobFault):
 
 
 class JobUnreadable(JobFault):
-    """What the database holds of the job is damaged, or was written by another version of the server."""
+    """The job's row is damaged, or was written by another version of the server."""
 
     code = "job_unreadable"
     hint = "Submit it again. Operators: let workers of the same version as the gateways claim."

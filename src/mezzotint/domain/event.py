@@ -1,4 +1,4 @@
-"""What a job's watchers hear."""
+"""Events of a job, for those that watch it."""
 
 from dataclasses import dataclass
 

@@ -51,11 +51,6 @@ TRANSITIONS: dict[JobState, dict[JobState, str]] = {
 }
 
 
-def can_change(before: JobState, after: JobState) -> bool:
-    """Whether the table allows the step from one state to the other."""
-    return after in TRANSITIONS[before]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameters:
     """Everything that decides the pixels. Same parameters, model and numerics: same picture.
@@ -114,7 +109,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointRef:
-    """Where a run saved between two steps is kept. cost_s: GPU-seconds that the job had taken by then."""
+    """The place of a checkpoint. cost_s: GPU-seconds that the job had taken by then."""
 
     step: int
     key: str
@@ -123,7 +118,7 @@ class CheckpointRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """One result of a job: the same picture as PNG and as WebP, each named by the hash of its bytes."""
+    """A result of a job: the same picture as PNG and as WebP, each named by the hash of its bytes."""
 
     job: JobId
     position: int
@@ -224,5 +219,5 @@ class Ending:
 
     @property
     def charged_s(self) -> float:
-        """What the picture took: steps that a crash made somebody repeat are counted once."""
+        """GPU-seconds of the picture; steps that were repeated after a crash count once."""
         return self.resumed_cost_s + self.cost_s

@@ -9,7 +9,7 @@ from mezzotint.domain.ids import KeyId, TenantId, UserId
 
 KEY = re.compile(r"mz_[0-9a-f]{12}_[A-Za-z0-9_-]{43}")
 MARK = "mz_"
-"""What every key begins with, so that scanners for leaked secrets can find it."""
+"""The beginning of every key, by which scanners for leaked secrets find it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

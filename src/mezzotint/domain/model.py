@@ -1,4 +1,4 @@
-"""What a gateway must know of a model to admit a request for it: no weights, no device."""
+"""The facts of a model that a gateway needs to admit a request for it: no weights, no device."""
 
 from dataclasses import dataclass
 

@@ -24,7 +24,7 @@ class Once:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """What was made of a request."""
+    """The jobs that a request became."""
 
     body: str
     jobs: tuple[JobId, ...]

@@ -1,4 +1,4 @@
-"""What a job does with pixels. All but `generate` begin with a source: a picture that is there already."""
+"""The kinds of work a job does with pixels. All but `generate` begin with a source: a picture that is there already."""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -18,7 +18,7 @@ class Tier(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a tier may ask for, and what it may expect.
+    """The limits of a tier and the service it may expect.
 
     step_budget: most sampler steps of one job.
     weight: share of the machine against the other lanes when all are backlogged.

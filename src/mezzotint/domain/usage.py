@@ -1,4 +1,4 @@
-"""What a tenant used in a month."""
+"""A tenant's use of a month."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""An address of a tenant's that is told of the end of every job."""
+"""A tenant's webhook, to which the end of every job is delivered."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,7 +20,7 @@ class Webhook:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One job's end to be told to one webhook. next_at: None when it is told or given up."""
+    """The delivery of a job's end to a webhook. next_at: None when it is delivered or given up."""
 
     seq: int
     webhook: WebhookId

@@ -1,4 +1,4 @@
-"""A stored picture in the format that somebody asks for."""
+"""Convert a stored picture to the format of a request."""
 
 from io import BytesIO
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Previews: what a picture looks like so far, small enough to travel inside an event."""
+"""Encode previews of an unfinished picture, small enough to travel inside an event."""
 
 from base64 import b64encode
 from io import BytesIO

@@ -1,1 +1,1 @@
-"""The judgement: pure functions from plain values, and the time as an argument, to a decision."""
+"""Decisions: pure functions of plain values, with the time as an argument."""

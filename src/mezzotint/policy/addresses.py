@@ -1,4 +1,4 @@
-"""Which addresses of the internet a tenant may have this server connect to.
+"""Tell public addresses, to which a tenant may have this server connect, from all others.
 
 Decided by what is global unicast, not by a list of bad addresses: in IPv6 that is 2000::/3 alone (RFC 4291, IANA's
 "Global Unicast" allocation). Out of it, and out of IPv4, go all entries of IANA's special-purpose address registries

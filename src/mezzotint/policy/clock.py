@@ -1,4 +1,4 @@
-"""Steps of the system clock (NTP, an administrator, a virtual machine that resumes), and what they must not do.
+"""Detect steps of the system clock (NTP, an administrator, a resumed virtual machine) and correct ages for them.
 
 Rows carry wall time, since several machines and a restart must understand it. A step makes rows seem older or younger
 than they are. A process sees a step by its monotonic clock, and subtracts it where age would end something.
@@ -37,8 +37,8 @@ class ClockHistory:
     last: ClockReading | None = None
     steps: tuple[ClockStep, ...] = ()
 
-    def after(self, reading: ClockReading) -> "ClockHistory":
-        """With one more reading; a step is what the wall clock moved beyond the time that passed since the last."""
+    def add_reading(self, reading: ClockReading) -> "ClockHistory":
+        """The history with one more reading. A step is the wall clock's movement beyond the time that passed."""
         if self.last is None:
             return ClockHistory(last=reading)
         passed_s = reading.steady_s - self.last.steady_s
@@ -48,10 +48,10 @@ class ClockHistory:
             steps = (*steps, ClockStep(steady_s=reading.steady_s, shift_s=shift_s))[-MAX_STEPS:]
         return ClockHistory(last=reading, steps=steps)
 
-    def overstated(self, age: timedelta) -> timedelta:
-        """By how much a row that seems to be of this age may seem older than it is.
+    def overstatement(self, age: timedelta) -> timedelta:
+        """The time by which a row that seems to be of this age may seem older than it is.
 
-        What was written after a step is as old as it seems, and what was written before it older than the time since.
+        A row written after a step is as old as it seems; a row written before it is older than the time since.
         """
         if self.last is None:
             return timedelta(0)

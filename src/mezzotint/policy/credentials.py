@@ -1,4 +1,4 @@
-"""What names and passwords must be like."""
+"""Rules for sign-in names and passwords."""
 
 MIN_PASSWORD, MAX_PASSWORD = 12, 256
 MAX_NAME = 254
@@ -6,14 +6,14 @@ MAX_NAME = 254
 
 
 def name_fault(name: str) -> str | None:
-    """What is wrong with a sign-in name; None when it can be used."""
+    """Say why a sign-in name cannot be used; None when it can."""
     if not 1 <= len(name) <= MAX_NAME or not all(letter.isalnum() or letter in "._+-@" for letter in name):
         return f"Use 1 to {MAX_NAME} letters, digits or . _ + - @, such as an e-mail address."
     return None
 
 
 def password_fault(name: str, password: str) -> str | None:
-    """What is wrong with a password; None when it can be used. Length is what counts; no rules about characters."""
+    """Say why a password cannot be used; None when it can. Length counts; there are no rules about characters."""
     if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
         return f"Use {MIN_PASSWORD} to {MAX_PASSWORD} characters; a few words in a row are easy to remember."
     if len(set(password)) < 4 or password.casefold() == name.casefold():
@@ -22,5 +22,5 @@ def password_fault(name: str, password: str) -> str | None:
 
 
 def fold_name(name: str) -> str:
-    """Names differ by more than case."""
+    """The name as it is stored and compared: without surrounding white space, case folded."""
     return name.strip().casefold()

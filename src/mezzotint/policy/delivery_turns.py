@@ -1,6 +1,6 @@
-"""Which webhooks may have a delivery begun: tenants take turns, those with the fewest under way first.
+"""Choose the webhooks whose delivery begins: tenants take turns, those with the fewest deliveries under way first.
 
-So a tenant whose receivers hang fills its own places and no others.
+A tenant whose receivers hang thus fills its own places and no others.
 """
 
 import heapq

@@ -1,4 +1,4 @@
-"""Jobs that waited so long that nobody expects them any more end as expired, and say so."""
+"""Decide which waiting jobs expire: those older than their tier allows."""
 
 from datetime import datetime, timedelta
 
@@ -12,21 +12,18 @@ STEADY = ClockHistory()
 
 
 def expiry_cutoff(lane: Tier, now: datetime, clock: ClockHistory = STEADY) -> datetime | None:
-    """Waiting jobs of the lane that were created before this instant expire; None: none does."""
+    """The instant before which a waiting job of the lane must have been created to expire; None: no job expires.
+
+    A job that has begun does not expire: its work would be lost.
+    """
     after_s = limits_of(lane).expires_after_s
     if after_s is None:
         return None
     age = timedelta(seconds=after_s)
-    return now - age - clock.overstated(age)
-
-
-def has_expired(lane: Tier, created_at: datetime, now: datetime) -> bool:
-    """Whether a waiting job is given up. One that has begun is not: its work would be lost."""
-    before = expiry_cutoff(lane, now)
-    return before is not None and created_at < before
+    return now - age - clock.overstatement(age)
 
 
 def explain_expiry(lane: Tier) -> JobError:
-    """What its owner reads."""
+    """Make the error that the owner of an expired job reads."""
     minutes = (limits_of(lane).expires_after_s or 0.0) / 60
     return JobError.of(WaitedTooLong(f"The job waited more than {minutes:.0f} minutes in the {lane} lane."))

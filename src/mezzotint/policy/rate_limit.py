@@ -38,7 +38,10 @@ class Limited:
 
 
 def check_rate(empty_at: float, now: float, rate: Rate) -> Allowed | Limited:
-    """Whether a request passes. empty_at: of the bucket, as the last `Allowed` gave it; 0 for a new one. Seconds."""
+    """Decide whether a request passes. Times in seconds.
+
+    empty_at: of the bucket, as the last `Allowed` gave it; 0 for a new one.
+    """
     start = max(empty_at, now)
     level_s = start + rate.spacing_s - now
     room_s = rate.burst * rate.spacing_s - level_s

@@ -1,4 +1,4 @@
-"""When a webhook that did not take its message is tried again."""
+"""Choose the delay before a failed webhook delivery is retried."""
 
 from datetime import timedelta
 
@@ -7,7 +7,7 @@ WAITS = tuple(timedelta(seconds=wait_s) for wait_s in (5, 30, 120, 600, 3600, 6 
 
 
 def next_try(attempts: int) -> timedelta | None:
-    """How long to wait after so many tries, the last of which failed; None to give up."""
+    """The delay after so many failed attempts; None to give up."""
     return WAITS[attempts - 1] if attempts <= len(WAITS) else None
 
 

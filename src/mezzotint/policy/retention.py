@@ -1,4 +1,4 @@
-"""How much is kept of what tenants leave behind without drawing anything: bounds on rows that cost them nothing."""
+"""Bound the rows that tenants create without using the GPU: refused prompts, unstarted jobs, ended keys."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

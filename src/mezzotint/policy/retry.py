@@ -1,4 +1,4 @@
-"""What becomes of a job whose run failed: it tries again, later and elsewhere, or it is a dead letter.
+"""Decide on a job whose run failed: retry it later, on another worker if possible, or mark it failed (a dead letter).
 
 A fault that would only repeat itself ends the job at once. One that may lie with the machine (NaN, a failed run) is
 tried once more, on another worker. An unreachable store is nobody's fault: it counts up to the limit. Preemption and

@@ -1,4 +1,4 @@
-"""A text as a reader sees it: disguises of words are undone before rules look for them.
+"""Undo disguises of words before rules look for them: read a text as a person sees it.
 
 `5ex` may be a seat number or a word, `s e x` three letters or one. So folding never replaces the text: it adds
 readings, and a rule may match in any of them. Time is linear in the text.
@@ -53,11 +53,12 @@ def in_words(folded: str) -> str:
 
 
 def readings_of(text: str) -> Readings:
-    """Every way in which the rules read the text."""
+    """Make every reading in which the rules look for terms."""
     folded = fold(text)
     worded: set[str] = set()
     spelt_out: set[str] = set()
-    for base in {folded, *(_without_leet(folded, reading) for reading in _LEET_READINGS)}:
+    leet = (" ".join(_read_leet(word, letters) for word in folded.split()) for letters in _LEET_READINGS)
+    for base in {folded, *leet}:
         words = in_words(base)
         joined, runs = _joined(words)
         spelt_out.update(runs)
@@ -67,15 +68,11 @@ def readings_of(text: str) -> Readings:
     return Readings(frozenset(worded), frozenset(spelt_out))
 
 
-def _without_leet(folded: str, reading: dict[int, str]) -> str:
-    """Digits and signs read as letters in words that also have letters, and where they stand alone between letters."""
-    return " ".join(_read_leet(word, reading) for word in folded.split())
-
-
-def _read_leet(word: str, reading: dict[int, str]) -> str:
+def _read_leet(word: str, letters: dict[int, str]) -> str:
+    """Read digits and signs as letters in a word that also has letters, or that is one sign."""
     core = word.rstrip("!.,;:?")
     is_mixed = not _LEET_SIGNS.isdisjoint(core) and (len(core) == 1 or any(map(str.isalpha, core)))
-    return core.translate(reading) if is_mixed else word
+    return core.translate(letters) if is_mixed else word
 
 
 def _joined(words: str) -> tuple[str, list[str]]:

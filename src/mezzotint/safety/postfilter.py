@@ -1,4 +1,4 @@
-"""Pictures are looked at before they leave: open_nsfw, a ResNet-50 that scores 0 (harmless) to 1 (explicit)."""
+"""Score pictures before they are delivered: open_nsfw, a ResNet-50 that scores 0 (harmless) to 1 (explicit)."""
 
 from dataclasses import dataclass
 from importlib.resources import files
@@ -55,10 +55,7 @@ class PostFilter:
         return not self._score(image) < self._preview_threshold
 
     def _score(self, image: Image.Image) -> float:
-        return float(self._classifier.classify(_enlarged(image.convert("RGB"))).nsfw)
-
-
-def _enlarged(image: Image.Image) -> Image.Image:
-    if min(image.size) >= SEEN_SIDE_PX:
-        return image
-    return image.resize((SEEN_SIDE_PX, SEEN_SIDE_PX), Image.Resampling.BICUBIC)
+        pixels = image.convert("RGB")
+        if min(pixels.size) < SEEN_SIDE_PX:
+            pixels = pixels.resize((SEEN_SIDE_PX, SEEN_SIDE_PX), Image.Resampling.BICUBIC)
+        return float(self._classifier.classify(pixels).nsfw)

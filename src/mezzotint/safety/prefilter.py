@@ -120,7 +120,7 @@ class PreFilter:
 
 
 def _stamp(path: Path | None) -> tuple[int, int] | None:
-    """What changes when the file does; None when there is none."""
+    """Modification time and size of the file; None when there is none."""
     try:
         stat = path.stat() if path else None
     except OSError:

@@ -30,7 +30,7 @@ class _Form(BaseModel):
 
 
 class Category(_Form):
-    """What a rule is about. about: completes "... looks like a request for". hint: what the user can do."""
+    """The subject of rules. about: completes "... looks like a request for". hint: what the user can do."""
 
     about: str
     hint: str = "Describe something else."

@@ -1845,7 +1845,7 @@ export interface components {
         };
         /**
          * Scope
-         * @description What a caller may do. Every way of signing in ends in a set of these; there is no other right.
+         * @description A permission of a caller. Every way of signing in ends in a set of these; there is no other right.
          * @enum {string}
          */
         Scope: "read" | "write" | "admin";

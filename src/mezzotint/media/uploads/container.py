@@ -21,7 +21,7 @@ MAX_UPLOAD_BYTES = 12 * 2**20  # a camera's JPEG
 MAX_UPLOAD_PX = 4096 * 4096  # 50 MB once decoded
 MIN_SIDE_PX = 8
 MAX_SCANS = 64
-"""Of one JPEG; encoders make about 10. Each costs a pass over all blocks, even one of 45 bytes."""
+"""Most scans of a JPEG; encoders make about 10. Each costs a pass over all blocks, even one of 45 bytes."""
 MAX_PARTS = 10_000
 """Segments or chunks of one file. libpng writes chunks of 8 KiB: 1,536 of them fill the largest upload."""
 
@@ -131,7 +131,7 @@ def _read_jpeg(data: bytes) -> Contents:
 
 
 def _is_needed(marker: int, begin: bytes) -> bool:
-    """Of application segments only those by which colours are understood."""
+    """Whether a decoder needs the segment; of application segments only those that define colours."""
     if APP0 <= marker <= APP0 + 15:
         return (marker, begin) in {(APP0, b"JFIF\0"), (APP14, b"Adobe")}
     return marker != COM

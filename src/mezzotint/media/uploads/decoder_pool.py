@@ -21,15 +21,15 @@ PROGRAM = "mezzotint.media.uploads.decoder_process"
 OPTIONS = ("-P", "-Wignore", "-m")
 """Nothing is imported from the current folder, and Pillow's warnings of damaged tags do not fill the server's log."""
 MAX_CPU_S = 10
-"""Of one picture; the slowest honest one took 3 s of a slow core."""
+"""Processor time of a picture; the slowest honest one took 3 s of a slow core."""
 MAX_WALL_S = 30.0
-"""Of one picture, on a machine that is busy with other things."""
+"""Wall time of a picture, on a machine that is busy with other things."""
 START_S = 60.0
-"""Of a process; usually 0.2 s."""
+"""Longest start of a process; usually 0.2 s."""
 MAX_BYTES = 1 << 30
 """Address space of one process: Python's own and the copies of a picture of 4096 x 4096 px."""
 MAX_ANSWER_BYTES = 96 << 20
-"""Of a PNG: noise of the largest size has 67 MB."""
+"""Largest PNG: noise of the largest size has 67 MB."""
 PICTURES = 200
 """Decoded by one process; then another takes its place, so that memory in pieces goes back."""
 
@@ -44,7 +44,7 @@ class _DecoderLost(Exception):
 
 @dataclass(eq=False)
 class _Decoder:
-    """One process."""
+    """A decoder process."""
 
     process: "subprocess.Popen[bytes]"
     num_pictures: int = 0
@@ -85,7 +85,7 @@ class _Decoder:
 
     @contextmanager
     def _within(self, wall_s: float) -> Iterator[None]:
-        """It is killed then, so that no reading or writing waits longer."""
+        """Kill the process after `wall_s`, so that no read or write waits longer."""
         timer = threading.Timer(wall_s, self.process.kill)
         timer.daemon = True
         timer.start()
@@ -165,7 +165,7 @@ class DecoderPool:
             decoder.end()
 
     def pids(self) -> list[int]:
-        """Of the processes that are there."""
+        """Process ids of all decoders."""
         with self._lock:
             return [decoder.process.pid for decoder in (*self._idle, *self._busy)]
 

@@ -65,7 +65,7 @@ def _write(sink: BinaryIO, outcome: int, decoded: Decoded | None = None, message
 
 
 def _bound_memory(max_bytes: int) -> None:
-    """Where the system has such a limit: macOS takes none of address space."""
+    """Limit the address space, where the system can: macOS cannot."""
     if resource is None:
         return
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -24,7 +24,7 @@ _TOKEN = re.compile(r"\\([{},])|([{},])|([^\\{},]+|\\)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """One of several texts."""
+    """A place where any of several texts may stand."""
 
     options: tuple["Text", ...]
 
@@ -79,7 +79,7 @@ def read_choices(raw: str) -> Text | Refusal:
 def write_choices(text: Text, *, is_option: bool = False) -> str:
     """Write a text as `read_choices` takes it. is_option: inside a choice, where a comma ends the option."""
     return "".join(
-        _escape_literal(piece, r"[{},]" if is_option else r"[{}]|(?<=\\),")
+        re.sub(r"[{},]" if is_option else r"[{}]|(?<=\\),", r"\\\g<0>", piece)
         if isinstance(piece, str)
         else "{" + ", ".join(write_choices(option, is_option=True) for option in piece.options) + "}"
         for piece in text
@@ -92,7 +92,7 @@ def escape_text(plain: str) -> str:
 
 
 def count_texts(text: Text) -> int:
-    """How many texts it stands for."""
+    """Count the texts that it stands for."""
     return prod(sum(map(count_texts, piece.options)) for piece in text if isinstance(piece, Choice))
 
 
@@ -129,10 +129,6 @@ def _strip_ends(pieces: list[str | Choice]) -> Text:
     if ends and isinstance(ends[-1], str):
         ends[-1] = ends[-1].rstrip()
     return tuple(piece for piece in ends if piece != "")
-
-
-def _escape_literal(literal: str, special: str) -> str:
-    return re.sub(special, r"\\\g<0>", literal)
 
 
 def _refuse_choices(message: str) -> Refusal:

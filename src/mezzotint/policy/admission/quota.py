@@ -1,4 +1,4 @@
-"""The lane of a new job. Beyond the month's quota it is the free lane: slower, never refused."""
+"""Assign a new job to a lane: its tier's own, or the free lane beyond the month's quota. It is never refused."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ class LaneAssignment:
 
 
 def assign_lane(tier: Tier, *, used_s: float, quota_s: float | None = None) -> LaneAssignment:
-    """The lane of a new job.
+    """Choose the lane of a new job.
 
     used_s: GPU-seconds that the tenant used this month.
     quota_s: the tenant's own quota; None: its tier's.

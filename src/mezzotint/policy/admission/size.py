@@ -1,4 +1,4 @@
-"""Which picture sizes a model can make. Sizes are (width, height) in px."""
+"""Choose a picture size that the model can make, or refuse the one asked for. Sizes are (width, height) in px."""
 
 from math import log, sqrt
 

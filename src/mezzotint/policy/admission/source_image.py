@@ -1,4 +1,4 @@
-"""What a task needs of a request, and where its source comes to lie. Sizes in px."""
+"""Check the fields of a task, and place its source on the result. Sizes in px."""
 
 from dataclasses import dataclass
 
@@ -36,7 +36,7 @@ FIELDS = tuple(dict.fromkeys(field for fields in TAKES.values() for field in fie
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourcePlacement:
-    """The result's size, and where on it the source lies."""
+    """The result's size, and the place of the source on it."""
 
     width: int
     height: int

@@ -1,5 +1,4 @@
-"""Which parked runs go through the next passes: as many as pay together, the least served lane first, nobody for ever
-last.
+"""Choose the parked runs of the next passes: as many as pay together, the least served lane first, none starved.
 
 Within a group (runs that may share a pass) at most `paying_width` rows go: on small pictures wide passes cost little
 more than narrow ones, on large ones they only make everybody wait. Between lanes, service received over weight decides,
@@ -44,7 +43,10 @@ class WaitingRun(Protocol):
 
 
 def choose_runs(parked: Sequence[WaitingRun], weights: Mapping[str, float], max_rows: int) -> list[int]:
-    """Ids of the runs that go next, some of every group. weights: by label, positive; 1 for labels not in it."""
+    """Choose the runs that go next, some of every group; returns their ids.
+
+    weights: by label, positive; 1 for labels not in it.
+    """
     groups: dict[int, list[WaitingRun]] = {}
     for run in parked:
         groups.setdefault(run.batch_key, []).append(run)
@@ -57,7 +59,7 @@ def choose_runs(parked: Sequence[WaitingRun], weights: Mapping[str, float], max_
 
 
 def paying_width(pass_s: Mapping[int, float], max_rows: int) -> int:
-    """The widest of the measured widths that pays; `max_rows` where that is the widest of all: wider ones may pay too.
+    """Choose the widest measured width that pays; `max_rows` where that is the widest of all: wider ones may pay too.
 
     One that was measured badly between two that pay does not count: a slow moment of the machine, not of the width.
     """

@@ -1,4 +1,4 @@
-"""How many steps lie between two checkpoints: few waste time on writing, many waste steps when a worker dies.
+"""Choose the number of steps between checkpoints: few waste time on writing, many waste steps when a worker dies.
 
 J. W. Young, "A first order approximation to the optimum checkpoint interval" (CACM 1974): sqrt(2 C M) for a write that
 costs C while failures are M apart. J. T. Daly, "A higher order estimate of the optimum checkpoint interval for restart
@@ -10,9 +10,9 @@ from math import ceil, expm1, floor, inf, sqrt
 MAX_STEPS = 40
 """Half of the largest step budget: whatever was measured, a long picture is saved at least once."""
 FIRST_STEPS = 10
-"""While no write was measured yet."""
+"""The interval while no write has been measured."""
 PRIOR_S = 86_400.0
-"""What is believed before anything was observed: one failure a day."""
+"""The prior, before anything was observed: one failure a day."""
 
 
 def mtbf_s(ran_s: float, num_failures: float) -> float:

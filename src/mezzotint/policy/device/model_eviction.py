@@ -1,4 +1,4 @@
-"""Which models make room in memory for another: the least recently used first, never one with runs in flight."""
+"""Evict models from memory to load another: the least recently used first (LRU), never one with runs in flight."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,18 +17,18 @@ class ResidentModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evict:
-    """Drop these, then load."""
+    """Drop these models, then load."""
 
     names: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Room will be there when runs in flight have ended."""
+    """Wait: there is room when runs in flight have ended."""
 
 
 def choose_evictions(residents: Sequence[ResidentModel], wanted_bytes: int, bound_bytes: int) -> Evict | Wait:
-    """For a model of `wanted_bytes` beside the residents. bound_bytes: of all in memory; 0: no bound.
+    """Choose the models to evict for one of `wanted_bytes`. bound_bytes: of all in memory; 0: no bound.
 
     A model that does not fit even beside the pinned ones alone is loaded all the same: its jobs could never be done
     otherwise, and the bound is for choosing between models, not for refusing them.

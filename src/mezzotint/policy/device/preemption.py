@@ -1,7 +1,7 @@
-"""Who makes room when a Pro job waits and every place of a worker is taken by lower lanes.
+"""Choose the run to preempt when a job of a heavier lane waits and lighter lanes hold every slot of a worker.
 
-One run at a time is put aside with a checkpoint, so nothing it did is lost. The last place is never fought over: a run
-that has just begun, or has nearly ended, stays, so every lane gets further with each turn that it is given.
+A worker preempts one run at a time, with a checkpoint, so no work is lost. Runs that just started or are over 80 %
+done are never preempted, so every lane gets further with each claim.
 """
 
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ from mezzotint.domain.ids import JobId
 from mezzotint.domain.tier import Tier, limits_of
 
 MIN_RUN_S = 3.0
-"""Each claim buys at least so much time: Pro cannot keep a lower lane from ever getting further."""
+"""A claim buys at least this much time: Pro cannot keep a lighter lane from ever getting further."""
 NEARLY_DONE = 0.8
-"""Part of its steps after which a run frees its place sooner than a change would pay."""
+"""Share of its steps after which a run ends sooner than a preemption would pay."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningJob:
-    """A run under way. ran_s: seconds since it was claimed."""
+    """A job that a worker runs. ran_s: seconds since it was claimed."""
 
     job: JobId
     lane: Tier
@@ -32,8 +32,10 @@ class RunningJob:
 
 
 def choose_victim(going: Sequence[RunningJob], waiting: Tier) -> JobId | None:
-    """The run that makes room for a job of lane `waiting`: of the lightest lane, the one with most left to do. None
-    when a run of that lane or a heavier one has a place already, or nobody can be moved now."""
+    """Choose the run that makes room for a job of lane `waiting`: in the lightest lane, the one with most left to do.
+
+    None when a run of that lane or a heavier one has a slot already, or no run can be preempted now.
+    """
     if any(limits_of(run.lane).weight >= limits_of(waiting).weight for run in going):
         return None
     movable = [run for run in going if run.ran_s >= MIN_RUN_S and run.progress < NEARLY_DONE]

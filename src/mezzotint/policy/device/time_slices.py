@@ -1,10 +1,10 @@
-"""Which of several models with runs in flight has the device next: the one that has had it for the shortest time."""
+"""Share a device between models with runs in flight: the one that has had it for the shortest time is next."""
 
 from collections.abc import Mapping, Sequence
 
 
 def carry_over(spent_s: Mapping[str, float], live: Sequence[str]) -> dict[str, float]:
-    """Seconds by model, of the live ones. One that was idle begins where the least served is: no credit for idle time.
+    """Seconds by live model. A model that was idle starts at the least served one's time: idleness earns no credit.
 
     spent_s: as it was at the turn before.
     """

@@ -1,9 +1,10 @@
-"""Who is next: hierarchical start-time fair queueing over lanes, expresses and tenants (Goyal, Vin, Cheng 1996).
+"""Choose the next job by hierarchical start-time fair queueing (Goyal, Vin, Cheng 1996): lanes, expresses, tenants.
 
 At both levels the competitor with the smallest start tag goes, except that a job which fits the worker, has waited
 long, or belongs to a lane with a head start (Duda, Cheriton 1999) may go before it by a bounded slack. Virtual time is
-the smallest start tag of those that wait, so nobody who waits falls behind it, whatever slack others used. What was
-idle starts at virtual time: no credit. The bounds and their derivation stand in docs/explanation/fair-queue.md.
+the smallest start tag of those that wait, so none of them falls behind it, whatever slack others used. A competitor
+that was idle starts at virtual time: idleness earns no credit. The bounds and their derivation stand in
+docs/explanation/fair-queue.md.
 """
 
 from collections.abc import Sequence

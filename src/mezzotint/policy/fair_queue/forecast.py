@@ -1,4 +1,4 @@
-"""How long a queued job will probably wait, from how fast jobs end now."""
+"""Forecast how long a queued job will wait, from the rate at which jobs end now."""
 
 from collections.abc import Collection
 

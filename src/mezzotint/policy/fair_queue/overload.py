@@ -35,7 +35,7 @@ class Pressure:
 
 
 def reassess_load(load: Load, pressure: Pressure) -> Load:
-    """The load after a look at the queue; it changes only when a mark is passed."""
+    """Decide the load; it changes only when the queue passes a mark."""
     match load:
         case Load.NORMAL:
             is_over = pressure.num_queued > SHED_ABOVE_QUEUED and pressure.p99_wait_s > SHED_ABOVE_P99_WAIT_S
@@ -47,7 +47,7 @@ def reassess_load(load: Load, pressure: Pressure) -> Load:
 
 
 def refuse_overload(load: Load, lane: Tier, pressure: Pressure) -> Refusal | None:
-    """Whether a new job of the lane is refused now. Accepted jobs are never dropped by this."""
+    """Refuse a new job of the lane while load is shed. Accepted jobs are never dropped."""
     if load is Load.NORMAL or lane is not Tier.FREE:
         return None
     wait_s = retry_after_s(pressure)

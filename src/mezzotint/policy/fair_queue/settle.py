@@ -1,4 +1,4 @@
-"""Every change of the fair queue's rows other than a claim: a job arrives, leaves, comes back, or ends."""
+"""Compute every change of the fair queue's rows other than a claim: a job is added, removed, requeued, or ends."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -10,7 +10,7 @@ from mezzotint.policy.fair_queue.state import RULES, Account, Charge, FairShareR
 PACE_GAIN = 0.05
 """Weight of the newest job in the running mean: about the last 20 jobs count."""
 MAX_PACE_STEP = 2.0
-"""One job moves the pace as if it had been at most this many times slower or faster."""
+"""Limit of one job's effect: it counts as at most this many times slower or faster than the mean."""
 
 
 def add_waiting_job(flow: Flow | None, *, lane: Tier, tenant: TenantId, lane_time: float, now: datetime) -> Flow:
@@ -33,9 +33,9 @@ def remove_waiting_job(flow: Flow) -> Flow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredWork:
-    """What a job that ended, or goes back to the queue, turned out to be.
+    """The work of a job that ended or goes back to the queue.
 
-    cost: what was really done, in step-megapixels (`measured_cost`); 0 where the work was lost.
+    cost: the work that was done, in step-megapixels (`measured_cost`); 0 where the work was lost.
     gpu_s: measured GPU-seconds; they count as the tenant's usage.
     """
 

@@ -38,12 +38,12 @@ class Express(StrEnum):
 
 
 Share = Tier | Express
-"""What competes at the root. The values are distinct strings."""
+"""A competitor at the root. The values are distinct strings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpressRule:
-    """Who may take an express: jobs of `lane` that waited `after_s`, with `part` of the weight of `donor`."""
+    """An express serves jobs of `lane` that waited `after_s`, with `part` of the weight of `donor`."""
 
     lane: Tier
     donor: Tier
@@ -99,7 +99,7 @@ class FairShareRules:
 
 
 RULES = FairShareRules()
-"""What production uses."""
+"""The rules that production uses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,8 +162,8 @@ class BackloggedFlow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneBacklog:
-    """What a lane offers. waiting: its first flows by the index. oldest: the flows of its oldest jobs, and those jobs;
-    only needed where an express serves the lane's old jobs.
+    """The candidates of a lane. waiting: its first flows by the index. oldest: the flows of its oldest jobs, and those
+    jobs; only needed where an express serves the lane's old jobs.
 
     since: when the oldest job that waits in the lane was made, whoever may take it; needed where workers do not take
     every job. A share whose jobs are only for others keeps its place: it is not idle.
@@ -187,7 +187,7 @@ class Queue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:
-    """What a job was charged when it was taken; kept with it until it ends. cost: step-megapixels.
+    """The charge of a job when it was taken, kept with it until it ends. cost: step-megapixels.
 
     to_share, to_flow: how far it moved the tags of its share and of its flow.
     """
