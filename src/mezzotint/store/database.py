@@ -15,6 +15,7 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from pydantic_core import from_json, to_json
 from sqlalchemy import URL, Connection, Table, create_engine, event, make_url, text
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
@@ -25,6 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool
 
 from mezzotint.domain.errors import SettingInvalid, StorageFull, StorageUnavailable
+from mezzotint.store.migrations.baseline import adopt_database
 from mezzotint.store.sqlite import Driver
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -90,7 +92,7 @@ class Database:
     def migrate(self) -> None:
         """Bring the tables to the newest revision. Run it before the first transaction; it blocks.
 
-        Raises: StorageUnavailable.
+        Raises: StorageUnavailable; SettingInvalid: the tables are of a version that is too old, or newer than this one.
         """
         with translate_faults(self._on_fault):
             if self.is_postgres:
@@ -227,7 +229,11 @@ def _upgrade(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    adopt_database(connection)
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:  # its revision is none of those that this version has
+        raise SettingInvalid(f"database: its tables are of a newer version than this one ({error})") from error
     connection.commit()
 
 

@@ -80,7 +80,6 @@ jobs = Table(
     Column("cost_s", Float, nullable=False, default=0.0),
     Column("num_losses", Integer, nullable=False, server_default="0"),
     Column("lost_step", Integer, nullable=False, server_default="0"),
-    _some("jobs_of_batch", "batch", "seq", where="batch"),
     _some("jobs_waiting", "waits_in", "seq", where="waits_in"),
     _some("jobs_waiting_of_tenant", "waits_in", "tenant", "seq", where="waits_in"),
     _some("jobs_due", "due_at", where="due_at"),

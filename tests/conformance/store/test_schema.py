@@ -1,18 +1,32 @@
 """The migrations build exactly the tables that the code speaks of, on every database."""
 
+import asyncio
+import sqlite3
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from sqlalchemy import Connection, create_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from mezzotint.domain.errors import SettingInvalid, StorageFull, StorageUnavailable
-from mezzotint.store import Database
+from mezzotint.domain.ids import TenantId, WorkerId
+from mezzotint.domain.job import JobState
+from mezzotint.store import Database, Images, Jobs, Keys, Webhooks, WorkerOffer
 from mezzotint.store.database import translate_faults
+from mezzotint.store.migrations.baseline import STEPS
 from mezzotint.store.schema import metadata
+from tests.making import NOW
 from tests.servers import free_port
+
+EARLIER = Path(__file__).parent / "earlier"
 
 
 def differences(connection: Connection) -> list[Any]:
@@ -23,6 +37,88 @@ def differences(connection: Connection) -> list[Any]:
 async def test_migrations_and_schema_agree(database: Database) -> None:
     async with database.read() as connection:
         assert await connection.run_sync(differences) == []
+
+
+def load_earlier(address: Path | str) -> None:
+    """A database of revision 0011, with rows, as the code of that time wrote it."""
+    if isinstance(address, Path):
+        with closing(sqlite3.connect(address)) as connection:
+            connection.executescript((EARLIER / "0011.sqlite.sql").read_text())
+        return
+
+    async def load() -> None:
+        connection = await asyncpg.connect(address)
+        await connection.execute((EARLIER / "0011.postgresql.sql").read_text())
+        await connection.close()
+
+    run_in_thread(load)
+
+
+def run_in_thread(work: Callable[[], Coroutine[None, None, None]]) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: asyncio.run(work())).result()
+
+
+def take_steps(address: Path | str, until: str) -> None:
+    """Bring a database of revision 0011 to a later one before the baseline."""
+    url = f"sqlite:///{address}" if isinstance(address, Path) else address.replace("postgresql", "postgresql+asyncpg")
+
+    def steps(connection: Connection) -> None:
+        for begins_at, step in STEPS.items():
+            if begins_at < until:
+                step(Operations(MigrationContext.configure(connection)))
+        connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{until}'")
+        connection.commit()
+
+    async def work() -> None:
+        engine = create_async_engine(url)
+        async with engine.connect() as connection:
+            await connection.run_sync(steps)
+        await engine.dispose()
+
+    if isinstance(address, Path):
+        engine = create_engine(url)
+        with engine.connect() as connection:
+            steps(connection)
+        engine.dispose()
+    else:
+        run_in_thread(work)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("revision", STEPS)
+async def test_a_database_of_an_earlier_revision_keeps_its_rows_and_gets_what_it_lacks(
+    address: Path | str, revision: str
+) -> None:
+    load_earlier(address)
+    take_steps(address, revision)
+    database = Database(address)
+    database.migrate()
+    async with database.read() as connection:
+        assert await connection.run_sync(differences) == []
+    jobs, ada = Jobs(database), TenantId("ada")
+    states = [job.state for _, job in await jobs.of_tenant(ada, 10, None)]
+    assert states == [JobState.CANCELLED, JobState.QUEUED, JobState.RUNNING, JobState.SUCCEEDED]
+    (drawn,) = await Images(database).of_tenant(ada, 10, None, ())
+    assert drawn.image.job == "job_000000000000000000000000"
+    assert [key.user for key in await Keys(database).of_tenant(ada)] == [None]
+    assert [hook.id for hook in await Webhooks(database).of_tenant(ada)] == ["wh_1"]
+    (running,) = await jobs.running()
+    assert (running.num_losses, [saved.step for saved in running.checkpoints]) == (0, [10])
+    (claimed,) = await jobs.claim(WorkerOffer(worker=WorkerId("w2")), NOW, 30)
+    assert claimed.id == "job_000000000000000000000002"
+    await database.close()
+
+
+@pytest.mark.parametrize("revision", ["0005", "0099"])
+def test_a_database_of_a_revision_that_is_not_known_is_refused(tmp_path: Path, revision: str) -> None:
+    path = tmp_path / "mezzotint.db"
+    Database(path).migrate()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+        connection.commit()
+    with pytest.raises(SettingInvalid, match=f"{revision}.*"):
+        Database(path).migrate()
 
 
 @pytest.mark.anyio
