@@ -1,4 +1,4 @@
-"""Speaks HTTP: who may ask, what they may see, and nothing of how a picture is made."""
+"""The HTTP gateway: it authenticates callers, takes jobs and delivers images. It imports no torch."""
 
 from mezzotint.gateway.app import create_app
 from mezzotint.gateway.auth.oidc import KeySet, OidcConfig, OidcProvider

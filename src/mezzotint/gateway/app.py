@@ -46,7 +46,7 @@ NO_PAGE = "<!doctype html><title>Mezzotint</title><p>The page is not built: run 
 
 
 class Page(StaticFiles):
-    """The built page: hashed assets for ever, everything else asked for anew, so that an upgrade is seen at once."""
+    """The built page. Browsers cache hashed assets for ever and ask for all else anew: an upgrade shows at once."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
@@ -88,7 +88,8 @@ async def run_background_tasks(service: Service | None) -> AsyncIterator[None]:
 def create_app(
     service: Service | None, running: Callable[[], AbstractAsyncContextManager[None]] = run_nothing
 ) -> FastAPI:
-    """The application. running: entered while it serves (the worker). Without a service it only tells its OpenAPI."""
+    """Build the application. running: a context that is open while it serves (the worker). Without a service the
+    application only describes its OpenAPI."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -130,7 +131,7 @@ def create_app(
 
 
 def find_allowed_hosts(service: Service | None) -> frozenset[str] | None:
-    """The host names served beside this machine's own; None: any. The development sign-in is for this machine alone."""
+    """The host names served beside this machine's own; None: any. With --dev only this machine's own are served."""
     if service is None:
         return None
     return frozenset() if service.is_dev else service.allowed_hosts

@@ -1,4 +1,4 @@
-"""Cursors of pages: opaque to clients, the place of the last row seen to us."""
+"""Pagination cursors: the sequence number of the last row of a page; opaque to clients."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ MAX_SEQ = 2**63 - 1
 async def read_cursor(
     cursor: Annotated[str | None, Query(max_length=32, description="`next_cursor` of the last page")] = None,
 ) -> int | None:
-    """The row to go on from. Answers 422 for anything that no page handed out."""
+    """The sequence number to continue from. Answers 422 for text that is no cursor."""
     if not cursor:
         return None
     if not (cursor.isascii() and cursor.isdigit()) or not 0 < int(cursor) <= MAX_SEQ:
@@ -25,5 +25,5 @@ Cursor = Annotated[int | None, Depends(read_cursor)]
 
 
 def next_cursor(seqs: list[int], limit: int) -> str | None:
-    """None when the page was not full: there is nothing older."""
+    """None if the page was not full: there is nothing older."""
     return str(seqs[-1]) if len(seqs) == limit else None

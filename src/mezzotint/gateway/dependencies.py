@@ -26,7 +26,7 @@ Cookie = Annotated[str | None, Depends(session)]
 
 
 async def authenticate_caller(request: Request, service: ServiceDep, _bearer: Bearer, _cookie: Cookie) -> Claims:
-    """Who asks, if they may read (GET) or change (all else) what is theirs. Answers 401 or 403 otherwise."""
+    """The caller's claims; they include the scope to read (GET, HEAD) or to write (all else). Answers 401 or 403."""
     claims = await authenticate(service, request, is_safe=request.method in {"GET", "HEAD"})
     await service.rate_limits.count_tenant(request, claims)
     return require_scope(claims, Scope.READ if request.method in {"GET", "HEAD"} else Scope.WRITE)

@@ -25,7 +25,7 @@ def install_error_handlers(app: FastAPI) -> None:
 
 
 def build_route_class(format_error: Callable[[ApiError], Response]) -> type[APIRoute]:
-    """A class of routes that answer errors in another API's shape."""
+    """Build a class of routes that answer errors in another API's shape."""
 
     class ShapedRoute(APIRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:

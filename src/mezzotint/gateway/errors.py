@@ -103,7 +103,7 @@ ERRORS: dict[str, ErrorKind] = {
 }
 """Every error of a request, by code. A tenant that reached a limit of number gets 429; a full server answers 503."""
 JOB_FAULT_STATUS = 500
-"""Status of a code that the table lacks: the fault of a failed job (domain/errors.py), told by a route that waits."""
+"""Status of a code that the table lacks: the fault of a failed job (domain/errors.py), in a route that waits for it."""
 RETRY_AFTER_S = 5
 """Default wait that 429 and 503 tell: a few pictures' time."""
 

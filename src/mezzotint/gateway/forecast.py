@@ -1,4 +1,4 @@
-"""The estimated wait of queued jobs, from the ends of the last minutes, which are counted once in a while."""
+"""Estimates how long queued jobs wait, from the number of jobs that ended in the last minutes."""
 
 import time
 from dataclasses import dataclass, field

@@ -1,6 +1,6 @@
-"""How a repeated request is known: by the client's `Idempotency-Key`, or by its content inside a short time.
+"""Idempotency: a repeated request is recognised by its `Idempotency-Key`, or by its content within a short time.
 
-Clients repeat what they saw no answer to, and most send no key; people press a button twice. Neither may make, or be
+Clients retry requests that got no response, and most send no key; people press a button twice. Neither may make, or be
 charged for, a second job. A request that fixes no seed and says `"new": true` asks for another picture each time.
 """
 
@@ -25,7 +25,7 @@ KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 
 
 def name_request(request: Request, parsed: ParsedRequest, service: Service, *, is_new: bool = False) -> Once | None:
-    """The name of a request; None when every repetition means another picture. Answers 422 for an unusable key.
+    """The idempotency name of a request; None if each repetition means another picture. Answers 422 for an invalid key.
 
     is_new: the client wants a new picture even if it asked for the same a moment ago.
     """

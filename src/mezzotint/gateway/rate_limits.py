@@ -1,7 +1,7 @@
-"""How fast anybody may ask: by address before anything else, by tenant once it is known, and signing in more slowly.
+"""Rate limits: by address before anything else, by tenant after authentication, and a slower one for signing in.
 
-Each request that was counted tells where its caller stands in `RateLimit-Limit`, `-Remaining`, `-Reset` and `-Policy`
-(draft-ietf-httpapi-ratelimit-headers-06), and a 429 when to come back in `Retry-After`.
+The response of a counted request tells the limit's state in `RateLimit-Limit`, `-Remaining`, `-Reset` and `-Policy`
+(draft-ietf-httpapi-ratelimit-headers-06); a 429 also has `Retry-After`.
 """
 
 import math
@@ -24,7 +24,7 @@ from mezzotint.store import LocalBuckets, RateBuckets
 
 SIGN_IN_FROM_NETWORK = Rate(num=20, period_s=300, burst=20)
 SIGN_IN_TO_NAME = Rate(num=30, period_s=3600, burst=10)
-"""From one network: strangers elsewhere cannot use up the tries of whose name it is."""
+"""Counted for each network: strangers elsewhere cannot use up the tries of the name's owner."""
 STATE = "rate_limit"
 
 
@@ -38,7 +38,7 @@ class RateLimits:
     streams: Counter[str] = field(default_factory=Counter)
 
     async def count_address(self, connection: HTTPConnection) -> None:
-        """Answers 429. This very machine is not limited: a proxy on it speaks for everybody."""
+        """Answers 429. This machine itself is not limited: a proxy on it speaks for everybody."""
         address = find_limit_key(connection)
         if self.per_address and address is not None:
             await self._pour(connection, f"address:{address}", Rate(num=self.per_address, period_s=60, burst=300))
@@ -52,7 +52,7 @@ class RateLimits:
             await self._pour(connection, f"tenant:{claims.tenant}:{claims.tier}", rate)
 
     async def count_sign_in(self, connection: HTTPConnection, name: str) -> None:
-        """Guessing passwords is slow: of one name from one network, and of many names from it. Answers 429."""
+        """Limit password guesses: from one network, and at one name from one network. Answers 429."""
         network = find_limit_key(connection)
         if network is not None:
             await self._pour(connection, f"sign-in:{network}", SIGN_IN_FROM_NETWORK)
@@ -60,7 +60,7 @@ class RateLimits:
 
     @contextmanager
     def stream(self, claims: Claims) -> Iterator[None]:
-        """Hold one of the tenant's streams (events, socket, long poll). Answers 429 where it has all that it may."""
+        """Hold one of the tenant's streams (events, socket, long poll). Answers 429 beyond the tier's limit."""
         most = limits_of(claims.tier).max_streams * max(self.scale, 1.0)
         if self.scale and self.streams[claims.tenant] >= most:
             hint = f"The {claims.tier} tier may have {most:g}; close one, or watch all jobs through /v1/ws."
@@ -82,7 +82,7 @@ class RateLimits:
 
 
 def find_limit_key(connection: HTTPConnection) -> str | None:
-    """As whom the limits count the client; None: not at all, since it is this very machine and speaks for itself."""
+    """The key by which limits count the client; None: this machine itself, which is not limited."""
     address = read_address(connection.client.host if connection.client else "")
     if address is None:
         return "unknown"
@@ -102,7 +102,7 @@ def format_headers(outcome: Allowed | Limited, rate: Rate) -> dict[str, str]:
 
 
 class RateLimitMiddleware:
-    """Counts each request's address, and puts the last count's headers on the answer. The page's files are free."""
+    """Counts each request by its address, and puts the headers of the last count on the response."""
 
     def __init__(self, app: ASGIApp, rate_limits: RateLimits) -> None:
         self.app, self.rate_limits = app, rate_limits

@@ -1,8 +1,8 @@
-"""Requests to addresses that users name, without letting them reach what only this machine can reach.
+"""An HTTP client for URLs that users name, which reaches public addresses alone (no SSRF).
 
-The name is resolved here, every address it has must be a public one, and the connection goes to an address that was
-checked: a name that answers differently the second time (DNS rebinding) gains nothing. No redirect is followed, no
-proxy of the environment used, no body of an answer read. An operator may name what is allowed inside.
+It resolves the name itself, requires that every address is public, and connects to an address that it checked: a name
+that resolves differently the second time (DNS rebinding) gains nothing. It follows no redirect, uses no proxy of the
+environment and reads no body. An operator's allowlist may name private targets.
 """
 
 import asyncio
@@ -28,12 +28,12 @@ MAX_NAME = 253
 MAX_LOOKUPS = 64
 LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
-"""A last label that resolvers would read as part of an IPv4 address."""
+"""Matches a last label that resolvers would read as part of an IPv4 address."""
 CONNECT_S, ANSWER_S = 5.0, 10.0
 
 
 class Unreachable(Exception):
-    """The address is not allowed, or nobody answers there; the message is for the address's owner."""
+    """The URL is not allowed, or nobody answers there; the message is for the URL's owner."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +55,13 @@ class Allowlist:
         return cls(hosts=frozenset(hosts - {""}), networks=tuple(networks))
 
     def allows(self, host: str, address: Address | None) -> bool:
-        """address: None while it is not known."""
+        """address: None until it is resolved."""
         is_near = address is not None and any(address in network for network in self.networks)
         return host.lower() in self.hosts or is_near
 
 
 async def resolve(host: str, port: int) -> list[str]:
-    """Looks up in threads of its own: a name server that does not answer holds one for long after we gave up."""
+    """Resolve a name in threads of its own: a name server that does not answer holds one long after the timeout."""
     ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     return [str(found[4][0]) for found in await asyncio.get_running_loop().run_in_executor(_resolvers(), ask)]
 
@@ -73,13 +73,13 @@ def _resolvers() -> ThreadPoolExecutor:
 
 @cache
 def _tls() -> ssl.SSLContext:
-    """Made once: reading the machine's certificates takes long enough to be felt by other requests."""
+    """Built once: reading the machine's certificates would delay other requests."""
     return ssl.create_default_context()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublicOnlyClient:
-    """The way out. resolve: (host, port) -> addresses."""
+    """An HTTP client. resolve: (host, port) -> addresses."""
 
     allowlist: Allowlist = field(default_factory=Allowlist)
     resolve: Callable[[str, int], Awaitable[list[str]]] = resolve
@@ -108,7 +108,7 @@ class PublicOnlyClient:
             raise Unreachable(f"{type(error).__name__}: {str(error)[:120]}") from error
 
     def find_url_fault(self, url: str) -> str | None:
-        """What is wrong with an address as it is written; where its name leads is seen at each try."""
+        """The fault of a URL as it is written; None: it has none. Its name is resolved and checked at each request."""
         if len(url) > MAX_URL or not all("!" <= letter <= "~" for letter in url):
             return f"Use at most {MAX_URL} ASCII characters without spaces."
         try:
@@ -131,7 +131,7 @@ class PublicOnlyClient:
 
 
 def find_name_fault(host: str, *, is_bracketed: bool = False) -> str | None:
-    """Why a host that is written as no address can be no DNS name either. Source: RFC 1035 2.3.4, RFC 5891."""
+    """The fault of a host that is no IP address as a DNS name; None: it has none. Source: RFC 1035 2.3.4, RFC 5891."""
     if is_bracketed:
         return "Between [ and ] goes an IPv6 address, without a zone."
     labels = host.removesuffix(".").split(".")
@@ -151,7 +151,7 @@ def find_name_fault(host: str, *, is_bracketed: bool = False) -> str | None:
 
 
 def parse_literal(host: str) -> Address | None:
-    """The address that is written out as a host, without a zone; None for all else."""
+    """Parse a host that is an IP address without a zone; None: it is none."""
     if "%" in host:
         return None
     try:
@@ -161,7 +161,7 @@ def parse_literal(host: str) -> Address | None:
 
 
 class _CheckedNetwork(httpcore.AsyncNetworkBackend):
-    """Connects to addresses that were checked, and to nothing else."""
+    """Connects to checked addresses alone."""
 
     def __init__(self, http_client: PublicOnlyClient) -> None:
         self._outside = http_client

@@ -14,7 +14,7 @@ from mezzotint.policy.admission.request import JobRequest
 
 
 class NewJob(BaseModel):
-    """What to draw. The rest can also be written in the prompt: `--ar 3:2 --seed 7 --no text --steps 20`."""
+    """A request to draw. Parameters can also be written in the prompt: `--ar 3:2 --seed 7 --no text --steps 20`."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 

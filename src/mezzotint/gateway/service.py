@@ -1,4 +1,4 @@
-"""What the routes work with, and who is asking."""
+"""The service: everything that the routes use."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -25,7 +25,7 @@ from mezzotint.store import Changes, Images, Keys, Ledger, Tenants, Users, Worke
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accounts:
-    """Who is known here. provider: whose tokens are taken beside our own. can_sign_up: whether strangers may."""
+    """Tenants, users and keys. provider: an OIDC provider whose tokens are accepted too. can_sign_up: anybody may."""
 
     tenants: Tenants
     users: Users
@@ -35,7 +35,7 @@ class Accounts:
     session_lifetime: timedelta = field(default=timedelta(days=14))
 
     async def refresh_claims(self, known: Sequence[Claims], now: datetime) -> list[Claims | None]:
-        """What credentials that were let in before are worth at present; None for those that ended.
+        """Read again the claims of credentials that were accepted before; None for those that ended.
 
         A token lasts until its end, unless its tenant is disabled.
         """
@@ -61,14 +61,14 @@ class Accounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """Everything the gateway is given. is_ready: whether the models that are to be warm are loaded. model_states: cold,
-    loading or warm, by name, where that is known. loading: the model that is being brought into memory here. is_dev:
-    the page signs in by itself. is_drained: whether the worker here is to take no more jobs. check_database:
-    raises StorageUnavailable when it does not answer.
+    """Everything that the routes use. is_ready: the models that must be warm are loaded. model_states: name -> cold,
+    loading or warm, if known. loading: the model that this process loads at the moment. is_dev: the page signs in by
+    itself. is_drained: the worker here takes no more jobs. check_database: raises StorageUnavailable if the database
+    does not answer.
 
-    public_url: how clients reach this server, without a slash at its end; None: as the request did.
+    public_url: the URL by which clients reach this server, without a slash at its end; None: the request's own.
     allowed_hosts: the names that a request's Host header may have beside this machine's own; None: any.
-    metrics_token: what /metrics asks for; None: only this machine may read it.
+    metrics_token: the bearer token of /metrics; None: only this machine may read it.
     """
 
     door: Door
@@ -106,6 +106,6 @@ class Service:
                 yield
 
     def share_read(self, model: str) -> float | None:
-        """Of the model's weights, while it is being loaded here."""
+        """The share of the model's weights that is read; None unless this process loads it."""
         loading = self.loading()
         return None if loading is None or loading.model != model else loading.share

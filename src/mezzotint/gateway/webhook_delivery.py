@@ -1,10 +1,9 @@
-"""Tells webhooks of the ends of jobs: signed, tried again with growing waits, never lost.
+"""Webhook delivery: a signed message for each end of a job, retried with growing waits, at least once.
 
-A delivery's row is written in the transaction that ends its job. A courier takes rows that are due, holds them for two
-minutes, tries, and writes how it ended; if it dies in between, the row comes due again. Each delivery goes on by
-itself, and tenants take turns (policy/delivery_turns.py): hanging receivers of one delay no other's. So a
-receiver may hear of a job twice, with the same `webhook-id`; it never fails to hear because we stopped. Any number of
-gateways may carry.
+The transaction that ends a job writes its deliveries. A sender claims due rows for two minutes, sends them and writes
+the results; if it dies in between, the rows come due again. So a receiver may get a message twice, with the same
+`webhook-id`, and none is lost. Each delivery runs as a task of its own, and tenants take turns
+(policy/delivery_turns.py): one tenant's hanging receivers delay no other tenant. Any number of gateways may send.
 """
 
 import asyncio
@@ -30,15 +29,15 @@ from mezzotint.store import Changes, Jobs, Submissions, Webhooks
 
 DELIVER_EVERY_S = 1.0
 AT_ONCE, PER_TENANT = 32, 4
-"""Deliveries under way of all tenants together, and of one."""
+"""Most deliveries in flight, of all tenants together and of one."""
 LOG_LIFETIME = timedelta(days=7)
-"""How long the logs of changes and deliveries are kept."""
+"""Retention of the logs of changes and deliveries."""
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookSender:
-    """derive: name -> a secret of that name that only this server and its fellows know."""
+    """derive: name -> a secret that the gateways of this installation share."""
 
     webhooks: Webhooks
     jobs: Jobs
@@ -51,12 +50,12 @@ class WebhookSender:
     in_flight: dict[asyncio.Task[None], TenantId] = field(default_factory=dict)
 
     def secret(self, webhook: WebhookId) -> str:
-        """What the receiver checks signatures with. It is not kept: it follows from the server's own secret."""
+        """The key with which the receiver checks signatures. It is not stored: it derives from the server's secret."""
         return "whsec_" + base64.b64encode(self.derive(f"webhook:{webhook}")).decode()
 
     @asynccontextmanager
     async def cancel_at_end(self) -> AsyncIterator[None]:
-        """Until the block ends; deliveries that are then under way are broken off, and come due again."""
+        """Cancel deliveries in flight when the block ends; they come due again."""
         try:
             yield
         finally:
@@ -65,15 +64,15 @@ class WebhookSender:
             await asyncio.gather(*self.in_flight, return_exceptions=True)
 
     async def sweep(self) -> None:
-        """Forget what nobody asks for any more."""
+        """Delete log rows past their retention."""
         await self.submissions.sweep(self.now())
         await self.changes.sweep(self.now() - LOG_LIFETIME)
         await self.webhooks.sweep(self.now() - LOG_LIFETIME)
 
     async def deliver_due(self) -> int:
-        """Begin a delivery of whatever is due, as far as there is room. Returns how many. Raises: StorageUnavailable.
+        """Start due deliveries as far as there is room. Returns how many. Raises: StorageUnavailable.
 
-        `has_room` is set when one of them ended.
+        `has_room` is set when a delivery ended.
         """
         num_begun = 0
         while begun := await self._start_due():
@@ -117,7 +116,7 @@ class WebhookSender:
             await self.webhooks.disable(delivery.webhook, now)
 
     async def _send(self, webhook: Webhook, job: Job, delivery: Delivery) -> tuple[int | None, str | None]:
-        """The receiver's status, or why there is none. Whatever goes wrong is this delivery's failure alone."""
+        """The receiver's status, or why there is none. An error fails this delivery alone."""
         try:
             message = WebhookMessage(type=f"job.{delivery.state}", timestamp=self.now(), data=JobView.of(job))
             body = message.model_dump_json().encode()
@@ -129,7 +128,7 @@ class WebhookSender:
             return None, f"The delivery failed: {type(error).__name__}."
 
     def sign(self, delivery: Delivery, body: bytes) -> dict[str, str]:
-        """Signed as Standard Webhooks (standardwebhooks.com) say, so that their libraries can check it."""
+        """The message's headers, signed as Standard Webhooks (standardwebhooks.com) specify."""
         id, at = f"msg_{delivery.seq}", str(int(self.now().timestamp()))
         key = self.derive(f"webhook:{delivery.webhook}")
         mac = hmac.new(key, f"{id}.{at}.".encode() + body, hashlib.sha256).digest()

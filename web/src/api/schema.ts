@@ -362,7 +362,7 @@ export interface paths {
         };
         /**
          * List Workers
-         * @description Who draws, and what each has under way.
+         * @description The workers, and how many jobs each runs.
          */
         get: operations["list_workers_v1_admin_workers_get"];
         put?: never;
@@ -512,7 +512,7 @@ export interface paths {
         };
         /**
          * Read
-         * @description One job; with `wait`, answers when it ends or when the time is over.
+         * @description A job; with `wait`, answers when it ends or when the time is over.
          */
         get: operations["read_v1_jobs__job_id__get"];
         put?: never;
@@ -620,7 +620,7 @@ export interface paths {
         };
         /**
          * Me
-         * @description Who you are here, and what you may ask for.
+         * @description The tenant, tier and scopes of your credential.
          */
         get: operations["me_v1_me_get"];
         put?: never;
@@ -680,7 +680,7 @@ export interface paths {
         };
         /**
          * Read
-         * @description One model.
+         * @description A model by its id.
          */
         get: operations["read_v1_models__model__get"];
         put?: never;
@@ -884,7 +884,7 @@ export interface paths {
         };
         /**
          * Read
-         * @description One webhook, and how its last deliveries went. Its secret was shown when it was made.
+         * @description A webhook, and how its last deliveries went. Its secret was shown when it was made.
          */
         get: operations["read_v1_webhooks__webhook_id__get"];
         put?: never;
@@ -1051,7 +1051,7 @@ export interface components {
         };
         /**
          * Drawn
-         * @description What txt2img and img2img answer. info: JSON as text.
+         * @description The answer of txt2img and img2img. info: JSON as text.
          */
         Drawn: {
             /**
@@ -1573,7 +1573,7 @@ export interface components {
         };
         /**
          * NewJob
-         * @description What to draw. The rest can also be written in the prompt: `--ar 3:2 --seed 7 --no text --steps 20`.
+         * @description A request to draw. Parameters can also be written in the prompt: `--ar 3:2 --seed 7 --no text --steps 20`.
          */
         NewJob: {
             /**

@@ -17,7 +17,7 @@ HINT = "Send `Authorization: Bearer <key or token>`; `mezzotint token --data DIR
 
 
 async def authenticate(service: Service, connection: HTTPConnection, *, is_safe: bool) -> Claims:
-    """Who asks. is_safe: whether the request changes nothing, whichever page made it. Answers 401 or 403 otherwise."""
+    """Read the caller's claims. is_safe: the request changes nothing, so any page may make it. Answers 401 or 403."""
     scheme, _, credentials = connection.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return await authenticate_bearer(service, connection, credentials.strip())
@@ -40,7 +40,7 @@ async def _read_session(service: Service, secret: str) -> Claims:
 
 
 async def authenticate_bearer(service: Service, connection: HTTPConnection, credentials: str) -> Claims:
-    """Who an API key or a token speaks for. Answers 401 or 403 otherwise, and 429 to one who guesses."""
+    """Read the claims of an API key or a token. Answers 401 or 403; 429 after too many wrong guesses."""
     return await check_credential(
         service.guess_limits, service.rate_limits, connection, credentials, partial(_read_key_or_token, service)
     )

@@ -1,8 +1,8 @@
-"""Credentials are guessed slowly: wrong ones are counted by the network that shows them.
+"""Limits how fast credentials can be guessed: wrong ones are counted for each network.
 
-A network that shows too many is asked to wait before it may show another; what it showed before and was right goes on
-meanwhile, so that one who guesses does not stop those behind the same address. No other network hears of it, so nobody
-can lock a key or a token out of a distance.
+A network that sent too many must wait before it may send another. Credentials of that network that were right before
+go on working, so a guesser does not stop others behind the same address. No other network is affected, so nobody can
+lock a key or a token out from afar.
 """
 
 import math
@@ -21,19 +21,20 @@ from mezzotint.store.digest import digest
 
 WRONG_FROM_NETWORK = Rate(num=60, period_s=300, burst=60)
 MAX_RIGHT, MAX_WAITING = 20_000, 10_000
-"""Kept in a process; beyond, the oldest are forgotten."""
+"""Entries that one process keeps; beyond, it forgets the oldest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuessLimits:
-    """right: digests of network and credential that were right. waiting: networks that must wait, until when."""
+    """right: digests of networks with credentials that were right. waiting: network -> time of the clock until which it
+    must wait."""
 
     right: OrderedDict[str, None] = field(default_factory=OrderedDict)
     waiting: OrderedDict[str, float] = field(default_factory=OrderedDict)
     clock: Callable[[], float] = time.monotonic
 
     def remember(self, connection: HTTPConnection, secret: str) -> None:
-        """Let the credential go on from that network, whatever others there show."""
+        """Let the credential work from its network, whatever others there send."""
         known = digest(f"{find_limit_key(connection)} {secret}")
         self.right[known] = None
         self.right.move_to_end(known)
@@ -75,7 +76,7 @@ async def check_credential(
     secret: str,
     read: Callable[[str], Awaitable[Claims]],
 ) -> Claims:
-    """Who the secret speaks for, as `read` says or answers. Wrong ones are counted. Answers 429 beyond the limit."""
+    """Read the secret's claims with `read`, and count the secret if that answers 401. Answers 429 beyond the limit."""
     guess_limits.check(connection, secret)
     try:
         claims = await read(secret)

@@ -30,14 +30,14 @@ FETCH_S = 5.0
 FRESH_S = 600.0
 """How long fetched keys are used without asking again."""
 UNKNOWN_EVERY_S = 30.0
-"""A token with an unknown key id makes us ask again, at most this often: forged ids cannot make us hammer."""
+"""An unknown key id causes another fetch, at most this often: forged ids cannot flood the provider."""
 LEEWAY_S = 10
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OidcConfig:
-    """What is believed of a provider's tokens.
+    """Which claims of a provider's tokens are trusted.
 
     tenant_prefix: put before the tenant claim, so that a provider's names cannot meet the names given here.
     default_tier: of a token without a tier claim; None refuses it. admin_role: None lets no such token be an admin.
@@ -54,7 +54,7 @@ class OidcConfig:
 
 
 class KeySet:
-    """A provider's public keys by id, remembered, fetched anew when they age or when an id is unknown."""
+    """A cache of a provider's public keys (JWKS): fetched again when they age or when an id is unknown."""
 
     def __init__(self, fetch: Callable[[], Awaitable[bytes]], clock: Callable[[], float] = time.monotonic) -> None:
         self._fetch, self._clock = fetch, clock
@@ -71,7 +71,7 @@ class KeySet:
         return self._keys.get(key_id)
 
     async def _refresh(self) -> None:
-        """Keys that were known stay in use while the provider is away."""
+        """Fetch the keys. The known keys stay in use while the provider does not answer."""
         try:
             self._keys = read_keys(await self._fetch())
         except (OSError, httpx.HTTPError, ValueError) as error:
@@ -140,7 +140,7 @@ class OidcProvider:
         self._trust, self._keys = trust, keys
 
     async def read(self, token: str) -> Claims | None:
-        """Who the token speaks for; None unless algorithm, key, signature, issuer, audience, expiry and claims hold."""
+        """The token's claims; None unless algorithm, key, signature, issuer, audience, expiry and claims hold."""
         if len(token) > MAX_TOKEN_BYTES:
             return None
         try:

@@ -13,7 +13,6 @@ from starlette.requests import HTTPConnection
 PLAIN = "mezzotint_session"
 SECURE = f"__Host-{PLAIN}"
 """Browsers take this name only over HTTPS, from this very host."""
-SAFE = {"GET", "HEAD", "OPTIONS"}
 
 
 def is_secure(connection: HTTPConnection) -> bool:

@@ -16,7 +16,7 @@ ISSUER = "mezzotint"
 MAX_TOKEN_BYTES = 8192
 LATEST_S = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 UNREADABLE = (jwt.InvalidTokenError, ValueError, TypeError, OverflowError, RecursionError)
-"""What reading a token raises that is none: claims of wrong types, numbers beyond every date, deep nesting."""
+"""Exceptions of text that is no valid token: claims of wrong types, numbers beyond every date, deep nesting."""
 
 
 class Issuer:
@@ -32,11 +32,11 @@ class Issuer:
         return jwt.encode(claims, self._secret, algorithm="HS256")
 
     def derive(self, name: str) -> bytes:
-        """A secret of its own for a purpose: knowing it tells nothing of the one that signs tokens."""
+        """Derive a secret for one purpose. It reveals nothing of the secret that signs tokens."""
         return hmac.new(self._secret, f"derive:{name}".encode(), hashlib.sha256).digest()
 
     def read(self, token: str) -> Claims | None:
-        """Who the token speaks for; None unless algorithm, signature, issuer, audience, expiry and tier all hold."""
+        """The token's claims; None unless algorithm, signature, issuer, audience, expiry and tier all hold."""
         if len(token) > MAX_TOKEN_BYTES:
             return None
         required = ["iss", "aud", "sub", "tier", "iat", "exp"]
@@ -63,7 +63,7 @@ class Issuer:
 
 
 def read_expiry(claims: dict[str, Any]) -> datetime:
-    """When a token ends. Raises: ValueError where one of its times is not a number of seconds, as RFC 7519 wants it."""
+    """The end of a token. Raises: ValueError if one of its times is not a number of seconds, as RFC 7519 requires."""
     for name in ("exp", "iat", "nbf"):
         seconds = claims.get(name, 0)
         # to Python a bool is a number, and what is beyond its dates raises an error of the system
@@ -73,7 +73,7 @@ def read_expiry(claims: dict[str, Any]) -> datetime:
 
 
 def read_algorithm(token: str) -> str | None:
-    """What the token says it is signed with: it only chooses who looks at it, and is checked again there."""
+    """The algorithm that the token's header names. It only chooses the verifier, which checks it again."""
     try:
         algorithm = jwt.get_unverified_header(token).get("alg") if len(token) <= MAX_TOKEN_BYTES else None
     except UNREADABLE:

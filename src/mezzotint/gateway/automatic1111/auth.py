@@ -1,4 +1,4 @@
-"""Who asks by the AUTOMATIC1111 API: HTTP Basic with an API key or token as the password, as its clients send it.
+"""Authentication of the AUTOMATIC1111 API: HTTP Basic with an API key or token as the password.
 
 Clients that are told no password send nothing; that is taken only by a server run with --dev, from its own machine.
 """

@@ -1,4 +1,4 @@
-"""Errors in the shape of the AUTOMATIC1111 API; its clients show `detail`, or the whole text."""
+"""Errors in the AUTOMATIC1111 API's shape; its clients show `detail`, or the whole text."""
 
 from fastapi.responses import JSONResponse
 

@@ -1,4 +1,4 @@
-"""img2img of the AUTOMATIC1111 API: the picture, and a mask if there is one, become uploads that a job begins with."""
+"""img2img of the AUTOMATIC1111 API: the picture and its mask become uploads that a job starts from."""
 
 from contextlib import ExitStack
 from dataclasses import replace
@@ -68,7 +68,7 @@ async def img2img(request: Request, service: ServiceDep, claims: BasicCallerClai
 
 
 async def _upload_picture(service: Service, claims: Claims, field: str, text: str, reading: Reading) -> Sha256:
-    """The name of the upload that the text became. text: base64, plain or as a data: URL."""
+    """Store a picture as an upload. Returns its name. text: base64, plain or as a data: URL."""
     try:
         data = await decode_base64(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What front ends of the AUTOMATIC1111 API ask before they draw: models, samplers, options."""
+"""The models, samplers and options that front ends of the AUTOMATIC1111 API read before they draw."""
 
 from fastapi import APIRouter
 

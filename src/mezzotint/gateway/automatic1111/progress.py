@@ -1,6 +1,6 @@
-"""How far the caller's own pictures of the AUTOMATIC1111 API are, and how to stop them.
+"""Progress and interruption of the AUTOMATIC1111 API.
 
-The original serves one person; here each caller sees and stops only what they asked for by this API, at this gateway.
+The original serves one person. Here callers see and stop only their own jobs, requested by this API at this gateway.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ router = APIRouter(
 
 @dataclass(slots=True)
 class WaitingJobs:
-    """The jobs whose requests wait at this gateway, by who asked."""
+    """The jobs whose requests wait at this gateway, by tenant."""
 
     _jobs: dict[TenantId, dict[JobId, None]] = field(default_factory=dict)
 
@@ -108,7 +108,7 @@ def _estimate_left_s(service: Service, job: Job | None) -> float:
 
 
 def _with_heard_step(job: Job, heard: Progressed | None) -> Job:
-    """The job at its last step that was told of; its row is written less often."""
+    """The job at its last published step; its row is written less often."""
     return job if heard is None or job.state is not JobState.RUNNING else replace(job, step=max(job.step, heard.step))
 
 

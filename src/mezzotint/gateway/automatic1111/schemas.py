@@ -1,7 +1,7 @@
-"""The JSON of the AUTOMATIC1111 API, as far as it is spoken here.
+"""The JSON of the AUTOMATIC1111 API, as far as this server implements it.
 
-Its clients send every field that the original has. What would change the picture and cannot be done is refused where it
-is switched on; the rest is ignored.
+Its clients send every field of the original. A field that would change the picture and is not implemented is refused
+when it is switched on; other fields are ignored.
 """
 
 from typing import Any
@@ -50,7 +50,7 @@ class Img2Img(Txt2Img):
 
 
 class Drawn(BaseModel):
-    """What txt2img and img2img answer. info: JSON as text."""
+    """The answer of txt2img and img2img. info: JSON as text."""
 
     images: list[str] = Field(description="PNG in base64")
     parameters: dict[str, Any]

@@ -44,7 +44,7 @@ async def txt2img(body: Txt2Img, request: Request, service: ServiceDep, claims: 
 async def generate_images(
     service: Service, request: Request, claims: Claims, body: Txt2Img, job_request: JobRequest
 ) -> Drawn:
-    """The finished pictures, when all jobs ended. Its clients mark no retries: without a seed each request is new."""
+    """Draw and wait. The API's clients mark no retries, so each request without a seed is a new one."""
     track_jobs = partial(get_waiting_jobs(request).waiting, claims.tenant)
     parsed = await read_request(service.door, job_request, claims)
     jobs = await submit_and_wait(service, request, claims, parsed, is_new=True, track_jobs=track_jobs)
@@ -77,7 +77,7 @@ def to_request(service: Service, body: Txt2Img) -> JobRequest:
 
 
 def check_supported(service: Service, body: Txt2Img) -> None:
-    """Answer what is switched on and cannot be done."""
+    """Refuse options that are switched on and not implemented. Answers 422, 404 for a model that is not served."""
     for name in SWITCHES:
         if getattr(body, name):
             message = f'"{name}" is not supported by this model.'
@@ -97,7 +97,7 @@ def find_model(service: Service, body: Txt2Img) -> ModelInfo:
 
 
 def check_checkpoint(service: Service, wanted: object) -> None:
-    """Answer 404 for another model than the default: nobody switches it for all."""
+    """Answers 404 for another model than the default: one caller cannot switch it for all."""
     model = service.door.model.name
     if wanted not in (None, "", model):
         hint = f"The default is {model}; others go into a request's override_settings."
@@ -116,7 +116,7 @@ def _parse_sampler(body: Txt2Img) -> str | None:
 
 
 def _describe_images(body: Txt2Img, jobs: Sequence[Job]) -> dict[str, Any]:
-    """What its clients read back of a picture."""
+    """The `info` that clients read back."""
     first = jobs[0].parameters
     return {
         "prompt": first.prompt,

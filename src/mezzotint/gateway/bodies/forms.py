@@ -15,23 +15,23 @@ from mezzotint.gateway.errors import ApiError
 
 MAX_PARTS = 64
 MAX_FIELD_BYTES = 64 * 1024
-"""Of one field that is no file, as of a whole body without files."""
+"""Limit of one field that is no file; also the limit of a whole body without files."""
 PIECE = 64 * 1024
 MAX_UNREAD_BYTES = 4 * PIECE
-"""Of what stands before, between and after the parts, and of their headers."""
+"""Limit of the bytes before, between and after the parts, and of their headers."""
 MAX_BOUNDARY_BYTES = 70  # RFC 2046
 
 
 @dataclass(slots=True)
 class Form:
-    """A name may end in `[]`, as clients write lists; it is kept without. Of a field written twice the last counts."""
+    """Names lose the `[]` that clients append to lists. If a field is sent twice, the last one counts."""
 
     fields: dict[str, str] = field(default_factory=dict)
     files: dict[str, list[bytes]] = field(default_factory=dict)
 
 
 async def read_form(request: Request) -> Form:
-    """The request's form. Answers 400 where it is none, 413 where it is too large."""
+    """Read the request's form. Answers 400 if it is none, 413 if it is too large."""
     kind, options = parse_options_header(request.headers.get("content-type"))
     boundary = options.get("boundary", "")
     if kind != "multipart/form-data" or not boundary.isascii() or not 0 < len(boundary) <= MAX_BOUNDARY_BYTES:
@@ -71,7 +71,7 @@ def _collect_parts(body: bytes, boundary: str) -> Form:
 
 
 def _read_events(body: bytes, boundary: str) -> Iterator[Event]:
-    """What is in the form, read a piece at a time: a search through all of it would hold the interpreter's lock."""
+    """Decode the form a piece at a time: one search through all of it would hold the interpreter's lock."""
     decoder = MultipartDecoder(boundary.encode(), max_parts=MAX_PARTS, max_form_memory_size=MAX_UNREAD_BYTES)
     for start in range(0, len(body), PIECE):
         decoder.receive_data(body[start : start + PIECE])
@@ -83,7 +83,7 @@ def _read_events(body: bytes, boundary: str) -> Iterator[Event]:
 
 
 def _decode_text(data: bytearray) -> str:
-    """Raises: ValueError where it is no text that can be kept."""
+    """Raises: ValueError if it is no text that a database can store."""
     text = data.decode()
     if "\0" in text:
         raise ValueError("U+0000")

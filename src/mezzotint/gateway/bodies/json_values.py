@@ -1,7 +1,7 @@
-"""JSON from outside, read within bounds: behind this no database, encoder or loop meets a value that it cannot take.
+"""Reads JSON within bounds: no database, encoder or loop behind it meets a value that it cannot take.
 
-A reader of JSON holds the interpreter's lock until it has read everything, in a thread too. So what makes reading slow
-(many small values, many escapes) is counted first, a piece at a time.
+A JSON parser holds the interpreter's lock until it has read everything, in a thread too. So the characters that make
+parsing slow (of many small values, of many escapes) are counted first, a piece at a time.
 """
 
 import json
@@ -28,7 +28,7 @@ INTEGERS = range(-(2**63), 2**63)
 def read_json_value(body: bytes) -> Any:
     """The body's value. It has no lone surrogates, no U+0000, no integers beyond 64 bits, no NaN and no infinity.
 
-    Answers 400 where it is not JSON in UTF-8, 422 where it is beyond the bounds.
+    Answers 400 if it is not JSON in UTF-8, 422 if it is beyond the bounds.
     """
     _check_marks(body)
     try:
@@ -65,7 +65,7 @@ def _check_marks(body: bytes) -> None:
 
 
 def _decode_utf8(body: bytes) -> str:
-    """Raises: ValueError where it is not UTF-8."""
+    """Raises: ValueError if it is not UTF-8."""
     decoder = getincrementaldecoder("utf-8-sig")()
     pieces = [decoder.decode(body[start : start + PIECE]) for start in range(0, len(body), PIECE)]
     return "".join([*pieces, decoder.decode(b"", final=True)])
@@ -99,7 +99,7 @@ def _check_text(text: str) -> None:
 
 
 def _walk(value: Any) -> Iterator[tuple[Any, int]]:
-    """The value and all in it, names of members too, each with how deep it lies."""
+    """Iterate over the value and everything in it, names of members too, each with its depth."""
     waiting = [(value, 1)]
     while waiting:
         one, depth = waiting.pop()

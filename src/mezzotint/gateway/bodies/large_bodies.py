@@ -1,6 +1,6 @@
-"""Bodies that hold pictures: read only as far as they may go, and only after it is known who sends them.
+"""Reads and writes bodies that hold pictures. They are read within a limit, after the caller is authenticated.
 
-They have up to 24 MiB, and answers with pictures more: reading and writing them is done in threads, a piece at a time.
+They have up to 24 MiB, and responses with pictures more: threads read and write them a piece at a time.
 """
 
 import asyncio
@@ -22,19 +22,19 @@ from mezzotint.gateway.bodies.request_bodies import RequestBodies
 from mezzotint.media.uploads import MAX_UPLOAD_BYTES
 
 MAX_PICTURES_BYTES = 2 * MAX_UPLOAD_BYTES
-"""Of a body with a picture, a mask and some words, as a form or in base64."""
+"""Limit of a body with a picture, a mask and some words, as a form or in base64."""
 PIECE = 2**20
 """Bytes that are read, written or sent at a time: the interpreter's lock and the loop are free in between."""
 Schema = TypeVar("Schema", bound=BaseModel)
 
 
 def reserve_memory(request: Request, claims: Claims, max_bytes: int) -> AbstractContextManager[None]:
-    """Room for the request's body, from before it is read until its bytes are stored. Answers 413, 429 or 503."""
+    """Reserve memory for the request's body until its bytes are stored. Answers 413, 429 or 503."""
     return get_request_bodies(request).reserve(claims.tenant, request.headers.get("content-length"), max_bytes)
 
 
 async def read_body(request: Request, max_bytes: int) -> bytes:
-    """The whole body. Answers 413 or 408 as soon as it is too large or too slow."""
+    """Read the whole body. Answers 413 or 408 as soon as it is too large or too slow."""
     return await get_request_bodies(request).read(request.receive, max_bytes)
 
 
@@ -57,7 +57,7 @@ def _validate(shape: type[Schema], body: bytes) -> Schema:
 
 
 async def decode_base64(text: str) -> bytes:
-    """The bytes that a text in base64 stands for, plain or as a data: URL. Raises: ValueError."""
+    """Decode base64, plain or as a data: URL. Raises: ValueError."""
     return await asyncio.to_thread(_decode_base64, text)
 
 
@@ -71,8 +71,8 @@ async def encode_base64(data: bytes) -> str:
 
 
 async def respond_with_list(answer: BaseModel, name: str) -> Response:
-    """The answer as JSON, written in a thread and sent in pieces, for pictures in base64. name: of its field that is a
-    list; its elements are written one by one.
+    """Write the answer as JSON in a thread and send it in pieces, for pictures in base64. name: of the field that is a
+    list, whose elements are written one by one.
     """
     body = await asyncio.to_thread(_serialize, answer, name)
     headers = {"Content-Length": str(len(body))}
@@ -91,11 +91,11 @@ async def _split(body: bytes) -> AsyncIterator[bytes]:
 
 
 def translate_error(error: ValidationError) -> RequestValidationError:
-    """The error as the framework would have raised it for a body."""
+    """Translate to the error that FastAPI raises for a body."""
     found = error.errors(include_input=False, include_context=False)
     return RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in found])
 
 
 def describe_json_body(shape: type[BaseModel]) -> dict[str, object]:
-    """The body's place in the API's description, for a route that reads it by itself."""
+    """The body in OpenAPI, for a route that reads it by itself."""
     return {"required": True, "content": {"application/json": {"schema": shape.model_json_schema()}}}

@@ -1,4 +1,4 @@
-"""Bodies of requests: read at a least speed, and kept in memory within bounds."""
+"""Request bodies: a minimum speed while they are read, and a limit of the memory that they take."""
 
 import asyncio
 from collections import Counter
@@ -11,7 +11,7 @@ from starlette.types import Receive
 from mezzotint.gateway.errors import ApiError
 
 PACE_BYTES = 160 * 1024
-"""What must come within each `client_timeout_s`, or the body's end."""
+"""Bytes that must come within each `client_timeout_s`, unless the body ends."""
 RETRY_S = 10
 
 
@@ -27,9 +27,9 @@ class RequestBodies:
 
     @contextmanager
     def reserve(self, tenant: str, declared: str | None, max_bytes: int) -> Iterator[None]:
-        """Hold a place for one large body before it is read. declared: its Content-Length.
+        """Reserve memory for one large body before it is read. declared: its Content-Length.
 
-        Answers 413 where it is too large, 429 where its tenant's others take too much memory, 503 where all do.
+        Answers 413 if it is too large, 429 if its tenant's other bodies take too much memory, 503 if all bodies do.
         """
         num_bytes = int(declared[:20]) if declared is not None and declared.isdecimal() else max_bytes
         if num_bytes > max_bytes:
@@ -50,7 +50,7 @@ class RequestBodies:
                 del self.reserved[tenant]
 
     async def read(self, receive: Receive, max_bytes: int) -> bytes:
-        """The whole body. Answers 413 as soon as it is too large, 408 as soon as it is too slow or cut off."""
+        """Read the whole body. Answers 413 as soon as it is too large, 408 as soon as it is too slow or cut off."""
         loop = asyncio.get_running_loop()
         last = loop.time() + self.deadline_s
         body, next_pace = bytearray(), PACE_BYTES

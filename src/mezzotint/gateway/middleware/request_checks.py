@@ -1,4 +1,4 @@
-"""What no route can use is refused before any route sees it, as plain ASGI."""
+"""Refuses requests that no route can use, before any route sees them."""
 
 from urllib.parse import urlsplit
 
@@ -11,11 +11,11 @@ from mezzotint.gateway.errors import ApiError
 from mezzotint.gateway.openai.errors import openai_error
 
 POLICY = 1008
-"""The close code of a socket whose request is refused."""
+"""The WebSocket close code of a refused request."""
 
 
 class JsonCheck:
-    """Refuses JSON bodies that `read_json_value` does not take. It stands behind the limit of bodies.
+    """Refuses JSON bodies that `read_json_value` does not take. It runs after `BodyLimit`.
 
     unread: paths whose routes read their larger bodies themselves.
     """
@@ -61,7 +61,7 @@ class AddressCheck:
 
 
 def find_fault(scope: Scope) -> ApiError | None:
-    """What is wrong with a request's address."""
+    """The fault of a request's URL or Host header; None: it has none."""
     if "\0" in scope["path"]:
         return ApiError("not_found", hint="The API is described at /openapi.json.")
     if b"%00" in scope["query_string"]:
@@ -74,7 +74,7 @@ def find_fault(scope: Scope) -> ApiError | None:
 
 
 def format_response(scope: Scope, answer: ApiError) -> Response:
-    """The answer in the shape of the API that the path belongs to."""
+    """Format the error in the shape of the path's API."""
     path: str = scope["path"]
     if path.startswith("/sdapi/"):
         return sdapi_error(answer)

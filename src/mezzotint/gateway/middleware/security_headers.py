@@ -1,4 +1,4 @@
-"""Headers of every answer: what a browser may do with it, and whether anything may keep it."""
+"""Security and caching headers of every response."""
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,13 +15,13 @@ HEADERS = {
 }
 NO_STORE = "no-store"
 CACHED = ("/i/", "/assets/")
-"""Beginnings of paths whose names change with their content, and which anybody who knows them may read."""
+"""Prefixes of public paths whose names change with their content."""
 PAGE = frozenset({"/", "/index.html"})
 FOUND = frozenset({200, 206, 304})
 
 
 class SecurityHeaders:
-    """Puts `HEADERS` on every answer, and keeps caches from all but pictures and the page."""
+    """Puts `HEADERS` on every response, and lets caches keep only pictures and the page."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -41,6 +41,6 @@ class SecurityHeaders:
 
 
 def choose_cache_control(path: str, status: int, wanted: str | None) -> str:
-    """Who may keep an answer. wanted: what its route says, which counts only for what is public."""
+    """The Cache-Control header. wanted: the route's own, which counts for public paths alone."""
     is_public = path.startswith(CACHED) or path in PAGE
     return wanted if wanted is not None and is_public and status in FOUND else NO_STORE

@@ -1,4 +1,4 @@
-"""Limits that hold for every route, as plain ASGI: they never buffer a stream."""
+"""Limits of the size of bodies and URLs, for every route. They never buffer a stream."""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -6,12 +6,12 @@ from mezzotint.gateway.bodies.request_bodies import RequestBodies, too_large_err
 from mezzotint.gateway.errors import ApiError
 
 MAX_BODY_BYTES = 64 * 1024
-"""A prompt of 2,000 characters in any script, many times over."""
+"""Many times a prompt of 2,000 characters in any script."""
 
 MAX_URL_BYTES = 8 * 1024
 
 STREAMED = frozenset({"/v1/uploads", "/v1/images/edits", "/v1/images/variations", "/sdapi/v1/img2img"})
-"""Paths whose routes read their larger bodies themselves, after they know who sends them."""
+"""Paths whose routes read their larger bodies themselves, after authentication."""
 
 
 class BodyLimit:
@@ -40,7 +40,7 @@ class BodyLimit:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """The body that was read, then whatever the connection says (its end)."""
+    """Replay the body that was read, then receive from the connection (its end)."""
     sent = False
 
     async def replayed() -> Message:

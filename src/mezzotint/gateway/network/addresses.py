@@ -1,4 +1,4 @@
-"""Addresses of clients: how they are read, and as whom a limit counts them."""
+"""Reads clients' IP addresses, and gives the key by which limits count them."""
 
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -44,7 +44,7 @@ def read_forwarded(text: str) -> Address | None:
 
 
 def limit_key(address: Address) -> str:
-    """As whom a limit counts the address: an IPv4 address alone, an IPv6 address with its customer's network."""
+    """The key by which limits count an address: an IPv4 address, or the customer's network of an IPv6 address."""
     if address.version == 4:
         return str(address)
     return str(ip_network((address, CUSTOMER_PREFIX), strict=False))

@@ -1,4 +1,4 @@
-"""Open connections: how many, of whom, and for how long a client may keep the server waiting."""
+"""Limits open connections: their number, in all and for each client, and how long a client may be idle."""
 
 import asyncio
 from collections import defaultdict
@@ -10,7 +10,7 @@ from mezzotint.gateway.network.forwarded import TrustedProxies
 from mezzotint.metrics import Metrics
 
 SEND_PATIENCE = 3
-"""Times `client_timeout_s` in which a client must take `SENT_BYTES` of what waits for it: networks stall."""
+"""Multiple of `client_timeout_s` within which a client must take `SENT_BYTES`: networks stall."""
 SENT_BYTES = 64 * 1024
 
 
@@ -31,7 +31,7 @@ class ConnectionLimits:
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class _Connection:
-    """key: as whom it is counted; None: as nobody. The times are of the loop's clock.
+    """key: by which it is counted; None: it is not. The times are of the loop's clock.
 
     waiting_since: set while no request is under way. send_since: when the client last took enough of the `send_bytes`
     that waited for it. closing_since: set once the transport closes, which it does not end while bytes wait.
@@ -58,8 +58,8 @@ class OpenConnections:
     _sweeper: asyncio.TimerHandle | None = None
 
     def admit(self, transport: asyncio.Transport, host: str, end: Callable[[], None]) -> bool:
-        """Take a new connection, which waits for its first request. Where there is no place, the one that has waited
-        longest makes room; returns False where none waits. end: called when the connection waited too long."""
+        """Admit a new connection. If there is no room, the connection that was idle longest is closed; returns False
+        if none is idle. end: called when the connection was idle too long."""
         key = self._key(host)
         if not (self._has_room_at(key) and self._has_room()):
             self.metrics.connections_ended.labels(why="refused").inc()
@@ -74,14 +74,14 @@ class OpenConnections:
         return True
 
     def wait(self, transport: asyncio.Transport) -> None:
-        """No request is under way: the client must begin one in time."""
+        """Note that no request is running: the client must begin one in time."""
         one = self._open.get(transport)
         if one is not None and one.waiting_since is None:
             one.waiting_since = self._now()
             self._waiting[transport] = None
 
     def serve(self, transport: asyncio.Transport) -> None:
-        """A request is under way, or the connection has become a WebSocket: it waits for nothing here."""
+        """Note that a request is running, or that the connection became a WebSocket: no idle timeout holds."""
         one = self._open.get(transport)
         if one is not None:
             one.waiting_since = None
@@ -115,7 +115,7 @@ class OpenConnections:
         return len(self._open) < self.limits.in_all or self._make_room(self._waiting)
 
     def _make_room(self, waiting: Collection[asyncio.Transport]) -> bool:
-        """End the first of them. Returns False where there is none."""
+        """End the first of them. Returns False if there is none."""
         oldest = next(iter(waiting), None)
         if oldest is None:
             return False
@@ -123,7 +123,7 @@ class OpenConnections:
         return True
 
     def _sweep(self) -> None:
-        """End what waited too long, again and again while anything is open."""
+        """End connections that were idle too long, periodically while any is open."""
         now = self._now()
         for transport, one in list(self._open.items()):
             self._look_at(transport, one, now)
@@ -147,7 +147,7 @@ class OpenConnections:
             self._abort(transport, "not_read")
 
     def _is_stuck(self, transport: asyncio.Transport, one: _Connection, now: float) -> bool:
-        """Whether the client does not take what was written for it."""
+        """Whether the client stopped taking what was written for it."""
         size = transport.get_write_buffer_size()
         if size == 0 or size <= one.send_bytes - SENT_BYTES:
             one.send_bytes, one.send_since = size, now
@@ -155,7 +155,7 @@ class OpenConnections:
         return now - one.send_since > SEND_PATIENCE * self.limits.client_timeout_s
 
     def _bound_unsent(self) -> None:
-        """Answers lie in memory until their client takes them: many readers of large pictures would fill it."""
+        """Bound the memory of unsent responses: many slow readers of large pictures would fill it."""
         sizes = {transport: transport.get_write_buffer_size() for transport in self._open}
         total = sum(sizes.values())
         for transport in sorted(sizes, key=sizes.__getitem__, reverse=True) if total > self.limits.unsent_bytes else ():

@@ -4,7 +4,7 @@ import structlog
 
 log = structlog.get_logger()
 MOST = 1_048_576
-"""Where the system says "unlimited", which it does not mean."""
+"""Used if the system says "unlimited", which it does not mean."""
 WITHOUT_LIMIT = 8192
 """Assumed on systems that tell no limit."""
 MOST_CONNECTIONS = 10_000

@@ -1,4 +1,4 @@
-"""X-Forwarded-For and X-Forwarded-Proto, believed from trusted proxies alone."""
+"""Reads X-Forwarded-For and X-Forwarded-Proto, from trusted proxies alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ SCHEMES = {b"http": "http", b"https": "https", b"ws": "http", b"wss": "https"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustedProxies:
-    """trusts_all: whoever connects is a proxy (`*`); then the last entry alone is believed, which that proxy wrote."""
+    """trusts_all: every peer is a proxy (`*`); then only the last entry is believed, which that proxy wrote."""
 
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
     trusts_all: bool = False
@@ -35,9 +35,9 @@ class TrustedProxies:
         return self.trusts_all or any(address in network for network in self.networks)
 
     def find_client(self, peer: Address, forwarded: Sequence[str]) -> Address:
-        """Who sent the request that a trusted peer forwards: the last entry that is no trusted proxy.
+        """The client behind a trusted peer: the last entry that is no trusted proxy.
 
-        Entries further left are written by anybody. Where the entry that counts cannot be read, it is the peer.
+        Anybody can write the entries further left. If the entry that counts cannot be read, the client is the peer.
         """
         if self.trusts_all:
             return (read_forwarded(forwarded[-1]) if forwarded else None) or peer

@@ -1,7 +1,7 @@
-"""The names that a server answers to: a request's Host header is checked before any route.
+"""Checks a request's Host header, before any route, against the names that the server serves.
 
-A page of `evil.example` whose name a name server suddenly gives as 127.0.0.1 (DNS rebinding) is, for a browser, of the
-same origin as this server. Its Host header still tells.
+DNS rebinding: a name server can suddenly resolve `evil.example` to 127.0.0.1. To a browser its page is then of the same
+origin as this server; only the Host header shows the difference.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""uvicorn's protocols with what they lack: limits of connections, a time for each head, strict requests."""
+"""Extends uvicorn's protocols with connection limits, a timeout for each head, and strict requests."""
 
 import asyncio
 import logging
@@ -17,7 +17,7 @@ PHRASES = {400: "Bad Request", 408: "Request Timeout", 503: "Service Unavailable
 
 
 class LogFilter(logging.Filter):
-    """Keeps lines out of the log that strangers could fill it with, one a request; the metrics count them."""
+    """Drops log lines that strangers could cause with each request; the metrics count them."""
 
     UNWANTED = ("Invalid HTTP request received.", "Unsupported upgrade request.")
 
@@ -29,7 +29,7 @@ STRANGERS = LogFilter("strangers")
 
 
 class HttpProtocol(H11Protocol):
-    """One HTTP connection. Its place among the open ones goes over to the WebSocket that it may become."""
+    """An HTTP connection. A WebSocket that it becomes keeps its place among the open connections."""
 
     def __init__(self, *args: Any, open_connections: OpenConnections, **named: Any) -> None:
         super().__init__(*args, **named)
@@ -62,7 +62,7 @@ class HttpProtocol(H11Protocol):
         super().handle_websocket_upgrade(event)
 
     def send_400_response(self, msg: str) -> None:
-        """Answers in the one shape of errors, unless an answer is already under way."""
+        """Answer in the API's error shape, unless a response has begun."""
         self.open_connections.metrics.connections_ended.labels(why="malformed").inc()
         if self.conn.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
             self.transport.close()
@@ -71,7 +71,7 @@ class HttpProtocol(H11Protocol):
         self._close_with(ApiError("request_malformed", hint=hint))
 
     def end_waiting(self) -> None:
-        """The client took too long for a whole head. One that began it is told so."""
+        """The client took too long for a whole head. If it sent a part, it gets 408."""
         received, _ = self.conn.trailing_data
         if received and self.conn.our_state is h11.IDLE:
             hint = "Send the whole head at once."
@@ -80,7 +80,7 @@ class HttpProtocol(H11Protocol):
             self.transport.close()
 
     def _tell(self) -> None:
-        """Say whether the connection waits for its client to begin a request."""
+        """Report whether the connection is idle."""
         is_waiting = self.cycle is None or self.cycle.response_complete
         if is_waiting and not self.is_upgraded:
             self.open_connections.wait(self.transport)
@@ -93,10 +93,10 @@ class HttpProtocol(H11Protocol):
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """One WebSocket. uvicorn pings it, and closes it where no pong comes.
+    """A WebSocket. uvicorn pings it, and closes it if no pong comes.
 
-    uvicorn answers each ping of a client at once, also of one that takes no answers: pings would fill the memory. So
-    nothing is read from a client that does not read.
+    uvicorn answers each ping at once, also if the client takes no answers: pings would fill the memory. So nothing is
+    read from a client that does not read.
     """
 
     def __init__(self, *args: Any, open_connections: OpenConnections, **named: Any) -> None:
@@ -121,7 +121,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         return message
 
     def _set_reading(self) -> None:
-        """Read where the application takes messages and the client takes answers."""
+        """Read while the application takes messages and the client takes answers."""
         if self.transport.is_closing():
             return
         if self.writable.is_set() and not self.read_paused:

@@ -1,4 +1,4 @@
-"""Requests that two servers may read in two ways are refused (RFC 9112, 11.2: request smuggling).
+"""Refuses requests that two servers may read in two ways (RFC 9112, 11.2: request smuggling).
 
 h11 is lenient: of Transfer-Encoding and Content-Length it believes the first, and it takes folded header lines, line
 ends without CR, control characters in values and targets of any form. A proxy in front may read each of them otherwise.
@@ -9,10 +9,10 @@ import re
 import h11
 
 MAX_HEAD_BYTES = 16 * 1024
-"""Of the request line and all header lines."""
+"""Limit of the request line and all header lines."""
 
 _END = re.compile(rb"\n\r?\n")
-"""Where h11 ends a head; a stricter rule would let the head through unseen."""
+"""The end of a head, as h11 finds it; a stricter rule would let the head through unseen."""
 _BARE_LINE_END = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _FOLDED = re.compile(rb"\n[ \t]")
@@ -21,7 +21,7 @@ _CODING = re.compile(rb"\ntransfer-encoding[ \t]*:", re.IGNORECASE)
 _REQUEST_LINE = re.compile(rb"[A-Z]+ /[^ ]* HTTP/1\.[01]\r\n")
 _REQUEST_LINE_1_1 = re.compile(rb"[^\r]* HTTP/1\.1\r\n")
 _PLAIN = re.compile(rb"[A-Z]+ /[^ \x00-\x1f\x7f]* HTTP/1\.[01]\r\n(?:[!-~][^\x00-\x08\x0a-\x1f\x7f]*\r\n)*\r\n")
-"""What nearly every request is, found in one pass: no line is folded, ends without CR LF or has control characters."""
+"""Matches nearly every request in one pass: no line is folded, ends without CR LF or has control characters."""
 
 
 def find_fault(head: bytes) -> str | None:

@@ -1,6 +1,6 @@
-"""OpenAI's Images API for pictures that are there: edits, with a mask or without, and variations.
+"""OpenAI's Images API for existing pictures: edits, with a mask or without, and variations.
 
-The files become uploads, which a job of the task variation or inpaint begins with.
+The files become uploads; a job of the task variation or inpaint starts from them.
 """
 
 from dataclasses import replace
@@ -79,7 +79,7 @@ async def vary(request: Request, service: ServiceDep, claims: CallerClaims) -> R
 
 
 async def _read_form(request: Request, kind: type[Kind], *names: str) -> tuple[Form, Kind]:
-    """The form and its options, after their checks. names: of the files that it may have."""
+    """Read and check the form and its options. names: of the files that it may have."""
     form = await read_form(request)
     try:
         options = kind.model_validate(form.fields)

@@ -1,7 +1,6 @@
-"""Errors in the shape of OpenAI's API, so that its client raises its own classes.
+"""Errors in the shape of OpenAI's API, so that its clients raise their own classes.
 
-Its client tries 408, 409, 429 and 5xx again by itself; `x-should-retry: false` keeps it from repeating what will never
-be answered otherwise.
+Its clients retry 408, 409, 429 and 5xx by themselves; `x-should-retry: false` stops retries that cannot succeed.
 """
 
 from fastapi.responses import JSONResponse
@@ -23,7 +22,7 @@ RENAMED = {RefusalCode.PROMPT_BLOCKED: "moderation_blocked", "image_blocked": "m
 
 
 def openai_error(answer: ApiError) -> JSONResponse:
-    """The answer as OpenAI would give it; what we answer with 422, it answers with 400."""
+    """The error as OpenAI's API answers it; 422 becomes 400."""
     status = 400 if answer.status == 422 else answer.status
     headers = answer.headers
     if status < 500 and status != 429:

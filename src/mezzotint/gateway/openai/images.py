@@ -1,7 +1,6 @@
-"""OpenAI's Images API: its official client draws here with nothing changed but the address.
+"""OpenAI's Images API: its official client works with nothing changed but the address.
 
-A picture is a job like any other; the request waits for its jobs, or tells of one as it goes (`stream`). Whatever
-becomes of the connection, the jobs go on, and their pictures are in the caller's history.
+A request waits for its jobs, or streams the events of one (`stream`).
 """
 
 import asyncio
@@ -100,7 +99,7 @@ async def respond(
 
 
 def check_supported(options: ImageOptions) -> None:
-    """Answer what this API has and we cannot do."""
+    """Refuse options of OpenAI's API that are not implemented."""
     if options.background == "transparent":
         raise unsupported_error("background", "No model here draws transparency.", "Leave it out, or say opaque.")
     if options.output_format in {"gif", "svg"}:
@@ -120,7 +119,7 @@ def check_supported(options: ImageOptions) -> None:
 
 
 def parse_size(options: ImageOptions) -> tuple[int | None, int | None]:
-    """Width and height in px, None for the model's own; whether the model can draw them, admission says."""
+    """Width and height in px; None: the model's own. Admission checks whether the model can draw them."""
     if options.size in {None, "", "auto"}:
         return None, None
     width, _, height = (options.size or "").partition("x")

@@ -1,4 +1,4 @@
-"""`/v1/models`: what draws here, as OpenAI's clients list it."""
+"""`/v1/models`: the served models, as OpenAI's clients list them."""
 
 from typing import Annotated
 
@@ -28,7 +28,7 @@ async def list_models(service: ServiceDep, claims: CallerClaims) -> OpenAIModels
 
 @router.get("/{model:path}")
 async def read(model: Annotated[str, Path(max_length=200)], service: ServiceDep, claims: CallerClaims) -> OpenAIModel:
-    """One model."""
+    """A model by its id."""
     served = {one.id: one for one in _list_models(service)}
     if model not in served:
         hint = f"Served: {', '.join(served)}."

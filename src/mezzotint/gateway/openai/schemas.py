@@ -1,4 +1,4 @@
-"""The JSON of OpenAI's Images API, as far as it is spoken here. What its clients send beyond it is ignored."""
+"""The JSON of OpenAI's Images API, as far as this server implements it. Other fields are ignored."""
 
 from typing import Any, Literal
 
@@ -8,7 +8,7 @@ from mezzotint.gateway.schemas import MEANINGS
 from mezzotint.media import Format
 
 MAX_PICTURES = 10
-"""OpenAI's own bound of `n`."""
+"""OpenAI's own limit of `n`."""
 Quality = Literal["auto", "low", "medium", "standard", "high", "hd", "xhigh", "max"]
 STEPS_OF: dict[Quality, float | None] = {
     "auto": None,
@@ -20,16 +20,16 @@ STEPS_OF: dict[Quality, float | None] = {
     "xhigh": 2.0,
     "max": float("inf"),
 }
-"""Times the usual steps, up to the tier's budget; None: as many as the prompt says, else the usual."""
+"""Multiple of the model's usual steps, up to the tier's budget; None: the prompt's steps, else the usual."""
 
 
 Fidelity = Literal["low", "high"]
 EDIT_STRENGTH: dict[Fidelity, float] = {"low": 0.75, "high": 0.4}
-"""Of an edit without a mask: the share of the steps that is run on the picture, where the client says how near."""
+"""Strength of an edit without a mask: the share of the steps that is run on the picture."""
 
 
 class ImageOptions(BaseModel):
-    """What generations, edits and variations have in common."""
+    """The options that generations, edits and variations share."""
 
     model_config = ConfigDict(extra="ignore")
 

@@ -1,4 +1,4 @@
-"""One picture as OpenAI's server-sent events: partial images from the latents under way, then the finished one."""
+"""Streams a job as OpenAI's server-sent events: partial images of the latents, then the finished image."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ KEEP_ALIVE_S = 10.0
 async def stream_events(
     desk: Desk, job: Job, options: ImageOptions, name: str, collect: Callable[[list[Job]], Awaitable[ImagesAnswer]]
 ) -> AsyncGenerator[str]:
-    """At most `partial_images` pictures under way, evenly spread over the steps, then the end or an error.
+    """Stream at most `partial_images` partial images, evenly spread over the steps, then the result or an error.
 
     name: how the events' names begin.
     """

@@ -1,4 +1,4 @@
-"""Small routes: health, who I am, which model, and the development sign-in."""
+"""Small routes: health, the caller's claims, the model, and the development sign-in."""
 
 import asyncio
 from dataclasses import replace
@@ -35,7 +35,7 @@ CHECK_S = 2.0
 DEV_TENANT = TenantId("dev")
 DEV_LIFETIME = timedelta(days=30)
 PROXY_HEADERS = {"forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip"}
-"""Each says that a proxy forwards the request, as do all that begin with `x-forwarded`."""
+"""Headers that proxies add, beside all that begin with `x-forwarded`."""
 LOAD_ANOTHER = "mezzotint serve --model stabilityai/stable-diffusion-xl-base-1.0"
 
 
@@ -60,7 +60,7 @@ async def readiness(service: ServiceDep) -> Readiness:
 
 
 async def list_missing(service: Service) -> list[str]:
-    """What keeps the process from doing its work."""
+    """The reasons why the process cannot do its work."""
     missing = [f"the background task {name!r} keeps failing" for name in service.background.failing]
     if not service.is_ready():
         missing.append("models are being loaded")
@@ -76,7 +76,7 @@ async def list_missing(service: Service) -> list[str]:
 
 @router.get("/v1/me", responses=describe_errors(401))
 async def me(claims: CallerClaims) -> Me:
-    """Who you are here, and what you may ask for."""
+    """The tenant, tier and scopes of your credential."""
     return describe_caller(claims)
 
 

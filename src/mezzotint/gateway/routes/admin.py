@@ -1,4 +1,4 @@
-"""Routes of operators: tenants and every tenant's jobs. All want the scope `admin`."""
+"""Routes of operators: tenants and every tenant's jobs. All need the scope `admin`."""
 
 from datetime import datetime
 from typing import Annotated

@@ -1,7 +1,7 @@
-"""Routes of pictures: my history, and delivery by content hash.
+"""Routes of pictures: the caller's history, and delivery by content hash.
 
-`/i/<sha256>` needs no token: the hash of a picture's bytes cannot be guessed without the picture, and whoever has it
-may see it. That is what lets a CDN and an <img> carry it (docs/decisions/0002).
+`/i/<sha256>` needs no token: nobody can guess the hash of a picture's bytes without the picture. So a CDN and an <img>
+can deliver it (docs/decisions/0002).
 """
 
 import re
@@ -19,7 +19,7 @@ from mezzotint.gateway.schemas import HistoryImage, ImagePage, JobImage, describ
 router = APIRouter(tags=["images"])
 NAME = re.compile(r"([0-9a-f]{64})\.(webp|png)")
 MAX_WORDS = 8
-"""Of one search; more would only make it slower."""
+"""Limit of words in one search; more would only make it slower."""
 IMMUTABLE = "public, max-age=31536000, immutable"
 
 

@@ -31,7 +31,7 @@ Id = Annotated[str, Path(description="the job's id", max_length=64)]
 
 
 async def find_own_job(service: Service, claims: Claims, job_id: str) -> Job:
-    """The job, if it is the caller's. Answers 404 otherwise, so that ids of others cannot be told from nonsense."""
+    """The job, if it is the caller's. Answers 404 otherwise: others' ids look like ids that do not exist."""
     job = await service.desk.jobs.get(JobId(job_id)) if JOB_ID.fullmatch(job_id) else None
     if job is None or job.tenant != claims.tenant:
         raise ApiError("job_not_found", hint="GET /v1/jobs lists yours.")
@@ -88,7 +88,7 @@ async def read(
     claims: CallerClaims,
     wait: Annotated[float, Query(ge=0, le=60, description="seconds to wait for the end", allow_inf_nan=False)] = 0,
 ) -> JobView:
-    """One job; with `wait`, answers when it ends or when the time is over."""
+    """A job; with `wait`, answers when it ends or when the time is over."""
     job = await find_own_job(service, claims, job_id)
     if wait and not job.state.is_final:
         async with service.open_stream(claims):

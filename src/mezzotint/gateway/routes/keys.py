@@ -1,7 +1,8 @@
 """Routes of API keys: a key belongs to the user who made it, or to the tenant. A key cannot make keys.
 
-A user sees and ends keys of their own and the tenant's; a token, which speaks for the whole tenant, and an admin those
-of all its users. A new secret is given to the key's owner alone; of the tenant's keys, to who may do all that they may.
+Users see and revoke their own keys and the tenant's; a token, which speaks for the whole tenant, and an admin see and
+revoke the keys of all its users. Only a key's owner gets its new secret; a tenant's key is given to callers that have
+all of its scopes.
 """
 
 import re
@@ -24,7 +25,7 @@ router = APIRouter(prefix="/v1/keys", tags=["keys"], responses=describe_errors(4
 Id = Annotated[str, Path(description="the key's id", max_length=64)]
 KEY_ID = re.compile(r"key_[0-9a-f]{16}")
 MAX_KEYS = 100
-"""Of one tenant, revoked ones included: nobody needs more, and a loop that makes keys is stopped."""
+"""Limit of one tenant, revoked keys included: it stops a loop that makes keys."""
 
 
 class NewKey(BaseModel):
@@ -139,15 +140,15 @@ async def find_own_key(service: Service, claims: Claims, key_id: str) -> Key:
 
 
 def check_may_manage(claims: Claims) -> None:
-    """A leaked key must not outlive its revocation by keys it made."""
+    """Answers 403 to an API key: a leaked key must not make keys that outlive its revocation."""
     if claims.via is Via.KEY:
         raise ApiError("session_needed", hint="Sign in, or use a token.")
 
 
 async def ensure_tenant(service: Service, claims: Claims, now: datetime) -> None:
-    """A tenant known from tokens alone gets its row, with the token's tier, when it makes its first key.
+    """Create the row of a tenant that is known from tokens alone, with the token's tier.
 
-    From then on its tokens rank no higher than that row.
+    From then on that row limits the tier of its tokens.
     """
     if await service.accounts.tenants.get(claims.tenant) is None:
         await service.accounts.tenants.add(Tenant(id=claims.tenant, tier=claims.tier, created_at=now))

@@ -1,4 +1,4 @@
-"""`GET /metrics`, for operators: by a scrape token, or from this very machine while none is set."""
+"""`GET /metrics`, for operators: with a scrape token, or from this machine while none is set."""
 
 import hmac
 

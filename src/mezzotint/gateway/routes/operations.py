@@ -1,4 +1,4 @@
-"""Routes of operators over the queue: dead letters, the lanes' weights, workers. All want the scope `admin`."""
+"""Routes of operators over the queue: dead letters, the lanes' weights, workers. All need the scope `admin`."""
 
 from datetime import datetime
 from typing import Annotated
@@ -87,7 +87,7 @@ async def change_lane(lane: Tier, body: LaneChange, service: ServiceDep, admin: 
 
 @router.get("/workers")
 async def list_workers(service: ServiceDep, admin: AdminClaims) -> WorkerList:
-    """Who draws, and what each has under way."""
+    """The workers, and how many jobs each runs."""
     return await read_workers(service)
 
 

@@ -1,4 +1,4 @@
-"""Routes of people: sign in with a name and a password, sign out, sign up, change the password."""
+"""Routes of users: sign in with a name and a password, sign out, sign up, change the password."""
 
 import secrets
 from dataclasses import replace
@@ -117,7 +117,7 @@ async def open_session(service: Service, request: Request, response: Response, u
 
 
 def check_origin(request: Request) -> None:
-    """Another site must not sign its visitors in or out here: browsers name their origin, programs name none."""
+    """Answers 403 to another site's page, which must not sign its visitors in or out. Programs send no origin."""
     is_browser = "sec-fetch-site" in request.headers or "origin" in request.headers
     if is_browser and not session_cookie.is_from_our_page(request):
         raise ApiError("cross_site", hint="Use the server's own page.")

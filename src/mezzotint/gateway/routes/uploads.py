@@ -1,4 +1,4 @@
-"""The routes of uploads: pictures that a job may begin with. They are delivered to nobody, their sender included."""
+"""Routes of uploads: pictures that a job may start from. They are never delivered, not even to their sender."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""What a tenant used, month by month: its own, and to admins anybody's."""
+"""Usage by month: the tenant's own; an admin reads any tenant's."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Routes of webhooks: addresses of yours that are told of the end of each of your jobs."""
+"""Routes of webhooks: URLs of the caller that receive a message when one of the caller's jobs ends."""
 
 import re
 import secrets
@@ -82,7 +82,7 @@ async def create(body: NewWebhook, service: ServiceDep, claims: CallerClaims) ->
 
 @router.get("/{webhook_id}", responses=describe_errors(404))
 async def read(webhook_id: Id, service: ServiceDep, claims: CallerClaims) -> WebhookDetail:
-    """One webhook, and how its last deliveries went. Its secret was shown when it was made."""
+    """A webhook, and how its last deliveries went. Its secret was shown when it was made."""
     webhook = await find_own_webhook(service, claims, webhook_id)
     told = await service.webhook_sender.webhooks.deliveries_of(webhook.id, SHOWN)
     views = [

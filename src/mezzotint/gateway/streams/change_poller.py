@@ -1,8 +1,8 @@
-"""One look a second at all jobs that are watched, however many watch them.
+"""Polls all watched jobs for changes in one query a second.
 
-Events wake watchers at once, but one can be lost (another process, a cut connection). Whoever watches a job would
-have to read its row again and again; 2,000 idle streams would be 2,000 reads a second. Here one query asks for what
-tells of a change, and only the watchers of a changed job are woken to read it.
+Events wake watchers at once, but one can be lost (another process, a cut connection). If each watcher read its row
+every second, 2,000 idle streams would read 2,000 rows a second. Here one query reads the versions of all watched jobs,
+and only the watchers of a changed job are woken.
 """
 
 from mezzotint.domain.event import Stale
@@ -20,7 +20,7 @@ class ChangePoller:
         self._seen: dict[JobId, tuple[str, int]] = {}
 
     async def poll(self) -> None:
-        """Wake the watchers of what changed since the last look. A job not seen before counts as changed."""
+        """Wake the watchers of jobs that changed since the last poll. A job not seen before counts as changed."""
         watched = self._bus.watched_jobs()
         now: dict[JobId, tuple[str, int]] = {}
         for start in range(0, len(watched), AT_ONCE):

@@ -12,12 +12,12 @@ from mezzotint.gateway.errors import ApiError
 from mezzotint.gateway.service import Service
 
 LAST_S = 2.0
-"""How long a client that reads no more is waited for when its stream ends."""
+"""Timeout of the last event, for a client that no longer reads."""
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 class EventStream(StreamingResponse):
-    """place: what is held while the stream is open. last: the event that tells why the stream was ended, if any."""
+    """place: resources that the open stream holds. last: formats an event that says why the stream ended."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""A job's life as server-sent events.
+"""Streams a job's changes and progress as server-sent events.
 
 Every change of state has a number, kept in the database; an event's id is that number, with the step behind a dot for
 progress. A watcher that comes back with `Last-Event-ID` gets each later change in order, then the present; one that
@@ -29,7 +29,7 @@ EVENT_ID = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,5}))?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamPosition:
-    """What a watcher knows: the last change, and the last step after it. Nothing: change 0."""
+    """A watcher's position: the last change that it knows (0: none), and the last step after it."""
 
     number: int = 0
     step: int = -1
@@ -40,7 +40,7 @@ class StreamPosition:
 
 
 def read_last_event_id(last_event_id: str | None) -> StreamPosition | None:
-    """None for a watcher that comes anew, or with an id that this API never gave."""
+    """None for a new watcher, or for an id that this API never sent."""
     match = EVENT_ID.fullmatch(last_event_id or "")
     return None if match is None else StreamPosition(number=int(match[1]), step=int(match[2] or -1))
 
@@ -78,7 +78,7 @@ async def stream_job_events(
 async def _read_updates(
     desk: Desk, changes: Changes, job: Job, seen: StreamPosition | None, shown: JobState | None
 ) -> AsyncIterator[tuple[str, BaseModel, StreamPosition]]:
-    """What the watcher does not know yet, up to the row as it was just read."""
+    """The changes that the watcher does not know yet, up to the row that was just read."""
     log = await changes.of_job(job.id, seen.number if seen else 0)
     while log and log[-1].state is not job.state:
         log.pop()  # the log was read after the row, so it can be ahead of it; the rest comes at the next reading
@@ -98,7 +98,7 @@ async def _read_updates(
 
 
 async def receive_until_change(queue: asyncio.Queue[JobEvent]) -> AsyncIterator[Progressed | None]:
-    """Progress as it comes, None when it is quiet; ends when the row is to be read."""
+    """Yield progress, and None after a quiet time; end when the row must be read."""
     heard_at = time.monotonic()
     while True:
         try:
@@ -119,7 +119,7 @@ async def receive_until_change(queue: asyncio.Queue[JobEvent]) -> AsyncIterator[
 
 
 def describe_progress(event: Progressed) -> tuple[str, BaseModel]:
-    """An event's name and data."""
+    """The name and data of a progress event."""
     if event.loading is None:
         return "progress", progress_of(event)
     return "loading", Loading(model=event.loading.model, share=event.loading.share)

@@ -1,8 +1,8 @@
-"""The streams that are open, each for as long as its credential lasts.
+"""Ends open streams when their credential ends.
 
-A caller is let in once, and a stream may then be open for hours. So the credentials of all open streams are looked up
+A caller is authenticated once, and a stream may then be open for hours. So the credentials of all open streams are read
 again every `CHECK_S`, hundreds in one query, and at once after this gateway changed one. The streams of a credential
-that has ended, or that may do less than before, are ended.
+that ended, or that lost a scope, are ended.
 """
 
 import asyncio
@@ -18,13 +18,13 @@ CHECK_S = 2.0
 AT_ONCE = 500
 """Credentials in one query."""
 CODES = {Via.TOKEN: "token_invalid", Via.KEY: "key_invalid", Via.SESSION: "session_invalid"}
-"""What a client is told of a credential that ended."""
+"""The error code of a credential that ended."""
 RefreshClaims = Callable[[Sequence[Claims]], Awaitable[Sequence[Claims | None]]]
-"""What credentials are worth at present, in their order; None for one that has ended."""
+"""Reads again the claims of credentials, in their order; None for one that ended."""
 
 
 class OpenStreams:
-    """changed: set it where a credential was changed, and all are looked up at once."""
+    """changed: set after a credential changed, so that all are checked at once."""
 
     def __init__(self) -> None:
         self._scopes: dict[Claims, set[asyncio.Timeout]] = defaultdict(set)
@@ -32,7 +32,7 @@ class OpenStreams:
 
     @asynccontextmanager
     async def while_valid(self, claims: Claims, now: datetime) -> AsyncIterator[None]:
-        """Break the block off when the credential ends. Answers 401 then."""
+        """Cancel the block when the credential ends. Answers 401 then."""
         left_s = None if claims.expires_at is None else max(0.0, (claims.expires_at - now).total_seconds())
         try:
             async with asyncio.timeout(left_s) as scope:
@@ -48,7 +48,7 @@ class OpenStreams:
             raise ApiError(code, hint="Sign in again, or send a credential that is valid.") from None
 
     async def check(self, refresh_claims: RefreshClaims) -> None:
-        """End the streams whose credential has ended or may do less than when they were opened."""
+        """End the streams whose credential ended or lost a scope since they were opened."""
         opened = list(self._scopes)
         for start in range(0, len(opened), AT_ONCE):
             some = opened[start : start + AT_ONCE]

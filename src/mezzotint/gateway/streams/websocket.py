@@ -1,8 +1,8 @@
-"""`/v1/ws`: the events of all my jobs over one WebSocket.
+"""`/v1/ws`: the events of all of a tenant's jobs over one WebSocket.
 
-It begins with the present state of each open job. `since` asks first for what changed from an instant on, such as the
-`at` of the last message before a break: nothing is missed, though a change may be told twice. A message is
-`{"type": "job" | "progress" | "loading" | "hello", "job_id", "at", "data"}`; what a client sends is ignored.
+It begins with the present state of each open job. With `since`, such as the `at` of the last message before a break, it
+first replays the changes since then: none is missed, though one may be sent twice. A message is
+`{"type": "job" | "progress" | "loading" | "hello", "job_id", "at", "data"}`; messages of clients are ignored.
 """
 
 import asyncio
@@ -29,7 +29,6 @@ from mezzotint.store.events import Pending
 router = APIRouter()
 PROTOCOL, BEARER = "mezzotint", "bearer."
 MAX_REPLAYED = 1000
-QUIET_S = 20.0
 YEARS = range(1970, 9000)
 OVERLAP = timedelta(seconds=2)
 """Clocks of gateways differ a little, and transactions are written later than they begin."""
@@ -38,7 +37,7 @@ CLOSE_S = 5.0
 
 
 def check_year(since: datetime | None) -> datetime | None:
-    """The instant, in UTC where it names no zone. Raises: ValueError at the ends of the calendar."""
+    """The instant, in UTC if it names no zone. Raises: ValueError at the ends of the calendar."""
     if since is not None and since.year not in YEARS:
         raise ValueError(f"use the years {YEARS.start} to {YEARS.stop - 1}")
     return since if since is None or since.tzinfo else since.replace(tzinfo=UTC)
@@ -65,7 +64,7 @@ async def socket(websocket: WebSocket, since: Since = None) -> None:
 
 
 async def authenticate_socket(service: Service, websocket: WebSocket) -> Claims:
-    """Who asks. Answers like every other route; a cookie counts only from our own page."""
+    """Authenticate as every other route does; a cookie counts only from our own page."""
     await service.rate_limits.count_address(websocket)
     offered = websocket.scope.get("subprotocols", [])
     token = next((one.removeprefix(BEARER) for one in offered if one.startswith(BEARER)), None)
@@ -81,7 +80,7 @@ async def authenticate_socket(service: Service, websocket: WebSocket) -> Claims:
 async def run_connection(
     service: Service, websocket: WebSocket, claims: Claims, pending: Pending, since: datetime | None
 ) -> None:
-    """Tell what is and what comes, until the other side goes."""
+    """Send the present state and the events until the client disconnects."""
     telling = asyncio.create_task(send_messages(service, websocket, claims, pending, since), name="tell")
     listening = asyncio.create_task(wait_for_disconnect(websocket), name="listen")
     try:
@@ -122,7 +121,7 @@ async def send_messages(
 
 
 async def read_missed(service: Service, claims: Claims, since: datetime | None) -> AsyncIterator[dict[str, Any]]:
-    """Changes since an instant, oldest first; of each job the last one as it is now."""
+    """The changes since an instant, oldest first; each job's last change as it is now."""
     if since is None:
         return
     changed = await service.changes.since(claims.tenant, since - OVERLAP, MAX_REPLAYED)
