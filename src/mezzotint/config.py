@@ -61,8 +61,10 @@ class Settings(BaseSettings):
         description="what models compute in whose entry names no dtype; `auto`: float32 on a CPU; on a GPU the half "
         "precision of the model's files, or bfloat16 for transformers and float16 for UNets",
     )
-    exact: bool = Field(
-        True, description="a picture's bytes do not depend on what else is running (a little slower); false: fast mode"
+    exact: bool | Literal["auto"] = Field(
+        "auto",
+        description="true: a picture's bytes do not depend on what else is running (a little slower on a CPU, not "
+        "measured on a GPU); false: fast mode; `auto`: true on a CPU, false on a GPU",
     )
     threads: int = Field(0, ge=0, le=256, description="CPU threads of the model; 0 leaves it to PyTorch")
     max_runs: int = Field(8, ge=1, le=256, description="most jobs in the engine at once")

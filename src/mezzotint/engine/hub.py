@@ -95,6 +95,11 @@ class Hub:
         return self._passes.meter.num_passes
 
     @property
+    def largest_pass(self) -> tuple[int, int] | None:
+        """Rows and bytes of the pass that took most memory; None where the device does not tell."""
+        return self._passes.largest_pass
+
+    @property
     def num_merged(self) -> int:
         """Passes that served more than one run."""
         return self._passes.meter.num_merged

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from mezzotint.engine.hub import Hub
+from mezzotint.engine.numerics import GUIDED_ROWS
 from mezzotint.engine.run import Run
 from mezzotint.engine.tree import leaves
 
@@ -48,17 +49,24 @@ def self_test(
     requests: Callable[[], tuple[dict[str, Any], dict[str, Any]]],
     *,
     exact: bool = True,
+    fixed_rows: int | None = None,
     verdicts: MutableMapping[str, str] | None = None,
 ) -> Capabilities:
     """Run two requests stock, alone, together and resumed. requests: makes their arguments, with fresh generators.
+    fixed_rows: width of filled passes, see `Hub`.
 
     Takes about nine times as long as one request. Raises: what the pipeline raises on these requests by itself.
     """
+
+    def make_hub() -> Hub:
+        rows = GUIDED_ROWS if fixed_rows is None else fixed_rows
+        return Hub(pipeline, exact=exact, fixed_rows=rows, verdicts=verdicts, allow_other_numerics=True)
+
     stock = [pipeline(**request) for request in requests()]
-    alone = [_finish(_hub(pipeline, exact, verdicts), [request])[0] for request in requests()]
-    hub = _hub(pipeline, exact, verdicts)
+    alone = [_finish(make_hub(), [request])[0] for request in requests()]
+    hub = make_hub()
     together = _finish(hub, list(requests()), checkpoint_at=max(1, alone[0].steps // 2))
-    again = _hub(pipeline, exact, verdicts)
+    again = make_hub()
     resumed = _finish(again, [requests()[0]], resume=together[0].checkpoint) if together[0].checkpoint else []
     bound = 0.0 if exact else max(_measure_distance(a.output, b) for a, b in zip(alone, stock, strict=True)) + 1e-4
     same = all(_measure_distance(a.output, b.output) <= bound for a, b in zip(alone, together, strict=True))
@@ -73,10 +81,6 @@ def self_test(
         difference=max(_measure_distance(a.output, b) for a, b in zip(alone, stock, strict=True)),
         reasons=(*hub.unmerged_reasons, *hub.unsaved_reasons),
     )
-
-
-def _hub(pipeline: Any, exact: bool, verdicts: MutableMapping[str, str] | None) -> Hub:
-    return Hub(pipeline, exact=exact, verdicts=verdicts, allow_other_numerics=True)
 
 
 def _finish(hub: Hub, requests: list[dict[str, Any]], **options: Any) -> list[Run]:

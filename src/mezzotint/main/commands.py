@@ -34,7 +34,7 @@ Models = Annotated[Path | None, typer.Option(help="TOML file of several models, 
 AtDatabase = Annotated[str | None, typer.Option(help="postgresql://...; default: SQLite in the data folder.")]
 AtObjects = Annotated[str | None, typer.Option(help="A folder or s3://bucket/prefix; default: in the data folder.")]
 Exact = Annotated[
-    bool | None, typer.Option("--exact/--fast", help="Bits independent of company, or a little more speed.")
+    bool | None, typer.Option("--exact/--fast", help="Bits independent of company (default on a CPU), or more speed.")
 ]
 OnDevice = Annotated[str | None, typer.Option(help="Where the model runs: auto, cpu, cuda, or cuda:1 and so on.")]
 InDtype = Annotated[str | None, typer.Option(help="What it computes in: auto, float32, float16 or bfloat16.")]

@@ -9,9 +9,8 @@ import typer
 
 from mezzotint.config import Settings, read_settings
 from mezzotint.domain.errors import NotKnown
-from mezzotint.domain.job import Parameters
 from mezzotint.main.options import Data, print_table, report_errors
-from mezzotint.main.served_models import Findings, ServedModel, build_catalog, find_models
+from mezzotint.main.served_models import Findings, ServedModel, build_catalog, find_models, sample_request
 
 if TYPE_CHECKING:
     from mezzotint.engine import Capabilities
@@ -80,25 +79,23 @@ def pick_model(offers: tuple[ServedModel, ...], name: str | None) -> ServedModel
 
 
 def self_test_model(settings: Settings, offer: ServedModel, findings: Findings) -> "Capabilities":
-    from mezzotint.engine import call_kwargs, self_test
+    from mezzotint.engine import self_test
 
     catalog = build_catalog(settings, [offer], findings)
     catalog.prepare()
-    pipeline = catalog.load(offer.info.name, lambda share: None).hub.pipeline
+    hub = catalog.load(offer.info.name, lambda share: None).hub
 
     def request(number: int) -> dict[str, Any]:
-        parameters = Parameters(
-            prompt=offer.info.examples[0] if offer.info.examples else "a red apple",
-            negative_prompt="",
-            seed=number,
-            num_steps=STEPS[number],
-            guidance_scale=offer.info.default_guidance,
-            width=offer.info.native_width,
-            height=offer.info.native_height,
-        )
-        return call_kwargs(pipeline, parameters)
+        return sample_request(hub.pipeline, offer, seed=number, num_steps=STEPS[number])
 
-    return self_test(pipeline, lambda: (request(0), request(1)), exact=settings.exact, verdicts=findings.verdicts)
+    numerics = hub.numerics
+    return self_test(
+        hub.pipeline,
+        lambda: (request(0), request(1)),
+        exact=numerics.exact,
+        fixed_rows=numerics.fixed_rows,
+        verdicts=findings.verdicts,
+    )
 
 
 def read_findings(known: Any, offer: ServedModel) -> dict[str, Any] | None:

@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 
 from mezzotint.config import STARTER, Settings, wait_passively
+from mezzotint.domain.job import Parameters
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.engine.models import catalog, files, integrity, load
@@ -143,7 +144,7 @@ def build_catalog(settings: Settings, offers: Sequence[ServedModel], findings: F
 
         freeze_collector()
         for offer in offers:
-            load.check_entry(offer.entry, device, exact=settings.exact)
+            load.check_entry(offer.entry, device, exact=is_exact(settings, device))
 
     return Catalog(
         num_bytes={name: files.num_bytes(offer.folder) for name, offer in by_name.items()},
@@ -156,11 +157,42 @@ def build_catalog(settings: Settings, offers: Sequence[ServedModel], findings: F
     )
 
 
+def is_exact(settings: Settings, device: str) -> bool:
+    """Whether models on this device run in exact mode. What it costs on a GPU has not been measured."""
+    return device == "cpu" if settings.exact == "auto" else settings.exact
+
+
+def sample_request(pipeline: Any, offer: ServedModel, *, seed: int, num_steps: int) -> dict[str, Any]:
+    """A call of the pipeline as a user may ask for it, at the model's own size."""
+    from mezzotint.engine import call_kwargs
+
+    parameters = Parameters(
+        prompt=offer.info.examples[0] if offer.info.examples else "a red apple",
+        negative_prompt="",
+        seed=seed,
+        num_steps=num_steps,
+        guidance_scale=offer.info.default_guidance,
+        width=offer.info.native_width,
+        height=offer.info.native_height,
+    )
+    return call_kwargs(pipeline, parameters)
+
+
+def _find_fixed_rows(pipeline: Any, offer: ServedModel, known: MutableMapping[str, str] | None) -> int:
+    from mezzotint.engine.device.width import find_fixed_rows
+
+    growth = offer.info.max_px**2 / (offer.info.native_width * offer.info.native_height)
+    return find_fixed_rows(
+        pipeline, lambda: sample_request(pipeline, offer, seed=0, num_steps=2), growth=growth, known=known
+    )
+
+
 def _load(
     settings: Settings, offer: ServedModel, findings: Findings | None, tell: Callable[[float], None]
 ) -> "LoadedModel":
     from mezzotint.engine import EmbeddingCache, Hub, PreviewMap, Tasks
     from mezzotint.engine.device.choice import process_device
+    from mezzotint.engine.numerics import GUIDED_ROWS
     from mezzotint.worker import LoadedModel
 
     device = process_device(settings.device)
@@ -170,12 +202,15 @@ def _load(
     embeddings.attach(pipeline)
     vae = getattr(pipeline, "vae", None)
     tiny = None if offer.tiny is None else load.load_tiny(offer.tiny, device)
+    exact = is_exact(settings, device)
+    verdicts = findings.verdicts if findings else None
     hub = Hub(
         pipeline,
-        exact=settings.exact,
+        exact=exact,
         max_rows=MAX_ROWS,
+        fixed_rows=_find_fixed_rows(pipeline, offer, verdicts) if exact and device != "cpu" else GUIDED_ROWS,
         choose=partial(choose_runs, weights=WEIGHTS, max_rows=MAX_ROWS),
-        verdicts=findings.verdicts if findings else None,
+        verdicts=verdicts,
     )
     return LoadedModel(
         hub=hub,

@@ -10,7 +10,7 @@ from diffusers import AutoencoderTiny
 from mezzotint.config import read_settings
 from mezzotint.domain.errors import SettingInvalid
 from mezzotint.engine.models import files
-from mezzotint.main.served_models import Findings, build_catalog, find_models
+from mezzotint.main.served_models import Findings, build_catalog, find_models, is_exact
 
 CHANNELS = json.loads((files.locate("starter") / "vae" / "config.json").read_text())["latent_channels"]
 
@@ -59,3 +59,10 @@ def test_one_model_or_a_list_but_not_both(tmp_path: Path) -> None:
         find_models(read_settings(models=toml, model="owner/name"))
     (offer,) = find_models(read_settings(model="starter"))
     assert (offer.info.name, offer.entry.warm) == ("mezzotint-starter", True)
+
+
+def test_exact_mode_is_the_default_on_a_processor_and_a_choice_on_a_gpu() -> None:
+    by_default, chosen, fast = (read_settings(exact=exact) for exact in (None, True, False))
+    assert [is_exact(by_default, device) for device in ("cpu", "cuda", "cuda:1")] == [True, False, False]
+    assert [is_exact(chosen, device) for device in ("cpu", "cuda:1")] == [True, True]
+    assert [is_exact(fast, device) for device in ("cpu", "cuda:1")] == [False, False]

@@ -109,6 +109,11 @@ class Passes:
                 yield from result
 
     @property
+    def largest_pass(self) -> tuple[int, int] | None:
+        """Rows and bytes of the pass that took most memory; None where the device does not tell."""
+        return self._widths.peak
+
+    @property
     def _is_filled(self) -> bool:
         """Whether every pass is filled up to one width."""
         return self._numerics.fixed_rows is not None

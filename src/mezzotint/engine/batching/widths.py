@@ -33,11 +33,13 @@ class _Known:
 class FittingWidths:
     """Learns from every pass how wide passes of its form may be.
 
-    largest: size of the largest pass that fitted, of any form, in elements of its samples.
+    largest: size of the largest pass that fitted, of any form, in elements of its samples. peak: rows and bytes of the
+    pass that took most memory, where the device tells.
     """
 
     def __init__(self, memory: DeviceMemory) -> None:
         self.largest = 0
+        self.peak: tuple[int, int] | None = None
         self._memory = memory
         self._forms: dict[Hashable, _Known] = {}
 
@@ -58,6 +60,7 @@ class FittingWidths:
             peak = self._memory.peak_bytes()
             if peak is not None:
                 known.bytes_per_row = max(known.bytes_per_row or 0.0, peak / rows)
+                self.peak = max(self.peak or (rows, peak), (rows, peak), key=lambda found: found[1])
 
     def add_failure(self, form: Hashable, rows: int) -> None:
         """Memory ran out in a pass of so many rows."""
