@@ -14,7 +14,7 @@ class Change:
     at: datetime
 
 
-def as_of(job: Job, change: Change) -> Job:
+def rewind_job(job: Job, change: Change) -> Job:
     """The job as it was after a change that others followed: what came later is taken off."""
     return replace(
         job,

@@ -49,12 +49,12 @@ ESTIMATING = INTERCHANGEABLE - {"PNDMScheduler"} | {"DDPMScheduler", "LCMSchedul
 _BY_NAME = {name.lower(): sampler for sampler in SAMPLERS for name in (sampler.name, *sampler.aliases)}
 
 
-def sampler_named(name: str) -> Sampler | None:
+def find_sampler(name: str) -> Sampler | None:
     """The sampler by its name or an alias, in any case."""
     return _BY_NAME.get(name.lower())
 
 
-def samplers_for(scheduler: str, beta_schedule: str) -> tuple[str, ...]:
+def list_samplers(scheduler: str, beta_schedule: str) -> tuple[str, ...]:
     """Names of the samplers that suit a model, by its own one's class and noise schedule; none where no other does."""
     if scheduler not in INTERCHANGEABLE:
         return ()

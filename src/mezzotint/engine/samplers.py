@@ -4,7 +4,7 @@ import copy
 from typing import Any
 
 from mezzotint.domain.errors import RunFailed
-from mezzotint.domain.sampler import sampler_named
+from mezzotint.domain.sampler import find_sampler
 
 
 def with_sampler(pipeline: Any, name: str | None) -> Any:
@@ -13,7 +13,7 @@ def with_sampler(pipeline: Any, name: str | None) -> Any:
         return pipeline
     import diffusers
 
-    sampler = sampler_named(name)
+    sampler = find_sampler(name)
     if sampler is None:
         raise RunFailed(f"there is no sampler {name!r}")
     twin = copy.copy(pipeline)

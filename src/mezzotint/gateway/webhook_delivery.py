@@ -24,7 +24,7 @@ from mezzotint.domain.webhook import Delivery, Webhook
 from mezzotint.gateway.safe_http import PublicOnlyClient, Unreachable
 from mezzotint.gateway.schemas import JobView, WebhookMessage
 from mezzotint.policy.delivery_turns import choose_due
-from mezzotint.policy.redelivery import is_gone, is_taken, next_try
+from mezzotint.policy.redelivery import choose_delay, is_accepted, is_gone
 from mezzotint.store import Changes, Jobs, Submissions, Webhooks
 
 DELIVER_EVERY_S = 1.0
@@ -106,10 +106,10 @@ class WebhookSender:
             return
         status, failure = await self._send(webhook, job, delivery)
         now = self.now()
-        if status is not None and is_taken(status):
+        if status is not None and is_accepted(status):
             await self.webhooks.settle(delivery, delivered_at=now, next_at=None, status=status, failure=None)
             return
-        wait = next_try(delivery.attempts)
+        wait = choose_delay(delivery.attempts)
         next_at = None if wait is None else now + wait
         await self.webhooks.settle(delivery, delivered_at=None, next_at=next_at, status=status, failure=failure)
         if status is not None and is_gone(status):

@@ -1,7 +1,7 @@
 """Files: pictures as bytes that can be stored, named and sent."""
 
 from mezzotint.media.content_hash import content_hash
-from mezzotint.media.conversion import Format, converted
+from mezzotint.media.conversion import Format, convert_picture
 from mezzotint.media.encoding import Encoded, encode
 from mezzotint.media.preview import preview_data_url
 
@@ -9,7 +9,7 @@ __all__ = [
     "Encoded",
     "Format",
     "content_hash",
-    "converted",
+    "convert_picture",
     "encode",
     "preview_data_url",
 ]

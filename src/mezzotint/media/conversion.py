@@ -8,7 +8,7 @@ from PIL import Image
 Format = Literal["png", "webp", "jpeg"]
 
 
-def converted(data: bytes, to: Format, quality: int = 100) -> bytes:
+def convert_picture(data: bytes, to: Format, quality: int = 100) -> bytes:
     """The picture in another format. quality: 0..100, of WebP and JPEG; 100 is lossless for WebP."""
     with Image.open(BytesIO(data), formats=("PNG", "WEBP")) as picture:
         pixels = picture.convert("RGB")

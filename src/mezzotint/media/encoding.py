@@ -31,22 +31,22 @@ def encode(image: Image.Image, *, metadata: Mapping[str, str] | None = None) -> 
     metadata: text chunks of the PNG, by keyword (1-79 Latin-1 characters). None by default: a prompt is private, and a
     picture's address is public.
     """
-    pixels = _bare(image)
-    return Encoded(png=_png(pixels, metadata or {}), webp=_webp(pixels))
+    pixels = _strip_metadata(image)
+    return Encoded(png=_encode_png_bytes(pixels, metadata or {}), webp=_encode_webp_bytes(pixels))
 
 
 def encode_png(image: Image.Image, level: int = LEVEL) -> bytes:
     """The exact pixels alone. level: zlib's effort, 1..9."""
-    return _png(_bare(image), {}, level)
+    return _encode_png_bytes(_strip_metadata(image), {}, level)
 
 
-def _bare(image: Image.Image) -> Image.Image:
+def _strip_metadata(image: Image.Image) -> Image.Image:
     """The pixels without profile, EXIF and comments, which Pillow would carry over into the file."""
     rgb = image.convert("RGB")
     return Image.frombytes("RGB", rgb.size, rgb.tobytes())
 
 
-def _png(pixels: Image.Image, metadata: Mapping[str, str], level: int = LEVEL) -> bytes:
+def _encode_png_bytes(pixels: Image.Image, metadata: Mapping[str, str], level: int = LEVEL) -> bytes:
     chunks = PngInfo()
     for keyword, text in sorted(metadata.items()):
         chunks.add_itxt(keyword, text)
@@ -55,7 +55,7 @@ def _png(pixels: Image.Image, metadata: Mapping[str, str], level: int = LEVEL) -
     return buffer.getvalue()
 
 
-def _webp(pixels: Image.Image) -> bytes:
+def _encode_webp_bytes(pixels: Image.Image) -> bytes:
     buffer = BytesIO()
     is_lossless = pixels.width * pixels.height <= LOSSLESS_PX
     pixels.save(buffer, "WEBP", lossless=is_lossless, quality=QUALITY, method=METHOD)

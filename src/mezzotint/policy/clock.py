@@ -64,7 +64,7 @@ class ClockHistory:
         return timedelta(seconds=most_s)
 
 
-def not_before(at: datetime, earlier: Iterable[datetime | None]) -> datetime:
+def latest_of(at: datetime, earlier: Iterable[datetime | None]) -> datetime:
     """The instant, or the latest of those that certainly came first: a clock that was set back makes no row end before
     it began."""
     return max([at, *(one for one in earlier if one is not None)])

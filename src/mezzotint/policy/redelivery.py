@@ -6,12 +6,12 @@ WAITS = tuple(timedelta(seconds=wait_s) for wait_s in (5, 30, 120, 600, 3600, 6 
 """Some 19 hours in all: a receiver may be away for a night."""
 
 
-def next_try(attempts: int) -> timedelta | None:
+def choose_delay(attempts: int) -> timedelta | None:
     """The delay after so many failed attempts; None to give up."""
     return WAITS[attempts - 1] if attempts <= len(WAITS) else None
 
 
-def is_taken(status: int) -> bool:
+def is_accepted(status: int) -> bool:
     return 200 <= status < 300
 
 

@@ -47,22 +47,22 @@ def fold(text: str) -> str:
     return visible.translate(_LOOK_ALIKES).translate(_EMOJI_LETTERS).casefold()
 
 
-def in_words(folded: str) -> str:
+def space_words(folded: str) -> str:
     """The words with one space before, between and after. folded: as `fold` returns it."""
     return f" {_BETWEEN_WORDS.sub(' ', folded).strip()} "
 
 
-def readings_of(text: str) -> Readings:
+def list_readings(text: str) -> Readings:
     """Make every reading in which the rules look for terms."""
     folded = fold(text)
     worded: set[str] = set()
     spelt_out: set[str] = set()
     leet = (" ".join(_read_leet(word, letters) for word in folded.split()) for letters in _LEET_READINGS)
     for base in {folded, *leet}:
-        words = in_words(base)
-        joined, runs = _joined(words)
+        words = space_words(base)
+        joined, runs = _join_letters(words)
         spelt_out.update(runs)
-        worded.update((words, joined, in_words(_INSIDE_WORDS.sub("", base))))
+        worded.update((words, joined, space_words(_INSIDE_WORDS.sub("", base))))
     for words in tuple(worded):
         worded.update(_LONG_RUN.sub(kept, words) for kept in (r"\1", r"\1\1"))
     return Readings(frozenset(worded), frozenset(spelt_out))
@@ -75,8 +75,8 @@ def _read_leet(word: str, letters: dict[int, str]) -> str:
     return core.translate(letters) if is_mixed else word
 
 
-def _joined(words: str) -> tuple[str, list[str]]:
-    """The words with spelt-out letters put together, and what was put together. words: as `in_words` returns it."""
+def _join_letters(words: str) -> tuple[str, list[str]]:
+    """The words with spelt-out letters put together, and what was put together. words: as `space_words` returns it."""
     out: list[str] = []
     runs: list[str] = []
     for is_letter, group in groupby(words.split(), key=lambda word: len(word) == 1):

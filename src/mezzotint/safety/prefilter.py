@@ -16,7 +16,7 @@ import structlog
 from ahocorasick_rs import AhoCorasick
 
 from mezzotint.domain.refusal import Refusal, RefusalCode, refuse
-from mezzotint.safety.folding import fold, in_words, readings_of
+from mezzotint.safety.folding import fold, list_readings, space_words
 from mezzotint.safety.rules import Rule, Rules, RulesInvalid, load_rules
 
 log = structlog.get_logger()
@@ -31,8 +31,8 @@ class _Index:
     """The terms of the rules, searched together."""
 
     def __init__(self, rules: Rules) -> None:
-        terms = [(in_words(fold(term)), name) for term, name in rules.terms()]
-        terms += [(in_words(fold(phrase)), _HARMLESS) for phrase in rules.harmless_phrases()]
+        terms = [(space_words(fold(term)), name) for term, name in rules.terms()]
+        terms += [(space_words(fold(phrase)), _HARMLESS) for phrase in rules.harmless_phrases()]
         words = [(term, name) for term, name in terms if term.strip()]
         inside = [(term.replace(" ", ""), name) for term, name in words if name != _HARMLESS]
         inside = [(term, name) for term, name in inside if len(term) >= _MIN_INSIDE]
@@ -44,7 +44,7 @@ class _Index:
 
     def _lists_in(self, text: str) -> frozenset[str]:
         """Names of the lists of which the text has a term."""
-        readings = readings_of(text)
+        readings = list_readings(text)
         found = {name for worded in readings.worded for name in self._in_words(worded)}
         for run in readings.spelt_out:
             found.update(self._inside_lists[at] for at, _, _ in self._inside.find_matches_as_indexes(run, True))
@@ -70,7 +70,7 @@ def _is_within(start: int, end: int, starts: Sequence[int], reaches: Sequence[in
 
 
 @dataclass(frozen=True, slots=True)
-class _Loaded:
+class _LoadedRules:
     """Rules ready for use, and the state of their file when they were read."""
 
     rules: Rules
@@ -81,7 +81,7 @@ class _Loaded:
 class PreFilter:
     """Blocks requests by rule. Safe to use from several threads."""
 
-    def __init__(self, path: Path | None, loaded: _Loaded) -> None:
+    def __init__(self, path: Path | None, loaded: _LoadedRules) -> None:
         self._path = path
         self._loaded = loaded
 
@@ -91,7 +91,7 @@ class PreFilter:
 
         Raises: RulesInvalid.
         """
-        return cls(path, _load(path, _stamp(path)))
+        return cls(path, _load(path, _read_stamp(path)))
 
     def check(self, prompt: str, negative_prompt: str = "") -> Refusal | None:
         """Refuse what a rule blocks; the refusal names the category, never the word."""
@@ -102,12 +102,12 @@ class PreFilter:
             return None
         avoided = loaded.index.lists_in(negative_prompt)
         for rule in loaded.rules.rules:
-            if _holds(rule, found, avoided):
-                return _refusal(rule, loaded.rules)
+            if _is_broken(rule, found, avoided):
+                return _refuse_rule(rule, loaded.rules)
         return None
 
     def _reload_if_changed(self) -> None:
-        stamp = _stamp(self._path)
+        stamp = _read_stamp(self._path)
         if stamp == self._loaded.stamp:
             return
         try:
@@ -115,11 +115,11 @@ class PreFilter:
             log.info("rules_reloaded", path=str(self._path), num_rules=len(self._loaded.rules.rules))
         except RulesInvalid as error:
             # The last good rules stay in force: a slip of the pen must neither open the gate nor close it.
-            self._loaded = _Loaded(self._loaded.rules, self._loaded.index, stamp)
+            self._loaded = _LoadedRules(self._loaded.rules, self._loaded.index, stamp)
             log.error("rules_not_reloaded", reason=str(error), hint=error.hint)
 
 
-def _stamp(path: Path | None) -> tuple[int, int] | None:
+def _read_stamp(path: Path | None) -> tuple[int, int] | None:
     """Modification time and size of the file; None when there is none."""
     try:
         stat = path.stat() if path else None
@@ -128,17 +128,17 @@ def _stamp(path: Path | None) -> tuple[int, int] | None:
     return (stat.st_mtime_ns, stat.st_size) if stat else None
 
 
-def _load(path: Path | None, stamp: tuple[int, int] | None) -> _Loaded:
+def _load(path: Path | None, stamp: tuple[int, int] | None) -> _LoadedRules:
     # The stamp was taken before the file is read: a write in between is seen as a change by the next check.
     rules = load_rules(path)
-    return _Loaded(rules, _Index(rules), stamp)
+    return _LoadedRules(rules, _Index(rules), stamp)
 
 
-def _holds(rule: Rule, found: frozenset[str], avoided: frozenset[str]) -> bool:
+def _is_broken(rule: Rule, found: frozenset[str], avoided: frozenset[str]) -> bool:
     return found.issuperset(rule.all_of) and found.isdisjoint(rule.none_of) and avoided.issuperset(rule.negative)
 
 
-def _refusal(rule: Rule, rules: Rules) -> Refusal:
+def _refuse_rule(rule: Rule, rules: Rules) -> Refusal:
     category = rules.categories[rule.category]
     message = f"The prompt looks like a request for {category.about}; such pictures are not made here."
     return refuse(RefusalCode.PROMPT_BLOCKED, message, category.hint, "prompt")

@@ -25,18 +25,18 @@ class RulesInvalid(SettingInvalid):
     hint = "See docs/how-to/add-a-hard-rule.md for the form of the file."
 
 
-class _Form(BaseModel):
+class _StrictModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Category(_Form):
+class Category(_StrictModel):
     """The subject of rules. about: completes "... looks like a request for". hint: what the user can do."""
 
     about: str
     hint: str = "Describe something else."
 
 
-class Rule(_Form):
+class Rule(_StrictModel):
     """Names of lists. A rule blocks when the prompt has a term of each list in `all_of` and of none in `none_of`,
     and the negative prompt has a term of each list in `negative`.
     """
@@ -47,7 +47,7 @@ class Rule(_Form):
     negative: tuple[str, ...] = ()
 
 
-class Rules(_Form):
+class Rules(_StrictModel):
     """lists: terms by the list's name. harmless: phrases whose words do not count. The first rule that holds wins."""
 
     categories: Mapping[str, Category] = {}
@@ -59,7 +59,7 @@ class Rules(_Form):
         """Each term with its list's name."""
         for name, terms in self.lists.items():
             for term in terms:
-                yield from ((one, name) for one in _with_ages(term, _AGES))
+                yield from ((one, name) for one in _fill_ages(term, _AGES))
 
     def harmless_phrases(self) -> Iterator[str]:
         """Phrases whose words do not count, with those that the ages in terms call for: "twenty five years old"."""
@@ -67,7 +67,7 @@ class Rules(_Form):
         for terms in self.lists.values():
             for term in terms:
                 if AGE_PLACE in term:
-                    yield from _with_ages(term, [f"{tens} {unit}" for tens in _TENS for unit in _UNITS])
+                    yield from _fill_ages(term, [f"{tens} {unit}" for tens in _TENS for unit in _UNITS])
 
 
 def load_rules(path: Path | None) -> Rules:
@@ -78,8 +78,8 @@ def load_rules(path: Path | None) -> Rules:
     source = files("mezzotint.safety").joinpath("rules.toml")
     rules = Rules.model_validate(tomllib.loads(source.read_text(encoding="utf-8")))
     if path is not None:
-        rules = _sum(rules, _read(path))
-    for problem in _problems(rules):
+        rules = _add_rules(rules, _read(path))
+    for problem in _list_problems(rules):
         raise RulesInvalid(f"{path or source}: {problem}")
     return rules
 
@@ -95,7 +95,7 @@ def _read(path: Path) -> Rules:
         raise RulesInvalid(f"{path}: {error}") from error
 
 
-def _sum(one: Rules, other: Rules) -> Rules:
+def _add_rules(one: Rules, other: Rules) -> Rules:
     names = {**one.lists, **other.lists}
     return Rules(
         categories={**one.categories, **other.categories},
@@ -105,7 +105,7 @@ def _sum(one: Rules, other: Rules) -> Rules:
     )
 
 
-def _problems(rules: Rules) -> Iterator[str]:
+def _list_problems(rules: Rules) -> Iterator[str]:
     for rule in rules.rules:
         if rule.category not in rules.categories:
             yield f'a rule names the category "{rule.category}", which is not described'
@@ -116,5 +116,5 @@ def _problems(rules: Rules) -> Iterator[str]:
                 yield f'a rule of "{rule.category}" names the list "{name}", which is missing or empty'
 
 
-def _with_ages(term: str, ages: Sequence[str]) -> tuple[str, ...]:
+def _fill_ages(term: str, ages: Sequence[str]) -> tuple[str, ...]:
     return tuple(term.replace(AGE_PLACE, age) for age in ages) if AGE_PLACE in term else (term,)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mezzotint.domain.errors import RunFailed
 from mezzotint.domain.job import Parameters
-from mezzotint.domain.sampler import SAMPLERS, sampler_named, samplers_for
+from mezzotint.domain.sampler import SAMPLERS, find_sampler, list_samplers
 from mezzotint.engine import Hub
 from mezzotint.engine.models import files, load
 from mezzotint.engine.samplers import with_sampler
@@ -62,11 +62,11 @@ def test_an_unknown_sampler_is_a_fault_of_the_run(pipeline: Any) -> None:
 
 
 def test_names_are_found_in_any_case_and_by_alias() -> None:
-    assert sampler_named("euler A") is sampler_named("k_euler_a") is not None
-    assert sampler_named("nonsense") is None
+    assert find_sampler("euler A") is find_sampler("k_euler_a") is not None
+    assert find_sampler("nonsense") is None
 
 
 def test_a_model_whose_sampler_has_no_equals_takes_none() -> None:
-    assert samplers_for("FlowMatchEulerDiscreteScheduler", "None") == ()
-    assert len(samplers_for("PNDMScheduler", "scaled_linear")) == len(SAMPLERS)
-    assert "DPM++ 2M Karras" not in samplers_for("DDIMScheduler", "squaredcos_cap_v2")
+    assert list_samplers("FlowMatchEulerDiscreteScheduler", "None") == ()
+    assert len(list_samplers("PNDMScheduler", "scaled_linear")) == len(SAMPLERS)
+    assert "DPM++ 2M Karras" not in list_samplers("DDIMScheduler", "squaredcos_cap_v2")

@@ -9,7 +9,7 @@ from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from mezzotint.domain.model import MAX_SIDE_PX
-from mezzotint.media import converted, encode
+from mezzotint.media import convert_picture, encode
 
 
 def a_picture(width: int, height: int) -> Image.Image:
@@ -87,7 +87,7 @@ def test_other_modes_are_converted() -> None:
 @pytest.mark.parametrize("size", [(MAX_SIDE_PX, 8), (8, MAX_SIDE_PX)])
 def test_the_longest_side_that_is_admitted_goes_into_every_format(size: tuple[int, int]) -> None:
     files = encode(a_picture(*size))
-    made = [files.png, files.webp, *(converted(files.png, to) for to in ("png", "webp", "jpeg"))]
+    made = [files.png, files.webp, *(convert_picture(files.png, to) for to in ("png", "webp", "jpeg"))]
     assert [opened(data).size for data in made] == [size] * 5
 
 

@@ -1,7 +1,7 @@
 from datetime import UTC, datetime, timedelta
 
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.clock import ClockHistory, ClockReading, not_before
+from mezzotint.policy.clock import ClockHistory, ClockReading, latest_of
 from mezzotint.policy.expiry import expiry_cutoff
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -50,5 +50,5 @@ def test_free_jobs_that_waited_a_minute_do_not_expire_when_the_clock_steps_two_h
 
 
 def test_nothing_ends_before_it_began() -> None:
-    assert not_before(NOON, (NOON + HOUR, None)) == NOON + HOUR
-    assert not_before(NOON, (NOON - HOUR, None)) == NOON
+    assert latest_of(NOON, (NOON + HOUR, None)) == NOON + HOUR
+    assert latest_of(NOON, (NOON - HOUR, None)) == NOON

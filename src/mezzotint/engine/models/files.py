@@ -15,7 +15,7 @@ from typing import Any
 
 from mezzotint.domain.errors import ModelCorrupt, ModelMissing
 from mezzotint.domain.model import MAX_SIDE_PX, ModelInfo
-from mezzotint.domain.sampler import ESTIMATING, samplers_for
+from mezzotint.domain.sampler import ESTIMATING, list_samplers
 from mezzotint.domain.task import Task
 from mezzotint.engine.models.integrity import check_shards, check_sums, check_weights, read_json
 
@@ -104,7 +104,7 @@ def _describe(folder: Path, name: str | None) -> ModelInfo:
     samplers = (
         ()
         if scheduler is None
-        else samplers_for(str(scheduler.get("_class_name")), str(scheduler.get("beta_schedule")))
+        else list_samplers(str(scheduler.get("_class_name")), str(scheduler.get("beta_schedule")))
     )
     return ModelInfo(
         name=str(card.get("name") or name or folder.name),

@@ -21,7 +21,7 @@ from mezzotint.gateway.automatic1111.errors import SdapiRoute
 from mezzotint.gateway.automatic1111.schemas import ProgressState, SdProgress, describe_sdapi_errors
 from mezzotint.gateway.dependencies import ServiceDep
 from mezzotint.gateway.service import Service
-from mezzotint.media import converted
+from mezzotint.media import convert_picture
 
 router = APIRouter(
     prefix="/sdapi/v1",
@@ -116,4 +116,4 @@ async def _convert_preview(heard: Progressed | None) -> str | None:
     if heard is None or heard.preview is None:
         return None
     data = b64decode(heard.preview.partition(",")[2])
-    return b64encode(await asyncio.to_thread(converted, data, "png")).decode("ascii")
+    return b64encode(await asyncio.to_thread(convert_picture, data, "png")).decode("ascii")

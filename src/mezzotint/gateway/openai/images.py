@@ -36,7 +36,7 @@ from mezzotint.gateway.openai.schemas import (
 from mezzotint.gateway.openai.stream import format_error_event, stream_events
 from mezzotint.gateway.service import Service
 from mezzotint.gateway.streams.event_stream import EventStream
-from mezzotint.media import converted
+from mezzotint.media import convert_picture
 from mezzotint.policy.admission.model_choice import choose_requested_model
 from mezzotint.policy.admission.request import JobRequest, ParsedRequest
 
@@ -167,7 +167,7 @@ async def _encode_image(service: Service, request: Request, options: ImageOption
     data = await (read_image(service, image.webp, "webp") if is_stored else read_image(service, image.png, "png"))
     if not is_stored and options.form != "png":
         quality = 100 if options.output_compression is None else options.output_compression
-        data = await asyncio.to_thread(converted, data, options.form, quality)
+        data = await asyncio.to_thread(convert_picture, data, options.form, quality)
     return OpenAIImage(b64_json=await encode_base64(data))
 
 

@@ -15,7 +15,7 @@ from mezzotint.gateway.image_requests import select_succeeded
 from mezzotint.gateway.openai.errors import error_body
 from mezzotint.gateway.openai.schemas import ImageOptions, ImagesAnswer
 from mezzotint.gateway.streams.wait import watch_job
-from mezzotint.media import converted
+from mezzotint.media import convert_picture
 
 KEEP_ALIVE_S = 10.0
 
@@ -58,7 +58,7 @@ def format_error_event(error: ApiError) -> str:
 
 async def _format_partial(job: Job, options: ImageOptions, preview: str, index: int) -> dict[str, Any]:
     data = b64decode(preview.partition(",")[2])
-    data = await asyncio.to_thread(converted, data, options.form, options.output_compression or 90)
+    data = await asyncio.to_thread(convert_picture, data, options.form, options.output_compression or 90)
     return _describe_image(job, options) | {"b64_json": b64encode(data).decode("ascii"), "partial_image_index": index}
 
 

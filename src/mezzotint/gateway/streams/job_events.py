@@ -15,7 +15,7 @@ from typing import assert_never
 from pydantic import BaseModel
 
 from mezzotint.actions.finish import Desk
-from mezzotint.domain.change import as_of
+from mezzotint.domain.change import rewind_job
 from mezzotint.domain.event import Changed, JobEvent, Progressed, Stale
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Job, JobState
@@ -85,7 +85,7 @@ async def _read_updates(
     now = JobView.of(job, await desk.jobs.position(job))
     if log:
         for change in log[:-1] if seen else ():
-            yield change.state, JobView.of(as_of(job, change)), StreamPosition(number=change.number)
+            yield change.state, JobView.of(rewind_job(job, change)), StreamPosition(number=change.number)
         seen = StreamPosition(number=log[-1].number)
         yield job.state, now, seen
     elif shown is not job.state and (shown is not None or seen is None or job.state.is_final):

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
 from pydantic import AfterValidator
 
-from mezzotint.domain.change import as_of
+from mezzotint.domain.change import rewind_job
 from mezzotint.domain.claims import Claims, Scope
 from mezzotint.domain.event import Changed, Progressed
 from mezzotint.domain.ids import JobId
@@ -132,7 +132,7 @@ async def read_missed(service: Service, claims: Claims, since: datetime | None) 
         if job is not None:
             jobs[job_id] = job
             is_present = change.number == last[job_id] and change.state is job.state
-            yield format_job_message(job if is_present else as_of(job, change), change.at)
+            yield format_job_message(job if is_present else rewind_job(job, change), change.at)
 
 
 def format_job_message(job: Job, at: datetime) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def _check_size(width: int, height: int) -> None:
         raise Undecodable(f"It has {width} x {height} px; each side must have at least {MIN_SIDE_PX}.")
 
 
-def _bounded(parts: Iterator[tuple[bytes, int, int]]) -> Iterator[tuple[bytes, int, int]]:
+def _limit_parts(parts: Iterator[tuple[bytes, int, int]]) -> Iterator[tuple[bytes, int, int]]:
     yield from islice(parts, MAX_PARTS)
     if next(parts, None) is not None:
         raise Undecodable(f"Its file has more than {MAX_PARTS} parts.")
@@ -90,12 +90,12 @@ def _bounded(parts: Iterator[tuple[bytes, int, int]]) -> Iterator[tuple[bytes, i
 def _read_png(data: bytes) -> Contents:
     kept, exif = [PNG_MARK], b""
     width, height = BIG_SIZE.unpack_from(data, 16)
-    for kind, begin, end in _bounded(_png_chunks(data)):
+    for kind, begin, end in _limit_parts(_png_chunks(data)):
         if kind in PNG_PIXELS:
             kept.append(data[begin:end])
         elif kind == b"eXIf":
             exif = exif or data[begin + 8 : end - 4]
-    return Contents(kind="PNG", data=b"".join(kept), width=width, height=height, orientation=_orientation(exif))
+    return Contents(kind="PNG", data=b"".join(kept), width=width, height=height, orientation=_read_orientation(exif))
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -112,7 +112,7 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 def _read_jpeg(data: bytes) -> Contents:
     kept, exif, size, num_scans = [SOI], b"", None, 0
-    for kind, begin, end in _bounded(_jpeg_segments(data)):
+    for kind, begin, end in _limit_parts(_jpeg_segments(data)):
         marker, content = kind[0], begin + 4
         if marker in SOF and size is None:
             height, width = JPEG_SIZE.unpack_from(data, content + 1)
@@ -127,7 +127,9 @@ def _read_jpeg(data: bytes) -> Contents:
             raise Undecodable(f"It has more than {MAX_SCANS} scans; save it again as a baseline JPEG.")
     if size is None:
         raise Undecodable("The picture is damaged or cut off.")
-    return Contents(kind="JPEG", data=b"".join(kept), width=size[0], height=size[1], orientation=_orientation(exif))
+    return Contents(
+        kind="JPEG", data=b"".join(kept), width=size[0], height=size[1], orientation=_read_orientation(exif)
+    )
 
 
 def _is_needed(marker: int, begin: bytes) -> bool:
@@ -154,7 +156,7 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 def _read_webp(data: bytes) -> Contents:
     kept, exif, size, has_frame = list[bytes](), b"", None, False
-    for kind, begin, end in _bounded(_webp_chunks(data)):
+    for kind, begin, end in _limit_parts(_webp_chunks(data)):
         chunk = data[begin:end]
         size = size or _webp_size(kind, chunk[8:])
         if kind == b"EXIF":
@@ -172,7 +174,7 @@ def _read_webp(data: bytes) -> Contents:
         data=b"RIFF" + LITTLE_LONG.pack(len(body)) + body,
         width=size[0],
         height=size[1],
-        orientation=_orientation(exif),
+        orientation=_read_orientation(exif),
     )
 
 
@@ -202,7 +204,7 @@ def _webp_size(kind: bytes, content: bytes) -> tuple[int, int] | None:
             return None
 
 
-def _orientation(exif: bytes) -> int:
+def _read_orientation(exif: bytes) -> int:
     """1 where the EXIF says nothing or is damaged: a picture's pixels do not need it."""
     try:
         tags = Image.Exif()

@@ -50,7 +50,10 @@ def decode(data: bytes, reading: Reading) -> Decoded:
     picture = read_pixels(data, reading)
     level = 6 if picture.width * picture.height <= SMALL_PX else 1
     return Decoded(
-        width=picture.width, height=picture.height, png=encode_png(picture, level), view=_view(picture).tobytes()
+        width=picture.width,
+        height=picture.height,
+        png=encode_png(picture, level),
+        view=_shrink_for_filter(picture).tobytes(),
     )
 
 
@@ -74,23 +77,23 @@ def _load(contents: Contents) -> Image.Image:
         return picture if turn is None else picture.transpose(turn)
 
 
-def _on_white(picture: Image.Image) -> Image.Image:
+def _read_picture(picture: Image.Image) -> Image.Image:
     if not _has_transparency(picture):
-        return _in_eight_bits(picture).convert("RGB")
+        return _scale_to_eight_bits(picture).convert("RGB")
     layered = picture.convert("RGBA")
     white = Image.new("RGBA", layered.size, (255, 255, 255, 255))
     white.alpha_composite(layered)
     return white.convert("RGB")
 
 
-def _in_eight_bits(picture: Image.Image) -> Image.Image:
+def _scale_to_eight_bits(picture: Image.Image) -> Image.Image:
     """Grey of 16 bits scaled down; Pillow's own conversion would cut it off at 255, which makes it white."""
     if not picture.mode.startswith("I"):
         return picture
     return picture.convert("I").point(lambda level: level * (1 / 256)).convert("L")
 
 
-def _transparent_mask(picture: Image.Image) -> Image.Image:
+def _read_transparent_mask(picture: Image.Image) -> Image.Image:
     if not _has_transparency(picture):
         raise Undecodable("It has no transparency, which is where a mask lets draw.")
     alpha = picture.convert("RGBA").getchannel("A")
@@ -100,8 +103,8 @@ def _transparent_mask(picture: Image.Image) -> Image.Image:
     return mask.convert("RGB")
 
 
-def _inverted_mask(picture: Image.Image) -> Image.Image:
-    return ImageOps.invert(_on_white(picture))
+def _read_inverted_mask(picture: Image.Image) -> Image.Image:
+    return ImageOps.invert(_read_picture(picture))
 
 
 def _has_transparency(picture: Image.Image) -> bool:
@@ -109,13 +112,13 @@ def _has_transparency(picture: Image.Image) -> bool:
 
 
 READERS: dict[Reading, Callable[[Image.Image], Image.Image]] = {
-    Reading.PICTURE: _on_white,
-    Reading.TRANSPARENT_MASK: _transparent_mask,
-    Reading.INVERTED_MASK: _inverted_mask,
+    Reading.PICTURE: _read_picture,
+    Reading.TRANSPARENT_MASK: _read_transparent_mask,
+    Reading.INVERTED_MASK: _read_inverted_mask,
 }
 
 
-def _view(picture: Image.Image) -> Image.Image:
+def _shrink_for_filter(picture: Image.Image) -> Image.Image:
     """Scaled as the image filter does it first, to the same bytes; the test of it compares both."""
     is_small = min(picture.size) < VIEW_PX
     return picture.resize((VIEW_PX, VIEW_PX), Image.Resampling.BICUBIC if is_small else Image.Resampling.BILINEAR)

@@ -7,7 +7,7 @@ from mezzotint.domain.job import Parameters
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.prompt import MAX_SEED, Prompt
 from mezzotint.domain.refusal import Refusal, RefusalCode, refuse
-from mezzotint.domain.sampler import sampler_named
+from mezzotint.domain.sampler import find_sampler
 from mezzotint.domain.task import Source, Task
 from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.policy.admission.capabilities import check_capabilities
@@ -95,7 +95,7 @@ def _fill_parameters(request: JobRequest, prompt: Prompt, model: ModelInfo, term
     if isinstance(placement, Refusal):
         return placement
     is_upscale = request.task is Task.UPSCALE
-    sampler = sampler_named(request.sampler) if request.sampler else None
+    sampler = find_sampler(request.sampler) if request.sampler else None
     parameters = Parameters(
         prompt=prompt.text,
         negative_prompt=prompt.no or " ".join((request.negative_prompt or "").split()),

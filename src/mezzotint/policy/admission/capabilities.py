@@ -4,7 +4,7 @@ from mezzotint.domain.job import Parameters
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.prompt import MAX_SEED, Prompt
 from mezzotint.domain.refusal import Refusal, RefusalCode, refuse
-from mezzotint.domain.sampler import sampler_named
+from mezzotint.domain.sampler import find_sampler
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.policy.admission.request import JobRequest
@@ -77,7 +77,7 @@ def _check_guidance(request: JobRequest, prompt: Prompt, model: ModelInfo) -> Re
 def _check_sampler(request: JobRequest, model: ModelInfo) -> Refusal | None:
     if request.sampler is None:
         return None
-    sampler = sampler_named(request.sampler)
+    sampler = find_sampler(request.sampler)
     if sampler is not None and sampler.name in model.samplers:
         return None
     message = f'{model.name} has no sampler "{request.sampler[:40]}".'

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from mezzotint.domain.ids import JobId, TenantId
 from mezzotint.domain.job import OPEN, TRANSITIONS, JobError, JobState, Lease, remaining_cost
 from mezzotint.domain.tier import Tier
-from mezzotint.policy.clock import not_before
+from mezzotint.policy.clock import latest_of
 from mezzotint.policy.fair_queue.settle import MeasuredWork
 from mezzotint.policy.fair_queue.state import Charge
 from mezzotint.policy.retry import Retry
@@ -131,7 +131,7 @@ def _stopped(change: JobChange, work: MeasuredWork) -> StoppedJob:
 async def cancel(connection: AsyncConnection, job: JobId, at: datetime) -> list[ShareCorrection] | None:
     """Cancel a queued or running job and charge the work it did so far. None: it has ended."""
     for row in await lock_jobs(connection, and_(jobs.c.id == job, jobs.c.state.in_(OPEN))):
-        at = not_before(at, (row["created_at"], row["started_at"]))
+        at = latest_of(at, (row["created_at"], row["started_at"]))
         line = LedgerLine(at=at, kind=CHARGED, gpu_s=row["cost_s"], steps=row["step"], worker=row["lease_worker"])
         is_running = row["state"] == JobState.RUNNING
         change = JobChange(
@@ -199,7 +199,7 @@ async def expire(connection: AsyncConnection, ids: Collection[JobId], error: Job
     values = {"state": JobState.EXPIRED, "waits_in": None, "error": asdict(error)}
     changes = []
     for row in await lock_jobs(connection, unclaimed):
-        ended_at = not_before(at, (row["created_at"],))
+        ended_at = latest_of(at, (row["created_at"],))
         changes.append(JobChange(row=row, at=ended_at, values={**values, "finished_at": ended_at}))
     await transition(connection, changes)
     return [JobId(one.row["id"]) for one in changes]
