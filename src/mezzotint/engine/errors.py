@@ -17,6 +17,10 @@ class UnknownAdapter(JobFault):
     hint = "Name one that is loaded, or none."
 
 
+class DeviceLost(BaseException):
+    """The device computes nothing more for this process, whatever is asked of it. The process must begin anew."""
+
+
 class CannotMerge(MezzotintError):
     """These calls cannot share one pass; each is made alone. Its text is the reason that is counted."""
 

@@ -61,6 +61,9 @@ class RunHost(RecorderHost, Protocol):
     def call_component(self, call: ComponentCall) -> Any:
         """Make a text encoder's or an autoencoder's call at once, inside the execution's greenlet."""
 
+    def check_device(self, error: Exception) -> None:
+        """Raise DeviceLost where the error was not the run's alone."""
+
     def call_listener(self, work: Callable[[], None]) -> None:
         """Do the caller's own work without disturbing the run's random streams."""
 
@@ -274,6 +277,7 @@ class Execution:
         except GreenletExit:
             self.fail(self._doom or RunCancelled())
         except Exception as error:  # noqa: BLE001 - whatever a pipeline raises belongs to its run alone
+            self._host.check_device(error)
             self.run.traceback = traceback.format_exc()
             if self._saved is not None and not isinstance(error, CheckpointError):
                 # an error in the middle of a replay speaks against the checkpoint: from step 0 the call may be sound

@@ -29,6 +29,7 @@ from mezzotint.engine.batching.plan import Chooser, Parked, ParkedCall, plan_tur
 from mezzotint.engine.batching.verify import Verifier
 from mezzotint.engine.checkpoint.snapshot import Snapshot
 from mezzotint.engine.components import Components
+from mezzotint.engine.device.lost import check_device
 from mezzotint.engine.errors import CannotMerge, RunCancelled, UnknownAdapter
 from mezzotint.engine.execution import Execution
 from mezzotint.engine.isolation import Isolation
@@ -79,6 +80,8 @@ class Hub:
         self._executions: list[Execution] = []
         self._main: Any = None
         self._next_id = 0
+        self.at_work: frozenset[int] = frozenset()
+        """Ids of the runs that the device computed for last: those of a turn's passes, or one that had just begun."""
 
     @property
     def device(self) -> torch.device:
@@ -219,6 +222,7 @@ class Hub:
                 executions = executions[:1]
             for execution in executions:
                 if execution.parked is None:
+                    self.at_work = frozenset({execution.run.id})
                     self._wake(execution)
             self._end_overdue()
             parked = [execution for execution in executions if execution.parked is not None]
@@ -228,6 +232,7 @@ class Hub:
                 has_fixed_rows=self.numerics.fixed_rows is not None,
                 choose=self._choose,
             )
+            self.at_work = frozenset(call.run.id for planned in plan.passes for call in planned.calls)
             for outcome in self._passes.execute(plan, parked):
                 self._settle(outcome)
         self._drop_ended()
@@ -243,6 +248,9 @@ class Hub:
 
     def call_component(self, call: ComponentCall) -> Any:
         return self.components.call(call)
+
+    def check_device(self, error: Exception) -> None:
+        check_device(self.device, error)
 
     def call_listener(self, work: Callable[[], None]) -> None:
         rng = torch.get_rng_state()

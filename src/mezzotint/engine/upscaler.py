@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mezzotint.domain.errors import ModelCorrupt, ModelMissing
+from mezzotint.engine.device.lost import check_device
 from mezzotint.engine.errors import RunCancelled
 from mezzotint.engine.upscaler_nets import network_of
 
@@ -78,6 +79,7 @@ class Upscaling:
         except StopIteration as end:
             self.output, self.done = end.value, True
         except Exception as error:  # noqa: BLE001 - whatever the network raises belongs to this upscale alone
+            check_device(self._upscaler.device, error)
             self.error, self.done = error, True
         self.cost_s += time.perf_counter() - begun
 

@@ -9,8 +9,13 @@ from typing import Annotated
 import typer
 
 from mezzotint.domain.errors import MezzotintError
+from mezzotint.engine.errors import DeviceLost
 
 Data = Annotated[Path | None, typer.Option(help="Folder of the database, pictures and checkpoints.")]
+
+
+DEVICE_LOST = 75
+"""Exit code of a process whose device failed: a temporary failure, in sysexits.h."""
 
 
 @contextmanager
@@ -21,6 +26,10 @@ def report_errors() -> Iterator[None]:
     except MezzotintError as error:
         print(f"mezzotint: {error}\n  {error.hint}  [{error.code}]", file=sys.stderr)  # noqa: T201
         raise typer.Exit(1) from error
+    except DeviceLost as error:
+        hint = "Start it again: a new process gets the device back, where it is whole. See docs/how-to/gpu.md."
+        print(f"mezzotint: {error}\n  {hint}  [device_lost]", file=sys.stderr)  # noqa: T201
+        raise typer.Exit(DEVICE_LOST) from error
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

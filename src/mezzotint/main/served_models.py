@@ -146,6 +146,14 @@ def build_catalog(settings: Settings, offers: Sequence[ServedModel], findings: F
         for offer in offers:
             load.check_entry(offer.entry, device, exact=is_exact(settings, device))
 
+    def check(error: BaseException) -> None:
+        import torch
+
+        from mezzotint.engine.device.choice import process_device
+        from mezzotint.engine.device.lost import check_device
+
+        check_device(torch.device(process_device(settings.device)), error)
+
     return Catalog(
         num_bytes={name: files.num_bytes(offer.folder) for name, offer in by_name.items()},
         load=lambda name, tell: _load(settings, by_name[name], findings, tell),
@@ -154,6 +162,7 @@ def build_catalog(settings: Settings, offers: Sequence[ServedModel], findings: F
         prepare=prepare,
         release=load.release,
         is_out_of_memory=load.is_out_of_memory,
+        check_device=check,
     )
 
 

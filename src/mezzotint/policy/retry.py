@@ -43,13 +43,14 @@ CLOCKS_DIFFER_S = 60.0
 class Retry:
     """Back to the queue. It may be claimed from `not_before`; until `avoid_until` not by the worker `avoid`.
 
-    is_suspect: it may have ended a worker, so that it runs alone next.
+    is_suspect: it may have ended a worker, so that it runs alone next. is_charged: whether the try counts.
     """
 
     not_before: datetime
     avoid: WorkerId | None
     avoid_until: datetime
     is_suspect: bool = False
+    is_charged: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +64,7 @@ class DeadLetter:
 class Failure:
     """A run that failed.
 
-    num_tries: claims of the job since it last got further, this one included.
+    num_tries: claims of the job since it last got further, this one included; 0: this one is not charged.
     num_losses: workers (or engines) that ended while they ran it since it last got further, this one included; 0: this
     one lives.
     worker: who failed it; None when it is not to be avoided.
@@ -88,6 +89,7 @@ def decide_retry(failure: Failure, *, max_tries: int) -> Retry | DeadLetter:
         avoid=failure.worker,
         avoid_until=failure.at + timedelta(seconds=AVOID_S),
         is_suspect=failure.num_losses > 0,
+        is_charged=failure.num_tries > 0,
     )
 
 

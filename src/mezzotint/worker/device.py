@@ -39,7 +39,7 @@ from mezzotint.worker.messages import (
 from mezzotint.worker.model_cache import Catalog, LoadedModel, ModelCache
 
 if TYPE_CHECKING:
-    from mezzotint.engine import Run, Snapshot
+    from mezzotint.engine import Hub, Run, Snapshot
     from mezzotint.engine.upscaler import Upscaler
 
 
@@ -68,12 +68,14 @@ class DeviceThread:
         self._report, self._wants_preview = report, wants_preview
         self._checkpoint_interval = interval
         self._cache = ModelCache(catalog, report)
+        self._check_device = catalog.check_device
         self._run_memory = RunMemory(run_bytes)
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._waiting: list[Start] = []
         self._active: dict[JobId, ActiveRun] = {}
         self._spent_s: dict[str, float] = {}
         self._counted_at = 0.0
+        self._computing: Hub | JobId | None = None  # whose work the device does
         self._thread = threading.Thread(target=self._live, name="device", daemon=True)
 
     def start(self) -> None:
@@ -93,7 +95,7 @@ class DeviceThread:
             self._report(ModelsReady())
             self._work()
         except BaseException as error:  # noqa: BLE001 - the top of the thread: whatever ends it is told, then it ends
-            self._report(DeviceFailed(error=error))
+            self._report(DeviceFailed(error=error, at_work=self._jobs_at_work()))
 
     def _work(self) -> None:
         while True:
@@ -121,12 +123,22 @@ class DeviceThread:
         if name is None:
             return
         begun = time.monotonic()
+        self._computing = self._cache.loaded[name].hub
         try:
-            self._cache.loaded[name].hub.turn()
+            self._computing.turn()
             self._run_memory.measure(self._active.values())
         except Exception as error:  # noqa: BLE001 - the runs of this engine end by it, and no others
+            self._check_device(error)
             self._fail_engine(name, error)
         self._spent_s[name] += time.monotonic() - begun
+
+    def _jobs_at_work(self) -> frozenset[JobId]:
+        """The jobs of which one may have cost the device: those that it computed for last."""
+        hub = self._computing
+        if hub is None or isinstance(hub, str):
+            return frozenset() if hub is None else frozenset({hub})
+        active = (active for active in self._active.values() if active.hub is hub)
+        return frozenset(active.job.id for active in active if cast("Run", active.run).id in hub.at_work)
 
     def _fail_engine(self, name: str, error: Exception) -> None:
         """End all runs of a model whose engine failed as a whole; nobody knows in which state it is now."""
@@ -171,11 +183,13 @@ class DeviceThread:
                 if not self._begin(command):
                     return
             except Exception as error:  # noqa: BLE001 - one job's fault must not end the thread; it is told to its owner
+                self._check_device(error)
                 self._report(RunEnded(job=command.job.id, step=command.job.step, error=error))
             self._waiting.remove(command)
 
     def _begin(self, command: Start) -> bool:
         """False: not yet."""
+        self._computing = None
         if command.job.parameters.task is Task.UPSCALE:
             self._begin_upscale(command)
             return True
@@ -230,6 +244,7 @@ class DeviceThread:
 
         for active in self._active.values():
             if isinstance(active.run, Upscaling) and not active.run.done:
+                self._computing = active.job.id
                 active.run.turn()
                 active.stepped_at = time.monotonic()
                 steps = StepDone(job=active.job.id, step=active.run.steps, num_steps=active.run.num_steps, preview=None)
@@ -265,6 +280,7 @@ class DeviceThread:
         try:
             return loaded.previews.image(latents)
         except Exception as error:  # whatever a decoder raises
+            self._check_device(error)
             log.warning("no more previews of a job", job=active.job.id, exc_info=error)
             active.has_previews = False
             return None

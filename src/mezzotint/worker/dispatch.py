@@ -2,7 +2,8 @@
 
 import structlog
 
-from mezzotint.domain.errors import CheckpointError, FingerprintMismatch
+from mezzotint.domain.errors import CheckpointError, FingerprintMismatch, WorkerLost
+from mezzotint.domain.ids import JobId
 from mezzotint.engine.errors import RunCancelled
 from mezzotint.worker.finish import fail_job, finish_job, requeue_job, requeue_preempted_job, settle_lost_job
 from mezzotint.worker.job_states import JobAction, JobMessage
@@ -46,11 +47,19 @@ def handle_report(jobs: LeasedJobs, report: JobReport) -> None:
             _handle_failure(jobs, leased, report)
 
 
-def give_all_back(jobs: LeasedJobs) -> None:
-    """Give back the jobs whose runs the device did not put aside in time: the worker stops, but it did not crash."""
+def give_all_back(jobs: LeasedJobs, reason: PreemptReason, suspects: frozenset[JobId] = frozenset()) -> None:
+    """Give back the jobs whose runs the device did not put aside in time: the worker stops, but it did not crash.
+
+    suspects: jobs of which one may have cost the device. They run alone next.
+    """
     for leased in jobs.held():
-        if jobs.receive(leased, JobMessage.WORKER_STOPS) is JobAction.REQUEUE:
-            jobs.spawn(leased.job.id, requeue_job(jobs, leased, PreemptReason.DRAIN), "requeue")
+        if jobs.receive(leased, JobMessage.WORKER_STOPS) is not JobAction.REQUEUE:
+            continue
+        if leased.job.id in suspects:
+            fault = WorkerLost("The device failed while it drew this job, and the worker with it.")
+            jobs.spawn(leased.job.id, fail_job(jobs, leased, fault, 0.0), "fail")
+        else:
+            jobs.spawn(leased.job.id, requeue_job(jobs, leased, reason), "requeue")
 
 
 def _save_unless_saving(jobs: LeasedJobs, leased: LeasedJob, report: CheckpointReady) -> None:

@@ -9,7 +9,7 @@ import structlog
 
 from mezzotint.actions.finish import finish
 from mezzotint.actions.requeue import requeue
-from mezzotint.domain.errors import EngineFailed, JobFault, StorageUnavailable
+from mezzotint.domain.errors import EngineFailed, JobFault, StorageUnavailable, WorkerLost
 from mezzotint.domain.job import Ending, JobState
 from mezzotint.policy.retry import DeadLetter, Failure, Retry, decide_retry
 from mezzotint.worker.leased_jobs import LeasedJob, LeasedJobs
@@ -45,11 +45,11 @@ async def fail_job(jobs: LeasedJobs, leased: LeasedJob, fault: JobFault, cost_s:
     settings, job = jobs.settings, leased.job
     failure = Failure(
         fault=fault,
-        num_tries=job.attempts,
+        num_tries=0 if isinstance(fault, WorkerLost) else job.attempts,  # a lost device is charged to no job
         worker=None if settings.is_alone else settings.id,
         at=jobs.now(),
         jitter=random.random(),
-        num_losses=job.num_losses + 1 if isinstance(fault, EngineFailed) else 0,
+        num_losses=job.num_losses + 1 if isinstance(fault, EngineFailed | WorkerLost) else 0,
     )
     match decide_retry(failure, max_tries=settings.max_attempts):
         case Retry() as retry:

@@ -18,11 +18,12 @@ if TYPE_CHECKING:  # the gateway's process starts in a second; torch is imported
 
 
 class PreemptReason(StrEnum):
-    """What a run was put aside for: a shutdown, a Pro job that waited, or memory. The meter's label."""
+    """Why a run was put aside: a shutdown, a Pro job that waited, memory, a lost device. Label of the metric."""
 
     DRAIN = "drain"
     PREEMPTED = "preempted"
     MEMORY = "memory"
+    DEVICE_LOST = "device_lost"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +45,10 @@ class CacheChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceFailed:
-    """The thread ended by an error; nothing more will come."""
+    """The thread ended by an error; nothing more will come. at_work: the jobs that the device computed for last."""
 
     error: BaseException
+    at_work: frozenset[JobId] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

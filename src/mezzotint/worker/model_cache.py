@@ -61,7 +61,8 @@ class Catalog:
     num_bytes: name -> what it will take, as far as that is known before. load: by name, on the thread that will use it,
     telling the share of the weights that is read. warm: those loaded at the start, which stay. bound_bytes: of all in
     memory; 0: no bound. prepare: called first, on that thread. release: called when models were dropped.
-    is_out_of_memory: of an error of `load`.
+    is_out_of_memory: of an error of `load`. check_device: raises DeviceLost where, after an error, the device computes
+    no more.
     """
 
     num_bytes: Mapping[str, int]
@@ -71,6 +72,7 @@ class Catalog:
     prepare: Callable[[], None] = lambda: None
     release: Callable[[], None] = lambda: None
     is_out_of_memory: Callable[[BaseException], bool] = lambda error: isinstance(error, MemoryError)
+    check_device: Callable[[BaseException], None] = lambda error: None
 
 
 @dataclass(slots=True)
@@ -140,11 +142,10 @@ class ModelCache:
             try:
                 self._load(name)
             except Exception as error:
-                idle = tuple(one.name for one in self._residents() if not (one.is_pinned or one.is_busy))
-                if not (idle and self.catalog.is_out_of_memory(error)):
+                if not (self._idle() and self.catalog.is_out_of_memory(error)):
                     raise
                 traceback.clear_frames(error.__traceback__)  # they hold what was loaded so far
-                self._evict(idle)
+                self.evict_idle()
                 self._load(name)
         except Exception as error:
             log.error("model not loaded", model=name, exc_info=error)
@@ -158,9 +159,17 @@ class ModelCache:
             name, lambda share: self.report(LoadProgress(model=name, share=share))
         )
         self._num_bytes[name] = loaded.num_bytes
+        loaded.hub.components.evict_idle = self.evict_idle
         spent_s = time.monotonic() - started_at
         log.info("model loaded", model=name, seconds=round(spent_s, 2), megabytes=loaded.num_bytes >> 20)
         self._tell(loaded=name, load_s=spent_s)
+
+    def evict_idle(self) -> None:
+        """Drop the models that may go and have no runs in flight: memory ran out."""
+        self._evict(self._idle())
+
+    def _idle(self) -> tuple[str, ...]:
+        return tuple(one.name for one in self._residents() if not (one.is_pinned or one.is_busy))
 
     def drop(self, name: str) -> None:
         """Let go of a model whose engine failed: the next job of it has it loaded anew."""

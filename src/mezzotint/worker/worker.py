@@ -19,6 +19,7 @@ from mezzotint.actions.requeue import requeue_lost
 from mezzotint.background import BackgroundTasks
 from mezzotint.domain.event import LoadProgress
 from mezzotint.domain.ids import JobId
+from mezzotint.engine.errors import DeviceLost
 from mezzotint.worker.checkpoint_interval import CheckpointInterval
 from mezzotint.worker.claim_loop import CLAIM_EVERY_S, ClaimLoop
 from mezzotint.worker.device import DeviceThread
@@ -31,6 +32,7 @@ from mezzotint.worker.messages import (
     DeviceFailed,
     EngineCounted,
     ModelsReady,
+    PreemptReason,
     Report,
     Shutdown,
     TaskFailed,
@@ -52,7 +54,7 @@ class Worker:
     interval: CheckpointInterval = field(default_factory=lambda: CheckpointInterval(every=10))
     drain: Drain | None = None
     background: BackgroundTasks = field(default_factory=BackgroundTasks)
-    _is_broken: bool = field(default=False, init=False)
+    _broken_by: DeviceFailed | None = field(default=None, init=False)
     _jobs: LeasedJobs = field(init=False)
 
     def __post_init__(self) -> None:
@@ -140,9 +142,12 @@ class Worker:
         await asyncio.to_thread(device.join, SHUTDOWN_S)
         await self._jobs.reports.join()
         await self._jobs.join_tasks()
-        if not self._is_broken:  # else its jobs are lost, and perhaps one of them is the cause
-            give_all_back(self._jobs)
-            await self._jobs.join_tasks()
+        if self._broken_by is None:
+            give_all_back(self._jobs, PreemptReason.DRAIN)
+        elif isinstance(self._broken_by.error, DeviceLost):
+            give_all_back(self._jobs, PreemptReason.DEVICE_LOST, self._broken_by.at_work)
+        # else its jobs are lost, and perhaps one of them is the cause
+        await self._jobs.join_tasks()
 
     async def _handle_next(self, on_broken: Callable[[BaseException], None]) -> None:
         report = await self._jobs.reports.get()
@@ -159,7 +164,7 @@ class Worker:
     def _handle(self, report: Report, on_broken: Callable[[BaseException], None]) -> None:
         match report:
             case DeviceFailed():
-                self._is_broken = True
+                self._broken_by, self._jobs.is_ready = report, False
                 self.interval.uptime.record_failure()
                 on_broken(report.error)
             case ModelsReady():

@@ -87,3 +87,11 @@ def test_a_worker_that_lives_makes_no_suspect() -> None:
 def test_a_picture_that_no_encoder_takes_is_not_drawn_again() -> None:
     assert isinstance(decide_retry(failure(EncodeFailed("x")), max_tries=5), DeadLetter)
     assert isinstance(decide_retry(failure(FilterFailed("x")), max_tries=5), Retry)
+
+
+def test_a_lost_device_is_charged_to_no_job_and_found_again_in_the_second_one() -> None:
+    first = Failure(fault=WorkerLost("x"), num_tries=0, worker=WORKER, at=NOW, jitter=1.0, num_losses=1)
+    decision = decide_retry(first, max_tries=1)
+    assert isinstance(decision, Retry)
+    assert (decision.is_suspect, decision.is_charged, decision.not_before) == (True, False, NOW)
+    assert isinstance(decide_retry(replace(first, num_losses=2), max_tries=100), DeadLetter)

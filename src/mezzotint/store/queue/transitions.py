@@ -175,6 +175,8 @@ async def give_back(
             "step": step,
             **NO_LEASE,
         }
+        if retry is None or not retry.is_charged:
+            values["attempts"] = max(row["attempts"] - 1, 0)
         if retry is not None:
             values |= {"avoid_worker": retry.avoid, "avoid_until": retry.avoid_until}
         if retry is not None and retry.is_suspect:
