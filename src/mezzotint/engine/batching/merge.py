@@ -123,6 +123,7 @@ class _Merger:
     lists: bool
     layout: Layout
     expand_all: bool
+    device: torch.device
     decisions: list[Hashable]
 
     def value(self, values: Sequence[Any], name: str) -> Any:
@@ -138,7 +139,9 @@ class _Merger:
             self.decisions.append(("number", same))
             dtype = torch.float32 if isinstance(first, float) else torch.int64
             numbers = zip(values, self.rows, strict=True)
-            return first if same else self._cat([torch.full((r,), v, dtype=dtype) for v, r in numbers])
+            if same:
+                return first
+            return self._cat([torch.full((r,), v, dtype=dtype, device=self.device) for v, r in numbers])
         if not all(v is first or (isinstance(v, PLAIN) and v == first) for v in values):
             raise CannotMerge(f"{name}: different values of type {type(first).__name__}")
         # floats do not steer control flow or layout; leaving them out keeps the number of verdicts small
@@ -170,9 +173,10 @@ class _Merger:
     def _rows_or_shared(self, values: Sequence[torch.Tensor], name: str) -> tuple[str, torch.Tensor]:
         first, rows = values[0], self.rows
         if first.ndim == 0:
-            if _all_equal(values) and not self.expand_all:
+            if not self.expand_all and _all_equal(values):  # comparing waits for the device
                 return "shared", first
-            return "expand", self._cat([v.expand(r) for v, r in zip(values, rows, strict=True)])
+            # denoisers move a single number to their device, but no row of them
+            return "expand", self._cat([v.to(self.device).expand(r) for v, r in zip(values, rows, strict=True)])
         if len({v.shape[1:] for v in values}) != 1:
             raise CannotMerge(f"{name}: shapes differ")
         if all(v.shape[0] == r for v, r in zip(values, rows, strict=True)):
@@ -203,7 +207,8 @@ def merge(calls: Sequence[Call], layout: Layout, *, expand_all: bool = False) ->
     rows = [rows_of(call) for call in calls]
     if layout.interleaved and (rows[0] == 1 or len(set(rows)) > 1):
         raise CannotMerge("interleaving needs equal numbers of rows, more than one")
-    merger = _Merger(rows, takes_lists(calls[0]), layout, expand_all, [])
+    device = sample_of(calls[0]).device
+    merger = _Merger(rows, takes_lists(calls[0]), layout, expand_all, device, [])
     args = tuple(merger.value(values, str(i)) for i, values in enumerate(zip(*(c.args for c in calls), strict=True)))
     kwargs = {name: merger.value([c.kwargs[name] for c in calls], name) for name in calls[0].kwargs}
     return Merged(args=args, kwargs=kwargs, decisions=tuple(merger.decisions))

@@ -15,6 +15,7 @@ from mezzotint.engine.run import Run
 
 CURVE_MEMORY_PASSES = 100
 MAX_CURVES = 512  # forms of calls whose costs are kept
+MAX_WARM = 8192  # forms and widths that are known to be warm
 MAX_REASONS = 256  # distinct reasons kept; further ones are counted under "other"
 
 
@@ -60,6 +61,7 @@ class PassMeter:
         self._numerics = numerics
         self._paths = paths
         self._curves: dict[Hashable, CostCurve] = {}
+        self._warm: set[tuple[Hashable, int]] = set()
 
     def count_unmerged(self, reason: str) -> None:
         known = reason in self.unmerged_reasons or len(self.unmerged_reasons) < MAX_REASONS
@@ -92,8 +94,14 @@ class PassMeter:
             run.cost_s += spent_s * own / total
 
     def learn_cost(self, call: Call, spent_s: float) -> None:
+        """Note what a pass took. On a device the first of each width is not judged: libraries, kernels and memory are
+        made ready in it, or it is compiled."""
         with contextlib.suppress(CannotMerge):
             form, rows = self.form_of(call), rows_of(call)
+            if self._numerics.device.type != "cpu" and (form, rows) not in self._warm:
+                if len(self._warm) < MAX_WARM:
+                    self._warm.add((form, rows))
+                return
             if form in self._curves or len(self._curves) < MAX_CURVES:
                 self._curves.setdefault(form, CostCurve()).add(rows, spent_s)
 

@@ -58,3 +58,19 @@ def test_a_pass_is_charged_by_rows() -> None:
     counted.charge([small, large], [1, 3, 4], 8.0)  # the third call is a copy that fills the pass, charged to nobody
     assert (small.cost_s, large.cost_s) == (1.0, 4.0)
     assert (counted.pass_s, counted.num_passes) == (8.0, 1)
+
+
+def test_the_first_pass_of_each_width_is_not_judged_on_a_device() -> None:
+    module = torch.nn.Identity()
+    gpu = Numerics(device=torch.device("cuda"), dtype=torch.float16, exact=False)
+    known = PassMeter(gpu, {id(module): "unet"})
+
+    def learn(rows: int, spent_s: float) -> dict[int, float]:
+        call = Call(module, (torch.zeros(rows, 4, 8, 8),), {}, None)
+        known.learn_cost(call, spent_s)
+        return dict(known.read_costs(call))
+
+    assert learn(16, 3.0) == {}
+    assert learn(2, 0.9) == {}
+    assert learn(2, 0.04) == {2: 0.04}
+    assert learn(16, 0.2) == {2: 0.04, 16: 0.2}, "the three seconds that all libraries took are in no width's account"
