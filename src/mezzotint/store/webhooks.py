@@ -13,7 +13,7 @@ from mezzotint.store.database import Database
 from mezzotint.store.schema import deliveries, jobs, webhooks
 
 HELD = timedelta(minutes=2)
-"""Longer than one try can take: a courier that died meanwhile is taken for one that failed."""
+"""Longer than one try can take: a sender that died meanwhile is taken for one that failed."""
 
 
 class Webhooks:
@@ -73,7 +73,7 @@ class Webhooks:
         return [DueWebhook(id=WebhookId(id), tenant=TenantId(tenant), since=since) for id, tenant, since in rows]
 
     async def take_due(self, chosen: Sequence[WebhookId], now: datetime) -> list[Delivery]:
-        """The oldest due delivery of each webhook, held so that no other courier takes it, one try counted."""
+        """The oldest due delivery of each webhook, held so that no other sender takes it, one try counted."""
         held = {"next_at": now + HELD, "attempts": deliveries.c.attempts + 1}
         found: list[tuple[int, datetime]] = []
         taken = []
@@ -83,7 +83,7 @@ class Webhooks:
                 due = due.where(deliveries.c.webhook == webhook, deliveries.c.next_at <= now)
                 rows = await connection.execute(due.order_by(deliveries.c.next_at).limit(1))
                 found += [(row.seq, row.next_at) for row in rows]
-            for seq, next_at in sorted(found):  # in one order, so that couriers do not wait in a circle
+            for seq, next_at in sorted(found):  # in one order, so that senders do not wait in a circle
                 still = and_(deliveries.c.seq == seq, deliveries.c.next_at == next_at)
                 counted = await connection.execute(update(deliveries).where(still).values(held).returning(deliveries))
                 taken += [delivery_of(row) for row in counted.mappings()]

@@ -130,7 +130,7 @@ async def test_present_rights_are_told_of_many_credentials_at_once(database: Dat
     assert await users.present([claims.credential], NOW) == {}
 
 
-async def test_webhooks_hear_of_each_end_once_and_two_couriers_share_the_work(database: Database) -> None:
+async def test_webhooks_hear_of_each_end_once_and_two_senders_share_the_work(database: Database) -> None:
     jobs, webhooks = Jobs(database), Webhooks(database)
     hook = Webhook(id=WebhookId("wh_1"), tenant=ADA, url="https://hooks.example/x", created_at=NOW)
     await webhooks.add(hook, 10)

@@ -28,7 +28,7 @@ MAX_KEYS_BYTES = 256 * 1024
 MAX_KEYS = 64
 FETCH_S = 5.0
 FRESH_S = 600.0
-"""How long fetched keys are used without asking again."""
+"""Age up to which fetched keys are used without another fetch."""
 UNKNOWN_EVERY_S = 30.0
 """An unknown key id causes another fetch, at most this often: forged ids cannot flood the provider."""
 LEEWAY_S = 10
@@ -163,11 +163,14 @@ class OidcProvider:
 
     def _claims(self, claims: dict[str, Any]) -> Claims:
         tier = claims.get(self._trust.tier_claim, self._trust.default_tier)
+        named = claims.get(self._trust.role_claim)
+        roles = named if isinstance(named, list) else [named]
+        is_admin = self._trust.admin_role is not None and self._trust.admin_role in roles
         return Claims(
             tenant=self._tenant(claims[self._trust.tenant_claim]),
             tier=Tier(str(tier)),
             expires_at=read_expiry(claims),
-            scopes=scopes_of(self._role(claims.get(self._trust.role_claim))),
+            scopes=scopes_of(Role.ADMIN if is_admin else Role.USER),
         )
 
     def _tenant(self, value: object) -> TenantId:
@@ -178,7 +181,3 @@ class OidcProvider:
         if is_tenant_name(name):
             return TenantId(name)
         return TenantId(self._trust.tenant_prefix + hashlib.sha256(value.encode()).hexdigest()[:40])
-
-    def _role(self, value: object) -> Role:
-        roles = value if isinstance(value, list) else [value]
-        return Role.ADMIN if self._trust.admin_role is not None and self._trust.admin_role in roles else Role.USER

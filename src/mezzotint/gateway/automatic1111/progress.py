@@ -68,8 +68,13 @@ async def progress(
     """How far your pictures are, all together; 0 when there are none under way."""
     ids = get_waiting_jobs(request).of(claims.tenant)
     rows = [job for id in ids if (job := await service.desk.jobs.get(id))]
-    heard = {job.id: service.desk.bus.progress_of(job.id) for job in rows}  # once, that step and picture agree
-    jobs = [_with_heard_step(job, heard[job.id]) for job in rows]
+    seen = {job.id: service.desk.bus.progress_of(job.id) for job in rows}  # read once: step and picture agree
+    jobs = [  # rows are written less often than progress is published
+        replace(job, step=max(job.step, news.step)) if job.state is JobState.RUNNING and (news := seen[job.id]) else job
+        for job in rows
+    ]
+    wanted = sum(job.parameters.num_sampled for job in jobs)
+    done = sum(job.parameters.num_sampled if job.state.is_final else job.step for job in jobs)
     running = next((job for job in jobs if job.state is JobState.RUNNING), None)
     state = ProgressState(
         job="" if running is None else running.id,
@@ -79,9 +84,12 @@ async def progress(
         sampling_step=0 if running is None else running.step,
         sampling_steps=0 if running is None else running.parameters.num_sampled,
     )
-    image = None if running is None or skip_current_image else await _convert_preview(heard[running.id])
+    image = None if running is None or skip_current_image else await _convert_preview(seen[running.id])
     return SdProgress(
-        progress=_compute_share(jobs), eta_relative=_estimate_left_s(service, running), state=state, current_image=image
+        progress=done / wanted if wanted else 0.0,
+        eta_relative=_estimate_left_s(service, running),
+        state=state,
+        current_image=image,
     )
 
 
@@ -93,23 +101,12 @@ async def interrupt(request: Request, service: ServiceDep, claims: BasicCallerCl
     return {}
 
 
-def _compute_share(jobs: Sequence[Job]) -> float:
-    wanted = sum(job.parameters.num_sampled for job in jobs)
-    done = sum(job.parameters.num_sampled if job.state.is_final else job.step for job in jobs)
-    return done / wanted if wanted else 0.0
-
-
 def _estimate_left_s(service: Service, job: Job | None) -> float:
     """Seconds until the running picture ends, by its pace so far."""
     if job is None or job.started_at is None or job.step == 0:
         return 0.0
     spent_s = max((service.now() - job.started_at).total_seconds(), 0.0)
     return spent_s * (job.parameters.num_sampled - job.step) / job.step
-
-
-def _with_heard_step(job: Job, heard: Progressed | None) -> Job:
-    """The job at its last published step; its row is written less often."""
-    return job if heard is None or job.state is not JobState.RUNNING else replace(job, step=max(job.step, heard.step))
 
 
 async def _convert_preview(heard: Progressed | None) -> str | None:

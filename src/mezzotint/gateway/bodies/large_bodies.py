@@ -47,13 +47,9 @@ async def read_json(request: Request, shape: type[Schema]) -> Schema:
     """A JSON body of at most `MAX_PICTURES_BYTES`. Raises: RequestValidationError, as the framework does."""
     body = await read_body(request, MAX_PICTURES_BYTES)
     try:
-        return await asyncio.to_thread(_validate, shape, body)
+        return await asyncio.to_thread(lambda: shape.model_validate(read_json_value(body)))
     except ValidationError as error:
         raise translate_error(error) from None
-
-
-def _validate(shape: type[Schema], body: bytes) -> Schema:
-    return shape.model_validate(read_json_value(body))
 
 
 async def decode_base64(text: str) -> bytes:

@@ -24,7 +24,8 @@ class JsonCheck:
         self.app, self.unread = app, unread
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in self.unread or not _has_json(scope):
+        has_json = any(name == b"content-type" and b"json" in value.lower() for name, value in scope.get("headers", ()))
+        if scope["type"] != "http" or scope["path"] in self.unread or not has_json:
             await self.app(scope, receive, send)
             return
         messages = [await receive()]
@@ -79,10 +80,6 @@ def format_response(scope: Scope, answer: ApiError) -> Response:
     if path.startswith("/sdapi/"):
         return sdapi_error(answer)
     return openai_error(answer) if path.startswith("/v1/images/") else answer.response()
-
-
-def _has_json(scope: Scope) -> bool:
-    return any(name == b"content-type" and b"json" in value.lower() for name, value in scope["headers"])
 
 
 def _is_host(host: str) -> bool:

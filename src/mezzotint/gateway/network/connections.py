@@ -61,7 +61,8 @@ class OpenConnections:
         """Admit a new connection. If there is no room, the connection that was idle longest is closed; returns False
         if none is idle. end: called when the connection was idle too long."""
         key = self._key(host)
-        if not (self._has_room_at(key) and self._has_room()):
+        has_room = self._has_room_at(key) and (len(self._open) < self.limits.in_all or self._make_room(self._waiting))
+        if not has_room:
             self.metrics.connections_ended.labels(why="refused").inc()
             return False
         self._open[transport] = _Connection(key=key, end=end, send_since=self._now())
@@ -110,9 +111,6 @@ class OpenConnections:
             return True
         waiting = [one for one in self._by_key[key] if one in self._waiting]
         return self._make_room(sorted(waiting, key=lambda one: self._open[one].waiting_since or 0.0))
-
-    def _has_room(self) -> bool:
-        return len(self._open) < self.limits.in_all or self._make_room(self._waiting)
 
     def _make_room(self, waiting: Collection[asyncio.Transport]) -> bool:
         """End the first of them. Returns False if there is none."""

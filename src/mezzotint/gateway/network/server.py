@@ -19,7 +19,7 @@ from mezzotint.gateway.network.protocols import STRANGERS, HttpProtocol, WebSock
 from mezzotint.metrics import Metrics
 
 GRACE_S = 2
-"""How long open connections (event streams above all) may delay a stop."""
+"""Longest time that open connections (event streams above all) delay a stop."""
 
 
 class Server(uvicorn.Server):

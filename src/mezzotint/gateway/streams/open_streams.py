@@ -40,7 +40,10 @@ class OpenStreams:
                 try:
                     yield
                 finally:
-                    self._forget(claims, scope)
+                    if claims in self._scopes:
+                        self._scopes[claims].discard(scope)
+                        if not self._scopes[claims]:
+                            del self._scopes[claims]
         except TimeoutError:
             if not scope.expired():
                 raise
@@ -59,9 +62,3 @@ class OpenStreams:
     def _end(self, claims: Claims) -> None:
         for scope in self._scopes.pop(claims, ()):
             scope.reschedule(asyncio.get_running_loop().time())
-
-    def _forget(self, claims: Claims, scope: asyncio.Timeout) -> None:
-        if claims in self._scopes:
-            self._scopes[claims].discard(scope)
-            if not self._scopes[claims]:
-                del self._scopes[claims]

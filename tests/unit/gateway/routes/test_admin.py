@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from mezzotint.actions.maintain import balance
+from mezzotint.actions.maintain import update_lane_weights
 from mezzotint.domain.claims import Role
 from mezzotint.domain.ids import TenantId, WorkerId
 from mezzotint.domain.job import JobError, JobState
@@ -125,7 +125,7 @@ async def test_a_lanes_weight_is_set_within_its_bounds_and_lasts(admin: httpx.As
             assert refused.status_code == 422, wrong
         late = [make_job(tier=Tier.PRO, tenant=f"t{n}") for n in range(3)]
         await service.desk.jobs.add(*late)
-        await balance(service.desk, NOW + timedelta(seconds=60))
+        await update_lane_weights(service.desk, NOW + timedelta(seconds=60))
         moved = of(await admin.get("/v1/admin/lanes"), "pro")
         assert (moved["base"], moved["weight"]) == (3.0, pytest.approx(3.3))
         assert of(await admin.put("/v1/admin/lanes/pro", json={"base": None}), "pro")["weight"] == 4.0
