@@ -23,8 +23,8 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -237,76 +237,28 @@ def serve(address: str, port: int) -> None:
     import uvicorn
 
     from mezzotint.actions.finish import Desk
-    from mezzotint.actions.overload import Overload
-    from mezzotint.actions.submit import Door as Admission
-    from mezzotint.actions.upload import Intake
-    from mezzotint.gateway import Accounts, Issuer, Service, create_app
-    from mezzotint.gateway.forecast import Forecast
+    from mezzotint.gateway import Issuer, create_app
     from mezzotint.gateway.rate_limits import RateLimits
-    from mezzotint.gateway.safe_http import PublicOnlyClient
-    from mezzotint.gateway.webhook_delivery import WebhookSender
+    from mezzotint.gateway.wiring import build_service
     from mezzotint.main.served_models import freeze_collector
     from mezzotint.safety.prefilter import PreFilter
-    from mezzotint.store import (
-        Changes,
-        Database,
-        EventBus,
-        Images,
-        Jobs,
-        Keys,
-        Ledger,
-        Objects,
-        Submissions,
-        Tenants,
-        Uploads,
-        Users,
-        Webhooks,
-        Workers,
-        read_pressure,
-    )
+    from mezzotint.store import Database, EventBus, Objects, Store
     from tests.making import make_model
 
     database, issuer, bus = Database(address), Issuer(SECRET), EventBus()
-    jobs, changes, submissions = Jobs(database), Changes(database), Submissions(database)
-
-    def now() -> datetime:
-        return datetime.now(UTC)
-
+    store = Store(database)
     with tempfile.TemporaryDirectory() as folder:
-        uploads, objects = Uploads(database), Objects(Path(folder))
-        service = Service(
-            door=Admission(
-                jobs=jobs,
-                submissions=submissions,
-                uploads=uploads,
-                bus=bus,
-                model=make_model(),
-                check_prompt=PreFilter.load(None).check,
-                overload=Overload(partial(read_pressure, database)),
-            ),
-            desk=Desk(jobs=jobs, objects=objects, bus=bus),
-            images=Images(database),
-            ledger=Ledger(database),
-            changes=changes,
-            forecast=Forecast(jobs=jobs),
-            intake=Intake(uploads=uploads, objects=objects, is_blocked=lambda picture: False),
-            webhook_sender=WebhookSender(
-                webhooks=Webhooks(database),
-                jobs=jobs,
-                changes=changes,
-                submissions=submissions,
-                http_client=PublicOnlyClient(),
-                derive=issuer.derive,
-                now=now,
-            ),
+        desk = Desk(jobs=store.jobs, objects=Objects(Path(folder)), bus=bus)
+        check_prompt = PreFilter.load(None).check
+        service = build_service(
+            store,
+            desk,
             issuer=issuer,
-            workers=Workers(database),
-            accounts=Accounts(tenants=Tenants(database), users=Users(database), keys=Keys(database)),
-            now=now,
-            check_database=database.check,
-            is_ready=lambda: True,
-            rate_limits=RateLimits(scale=10),
+            models=[make_model()],
+            check_prompt=check_prompt,
+            is_blocked=lambda picture: False,
         )
+        service = replace(service, rate_limits=RateLimits(scale=10))
         freeze_collector()
         uvicorn.run(create_app(service), port=port, log_config=None, access_log=False, timeout_graceful_shutdown=1)
 

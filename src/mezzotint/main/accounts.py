@@ -16,17 +16,17 @@ from mezzotint.gateway.network.addresses import is_loopback
 from mezzotint.main.data_folder import prepare_data_folder
 from mezzotint.main.stores import open_database
 from mezzotint.metrics import Metrics
-from mezzotint.store import Database, Keys, Tenants, Users
+from mezzotint.store import Store
 
 T = TypeVar("T")
 
 
-def build_accounts(database: Database, settings: Settings) -> Accounts:
+def build_accounts(store: Store, settings: Settings) -> Accounts:
     """Raises: SettingInvalid."""
     return Accounts(
-        tenants=Tenants(database),
-        users=Users(database),
-        keys=Keys(database),
+        tenants=store.tenants,
+        users=store.users,
+        keys=store.keys,
         provider=read_provider(settings),
         can_sign_up=settings.sign_up,
         session_lifetime=timedelta(days=settings.session_days),
@@ -77,7 +77,7 @@ async def open_accounts(settings: Settings) -> AsyncIterator[Accounts]:
     database = open_database(settings, Metrics())
     await asyncio.to_thread(database.migrate)
     try:
-        yield build_accounts(database, settings)
+        yield build_accounts(Store(database), settings)
     finally:
         await database.close()
 

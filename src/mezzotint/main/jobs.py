@@ -66,8 +66,9 @@ def _row(job: Job) -> tuple[str, ...]:
 def _run(settings: Settings, work: Callable[[Desk], Coroutine[None, None, T]]) -> T:
     from mezzotint.main.stores import open_desk
     from mezzotint.metrics import Metrics
+    from mezzotint.store import Store
 
     async def on(database: "Database") -> T:
-        return await work(open_desk(settings, database, Metrics()))
+        return await work(open_desk(settings, Store(database), Metrics()))
 
     return with_database(settings, on)

@@ -6,24 +6,19 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 from mezzotint import __version__
 from mezzotint.actions.maintain import Maintenance, maintain_queue
-from mezzotint.actions.overload import Overload
 from mezzotint.actions.retention import SWEEP_S, enforce_retention
-from mezzotint.actions.submit import Door
-from mezzotint.actions.upload import Intake
 from mezzotint.background import BackgroundTasks
 from mezzotint.config import Settings
 from mezzotint.domain.errors import PortInUse, SettingInvalid
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier
-from mezzotint.gateway import Issuer, Service, create_app
+from mezzotint.gateway import Issuer, create_app
 from mezzotint.gateway.bodies.request_bodies import RequestBodies
-from mezzotint.gateway.forecast import Forecast
 from mezzotint.gateway.network.addresses import is_loopback
 from mezzotint.gateway.network.forwarded import TrustedProxies
 from mezzotint.gateway.network.hosts import read_hosts
@@ -31,7 +26,7 @@ from mezzotint.gateway.network.server import build_server
 from mezzotint.gateway.rate_limits import RateLimits
 from mezzotint.gateway.routes.about import DEV_LIFETIME, DEV_TENANT
 from mezzotint.gateway.safe_http import Allowlist, PublicOnlyClient
-from mezzotint.gateway.webhook_delivery import WebhookSender
+from mezzotint.gateway.wiring import build_service
 from mezzotint.main.accounts import build_accounts, read_provider
 from mezzotint.main.data_folder import load_secret, lock_data_folder, prepare_data_folder
 from mezzotint.main.log import configure_log
@@ -48,21 +43,7 @@ from mezzotint.main.worker import build_worker, find_worker_models, load_image_f
 from mezzotint.media.uploads.decoder_pool import DecoderPool
 from mezzotint.metrics import Metrics
 from mezzotint.safety.prefilter import PreFilter
-from mezzotint.store import (
-    Changes,
-    Images,
-    Ledger,
-    LocalBuckets,
-    RateBuckets,
-    Refusals,
-    RetentionSweep,
-    Submissions,
-    Uploads,
-    ValkeyBuckets,
-    Webhooks,
-    Workers,
-    read_pressure,
-)
+from mezzotint.store import LocalBuckets, RateBuckets, Store, ValkeyBuckets
 from mezzotint.worker import Catalog
 
 
@@ -110,7 +91,8 @@ class ServerProcess:
         metrics = Metrics()
         database = open_database(settings, metrics)
         await asyncio.to_thread(database.migrate)
-        desk = open_desk(settings, database, metrics)
+        store = Store(database, read_retention(settings))
+        desk = open_desk(settings, store, metrics)
         background = BackgroundTasks(on_restart=metrics.count_restart)
         rules = PreFilter.load(settings.prefilter_rules)
         image_filter = await load_image_filter(settings)
@@ -120,45 +102,25 @@ class ServerProcess:
             worker = build_worker(
                 settings, database, desk, models=models, image_filter=image_filter, background=background
             )
-        submissions, changes = Submissions(database), Changes(database)
         buckets = open_rate_buckets(settings)
-        uploads, retention = Uploads(database), read_retention(settings)
         decoders = DecoderPool(on_lost=metrics.decoders_lost.inc)
-        intake = Intake(uploads=uploads, objects=desk.objects, is_blocked=image_filter.is_blocked, decoders=decoders)
-        service = Service(
-            door=Door(
-                jobs=desk.jobs,
-                refusals=Refusals(database, retention),
-                submissions=submissions,
-                uploads=uploads,
-                bus=desk.bus,
-                model=self.infos[0],
-                others=tuple(self.infos[1:]),
-                check_prompt=rules.check,
-                overload=Overload(partial(read_pressure, database)),
-                metrics=metrics,
-                upscaler=upscaler_name(self.upscaler),
-            ),
-            desk=desk,
-            images=Images(database),
-            ledger=Ledger(database),
-            changes=changes,
-            forecast=Forecast(jobs=desk.jobs),
-            webhook_sender=WebhookSender(
-                webhooks=Webhooks(database),
-                jobs=desk.jobs,
-                changes=changes,
-                submissions=submissions,
-                http_client=PublicOnlyClient(allowlist=Allowlist.read(settings.webhook_inside)),
-                derive=self.issuer.derive,
-                now=utc_now,
-            ),
-            intake=intake,
+        service = build_service(
+            store,
+            desk,
             issuer=self.issuer,
-            accounts=build_accounts(database, settings),
-            workers=Workers(database),
-            now=utc_now,
-            check_database=database.check,
+            models=self.infos,
+            check_prompt=rules.check,
+            is_blocked=image_filter.is_blocked,
+        )
+        service = replace(
+            service,
+            door=replace(service.door, upscaler=upscaler_name(self.upscaler)),
+            intake=replace(service.intake, decoders=decoders),
+            webhook_sender=replace(
+                service.webhook_sender,
+                http_client=PublicOnlyClient(allowlist=Allowlist.read(settings.webhook_inside)),
+            ),
+            accounts=build_accounts(store, settings),
             is_ready=lambda: worker is None or worker.is_ready,
             model_states=lambda: {} if worker is None else worker.model_states(),
             is_drained=lambda: worker is not None and worker.is_drained,
@@ -179,8 +141,9 @@ class ServerProcess:
         @asynccontextmanager
         async def running() -> AsyncIterator[None]:
             freeze_collector()
-            rows = RetentionSweep(database, retention)
-            sweep = background.run_forever("retention", SWEEP_S, lambda: enforce_retention(rows, utc_now()))
+            sweep = background.run_forever(
+                "retention", SWEEP_S, lambda: enforce_retention(store.retention_sweep, utc_now())
+            )
             async with desk.bus.running(background), background.running(sweep):
                 if worker is None:
                     maintenance = Maintenance(

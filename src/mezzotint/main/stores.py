@@ -11,7 +11,7 @@ from mezzotint.domain.errors import SettingInvalid
 from mezzotint.domain.ids import WorkerId
 from mezzotint.metrics import Metrics
 from mezzotint.policy.retention import Retention
-from mezzotint.store import Database, EventBus, Jobs, Objects, PostgresEventBus
+from mezzotint.store import Database, EventBus, Objects, PostgresEventBus, Store
 
 
 def open_database(settings: Settings, metrics: Metrics) -> Database:
@@ -23,14 +23,13 @@ def open_database(settings: Settings, metrics: Metrics) -> Database:
         raise SettingInvalid("database: PostgreSQL needs pip install 'mezzotint[postgres]'") from error
 
 
-def open_desk(settings: Settings, database: Database, metrics: Metrics) -> Desk:
+def open_desk(settings: Settings, store: Store, metrics: Metrics) -> Desk:
     """Raises: SettingInvalid."""
     place = settings.objects or settings.data / "objects"
     on_fault = metrics.storage_faults.labels(store="objects").inc
     objects = Objects(place, on_fault=on_fault, s3=s3_options(settings))
-    jobs = Jobs(database)
-    bus = PostgresEventBus(database, jobs) if database.is_postgres else EventBus()
-    return Desk(jobs=jobs, objects=objects, bus=bus, metrics=metrics)
+    bus = PostgresEventBus(store.database, store.jobs) if store.database.is_postgres else EventBus()
+    return Desk(jobs=store.jobs, objects=objects, bus=bus, metrics=metrics)
 
 
 def read_retention(settings: Settings) -> Retention:

@@ -29,7 +29,7 @@ from mezzotint.main.served_models import (
 from mezzotint.main.stores import make_worker_id, open_database, open_desk
 from mezzotint.metrics import Metrics
 from mezzotint.safety.postfilter import PostFilter
-from mezzotint.store import Database, Workers
+from mezzotint.store import Database, Store, Workers
 from mezzotint.worker import (
     Catalog,
     CheckpointInterval,
@@ -60,7 +60,7 @@ async def _run_worker(settings: Settings, catalog: Catalog, upscaler: Path | Non
     if not database.is_postgres:
         raise SettingInvalid("a worker of its own needs --database postgresql://...; SQLite has its worker in `serve`")
     await asyncio.to_thread(database.migrate)
-    desk = open_desk(settings, database, metrics)
+    desk = open_desk(settings, Store(database), metrics)
     broken: list[BaseException] = []
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -3,6 +3,7 @@
 from mezzotint.store.changes import Changes
 from mezzotint.store.database import Database
 from mezzotint.store.events import EventBus
+from mezzotint.store.facade import Store
 from mezzotint.store.images import Images
 from mezzotint.store.jobs import Jobs
 from mezzotint.store.keys import Keys
@@ -35,6 +36,7 @@ __all__ = [
     "RateBuckets",
     "Refusals",
     "RetentionSweep",
+    "Store",
     "Submissions",
     "Tenants",
     "Uploads",

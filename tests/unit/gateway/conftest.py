@@ -2,8 +2,8 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from shutil import copytree
 
@@ -12,36 +12,13 @@ import pytest
 from argon2 import PasswordHasher
 
 from mezzotint.actions.finish import Desk
-from mezzotint.actions.overload import Overload
-from mezzotint.actions.submit import Door
-from mezzotint.actions.upload import Intake
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
-from mezzotint.gateway import Accounts, Issuer, Service, create_app
-from mezzotint.gateway.forecast import Forecast
-from mezzotint.gateway.safe_http import PublicOnlyClient
-from mezzotint.gateway.webhook_delivery import WebhookSender
+from mezzotint.gateway import Issuer, Service, create_app
+from mezzotint.gateway.wiring import build_service
 from mezzotint.media.uploads.decoder_pool import DecoderPool
-from mezzotint.policy.retention import Retention
 from mezzotint.safety.prefilter import PreFilter
-from mezzotint.store import (
-    Changes,
-    Database,
-    EventBus,
-    Images,
-    Jobs,
-    Keys,
-    Ledger,
-    Objects,
-    Refusals,
-    Submissions,
-    Tenants,
-    Uploads,
-    Users,
-    Webhooks,
-    Workers,
-    read_pressure,
-)
+from mezzotint.store import Database, EventBus, Objects, Store
 from mezzotint.store.passwords import Passwords
 from tests.making import make_model
 
@@ -85,44 +62,17 @@ async def service(tmp_path: Path, empty_database: Path, decoders: DecoderPool) -
 
 def service_on(database: Database, folder: Path, decoders: DecoderPool, passwords: Passwords | None = None) -> Service:
     """The gateway's parts as `serve` puts them together, over a migrated database and a folder for objects."""
-    desk = Desk(jobs=Jobs(database), objects=Objects(folder / "objects"), bus=EventBus())
-    check = PreFilter.load(None).check
-    uploads = Uploads(database)
-    door = Door(
-        jobs=desk.jobs,
-        refusals=Refusals(database, Retention()),
-        uploads=uploads,
-        submissions=Submissions(database),
-        bus=desk.bus,
-        model=make_model(),
-        check_prompt=check,
-        overload=Overload(partial(read_pressure, database)),
-        metrics=desk.metrics,
-    )
-    return Service(
-        door=door,
-        desk=desk,
-        images=Images(database),
-        ledger=Ledger(database),
-        changes=Changes(database),
-        forecast=Forecast(jobs=desk.jobs),
-        webhook_sender=WebhookSender(
-            webhooks=Webhooks(database),
-            jobs=desk.jobs,
-            changes=Changes(database),
-            submissions=door.submissions,
-            http_client=PublicOnlyClient(),
-            derive=Issuer(SECRET).derive,
-            now=lambda: datetime.now(UTC),
-        ),
-        intake=Intake(uploads=uploads, objects=desk.objects, is_blocked=lambda picture: False, decoders=decoders),
+    store = Store(database, passwords=passwords)
+    desk = Desk(jobs=store.jobs, objects=Objects(folder / "objects"), bus=EventBus())
+    service = build_service(
+        store,
+        desk,
         issuer=Issuer(SECRET),
-        workers=Workers(database),
-        accounts=Accounts(tenants=Tenants(database), users=Users(database, passwords), keys=Keys(database)),
-        now=lambda: datetime.now(UTC),
-        check_database=database.check,
-        is_ready=lambda: False,
+        models=[make_model()],
+        check_prompt=PreFilter.load(None).check,
+        is_blocked=lambda picture: False,
     )
+    return replace(service, intake=replace(service.intake, decoders=decoders), is_ready=lambda: False)
 
 
 @asynccontextmanager

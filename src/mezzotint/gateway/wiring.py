@@ -1,0 +1,72 @@
+"""The gateway's parts, put together over a store. `serve`, benchmarks and tests replace what they have of their own."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+
+from PIL.Image import Image
+
+from mezzotint.actions.finish import Desk
+from mezzotint.actions.overload import Overload
+from mezzotint.actions.submit import Door
+from mezzotint.actions.upload import Intake
+from mezzotint.domain.model import ModelInfo
+from mezzotint.domain.refusal import Refusal
+from mezzotint.gateway.auth.tokens import Issuer
+from mezzotint.gateway.forecast import Forecast
+from mezzotint.gateway.safe_http import PublicOnlyClient
+from mezzotint.gateway.service import Accounts, Service
+from mezzotint.gateway.webhook_delivery import WebhookSender
+from mezzotint.store import Store, read_pressure
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def build_service(
+    store: Store,
+    desk: Desk,
+    *,
+    issuer: Issuer,
+    models: Sequence[ModelInfo],
+    check_prompt: Callable[[str, str], Refusal | None],
+    is_blocked: Callable[[Image], bool],
+) -> Service:
+    """A service that is ready at once and has no worker. models: the default first. check_prompt, is_blocked: the text
+    filter and the image filter, as `Door` and `Intake` want them."""
+    return Service(
+        door=Door(
+            jobs=store.jobs,
+            refusals=store.refusals,
+            submissions=store.submissions,
+            uploads=store.uploads,
+            bus=desk.bus,
+            model=models[0],
+            others=tuple(models[1:]),
+            check_prompt=check_prompt,
+            overload=Overload(partial(read_pressure, store.database)),
+            metrics=desk.metrics,
+        ),
+        desk=desk,
+        images=store.images,
+        ledger=store.ledger,
+        changes=store.changes,
+        forecast=Forecast(jobs=store.jobs),
+        webhook_sender=WebhookSender(
+            webhooks=store.webhooks,
+            jobs=store.jobs,
+            changes=store.changes,
+            submissions=store.submissions,
+            http_client=PublicOnlyClient(),
+            derive=issuer.derive,
+            now=utc_now,
+        ),
+        intake=Intake(uploads=store.uploads, objects=desk.objects, is_blocked=is_blocked),
+        issuer=issuer,
+        accounts=Accounts(tenants=store.tenants, users=store.users, keys=store.keys),
+        workers=store.workers,
+        now=utc_now,
+        check_database=store.database.check,
+        is_ready=lambda: True,
+    )

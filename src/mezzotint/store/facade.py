@@ -1,0 +1,41 @@
+"""The tables of one database, each with what reads and writes it."""
+
+from mezzotint.policy.retention import Retention
+from mezzotint.store.changes import Changes
+from mezzotint.store.database import Database
+from mezzotint.store.images import Images
+from mezzotint.store.jobs import Jobs
+from mezzotint.store.keys import Keys
+from mezzotint.store.ledger import Ledger
+from mezzotint.store.passwords import Passwords
+from mezzotint.store.refusals import Refusals
+from mezzotint.store.retention import RetentionSweep
+from mezzotint.store.submissions import Submissions
+from mezzotint.store.tenants import Tenants
+from mezzotint.store.uploads import Uploads
+from mezzotint.store.users import Users
+from mezzotint.store.webhooks import Webhooks
+from mezzotint.store.workers import Workers
+
+
+class Store:
+    """retention: bounds of the rows that tenants leave behind. passwords: how users' passwords are hashed."""
+
+    def __init__(
+        self, database: Database, retention: Retention | None = None, passwords: Passwords | None = None
+    ) -> None:
+        retention = retention or Retention()
+        self.database = database
+        self.changes = Changes(database)
+        self.images = Images(database)
+        self.jobs = Jobs(database)
+        self.keys = Keys(database)
+        self.ledger = Ledger(database)
+        self.refusals = Refusals(database, retention)
+        self.retention_sweep = RetentionSweep(database, retention)
+        self.submissions = Submissions(database)
+        self.tenants = Tenants(database)
+        self.uploads = Uploads(database)
+        self.users = Users(database, passwords)
+        self.webhooks = Webhooks(database)
+        self.workers = Workers(database)
