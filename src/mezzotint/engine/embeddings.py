@@ -1,7 +1,8 @@
 """A cache of text embeddings: the same prompt, and above all the empty one, is read once.
 
 The cache stands before each text encoder's `forward` and is exact: its key is the bytes of every tensor argument, all
-plain arguments, and the autocast state. What comes back are copies, so a pipeline may write into them.
+plain arguments, and the autocast state. What comes back are copies, so a pipeline may write into them. Entries lie in
+host memory: a device's own is for weights and passes.
 """
 
 import hashlib
@@ -15,7 +16,7 @@ import torch
 from mezzotint.engine.tree import map_leaves, tensors_in
 
 MAX_BYTES = 256 * 2**20
-"""Some 800 prompts of SDXL (2 x 77 x 2048 float16), many thousand of the starter model."""
+"""Some 33 prompts of SDXL, whose encoders give all hidden states (8 MB in float16), thousands of the starter model."""
 TEXT_ENCODER = re.compile(r"text_encoder(_\d+)?")
 
 
@@ -27,7 +28,7 @@ class EmbeddingCache:
         self.num_hits = 0
         self.num_misses = 0
         self.held_bytes = 0
-        self._entries: OrderedDict[bytes, Any] = OrderedDict()
+        self._entries: OrderedDict[bytes, tuple[Any, list[torch.device]]] = OrderedDict()
 
     def attach(self, pipeline: Any) -> None:
         """Stand before every text encoder of the pipeline, but those that are moved between devices call by call."""
@@ -45,23 +46,25 @@ class EmbeddingCache:
             if key in self._entries:
                 self.num_hits += 1
                 self._entries.move_to_end(key)
-                return copy_of(self._entries[key])
+                output, devices = self._entries[key]
+                return _restore(output, devices)
             self.num_misses += 1
             output = forward(*args, **kwargs)
-            self._keep(key, copy_of(output))
+            self._keep(key, output)
             return output
 
         return cached_forward
 
     def _keep(self, key: bytes, output: Any) -> None:
-        num_bytes = size_of(output)
-        if num_bytes > self.max_bytes:
+        if size_of(output) > self.max_bytes:
             return
-        self._entries[key] = output
+        entry = _copy_to_host(output)
+        num_bytes = size_of(entry[0])
+        self._entries[key] = entry
         self.held_bytes += num_bytes
         while self.held_bytes > self.max_bytes:
             _, oldest = self._entries.popitem(last=False)
-            self.held_bytes -= size_of(oldest)
+            self.held_bytes -= size_of(oldest[0])
 
 
 def key_of(name: str, args: Any, kwargs: Any) -> bytes | None:
@@ -79,9 +82,20 @@ def key_of(name: str, args: Any, kwargs: Any) -> bytes | None:
     return digest.digest()
 
 
-def copy_of(output: Any) -> Any:
-    return map_leaves(output, lambda leaf: leaf.clone() if isinstance(leaf, torch.Tensor) else leaf)
-
-
 def size_of(output: Any) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors_in(output))
+    """Bytes of its tensors; one that stands in several places counts once."""
+    tensors = {id(tensor): tensor for tensor in tensors_in(output)}
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+
+
+def _copy_to_host(output: Any) -> tuple[Any, list[torch.device]]:
+    """A copy in host memory, and the devices of its tensors from left to right. A tensor is copied once."""
+    tensors = {id(tensor): tensor for tensor in tensors_in(output)}
+    copies = {key: tensor.detach().to("cpu", copy=True) for key, tensor in tensors.items()}
+    devices = [tensor.device for tensor in tensors_in(output)]
+    return map_leaves(output, lambda leaf: copies[id(leaf)] if isinstance(leaf, torch.Tensor) else leaf), devices
+
+
+def _restore(output: Any, devices: list[torch.device]) -> Any:
+    left = iter(devices)
+    return map_leaves(output, lambda leaf: leaf.to(next(left), copy=True) if isinstance(leaf, torch.Tensor) else leaf)

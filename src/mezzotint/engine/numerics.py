@@ -327,18 +327,29 @@ def _blocks(tensor: torch.Tensor) -> list[torch.Tensor]:
 
 
 def fingerprint(numerics: Numerics, weights: str) -> dict[str, str]:
-    """The facts that must be equal for two processes to compute the same bits."""
+    """The facts that must be equal for two processes to compute the same bits.
+
+    A GPU's kernels depend on nothing of its host: neither on the CPU nor on the number of its threads.
+    """
     on_gpu = numerics.device.type == "cuda"
+    kernels = _describe_gpu_kernels(numerics.device) if on_gpu else torch.backends.cpu.get_cpu_capability()
     return {
         "torch": torch.__version__,
         "diffusers": diffusers.__version__,
         "transformers": transformers.__version__,
         "device": torch.cuda.get_device_name(numerics.device) if on_gpu else f"cpu {platform.machine()}",
-        "kernels": torch.backends.cpu.get_cpu_capability(),
+        "kernels": kernels,
         "dtype": str(numerics.dtype).removeprefix("torch."),
-        "threads": str(torch.get_num_threads()),
+        "threads": "any" if on_gpu else str(torch.get_num_threads()),
         "exact": str(numerics.exact),
         "rows": str(numerics.fixed_rows),
         "channels_last": str(numerics.channels_last),
         "weights": weights,
     }
+
+
+def _describe_gpu_kernels(device: torch.device) -> str:
+    """The libraries that hold a GPU's kernels, and the code that they choose for it."""
+    major, minor = torch.cuda.get_device_capability(device)
+    runtime, cudnn = torch.version.cuda or torch.version.hip, torch.backends.cudnn
+    return f"sm_{major}{minor}, runtime {runtime}, cuDNN {cudnn.version()}"  # type: ignore[no-untyped-call]

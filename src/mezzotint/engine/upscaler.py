@@ -1,10 +1,10 @@
-"""Upscale a picture: a network is applied tile by tile, so that runs beside it wait for one tile at most.
+"""Upscale a picture: a network is applied tile by tile, so that runs beside it wait for some tiles at most.
 
 An upscale has no sampler steps and keeps no checkpoint: begun again it gives the same bytes. Its steps are its tiles.
 """
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -15,12 +15,15 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mezzotint.domain.errors import ModelCorrupt, ModelMissing
+from mezzotint.domain.errors import ModelCorrupt, ModelMissing, OutOfMemory
+from mezzotint.engine.device.faults import free_frames, is_out_of_memory
 from mezzotint.engine.device.lost import check_device
 from mezzotint.engine.errors import RunCancelled
+from mezzotint.engine.models.load import release
 from mezzotint.engine.upscaler_nets import network_of
 
 TILE_PX = 128  # of the input; some 0.2 s of the shipped network on one core
+TURN_S = 0.05  # tiles are made for so long, so that a fast device is not given one at a time
 FOREIGN_REACH_PX = 32  # seen around a tile where the network does not say how far it looks
 
 
@@ -46,16 +49,17 @@ class Upscaler:
         reach_px = getattr(network, "reach_px", FOREIGN_REACH_PX)
         return cls(network=network.to(device), scale=network.scale, reach_px=reach_px, device=torch.device(device))
 
-    def begin(self, picture: Image.Image, scale: int) -> "Upscaling":
-        """An upscale to `scale` times the size; call `turn` until it is done."""
-        return Upscaling(self, picture.convert("RGB"), scale)
+    def begin(self, picture: Image.Image, scale: int, free: Callable[[], None] = release) -> "Upscaling":
+        """An upscale to `scale` times the size; call `turn` until it is done. free: called where memory runs out."""
+        return Upscaling(self, picture.convert("RGB"), scale, free)
 
 
 class Upscaling:
     """An upscale under way. output: the picture, or error: why not, once `done`. steps: tiles made."""
 
-    def __init__(self, upscaler: Upscaler, picture: Image.Image, scale: int) -> None:
+    def __init__(self, upscaler: Upscaler, picture: Image.Image, scale: int, free: Callable[[], None]) -> None:
         self.done = False
+        self._free = free
         self.output: Image.Image | None = None
         self.error: BaseException | None = None
         self.steps = 0
@@ -72,10 +76,12 @@ class Upscaling:
         return 12 * self._wanted[0] * self._wanted[1]
 
     def turn(self) -> None:
-        """Make one tile."""
+        """Make tiles for `TURN_S`, at least one."""
         begun = time.perf_counter()
         try:
             next(self._course)
+            while time.perf_counter() - begun < TURN_S:
+                next(self._course)
         except StopIteration as end:
             self.output, self.done = end.value, True
         except Exception as error:  # noqa: BLE001 - whatever the network raises belongs to this upscale alone
@@ -114,13 +120,26 @@ class Upscaling:
                 bottom, right = min(top + TILE_PX, height), min(left + TILE_PX, width)
                 y, x = max(0, top - reach), max(0, left - reach)
                 seen = pixels[:, y : bottom + reach, x : right + reach]
-                with torch.inference_mode():
-                    tile = self._upscaler.network(seen[None].to(self._upscaler.device))[0].clamp(0, 1).cpu()
+                tile = self._compute_tile(seen)
                 inner = tile[:, (top - y) * scale : (bottom - y) * scale, (left - x) * scale : (right - x) * scale]
                 made[:, top * scale : bottom * scale, left * scale : right * scale] = inner
                 self.steps += 1
                 yield
         return made
+
+    def _compute_tile(self, seen: Tensor) -> Tensor:
+        """[3, h, w] -> the same, enlarged; once more after memory was freed, where it ran out. Raises: OutOfMemory."""
+        for _ in range(2):
+            try:
+                with torch.inference_mode():
+                    enlarged: Tensor = self._upscaler.network(seen[None].to(self._upscaler.device))[0].clamp(0, 1).cpu()
+                    return enlarged
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                free_frames(error)
+            self._free()
+        raise OutOfMemory("The device's memory ran out while the picture was enlarged.")
 
 
 def _weights(path: Path) -> dict[str, Tensor]:

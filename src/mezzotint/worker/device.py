@@ -229,7 +229,7 @@ class DeviceThread:
         self._upscaler = self._upscaler or self._load_upscaler()
         job, now = command.job, time.monotonic()
         assert command.source is not None, "admission asks for a source"
-        run = self._upscaler.begin(read_picture(command.source), job.parameters.scale or 1)
+        run = self._upscaler.begin(read_picture(command.source), job.parameters.scale or 1, self._cache.free)
 
         def finish(picture: Any) -> tuple[Any, ...]:
             return (picture,)

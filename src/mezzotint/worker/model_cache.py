@@ -168,6 +168,11 @@ class ModelCache:
         """Drop the models that may go and have no runs in flight: memory ran out."""
         self._evict(self._idle())
 
+    def free(self) -> None:
+        """Give back all memory that nothing in flight uses."""
+        self.evict_idle()
+        self.catalog.release()
+
     def _idle(self) -> tuple[str, ...]:
         return tuple(one.name for one in self._residents() if not (one.is_pinned or one.is_busy))
 

@@ -1,5 +1,6 @@
 """The embedding cache on real, tiny text encoders."""
 
+from collections import OrderedDict
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from transformers import BertConfig, BertModel, CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
 from mezzotint.engine.embeddings import EmbeddingCache
+from mezzotint.engine.tree import tensors_in
 
 SIZES = {"vocab_size": 50, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
 IDS = torch.tensor([[1, 5, 7, 2]])
@@ -89,3 +91,24 @@ def test_nothing_is_remembered_while_gradients_are_wanted() -> None:
     for _ in range(2):
         assert module(IDS)[0].requires_grad
     assert (cache.num_hits, cache.num_misses) == (0, 0)
+
+
+@torch.no_grad()
+def test_entries_are_in_host_memory_and_come_back_where_they_were_made() -> None:
+    cache = EmbeddingCache()
+    module = attached(encoders()["clip"], cache)
+    module(IDS, output_hidden_states=True)
+    ((entry, made_on),) = cache._entries.values()
+    assert {tensor.device.type for tensor in tensors_in(entry)} == {"cpu"}
+    cache._entries = OrderedDict({key: (entry, [torch.device("meta")] * len(made_on)) for key in cache._entries})
+    devices = [tensor.device.type for tensor in tensors_in(module(IDS, output_hidden_states=True))]
+    assert devices == ["meta"] * len(made_on)
+
+
+@torch.no_grad()
+def test_a_tensor_that_stands_twice_in_an_output_is_kept_and_counted_once() -> None:
+    cache, shared = EmbeddingCache(), torch.zeros(256)
+    module = torch.nn.Identity()
+    module.forward = lambda ids: {"last": shared, "all": (shared, shared)}  # type: ignore[assignment]
+    attached(module, cache)(IDS)
+    assert cache.held_bytes == 256 * 4

@@ -204,3 +204,18 @@ def test_the_hash_of_weights_sees_one_changed_value_of_a_small_model_and_any_tra
     with torch.no_grad():
         trained.unet.weight.mul_(1.0001)
     assert weights_hash(one) != weights_hash(trained)
+
+
+def test_on_a_gpu_the_fingerprint_names_its_kernels_and_nothing_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Some GPU")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    gpu = Numerics(device=torch.device("cuda", 1), dtype=torch.float16, exact=False)
+    found = fingerprint(gpu, "w")
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 999)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "another")
+    assert fingerprint(gpu, "w") == found
+    assert found["kernels"].startswith("sm_90, runtime ")
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 1)
+    assert fingerprint(gpu, "w") != found
+    on_cpu = fingerprint(Numerics(device=torch.device("cpu"), dtype=torch.float32, exact=True), "w")
+    assert (on_cpu["threads"], on_cpu["kernels"]) == ("999", "another")

@@ -1,5 +1,6 @@
 """Upscaling: the shipped network, foreign weights by path, and tiles that leave no seam."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ from PIL import Image, ImageDraw
 from safetensors.torch import save_file
 
 from mezzotint.config import Settings
-from mezzotint.domain.errors import ModelCorrupt, ModelMissing
+from mezzotint.domain.errors import ModelCorrupt, ModelMissing, OutOfMemory
+from mezzotint.engine import upscaler as module
 from mezzotint.engine.errors import RunCancelled
 from mezzotint.engine.upscaler import TILE_PX, Upscaler
 from mezzotint.engine.upscaler_nets import RRDB, Compact
@@ -68,7 +70,7 @@ def test_the_same_picture_gives_the_same_pixels(shipped: Upscaler) -> None:
     assert enlarged(shipped, flat_art(64), 4).tobytes() == enlarged(shipped, flat_art(64), 4).tobytes()
 
 
-def test_tiles_leave_no_seam() -> None:
+def test_tiles_leave_no_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     network = Compact(4, 1, 2).eval()
     upscaler = Upscaler(network=network, scale=2, reach_px=network.reach_px, device=torch.device("cpu"))
@@ -78,6 +80,7 @@ def test_tiles_leave_no_seam() -> None:
         whole = network(pixels)[0].clamp(0, 1).mul(255).round().permute(1, 2, 0).numpy()
     tiled = np.asarray(enlarged(upscaler, picture, 2)).astype(float)
     assert np.abs(tiled - whole).max() <= 1, "at most a rounding"
+    monkeypatch.setattr(module, "TURN_S", 0.0)
     run = upscaler.begin(picture, 2)
     run.turn()
     assert (run.num_steps, run.steps, run.done) == (4, 1, False)
@@ -148,3 +151,36 @@ def test_the_setting_names_none_or_a_file(tmp_path: Path) -> None:
     assert find_upscaler(Settings(upscaler=str(path))) == path
     with pytest.raises(ModelMissing):
         find_upscaler(Settings(upscaler=str(tmp_path / "gone.pth")))
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_tile_without_memory_is_made_again_once_and_then_its_upscale_fails_alone(
+    shipped: Upscaler, times: int
+) -> None:
+    errors, freed = [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")][:times], []
+
+    def network(seen: torch.Tensor) -> torch.Tensor:
+        if errors:
+            raise errors.pop()
+        made: torch.Tensor = shipped.network(seen)
+        return made
+
+    run = replace(shipped, network=network).begin(flat_art(32), 2, lambda: freed.append(1))
+    while not run.done:
+        run.turn()
+    assert len(freed) == times
+    if times == 1:
+        assert run.output is not None
+        assert run.output.tobytes() == enlarged(shipped, flat_art(32), 2).tobytes()
+    else:
+        assert isinstance(run.error, OutOfMemory)
+
+
+def test_a_turn_makes_tiles_for_a_time_and_at_least_one(shipped: Upscaler, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = replace(shipped, network=lambda seen: torch.zeros(1, 3, 4 * seen.shape[2], 4 * seen.shape[3]))
+    picture = Image.new("RGB", (4 * TILE_PX, TILE_PX))
+    for turn_s, expected in ((0.0, 1), (1e9, 4)):
+        monkeypatch.setattr(module, "TURN_S", turn_s)
+        run = quick.begin(picture, 4)
+        run.turn()
+        assert run.steps == expected
