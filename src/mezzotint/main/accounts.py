@@ -1,21 +1,17 @@
-"""From settings to who is known here: for the server, and for the commands that work beside it."""
+"""Tenants, users, keys and the OIDC provider, as the settings say: for the server and for commands."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from mezzotint.config import Settings
+from mezzotint.config import Settings, read_settings
 from mezzotint.domain.errors import NotKnown, SettingInvalid
 from mezzotint.gateway import Accounts, KeySet, OidcConfig, OidcProvider
 from mezzotint.gateway.auth.oidc import read_from_file, read_from_url
 from mezzotint.gateway.network.addresses import is_loopback
-from mezzotint.main.data_folder import prepare_data_folder
-from mezzotint.main.stores import open_database
-from mezzotint.metrics import Metrics
+from mezzotint.main.with_database import with_database
 from mezzotint.store import Store
 
 T = TypeVar("T")
@@ -70,26 +66,10 @@ def open_key_set(place: str) -> KeySet:
     return KeySet(read_from_file(Path(place)))
 
 
-@asynccontextmanager
-async def open_accounts(settings: Settings) -> AsyncIterator[Accounts]:
-    """The accounts in the database; a server may be working in it at the same time."""
-    prepare_data_folder(settings.data)
-    database = open_database(settings, Metrics())
-    await asyncio.to_thread(database.migrate)
-    try:
-        yield build_accounts(Store(database), settings)
-    finally:
-        await database.close()
-
-
-def run(settings: Settings, work: Callable[[Accounts], Coroutine[None, None, T]]) -> T:
-    """Carry out a command's work on the accounts."""
-
-    async def worked() -> T:
-        async with open_accounts(settings) as accounts:
-            return await work(accounts)
-
-    return asyncio.run(worked())
+def with_accounts(data: Path | None, work: Callable[[Accounts], Coroutine[None, None, T]]) -> T:
+    """Run a command's work on the accounts; a server may work in the same database."""
+    settings = read_settings(data=data)
+    return with_database(settings, lambda database: work(build_accounts(Store(database), settings)))
 
 
 def require_found(found: bool, what: str) -> None:

@@ -1,4 +1,4 @@
-"""The data folder: made, its owner's alone, locked, with the secret that signs tokens."""
+"""The data folder: created, closed to other users, locked; it holds the secret that signs tokens."""
 
 import fcntl
 import os

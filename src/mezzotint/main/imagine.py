@@ -61,7 +61,7 @@ def _draw_here(settings: Settings, prompt: str, out: Path) -> int:
     image_filter = PostFilter(threshold=settings.nsfw_threshold)
     codes = [
         _save_picture(run, parameters, path, image_filter)
-        for run, parameters, path in zip(runs, wanted, paths(out, len(runs)), strict=True)
+        for run, parameters, path in zip(runs, wanted, output_paths(out, len(runs)), strict=True)
     ]
     return max(codes)
 
@@ -109,8 +109,8 @@ def _save_picture(run: "Run", parameters: Parameters, out: Path, image_filter: "
     return DONE
 
 
-def paths(out: Path, num_pictures: int) -> list[Path]:
-    """Where the pictures go: `out` itself, or `out-1`, `out-2` ... where there are several."""
+def output_paths(out: Path, num_pictures: int) -> list[Path]:
+    """The files of the pictures: `out` itself, or `out-1`, `out-2` ... where there are several."""
     if num_pictures == 1:
         return [out]
     return [out.with_stem(f"{out.stem}-{number}") for number in range(1, num_pictures + 1)]
@@ -126,7 +126,7 @@ def _draw_by_server(settings: Settings, prompt: str, out: Path, server: str) -> 
                 error = answer.json()["error"]
                 return _print_error(REFUSED, error["message"], error["hint"], error["code"])
             jobs = answer.json()["jobs"]
-            return max(_fetch(client, job, path) for job, path in zip(jobs, paths(out, len(jobs)), strict=True))
+            return max(_fetch(client, job, path) for job, path in zip(jobs, output_paths(out, len(jobs)), strict=True))
     except (httpx.HTTPError, ValueError, KeyError) as error:
         raise ServerUnreachable(f"{server}: {error or type(error).__name__}") from error
 

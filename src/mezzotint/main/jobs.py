@@ -28,7 +28,7 @@ def dead(
 ) -> None:
     """The dead letters: jobs that failed, with the reason."""
     with report_errors():
-        found = _run(read_settings(data=data), lambda desk: desk.jobs.list_failed(limit))
+        found = _with_desk(read_settings(data=data), lambda desk: desk.jobs.list_failed(limit))
         print_table(("job", "tenant", "lane", "failed", "code", "why"), [_row(job) for job in found])
 
 
@@ -46,7 +46,7 @@ def retry(
             async def work(desk: Desk, id: str = id) -> bool:
                 return await retry_failed(desk, JobId(id), datetime.now(UTC))
 
-            if not _run(read_settings(data=data), work):
+            if not _with_desk(read_settings(data=data), work):
                 raise NotKnown(f"there is no dead letter {id!r}")
             typer.echo(f"{id}  queued")
 
@@ -63,12 +63,12 @@ def _row(job: Job) -> tuple[str, ...]:
     )
 
 
-def _run(settings: Settings, work: Callable[[Desk], Coroutine[None, None, T]]) -> T:
+def _with_desk(settings: Settings, work: Callable[[Desk], Coroutine[None, None, T]]) -> T:
     from mezzotint.main.stores import open_desk
     from mezzotint.metrics import Metrics
     from mezzotint.store import Store
 
-    async def on(database: "Database") -> T:
+    async def work_on_desk(database: "Database") -> T:
         return await work(open_desk(settings, Store(database), Metrics()))
 
-    return with_database(settings, on)
+    return with_database(settings, work_on_desk)

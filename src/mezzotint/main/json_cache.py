@@ -1,5 +1,4 @@
-"""What the engine found out about models, kept on disk: verdicts on merged passes, once per weights and kernels, and
-maps from latents to previews."""
+"""A cache in a JSON file, for findings about models: verdicts on merged passes, maps from latents to previews."""
 
 import json
 from collections import UserDict
@@ -11,8 +10,8 @@ log = structlog.get_logger()
 
 
 class JsonCache(UserDict[str, str]):
-    """A mapping that is written to its file with every new entry. A file that cannot be read or written costs
-    finding out again, nothing else."""
+    """A mapping that is written to its file with every new entry. When the file cannot be read or written, the next
+    process finds the entries again."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()

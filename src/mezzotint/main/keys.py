@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from mezzotint.config import read_settings
 from mezzotint.domain.claims import OWN, Scope
 from mezzotint.domain.ids import KeyId, TenantId
 from mezzotint.domain.key import Key, KeyRequest
@@ -25,7 +24,7 @@ def create(
 ) -> None:
     """Make a key of the tenant and print its secret, this once."""
     from mezzotint.gateway import Accounts
-    from mezzotint.main.accounts import require_found, run
+    from mezzotint.main.accounts import require_found, with_accounts
 
     async def add(accounts: Accounts) -> str:
         require_found(await accounts.tenants.get(TenantId(tenant)) is not None, f"tenant {tenant!r}")
@@ -36,17 +35,17 @@ def create(
         return made[1] if made else ""
 
     with report_errors():
-        typer.echo(run(read_settings(data=data), add))
+        typer.echo(with_accounts(data, add))
 
 
 @app.command("list")
 def show(tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None, data: Data = None) -> None:
     """Keys, oldest first; secrets are not kept."""
-    from mezzotint.main.accounts import run
+    from mezzotint.main.accounts import with_accounts
 
     with report_errors():
         of = None if tenant is None else TenantId(tenant)
-        found = run(read_settings(data=data), lambda accounts: accounts.keys.of_tenant(of))
+        found = with_accounts(data, lambda accounts: accounts.keys.of_tenant(of))
         now = datetime.now(UTC)
         rows = [(k.id, k.prefix, k.tenant, k.name, " ".join(sorted(k.scopes)), state(k, now)) for k in found]
         print_table(("id", "prefix", "tenant", "name", "scopes", "state"), rows)
@@ -59,11 +58,11 @@ def rotate(
     data: Data = None,
 ) -> None:
     """Print a new secret for a key; the old one works on for a while."""
-    from mezzotint.main.accounts import require_found, run
+    from mezzotint.main.accounts import require_found, with_accounts
 
     with report_errors():
         grace, now = timedelta(hours=grace_hours), datetime.now(UTC)
-        rotated = run(read_settings(data=data), lambda accounts: accounts.keys.rotate(KeyId(key), None, now, grace))
+        rotated = with_accounts(data, lambda accounts: accounts.keys.rotate(KeyId(key), None, now, grace))
         require_found(rotated is not None, f"valid key {key!r}")
         typer.echo(rotated[1] if rotated else "")
 
@@ -71,12 +70,13 @@ def rotate(
 @app.command()
 def revoke(key: Id, data: Data = None) -> None:
     """End a key at once, its old secret too."""
-    from mezzotint.main.accounts import require_found, run
+    from mezzotint.main.accounts import require_found, with_accounts
 
     with report_errors():
         now = datetime.now(UTC)
         require_found(
-            run(read_settings(data=data), lambda accounts: accounts.keys.revoke(KeyId(key), None, now)), f"key {key!r}"
+            with_accounts(data, lambda accounts: accounts.keys.revoke(KeyId(key), None, now)),
+            f"key {key!r}",
         )
         typer.echo(f"{key}  revoked")
 

@@ -1,4 +1,4 @@
-"""Where log lines go, and in which form."""
+"""Configure the log: its lines go to standard error, as text or JSON."""
 
 import logging
 import sys

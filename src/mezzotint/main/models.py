@@ -21,7 +21,7 @@ One = Annotated[str | None, typer.Option("--model", help="'starter', a diffusers
 Name = Annotated[str | None, typer.Argument(help="The model's name; default: the first.")]
 OnDevice = Annotated[str | None, typer.Option(help="Where the model runs: auto, cpu, cuda, or cuda:1 and so on.")]
 STEPS = (4, 3)
-"""Of the two requests: enough for a step in the middle, and unequal, so that they part."""
+"""Steps of the two requests: enough for a step in the middle, and unequal, so that one ends first."""
 
 
 @app.command("list")
@@ -99,7 +99,7 @@ def self_test_model(settings: Settings, offer: ServedModel, findings: Findings) 
 
 
 def read_findings(known: Any, offer: ServedModel) -> dict[str, Any] | None:
-    """What an earlier check found of these very weights."""
+    """The findings of an earlier check of the same weights; None where they have changed since."""
     try:
         found: dict[str, Any] = json.loads(known.get(offer.info.name, ""))
         is_current = found["stamp"] == weights_stamp(offer.folder) and {"batch", "resume", "exclusive"} <= found.keys()

@@ -1,4 +1,4 @@
-"""What every command shares: the data folder's flag, how a failure is said, how a table is printed."""
+"""Shared by every command: the data folder's flag, the printing of errors and of tables."""
 
 import sys
 from collections.abc import Iterator, Sequence

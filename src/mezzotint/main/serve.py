@@ -72,7 +72,7 @@ def serve(settings: Settings) -> None:
 
 @dataclass(kw_only=True)
 class ServerProcess:
-    """One process with its gateway, store and worker."""
+    """A process with a gateway, a store and, unless the settings say otherwise, a worker."""
 
     settings: Settings
     infos: Sequence[ModelInfo]
@@ -237,7 +237,7 @@ def bind_socket(host: str, port: int) -> Iterator[socket.socket]:
 
 
 def print_start_message(settings: Settings, infos: Sequence[ModelInfo], issuer: Issuer, port: int) -> None:
-    """What a newcomer needs next, on standard output."""
+    """Print the address, the data folder and the next step to standard output."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     url = f"http://{host}:{port}"
     drawing = "the page is up at once; the first picture waits until its model is loaded"

@@ -1,4 +1,4 @@
-"""From settings to parts."""
+"""The models that the settings name: found, checked, and loaded on the device's thread."""
 
 import gc
 from collections.abc import Callable, MutableMapping, Sequence
@@ -43,7 +43,7 @@ class ServedModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """What earlier processes found out about models."""
+    """Findings of earlier processes about models."""
 
     verdicts: MutableMapping[str, str]
     previews: MutableMapping[str, str]
@@ -94,10 +94,7 @@ def find_upscaler(settings: Settings) -> Path | None:
 
 
 def freeze_collector() -> None:
-    """What is there now lives as long as the process: Python's collector need not look through it again.
-
-    Its looks stopped every request of a gateway for 0.1 s, often enough to be the p99 of its answers.
-    """
+    """Call gc.freeze() after start-up: full collections paused requests for 0.1 s, the p99 of a gateway's answers."""
     gc.collect()
     gc.freeze()
 

@@ -1,4 +1,4 @@
-"""Where things are kept, picked by the settings."""
+"""Open the database, the object store and the event bus that the settings name."""
 
 import os
 import secrets

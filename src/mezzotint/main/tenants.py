@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from mezzotint.config import read_settings
 from mezzotint.domain.errors import NameTaken
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tenant import Tenant
@@ -21,12 +20,12 @@ PAGE = 500
 @app.command()
 def create(name: Name, tier: OfTier = Tier.FREE, data: Data = None) -> None:
     """Make a tenant."""
-    from mezzotint.main.accounts import run
+    from mezzotint.main.accounts import with_accounts
     from mezzotint.main.data_folder import check_tenant_name
 
     with report_errors():
         tenant = Tenant(id=TenantId(check_tenant_name(name)), tier=tier, created_at=datetime.now(UTC))
-        if not run(read_settings(data=data), lambda accounts: accounts.tenants.add(tenant)):
+        if not with_accounts(data, lambda accounts: accounts.tenants.add(tenant)):
             raise NameTaken(f"there is a tenant {name!r} already")
         typer.echo(f"{name}  {tier}")
 
@@ -35,7 +34,7 @@ def create(name: Name, tier: OfTier = Tier.FREE, data: Data = None) -> None:
 def show(data: Data = None) -> None:
     """Every tenant, by name."""
     from mezzotint.gateway import Accounts
-    from mezzotint.main.accounts import run
+    from mezzotint.main.accounts import with_accounts
 
     async def all_of(accounts: Accounts) -> list[Tenant]:
         found: list[Tenant] = []
@@ -44,17 +43,17 @@ def show(data: Data = None) -> None:
         return found
 
     with report_errors():
-        rows = [(one.id, one.tier, _state(one)) for one in run(read_settings(data=data), all_of)]
+        rows = [(one.id, one.tier, _state(one)) for one in with_accounts(data, all_of)]
         print_table(("tenant", "tier", "state"), rows)
 
 
 @app.command()
 def tier(name: Name, tier: Annotated[Tier, typer.Argument(help="The new tier.")], data: Data = None) -> None:
     """Give a tenant another tier: for its users and keys at once, and no token of it ranks higher."""
-    from mezzotint.main.accounts import require_found, run
+    from mezzotint.main.accounts import require_found, with_accounts
 
     with report_errors():
-        found = run(read_settings(data=data), lambda accounts: accounts.tenants.set_tier(TenantId(name), tier))
+        found = with_accounts(data, lambda accounts: accounts.tenants.set_tier(TenantId(name), tier))
         require_found(found, f"tenant {name!r}")
         typer.echo(f"{name}  {tier}")
 
@@ -72,10 +71,10 @@ def enable(name: Name, data: Data = None) -> None:
 
 
 def _set_disabled(name: str, data: Data, at: datetime | None) -> None:
-    from mezzotint.main.accounts import require_found, run
+    from mezzotint.main.accounts import require_found, with_accounts
 
     with report_errors():
-        found = run(read_settings(data=data), lambda accounts: accounts.tenants.disable(TenantId(name), at))
+        found = with_accounts(data, lambda accounts: accounts.tenants.disable(TenantId(name), at))
         require_found(found, f"tenant {name!r}")
         typer.echo(f"{name}  {'enabled' if at is None else 'disabled'}")
 

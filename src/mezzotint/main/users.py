@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from mezzotint.config import read_settings
 from mezzotint.domain.claims import Role
 from mezzotint.domain.errors import NameTaken, SettingInvalid
 from mezzotint.domain.ids import TenantId
@@ -30,7 +29,7 @@ def create(
     """Make a user; asks for the password."""
     from mezzotint.gateway import Accounts
     from mezzotint.gateway.routes.sign_in import new_user_id
-    from mezzotint.main.accounts import require_found, run
+    from mezzotint.main.accounts import require_found, with_accounts
 
     async def add(accounts: Accounts) -> bool:
         require_found(await accounts.tenants.get(TenantId(tenant)) is not None, f"tenant {tenant!r}")
@@ -43,7 +42,7 @@ def create(
         if fault := name_fault(name):
             raise SettingInvalid(f"name {name[:80]!r}: {fault}")
         secret = ask(name, from_stdin=password_stdin)
-        if not run(read_settings(data=data), add):
+        if not with_accounts(data, add):
             raise NameTaken(f"there is a user {name!r} already")
         typer.echo(f"{fold_name(name)}  {tenant}")
 
@@ -51,11 +50,11 @@ def create(
 @app.command("list")
 def show(tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None, data: Data = None) -> None:
     """Users by name."""
-    from mezzotint.main.accounts import run
+    from mezzotint.main.accounts import with_accounts
 
     with report_errors():
         of = None if tenant is None else TenantId(tenant)
-        found = run(read_settings(data=data), lambda accounts: accounts.users.of_tenant(of))
+        found = with_accounts(data, lambda accounts: accounts.users.of_tenant(of))
         rows = [(one.name, one.tenant, one.role, "enabled" if one.disabled_at is None else "disabled") for one in found]
         print_table(("user", "tenant", "role", "state"), rows)
 
@@ -63,12 +62,13 @@ def show(tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")]
 @app.command()
 def password(name: Name, password_stdin: FromStdin = False, data: Data = None) -> None:
     """Give a user another password; their sessions end."""
-    from mezzotint.main.accounts import require_found, run
+    from mezzotint.main.accounts import require_found, with_accounts
 
     with report_errors():
         new = ask(name, from_stdin=password_stdin)
         require_found(
-            run(read_settings(data=data), lambda accounts: accounts.users.set_password(name, new)), f"user {name!r}"
+            with_accounts(data, lambda accounts: accounts.users.set_password(name, new)),
+            f"user {name!r}",
         )
         typer.echo(f"{fold_name(name)}  password changed, sessions ended")
 
@@ -76,11 +76,12 @@ def password(name: Name, password_stdin: FromStdin = False, data: Data = None) -
 @app.command()
 def role(name: Name, role: Annotated[Role, typer.Argument(help="The new role.")], data: Data = None) -> None:
     """Make a user an admin, or no longer one; their sessions end."""
-    from mezzotint.main.accounts import require_found, run
+    from mezzotint.main.accounts import require_found, with_accounts
 
     with report_errors():
         require_found(
-            run(read_settings(data=data), lambda accounts: accounts.users.set_role(name, role)), f"user {name!r}"
+            with_accounts(data, lambda accounts: accounts.users.set_role(name, role)),
+            f"user {name!r}",
         )
         typer.echo(f"{fold_name(name)}  {role}")
 
@@ -100,20 +101,18 @@ def enable(name: Name, data: Data = None) -> None:
 @app.command()
 def delete(name: Name, data: Data = None) -> None:
     """Forget a user: their sessions and keys end. Jobs and pictures stay the tenant's."""
-    from mezzotint.main.accounts import require_found, run
+    from mezzotint.main.accounts import require_found, with_accounts
 
     with report_errors():
-        require_found(run(read_settings(data=data), lambda accounts: accounts.users.remove(name)), f"user {name!r}")
+        require_found(with_accounts(data, lambda accounts: accounts.users.remove(name)), f"user {name!r}")
         typer.echo(f"{fold_name(name)}  deleted, sessions and keys ended")
 
 
 def _set_disabled(name: str, data: Data, at: datetime | None) -> None:
-    from mezzotint.main.accounts import require_found, run
+    from mezzotint.main.accounts import require_found, with_accounts
 
     with report_errors():
-        require_found(
-            run(read_settings(data=data), lambda accounts: accounts.users.disable(name, at)), f"user {name!r}"
-        )
+        require_found(with_accounts(data, lambda accounts: accounts.users.disable(name, at)), f"user {name!r}")
         typer.echo(f"{fold_name(name)}  {'enabled' if at is None else 'disabled'}")
 
 

@@ -1,4 +1,4 @@
-"""Work on the rows, beside a server that runs or not."""
+"""Run a command's work on the database, whether or not a server runs on it."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def with_database(settings: Settings, work: "Callable[[Database], Coroutine[None, None, T]]") -> T:
-    """Does it on the database that the settings name, brought to the newest tables."""
+    """Open and migrate the database that the settings name, run `work`, close it."""
     from mezzotint.main.data_folder import prepare_data_folder
     from mezzotint.main.stores import open_database
     from mezzotint.metrics import Metrics

@@ -1,4 +1,4 @@
-"""A worker: beside the gateway in `mezzotint serve`, or alone in a process of its own, `mezzotint worker`."""
+"""`mezzotint worker`, a worker in a process of its own; `mezzotint serve` builds its worker from the same parts."""
 
 import asyncio
 import signal
@@ -44,7 +44,7 @@ log = structlog.get_logger()
 
 
 def run_worker(settings: Settings) -> None:
-    """Draw until a signal, then put the runs aside with checkpoints. Raises: StartError."""
+    """Run until a signal, then preempt the runs with checkpoints. Raises: StartError."""
     configure_log(settings)
     offers = find_models(settings)
     prepare_data_folder(settings.data)
@@ -85,14 +85,14 @@ async def _run_worker(settings: Settings, catalog: Catalog, upscaler: Path | Non
 
 
 async def load_image_filter(settings: Settings) -> PostFilter:
-    """The image filter."""
+    """Load the post-filter on a thread."""
     return await asyncio.to_thread(
         PostFilter, threshold=settings.nsfw_threshold, preview_threshold=settings.preview_nsfw_threshold
     )
 
 
 def find_worker_models(catalog: Catalog, upscaler: Path | None) -> frozenset[str]:
-    """Of the models whose jobs a worker takes."""
+    """The names of the models whose jobs a worker claims."""
     return frozenset({*catalog.num_bytes, upscaler_name(upscaler)} - {""})
 
 
@@ -105,7 +105,7 @@ def build_worker(
     image_filter: PostFilter,
     background: BackgroundTasks,
 ) -> Worker:
-    """A worker by the settings."""
+    """Build a worker from the settings."""
     worker_settings = WorkerSettings(
         id=make_worker_id(database),
         max_runs=settings.max_runs,
@@ -128,7 +128,7 @@ async def start_worker(
     upscaler: Path | None,
     on_broken: Callable[[BaseException], None],
 ) -> AsyncIterator[None]:
-    """The worker works until the block ends, then parks."""
+    """Run the worker until the block ends, then stop it."""
     if worker.settings.is_alone:
         try:
             await delete_unreferenced_checkpoints(worker.desk)
@@ -148,7 +148,7 @@ async def start_worker(
 
 
 def _serve_metrics(metrics: Metrics, port: int) -> None:
-    """The worker's own meter on 127.0.0.1, where a port is set."""
+    """Serve the worker's own metrics on 127.0.0.1, where a port is set."""
     if port:
         start_http_server(port, addr="127.0.0.1", registry=metrics.registry)
 

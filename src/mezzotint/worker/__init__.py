@@ -1,4 +1,4 @@
-"""Owns a device: claims jobs, lets the engine draw them, brings the pictures home."""
+"""A worker owns a device: it claims jobs, runs them in the engine and stores their pictures."""
 
 from mezzotint.worker.checkpoint_interval import CheckpointInterval
 from mezzotint.worker.device import DeviceThread

@@ -1,4 +1,4 @@
-"""What runs in flight keep in memory: measured, remembered by model and size, and held under a bound."""
+"""Runs on the device, and a bound on their memory: measured, and remembered by model and size."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -18,9 +18,11 @@ Shape = tuple[str, int, int]
 
 @dataclass(slots=True, kw_only=True)
 class ActiveRun:
-    """A run under way. stop: end it. finish: from its output to pictures. Instants are of `time.monotonic`. begun_step:
-    of the checkpoint it went on from. num_bytes: what it keeps in memory. has_previews: none has failed so far.
-    hub: that draws it; None for an upscale."""
+    """A run on the device. stop: end it. finish: from its output to pictures. Instants are of `time.monotonic`.
+
+    begun_step: of its checkpoint. num_bytes: in memory. has_previews: none has failed so far. hub: of its engine; None
+    for an upscale.
+    """
 
     job: Job
     run: "Run | Upscaling"
@@ -41,11 +43,11 @@ class RunMemory:
     bound_bytes: int
     _known: dict[Shape, int] = field(default_factory=dict)
 
-    def next_of(self, waiting: Sequence[Start]) -> Start:
+    def choose_next(self, waiting: Sequence[Start]) -> Start:
         wanted = [self._wanted(command) for command in waiting]
         return waiting[wanted.index(choose_next(wanted))]
 
-    def fit(self, command: Start, active: Collection[ActiveRun]) -> Begin | PutOff | MakeRoom:
+    def decide_start(self, command: Start, active: Collection[ActiveRun]) -> Begin | PutOff | MakeRoom:
         now = monotonic()
         kept = [
             RunFootprint(
@@ -61,16 +63,18 @@ class RunMemory:
         return decide_start(self._wanted(command), kept, self.bound_bytes)
 
     def measure(self, active: Collection[ActiveRun]) -> None:
-        """Look at what each run keeps now; the most that any of its form kept counts."""
+        """Measure the memory of each run; the greatest measure of its model and size counts."""
         if self.bound_bytes == 0:
             return
         for one in active:
             shape = _shape(one.job)
             one.num_bytes = self._known[shape] = max(one.run.held_bytes, self._known.get(shape, 0))
 
-    def expected(self, job: Job) -> int:
-        """As runs of the same form kept; else by pixels, as others of its model did, or any; else the whole bound, so
-        that the first run begins alone and is measured."""
+    def estimate_bytes(self, job: Job) -> int:
+        """Bytes that the job's run will take: as runs of its model and size did; else by pixels, as other runs did.
+
+        Before any was measured: the whole bound, so that the first run is alone while it is measured.
+        """
         shape = model, width, height = _shape(job)
         if shape in self._known:
             return self._known[shape]
@@ -81,7 +85,7 @@ class RunMemory:
     def _wanted(self, command: Start) -> Wanted:
         waited_s = monotonic() - command.sent_at
         return Wanted(
-            job=command.job.id, lane=command.job.lane, num_bytes=self.expected(command.job), waited_s=waited_s
+            job=command.job.id, lane=command.job.lane, num_bytes=self.estimate_bytes(command.job), waited_s=waited_s
         )
 
 

@@ -1,7 +1,7 @@
-"""The one thread that touches the device. Orders come in by a queue, reports go out by a callback.
+"""The one thread that uses the device. Commands come in by a queue, reports go out by a callback.
 
-A job waits here until its model is in memory and there is room for its run; nobody passes by one who has waited long.
-Models with runs in flight share the thread turn by turn.
+A job waits here until its model is in memory and there is room for its run; a job that has waited long is not
+overtaken. Models with runs in flight share the thread turn by turn.
 """
 
 import queue
@@ -76,7 +76,7 @@ class DeviceThread:
         self._spent_s: dict[str, float] = {}
         self._counted_at = 0.0
         self._computing: Hub | JobId | None = None  # whose work the device does
-        self._thread = threading.Thread(target=self._live, name="device", daemon=True)
+        self._thread = threading.Thread(target=self._run_thread, name="device", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -86,10 +86,10 @@ class DeviceThread:
         self._thread.join(timeout_s)
 
     def send(self, command: Command) -> None:
-        """Hand over an command from any thread."""
+        """Hand over a command from any thread."""
         self._commands.put(command)
 
-    def _live(self) -> None:
+    def _run_thread(self) -> None:
         try:
             self._cache.warm_up()
             self._report(ModelsReady())
@@ -99,26 +99,26 @@ class DeviceThread:
 
     def _work(self) -> None:
         while True:
-            for command in self._take(block=not (self._active or self._waiting)):
+            for command in self._receive(block=not (self._active or self._waiting)):
                 match command:
                     case Start():
                         self._waiting.append(command)
                     case Cancel():
                         self._cancel(command.job)
                     case Preempt():
-                        self._put_aside(command.job, command.why)
+                        self._preempt(command.job, command.why)
                     case Shutdown():
                         self._park()
                         return
-            self._begin_waiting()
+            self._start_waiting()
             self._turn()
-            self._enlarge()
-            self._reap()
-            self._count()
+            self._turn_upscales()
+            self._report_ended()
+            self._report_counts()
 
     def _turn(self) -> None:
-        """One turn of the model whose runs have had the device for the shortest time."""
-        self._spent_s = carry_over(self._spent_s, self._cache.live())
+        """Make one turn of the model whose runs have had the device for the shortest time."""
+        self._spent_s = carry_over(self._spent_s, self._cache.find_live())
         name = choose_least_served(self._spent_s)
         if name is None:
             return
@@ -151,54 +151,54 @@ class DeviceThread:
             self._report(ended)
         self._cache.drop(name)
 
-    def _count(self) -> None:
-        """Tell what the engines counted: once a second, and when they come to rest."""
+    def _report_counts(self) -> None:
+        """Report the engines' counts once a second, and when no run is left."""
         now = time.monotonic()
         if now - self._counted_at >= COUNT_S or not self._active:
-            self._cache.count()
+            self._cache.report_counts()
             self._counted_at = now
 
-    def _take(self, *, block: bool) -> list[Command]:
+    def _receive(self, *, block: bool) -> list[Command]:
         """All commands that wait; with `block`, at least one."""
         commands = [self._commands.get()] if block else []
         while not self._commands.empty():
             commands.append(self._commands.get())
         return commands
 
-    def _begin_waiting(self) -> None:
-        """Begin one job after the other, as far as there is room for their models and for them."""
+    def _start_waiting(self) -> None:
+        """Start one job after the other, as far as there is room for their models and their runs."""
         while self._waiting:
-            command = self._run_memory.next_of(self._waiting)
-            match self._run_memory.fit(command, self._active.values()):
+            command = self._run_memory.choose_next(self._waiting)
+            match self._run_memory.decide_start(command, self._active.values()):
                 case PutOff():
                     return
                 case MakeRoom(job=job):
-                    self._put_aside(job, PreemptReason.MEMORY)
+                    self._preempt(job, PreemptReason.MEMORY)
                     continue
                 case Begin():
                     pass
                 case _ as never:
                     assert_never(never)
             try:
-                if not self._begin(command):
+                if not self._start(command):
                     return
             except Exception as error:  # noqa: BLE001 - one job's fault must not end the thread; it is told to its owner
                 self._check_device(error)
                 self._report(RunEnded(job=command.job.id, step=command.job.step, error=error))
             self._waiting.remove(command)
 
-    def _begin(self, command: Start) -> bool:
-        """False: not yet."""
+    def _start(self, command: Start) -> bool:
+        """Returns False where the job has to wait."""
         self._computing = None
         if command.job.parameters.task is Task.UPSCALE:
-            self._begin_upscale(command)
+            self._start_upscale(command)
             return True
         loaded = self._cache.fetch(command.job.model)
         if loaded is not None:
-            self._draw(loaded, command)
+            self._start_run(loaded, command)
         return loaded is not None
 
-    def _draw(self, loaded: LoadedModel, command: Start) -> None:
+    def _start_run(self, loaded: LoadedModel, command: Start) -> None:
         job = command.job
         now = time.monotonic()
         assignment = loaded.assign(command)
@@ -208,8 +208,8 @@ class DeviceThread:
             resume=command.resume,
             stop_after=job.parameters.num_sampled if job.parameters.stop is not None else None,
             checkpoint_every=self._checkpoint_interval.every or self._interval,
-            on_step=lambda run: self._stepped(loaded, job, run),
-            on_checkpoint=lambda run, snapshot: self._saved(job, run, snapshot),
+            on_step=lambda run: self._report_step(loaded, job, run),
+            on_checkpoint=lambda run, snapshot: self._report_checkpoint(job, run, snapshot),
             label=job.tier,
         )
 
@@ -220,10 +220,10 @@ class DeviceThread:
             loaded.hub.cancel(run)
 
         active = ActiveRun(job=job, run=run, stop=stop, finish=finish, started_at=now, stepped_at=now, hub=loaded.hub)
-        active.begun_step, active.num_bytes = run.steps, self._run_memory.expected(job)
+        active.begun_step, active.num_bytes = run.steps, self._run_memory.estimate_bytes(job)
         self._active[job.id] = active
 
-    def _begin_upscale(self, command: Start) -> None:
+    def _start_upscale(self, command: Start) -> None:
         from mezzotint.engine.canvas import read_picture
 
         self._upscaler = self._upscaler or self._load_upscaler()
@@ -238,8 +238,8 @@ class DeviceThread:
             job=job, run=run, stop=run.cancel, finish=finish, started_at=now, stepped_at=now
         )
 
-    def _enlarge(self) -> None:
-        """One tile of every upscale, so that steps and tiles take turns."""
+    def _turn_upscales(self) -> None:
+        """Enlarge one tile of every upscale, so that steps and tiles take turns."""
         from mezzotint.engine.upscaler import Upscaling
 
         for active in self._active.values():
@@ -251,20 +251,20 @@ class DeviceThread:
                 self._report(steps)
 
     def _cancel(self, job: JobId) -> None:
-        """A job that ended meanwhile is left in peace."""
-        if self._take_back(job) is not None:
+        """A job that ended meanwhile is ignored."""
+        if self._withdraw(job) is not None:
             self._report(RunEnded(job=job, step=0, error=RunCancelled()))
         elif job in self._active:
             self._active[job].stop()
 
-    def _take_back(self, job: JobId) -> Start | None:
+    def _withdraw(self, job: JobId) -> Start | None:
         """The command of a job that has not begun, withdrawn."""
         command = next((command for command in self._waiting if command.job.id == job), None)
         if command is not None:
             self._waiting.remove(command)
         return command
 
-    def _stepped(self, loaded: LoadedModel, job: Job, run: "Run") -> None:
+    def _report_step(self, loaded: LoadedModel, job: Job, run: "Run") -> None:
         active = self._active.get(job.id)
         if active is not None:
             active.stepped_at = time.monotonic()
@@ -293,15 +293,15 @@ class DeviceThread:
         num_steps = run.steps - active.begun_step
         return self._checkpoint_interval.choose_steps((time.monotonic() - active.started_at) / max(num_steps, 1))
 
-    def _saved(self, job: Job, run: "Run", snapshot: "Snapshot") -> None:
+    def _report_checkpoint(self, job: Job, run: "Run", snapshot: "Snapshot") -> None:
         if snapshot.steps != run.num_steps:  # after the last step the picture is quicker than its checkpoint
             self._report(CheckpointReady(job=job.id, snapshot=snapshot, cost_s=run.cost_s))
 
-    def _reap(self) -> None:
+    def _report_ended(self) -> None:
         for active in [active for active in self._active.values() if active.run.done]:
             del self._active[active.job.id]
             now = time.monotonic()
-            pictures, error = _finished(active)
+            pictures, error = _collect_pictures(active)
             self._report(
                 RunEnded(
                     job=active.job.id,
@@ -317,10 +317,10 @@ class DeviceThread:
 
     def _park(self) -> None:
         for job in [*(command.job.id for command in self._waiting), *self._active]:
-            self._put_aside(job, PreemptReason.DRAIN)
+            self._preempt(job, PreemptReason.DRAIN)
 
-    def _put_aside(self, job: JobId, why: PreemptReason) -> None:
-        if self._take_back(job) is not None:
+    def _preempt(self, job: JobId, why: PreemptReason) -> None:
+        if self._withdraw(job) is not None:
             self._report(RunPreempted(job=job, snapshot=None, cost_s=0.0, why=why))
             return
         active = self._active.pop(job, None)
@@ -335,7 +335,7 @@ class DeviceThread:
         self._report(RunPreempted(job=job, snapshot=snapshot, cost_s=active.run.cost_s, why=why))
 
 
-def _finished(active: ActiveRun) -> tuple[tuple[Any, ...], BaseException | None]:
+def _collect_pictures(active: ActiveRun) -> tuple[tuple[Any, ...], BaseException | None]:
     """The pictures of a run that is done, or why there are none."""
     if active.run.error is not None:
         return (), active.run.error

@@ -1,4 +1,4 @@
-"""Whether operators want this worker to put its runs aside and take no more; it tells them that it is alive."""
+"""Ask the store whether operators drained this worker, and tell it that the worker is alive."""
 
 import time
 from collections.abc import Callable
@@ -25,7 +25,7 @@ class Drain:
     _looked_at: float | None = None
 
     async def is_wanted(self) -> bool:
-        """Looks once a second at most. Raises: StorageUnavailable."""
+        """Ask the store once a second at most. Raises: StorageUnavailable."""
         now = time.monotonic()
         if self._seen_at is None or now - self._seen_at >= SEEN_S:
             await self.workers.record_heartbeat(self.worker, self.now())

@@ -1,4 +1,4 @@
-"""What the worker and the device's thread tell each other."""
+"""Messages between the worker and the device's thread: reports come from the thread, commands go to it."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # the gateway's process starts in a second; torch is imported
 
 
 class PreemptReason(StrEnum):
-    """Why a run was put aside: a shutdown, a Pro job that waited, memory, a lost device. Label of the metric."""
+    """The reason of a preemption: a drain, a Pro job that waits, memory, a lost device. A label of the metrics."""
 
     DRAIN = "drain"
     PREEMPTED = "preempted"
@@ -33,8 +33,8 @@ class ModelsReady:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheChanged:
-    """What is in memory has changed, or a load failed. cold: models that would have to be loaded first. loaded, load_s:
-    the model that was just loaded, and how long it took. evicted: those that made room for it."""
+    """A model was loaded or evicted, or a load failed. cold: models that are not in memory. loaded, load_s: the model
+    that was just loaded, and its seconds. evicted: the models that made room for it."""
 
     cold: frozenset[str]
     num_loaded: int
@@ -53,7 +53,7 @@ class DeviceFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskFailed:
-    """Something that the worker did for a job raised what nobody expected."""
+    """A task of the worker for a job raised an unexpected error."""
 
     job: JobId
     error: Exception
@@ -71,7 +71,7 @@ class StepDone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineCounted:
-    """What the engine counted since the last such report."""
+    """The engine's counts since the last such report."""
 
     counts: EngineCounts
 
@@ -105,7 +105,7 @@ class RunEnded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPreempted:
-    """The run was put aside. snapshot: its last step, None before the first."""
+    """The run was preempted. snapshot: of its last step, None before the first."""
 
     job: JobId
     snapshot: "Snapshot | None"
@@ -146,7 +146,7 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preempt:
-    """Put one run aside at its last step."""
+    """End one run at its last step, with a snapshot."""
 
     job: JobId
     why: PreemptReason = PreemptReason.PREEMPTED
@@ -154,7 +154,7 @@ class Preempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shutdown:
-    """Put every run aside at its last step and end the thread."""
+    """End every run at its last step, with snapshots, then end the thread."""
 
 
 Command = Start | Cancel | Preempt | Shutdown

@@ -1,4 +1,4 @@
-"""Models in memory: loaded when a job asks for one, kept while there is room. Used on the device's thread alone."""
+"""An LRU cache of models in memory: loaded on demand, kept while there is room. For the device's thread alone."""
 
 import time
 import traceback
@@ -32,14 +32,14 @@ class LoadedModel:
     num_bytes: int = 0
 
     def assign(self, command: "Start") -> "Assignment":
-        """The pipeline call of an command. Raises: RunFailed."""
+        """The pipeline call for a command. Raises: RunFailed."""
         from mezzotint.engine.canvas import read_picture
 
         source, mask = (read_picture(png) if png is not None else None for png in (command.source, command.mask))
         return self.tasks.assign(command.job.parameters, source, mask)
 
     def counts(self) -> EngineCounts:
-        """What its engine counted since it was made."""
+        """The counts of its engine since it was made."""
         hub, cache = self.hub, self.embeddings
         return EngineCounts(
             passes=hub.num_passes,
@@ -77,7 +77,7 @@ class Catalog:
 
 @dataclass(slots=True)
 class ModelCache:
-    """What is in memory, by name."""
+    """loaded: the models in memory, by name."""
 
     catalog: Catalog
     report: Callable[[Report], None]
@@ -91,10 +91,10 @@ class ModelCache:
         self._num_bytes = dict(self.catalog.num_bytes)
         for name in self.catalog.warm:
             self._load(name)
-        self._tell()
+        self._report_change()
 
-    def live(self) -> list[str]:
-        """Models with runs in flight."""
+    def find_live(self) -> list[str]:
+        """Names of the models with runs in flight."""
         live = [name for name, loaded in self.loaded.items() if loaded.hub.num_live]
         self._used_at.update(dict.fromkeys(live, time.monotonic()))
         return live
@@ -113,12 +113,12 @@ class ModelCache:
                 self._evict(names)
             case _ as never:
                 assert_never(never)
-        self._load_patiently(name)
-        self._tell()
+        self._load_or_evict(name)
+        self._report_change()
         return self.loaded[name]
 
-    def count(self) -> None:
-        """Tell what the engines counted since the last time."""
+    def report_counts(self) -> None:
+        """Report the engines' counts since the last call."""
         for name, loaded in self.loaded.items():
             counts = loaded.counts()
             self.report(EngineCounted(counts=counts.since(self._counted.get(name, EngineCounts()))))
@@ -136,8 +136,8 @@ class ModelCache:
             for name, loaded in self.loaded.items()
         ]
 
-    def _load_patiently(self, name: str) -> None:
-        """Where memory runs out, once more without the models that are idle. Raises: ModelUnavailable."""
+    def _load_or_evict(self, name: str) -> None:
+        """Load the model; when memory runs out, evict the idle models and try once more. Raises: ModelUnavailable."""
         try:
             try:
                 self._load(name)
@@ -149,7 +149,7 @@ class ModelCache:
                 self._load(name)
         except Exception as error:
             log.error("model not loaded", model=name, exc_info=error)
-            self._tell()
+            self._report_change()
             raise ModelUnavailable(f"The model {name} could not be loaded.") from error
 
     def _load(self, name: str) -> None:
@@ -162,7 +162,7 @@ class ModelCache:
         loaded.hub.components.evict_idle = self.evict_idle
         spent_s = time.monotonic() - started_at
         log.info("model loaded", model=name, seconds=round(spent_s, 2), megabytes=loaded.num_bytes >> 20)
-        self._tell(loaded=name, load_s=spent_s)
+        self._report_change(loaded=name, load_s=spent_s)
 
     def evict_idle(self) -> None:
         """Drop the models that may go and have no runs in flight: memory ran out."""
@@ -177,21 +177,21 @@ class ModelCache:
         return tuple(one.name for one in self._residents() if not (one.is_pinned or one.is_busy))
 
     def drop(self, name: str) -> None:
-        """Let go of a model whose engine failed: the next job of it has it loaded anew."""
+        """Evict a model whose engine failed: its next job loads it again."""
         self._evict((name,))
 
     def _evict(self, names: tuple[str, ...]) -> None:
         if not names:
             return
-        self.count()
+        self.report_counts()
         for name in names:
             log.info("model dropped", model=name)
             del self.loaded[name]
             self._counted.pop(name, None)
         self.catalog.release()
-        self._tell(evicted=names)
+        self._report_change(evicted=names)
 
-    def _tell(self, *, loaded: str | None = None, load_s: float = 0.0, evicted: tuple[str, ...] = ()) -> None:
+    def _report_change(self, *, loaded: str | None = None, load_s: float = 0.0, evicted: tuple[str, ...] = ()) -> None:
         cold = frozenset(self.catalog.num_bytes) - frozenset(self.loaded)
         num_loaded = len(self.loaded)
         self.report(CacheChanged(cold=cold, num_loaded=num_loaded, loaded=loaded, load_s=load_s, evicted=evicted))

@@ -1,4 +1,4 @@
-"""What the worker knows of its device's memory, from the device's reports."""
+"""The states of the models in the device's memory, as the device's thread reports them."""
 
 from dataclasses import dataclass
 

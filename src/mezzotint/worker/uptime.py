@@ -44,16 +44,16 @@ class Uptime:
     _written_at: float = 0.0
 
     def __enter__(self) -> Self:
-        self.record, self._ticked_at = self._found(), None
+        self.record, self._ticked_at = self._read(), None
         if self.record.is_working:
             failures = self.record.num_failures + 1
             log.warning("the last worker was cut off", failures=failures, hours=round(self.record.ran_s / 3600, 1))
             self.record = replace(self.record, num_failures=failures)
-        self._change(is_working=False)
+        self._write(is_working=False)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._change(is_working=False)
+        self._write(is_working=False)
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
@@ -66,17 +66,17 @@ class Uptime:
         """Call it often. is_working: whether something would be lost now."""
         now = self.clock()
         if self._ticked_at is not None:
-            self.record = faded(replace(self.record, ran_s=self.record.ran_s + now - self._ticked_at))
+            self.record = fade_record(replace(self.record, ran_s=self.record.ran_s + now - self._ticked_at))
         self._ticked_at = now if is_working else None
         is_new = is_working and not self.record.is_working
         if is_new or (now - self._written_at >= WRITE_S and (is_working or self.record.is_working)):
-            self._change(is_working=is_working)
+            self._write(is_working=is_working)
 
     def record_failure(self) -> None:
-        """Work was lost though the process goes on, or ends in command."""
+        """Count work that was lost though the process goes on, or ends in order."""
         self.record = replace(self.record, num_failures=self.record.num_failures + 1)
 
-    def _change(self, *, is_working: bool) -> None:
+    def _write(self, *, is_working: bool) -> None:
         self.record, self._written_at = replace(self.record, is_working=is_working), self.clock()
         if self.path is None or self._lock < 0:
             return
@@ -87,8 +87,8 @@ class Uptime:
         except OSError as error:
             log.warning("uptime not kept", path=str(self.path), why=error.strerror)
 
-    def _found(self) -> UptimeRecord:
-        """What is on disk; a file that cannot be read is begun anew."""
+    def _read(self) -> UptimeRecord:
+        """Lock and read the file; a file that cannot be read counts as new."""
         if self.path is None:
             return UptimeRecord()
         try:
@@ -108,7 +108,7 @@ class Uptime:
             return UptimeRecord()
 
 
-def faded(record: UptimeRecord) -> UptimeRecord:
-    """Of no more than `MEMORY_S`, at the same rate of failures."""
+def fade_record(record: UptimeRecord) -> UptimeRecord:
+    """Scale the record to at most `MEMORY_S` worked, at the same rate of failures."""
     share = MEMORY_S / record.ran_s if record.ran_s > MEMORY_S else 1.0
     return replace(record, ran_s=record.ran_s * share, num_failures=record.num_failures * share)

@@ -1,6 +1,5 @@
 """`mezzotint tenants | users | keys`, on a real data folder."""
 
-import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from mezzotint.config import read_settings
 from mezzotint.domain.claims import Claims, Scope
 from mezzotint.domain.errors import SettingInvalid
 from mezzotint.main import app
-from mezzotint.main.accounts import open_accounts, open_key_set, read_provider
+from mezzotint.main.accounts import open_key_set, read_provider, with_accounts
 
 PASSWORD = "four words in a row"
 
@@ -21,11 +20,7 @@ def mezzotint(data: Path, *arguments: str, stdin: str | None = None) -> Result:
 
 
 def holder(data: Path, secret: str) -> Claims | None:
-    async def read() -> Claims | None:
-        async with open_accounts(read_settings(data=data)) as accounts:
-            return await accounts.keys.read(secret, datetime.now(UTC))
-
-    return asyncio.run(read())
+    return with_accounts(data, lambda accounts: accounts.keys.read(secret, datetime.now(UTC)))
 
 
 def test_tenants_are_made_listed_moved_and_shut_out(tmp_path: Path) -> None:

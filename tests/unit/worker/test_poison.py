@@ -167,7 +167,9 @@ def make_the_call(bench: Bench, patch: pytest.MonkeyPatch) -> None:
 
 def step(bench: Bench, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(
-        DeviceThread, "_stepped", raiser(DeviceThread._stepped, lambda _, loaded, job, run: job.id == bench.poison.id)
+        DeviceThread,
+        "_report_step",
+        raiser(DeviceThread._report_step, lambda _, loaded, job, run: job.id == bench.poison.id),
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from mezzotint.policy.device.checkpoint_interval import FIRST_STEPS, MAX_STEPS, PRIOR_S
 from mezzotint.worker import CheckpointInterval, Uptime
-from mezzotint.worker.uptime import MEMORY_S, UptimeRecord, faded
+from mezzotint.worker.uptime import MEMORY_S, UptimeRecord, fade_record
 
 
 class Clock:
@@ -75,7 +75,7 @@ def test_a_folder_that_cannot_be_written_costs_nothing_but_memory(tmp_path: Path
 
 
 def test_old_observations_fade_at_the_same_rate_of_failures() -> None:
-    old = faded(UptimeRecord(ran_s=4 * MEMORY_S, num_failures=8))
+    old = fade_record(UptimeRecord(ran_s=4 * MEMORY_S, num_failures=8))
     assert (old.ran_s, old.num_failures) == (MEMORY_S, 2)
 
 
