@@ -1,1 +1,1 @@
-"""What happens: one verb a file. Each leaves a job in a state that its owner can see."""
+"""Actions on jobs and uploads, one verb a file. Each leaves a job in a state that its owner can see."""

@@ -26,7 +26,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """Where a job is written down: rows, bytes, who hears of it, and the meter."""
+    """The stores that an action writes a job to, the bus that tells its watchers, and the metrics."""
 
     jobs: Jobs
     objects: Objects
@@ -59,5 +59,5 @@ async def drop_checkpoints(desk: Desk, job: JobId) -> None:
 
 
 def image_key(content: Sha256, suffix: str) -> str:
-    """Where a picture lies in the object store; two levels of folders keep any one small."""
+    """The key of a picture in the object store; two levels of folders keep each folder small."""
     return f"images/{content[:2]}/{content}.{suffix}"

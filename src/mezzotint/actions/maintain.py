@@ -1,4 +1,4 @@
-"""What time itself does to the queue: leases end, tries come due, jobs expire, weights follow traffic.
+"""Maintain the queue as time passes: leases end, retries come due, jobs expire, weights follow traffic.
 
 Every process may do it at any time; each change is conditional, so that the second one changes nothing.
 """

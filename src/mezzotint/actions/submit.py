@@ -39,7 +39,7 @@ TAKEN = refuse(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
-    """What admission needs.
+    """The parts that admission needs.
 
     model: the default; others: those that may be asked for beside it. check_prompt: the pre-filter,
     (prompt, negative prompt) -> refusal or None. upscaler: its name, if there is one.
@@ -72,7 +72,7 @@ class Repeated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """Of a tenant at the moment. num_open: jobs queued or running."""
+    """The lane and the open jobs of a tenant at the moment. num_open: jobs queued or running."""
 
     place: LaneAssignment
     num_open: int

@@ -13,7 +13,7 @@ from mezzotint.domain.ids import TenantId
 from mezzotint.domain.refusal import Refusal, RefusalCode
 
 NUM_THREADS = 2
-"""Of one process. They hold the interpreter's lock while they read texts: more would not be faster."""
+"""Threads of one process. They hold the interpreter's lock while they read texts: more would not be faster."""
 MAX_AT_ONCE = 16
 """Calls of one tenant that run or wait, where nothing else is said."""
 RETRY_AFTER_S = 1
@@ -37,7 +37,7 @@ class TenantThreads:
         *args: Parameters.args,
         **kwargs: Parameters.kwargs,
     ) -> Result | Refusal:
-        """What the function returns; a refusal where the tenant has `max_at_once` calls under way already."""
+        """Return the result of the function; a refusal where the tenant has `max_at_once` calls under way already."""
         if self._num_calls[tenant] >= self._max_at_once:
             return Refusal(
                 code=RefusalCode.TOO_MANY_AT_ONCE,

@@ -21,11 +21,11 @@ from mezzotint.store import Objects, Uploads
 
 log = structlog.get_logger()
 MAX_UPLOADS = 200
-"""Of one tenant at once: those it asked to be kept, and as many more that came with its requests."""
+"""Uploads of one tenant at once: those it asked to be kept, and as many more that came with its requests."""
 MAX_BYTES = 2 * 2**30
-"""Of all uploads of one tenant, as they are stored."""
+"""Bytes of all uploads of one tenant, as they are stored."""
 FRESH = timedelta(minutes=1)
-"""What came with a request stays so long: its job may not be there yet."""
+"""An upload that came with a request stays so long: its job may not be there yet."""
 SWEEP_S = 3600.0
 KEPT = timedelta(hours=24)
 """How long an upload that nothing uses is kept."""

@@ -1,4 +1,4 @@
-"""Where things are kept: rows in a database, bytes in an object store, events between those who listen."""
+"""The stores: rows in a database, bytes in an object store, events between processes."""
 
 from mezzotint.store.changes import Changes
 from mezzotint.store.database import Database

@@ -12,7 +12,8 @@ from mezzotint.store.database import Database
 from mezzotint.store.schema import changes, deliveries, jobs, webhooks
 
 MOST = 100
-"""Of one job, replayed at once. A job that was preempted oftener has lost nothing by the first of them."""
+"""Changes of one job that are replayed at once. A job that was preempted oftener has lost nothing by the first of
+them."""
 
 
 SAID = {"job": jobs.c.id.type, "state": changes.c.state.type, "at": changes.c.at.type}
@@ -24,7 +25,7 @@ def _log_new(row: Row, insert: Insert) -> object:
 
 
 def _log_change(row: Row, insert: Insert) -> object:
-    """Whoever writes it has the job's row, so nobody else takes the number meanwhile."""
+    """The transaction holds the lock of the job's row, so no other takes the number meanwhile."""
     number = select(func.coalesce(func.max(changes.c.number), 0) + 1).where(changes.c.job == jobs.c.id)
     line = select(jobs.c.id, number.scalar_subquery(), row["state"], jobs.c.step, row["at"])
     return insert(changes).from_select(COLUMNS, line.where(jobs.c.id == row["job"]))
@@ -69,7 +70,7 @@ class Changes:
             return [(JobId(row["job"]), change_of(row)) for row in (await connection.execute(query)).mappings()]
 
     async def versions(self, ids: list[JobId]) -> dict[JobId, tuple[str, int]]:
-        """Of jobs that are watched: state and lease, by which a change is seen without reading the whole row."""
+        """State and lease of watched jobs, by which a change is seen without reading the whole row."""
         query = select(jobs.c.id, jobs.c.state, jobs.c.lease_token).where(jobs.c.id.in_(ids))
         async with self._database.read() as connection:
             return {JobId(id): (state, token) for id, state, token in await connection.execute(query)}

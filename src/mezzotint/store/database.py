@@ -59,7 +59,7 @@ TRY_AGAIN = {"40001", "40P01", "55P03"}
 AWAY = {"08", "53", "57"}
 """PostgreSQL's classes of connection faults, of too little of something (connections, memory), and of a stop."""
 JSON = {"json_serializer": lambda value: to_json(value).decode(), "json_deserializer": from_json}
-"""Of a job's documents, in a third of the time that the standard library takes."""
+"""Converts a job's documents in a third of the time that the standard library takes."""
 
 
 class Database:
@@ -208,7 +208,7 @@ def translate_faults(on_fault: Callable[[], None] = lambda: None) -> Iterator[No
 
 
 def _fault(error: Exception) -> StorageUnavailable | None:
-    """What the error means, unless it is a mistake of ours."""
+    """The fault that an error stands for; None: a mistake in this program."""
     if isinstance(error, StorageUnavailable):
         return None
     if isinstance(error, (OSError, PoolTimeout)):  # refused, reset, timed out; a time limit is an OSError too

@@ -1,4 +1,4 @@
-"""Those who wait for the disk gather: what came while one transaction was under way goes along with the next.
+"""Group commit: requests that arrive during a commit share the next one.
 
 A commit waits for the disk, which takes longer than all that is written. Whoever comes alone waits for nobody.
 """
@@ -94,7 +94,7 @@ class GroupCommit(Generic[T, R]):
                 waiting.answer.set_result(answer)
 
     async def _one_by_one(self, together: Sequence[PendingWrite[T, R]], error: BaseException) -> None:
-        """One of them is at fault: the others are not to suffer from it."""
+        """Repeat each request alone, so that the one at fault fails alone."""
         if len(together) == 1:
             _fail(together, error)
             return

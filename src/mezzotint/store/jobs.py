@@ -336,7 +336,7 @@ class Jobs:
 
 
 def still_suspected(step: int) -> ColumnElement[int]:
-    """What a checkpoint leaves of the suspicion: nothing, once the job got further than where the worker ended."""
+    """Losses that still count after a checkpoint: none once the job got further than where the worker ended."""
     return case((jobs.c.lost_step < step, 0), else_=jobs.c.num_losses)
 
 

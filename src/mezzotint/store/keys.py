@@ -100,7 +100,8 @@ class Keys:
         return found
 
     async def read(self, secret: str, now: datetime) -> Claims | None:
-        """Who the key speaks for; None when it is unknown, over or revoked, or its user or tenant is disabled."""
+        """The claims of the key's owner; None when it is unknown, over or revoked, or its user or tenant is
+        disabled."""
         prefix = prefix_of(secret)
         if prefix is None:
             return None
@@ -114,7 +115,7 @@ class Keys:
         return claims
 
     async def present(self, prefixes: Collection[str], now: datetime) -> dict[str, Claims]:
-        """What the keys of these prefixes, old ones during their grace included, may do now; without those that ended.
+        """Present claims of the keys of these prefixes, old ones during their grace included; ended keys are left out.
 
         For callers who showed their secrets before.
         """
@@ -147,7 +148,8 @@ def _matches(row: RowMapping, prefix: str, secret: str) -> bool:
 
 
 def _claims(row: RowMapping, prefix: str, now: datetime) -> Claims | None:
-    """What the key may do now, as its owner may; None when it is over, or the secret of that prefix is."""
+    """Present claims of the key, as far as its owner has them; None when it is over, or the secret of that prefix
+    is."""
     if not key_of(row).is_valid(now) or (row["prefix"] != prefix and now >= row["old_until"]):
         return None
     ends = (row["expires_at"], None if row["prefix"] == prefix else row["old_until"])

@@ -23,7 +23,7 @@ from mezzotint.domain.tier import Tier
 from mezzotint.store.schema import checkpoints, images, jobs
 
 UNREADABLE = (TypeError, ValueError, KeyError, AttributeError)
-"""What `job_of` raises for a row that is damaged or of another version."""
+"""Exceptions of `job_of` for a row that is damaged or of another version."""
 ONE = select(jobs).where(jobs.c.id == bindparam("of_id"))
 IMAGES = select(images).where(images.c.job.in_(bindparam("of_jobs", expanding=True))).order_by(images.c.position)
 
@@ -67,7 +67,7 @@ async def checkpoints_of(connection: AsyncConnection, ids: Sequence[str]) -> dic
 
 
 def fields_of(value: Any) -> dict[str, Any]:
-    """Of a flat dataclass with slots, the values themselves; `asdict` would copy each."""
+    """The fields of a flat dataclass with slots, uncopied; `asdict` would copy each."""
     return {name: getattr(value, name) for name in value.__slots__}
 
 

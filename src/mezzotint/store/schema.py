@@ -43,7 +43,8 @@ metadata = MetaData()
 
 
 def _some(name: str, *columns: str, where: str) -> Index:
-    """Of the rows that say something there: each change of a row writes all indexes in which it stands."""
+    """A partial index of the rows that have a value there: each change of a row writes all indexes in which it
+    stands."""
     some = text(f"{where} IS NOT NULL")
     return Index(name, *columns, postgresql_where=some, sqlite_where=some)
 

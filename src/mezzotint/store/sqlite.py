@@ -132,7 +132,7 @@ class Connection(AsyncAdapt_aiosqlite_connection):
 
 
 class Driver(AsyncAdapt_aiosqlite_dbapi):
-    """What SQLAlchemy takes for its `module`."""
+    """The DBAPI module that SQLAlchemy is given as `module`."""
 
     def __init__(self) -> None:
         super().__init__(aiosqlite, sqlite3)

@@ -19,7 +19,8 @@ class Submissions:
         self._database = database
 
     async def find(self, tenant: TenantId, once: Once, now: datetime) -> Submission | None:
-        """What the tenant's earlier request of that name made; None when there was none or its time is over."""
+        """The jobs that the tenant's earlier request of that name made; None when there was none or its time is
+        over."""
         mine = and_(submissions.c.tenant == tenant, submissions.c.name == once.name, submissions.c.expires_at > now)
         async with self._database.read() as connection:
             row = (await connection.execute(select(submissions).where(mine))).mappings().first()
@@ -48,7 +49,7 @@ NUM_OPEN: Any = literal_column(
         ", ".join(f"'{state}'" for state in OPEN)
     )
 ).label("num_open")
-"""Of the row's tenant, in words: SQLAlchemy leaves out the names of tables in what a statement returns."""
+"""Open jobs of the row's tenant, as text: SQLAlchemy leaves out the names of tables in what a statement returns."""
 
 
 def _remember(insert: Callable[[Table], Any]) -> Any:

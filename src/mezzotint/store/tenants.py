@@ -50,7 +50,7 @@ class Tenants:
         return known[1]
 
     async def disabled_of(self, among: Collection[TenantId]) -> set[TenantId]:
-        """Those of the tenants that are disabled."""
+        """The disabled ones of these tenants."""
         query = select(tenants.c.id).where(tenants.c.id.in_(among), tenants.c.disabled_at.is_not(None))
         async with self._database.read() as connection:
             return {TenantId(id) for id in (await connection.execute(query)).scalars()}

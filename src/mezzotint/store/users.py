@@ -19,7 +19,7 @@ from mezzotint.store.passwords import Passwords
 from mezzotint.store.schema import keys, sessions, tenants, users
 
 MAX_SESSIONS = 50
-"""Of one user: more devices than a person has."""
+"""Sessions of one user: more devices than a person has."""
 PRESENT = (
     select(users.c.id, users.c.tenant, users.c.role, tenants.c.tier, sessions.c.digest, sessions.c.expires_at)
     .join(users, users.c.id == sessions.c.user)
@@ -106,11 +106,11 @@ class Users:
         return secret
 
     async def in_session(self, secret: str, now: datetime) -> Claims | None:
-        """Who the session speaks for; None when it is over, or its user or tenant is disabled."""
+        """The claims of the session's user; None when it is over, or its user or tenant is disabled."""
         return (await self.present([digest(secret)], now)).get(digest(secret))
 
     async def present(self, digests: Collection[str], now: datetime) -> dict[str, Claims]:
-        """What the sessions of these digests may do now; without those that are over."""
+        """Present claims of the sessions of these digests; ended sessions are left out."""
         async with self._database.read() as connection:
             rows = (await connection.execute(PRESENT, {"digests": list(digests), "now": now})).mappings().all()
         return {

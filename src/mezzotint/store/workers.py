@@ -54,7 +54,7 @@ class Workers:
             return bool(found.rowcount)
 
     async def drain_all(self, *, is_drained: bool) -> None:
-        """Those that start later are meant, too. The end of it is the end of single drains."""
+        """Drain workers that start later, too. The end of it ends single drains."""
         async with self._database.write() as connection:
             new = insert_on(connection, workers).values(id=EVERYBODY, is_drained=is_drained)
             values = {"is_drained": is_drained}
@@ -63,7 +63,7 @@ class Workers:
                 await connection.execute(update(workers).values(values))
 
     async def all(self, now: datetime) -> list[WorkerStatus]:
-        """Those heard of lately, by name."""
+        """The workers with a recent heartbeat, by name."""
         is_running = and_(jobs.c.lease_worker == workers.c.id, jobs.c.state == JobState.RUNNING)
         running = select(func.count()).where(is_running).scalar_subquery()
         everybody = select(workers.c.id).where(workers.c.id == EVERYBODY, workers.c.is_drained).exists()

@@ -1,4 +1,4 @@
-"""What a claim chooses from: the first flows of every lane with their oldest jobs, and of the oldest jobs of the lanes
+"""The candidates of a claim: the first flows of every lane with their oldest jobs, and of the oldest jobs of the lanes
 those that an express takes.
 
 One statement, each part of which reads a bounded number of rows by an index, however many wait.
@@ -42,7 +42,8 @@ HEADS, OLDEST, SINCE = 0, 1, 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerOffer:
-    """Who wants work. models: those it can run; None: any. lanes: those it takes jobs of. warm: models in memory.
+    """A worker that wants jobs. models: those it can run; None: any. lanes: those it takes jobs of. warm: models in
+    memory.
     shapes: model, width and height of what runs there now. suspects: it wants none but jobs that are to run
     alone; else none of these."""
 
@@ -71,7 +72,8 @@ class SearchBounds:
 
 @dataclass(slots=True, kw_only=True)
 class LaneCandidates:
-    """What was seen of a lane. since: when its oldest waiting job was made, whoever may take that; None: none waits."""
+    """The candidates of one lane. since: when its oldest waiting job was made, whoever may take that; None: none
+    waits."""
 
     lane: Tier
     since: datetime | None = None

@@ -74,7 +74,7 @@ async def take_jobs(
 
 
 def _choices(queue: Queue, now: datetime, most: int) -> list[ChosenJob]:
-    """One after the other, each of about what a claim of one would see."""
+    """Choose jobs one by one, each from about as many candidates as a claim of one job sees."""
     choices: list[ChosenJob] = []
     while len(choices) < most and (choice := choose_job(_limit_queue(queue), now)) is not None:
         choices.append(choice)
@@ -111,7 +111,7 @@ def _line_after(line: LaneBacklog, choice: ChosenJob) -> LaneBacklog:
 def _remove_job(
     flows: Sequence[BackloggedFlow], choice: ChosenJob, order: Callable[[BackloggedFlow], Any]
 ) -> list[BackloggedFlow]:
-    """Those that still have jobs when one is taken, in their order."""
+    """The flows that still have jobs after one is taken, in their order."""
     rest = [one for one in flows if one.flow.tenant != choice.flow.tenant]
     for one in flows:
         if one.flow.tenant == choice.flow.tenant and (jobs := [job for job in one.jobs if job.job != choice.job]):
@@ -213,7 +213,7 @@ async def _read_queue(
 
 
 def charge_of(document: dict[str, Any] | None) -> Charge | None:
-    """What a running job was charged, as its row keeps it."""
+    """The charge of a running job, as its row keeps it."""
     if document is None:
         return None
     name = document["share"]

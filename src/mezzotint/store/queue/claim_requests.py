@@ -54,7 +54,7 @@ class Claimer:
 
 
 async def _claim_all(connection: AsyncConnection, together: Sequence[ClaimRequest]) -> list[list[Job]]:
-    """Those that seek the same share what one look finds."""
+    """Requests with equal offers share the jobs that one search finds."""
     now = max(request.now for request in together)
     alike: dict[tuple[WorkerOffer, float], list[int]] = defaultdict(list)
     for number, request in enumerate(together):

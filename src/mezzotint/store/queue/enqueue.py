@@ -25,7 +25,7 @@ MOST = 200
 SAID = ["id", "tenant", "tier", "state", "raw_prompt", "parameters", "model", "cost", "lane", "waits_in", "created_at"]
 SAID += ["timings", "batch"]
 ZERO = ["step", "attempts", "lease_token", "cost_s", "num_losses", "lost_step"]
-"""What a new job's row says, and what is 0 in all of them."""
+"""Columns of a new job's row, and the columns that are 0 in each."""
 
 
 def _new(row: Row, insert: Insert) -> object:

@@ -113,7 +113,7 @@ class QueuedJobs:
 
 
 def _arrive(row: Row, insert: Insert) -> Any:
-    """What `settle.add_waiting_job` says; rows are made where there are none, and read by nobody."""
+    """As `settle.add_waiting_job`; a missing row is inserted, and no row is read first."""
     lane_time = select(shares.c.virtual_time).where(shares.c.share == row["lane"]).scalar_subquery()
     nothing: dict[str, Any] = {"usage_s": literal(0.0), "num_running": literal(0), "is_at_burst": false()}
     values: dict[str, Any] = {

@@ -15,7 +15,7 @@ Weights = Mapping[Tier, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneWeights:
-    """Of all lanes. weights: as they are now. bases: before traffic moves them."""
+    """Weights of all lanes. weights: as they are now. bases: before traffic moves them."""
 
     weights: Weights
     bases: Weights

@@ -11,7 +11,7 @@ from mezzotint.store.schema import jobs
 
 
 async def read_pressure(database: Database, now: datetime) -> Pressure:
-    """Of the jobs that wait: how many, and what 99 of 100 have waited at most, in the lane where that is longest."""
+    """The number of waiting jobs, and the 99th percentile of their waits in the lane where it is longest."""
     num_queued, longest_s = 0, 0.0
     async with database.read() as connection:
         for tier in Tier:

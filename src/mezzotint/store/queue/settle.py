@@ -38,7 +38,7 @@ class StoppedJob:
 
 @dataclass(frozen=True, slots=True)
 class ShareCorrection:
-    """What a share was charged too little (or too much, below 0), and the pace from now on, if it changed."""
+    """The amount that a share was charged too little (below 0: too much), and the pace from now on, if it changed."""
 
     share: Share
     by: float

@@ -30,7 +30,7 @@ from mezzotint.store.schema import checkpoints, jobs, ledger
 NO_LEASE: dict[str, None] = {"lease_worker": None, "lease_expires_at": None, "charge": None}
 CHARGED = "charged"
 WAIVED = "waived"
-"""What a failed job took: measured, not charged."""
+"""The work of a failed job is measured and not charged."""
 
 
 def holds(job: JobId, lease: Lease) -> ColumnElement[bool]:
@@ -146,7 +146,7 @@ async def cancel(connection: AsyncConnection, job: JobId, at: datetime) -> list[
 
 
 async def charge_cancelled(connection: AsyncConnection, job: JobId, lease: Lease, gpu_s: float) -> None:
-    """What a cancelled run had taken by the time its worker heard of it; only under the lease that was cancelled."""
+    """Charge the time of a cancelled run until its worker stopped it; only under the lease that was cancelled."""
     same = and_(jobs.c.id == job, jobs.c.state == JobState.CANCELLED, jobs.c.lease_token == lease.token)
     if (await connection.execute(update(jobs).where(same).values(cost_s=gpu_s))).rowcount:
         mine = and_(ledger.c.job == job, ledger.c.worker == lease.worker)
@@ -237,7 +237,7 @@ async def revive(connection: AsyncConnection, job: JobId, now: datetime) -> bool
 
 
 def charge_on(row: RowMapping) -> Charge:
-    """What the job was charged; nothing for one that was taken before there were charges."""
+    """The charge of a running job; nothing for one that was taken before there were charges."""
     return charge_of(row["charge"]) or Charge(share=Tier(row["lane"]), cost=1.0, to_share=0.0, to_flow=0.0)
 
 
@@ -248,7 +248,7 @@ def _done(row: RowMapping, step: int) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerLine:
-    """What the ledger says of a job. gpu_s: over all attempts, as far as the last went on from them."""
+    """The ledger's line of a job. gpu_s: over all attempts, as far as the last went on from them."""
 
     at: datetime
     kind: str
@@ -263,7 +263,7 @@ def ledger_entry(row: RowMapping, line: LedgerLine) -> Values:
 
 
 def _upsert(row: Row, insert: Insert) -> Any:
-    """One line a job, whatever its attempts; that of a dead letter gives way when it is retried."""
+    """Keep one line a job, whatever its attempts; a retried job replaces its line."""
     new = insert(ledger)
     line = new.from_select(list(row), select(*row.values()).where(true()))
     values = {name: new.excluded[name] for name in row if name != "job"}
