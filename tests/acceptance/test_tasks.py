@@ -47,9 +47,12 @@ def test_a_variation_begins_with_a_picture_of_the_history(server: Server, apple:
     assert job["images"] == again["images"], "same request, same picture"
 
 
-def test_an_inpaint_redraws_what_the_mask_covers_and_nothing_else(server: Server, apple: dict[str, Any]) -> None:
-    mask = Image.new("L", (64, 64), 0)
-    mask.paste(255, (32, 0, 64, 64))
+@pytest.mark.parametrize(("mode", "ground", "stroke"), [("L", 0, 255), ("RGBA", (255, 255, 255, 0), (0, 0, 0, 255))])
+def test_an_inpaint_redraws_what_the_mask_covers_and_nothing_else(
+    server: Server, apple: dict[str, Any], mode: str, ground: Any, stroke: Any
+) -> None:
+    mask = Image.new(mode, (64, 64), ground)
+    mask.paste(stroke, (32, 0, 64, 64))
     with server.client() as ada:
         uploaded = ada.post("/v1/uploads", content=png(mask)).json()
         job = drawn(

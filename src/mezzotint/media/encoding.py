@@ -36,14 +36,14 @@ def encode(image: Image.Image, *, metadata: Mapping[str, str] | None = None) -> 
 
 
 def encode_png(image: Image.Image, level: int = LEVEL) -> bytes:
-    """The exact pixels alone. level: zlib's effort, 1..9."""
-    return _encode_png_bytes(_strip_metadata(image), {}, level)
+    """The exact pixels alone, of an RGBA picture with its alpha. level: zlib's effort, 1..9."""
+    return _encode_png_bytes(_strip_metadata(image, "RGBA" if image.mode == "RGBA" else "RGB"), {}, level)
 
 
-def _strip_metadata(image: Image.Image) -> Image.Image:
+def _strip_metadata(image: Image.Image, mode: str = "RGB") -> Image.Image:
     """The pixels without profile, EXIF and comments, which Pillow would carry over into the file."""
-    rgb = image.convert("RGB")
-    return Image.frombytes("RGB", rgb.size, rgb.tobytes())
+    pixels = image.convert(mode)
+    return Image.frombytes(mode, pixels.size, pixels.tobytes())
 
 
 def _encode_png_bytes(pixels: Image.Image, metadata: Mapping[str, str], level: int = LEVEL) -> bytes:

@@ -225,11 +225,13 @@ class DeviceThread:
 
     def _start_upscale(self, command: Start) -> None:
         from mezzotint.engine.canvas import read_picture
+        from mezzotint.media.transparency import lay_on_white
 
         self._upscaler = self._upscaler or self._load_upscaler()
         job, now = command.job, time.monotonic()
         assert command.source is not None, "admission asks for a source"
-        run = self._upscaler.begin(read_picture(command.source), job.parameters.scale or 1, self._cache.free)
+        source = lay_on_white(read_picture(command.source))
+        run = self._upscaler.begin(source, job.parameters.scale or 1, self._cache.free)
 
         def finish(picture: Any) -> tuple[Any, ...]:
             return (picture,)

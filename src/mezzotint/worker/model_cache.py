@@ -34,8 +34,10 @@ class LoadedModel:
     def assign(self, command: "Start") -> "Assignment":
         """The pipeline call for a command. Raises: RunFailed."""
         from mezzotint.engine.canvas import read_picture
+        from mezzotint.media.transparency import lay_on_white, read_mask
 
-        source, mask = (read_picture(png) if png is not None else None for png in (command.source, command.mask))
+        source = lay_on_white(read_picture(command.source)) if command.source is not None else None
+        mask = read_mask(read_picture(command.mask)) if command.mask is not None else None
         return self.tasks.assign(command.job.parameters, source, mask)
 
     def counts(self) -> EngineCounts:

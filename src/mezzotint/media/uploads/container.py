@@ -16,6 +16,8 @@ from struct import Struct, error
 from PIL import Image
 
 from mezzotint.domain.model import MAX_SIDE_PX
+from mezzotint.media.uploads.cut_off import check_scans
+from mezzotint.media.uploads.undecodable import Undecodable
 
 MAX_UPLOAD_BYTES = 12 * 2**20  # a camera's JPEG
 MAX_UPLOAD_PX = 4096 * 4096  # 50 MB once decoded
@@ -40,19 +42,17 @@ BIG_SHORT, BIG_LONG, LITTLE_LONG, TWO_SHORTS = Struct(">H"), Struct(">I"), Struc
 BIG_SIZE, JPEG_SIZE = Struct(">II"), Struct(">HH")
 
 
-class Undecodable(ValueError):
-    """The bytes are not a picture that is taken; the message says why, for its sender."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """data: the file without metadata. kind: Pillow's name of the format. orientation: EXIF's, 1..8."""
+    """data: the file without metadata. kind: Pillow's name of the format. orientation: EXIF's, 1..8.
+    may_lack_rows: the file ends within its pixels; `data` has an end mark that its sender did not send."""
 
     kind: str
     data: bytes
     width: int
     height: int
     orientation: int
+    may_lack_rows: bool = False
 
 
 def read_contents(data: bytes) -> Contents:
@@ -111,7 +111,7 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _read_jpeg(data: bytes) -> Contents:
-    kept, exif, size, num_scans = [SOI], b"", None, 0
+    kept, exif, size, num_scans, marker = [SOI], b"", None, 0, 0
     for kind, begin, end in _limit_parts(_jpeg_segments(data)):
         marker, content = kind[0], begin + 4
         if marker in SOF and size is None:
@@ -125,10 +125,19 @@ def _read_jpeg(data: bytes) -> Contents:
             kept.append(data[begin:end])
         if num_scans > MAX_SCANS:
             raise Undecodable(f"It has more than {MAX_SCANS} scans; save it again as a baseline JPEG.")
-    if size is None:
+    if size is None or num_scans == 0:
         raise Undecodable("The picture is damaged or cut off.")
+    may_lack_rows = False
+    if marker != EOI:
+        may_lack_rows = not check_scans(kept)
+        kept.append(b"\xff\xd9")
     return Contents(
-        kind="JPEG", data=b"".join(kept), width=size[0], height=size[1], orientation=_read_orientation(exif)
+        kind="JPEG",
+        data=b"".join(kept),
+        width=size[0],
+        height=size[1],
+        orientation=_read_orientation(exif),
+        may_lack_rows=may_lack_rows,
     )
 
 
@@ -147,8 +156,12 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         if marker == EOI:
             yield found[1], begin, begin + 2
             return
+        if begin + 4 > len(data):
+            return
         end = begin + 2 + BIG_SHORT.unpack_from(data, begin + 2)[0]
         found = MARKER.search(data, end)
+        if end > len(data):
+            return
         if marker == SOS:
             end = len(data) if found is None else found.start()
         yield bytes([marker]), begin, end

@@ -8,7 +8,11 @@ from io import BytesIO
 from PIL import Image, ImageOps
 
 from mezzotint.media.encoding import encode_png
-from mezzotint.media.uploads.container import Contents, Undecodable, read_contents
+from mezzotint.media.transparency import lay_on_white, read_mask
+from mezzotint.media.uploads.container import Contents, read_contents
+from mezzotint.media.uploads.cut_off import check_rows
+from mezzotint.media.uploads.pixels import read_eight_bits, scale_transparent_colour
+from mezzotint.media.uploads.undecodable import Undecodable
 
 OPAQUE = 128  # of an alpha channel; less counts as transparent
 SMALL_PX = 1024 * 1024
@@ -27,7 +31,7 @@ TURNS = {
 
 
 class Reading(StrEnum):
-    """How the pixels of an upload are meant. A mask is white where it lets draw."""
+    """How the pixels of an upload are meant. Other masks than these two come as pictures, which `read_mask` reads."""
 
     PICTURE = "picture"
     TRANSPARENT_MASK = "transparent_mask"
@@ -36,8 +40,8 @@ class Reading(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decoded:
-    """png: RGB, of `width` x `height` px, without metadata. view: RGB bytes of VIEW_PX x VIEW_PX px, as the image
-    filter sees the picture."""
+    """png: RGB, or RGBA where some of it is transparent, of `width` x `height` px, without metadata. view: RGB bytes of
+    VIEW_PX x VIEW_PX px, as the image filter sees the picture."""
 
     width: int
     height: int
@@ -53,15 +57,15 @@ def decode(data: bytes, reading: Reading) -> Decoded:
         width=picture.width,
         height=picture.height,
         png=encode_png(picture, level),
-        view=_shrink_for_filter(picture).tobytes(),
+        view=_shrink_for_filter(lay_on_white(picture)).tobytes(),
     )
 
 
 def read_pixels(data: bytes, reading: Reading = Reading.PICTURE) -> Image.Image:
-    """RGB pixels. Raises: Undecodable."""
+    """RGB pixels, or RGBA where some of them are transparent. Raises: Undecodable."""
     contents = read_contents(data)
     try:
-        return READERS[reading](_load(contents))
+        return READERS[reading](read_eight_bits(_load(contents)))
     except (Undecodable, MemoryError):
         raise
     except Exception as error:  # Pillow's readers raise half a dozen kinds for damaged files
@@ -73,42 +77,29 @@ def _load(contents: Contents) -> Image.Image:
         if picture.size != (contents.width, contents.height):
             raise Undecodable("The picture is damaged: its parts have different sizes.")
         picture.load()
+        if contents.may_lack_rows:
+            check_rows(contents.data, picture)
+        if contents.kind == "PNG":
+            scale_transparent_colour(picture, contents.data)
         turn = TURNS.get(contents.orientation)
         return picture if turn is None else picture.transpose(turn)
 
 
-def _read_picture(picture: Image.Image) -> Image.Image:
-    if not _has_transparency(picture):
-        return _scale_to_eight_bits(picture).convert("RGB")
-    layered = picture.convert("RGBA")
-    white = Image.new("RGBA", layered.size, (255, 255, 255, 255))
-    white.alpha_composite(layered)
-    return white.convert("RGB")
-
-
-def _scale_to_eight_bits(picture: Image.Image) -> Image.Image:
-    """Grey of 16 bits scaled down; Pillow's own conversion would cut it off at 255, which makes it white."""
-    if not picture.mode.startswith("I"):
-        return picture
-    return picture.convert("I").point(lambda level: level * (1 / 256)).convert("L")
-
-
 def _read_transparent_mask(picture: Image.Image) -> Image.Image:
-    if not _has_transparency(picture):
+    if picture.mode != "RGBA":
         raise Undecodable("It has no transparency, which is where a mask lets draw.")
-    alpha = picture.convert("RGBA").getchannel("A")
-    mask = alpha.point(lambda level: 0 if level >= OPAQUE else 255)
+    mask = picture.getchannel("A").point(lambda level: 0 if level >= OPAQUE else 255)
     if mask.getbbox() is None:
         raise Undecodable("No part of it is transparent, so that nothing would be drawn.")
     return mask.convert("RGB")
 
 
 def _read_inverted_mask(picture: Image.Image) -> Image.Image:
-    return ImageOps.invert(_read_picture(picture))
+    return ImageOps.invert(read_mask(picture)).convert("RGB")
 
 
-def _has_transparency(picture: Image.Image) -> bool:
-    return "A" in picture.getbands() or "transparency" in picture.info
+def _read_picture(picture: Image.Image) -> Image.Image:
+    return picture
 
 
 READERS: dict[Reading, Callable[[Image.Image], Image.Image]] = {

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import IO
 
 from mezzotint.config import harmless_environment
-from mezzotint.media.uploads.container import Undecodable
 from mezzotint.media.uploads.decode import VIEW_PX, Decoded, Reading
 from mezzotint.media.uploads.protocol import ANSWER, DECODED, READINGS, READY, REFUSED, REQUEST
+from mezzotint.media.uploads.undecodable import Undecodable
 
 PROGRAM = "mezzotint.media.uploads.decoder_process"
 OPTIONS = ("-P", "-Wignore", "-m")

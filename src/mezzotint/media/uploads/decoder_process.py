@@ -9,9 +9,9 @@ import sys
 from types import ModuleType
 from typing import BinaryIO
 
-from mezzotint.media.uploads.container import Undecodable
 from mezzotint.media.uploads.decode import Decoded, Reading, decode
 from mezzotint.media.uploads.protocol import ANSWER, DECODED, OUT_OF_MEMORY, READINGS, READY, REFUSED, REQUEST
+from mezzotint.media.uploads.undecodable import Undecodable
 
 resource: ModuleType | None
 try:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mezzotint.domain.model import MAX_SIDE_PX
+from mezzotint.media.transparency import lay_on_white
 from mezzotint.media.uploads import Undecodable
 from mezzotint.media.uploads.container import MAX_UPLOAD_PX
 from mezzotint.media.uploads.decode import VIEW_PX, Reading, decode, read_pixels
@@ -56,9 +57,10 @@ def test_nothing_but_pixels_is_kept() -> None:
 
 def test_what_is_transparent_becomes_white() -> None:
     clear = Image.new("RGBA", (16, 16), (0, 0, 0, 0))
-    assert read_pixels(encoded(clear, "PNG")).getpixel((3, 3)) == (255, 255, 255)
+    assert lay_on_white(read_pixels(encoded(clear, "PNG"))).getpixel((3, 3)) == (255, 255, 255)
     palette = Image.new("P", (16, 16), 0)
-    assert read_pixels(encoded(palette, "PNG", transparency=0)).getpixel((3, 3)) == (255, 255, 255)
+    assert lay_on_white(read_pixels(encoded(palette, "PNG", transparency=0))).getpixel((3, 3)) == (255, 255, 255)
+    assert set(decode(encoded(clear, "PNG"), Reading.PICTURE).view) == {255}
 
 
 def test_only_the_first_picture_of_an_animation_is_taken() -> None:
@@ -107,7 +109,7 @@ def test_damaged_bytes_are_a_picture_or_a_refusal(kind: str, damages: list[tuple
     for place, value in damages:
         data[place % len(data)] = value
     with suppress(Undecodable):
-        assert read_pixels(bytes(data)).mode == "RGB"
+        assert read_pixels(bytes(data)).mode in {"RGB", "RGBA"}
 
 
 def test_grey_of_sixteen_bits_is_not_cut_off() -> None:
