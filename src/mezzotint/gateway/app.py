@@ -6,9 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse, JSONResponse, Response
-from fastapi.staticfiles import StaticFiles
-from starlette.types import Scope
+from fastapi.responses import HTMLResponse, JSONResponse
 
 from mezzotint import __version__
 from mezzotint.actions.upload import SWEEP_S, sweep_uploads
@@ -16,7 +14,8 @@ from mezzotint.gateway import automatic1111, openai
 from mezzotint.gateway.automatic1111.progress import WaitingJobs
 from mezzotint.gateway.bodies.request_bodies import RequestBodies
 from mezzotint.gateway.error_handlers import install_error_handlers
-from mezzotint.gateway.middleware.request_checks import AddressCheck, JsonCheck
+from mezzotint.gateway.middleware.head_requests import HeadRequests
+from mezzotint.gateway.middleware.request_checks import AddressCheck, JsonCheck, format_response
 from mezzotint.gateway.middleware.security_headers import SecurityHeaders
 from mezzotint.gateway.middleware.size_limits import STREAMED, BodyLimit, UrlLimit
 from mezzotint.gateway.network.hosts import HostCheck
@@ -36,6 +35,7 @@ from mezzotint.gateway.routes import (
 )
 from mezzotint.gateway.schemas import describe_errors
 from mezzotint.gateway.service import Service
+from mezzotint.gateway.static_page import CompressedPage
 from mezzotint.gateway.streams import websocket
 from mezzotint.gateway.streams.change_poller import POLL_EVERY_S, ChangePoller
 from mezzotint.gateway.streams.open_streams import CHECK_S
@@ -43,15 +43,6 @@ from mezzotint.gateway.webhook_delivery import DELIVER_EVERY_S
 
 PAGE = Path(str(files("mezzotint.gateway"))) / "page"
 NO_PAGE = "<!doctype html><title>Mezzotint</title><p>The page is not built: run <code>make web</code>."
-
-
-class Page(StaticFiles):
-    """The built page. Browsers cache hashed assets for ever and ask for all else anew: an upgrade shows at once."""
-
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        response = await super().get_response(path, scope)
-        response.headers["Cache-Control"] = images.IMMUTABLE if path.startswith("assets/") else "no-cache"
-        return response
 
 
 @asynccontextmanager
@@ -107,7 +98,7 @@ def create_app(
     )
     app.state.service = service
     app.state.waiting_jobs = WaitingJobs()
-    install_error_handlers(app)
+    install_error_handlers(app, format_response)
     for router in (*openai.ROUTERS, *automatic1111.ROUTERS):
         app.include_router(router)
     errors_of_all = describe_errors(414, 429)
@@ -117,11 +108,12 @@ def create_app(
     # no coroutine: making the description takes a fifth of a second, in a thread
     app.add_api_route("/openapi.json", lambda: JSONResponse(app.openapi()), include_in_schema=False)
     if (PAGE / "index.html").exists():
-        app.mount("/", Page(directory=PAGE, html=True), name="page")
+        app.mount("/", CompressedPage(PAGE), name="page")
     else:
         app.add_api_route("/", lambda: HTMLResponse(NO_PAGE), include_in_schema=False)
     app.add_middleware(JsonCheck, unread=STREAMED)
     app.add_middleware(BodyLimit, bodies=service.bodies if service is not None else RequestBodies())
+    app.add_middleware(HeadRequests)
     app.add_middleware(AddressCheck)
     app.add_middleware(UrlLimit)
     app.add_middleware(RateLimitMiddleware, rate_limits=service.rate_limits if service is not None else RateLimits())

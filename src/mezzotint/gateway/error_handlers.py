@@ -8,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from mezzotint.domain.errors import MezzotintError, StorageUnavailable
 from mezzotint.gateway.bodies.json_values import JSON_HINT
@@ -17,10 +18,14 @@ from mezzotint.gateway.middleware.security_headers import HEADERS, NO_STORE
 EXPECTED = (ApiError, RequestValidationError, StorageUnavailable, HTTPException)
 
 
-def install_error_handlers(app: FastAPI) -> None:
-    """Answer every exception in this API's shape."""
+def install_error_handlers(app: FastAPI, format_error: Callable[[Scope, ApiError], Response]) -> None:
+    """Answer every exception that no route's own class answers. format_error: in the shape of the address's API."""
+
+    async def answer_expected(request: Request, error: Exception) -> Response:
+        return format_error(request.scope, translate_exception(error))
+
     for kind in EXPECTED:
-        app.add_exception_handler(kind, _answer_expected)
+        app.add_exception_handler(kind, answer_expected)
     app.add_exception_handler(Exception, _answer_internal_error)
 
 
@@ -54,7 +59,9 @@ def translate_exception(error: Exception) -> ApiError:
         case HTTPException(status_code=400):
             return ApiError("body_invalid", hint="Send UTF-8 JSON.")
         case HTTPException(status_code=405):
-            return ApiError("method_not_allowed", hint="The API is described at /openapi.json.")
+            answer = ApiError("method_not_allowed", hint="The API is described at /openapi.json.")
+            answer.allow = (error.headers or {}).get("Allow")
+            return answer
         case HTTPException():
             return ApiError("not_found", hint="The API is described at /openapi.json.")
         case _:
@@ -75,10 +82,6 @@ def _translate_validation_error(error: RequestValidationError) -> ApiError:
         return ApiError("field_unknown", message=f'There is no field "{field}".', hint=docs, param=field)
     message = f'"{field}": {first["msg"]}.' if field else f"{first['msg']}."
     return ApiError("field_invalid", message=message, hint=docs, param=field)
-
-
-async def _answer_expected(request: Request, error: Exception) -> JSONResponse:
-    return translate_exception(error).response()
 
 
 async def _answer_internal_error(request: Request, error: Exception) -> JSONResponse:

@@ -124,6 +124,7 @@ class ApiError(Exception):
         self.message = ERRORS[code].meaning if message is None else message
         self.status = find_status(code)
         self.retry_after_s = retry_after_s or RETRY_AFTER_S
+        self.allow: str | None = None  # of a 405, the methods that the address takes
         super().__init__(self.message)
 
     @property
@@ -133,6 +134,8 @@ class ApiError(Exception):
             headers["x-should-retry"] = "false"  # OpenAI's clients would otherwise repeat it
         if self.status in (429, 503):
             headers["Retry-After"] = str(self.retry_after_s)
+        if self.allow is not None:
+            headers["Allow"] = self.allow
         if self.status == 408:
             headers["Connection"] = "close"
         return headers

@@ -4,6 +4,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mezzotint.gateway.bodies.request_bodies import RequestBodies, too_large_error
 from mezzotint.gateway.errors import ApiError
+from mezzotint.gateway.middleware.request_checks import format_response
 
 MAX_BODY_BYTES = 64 * 1024
 """Many times a prompt of 2,000 characters in any script."""
@@ -34,7 +35,7 @@ class BodyLimit:
                 raise too_large_error(MAX_BODY_BYTES)
             body = await self.bodies.read(receive, MAX_BODY_BYTES)
         except ApiError as answer:
-            await answer.response()(scope, receive, send)
+            await format_response(scope, answer)(scope, receive, send)
             return
         await self.app(scope, _replay(body, receive), send)
 
@@ -62,6 +63,6 @@ class UrlLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MAX_URL_BYTES:
             hint = f"Send at most {MAX_URL_BYTES} bytes, and long things in the body."
-            await ApiError("url_too_long", hint=hint).response()(scope, receive, send)
+            await format_response(scope, ApiError("url_too_long", hint=hint))(scope, receive, send)
             return
         await self.app(scope, receive, send)

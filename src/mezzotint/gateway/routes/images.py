@@ -7,13 +7,14 @@ can deliver it (docs/decisions/0002).
 import re
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from mezzotint.actions.finish import image_key
 from mezzotint.domain.ids import Sha256
 from mezzotint.gateway.cursor import Cursor, next_cursor
 from mezzotint.gateway.dependencies import CallerClaims, ServiceDep
 from mezzotint.gateway.errors import ApiError
+from mezzotint.gateway.picture_response import respond_with_picture
 from mezzotint.gateway.schemas import HistoryImage, ImagePage, JobImage, describe_errors
 
 router = APIRouter(tags=["images"])
@@ -52,7 +53,9 @@ async def list_mine(
     responses={200: {"content": {"image/webp": {}, "image/png": {}}}, **describe_errors(404, 422, 503)},
 )
 async def deliver(
-    name: Annotated[str, Path(description="<sha256>.webp or .png", max_length=80)], service: ServiceDep
+    name: Annotated[str, Path(description="<sha256>.webp or .png", max_length=80)],
+    request: Request,
+    service: ServiceDep,
 ) -> Response:
     """A picture's bytes, for ever the same."""
     match = NAME.fullmatch(name)
@@ -61,5 +64,6 @@ async def deliver(
         data = await service.desk.objects.get(image_key(Sha256(match[1]), match[2]))
     if match is None or data is None:
         raise ApiError("image_not_found", hint="GET /v1/images lists yours.")
-    headers = {"Cache-Control": IMMUTABLE, "ETag": f'"{match[1]}"'}
-    return Response(data, media_type=f"image/{match[2]}", headers=headers)
+    filename = f"mezzotint-{match[1][:12]}.{match[2]}"
+    headers = {"Cache-Control": IMMUTABLE, "Content-Disposition": f'inline; filename="{filename}"'}
+    return respond_with_picture(request, data, match[2], f'"{match[1]}"', headers)
