@@ -16,6 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from mezzotint.engine.device.faults import free_frames, is_out_of_memory
+from mezzotint.engine.models.load import release
 from mezzotint.engine.numerics import hash_tensor
 
 NUM_SAMPLES = 24
@@ -75,9 +77,23 @@ class PreviewMap:
         if self.is_tiny:
             one = _shrink(one, TINY_BUDGET_S / max(self.decode_s, 1e-9), MAX_SIDE_PX // self.scale)
         budget_s = TINY_BUDGET_S if self.is_tiny else DECODE_BUDGET_S
+        decoded = None
         if self.decode_s * one.shape[2] * one.shape[3] <= budget_s:
-            return _to_uint8(_decode(self.decoder, one)[0])
+            decoded = self._try_decode(one)
+        if decoded is not None:
+            return _to_uint8(decoded)
         return _to_uint8(self._map(latents[:1].detach().float().cpu()))
+
+    def _try_decode(self, latents: torch.Tensor) -> torch.Tensor | None:
+        """[1, C, h, w] -> [3, H, W]; None where memory ran out. It is freed then; nothing waits for a preview."""
+        try:
+            return _decode(self.decoder, latents)[0]
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            free_frames(error)
+        release()
+        return None
 
     def _map(self, latents: torch.Tensor) -> torch.Tensor:
         """[1, C, h, w] -> [3, H, W] by the matrix, enlarged smoothly."""

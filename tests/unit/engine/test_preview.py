@@ -116,3 +116,19 @@ def test_large_latents_are_shrunk_for_it_rather_than_shown_late() -> None:
     too_slow = replace(previews, decode_s=1.0)
     mapped = preview_module._to_uint8(previews._map(latents))
     assert np.array_equal(too_slow.image(latents), mapped)
+
+
+def test_a_preview_that_memory_has_no_room_for_is_shown_by_the_map(monkeypatch: pytest.MonkeyPatch) -> None:
+    previews, latents = replace(PreviewMap.fit(full_vae()), decode_s=0.0), torch.randn(1, 4, 8, 8)
+    mapped = preview_module._to_uint8(previews._map(latents))
+    freed = []
+
+    def decode(vae: object, latents: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(preview_module, "_decode", decode)
+    monkeypatch.setattr(preview_module, "release", lambda: freed.append(1))
+    shown = previews.image(latents)
+    assert shown is not None
+    assert np.array_equal(shown, mapped)
+    assert freed == [1]
