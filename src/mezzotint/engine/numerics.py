@@ -300,6 +300,10 @@ def weights_hash(pipeline: Any) -> str:
 
 def hash_tensor(digest: Any, name: str, tensor: torch.Tensor) -> None:
     digest.update(f"{name}:{tuple(tensor.shape)}:{tensor.dtype};".encode())
+    if hasattr(tensor, "__tensor_flatten__"):  # a quantised tensor is made of plain ones and has no bytes of its own
+        for part in tensor.__tensor_flatten__()[0]:
+            hash_tensor(digest, f"{name}.{part}", getattr(tensor, part))
+        return
     for block in _blocks(tensor.detach()):
         digest.update(block.cpu().contiguous().view(torch.uint8).numpy().tobytes())
 

@@ -1,5 +1,6 @@
 """Exact mode's kernels: the number of samples changes no bit of one sample's result."""
 
+import hashlib
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from mezzotint.engine.numerics import (
     ATTENTION,
     Numerics,
     fingerprint,
+    hash_tensor,
     is_finite,
     numerics_of,
     order_channels_last,
@@ -219,3 +221,14 @@ def test_on_a_gpu_the_fingerprint_names_its_kernels_and_nothing_of_the_host(monk
     assert fingerprint(gpu, "w") != found
     on_cpu = fingerprint(Numerics(device=torch.device("cpu"), dtype=torch.float32, exact=True), "w")
     assert (on_cpu["threads"], on_cpu["kernels"]) == ("999", "another")
+
+
+def test_a_weight_that_is_made_of_several_tensors_is_hashed_by_all_of_them() -> None:
+    from torch.testing._internal.two_tensor import TwoTensor
+
+    def hashed(second: float) -> str:
+        digest = hashlib.sha256()
+        hash_tensor(digest, "w", TwoTensor(torch.ones(4), torch.full((4,), second)))
+        return digest.hexdigest()
+
+    assert hashed(1.0) == hashed(1.0) != hashed(2.0)
