@@ -34,3 +34,5 @@ class Prompt:
 
 MAX_SEED = 2**32 - 1
 """Largest seed that every generator and every compatible API takes."""
+MAX_SENT_SEED = 2**64 - 1
+"""Largest seed that a request may name; a job draws with it modulo 2^32."""

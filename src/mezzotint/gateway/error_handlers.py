@@ -76,6 +76,10 @@ def _translate_validation_error(error: RequestValidationError) -> ApiError:
     docs = "See docs/reference/api.md or /openapi.json."
     if first["type"] == "json_invalid":
         return ApiError("body_invalid", hint=JSON_HINT)
+    if where == ["body"] and isinstance(first.get("input"), bytes):  # the framework parses what is declared as JSON
+        return ApiError(
+            "body_invalid", message="The body is not declared as JSON.", hint="Send Content-Type: application/json."
+        )
     if first["type"] == "missing" and where == ["body"]:
         return ApiError("body_missing", hint=JSON_HINT)
     if first["type"] == "extra_forbidden":

@@ -21,7 +21,9 @@ class NewJob(BaseModel):
     prompt: str = Field(description="may be empty for an upscale or a variation")
     model: str | None = Field(None, max_length=200, description="a name of GET /v1/models; default: the first")
     negative_prompt: str | None = Field(None, description="what must not be in the picture")
-    seed: int | None = Field(None, description="0 to 4294967295; same seed, same picture; default: a new one")
+    seed: int | None = Field(
+        None, description="0 to 2^64-1, taken modulo 2^32; same seed, same picture; default: a new one"
+    )
     num_steps: int | None = Field(None, description="sampler steps, up to the tier's budget")
     width: int | None = Field(None, description="px; give both or neither")
     height: int | None = Field(None, description="px; give both or neither")

@@ -1649,7 +1649,7 @@ export interface components {
             scale?: number | null;
             /**
              * Seed
-             * @description 0 to 4294967295; same seed, same picture; default: a new one
+             * @description 0 to 2^64-1, taken modulo 2^32; same seed, same picture; default: a new one
              */
             seed?: number | null;
             /**
@@ -2025,7 +2025,7 @@ export interface components {
             script_name?: string | null;
             /**
              * Seed
-             * @description -1: a new one
+             * @description -1: a new one; up to 2^64-1, taken modulo 2^32
              * @default -1
              */
             seed: number;
@@ -2454,7 +2454,7 @@ export interface operations {
                     script_name?: string | null;
                     /**
                      * Seed
-                     * @description -1: a new one
+                     * @description -1: a new one; up to 2^64-1, taken modulo 2^32
                      * @default -1
                      */
                     seed?: number;

@@ -6,7 +6,7 @@ when it is switched on; other fields are ignored.
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mezzotint.gateway.schemas import MEANINGS
 
@@ -17,9 +17,17 @@ AUTOMATIC = frozenset({"", "automatic"})
 class Txt2Img(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
+    @model_validator(mode="before")
+    @classmethod
+    def leave_out_null(cls, fields: Any) -> Any:
+        """Clients send null for what they leave to the server."""
+        return (
+            {name: value for name, value in fields.items() if value is not None} if isinstance(fields, dict) else fields
+        )
+
     prompt: str = ""
     negative_prompt: str = ""
-    seed: int = Field(NO_SEED, description="-1: a new one")
+    seed: int = Field(NO_SEED, description="-1: a new one; up to 2^64-1, taken modulo 2^32")
     steps: int | None = Field(None, description="default: the model's own")
     cfg_scale: float | None = Field(None, description="default: the model's own")
     width: int | None = Field(None, description="px; default: the model's own")

@@ -22,7 +22,8 @@ MAX_ESCAPES = 512 * 1024
 MAX_DIGITS = 20
 PIECE = 2**20
 JSON_HINT = 'Send JSON such as {"prompt": "a red apple"}.'
-INTEGERS = range(-(2**63), 2**63)
+INTEGERS = range(-(2**63), 2**64)
+"""Seeds go up to 2^64-1; routes bound their other numbers."""
 
 
 def read_json_value(body: bytes) -> Any:

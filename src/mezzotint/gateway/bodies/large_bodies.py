@@ -53,12 +53,13 @@ async def read_json(request: Request, shape: type[Schema]) -> Schema:
 
 
 async def decode_base64(text: str) -> bytes:
-    """Decode base64, plain or as a data: URL. Raises: ValueError."""
+    """Decode base64, plain or as a data: URL, with blanks and line ends as RFC 2045 allows. Raises: ValueError."""
     return await asyncio.to_thread(_decode_base64, text)
 
 
 def _decode_base64(text: str) -> bytes:
-    start = text.index(",") + 1 if text.startswith("data:") else 0
+    text = "".join(text.split())
+    start = text.index(",") + 1 if text[:5].lower() == "data:" else 0
     return b"".join(a2b_base64(text[at : at + PIECE], strict_mode=True) for at in range(start, len(text), PIECE))
 
 

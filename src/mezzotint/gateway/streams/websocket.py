@@ -6,13 +6,14 @@ first replays the changes since then: none is missed, though one may be sent twi
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
 
 from mezzotint.domain.change import rewind_job
 from mezzotint.domain.claims import Claims, Scope
@@ -30,6 +31,7 @@ router = APIRouter()
 PROTOCOL, BEARER = "mezzotint", "bearer."
 MAX_REPLAYED = 1000
 YEARS = range(1970, 9000)
+ZONE_AFTER_BLANK = re.compile(r"(:\d\d(?:\.\d{1,9})?) (\d\d:?\d\d)\Z")
 OVERLAP = timedelta(seconds=2)
 """Clocks of gateways differ a little, and transactions are written later than they begin."""
 POLICY, TRY_LATER = 1008, 1013
@@ -43,7 +45,12 @@ def check_year(since: datetime | None) -> datetime | None:
     return since if since is None or since.tzinfo else since.replace(tzinfo=UTC)
 
 
-Since = Annotated[datetime | None, Query(), AfterValidator(check_year)]
+def restore_plus(since: object) -> object:
+    """A time as it was printed: a query string's decoder makes a blank of the plus sign before the zone."""
+    return ZONE_AFTER_BLANK.sub(r"\1+\2", since) if isinstance(since, str) else since
+
+
+Since = Annotated[datetime | None, Query(), BeforeValidator(restore_plus), AfterValidator(check_year)]
 
 
 @router.websocket("/v1/ws")

@@ -2,7 +2,7 @@
 
 from mezzotint.domain.job import Parameters
 from mezzotint.domain.model import ModelInfo
-from mezzotint.domain.prompt import MAX_SEED, Prompt
+from mezzotint.domain.prompt import MAX_SENT_SEED, Prompt
 from mezzotint.domain.refusal import Refusal, RefusalCode, refuse
 from mezzotint.domain.sampler import find_sampler
 from mezzotint.domain.task import Task
@@ -86,9 +86,9 @@ def _check_sampler(request: JobRequest, model: ModelInfo) -> Refusal | None:
 
 
 def _check_seed(parameters: Parameters) -> Refusal | None:
-    if 0 <= parameters.seed <= MAX_SEED:
+    if 0 <= parameters.seed <= MAX_SENT_SEED:
         return None
-    message, hint = f"The seed {parameters.seed} is out of range.", f"Choose a whole number from 0 to {MAX_SEED}."
+    message, hint = f"The seed {parameters.seed} is out of range.", f"Choose a whole number from 0 to {MAX_SENT_SEED}."
     return refuse(RefusalCode.PARAMETER_INVALID, message, hint, "seed")
 
 

@@ -38,13 +38,21 @@ _FORBIDDEN = re.compile(
     + "]"
 )
 
+_DIRECTION_MARKS = dict.fromkeys([0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)])
+"""Phones put them around copied Hebrew and Arabic; they are no part of the words."""
+
 _BY_NAME = {name: parameter for parameter in PARAMETERS for name in (parameter.name, *parameter.aliases)}
 _KNOWN = frozenset({*_BY_NAME, *UNSUPPORTED, *UNSUPPORTED_SHORT})
 _SUPPORTED = ", ".join(f"--{parameter.name}" for parameter in PARAMETERS)
 
 
 def parse_request(request: JobRequest) -> ParsedRequest:
-    """Read the texts of a request. Never raises, whatever they are."""
+    """Read the texts of a request. Never raises, whatever they are.
+
+    Direction marks go first, so that what is filtered, drawn and shown to others is one and the same text.
+    """
+    negative = request.negative_prompt and request.negative_prompt.translate(_DIRECTION_MARKS)
+    request = replace(request, prompt=request.prompt.translate(_DIRECTION_MARKS), negative_prompt=negative)
     return ParsedRequest(request=request, prompts=_parse_choices(request))
 
 

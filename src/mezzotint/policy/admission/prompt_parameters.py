@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from unicodedata import category
 
-from mezzotint.domain.prompt import MAX_SEED, AspectRatio
+from mezzotint.domain.prompt import MAX_SENT_SEED, AspectRatio
 from mezzotint.policy.admission.permutations import MAX_JOBS
 
 MAX_STEPS_WRITTEN = 9999  # sanity bound of the grammar; the tier's budget is far lower
@@ -166,7 +166,7 @@ PARAMETERS = (
     Parameter(
         name="seed",
         field="seed",
-        form=integer(0, MAX_SEED),
+        form=integer(0, MAX_SENT_SEED),
         does="Where the noise starts: the same prompt, seed and settings give the same picture.",
         example="--seed 7",
     ),

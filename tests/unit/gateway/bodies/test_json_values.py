@@ -14,7 +14,7 @@ from tests.unit.gateway.conftest import Connect
 
 pytestmark = pytest.mark.anyio
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
-SCALAR = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+SCALAR = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
 VALUE = st.recursive(
     SCALAR | TEXT, lambda inner: st.lists(inner, max_size=5) | st.dictionaries(TEXT, inner, max_size=5), max_leaves=20
 )
@@ -43,7 +43,7 @@ def status_of(body: bytes) -> int:
     "body",
     [
         *('"\\ud800"', '{"\\udfff": 1}', '[["a\\udc00\\ud800"]]', '"\\u0000"', '{"\\u0000": 1}', "NaN", "[-Infinity]"),
-        *("1e400", "-1e400", str(2**63), str(-(2**63) - 1), "9" * 5_000, "[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1)),
+        *("1e400", "-1e400", str(2**64), str(-(2**63) - 1), "9" * 5_000, "[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1)),
         *("[" * 30_000, '{"a":' * 10_000, "[" + "1," * MAX_VALUES + "1]"),
     ],
     ids=lambda body: body[:12],

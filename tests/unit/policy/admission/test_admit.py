@@ -120,10 +120,16 @@ def test_less_than_one_step_is_refused(num_steps: int) -> None:
     assert (refusal.code, refusal.param) == (RefusalCode.PARAMETER_INVALID, "num_steps")
 
 
-@pytest.mark.parametrize("seed", [-1, MAX_SEED + 1, 10**30])
+@pytest.mark.parametrize("seed", [-1, 2**64, 10**30])
 def test_a_seed_out_of_range_is_refused(seed: int) -> None:
     refusal = refused(JobRequest(prompt="a cat", seed=seed))
     assert (refusal.code, refusal.param) == (RefusalCode.PARAMETER_INVALID, "seed")
+
+
+@pytest.mark.parametrize("seed", [2**32, 2**32 + 7, 2**64 - 1])
+def test_a_seed_beyond_32_bits_is_taken_modulo_two_to_the_32(seed: int) -> None:
+    for request in (JobRequest(prompt="a cat", seed=seed), JobRequest(prompt=f"a cat --seed {seed}")):
+        assert [seed for _, seed in plans(request)] == [seed % 2**32]
 
 
 @pytest.mark.parametrize(("field", "missing"), [("width", "height"), ("height", "width")])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mezzotint.domain.prompt import MAX_SEED, AspectRatio, Prompt
+from mezzotint.domain.prompt import MAX_SENT_SEED, AspectRatio, Prompt
 from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.policy.admission.prompt import MAX_CHARACTERS, parse_prompt, render_prompt
 from mezzotint.policy.admission.prompt_parameters import PARAMETERS, UNSUPPORTED, UNSUPPORTED_SHORT, guidance_of
@@ -155,7 +155,15 @@ def test_an_unknown_parameter_near_nothing_is_answered_with_all() -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        *("--seed", "--seed x", "--seed -1", "--seed 1.5", "--seed ٣", f"--seed {MAX_SEED + 1}", "--seed 7 on a mat"),
+        *(
+            "--seed",
+            "--seed x",
+            "--seed -1",
+            "--seed 1.5",
+            "--seed ٣",
+            f"--seed {MAX_SENT_SEED + 1}",
+            "--seed 7 on a mat",
+        ),
         *("--seed " + "9" * 1900, "--seed 7, --steps 5", "--steps 0", "--steps 10000", "--steps two"),
         *("--no", "--no --seed 7", "--no --", "--ar", "--ar 3", "--ar 3:", "--ar :2", "--ar 0:2", "--ar 3:0"),
         *("--ar 3x2", "--ar 3:2:1", "--ar 1000:1", "--ar 1.5:1", "--ar 3 : 2"),

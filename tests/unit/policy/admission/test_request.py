@@ -2,6 +2,7 @@
 
 import pytest
 
+from mezzotint.domain.prompt import Prompt
 from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.policy.admission.prompt import MAX_WRITTEN, parse_request
 from mezzotint.policy.admission.request import JobRequest
@@ -46,3 +47,15 @@ def test_white_space_and_choices_up_to_the_limit_are_read() -> None:
 )
 def test_a_request_fixes_its_seed_as_the_prompts_own_reader_reads_it(request_: JobRequest, is_fixed: bool) -> None:
     assert parse_request(request_).has_fixed_seed is is_fixed
+
+
+MARKS = ("\u200e", "\u200f", *map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A)))
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_direction_marks_that_phones_put_around_words_are_dropped(mark: str) -> None:
+    """In whatever place: none is left by which a text could read otherwise than it is filtered."""
+    request = JobRequest(prompt=f"{mark}a r{mark}ed apple{mark} --{mark}seed 7", negative_prompt=f"bl{mark}ur")
+    parsed = parse_request(request)
+    assert parsed.prompts == (Prompt(text="a red apple", seed=7),)
+    assert (parsed.request.prompt, parsed.request.negative_prompt) == ("a red apple --seed 7", "blur")
