@@ -17,7 +17,7 @@ import os
 
 from mezzotint.media import encoding
 
-given = encoding._webp
+given = encoding._encode_webp_bytes
 
 
 def crash(pixels):
@@ -26,7 +26,7 @@ def crash(pixels):
     return given(pixels)
 
 
-encoding._webp = crash
+encoding._encode_webp_bytes = crash
 """
 
 
