@@ -158,7 +158,7 @@ class Settings(BaseSettings):
 
 
 def s3_options(settings: Settings) -> dict[str, str]:
-    """What is known of an S3 bucket's credentials: settings first, then the names that every S3 tool knows."""
+    """The credentials of an S3 bucket: settings first, then the names that every S3 tool knows."""
     secret = settings.s3_secret_access_key
     own = {
         "endpoint": settings.s3_endpoint,

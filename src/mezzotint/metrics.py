@@ -1,4 +1,4 @@
-"""One meter: what this process counted and timed, as Prometheus reads it from `GET /metrics`.
+"""The meter: what this process counted and timed, as Prometheus reads it from `GET /metrics`.
 
 Built in `main` and handed on; there is no global registry, so a test has a meter of its own. Names, labels and help
 become docs/reference/metrics.md.
@@ -33,7 +33,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineCounts:
-    """What an engine counted, since it was made or since the last time it was asked."""
+    """Counts of an engine, since it was made or since the last time it was asked."""
 
     passes: int = 0
     merged: int = 0

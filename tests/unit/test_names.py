@@ -6,9 +6,6 @@ from pathlib import Path
 
 SRC = Path(__file__).parents[2] / "src/mezzotint"
 MAX_MODULES = 20
-STILL_DOUBLE: frozenset[str] = frozenset()
-"""Names that stand for two classes; to be given a name each. No new one may come."""
-STILL_LARGE = frozenset({"store"})
 
 
 def modules() -> list[Path]:
@@ -21,9 +18,9 @@ def test_a_class_name_exists_once() -> None:
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.ClassDef):
                 where[node.name].add(str(file.relative_to(SRC)))
-    assert {name: files for name, files in where.items() if len(files) > 1 and name not in STILL_DOUBLE} == {}
+    assert {name: files for name, files in where.items() if len(files) > 1} == {}
 
 
 def test_no_folder_has_more_than_twenty_modules() -> None:
     sizes = Counter(str(file.parent.relative_to(SRC)) for file in modules() if file.name != "__init__.py")
-    assert {folder: num for folder, num in sizes.items() if num > MAX_MODULES and folder not in STILL_LARGE} == {}
+    assert {folder: num for folder, num in sizes.items() if num > MAX_MODULES} == {}

@@ -72,7 +72,7 @@ class Upscaling:
 
     @property
     def held_bytes(self) -> int:
-        """Of the picture that is being made, as float32."""
+        """Bytes of the picture that is being made, as float32."""
         return 12 * self._wanted[0] * self._wanted[1]
 
     def turn(self) -> None:

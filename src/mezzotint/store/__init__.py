@@ -1,24 +1,24 @@
 """The stores: rows in a database, bytes in an object store, events between processes."""
 
-from mezzotint.store.changes import Changes
+from mezzotint.store.accounts.keys import Keys
+from mezzotint.store.accounts.tenants import Tenants
+from mezzotint.store.accounts.users import Users
 from mezzotint.store.database import Database
-from mezzotint.store.events import EventBus
+from mezzotint.store.events.changes import Changes
+from mezzotint.store.events.event_bus import EventBus
+from mezzotint.store.events.postgres_event_bus import PostgresEventBus
 from mezzotint.store.facade import Store
 from mezzotint.store.images import Images
 from mezzotint.store.jobs import Jobs
-from mezzotint.store.keys import Keys
 from mezzotint.store.ledger import Ledger
 from mezzotint.store.objects import Objects
-from mezzotint.store.postgres_events import PostgresEventBus
 from mezzotint.store.queue.candidates import WorkerOffer
 from mezzotint.store.queue.pressure import read_pressure
 from mezzotint.store.rate_buckets import LocalBuckets, RateBuckets, ValkeyBuckets
 from mezzotint.store.refusals import Refusals
 from mezzotint.store.retention import RetentionSweep
 from mezzotint.store.submissions import Submissions
-from mezzotint.store.tenants import Tenants
 from mezzotint.store.uploads import Uploads
-from mezzotint.store.users import Users
 from mezzotint.store.webhooks import Webhooks
 from mezzotint.store.workers import Workers
 

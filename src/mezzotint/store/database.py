@@ -1,4 +1,4 @@
-"""One database: SQLite in a file by default, PostgreSQL where several processes share the work.
+"""The database: SQLite in a file by default, PostgreSQL where several processes share the work.
 
 SQLite: reads see a snapshot; a writer waits for the write lock at its start. PostgreSQL: read committed;
 `store/queue/__init__.py` has the order in which rows are locked.
@@ -157,7 +157,7 @@ class Database:
             self._writers.release()
 
     async def lock(self, connection: AsyncConnection, *names: str) -> None:
-        """One transaction at a time from here on, among those that name the same; SQLite has only one writer anyway.
+        """Let transactions that name the same go on one at a time from here; SQLite has only one writer anyway.
 
         Several names are locked in one order, before any row is, so that nobody waits in a circle.
         """

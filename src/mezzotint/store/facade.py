@@ -1,19 +1,19 @@
 """The tables of one database, each with what reads and writes it."""
 
 from mezzotint.policy.retention import Retention
-from mezzotint.store.changes import Changes
+from mezzotint.store.accounts.keys import Keys
+from mezzotint.store.accounts.passwords import Passwords
+from mezzotint.store.accounts.tenants import Tenants
+from mezzotint.store.accounts.users import Users
 from mezzotint.store.database import Database
+from mezzotint.store.events.changes import Changes
 from mezzotint.store.images import Images
 from mezzotint.store.jobs import Jobs
-from mezzotint.store.keys import Keys
 from mezzotint.store.ledger import Ledger
-from mezzotint.store.passwords import Passwords
 from mezzotint.store.refusals import Refusals
 from mezzotint.store.retention import RetentionSweep
 from mezzotint.store.submissions import Submissions
-from mezzotint.store.tenants import Tenants
 from mezzotint.store.uploads import Uploads
-from mezzotint.store.users import Users
 from mezzotint.store.webhooks import Webhooks
 from mezzotint.store.workers import Workers
 

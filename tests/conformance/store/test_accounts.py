@@ -14,7 +14,7 @@ from mezzotint.domain.tier import Tier
 from mezzotint.domain.user import User
 from mezzotint.domain.webhook import Webhook
 from mezzotint.store import Changes, Database, Jobs, Keys, Tenants, Users, Webhooks, WorkerOffer, Workers
-from mezzotint.store.passwords import Passwords
+from mezzotint.store.accounts.passwords import Passwords
 from mezzotint.store.queue.lanes import Lanes
 from tests.making import NOW, make_ending, make_job
 

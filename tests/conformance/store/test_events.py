@@ -3,7 +3,7 @@ from dataclasses import replace
 from mezzotint.domain.event import Changed, Progressed
 from mezzotint.domain.job import JobState
 from mezzotint.store import EventBus
-from mezzotint.store.events import MAX_PROGRESS
+from mezzotint.store.events.event_bus import MAX_PROGRESS
 from tests.making import make_job
 
 

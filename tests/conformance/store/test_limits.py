@@ -18,8 +18,8 @@ from mezzotint.domain.tier import Tier
 from mezzotint.domain.user import User
 from mezzotint.domain.webhook import Webhook
 from mezzotint.store import Database, Jobs, Keys, Submissions, Tenants, Uploads, Users, Webhooks
-from mezzotint.store.passwords import Passwords
-from mezzotint.store.users import MAX_SESSIONS
+from mezzotint.store.accounts.passwords import Passwords
+from mezzotint.store.accounts.users import MAX_SESSIONS
 from tests.making import NOW, make_job
 
 pytestmark = pytest.mark.anyio

@@ -17,7 +17,7 @@ from mezzotint.domain.user import User
 from mezzotint.domain.webhook import Webhook
 from mezzotint.policy.retention import Retention
 from mezzotint.store import Database, Jobs, Keys, Refusals, RetentionSweep, Tenants, Users, Webhooks, WorkerOffer
-from mezzotint.store.passwords import Passwords
+from mezzotint.store.accounts.passwords import Passwords
 from mezzotint.store.schema import deliveries, keys, metadata, previews, refusals, sessions
 from tests.making import NOW, make_ending, make_job
 

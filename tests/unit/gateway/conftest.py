@@ -19,7 +19,7 @@ from mezzotint.gateway.wiring import build_service
 from mezzotint.media.uploads.decoder_pool import DecoderPool
 from mezzotint.safety.prefilter import PreFilter
 from mezzotint.store import Database, EventBus, Objects, Store
-from mezzotint.store.passwords import Passwords
+from mezzotint.store.accounts.passwords import Passwords
 from tests.making import make_model
 
 SECRET = b"s" * 32

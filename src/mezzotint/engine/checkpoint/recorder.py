@@ -156,7 +156,7 @@ class Recorder:
         return sampler_state.replace_output(output, saved.output)
 
     def restore_earlier(self, saved: Snapshot, at: int, sampler: Any, output: Any) -> Any:
-        """Of a sampler that did not take the saved step, such as a prior's, the last output is still needed."""
+        """Keep the last output of a sampler that did not take the saved step, such as a prior's: it is still needed."""
         for step, kept in saved.earlier:
             if step == at:
                 output = sampler_state.replace_output(output, kept)

@@ -1,4 +1,4 @@
-"""What a model computes in: what the list or a flag says, else what suits its files, its family and the device."""
+"""The data type that a model computes in: from the list or a flag, else by its files, its family and the device."""
 
 from collections import Counter
 from pathlib import Path

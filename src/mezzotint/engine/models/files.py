@@ -201,7 +201,7 @@ def weights_of(folder: Path) -> list[Path]:
 
 
 def num_bytes(folder: Path) -> int:
-    """Of all weights that are loaded."""
+    """Bytes of all weights that are loaded."""
     return sum(file.stat().st_size for file in weights_of(folder))
 
 
@@ -220,7 +220,7 @@ def text_encoder_of(folder: Path) -> str | None:
 
 
 def max_prompt_tokens(folder: Path) -> int:
-    """Of a model whose text encoder comes from a package."""
+    """Tokens that the text encoder of a model from a package reads."""
     return int(_card(folder)["max_prompt_tokens"])
 
 

@@ -25,7 +25,7 @@ from mezzotint.gateway.errors import ApiError
 from mezzotint.gateway.schemas import JobView
 from mezzotint.gateway.service import Service
 from mezzotint.gateway.streams.job_events import describe_progress
-from mezzotint.store.events import Pending
+from mezzotint.store.events.event_bus import Pending
 
 router = APIRouter()
 PROTOCOL, BEARER = "mezzotint", "bearer."

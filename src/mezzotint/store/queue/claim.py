@@ -23,7 +23,7 @@ from mezzotint.domain.tier import Tier
 from mezzotint.policy.fair_queue.choose import choose_job
 from mezzotint.policy.fair_queue.state import RULES, BackloggedFlow, Charge, ChosenJob, Express, LaneBacklog, Queue
 from mezzotint.store.bulk_write import Insert, Row, Statement, Values, execute
-from mezzotint.store.changes import LOG_CHANGE
+from mezzotint.store.events.changes import LOG_CHANGE
 from mezzotint.store.queue.candidates import SearchBounds, WorkerOffer, find_candidates, flow_order
 from mezzotint.store.queue.flows import KEY, ROOT, UPDATE_SHARES, accounts_of, lock_shares, share_rows, weights_of
 from mezzotint.store.rows import fields_of

@@ -12,8 +12,8 @@ from mezzotint.domain.ids import TenantId
 from mezzotint.domain.job import OPEN, Job
 from mezzotint.domain.submission import Once, TooManyOpen
 from mezzotint.store.bulk_write import Insert, Row, Statement, execute
-from mezzotint.store.changes import LOG_NEW
 from mezzotint.store.database import Database
+from mezzotint.store.events.changes import LOG_NEW
 from mezzotint.store.group_commit import GroupCommit
 from mezzotint.store.queue.flows import ENQUEUE_FLOW, QueuedJobs, count_by_flow
 from mezzotint.store.rows import row_of
@@ -43,7 +43,7 @@ NUM_OPEN = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EnqueueRequest:
-    """One submission. most_open: how many open jobs its tenant may have with it; None: any number."""
+    """A submission. most_open: how many open jobs its tenant may have with it; None: any number."""
 
     jobs: Sequence[Job]
     once: Once | None

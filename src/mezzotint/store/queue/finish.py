@@ -13,7 +13,7 @@ from mezzotint.domain.job import Ending, Job, JobState, Lease
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.fair_queue.settle import MeasuredWork, measured_cost
 from mezzotint.store.bulk_write import Insert, Row, Statement, Values, execute
-from mezzotint.store.changes import ADD_DELIVERIES, LOG_CHANGE
+from mezzotint.store.events.changes import ADD_DELIVERIES, LOG_CHANGE
 from mezzotint.store.queue.settle import SETTLE_FLOWS, ShareCorrection, StoppedJob, settle
 from mezzotint.store.queue.transitions import (
     CHARGED,

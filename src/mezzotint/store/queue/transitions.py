@@ -20,7 +20,7 @@ from mezzotint.policy.fair_queue.settle import MeasuredWork
 from mezzotint.policy.fair_queue.state import Charge
 from mezzotint.policy.retry import Retry
 from mezzotint.store.bulk_write import Insert, Row, Statement, Values, execute
-from mezzotint.store.changes import ADD_DELIVERIES, LOG_CHANGE
+from mezzotint.store.events.changes import ADD_DELIVERIES, LOG_CHANGE
 from mezzotint.store.queue.claim import charge_of
 from mezzotint.store.queue.flows import ENQUEUE_FLOW, LEAVE_FLOW, QueuedJobs, count_by_flow
 from mezzotint.store.queue.settle import SETTLE_FLOWS, ShareCorrection, StoppedJob, settle

@@ -21,7 +21,7 @@ from mezzotint.domain.errors import StorageUnavailable
 from mezzotint.domain.event import Changed, JobEvent, LoadProgress, Progressed
 from mezzotint.domain.ids import JobId
 from mezzotint.store.database import Database
-from mezzotint.store.events import EventBus
+from mezzotint.store.events.event_bus import EventBus
 from mezzotint.store.jobs import Jobs
 from mezzotint.store.schema import previews
 

@@ -13,9 +13,9 @@ from mezzotint.domain.tenant import Tenant
 from mezzotint.domain.tier import Tier
 from mezzotint.domain.user import User
 from mezzotint.policy.credentials import fold_name
+from mezzotint.store.accounts.passwords import Passwords
 from mezzotint.store.database import Database
 from mezzotint.store.digest import digest
-from mezzotint.store.passwords import Passwords
 from mezzotint.store.schema import keys, sessions, tenants, users
 
 MAX_SESSIONS = 50

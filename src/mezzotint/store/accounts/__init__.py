@@ -1,0 +1,1 @@
+"""Tenants, users with their sessions, API keys and password hashes."""
