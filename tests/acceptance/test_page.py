@@ -163,7 +163,7 @@ def test_a_narrow_screen_never_scrolls_sideways(server: Server, browser: Browser
     with window(browser, server.url, viewport={"width": 360, "height": 740}) as tab:
         assert tab.sideways_px() == 0
         long = "a_very_long_word_without_any_place_to_break_it_" * 3
-        tab.make(f"{long} --steps 40")
+        tab.make(f"{long} --steps 80")
         expect(tab.page.locator("article progress[value]")).to_be_visible()
         assert tab.sideways_px() == 0
         tab.picture(long).wait_for()
@@ -249,15 +249,15 @@ def test_a_link_with_a_token_signs_nobody_in_unasked(tmp_path: Path, browser: Br
         page = context.new_page()
         page.goto(f"{server.url}/#token={server.token(tenant='ada', tier='free')}")
         page.get_by_role("button", name="Sign in as ada").click()
-        expect(page.get_by_text("ada, free")).to_be_visible()
+        expect(page.get_by_text("ada, free, up to 30 steps")).to_be_visible()
         for visit in (page.goto, lambda url: page.evaluate("(url) => { location.href = url; }", url)):
             visit(theirs)
             expect(page.get_by_role("heading", name="Sign in as mallory")).to_be_visible()
             assert "token" not in page.url
             page.get_by_role("button", name="Cancel").click()
-            expect(page.get_by_text("ada, free")).to_be_visible()
+            expect(page.get_by_text("ada, free, up to 30 steps")).to_be_visible()
         page.reload()
-        expect(page.get_by_text("ada, free")).to_be_visible()
+        expect(page.get_by_text("ada, free, up to 30 steps")).to_be_visible()
         page.go_back()
         assert "token" not in page.url
         assert "mallory" not in page.content()

@@ -105,6 +105,20 @@ test("a link that is followed while the page is open asks, too", async () => {
   await screen.findByText("inside");
 });
 
+test("a link that is followed while another's token is being taken asks, too", async () => {
+  history.replaceState(null, "", "/#token=first");
+  let letIn = () => {};
+  const answers = [me(), new Promise<Response>((resolve) => (letIn = () => resolve(me()))), me()];
+  answer({ "GET /v1/me": () => answers.shift() ?? me() });
+  render(<Door />);
+  await userEvent.click(await screen.findByRole("button", { name: "Sign in as studio" }));
+  location.hash = "#token=second";
+  await screen.findByText(/^Sign in as studio on /);
+  await act(async () => letIn());
+  await screen.findByText(/your present session/);
+  expect(sessionStorage.getItem("mezzotint.token")).toBe("first");
+});
+
 test("a link with a token that the server does not take keeps the session that is there", async () => {
   sessionStorage.setItem("mezzotint.token", "mine");
   history.replaceState(null, "", "/#token=stale");

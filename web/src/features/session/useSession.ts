@@ -133,7 +133,9 @@ export function useSession(): Session {
     setState({ kind: "out", problem: null });
   }, []);
 
-  const answered = useCallback(() => {
+  /** Close the question about a link's token, unless another link was followed meanwhile. */
+  const close = useCallback((token: string) => {
+    if (linked.current !== token) return;
     linked.current = null;
     setOffered(null);
   }, []);
@@ -141,9 +143,9 @@ export function useSession(): Session {
     tenant: offered.me.tenant,
     tier: offered.me.tier,
     replacesSession: hasSession(),
-    accept: () => present(offered.token).then(answered),
+    accept: () => present(offered.token).then(() => close(offered.token)),
     decline: () => {
-      answered();
+      close(offered.token);
       if (state.kind === "opening") resume();
     },
   };
