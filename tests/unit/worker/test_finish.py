@@ -122,7 +122,7 @@ async def test_an_end_that_is_never_written_leaves_the_lease_to_end_by_itself(
 async def test_a_worker_that_stops_gives_back_all_that_it_holds(leases: Leases) -> None:
     held = [await leases.lease(state=state) for state in (LeaseState.STARTING, LeaseState.RUNNING)]
     lost = await leases.lease(state=LeaseState.LOST)
-    give_all_back(leases.jobs)
+    give_all_back(leases.jobs, PreemptReason.DRAIN)
     await leases.jobs.join_tasks()
     assert [(await leases.row(leased)).state for leased in held] == [JobState.QUEUED] * 2
     assert list(leases.jobs.by_id) == [lost.job.id]

@@ -64,6 +64,7 @@ async def deliver(
         data = await service.desk.objects.get(image_key(Sha256(match[1]), match[2]))
     if match is None or data is None:
         raise ApiError("image_not_found", hint="GET /v1/images lists yours.")
-    filename = f"mezzotint-{match[1][:12]}.{match[2]}"
-    headers = {"Cache-Control": IMMUTABLE, "Content-Disposition": f'inline; filename="{filename}"'}
+    headers = {
+        "Cache-Control": IMMUTABLE
+    }  # no name of a file: the page's links give better ones, and this one would win
     return respond_with_picture(request, data, match[2], f'"{match[1]}"', headers)
