@@ -64,7 +64,5 @@ async def deliver(
         data = await service.desk.objects.get(image_key(Sha256(match[1]), match[2]))
     if match is None or data is None:
         raise ApiError("image_not_found", hint="GET /v1/images lists yours.")
-    headers = {
-        "Cache-Control": IMMUTABLE
-    }  # no name of a file: the page's links give better ones, and this one would win
+    headers = {"Cache-Control": IMMUTABLE}  # a file name here would win over the better one of the page's links
     return respond_with_picture(request, data, match[2], f'"{match[1]}"', headers)
