@@ -9,6 +9,7 @@ RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
 
 def page(notice: str) -> str:
     sections = [engine(), overhead(), endurance(), crash(), durability(), fairness(), queue(), gateway(), decoding()]
+    sections += [loop_lag(), soak()]
     head = (
         "# What was measured\n\n"
         "On two cores without a GPU; no figure here is of one. Ratios are of the same work in the same run, taken in\n"
@@ -163,6 +164,44 @@ def decoding() -> list[str]:
         f" refused, {fuzzed['processes_lost']} processes lost, the longest {fuzzed['worst_s']} s, with"
         f" {fuzzed['peak_mib_with_this_script']} MiB for both processes at most. Before: pictures were"
         " decoded in the server's own threads, as they came."
+    )
+    return lines
+
+
+def loop_lag() -> list[str]:
+    found = read("loop_lag")
+    lines = [f"## What requests hold the event loop for ({script('loop_lag')})\n"]
+    lines.append("CPU time of the loop's thread per callback, over fuzzed requests to every route.\n")
+    lines += table("requests", "number", "p99, ms", "worst, ms", "answers of 500")
+    for key, name in (
+        ("fuzzed", "fuzzed, one by one"),
+        ("largest_bodies", "bodies of the largest size"),
+        ("fuzzed_8_at_once", "fuzzed, eight at once"),
+    ):
+        one = found[key]
+        held = one["held_ms_per_request"]
+        lines.append(row(name, f"{one['requests']:,}", held["p99"], held["worst"], one["answers_of_500"]))
+    return lines
+
+
+def soak() -> list[str]:
+    found = read("soak")
+    lines = [f"## Honest tenants among attackers ({script('soak')})\n"]
+    lines.append(
+        f"{found['attacked_minutes']:.0f} minutes of attacks in {len(found['rounds'])} rounds, each after a quiet part,"
+        " with all clients on the server's own two cores.\n"
+    )
+    lines += table("requests of honest tenants", "quiet p50 / p99, ms", "attacked p50 / p99, ms")
+    quiet, attacked = found["latency_ms"]["quiet"], found["latency_ms"]["attacked"]
+    for kind in ("status", "list", "picture", "submit"):
+        told = [f"{part[kind]['p50']:.0f} / {part[kind]['p99']:.0f}" for part in (quiet, attacked)]
+        lines.append(row(kind, *told))
+    jobs = found["honest_jobs"]
+    last = found["memory"][-1]
+    lines.append(
+        f"\np99 attacked over quiet: {ratio(found['p99_ratio'])}. Restarts: {found['restarts']}. Honest jobs that"
+        f" succeeded: {jobs.get('succeeded', 0)} of {sum(jobs.values())}. Memory after the first attack"
+        f" {found['memory'][0]['after_attack_mib']:.0f} MiB, after the last {last['after_attack_mib']:.0f} MiB."
     )
     return lines
 
