@@ -35,7 +35,7 @@ HERE = Path(__file__).parent
 MEZZOTINT = str(Path(sys.executable).with_name("mezzotint"))
 HONEST = ("pro", "paid", "free")
 REQUESTS_PER_S = 12
-SECONDS_PER_JOB = 2.0
+SECONDS_PER_JOB = 1.0
 NUM_STEPS = 20
 """Honest jobs keep the worker drawing most of the time, so that both parts share the process with drawing."""
 
