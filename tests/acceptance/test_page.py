@@ -1,22 +1,14 @@
 """The page, as a person uses it: a real browser at a real server."""
 
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import pytest
-from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Request, expect
 
+from tests.acceptance.browsing import browser, needs_chromium, window
 from tests.acceptance.conftest import Server, served
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: `apt-get install chromium` (Debian)")
-
-PICTURE_MS = 60_000
-"""Longest wait for a picture on a busy machine."""
+__all__ = ["browser"]
+pytestmark = needs_chromium
 
 LARGE = {"prompt": "a cat {one, two, three, four}", "num_steps": 80, "width": 128, "height": 128}
 """Drawn beside a picture until the browser has seen it grow, however busy the browser is."""
@@ -33,58 +25,6 @@ RECORD_WHAT_CHANGES = """() => {
     };
     new MutationObserver(look).observe(document.body, { subtree: true, childList: true, attributes: true });
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    expect.set_options(timeout=PICTURE_MS)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
-        yield browser
-        browser.close()
-
-
-@dataclass
-class Window:
-    """A tab on the page, with what its console complained about."""
-
-    page: Page
-    complaints: list[str] = field(default_factory=list)
-
-    @property
-    def prompt(self) -> Any:
-        return self.page.get_by_label("Describe a picture")
-
-    def picture(self, name: str) -> Any:
-        """The finished picture on the sheet."""
-        return self.page.get_by_role("article", name=name, exact=True).locator("img.finished")
-
-    @property
-    def grid(self) -> Any:
-        return self.page.get_by_role("list", name="My pictures").get_by_role("button")
-
-    def make(self, prompt: str) -> None:
-        """Write a prompt and send it with the Enter key."""
-        self.prompt.fill(prompt)
-        self.prompt.press("Enter")
-
-    def sideways_px(self) -> int:
-        """How far the page can be scrolled sideways."""
-        width: int = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        return width
-
-
-@contextmanager
-def window(browser: Browser, url: str, **options: Any) -> Iterator[Window]:
-    with browser.new_context(**options) as context:
-        page = context.new_page()
-        page.set_default_timeout(PICTURE_MS)
-        opened = Window(page)
-        page.on("console", lambda line: opened.complaints.append(line.text) if line.type == "error" else None)
-        page.on("pageerror", lambda error: opened.complaints.append(str(error)))
-        page.goto(url)
-        opened.prompt.wait_for()
-        yield opened
 
 
 def test_a_prompt_becomes_a_picture_before_ones_eyes(server: Server, browser: Browser) -> None:

@@ -77,12 +77,6 @@ export function Studio({ client }: { client: Client }) {
           onSubmit={(text) => void make(text)}
           onDismiss={() => setProblem(null)}
         />
-        <JobList
-          jobs={jobs}
-          shown={shown?.entry?.job.id ?? null}
-          onShow={(id) => show({ kind: "job", id })}
-          onRetry={(text) => void make(text)}
-        />
       </div>
       <div className="table" ref={table}>
         <Sheet
@@ -93,6 +87,14 @@ export function Studio({ client }: { client: Client }) {
           onMake={(text) => void make(text)}
           onAsk={(asked) => void make(asked)}
           onUse={use}
+        />
+      </div>
+      <div className="works">
+        <JobList
+          jobs={jobs}
+          shown={shown?.entry?.job.id ?? null}
+          onShow={(id) => show({ kind: "job", id })}
+          onRetry={(text) => void make(text)}
         />
       </div>
       <div className="shelf">
