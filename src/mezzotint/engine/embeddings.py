@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from mezzotint.engine.device.faults import free_frames, is_out_of_memory
 from mezzotint.engine.tree import map_leaves, tensors_in
 
 MAX_BYTES = 256 * 2**20
@@ -58,7 +59,15 @@ class EmbeddingCache:
     def _keep(self, key: bytes, output: Any) -> None:
         if size_of(output) > self.max_bytes:
             return
-        entry = _copy_to_host(output)
+        try:
+            entry = _copy_to_host(output)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            free_frames(error)
+            self._entries.clear()  # the run needs the memory more
+            self.held_bytes = 0
+            return
         num_bytes = size_of(entry[0])
         self._entries[key] = entry
         self.held_bytes += num_bytes

@@ -33,7 +33,7 @@ from mezzotint.engine.checkpoint.output_shapes import describe_output, has_opaqu
 from mezzotint.engine.checkpoint.recorder import Recorder, RecorderHost
 from mezzotint.engine.checkpoint.rng import RandomStreams
 from mezzotint.engine.checkpoint.snapshot import Snapshot, decode
-from mezzotint.engine.device.faults import is_out_of_memory
+from mezzotint.engine.device.faults import is_device_error, is_out_of_memory
 from mezzotint.engine.early_stop import estimate_result, replace_latents
 from mezzotint.engine.errors import RunCancelled
 from mezzotint.engine.isolation import Isolation, ThreadState
@@ -135,7 +135,7 @@ class Execution:
     # -- used by the hub
 
     def start_from(self, data: bytes, *, allow_other_numerics: bool) -> None:
-        """Make the run a replay of a checkpoint. Raises: CheckpointCorrupt, FingerprintMismatch."""
+        """Make the run a replay of a checkpoint. Raises: CheckpointCorrupt, FingerprintMismatch, OutOfMemory."""
         saved = decode(data)
         if saved.pipeline != type(self._pipeline).__qualname__:
             raise CheckpointCorrupt(f"it belongs to a {saved.pipeline[:80]}")
@@ -279,7 +279,8 @@ class Execution:
         except Exception as error:  # noqa: BLE001 - whatever a pipeline raises belongs to its run alone
             self._host.check_device(error)
             self.run.traceback = traceback.format_exc()
-            if self._saved is not None and not isinstance(error, CheckpointError):
+            is_its_own = isinstance(error, (CheckpointError, OutOfMemory)) or is_device_error(error)
+            if self._saved is not None and not is_its_own:
                 # an error in the middle of a replay speaks against the checkpoint: from step 0 the call may be sound
                 text = f"its replay failed: {type(error).__name__}: {str(error)[:200]}"
                 self.fail(CheckpointCorrupt(text))

@@ -188,7 +188,7 @@ class Hub:
             execution.loras = self._loras.select(adapters or {})
             if resume is not None:
                 execution.start_from(resume, allow_other_numerics=self._allow_other_numerics)
-        except (CheckpointError, UnknownAdapter) as error:
+        except (CheckpointError, OutOfMemory, UnknownAdapter) as error:
             execution.fail(error)
             execution.finish()
             return execution.run

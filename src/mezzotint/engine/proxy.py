@@ -44,16 +44,25 @@ class Call:
 
 @dataclass(slots=True, eq=False)
 class ComponentCall:
-    """A run's call of a text encoder or an autoencoder. method: `forward`, `encode` or `decode`."""
+    """A run's call of a text encoder or an autoencoder.
+
+    method: `forward`, `encode` or `decode`. is_widened: whether an autoencoder in float32 is given tensors of half
+    precision, and gives such latents back.
+    """
 
     module: torch.nn.Module
     method: str
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
+    is_widened: bool = False
 
     def make(self) -> Any:
         function: Any = self.module if self.method == "forward" else getattr(self.module, self.method)
-        return function(*self.args, **self.kwargs)
+        narrow = next((value.dtype for value in self.args if _is_narrow(value)), None) if self.is_widened else None
+        if narrow is None:
+            return function(*self.args, **self.kwargs)
+        output = function(*(value.float() if _is_narrow(value) else value for value in self.args), **self.kwargs)
+        return _narrow(output, narrow) if self.method == "encode" else output
 
 
 class Seam(Protocol):
@@ -120,14 +129,10 @@ class ComponentProxy(ModuleProxy):
         return self
 
     def _make(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        narrow = None
-        if method in CODEC_METHODS and object.__getattribute__(self, "_keeps_float32"):
-            narrow = next((value.dtype for value in args if _is_narrow(value)), None)
-            args = tuple(value.float() if _is_narrow(value) else value for value in args)
-        call = ComponentCall(object.__getattribute__(self, "_seam"), method, args, kwargs)
+        is_widened = method in CODEC_METHODS and object.__getattribute__(self, "_keeps_float32")
+        call = ComponentCall(object.__getattribute__(self, "_seam"), method, args, kwargs, is_widened)
         run = current_run()
-        output = call.make() if run is None else run.call_component(call)
-        return _narrow(output, narrow) if narrow is not None and method == "encode" else output
+        return call.make() if run is None else run.call_component(call)
 
 
 class DenoiserProxy(ModuleProxy):

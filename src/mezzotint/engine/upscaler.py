@@ -86,8 +86,13 @@ class Upscaling:
             self.output, self.done = end.value, True
         except Exception as error:  # noqa: BLE001 - whatever the network raises belongs to this upscale alone
             check_device(self._upscaler.device, error)
-            self.error, self.done = error, True
+            free_frames(error)
+            self.error, self.done = (self._explain() if is_out_of_memory(error) else error), True
         self.cost_s += time.perf_counter() - begun
+
+    def _explain(self) -> OutOfMemory:
+        width, height = self._wanted
+        return OutOfMemory(f"The device's memory ran out while the picture was enlarged to {width} x {height} pixels.")
 
     def snapshot(self) -> None:
         """None: it begins again."""
@@ -139,7 +144,7 @@ class Upscaling:
                     raise
                 free_frames(error)
             self._free()
-        raise OutOfMemory("The device's memory ran out while the picture was enlarged.")
+        raise self._explain()
 
 
 def _weights(path: Path) -> dict[str, Tensor]:

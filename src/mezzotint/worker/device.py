@@ -7,12 +7,13 @@ overtaken. Models with runs in flight share the thread turn by turn.
 import queue
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
 import structlog
 
-from mezzotint.domain.errors import EngineFailed
+from mezzotint.domain.errors import EngineFailed, JobFault, OutOfMemory
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Job
 from mezzotint.domain.task import Task
@@ -184,7 +185,8 @@ class DeviceThread:
                     return
             except Exception as error:  # noqa: BLE001 - one job's fault must not end the thread; it is told to its owner
                 self._check_device(error)
-                self._report(RunEnded(job=command.job.id, step=command.job.step, error=error))
+                fault = self._name_fault(error)
+                self._report(RunEnded(job=command.job.id, step=command.job.step, error=fault))
             self._waiting.remove(command)
 
     def _start(self, command: Start) -> bool:
@@ -303,7 +305,7 @@ class DeviceThread:
         for active in [active for active in self._active.values() if active.run.done]:
             del self._active[active.job.id]
             now = time.monotonic()
-            pictures, error = _collect_pictures(active)
+            pictures, error = self._collect_pictures(active)
             self._report(
                 RunEnded(
                     job=active.job.id,
@@ -316,6 +318,24 @@ class DeviceThread:
                     cost_s=active.run.cost_s,
                 )
             )
+
+    def _collect_pictures(self, active: ActiveRun) -> tuple[tuple[Any, ...], BaseException | None]:
+        """The pictures of a run that is done, or why there are none."""
+        if active.run.error is not None:
+            return (), active.run.error
+        try:
+            return active.finish(active.run.output), None
+        except Exception as error:  # noqa: BLE001 - one job's fault, told to its owner
+            return (), self._name_fault(error)
+
+    def _name_fault(self, error: Exception) -> Exception:
+        """The error of a job before or after its run, or OutOfMemory for a lack of memory, which is then freed."""
+        if isinstance(error, JobFault) or not self._cache.catalog.is_out_of_memory(error):
+            return error
+        log.warning("memory ran out", exc_info=error)
+        traceback.clear_frames(error.__traceback__)
+        self._cache.free()
+        return OutOfMemory("Memory ran out while the job was prepared or its picture was finished.")
 
     def _park(self) -> None:
         for job in [*(command.job.id for command in self._waiting), *self._active]:
@@ -335,13 +355,3 @@ class DeviceThread:
         except Exception as error:  # it goes on from the checkpoint before
             log.warning("run put aside without a checkpoint", job=job, exc_info=error)
         self._report(RunPreempted(job=job, snapshot=snapshot, cost_s=active.run.cost_s, why=why))
-
-
-def _collect_pictures(active: ActiveRun) -> tuple[tuple[Any, ...], BaseException | None]:
-    """The pictures of a run that is done, or why there are none."""
-    if active.run.error is not None:
-        return (), active.run.error
-    try:
-        return active.finish(active.run.output), None
-    except Exception as error:  # noqa: BLE001 - one job's fault, told to its owner
-        return (), error

@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel, CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
+from mezzotint.engine import embeddings as embeddings_module
 from mezzotint.engine.embeddings import EmbeddingCache
 from mezzotint.engine.tree import tensors_in
 
@@ -28,6 +29,26 @@ def encoders() -> dict[str, Any]:
 def attached(module: Any, cache: EmbeddingCache) -> Any:
     cache.attach(SimpleNamespace(components={"text_encoder": module, "tokenizer": None}))
     return module
+
+
+@torch.no_grad()
+def test_where_host_memory_has_no_room_for_a_copy_the_prompt_is_read_and_the_cache_is_emptied(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cache = EmbeddingCache()
+    module = attached(encoders()["bert"], cache)
+    module(IDS)
+    assert cache.held_bytes > 0
+
+    def run_out(output: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(embeddings_module, "_copy_to_host", run_out)
+    assert torch.isfinite(module(IDS + 1)[0]).all()
+    assert cache.held_bytes == 0
+    monkeypatch.undo()
+    module(IDS)
+    assert (cache.num_hits, cache.num_misses) == (0, 3)
 
 
 @pytest.mark.parametrize("kind", ["bert", "clip", "t5"])

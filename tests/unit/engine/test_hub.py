@@ -394,15 +394,15 @@ def test_wide_groups_are_split_at_the_row_cap(pipeline: Any) -> None:
     assert max(widths) == 3
 
 
-def test_memory_that_runs_out_halves_the_group(pipeline: Any) -> None:
+def test_memory_that_runs_out_parts_the_group_and_later_lets_it_grow(pipeline: Any) -> None:
     def full(module: Any, args: Any, kwargs: Any) -> None:
         if kwargs["hidden_states"].shape[0] > 2:
             raise torch.OutOfMemoryError("out of memory")
 
-    alone = [run_alone(pipeline, flux_request(i, 3)) for i in range(5)]
+    alone = [run_alone(pipeline, flux_request(i, 6)) for i in range(5)]
     handle = pipeline.transformer.register_forward_pre_hook(full, with_kwargs=True)
     hub = Hub(pipeline)
-    runs = [hub.submit(flux_request(i, 3)) for i in range(5)]
+    runs = [hub.submit(flux_request(i, 6)) for i in range(5)]
     finish(hub, *runs)
     handle.remove()
     assert all(same_pictures(a, b) for a, b in zip(alone, runs, strict=True))

@@ -176,6 +176,19 @@ def test_a_tile_without_memory_is_made_again_once_and_then_its_upscale_fails_alo
         assert isinstance(run.error, OutOfMemory)
 
 
+def test_a_picture_that_host_memory_has_no_room_for_fails_its_upscale_alone(
+    shipped: Upscaler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_out(*shape: int) -> torch.Tensor:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 3 bytes")
+
+    monkeypatch.setattr(torch, "empty", run_out)
+    run = shipped.begin(flat_art(32), 2)
+    run.turn()
+    assert isinstance(run.error, OutOfMemory)
+    assert str(run.error).endswith("enlarged to 64 x 64 pixels.")
+
+
 def test_a_turn_makes_tiles_for_a_time_and_at_least_one(shipped: Upscaler, monkeypatch: pytest.MonkeyPatch) -> None:
     quick = replace(shipped, network=lambda seen: torch.zeros(1, 3, 4 * seen.shape[2], 4 * seen.shape[3]))
     picture = Image.new("RGB", (4 * TILE_PX, TILE_PX))

@@ -12,7 +12,7 @@ import pytest
 import torch
 from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline
 
-from mezzotint.domain.errors import ModelUnavailable
+from mezzotint.domain.errors import ModelUnavailable, OutOfMemory
 from mezzotint.domain.event import LoadProgress
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.tier import Tier
@@ -44,12 +44,19 @@ MB = 1 << 20
 class OnEmbeds:
     """The task of a pipeline without a text encoder. Only its steps and its seed matter here."""
 
-    def __init__(self, pipeline: Any) -> None:
-        self.pipeline = pipeline
+    def __init__(self, pipeline: Any, faults: list[Exception]) -> None:
+        self.pipeline, self.faults = pipeline, faults
 
     def assign(self, parameters: Any, source: Any, mask: Any) -> Assignment:
+        if parameters.prompt == "no room":
+            raise MemoryError
         kwargs = classic.text_to_image(parameters.seed, parameters.num_steps) | {"output_type": "pil"}
-        return Assignment(pipeline=self.pipeline, kwargs=kwargs, finish=lambda drawn: drawn)
+        return Assignment(pipeline=self.pipeline, kwargs=kwargs, finish=self.finish)
+
+    def finish(self, drawn: Any) -> Any:
+        if self.faults:
+            raise self.faults.pop()
+        return drawn
 
 
 @dataclass
@@ -61,6 +68,7 @@ class Bench:
     bound: int = 0
     run_bytes: int = 0
     faults: list[Exception] = field(default_factory=list)
+    finish_faults: list[Exception] = field(default_factory=list)
     reports: "Queue[Report]" = field(default_factory=Queue)
     heard: list[Report] = field(default_factory=list)
     loads: list[str] = field(default_factory=list)
@@ -74,6 +82,7 @@ class Bench:
             warm=self.warm,
             bound_bytes=self.bound,
             release=load.release,
+            is_out_of_memory=load.is_out_of_memory,
         )
         self.device = DeviceThread(
             catalog,
@@ -93,11 +102,20 @@ class Bench:
         pipeline = StableDiffusionPipeline(**classic.parts(EulerDiscreteScheduler()))
         pipeline.set_progress_bar_config(disable=True)
         self.unets.append(weakref.ref(pipeline.unet))
-        tasks: Any = OnEmbeds(pipeline)
+        tasks: Any = OnEmbeds(pipeline, self.finish_faults)
         return LoadedModel(hub=Hub(pipeline), tasks=tasks, previews=None, num_bytes=self.catalog[name])
 
-    def draw(self, model: str, *, num_steps: int = 2, tier: Tier = Tier.FREE, resume: bytes | None = None) -> JobId:
-        job = replace(make_job(tier=tier, parameters=make_parameters(num_steps=num_steps)), model=model)
+    def draw(
+        self,
+        model: str,
+        *,
+        num_steps: int = 2,
+        tier: Tier = Tier.FREE,
+        resume: bytes | None = None,
+        prompt: str = "a house",
+    ) -> JobId:
+        parameters = replace(make_parameters(num_steps=num_steps), prompt=prompt)
+        job = replace(make_job(tier=tier, parameters=parameters), model=model)
         self.device.send(Start(job=job, resume=resume))
         return job.id
 
@@ -197,6 +215,17 @@ def test_where_memory_runs_out_idle_models_go_and_the_load_is_tried_again(bench:
     assert it.loads == ["a", "b"]
     evicted = [report.evicted for report in it.heard if isinstance(report, CacheChanged) and report.evicted]
     assert evicted == [("a",)]
+
+
+def test_memory_that_runs_out_before_or_after_a_run_is_named_and_idle_models_go(bench: Callable[..., Bench]) -> None:
+    it = bench(catalog={"a": MB, "b": MB}, warm=("a",))
+    it.ended(it.draw("b"))
+    assert isinstance(it.ended(it.draw("a", prompt="no room")).error, OutOfMemory)
+    evicted = [report.evicted for report in it.heard if isinstance(report, CacheChanged) and report.evicted]
+    assert evicted == [("b",)]
+    it.finish_faults.append(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
+    assert isinstance(it.ended(it.draw("a")).error, OutOfMemory)
+    assert it.ended(it.draw("a")).error is None
 
 
 def test_a_job_that_waits_for_room_can_be_cancelled_or_put_aside(bench: Callable[..., Bench]) -> None:

@@ -1,7 +1,8 @@
 """The widths of passes that fit into the device's memory, by form of call: learned from passes, and forgotten.
 
 A form is a denoiser and the shape of its samples. A pass that fails for want of memory is not tried again at its width
-until `MEMORY_PASSES` later ones of its form have been made, since memory may be free by then.
+until `MEMORY_PASSES` later ones of its form have been made, since memory may be free by then. A device that tells
+its memory is asked how wide passes may be meanwhile; without one they go back to what has fitted, and double slowly.
 """
 
 import contextlib
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from mezzotint.engine.device.memory import DeviceMemory
 
 MEMORY_PASSES = 100
+DOUBLING_PASSES = 16  # passes after a failure until wider ones are tried, where no device tells its memory
 MAX_FORMS = 512
 USABLE = 0.9  # of the room: the allocator's fragments and the libraries' workspaces need the rest
 
@@ -80,8 +82,10 @@ class FittingWidths:
             return max(known.proven, expected if known.failed is None else min(expected, known.failed - 1))
         if known.failed is None:
             return None
-        # what a row needs is not known: a device tells it with the next pass, elsewhere half is tried
-        return known.proven if self._memory.is_measured else max(known.proven, known.failed // 2)
+        if self._memory.is_measured:
+            return known.proven  # the next pass tells what a row needs
+        doublings = (known.num_passes - known.failed_at) // DOUBLING_PASSES
+        return max(known.proven, min(min(known.fitted, default=0) << doublings, known.failed - 1))
 
     def _known(self, form: Hashable) -> _Known:
         if form not in self._forms and len(self._forms) >= MAX_FORMS:

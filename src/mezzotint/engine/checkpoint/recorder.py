@@ -16,6 +16,7 @@ from mezzotint.engine.checkpoint.codec import VersionedTensor, copy_to_host, enc
 from mezzotint.engine.checkpoint.output_shapes import OutputShapes, has_opaque
 from mezzotint.engine.checkpoint.snapshot import Snapshot
 from mezzotint.engine.checkpoint.step_output import takes_only_latents
+from mezzotint.engine.device.faults import free_frames, is_out_of_memory
 from mezzotint.engine.errors import CannotCheckpoint
 from mezzotint.engine.tree import tensors_in
 
@@ -98,9 +99,9 @@ class Recorder:
             self._last[id(sampler)] = (steps, kept := self._select_tensors(output))
             earlier = [[step, others] for key, (step, others) in self._last.items() if key != id(sampler)]
             self._boundary = Boundary(steps, num_calls, kept, earlier, differences)
-        except CannotCheckpoint as reason:
+        except Exception as error:  # noqa: BLE001 - raised again unless it concerns the checkpoint alone
             self.drop_boundary()
-            self._host.count_unsaved(str(reason))
+            self._count_unsaved(error)
 
     def drop_boundary(self) -> None:
         """Nothing to save until the next step."""
@@ -116,30 +117,9 @@ class Recorder:
         boundary = self._boundary
         assert boundary is not None
         try:
-            copies: dict[int, VersionedTensor] = {}
-            members = []
-            for member, changes in zip(self._members, boundary.differences, strict=False):
-                if member.base is not None and not member.digest:
-                    member.digest = member.base.digest()
-                state = sampler_state.MemberState(
-                    name=type(member.target).__qualname__,
-                    baseline="" if changes is None else member.digest,
-                    changed=None if changes is None else copy_to_host(changes, copies),
-                )
-                members.append(state)
-            return Snapshot(
-                pipeline=pipeline,
-                steps=boundary.steps,
-                num_calls=boundary.num_calls,
-                specs=self.specs.truncate(boundary.num_calls),
-                output=copy_to_host(boundary.output, copies),
-                earlier=copy_to_host(boundary.earlier, copies),
-                members=members,
-                origin=origin,
-                fingerprint=fingerprint,
-            )
-        except CannotCheckpoint as reason:
-            self._host.count_unsaved(str(reason))
+            return self._copy(boundary, pipeline, origin, fingerprint)
+        except Exception as error:  # noqa: BLE001 - raised again unless it concerns the checkpoint alone
+            self._count_unsaved(error)
             return None
 
     # -- back from a checkpoint
@@ -164,6 +144,40 @@ class Recorder:
         return output
 
     # -- its parts
+
+    def _copy(self, boundary: Boundary, pipeline: str, origin: Any, fingerprint: dict[str, str]) -> Snapshot:
+        copies: dict[int, VersionedTensor] = {}
+        members = []
+        for member, changes in zip(self._members, boundary.differences, strict=False):
+            if member.base is not None and not member.digest:
+                member.digest = member.base.digest()
+            state = sampler_state.MemberState(
+                name=type(member.target).__qualname__,
+                baseline="" if changes is None else member.digest,
+                changed=None if changes is None else copy_to_host(changes, copies),
+            )
+            members.append(state)
+        return Snapshot(
+            pipeline=pipeline,
+            steps=boundary.steps,
+            num_calls=boundary.num_calls,
+            specs=self.specs.truncate(boundary.num_calls),
+            output=copy_to_host(boundary.output, copies),
+            earlier=copy_to_host(boundary.earlier, copies),
+            members=members,
+            origin=origin,
+            fingerprint=fingerprint,
+        )
+
+    def _count_unsaved(self, error: Exception) -> None:
+        """Count why there is no checkpoint; the run goes on without it. Raises: the error, if it is another fault."""
+        if is_out_of_memory(error):
+            free_frames(error)
+            self._host.count_unsaved("memory ran out")
+        elif isinstance(error, CannotCheckpoint):
+            self._host.count_unsaved(str(error))
+        else:
+            raise error
 
     def _select_tensors(self, output: Any) -> list[Any]:
         """The part of a step's output that the pipeline uses, by reference."""

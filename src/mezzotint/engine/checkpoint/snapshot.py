@@ -17,10 +17,11 @@ from typing import Any, TypeVar
 import safetensors.torch
 import torch
 
-from mezzotint.domain.errors import CheckpointCorrupt
+from mezzotint.domain.errors import CheckpointCorrupt, OutOfMemory
 from mezzotint.engine.checkpoint.codec import VersionedTensor
 from mezzotint.engine.checkpoint.output_shapes import OutputShapes
 from mezzotint.engine.checkpoint.sampler_state import MemberState, tensor_digest
+from mezzotint.engine.device.faults import is_out_of_memory
 from mezzotint.engine.errors import CannotCheckpoint
 
 FORMAT = 3
@@ -110,7 +111,7 @@ def verify(data: bytes) -> None:
 
 
 def decode(data: bytes) -> Snapshot:
-    """Raises: CheckpointCorrupt for anything that `Snapshot.encode` did not write.
+    """Raises: CheckpointCorrupt for anything that `Snapshot.encode` did not write, OutOfMemory.
 
     The encoded values in it are checked where they are put back.
     """
@@ -123,6 +124,8 @@ def decode(data: bytes) -> Snapshot:
     except CheckpointCorrupt:
         raise
     except Exception as error:  # hostile bytes fail in as many ways as there are parsers
+        if is_out_of_memory(error):
+            raise OutOfMemory("Memory ran out while the job's checkpoint was read.") from error
         raise CheckpointCorrupt(f"{type(error).__name__}: {str(error)[:200]}") from error
 
 

@@ -102,9 +102,8 @@ def test_a_run_costs_the_same_alone_and_in_company(pipeline: Any, monkeypatch: p
     assert alone.cost_s == runs[0].cost_s == 4 * 8.0 / WIDTH
 
 
-@pytest.mark.parametrize("error", SHORTAGES, ids=str)
-@pytest.mark.parametrize("num_runs", [1, 2, 4, 8])
-def test_memory_that_lacks_for_a_moment_changes_no_bit(pipeline: Any, error: Exception, num_runs: int) -> None:
+@pytest.mark.parametrize(("num_runs", "error"), [*zip([1, 2, 4, 8] * 3, SHORTAGES, strict=True)], ids=str)
+def test_memory_that_lacks_for_a_moment_changes_no_bit(pipeline: Any, num_runs: int, error: Exception) -> None:
     failed: list[int] = []
 
     def fail_once(output: torch.Tensor, kwargs: Any) -> torch.Tensor:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mezzotint.engine.batching.widths import MEMORY_PASSES, FittingWidths
+from mezzotint.engine.batching.widths import DOUBLING_PASSES, MEMORY_PASSES, FittingWidths
 from mezzotint.engine.device.memory import DeviceMemory
 
 
@@ -37,15 +37,24 @@ def test_nothing_speaks_against_a_form_that_never_failed() -> None:
     assert widths.widest("form", 16) is None
 
 
-def test_below_a_width_that_failed_goes_what_has_fitted_or_half() -> None:
+def test_below_a_width_that_failed_goes_what_has_fitted_and_later_twice_the_narrowest() -> None:
     widths = FittingWidths(DeviceMemory(torch.device("cpu")))
     widths.add_failure("form", 16)
-    assert widths.widest("form", 16) == 8
+    assert widths.widest("form", 16) == 0, "each call alone"
     assert widths.widest("other form", 16) is None
+    make(widths, 2, DOUBLING_PASSES - 1)
+    assert widths.widest("form", 16) == 2
+    make(widths, 2)
+    assert widths.widest("form", 16) == 4
+    make(widths, 4, DOUBLING_PASSES)
+    assert widths.widest("form", 16) == 8
+    make(widths, 4, 2 * DOUBLING_PASSES)
+    assert widths.widest("form", 16) == 15, "it failed at 16"
     make(widths, 12)
-    assert widths.widest("form", 16) == 12
+    widths.add_failure("form", 14)
+    assert widths.widest("form", 16) == 12, "it has fitted"
     widths.add_failure("form", 12)
-    assert widths.widest("form", 16) == 6
+    assert widths.widest("form", 16) == 4
 
 
 def test_a_pass_that_fails_teaches_nothing_about_what_fits() -> None:
@@ -53,7 +62,7 @@ def test_a_pass_that_fails_teaches_nothing_about_what_fits() -> None:
     with pytest.raises(MemoryError), widths.observe("form", 16, 16):
         raise MemoryError
     widths.add_failure("form", 16)
-    assert widths.widest("form", 16) == 8
+    assert widths.widest("form", 16) == 0
     assert widths.largest == 0
 
 
@@ -61,7 +70,7 @@ def test_a_failure_is_forgotten_after_many_passes() -> None:
     widths = FittingWidths(DeviceMemory(torch.device("cpu")))
     widths.add_failure("form", 16)
     make(widths, 4, MEMORY_PASSES)
-    assert widths.widest("form", 16) == 8
+    assert widths.widest("form", 16) == 15
     make(widths, 4)
     assert widths.widest("form", 16) is None
 
