@@ -33,9 +33,7 @@ class Answered:
 
 
 async def send(app: Any, request: Fuzzed, within_s: float) -> Answered:
-    """The application's answer, as far as it came in time: a client that waits no longer goes away. A websocket that is
-    refused answers 403, as servers say it.
-    """
+    """The application's answer, as far as it came in time: a client that waits no longer goes away."""
     answered, is_socket, pieces = Answered(), request.method == "WEBSOCKET", _pieces(request.body)
     gone = asyncio.Event()
 
@@ -49,15 +47,13 @@ async def send(app: Any, request: Fuzzed, within_s: float) -> Answered:
 
     async def take(message: dict[str, Any]) -> None:
         match message["type"]:
-            case "http.response.start":
+            case "http.response.start" | "websocket.http.response.start":
                 answered.status, answered.headers = message["status"], tuple(message["headers"])
-            case "http.response.body":
+            case "http.response.body" | "websocket.http.response.body":
                 answered.body += message.get("body", b"")
             case "websocket.accept":
                 answered.status = 101
                 gone.set()
-            case "websocket.close" if answered.status == 0:
-                answered.status = 403
 
     try:
         async with asyncio.timeout(within_s):
@@ -93,5 +89,6 @@ def scope_of(request: Fuzzed) -> dict[str, Any]:
         "client": ("127.0.0.1", 1),
         "server": ("127.0.0.1", 8400),
         "subprotocols": [],
+        "extensions": {"websocket.http.response": {}},
         "state": {},
     }

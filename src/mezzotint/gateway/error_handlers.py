@@ -3,8 +3,8 @@
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
+from fastapi import FastAPI, Request, Response, WebSocket
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
@@ -24,8 +24,12 @@ def install_error_handlers(app: FastAPI, format_error: Callable[[Scope, ApiError
     async def answer_expected(request: Request, error: Exception) -> Response:
         return format_error(request.scope, translate_exception(error))
 
+    async def refuse_socket(websocket: WebSocket, error: Exception) -> None:
+        await websocket.send_denial_response(format_error(websocket.scope, translate_exception(error)))
+
     for kind in EXPECTED:
         app.add_exception_handler(kind, answer_expected)
+    app.add_exception_handler(WebSocketRequestValidationError, refuse_socket)
     app.add_exception_handler(Exception, _answer_internal_error)
 
 
@@ -52,7 +56,7 @@ def translate_exception(error: Exception) -> ApiError:
     match error:
         case ApiError():
             return error
-        case RequestValidationError():
+        case RequestValidationError() | WebSocketRequestValidationError():
             return _translate_validation_error(error)
         case StorageUnavailable():
             return ApiError(error.code, hint=error.hint, message=str(error))
@@ -68,7 +72,7 @@ def translate_exception(error: Exception) -> ApiError:
             raise error
 
 
-def _translate_validation_error(error: RequestValidationError) -> ApiError:
+def _translate_validation_error(error: RequestValidationError | WebSocketRequestValidationError) -> ApiError:
     first: dict[str, Any] = error.errors()[0]
     where = [str(part) for part in first["loc"]]
     # a client's own field name is sent back: bounded, without lone surrogates

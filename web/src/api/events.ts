@@ -1,7 +1,7 @@
 import { createParser, type EventSourceMessage } from "eventsource-parser";
 import type { Client } from "./client";
 import { Failure } from "./failure";
-import type { Job, Loading, Progress } from "./types";
+import type { Job, Loading, Problem, Progress } from "./types";
 
 export type JobEvent =
   | { kind: "job"; job: Job }
@@ -23,6 +23,7 @@ export async function* jobEvents(client: Client, id: string, signal: AbortSignal
   try {
     signal.throwIfAborted();
     const response = await client.events(id, connection.signal);
+    if (response.status === 204) return; // its end was told before
     if (response.body === null) throw Failure.unreachable();
     const arrived: EventSourceMessage[] = [];
     const parser = createParser({ onEvent: (message) => arrived.push(message) });
@@ -58,6 +59,7 @@ async function* chunks(body: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGene
 }
 
 function readEvent(message: EventSourceMessage): JobEvent {
+  if (message.event === "error") throw new Failure(401, (JSON.parse(message.data) as { error: Problem }).error);
   if (message.event === "progress") return { kind: "progress", progress: JSON.parse(message.data) as Progress };
   if (message.event === "loading") return { kind: "loading", loading: JSON.parse(message.data) as Loading };
   return { kind: "job", job: JSON.parse(message.data) as Job };

@@ -10,9 +10,6 @@ from mezzotint.gateway.bodies.json_values import read_json_value
 from mezzotint.gateway.errors import ApiError
 from mezzotint.gateway.openai.errors import openai_error
 
-POLICY = 1008
-"""The WebSocket close code of a refused request."""
-
 
 class JsonCheck:
     """Refuses JSON bodies that `read_json_value` does not take. It runs after `BodyLimit`.
@@ -55,10 +52,8 @@ class AddressCheck:
         refused = find_fault(scope) if scope["type"] in {"http", "websocket"} else None
         if refused is None:
             await self.app(scope, receive, send)
-        elif scope["type"] == "http":
-            await format_response(scope, refused)(scope, receive, send)
         else:
-            await send({"type": "websocket.close", "code": POLICY, "reason": refused.code})
+            await format_response(scope, refused)(scope, receive, send)
 
 
 def find_fault(scope: Scope) -> ApiError | None:

@@ -18,6 +18,8 @@ CACHED = ("/i/", "/assets/")
 """Prefixes of public paths whose names change with their content."""
 PAGE = frozenset({"/", "/index.html"})
 FOUND = frozenset({200, 206, 304})
+STARTS = frozenset({"http.response.start", "websocket.http.response.start"})
+"""The second is of a WebSocket that is refused."""
 
 
 class SecurityHeaders:
@@ -28,7 +30,7 @@ class SecurityHeaders:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] in STARTS:
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
@@ -37,7 +39,7 @@ class SecurityHeaders:
                 )
             await send(message)
 
-        await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+        await self.app(scope, receive, send_with_headers)
 
 
 def choose_cache_control(path: str, status: int, wanted: str | None) -> str:

@@ -12,7 +12,6 @@ from mezzotint.gateway.errors import ApiError
 
 LOOPBACK = re.compile(r"(localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[::1\])", re.IGNORECASE)
 HOST = re.compile(r"(?P<name>[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
-POLICY = 1008
 
 
 def read_host_name(header: str) -> str | None:
@@ -48,8 +47,6 @@ class HostCheck:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan" or self.names is None or self._is_served(scope):
             await self.app(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": POLICY, "reason": "host_unknown"})
         else:
             hint = "Use an address that the server was told of (MEZZOTINT_ALLOWED_HOSTS; with --dev loopback alone)."
             answer = ApiError("host_unknown", hint=hint)

@@ -19,7 +19,12 @@ from mezzotint.gateway.image_requests import submit_jobs
 from mezzotint.gateway.schemas import Accepted, JobPage, JobView, NewJob, describe_errors
 from mezzotint.gateway.service import Service
 from mezzotint.gateway.streams.event_stream import EventStream
-from mezzotint.gateway.streams.job_events import read_last_event_id, stream_job_events
+from mezzotint.gateway.streams.job_events import (
+    format_error_event,
+    knows_end,
+    read_last_event_id,
+    stream_job_events,
+)
 from mezzotint.gateway.streams.wait import wait_until_final
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=describe_errors(401, 422, 503))
@@ -107,16 +112,21 @@ async def give_up(job_id: Id, service: ServiceDep, claims: CallerClaims) -> JobV
     "/{job_id}/events",
     response_class=StreamingResponse,
     responses={
-        200: {"content": {"text/event-stream": {}}, "description": "see docs/reference/events.md"},
+        200: {
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "description": "see docs/reference/events.md",
+        },
+        204: {"description": "the job has ended, and `Last-Event-ID` is its last event"},
         **describe_errors(404),
     },
 )
-async def events(
-    job_id: Id, service: ServiceDep, claims: CallerClaims, last_event_id: LastEventId = None
-) -> StreamingResponse:
+async def events(job_id: Id, service: ServiceDep, claims: CallerClaims, last_event_id: LastEventId = None) -> Response:
     """The job's life as server-sent events: from its present state, or from `Last-Event-ID` on, to its end."""
     job = await find_own_job(service, claims, job_id)
+    seen = read_last_event_id(last_event_id)
+    if await knows_end(service.changes, job, seen):
+        return Response(status_code=204)
     with ExitStack() as place:
         place.enter_context(service.rate_limits.stream(claims))
-        events = stream_job_events(service.desk, service.changes, job.id, read_last_event_id(last_event_id))
-        return EventStream(service, claims, events, place.pop_all())
+        events = stream_job_events(service.desk, service.changes, job.id, seen)
+        return EventStream(service, claims, events, place.pop_all(), format_error_event)

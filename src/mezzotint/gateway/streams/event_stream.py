@@ -25,7 +25,7 @@ class EventStream(StreamingResponse):
         claims: Claims,
         lines: AsyncGenerator[str],
         place: ExitStack,
-        last: Callable[[ApiError], str] = lambda ended: "",
+        last: Callable[[ApiError], str],
     ) -> None:
         super().__init__(lines, media_type="text/event-stream", headers=HEADERS)
         self._service, self._claims, self._lines, self._place, self._last = service, claims, lines, place, last

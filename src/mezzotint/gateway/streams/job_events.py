@@ -3,9 +3,11 @@
 Every change of state has a number, kept in the database; an event's id is that number, with the step behind a dot for
 progress. A watcher that comes back with `Last-Event-ID` gets each later change in order, then the present; one that
 comes without begins with the present state. Steps and previews it missed are not repeated: the last one replaces them.
+One that knows the end already is answered 204, or `EventSource` would come back every few seconds for ever.
 """
 
 import asyncio
+import json
 import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -19,12 +21,15 @@ from mezzotint.domain.change import rewind_job
 from mezzotint.domain.event import Changed, JobEvent, Progressed, Stale
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Job, JobState
+from mezzotint.gateway.errors import ApiError
 from mezzotint.gateway.schemas import JobView, Loading, Progress
 from mezzotint.store import Changes
 
 KEEP_ALIVE_S = 10.0
 """Comment lines keep proxies from closing a quiet stream."""
 EVENT_ID = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,5}))?")
+AFTER_ALL = 999_999_999
+"""The number of a final state whose change is no longer in the log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +48,16 @@ def read_last_event_id(last_event_id: str | None) -> StreamPosition | None:
     """None for a new watcher, or for an id that this API never sent."""
     match = EVENT_ID.fullmatch(last_event_id or "")
     return None if match is None else StreamPosition(number=int(match[1]), step=int(match[2] or -1))
+
+
+async def knows_end(changes: Changes, job: Job, seen: StreamPosition | None) -> bool:
+    """Whether the watcher has seen the event of the job's final state."""
+    if seen is None or not job.state.is_final:
+        return False
+    if seen.number == AFTER_ALL:
+        return True
+    since = await changes.of_job(job.id, seen.number - 1)
+    return [change.number for change in since] == [seen.number]
 
 
 async def stream_job_events(
@@ -89,7 +104,8 @@ async def _read_updates(
         seen = StreamPosition(number=log[-1].number)
         yield job.state, now, seen
     elif shown is not job.state and (shown is not None or seen is None or job.state.is_final):
-        seen = seen or StreamPosition()  # its log was swept long ago
+        # its log was swept long ago
+        seen = StreamPosition(number=AFTER_ALL) if job.state.is_final else seen or StreamPosition()
         yield job.state, now, seen
     latest = desk.bus.progress_of(job.id)
     if latest is not None and job.state is JobState.RUNNING and seen and latest.step > seen.step:
@@ -131,3 +147,9 @@ def progress_of(event: Progressed) -> Progress:
 
 def format_event(name: str, data: BaseModel, id: str) -> str:
     return f"id: {id}\nevent: {name}\ndata: {data.model_dump_json()}\n\n"
+
+
+def format_error_event(ended: ApiError) -> str:
+    """The last event of a stream whose credential ended. It has no id: a new stream goes on after the last change."""
+    data = {"error": {"code": ended.code, "message": ended.message, "hint": ended.hint}}
+    return f"event: error\ndata: {json.dumps(data)}\n\n"

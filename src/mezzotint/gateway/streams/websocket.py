@@ -2,7 +2,8 @@
 
 It begins with the present state of each open job. With `since`, such as the `at` of the last message before a break, it
 first replays the changes since then: none is missed, though one may be sent twice. A message is
-`{"type": "job" | "progress" | "loading" | "hello", "job_id", "at", "data"}`; messages of clients are ignored.
+`{"type": "job" | "progress" | "loading" | "hello" | "error", "job_id", "at", "data"}`; an error is the last before the
+socket closes. Messages of clients are ignored.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
 from pydantic import AfterValidator, BeforeValidator
+from starlette.websockets import WebSocketState
 
 from mezzotint.domain.change import rewind_job
 from mezzotint.domain.claims import Claims, Scope
@@ -34,7 +36,8 @@ YEARS = range(1970, 9000)
 ZONE_AFTER_BLANK = re.compile(r"(:\d\d(?:\.\d{1,9})?) (\d\d:?\d\d)\Z")
 OVERLAP = timedelta(seconds=2)
 """Clocks of gateways differ a little, and transactions are written later than they begin."""
-POLICY, TRY_LATER = 1008, 1013
+POLICY = 1008
+"""The close code of a socket whose credential ended."""
 CLOSE_S = 5.0
 
 
@@ -67,7 +70,23 @@ async def socket(websocket: WebSocket, since: Since = None) -> None:
     except ApiError as answer:
         with suppress(RuntimeError, WebSocketDisconnect, TimeoutError):  # the other side may be gone, or read no more
             async with asyncio.timeout(CLOSE_S):
-                await websocket.close(TRY_LATER if answer.status == 429 else POLICY, answer.code)
+                await refuse(service, websocket, answer)
+
+
+@router.websocket("/{path:path}")
+async def refuse_address(websocket: WebSocket, path: str) -> None:
+    await websocket.send_denial_response(ApiError("not_found", hint="Sockets are opened at /v1/ws.").response())
+
+
+async def refuse(service: Service, websocket: WebSocket, answer: ApiError) -> None:
+    """Answer as HTTP does before the socket is open; afterwards say why by a last message, and close."""
+    if websocket.application_state is WebSocketState.CONNECTING:
+        await websocket.send_denial_response(answer.response())
+        return
+    data = {"code": answer.code, "message": answer.message, "hint": answer.hint}
+    at = service.now().isoformat()
+    await websocket.send_json({"type": "error", "job_id": None, "at": at, "data": data})
+    await websocket.close(POLICY, answer.code)
 
 
 async def authenticate_socket(service: Service, websocket: WebSocket) -> Claims:

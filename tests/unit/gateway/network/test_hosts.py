@@ -51,7 +51,7 @@ async def test_with_dev_no_websocket_opens_for_another_host(service: Service) ->
         async with connect_socket(f"ws://{address}/v1/ws", additional_headers=headers):
             pass
         host, _, port = address.rpartition(":")
-        with pytest.raises(InvalidStatus, match="403"):
+        with pytest.raises(InvalidStatus, match="421"):
             await connect_socket(f"ws://rebound.example:{port}/v1/ws", additional_headers=headers, host=host)
 
 

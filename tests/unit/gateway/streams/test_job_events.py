@@ -57,7 +57,6 @@ async def test_a_watcher_that_comes_anew_begins_with_the_present(connect: Connec
         ("0", [("1", "queued"), ("2", "running"), ("3", "succeeded")]),
         ("1", [("2", "running"), ("3", "succeeded")]),
         ("2.17", [("3", "succeeded")]),
-        ("3", [("0", "succeeded")]),
         ("nonsense", [("3", "succeeded")]),
         ("-1", [("3", "succeeded")]),
         ("99999999999999", [("3", "succeeded")]),
@@ -68,7 +67,32 @@ async def test_one_that_comes_back_gets_each_change_it_missed(
 ) -> None:
     got = told(await stream(connect, await ended(service), last))
     assert [name for _, name in got] == [name for _, name in rest]
-    assert last == "3" or [id for id, _ in got] == [id for id, _ in rest]
+    assert [id for id, _ in got] == [id for id, _ in rest]
+
+
+async def test_one_that_knows_the_end_is_told_to_stay_away(connect: Connect, service: Service) -> None:
+    job = await ended(service)
+    async with connect() as ada:
+        answer = await ada.get(f"/v1/jobs/{job.id}/events", headers={"Last-Event-ID": "3"})
+        assert (answer.status_code, answer.content) == (204, b"")
+    async with connect("eve") as eve:
+        answer = await eve.get(f"/v1/jobs/{job.id}/events", headers={"Last-Event-ID": "3"})
+        assert answer.status_code == 404
+
+
+async def test_a_client_that_comes_back_for_ever_hears_each_change_once(connect: Connect, service: Service) -> None:
+    """As EventSource does it: again with the last id, until the answer is 204."""
+    job = await ended(service)
+    heard, last = [], "0"
+    async with connect() as ada:
+        for _ in range(5):
+            answer = await ada.get(f"/v1/jobs/{job.id}/events", headers={"Last-Event-ID": last})
+            if answer.status_code == 204:
+                break
+            heard += told(answer.text)
+            last = heard[-1][0]
+    assert answer.status_code == 204
+    assert [name for _, name in heard] == ["queued", "running", "succeeded"]
 
 
 async def test_a_replayed_change_shows_the_job_as_it_was(connect: Connect, service: Service) -> None:
@@ -94,8 +118,10 @@ async def test_a_job_that_was_lost_and_resumed_tells_so(connect: Connect, servic
 async def test_after_its_log_was_swept_the_present_state_is_still_told(connect: Connect, service: Service) -> None:
     job = await ended(service)
     assert await service.changes.sweep(NOW + timedelta(days=365 * 10)) == 3
-    assert [name for _, name in told(await stream(connect, job, "1"))] == ["succeeded"]
-    assert [name for _, name in told(await stream(connect, job))] == ["succeeded"]
+    for last in ("1", None):
+        ((id, name),) = told(await stream(connect, job, last))
+        assert name == "succeeded"
+        assert told(await stream(connect, job, id)) == [], "and once"
 
 
 class Listener:

@@ -83,14 +83,18 @@ async def events(service: Service, address: str, credential: Credential) -> None
     assert answer.status_code == 200
     assert "event: queued" in answer.text
     assert "event: succeeded" not in answer.text
+    assert "event: error" in answer.text
+    assert credential.code in answer.text
 
 
 async def socket(service: Service, address: str, credential: Credential) -> None:
     headers = {**credential.headers, "Origin": f"http://{address}"}
     async with connect(f"ws://{address}/v1/ws", additional_headers=headers) as one:
+        last = ""
         with suppress(ConnectionClosed):
-            async for _ in one:
-                pass
+            async for message in one:
+                last = str(message)
+        assert f'"code":"{credential.code}"' in last
         assert (one.close_code, one.close_reason) == (1008, credential.code)
 
 

@@ -82,9 +82,25 @@ async def test_one_that_comes_back_hears_what_it_missed(service: Service) -> Non
 
 async def test_nobody_is_let_in_without_a_valid_token(service: Service) -> None:
     async with serving(service) as address:
-        for headers in ({}, {"Authorization": "Bearer a.b.c"}, {"Cookie": "mezzotint_session=x"}):
-            with pytest.raises(InvalidStatus):
-                await connect(f"ws://{address}/v1/ws", additional_headers=headers)
+        for headers, status in (
+            ({}, 401),
+            ({"Authorization": "Bearer a.b.c"}, 401),
+            ({"Cookie": "mezzotint_session=x", "Origin": f"http://{address}"}, 401),
+            ({"Cookie": "mezzotint_session=x"}, 403),
+        ):
+            assert (await refused(address, headers))[0] == status
+
+
+async def refused(address: str, headers: dict[str, str], path: str = "/v1/ws") -> tuple[int, str]:
+    """Status and error code of a socket that is not let in; the body says why, as that of any route."""
+    with pytest.raises(InvalidStatus) as caught:
+        await connect(f"ws://{address}{path}", additional_headers=headers)
+    response = caught.value.response
+    assert response.headers["Cache-Control"] == "no-store"
+    error = json.loads(response.body)["error"]
+    assert error["message"]
+    assert error["hint"]
+    return response.status_code, error["code"]
 
 
 async def test_a_browser_sends_its_token_as_a_subprotocol(service: Service) -> None:
@@ -118,6 +134,8 @@ async def test_it_ends_with_the_token(service: Service) -> None:
         connect(f"ws://{address}/v1/ws", additional_headers=bearer(service, seconds=2)) as socket,
     ):
         assert (await heard(socket))["type"] == "hello"
+        message = await heard(socket)
+        assert (message["type"], message["data"]["code"]) == ("error", "token_invalid")
         with pytest.raises(ConnectionClosed):
             await heard(socket)
     assert service.rate_limits.streams == {}
@@ -126,14 +144,21 @@ async def test_it_ends_with_the_token(service: Service) -> None:
 async def test_too_many_are_told_to_try_later(service: Service) -> None:
     service.rate_limits.streams["ada"] = 20
     async with serving(service) as address:
-        with pytest.raises(InvalidStatus):
-            await connect(f"ws://{address}/v1/ws", additional_headers=bearer(service))
+        assert await refused(address, bearer(service)) == (429, "too_many_streams")
+
+
+async def test_a_refusal_says_why_and_leaves_no_error_in_the_log(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(service) as address:
+        assert await refused(address, {}) == (401, "token_missing")
+        assert await refused(address, {}, "/v1/nothing") == (404, "not_found")
+        assert await refused(address, {}, "/v1/ws?since=%00") == (422, "field_invalid")
+    assert [record for record in caplog.records if record.levelname == "ERROR" and "ASGI" in record.message] == []
 
 
 @pytest.mark.parametrize("since", ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00", "9999-12-31T23:59:59-14:00", "1e18"])
 async def test_an_instant_at_the_ends_of_the_calendar_is_refused(service: Service, since: str) -> None:
     async with serving(service) as address:
-        with pytest.raises(InvalidStatus) as caught:
-            async with connect(f"ws://{address}/v1/ws?since={quote(since)}", additional_headers=bearer(service)):
-                pass
-        assert caught.value.response.status_code == 403
+        path = f"/v1/ws?since={quote(since)}"
+        assert await refused(address, bearer(service), path) == (422, "field_invalid")
