@@ -172,7 +172,7 @@ def test_the_served_model_is_listed_and_can_be_asked_for(client: OpenAI) -> None
     ("asked", "kind", "code", "param"),
     [
         ({"prompt": ""}, openai.BadRequestError, "prompt_empty", "prompt"),
-        ({"prompt": "a cat", "size": "1024x1024"}, openai.BadRequestError, "size_invalid", "width"),
+        ({"prompt": "a cat", "size": "1024x1024"}, openai.BadRequestError, "size_invalid", "size"),
         ({"prompt": "a cat", "size": "large"}, openai.BadRequestError, "size_invalid", "size"),
         ({"prompt": "a cat", "n": 11}, openai.BadRequestError, "field_invalid", "n"),
         (

@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar, overload
 
+from mezzotint.actions.open_tries import OpenTries
 from mezzotint.actions.overload import Overload
 from mezzotint.actions.tenant_threads import TenantThreads
 from mezzotint.domain.claims import Claims
@@ -15,7 +16,7 @@ from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Job, JobState
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.refusal import Refusal, RefusalCode, refuse
-from mezzotint.domain.submission import Once, TooManyOpen
+from mezzotint.domain.submission import Once, Submission, TooManyOpen
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import limits_of
 from mezzotint.metrics import Metrics
@@ -55,6 +56,7 @@ class Door:
     overload: Overload
     metrics: Metrics = field(default_factory=Metrics)
     threads: TenantThreads = field(default_factory=TenantThreads)
+    open_tries: OpenTries = field(default_factory=OpenTries)
     upscaler: str = ""
     others: tuple[ModelInfo, ...] = ()
 
@@ -65,8 +67,9 @@ class Door:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repeated:
-    """The request was carried out before; these are its jobs, as they are now."""
+    """The request was carried out before; these are its jobs, as they are now. name: of the request that made them."""
 
+    name: str
     jobs: tuple[Job, ...]
 
 
@@ -103,6 +106,23 @@ async def submit_once(
     """`submit`, unless the tenant's same request made jobs already: then those."""
     if once is None:
         return await submit(door, parsed, claims, now)
+    if not once.series:
+        return await _submit_named(door, parsed, claims, now, once)
+    async with door.open_tries.take_turn(claims.tenant, once.series, is_first=not once.num_retries):
+        if once.num_retries and (earlier := await _find_cut_try(door, claims, once, now)):
+            return earlier
+        return await _submit_named(door, parsed, claims, now, once)
+
+
+async def _find_cut_try(door: Door, claims: Claims, once: Once, now: datetime) -> Repeated | None:
+    found = await door.submissions.take_cut_try(claims.tenant, once, now)
+    jobs = await _read_jobs(door, found) if found is not None else ()
+    return Repeated(name=found.name, jobs=jobs) if found is not None and jobs else None
+
+
+async def _submit_named(
+    door: Door, parsed: ParsedRequest, claims: Claims, now: datetime, once: Once
+) -> tuple[Job, ...] | Repeated | Refusal:
     for _ in range(MAX_RACES):
         outcome = await submit(door, parsed, claims, now, once)
         if isinstance(outcome, tuple):
@@ -122,11 +142,15 @@ async def _repeated(door: Door, claims: Claims, once: Once, now: datetime) -> Re
         return None
     if found.body != once.body:
         return TAKEN
-    jobs = tuple([job for id in found.jobs if (job := await door.jobs.get(id)) is not None])
+    jobs = await _read_jobs(door, found)
     if jobs and (once.has_key or once.is_retry or any(not job.state.is_final for job in jobs)):
-        return Repeated(jobs=jobs)
+        return Repeated(name=found.name, jobs=jobs)
     await door.submissions.forget(claims.tenant, once, found.jobs)  # they ended: asking anew means a new picture
     return None
+
+
+async def _read_jobs(door: Door, found: Submission) -> tuple[Job, ...]:
+    return tuple([job for id in found.jobs if (job := await door.jobs.get(id)) is not None])
 
 
 @overload

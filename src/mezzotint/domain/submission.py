@@ -13,6 +13,8 @@ class Once:
     name: of the client's own key, or of the request's content. body: hash of the content.
     has_key: whether the client named it; then other content under the same name is a mistake.
     is_retry: the client says that it sends this again, so that jobs that ended meanwhile are what it asks for.
+    series: begins the names of all tries of one content, where each first try makes jobs of its own; "" elsewhere.
+    num_retries: how often the client says that it sent this before.
     """
 
     name: str
@@ -20,12 +22,15 @@ class Once:
     expires_at: datetime
     has_key: bool
     is_retry: bool = False
+    series: str = ""
+    num_retries: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """The jobs that a request became."""
+    """The jobs that a request became, under the name of that request."""
 
+    name: str
     body: str
     jobs: tuple[JobId, ...]
 

@@ -2,13 +2,17 @@
 
 Clients retry requests that got no response, and most send no key; people press a button twice. Neither may make, or be
 charged for, a second job. A request that fixes no seed and says `"new": true` asks for another picture each time.
+
+The compatible APIs have clients that ask for several pictures by several equal requests, and that mark their retries
+(`x-stainless-retry-count`): there each first try is a new picture, and only a marked retry meets the jobs of a try.
 """
 
 import hashlib
 import json
 import re
+import secrets
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from fastapi import Request
 
@@ -19,8 +23,10 @@ from mezzotint.policy.admission.request import JobRequest, ParsedRequest
 
 KEY_LIFETIME = timedelta(hours=24)
 WINDOW = timedelta(seconds=60)
-"""Longer than the official OpenAI client goes on retrying by itself (three tries, at most 8 s apart), and its timeouts
-are the caller's to choose."""
+TRY = "try:"
+TRY_LIFETIME = timedelta(hours=1)
+"""Longer than three tries that each wait ten minutes, the official OpenAI clients' timeout, for their answer."""
+MAX_RETRIES = 1000
 KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 
 
@@ -30,19 +36,50 @@ def name_request(request: Request, parsed: ParsedRequest, service: Service, *, i
     is_new: the client wants a new picture even if it asked for the same a moment ago.
     """
     now, body = service.now(), content_hash(request.url.path, parsed.request)
-    key = request.headers.get("idempotency-key")
-    is_retry = request.headers.get("x-stainless-retry-count", "0").strip() not in {"", "0"}
-    if key is not None:
-        if not KEY.fullmatch(key):
-            hint = "Send 1 to 255 printable ASCII characters, such as a UUID."
-            raise ApiError("idempotency_key_invalid", hint=hint)
-        name = f"key:{hashlib.sha256(key.encode()).hexdigest()}"
-        return Once(name=name, body=body, expires_at=now + KEY_LIFETIME, has_key=True, is_retry=True)
+    is_retry = count_retries(request) > 0
+    if keyed := _read_key(request, body, now):
+        return keyed
     if is_new and not is_retry and not parsed.has_fixed_seed:
         return None
     return Once(name=f"same:{body}", body=body, expires_at=now + WINDOW, has_key=False, is_retry=is_retry)
 
 
-def content_hash(path: str, job_request: JobRequest) -> str:
-    text = json.dumps([path, asdict(job_request)], sort_keys=True, default=str)
+def name_try(request: Request, parsed: ParsedRequest, service: Service, user: str = "") -> Once:
+    """The idempotency name of a request to a compatible API. Answers 422 for an invalid key.
+
+    user: the client's own name of whom it asks for; retries for another one are of another request.
+    """
+    now, body = service.now(), content_hash(request.url.path, parsed.request, user)
+    if keyed := _read_key(request, body, now):
+        return keyed
+    series = f"{TRY}{body[:40]}:"
+    return Once(
+        name=f"{series}{secrets.token_hex(12)}",
+        body=body,
+        expires_at=now + TRY_LIFETIME,
+        has_key=False,
+        series=series,
+        num_retries=count_retries(request),
+    )
+
+
+def count_retries(request: Request) -> int:
+    """How often the client says that it sent the request before."""
+    told = request.headers.get("x-stainless-retry-count", "").strip()
+    return min(int(told), MAX_RETRIES) if told.isascii() and told.isdigit() else 0
+
+
+def _read_key(request: Request, body: str, now: datetime) -> Once | None:
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not KEY.fullmatch(key):
+        hint = "Send 1 to 255 printable ASCII characters, such as a UUID."
+        raise ApiError("idempotency_key_invalid", hint=hint)
+    name = f"key:{hashlib.sha256(key.encode()).hexdigest()}"
+    return Once(name=name, body=body, expires_at=now + KEY_LIFETIME, has_key=True, is_retry=True)
+
+
+def content_hash(path: str, job_request: JobRequest, user: str = "") -> str:
+    text = json.dumps([path, asdict(job_request), user], sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -4,9 +4,10 @@ An image is a job like any other. If the client goes away the jobs go on, and th
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass, replace
+from functools import partial
 
 from fastapi import Request
 
@@ -14,11 +15,13 @@ from mezzotint.actions.finish import image_key
 from mezzotint.actions.submit import Repeated, submit_once
 from mezzotint.actions.upload import take_along
 from mezzotint.domain.claims import Claims
+from mezzotint.domain.errors import StorageUnavailable
 from mezzotint.domain.ids import Sha256
 from mezzotint.domain.job import Job, JobState
 from mezzotint.domain.refusal import Refusal
+from mezzotint.domain.submission import Once
 from mezzotint.gateway.errors import ApiError, translate_refusal
-from mezzotint.gateway.idempotency import name_request
+from mezzotint.gateway.idempotency import TRY, name_try
 from mezzotint.gateway.service import Service
 from mezzotint.gateway.streams.wait import wait_until_final
 from mezzotint.media.uploads import Reading
@@ -27,17 +30,27 @@ from mezzotint.policy.admission.request import ParsedRequest
 WAIT_S = 540.0
 """A little less than clients wait."""
 TrackJobs = Callable[[Sequence[Job]], AbstractContextManager[None]]
+Delivered = Callable[[], Awaitable[None]]
+"""Called once an answer was sent whole."""
 
 
-async def submit_jobs(
-    service: Service, request: Request, claims: Claims, parsed: ParsedRequest, *, is_new: bool = False
-) -> tuple[tuple[Job, ...], bool]:
-    """The request's jobs, and whether the same request made them before. Answers a refusal. is_new: `name_request`."""
-    once = name_request(request, parsed, service, is_new=is_new)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted:
+    """The jobs of a request. is_repeated: an earlier one made them. name: of the request that made them."""
+
+    jobs: tuple[Job, ...]
+    is_repeated: bool
+    name: str
+
+
+async def submit_jobs(service: Service, claims: Claims, parsed: ParsedRequest, once: Once | None) -> Submitted:
+    """Answers a refusal. once: the request's idempotency name."""
     outcome = await submit_once(service.door, parsed, claims, service.now(), once)
     if isinstance(outcome, Refusal):
         raise translate_refusal(outcome)
-    return (outcome.jobs, True) if isinstance(outcome, Repeated) else (outcome, False)
+    if isinstance(outcome, Repeated):
+        return Submitted(jobs=outcome.jobs, is_repeated=True, name=outcome.name)
+    return Submitted(jobs=outcome, is_repeated=False, name=once.name if once else "")
 
 
 async def submit_and_wait(
@@ -46,18 +59,26 @@ async def submit_and_wait(
     claims: Claims,
     parsed: ParsedRequest,
     *,
-    is_new: bool = False,
+    user: str = "",
     track_jobs: TrackJobs = lambda jobs: nullcontext(),
-) -> list[Job]:
-    """Submit, and wait until all jobs ended. Returns those that succeeded; answers why, when none did.
+) -> tuple[list[Job], Delivered]:
+    """Submit a request of a compatible API, and wait until all jobs ended. Returns those that succeeded, and what is
+    to be called once they were sent; answers why, when none did.
 
-    track_jobs: entered while the jobs are waited for.
+    user: see `name_try`. track_jobs: entered while the jobs are waited for.
     """
     async with service.open_stream(claims):
-        jobs, _ = await submit_jobs(service, request, claims, parsed, is_new=is_new)
-        with track_jobs(jobs):
-            ended = await asyncio.gather(*(wait_until_final(service.desk, job, WAIT_S) for job in jobs))
-    return select_succeeded(ended)
+        submitted = await submit_jobs(service, claims, parsed, name_try(request, parsed, service, user))
+        with track_jobs(submitted.jobs):
+            ended = await asyncio.gather(*(wait_until_final(service.desk, job, WAIT_S) for job in submitted.jobs))
+    return select_succeeded(ended), partial(mark_delivered, service, claims, submitted)
+
+
+async def mark_delivered(service: Service, claims: Claims, submitted: Submitted) -> None:
+    """The answer was sent whole: a later retry of the same content is of another request."""
+    if submitted.name.startswith(TRY):
+        with suppress(StorageUnavailable):  # then a retry may find it for a while longer
+            await service.door.submissions.mark_delivered(claims.tenant, submitted.name, service.now())
 
 
 def select_succeeded(jobs: Iterable[Job]) -> list[Job]:

@@ -272,6 +272,7 @@ submissions = Table(
     Column("jobs", JSON, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("expires_at", Instant, nullable=False),
+    Column("num_retries", Integer, nullable=False, server_default="0"),
     Index("submissions_over", "expires_at"),
 )
 

@@ -44,10 +44,10 @@ async def txt2img(body: Txt2Img, request: Request, service: ServiceDep, claims: 
 async def generate_images(
     service: Service, request: Request, claims: Claims, body: Txt2Img, job_request: JobRequest
 ) -> Drawn:
-    """Draw and wait. The API's clients mark no retries, so each request without a seed is a new one."""
+    """Draw and wait."""
     track_jobs = partial(get_waiting_jobs(request).waiting, claims.tenant)
     parsed = await read_request(service.door, job_request, claims)
-    jobs = await submit_and_wait(service, request, claims, parsed, is_new=True, track_jobs=track_jobs)
+    jobs, _ = await submit_and_wait(service, request, claims, parsed, track_jobs=track_jobs)
     images = [
         await encode_base64(await read_image(service, job.images[0].png, "png")) for job in jobs if body.send_images
     ]

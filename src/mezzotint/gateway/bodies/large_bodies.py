@@ -6,7 +6,7 @@ They have up to 24 MiB, and responses with pictures more: threads read and write
 import asyncio
 from base64 import b64encode
 from binascii import a2b_base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
@@ -67,13 +67,19 @@ async def encode_base64(data: bytes) -> str:
     return (await asyncio.to_thread(b64encode, data)).decode("ascii")
 
 
-async def respond_with_list(answer: BaseModel, name: str) -> Response:
+async def _nothing() -> None:
+    pass
+
+
+async def respond_with_list(
+    answer: BaseModel, name: str, delivered: Callable[[], Awaitable[None]] = _nothing
+) -> Response:
     """Write the answer as JSON in a thread and send it in pieces, for pictures in base64. name: of the field that is a
-    list, whose elements are written one by one.
+    list, whose elements are written one by one. delivered: called once all of it was sent.
     """
     body = await asyncio.to_thread(_serialize, answer, name)
     headers = {"Content-Length": str(len(body))}
-    return StreamingResponse(_split(body), media_type="application/json", headers=headers)
+    return StreamingResponse(_split(body, delivered), media_type="application/json", headers=headers)
 
 
 def _serialize(answer: BaseModel, name: str) -> bytes:
@@ -82,9 +88,10 @@ def _serialize(answer: BaseModel, name: str) -> bytes:
     return b"{%b:[%b]%b%b" % (to_json(name), elements, b"" if rest == b"{}" else b",", rest[1:])
 
 
-async def _split(body: bytes) -> AsyncIterator[bytes]:
+async def _split(body: bytes, delivered: Callable[[], Awaitable[None]]) -> AsyncIterator[bytes]:
     for start in range(0, len(body), PIECE):
         yield body[start : start + PIECE]
+    await delivered()
 
 
 def translate_error(error: ValidationError) -> RequestValidationError:

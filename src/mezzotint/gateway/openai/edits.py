@@ -59,9 +59,15 @@ async def edit(request: Request, service: ServiceDep, claims: CallerClaims) -> R
             mask=await upload_image(service, claims, "mask", form.files.pop("mask")[0], Reading.TRANSPARENT_MASK)
             if has_mask
             else None,
-            strength=None if has_mask or options.input_fidelity is None else EDIT_STRENGTH[options.input_fidelity],
+            strength=_choose_strength(options, has_mask=has_mask),
         )
     return await respond(service, claims, request, options, job_request, event="image_edit")
+
+
+def _choose_strength(options: Edit, *, has_mask: bool) -> float | None:
+    if options.strength is not None or options.input_fidelity is None or has_mask:
+        return options.strength
+    return EDIT_STRENGTH[options.input_fidelity]
 
 
 @router.post(
@@ -74,7 +80,8 @@ async def vary(request: Request, service: ServiceDep, claims: CallerClaims) -> R
         if options.stream:
             raise unsupported_error("stream", "Variations are not streamed.", "Leave it out, or edit the picture.")
         source = await upload_image(service, claims, "image", form.files.pop("image")[0], Reading.PICTURE)
-        job_request = replace(to_job_request(options), task=Task.VARIATION, source=source)
+        wish = to_job_request(options)
+        job_request = replace(wish, task=Task.VARIATION, source=source, strength=options.strength)
     return await respond(service, claims, request, options, job_request)
 
 

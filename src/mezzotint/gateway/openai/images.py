@@ -21,8 +21,10 @@ from mezzotint.domain.tier import limits_of
 from mezzotint.gateway.bodies.large_bodies import encode_base64, respond_with_list
 from mezzotint.gateway.dependencies import CallerClaims, ServiceDep
 from mezzotint.gateway.errors import ApiError, unsupported_error
-from mezzotint.gateway.image_requests import read_image, submit_and_wait, submit_jobs
+from mezzotint.gateway.idempotency import name_try
+from mezzotint.gateway.image_requests import mark_delivered, read_image, submit_and_wait, submit_jobs
 from mezzotint.gateway.openai.errors import OpenAIRoute
+from mezzotint.gateway.openai.fields import OWN_SAMPLER, RANDOM_SEED, name_fields_as_sent, read_field
 from mezzotint.gateway.openai.schemas import (
     STEPS_OF,
     ImageOptions,
@@ -67,9 +69,15 @@ async def generate(body: NewImages, request: Request, service: ServiceDep, claim
 
 def to_job_request(options: ImageOptions, prompt: str = "") -> JobRequest:
     width, height = parse_size(options)
+    sampler = read_field(options, "sampler")
     return JobRequest(
         prompt=prompt,
         model=options.model or None,
+        negative_prompt=options.negative_prompt or None,
+        seed=None if options.seed == RANDOM_SEED else options.seed,
+        num_steps=read_field(options, "num_steps"),
+        guidance_scale=read_field(options, "guidance_scale"),
+        sampler=None if sampler is None or sampler.lower() in OWN_SAMPLER else sampler,
         width=width,
         height=height,
         repeat=options.n or 1,
@@ -87,14 +95,29 @@ async def respond(
     event: str = "image_generation",
 ) -> Response:
     """Answer with the finished images, or with events while they are drawn. event: how the events' names begin."""
+    with name_fields_as_sent(options):
+        return await _draw(service, claims, request, options, job_request, event=event)
+
+
+async def _draw(
+    service: Service, claims: Claims, request: Request, options: ImageOptions, job_request: JobRequest, *, event: str
+) -> Response:
     parsed = apply_quality(service, claims, options, await read_request(service.door, job_request, claims))
     if not options.stream:
-        jobs = await submit_and_wait(service, request, claims, parsed)
-        return await respond_with_list(await collect_images(service, request, options, jobs), "data")
+        jobs, delivered = await submit_and_wait(service, request, claims, parsed, user=options.user or "")
+        return await respond_with_list(await collect_images(service, request, options, jobs), "data", delivered)
     with ExitStack() as place:
         place.enter_context(service.rate_limits.stream(claims))
-        (job, *_), _ = await submit_jobs(service, request, claims, parsed)
-        events = stream_events(service.desk, job, options, event, partial(collect_images, service, request, options))
+        once = name_try(request, parsed, service, options.user or "")
+        submitted = await submit_jobs(service, claims, parsed, once)
+        events = stream_events(
+            service.desk,
+            submitted.jobs[0],
+            options,
+            event,
+            collect=partial(collect_images, service, request, options),
+            delivered=partial(mark_delivered, service, claims, submitted),
+        )
         return EventStream(service, claims, events, place.pop_all(), format_error_event)
 
 
@@ -108,11 +131,11 @@ def check_supported(options: ImageOptions) -> None:
         )
     if options.stream and (options.n or 1) > 1:
         raise unsupported_error("n", "A stream tells of one picture.", "Ask for one, or without stream.")
-    if options.response_format == "url" and (options.form == "jpeg" or options.output_compression is not None):
+    if options.response_format == "url" and not is_stored_so(options):
         raise unsupported_error(
             "response_format", "Addresses lead to PNG and WebP as they are stored.", "Say b64_json."
         )
-    if options.output_compression is not None and options.form == "png":
+    if options.output_compression not in {None, 100} and options.form == "png":
         raise unsupported_error(
             "output_compression", "PNG has no quality to choose.", "Say webp or jpeg, or leave it out."
         )
@@ -120,8 +143,12 @@ def check_supported(options: ImageOptions) -> None:
 
 def parse_size(options: ImageOptions) -> tuple[int | None, int | None]:
     """Width and height in px; None: the model's own. Admission checks whether the model can draw them."""
+    has_sides = options.width is not None or options.height is not None
     if options.size in {None, "", "auto"}:
-        return None, None
+        return options.width, options.height
+    if has_sides:
+        message = f'"size" and {"width" if options.height is None else "height"!r} both say how large the picture is.'
+        raise ApiError("parameter_repeated", message=message, hint="Keep one of them.", param="size")
     width, _, height = (options.size or "").partition("x")
     if not all(side.isascii() and side.isdigit() and len(side) < 6 for side in (width, height)):
         raise ApiError(
@@ -139,6 +166,9 @@ def apply_quality(service: Service, claims: Claims, options: ImageOptions, parse
     model = choose_requested_model(parsed, service.door.models, service.door.upscaler)
     if times is None or isinstance(model, Refusal):  # admission finds the same fault and says it
         return parsed
+    if parsed.request.num_steps is not None:
+        message = f'"quality" ({options.quality}) and a number of steps both decide how many steps are made.'
+        raise ApiError("parameter_repeated", message=message, hint="Keep one of the two.", param="quality")
     budget = limits_of(claims.tier).step_budget
     num_steps = max(1, round(min(budget, min(budget, model.default_steps) * times)))
     return replace(parsed, request=replace(parsed.request, num_steps=num_steps))
@@ -153,22 +183,38 @@ async def collect_images(
         created=int(service.now().timestamp()),
         data=[await _encode_image(service, request, options, image) for image in images],
         output_format=options.form,
-        quality=options.quality or "auto",
+        quality=options.told_quality,
         size=f"{images[0].width}x{images[0].height}",
         usage=count_usage(jobs),
+        notes=list_notes(options),
     )
 
 
 async def _encode_image(service: Service, request: Request, options: ImageOptions, image: Image) -> OpenAIImage:
-    if options.response_format == "url":
+    """With its address, where it is asked for or nothing is, and a file as it was asked for has one."""
+    url = None
+    is_stored = is_stored_so(options)
+    if is_stored and options.response_format != "b64_json":
         name = f"{image.webp}.webp" if options.form == "webp" else f"{image.png}.png"
-        return OpenAIImage(url=f"{service.public_url or str(request.base_url).rstrip('/')}/i/{name}")
-    is_stored = options.form == "webp" and options.output_compression is None
-    data = await (read_image(service, image.webp, "webp") if is_stored else read_image(service, image.png, "png"))
-    if not is_stored and options.form != "png":
+        url = f"{service.public_url or str(request.base_url).rstrip('/')}/i/{name}"
+    if options.response_format == "url":
+        return OpenAIImage(url=url)
+    is_webp = is_stored and options.form == "webp"
+    data = await (read_image(service, image.webp, "webp") if is_webp else read_image(service, image.png, "png"))
+    if not is_stored:
         quality = 100 if options.output_compression is None else options.output_compression
         data = await asyncio.to_thread(convert_picture, data, options.form, quality)
-    return OpenAIImage(b64_json=await encode_base64(data))
+    return OpenAIImage(b64_json=await encode_base64(data), url=url)
+
+
+def is_stored_so(options: ImageOptions) -> bool:
+    """Whether pictures are kept in the file format that is asked for."""
+    return options.form == "png" or (options.form == "webp" and options.output_compression is None)
+
+
+def list_notes(options: ImageOptions) -> list[str]:
+    """What of the request had no effect."""
+    return [f'"{name}" has no effect here.' for name in ("style", "moderation") if getattr(options, name) is not None]
 
 
 def count_usage(jobs: Sequence[Job]) -> Usage:

@@ -1,9 +1,10 @@
-"""The JSON of OpenAI's Images API, as far as this server implements it. Other fields are ignored."""
+"""The JSON of OpenAI's Images API, as far as this server implements it. Other fields are refused by name."""
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from mezzotint.domain.prompt import MAX_SENT_SEED
 from mezzotint.gateway.schemas import MEANINGS
 from mezzotint.media import Format
 
@@ -21,6 +22,17 @@ STEPS_OF: dict[Quality, float | None] = {
     "max": float("inf"),
 }
 """Multiple of the model's usual steps, up to the tier's budget; None: the prompt's steps, else the usual."""
+TOLD_QUALITY: dict[Quality, Literal["low", "medium", "high"]] = {
+    "auto": "medium",
+    "medium": "medium",
+    "standard": "medium",
+    "low": "low",
+    "high": "high",
+    "hd": "high",
+    "xhigh": "high",
+    "max": "high",
+}
+"""What answers call a quality: the words that OpenAI's clients know."""
 
 
 Fidelity = Literal["low", "high"]
@@ -31,7 +43,15 @@ EDIT_STRENGTH: dict[Fidelity, float] = {"low": 0.75, "high": 0.4}
 class ImageOptions(BaseModel):
     """The options that generations, edits and variations share."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def leave_out_null(cls, fields: Any) -> Any:
+        """Clients send null for what they leave to the server."""
+        return (
+            {name: value for name, value in fields.items() if value is not None} if isinstance(fields, dict) else fields
+        )
 
     model: str | None = Field(None, max_length=200, description="an id of GET /v1/models; default: the first")
     n: int | None = Field(None, ge=1, le=MAX_PICTURES, description="how many pictures")
@@ -43,7 +63,27 @@ class ImageOptions(BaseModel):
     background: Literal["auto", "opaque", "transparent"] | None = Field(None, description="opaque or auto")
     stream: bool | None = Field(None, description="server-sent events instead of one answer")
     partial_images: int | None = Field(None, ge=0, le=3, description="pictures under way, with stream")
-    user: str | None = Field(None, max_length=1000, description="ignored")
+    user: str | None = Field(None, max_length=1000, description="whom you ask for: retries are told apart by it")
+    style: Literal["vivid", "natural"] | None = Field(None, description="no effect; the answer says so")
+    moderation: Literal["auto", "low"] | None = Field(None, description="no effect; the answer says so")
+    seed: int | None = Field(
+        None, ge=-1, le=MAX_SENT_SEED, description="-1: a new one; up to 2^64-1, taken modulo 2^32; not OpenAI's"
+    )
+    negative_prompt: str | None = Field(None, description="what must not be in the picture; not OpenAI's")
+    num_inference_steps: int | None = Field(None, description="sampler steps; not OpenAI's")
+    steps: int | None = Field(None, description="the same as num_inference_steps")
+    num_steps: int | None = Field(None, description="the same as num_inference_steps")
+    guidance_scale: float | None = Field(None, description="how hard the words pull; not OpenAI's", allow_inf_nan=False)
+    cfg_scale: float | None = Field(None, description="the same as guidance_scale", allow_inf_nan=False)
+    sampler: str | None = Field(None, max_length=80, description="a name of /sdapi/v1/samplers; not OpenAI's")
+    sampler_name: str | None = Field(None, max_length=80, description="the same as sampler")
+    scheduler: str | None = Field(None, max_length=80, description="the same as sampler")
+    width: int | None = Field(None, description="px, with height; the same as size; not OpenAI's")
+    height: int | None = Field(None, description="px, with width; the same as size; not OpenAI's")
+
+    @property
+    def told_quality(self) -> Literal["low", "medium", "high"]:
+        return TOLD_QUALITY[self.quality or "auto"]
 
     @property
     def form(self) -> Format:
@@ -61,10 +101,17 @@ class Edit(ImageOptions):
 
     prompt: str
     input_fidelity: Fidelity | None = Field(None, description="without a mask: how near to the picture")
+    strength: float | None = Field(
+        None, description="share of the steps that is run on the picture; not OpenAI's", allow_inf_nan=False
+    )
 
 
 class Variation(ImageOptions):
     """A picture drawn again."""
+
+    strength: float | None = Field(
+        None, description="share of the steps that is run on the picture; not OpenAI's", allow_inf_nan=False
+    )
 
 
 class OpenAIImage(BaseModel):
@@ -91,9 +138,10 @@ class ImagesAnswer(BaseModel):
     data: list[OpenAIImage]
     background: str = "opaque"
     output_format: Format
-    quality: str
+    quality: Literal["low", "medium", "high"]
     size: str
     usage: Usage
+    notes: list[str] = Field(default_factory=list, description="what of the request had no effect, or another")
 
 
 class OpenAIModel(BaseModel):

@@ -11,7 +11,7 @@ from typing import Any
 from mezzotint.actions.finish import Desk
 from mezzotint.domain.job import Job
 from mezzotint.gateway.errors import ApiError
-from mezzotint.gateway.image_requests import select_succeeded
+from mezzotint.gateway.image_requests import Delivered, select_succeeded
 from mezzotint.gateway.openai.errors import error_body
 from mezzotint.gateway.openai.schemas import ImageOptions, ImagesAnswer
 from mezzotint.gateway.streams.wait import watch_job
@@ -21,11 +21,17 @@ KEEP_ALIVE_S = 10.0
 
 
 async def stream_events(
-    desk: Desk, job: Job, options: ImageOptions, name: str, collect: Callable[[list[Job]], Awaitable[ImagesAnswer]]
+    desk: Desk,
+    job: Job,
+    options: ImageOptions,
+    name: str,
+    *,
+    collect: Callable[[list[Job]], Awaitable[ImagesAnswer]],
+    delivered: Delivered,
 ) -> AsyncGenerator[str]:
     """Stream at most `partial_images` partial images, evenly spread over the steps, then the result or an error.
 
-    name: how the events' names begin.
+    name: how the events' names begin. delivered: called once the result was sent.
     """
     wanted = options.partial_images or 0
     shown = 0
@@ -50,6 +56,7 @@ async def stream_events(
         return
     picture = {"b64_json": answer.data[0].b64_json, "url": answer.data[0].url, "usage": answer.usage.model_dump()}
     yield _format_event(f"{name}.completed", _describe_image(job, options) | picture)
+    await delivered()
 
 
 def format_error_event(error: ApiError) -> str:
@@ -66,7 +73,7 @@ def _describe_image(job: Job, options: ImageOptions) -> dict[str, Any]:
     return {
         "created_at": int(job.created_at.timestamp()),
         "size": f"{job.parameters.width}x{job.parameters.height}",
-        "quality": options.quality or "auto",
+        "quality": options.told_quality,
         "background": "opaque",
         "output_format": options.form,
     }

@@ -15,6 +15,7 @@ from mezzotint.domain.job import Job
 from mezzotint.gateway.cursor import Cursor, next_cursor
 from mezzotint.gateway.dependencies import CallerClaims, ServiceDep
 from mezzotint.gateway.errors import ApiError
+from mezzotint.gateway.idempotency import name_request
 from mezzotint.gateway.image_requests import submit_jobs
 from mezzotint.gateway.schemas import Accepted, JobPage, JobView, NewJob, describe_errors
 from mezzotint.gateway.service import Service
@@ -69,10 +70,10 @@ async def create(
     When this answers 202, the jobs are on the disk and will end in a state you can read. 200: they were there already.
     """
     parsed = await read_request(service.door, body.request(), claims)
-    jobs, is_repeated = await submit_jobs(service, request, claims, parsed, is_new=body.new)
-    response.status_code = 200 if is_repeated else 202
-    response.headers["Location"] = f"/v1/jobs/{jobs[0].id}"
-    views = [await to_view(service, job) for job in jobs]
+    submitted = await submit_jobs(service, claims, parsed, name_request(request, parsed, service, is_new=body.new))
+    response.status_code = 200 if submitted.is_repeated else 202
+    response.headers["Location"] = f"/v1/jobs/{submitted.jobs[0].id}"
+    views = [await to_view(service, job) for job in submitted.jobs]
     return Accepted(**dict(views[0]), jobs=views)
 
 

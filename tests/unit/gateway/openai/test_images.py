@@ -43,6 +43,7 @@ async def test_its_routes_want_a_key_and_say_so_in_its_shape(connect: Connect, m
         ({"prompt": "a cat", "stream": True, "n": 2}, 400, "parameter_unsupported"),
         ({"prompt": "a cat", "partial_images": 4}, 400, "field_invalid"),
         ({"prompt": "a cat", "size": "65x64"}, 400, "size_invalid"),
+        ({"prompt": "a cat", "output_compression": 50, "response_format": "url"}, 400, "parameter_unsupported"),
         ({"prompt": "a cat --repeat 2"}, 400, "parameter_repeated"),
         ({"prompt": "a cat --steps 3", "quality": "low"}, 400, "parameter_repeated"),
     ],
@@ -56,8 +57,8 @@ async def test_what_cannot_be_done_is_refused_for_good(
     assert answer.headers["x-should-retry"] == "false"
 
 
-async def test_fields_of_newer_clients_are_ignored(connect: Connect, service: Service) -> None:
-    body = {"prompt": "a {cat}", "moderation": "low", "style": "vivid", "user": "u", "frame_count": 3, "n": None}
+async def test_fields_of_openai_without_effect_here_are_taken(connect: Connect, service: Service) -> None:
+    body = {"prompt": "a {cat}", "moderation": "low", "style": "vivid", "user": "u", "frame_count": None, "n": None}
     async with connect() as ada:
         asked = asyncio.create_task(ada.post(GENERATE, json=body))
         job = await first_job(ada, asked)
@@ -65,6 +66,73 @@ async def test_fields_of_newer_clients_are_ignored(connect: Connect, service: Se
         await cancel(service.desk, JobId(str(job["id"])), service.now())
         answer = await asked
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "job_cancelled")
+
+
+COUNTED = [
+    ({"seed": 7}, "seed", 7),
+    ({"seed": 2**32 + 7}, "seed", 7),
+    ({"seed": 2**64 - 1}, "seed", 2**32 - 1),
+    ({"negative_prompt": "dogs"}, "negative_prompt", "dogs"),
+    ({"num_inference_steps": 9}, "num_steps", 9),
+    ({"steps": 9}, "num_steps", 9),
+    ({"num_steps": 9, "steps": 9}, "num_steps", 9),
+    ({"guidance_scale": 2.5}, "guidance_scale", 2.5),
+    ({"cfg_scale": 2}, "guidance_scale", 2.0),
+    ({"sampler": "Euler a"}, "sampler", "Euler a"),
+    ({"sampler_name": "euler A"}, "sampler", "Euler a"),
+    ({"scheduler": "automatic"}, "sampler", None),
+    ({"width": 32, "height": 48}, "height", 48),
+    ({"output_compression": 100}, "width", 64),
+]
+
+
+@pytest.mark.parametrize(("fields", "name", "value"), COUNTED)
+async def test_fields_of_other_servers_count(
+    connect: Connect, service: Service, fields: dict[str, object], name: str, value: object
+) -> None:
+    able = replace(service, door=replace(service.door, model=replace(service.door.model, samplers=("Euler a",))))
+    async with connect(served=able) as ada:
+        asked = asyncio.create_task(ada.post(GENERATE, json={"prompt": "a cat", **fields}))
+        job = await first_job(ada, asked)
+        await cancel(able.desk, JobId(str(job["id"])), able.now())
+        await asked
+    assert job["parameters"][name] == value  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "param"),
+    [
+        ({"frame_count": 3}, "field_unknown", "frame_count"),
+        ({"lora": "ink"}, "field_unknown", "lora"),
+        ({"strength": 0.5}, "field_unknown", "strength"),
+        ({"seed": -2}, "field_invalid", "seed"),
+        ({"seed": 2**64}, "field_invalid", None),
+        ({"seed": "a"}, "field_invalid", "seed"),
+        ({"num_inference_steps": 0}, "parameter_invalid", "num_inference_steps"),
+        ({"steps": 99}, "steps_over_budget", "steps"),
+        ({"steps": 9, "num_steps": 8}, "parameter_repeated", "num_steps"),
+        ({"steps": 9, "quality": "low"}, "parameter_repeated", "quality"),
+        ({"cfg_scale": 99}, "parameter_invalid", "cfg_scale"),
+        ({"sampler": "none"}, "parameter_unsupported", "sampler"),
+        ({"scheduler": "exponential"}, "parameter_unsupported", "scheduler"),
+        ({"size": "65x64"}, "size_invalid", "size"),
+        ({"size": "64x64", "width": 64}, "parameter_repeated", "size"),
+        ({"width": 64}, "size_invalid", "height"),
+        ({"quality": "ultra"}, "field_invalid", "quality"),
+        ({"style": "bold"}, "field_invalid", "style"),
+        ({"prompt": "a cat --seed 3", "seed": 4}, "parameter_repeated", "seed"),
+        ({"prompt": "a cat --steps 3", "num_inference_steps": 4}, "parameter_repeated", "num_inference_steps"),
+    ],
+)
+async def test_what_cannot_count_is_refused_by_the_name_that_was_sent(
+    connect: Connect, fields: dict[str, object], code: str, param: str | None
+) -> None:
+    async with connect() as ada:
+        answer = await ada.post(GENERATE, json={"prompt": "a cat", **fields})
+        error = answer.json()["error"]
+        assert (error["code"], error["param"]) == (code, param), error
+        assert param is None or param in error["message"] or str(fields[param]) in error["message"]
+        assert (await ada.get("/v1/jobs")).json()["jobs"] == []
 
 
 async def first_job(client: httpx.AsyncClient, asked: asyncio.Task[httpx.Response]) -> dict[str, object]:
