@@ -14,6 +14,7 @@ from mezzotint.gateway import automatic1111, openai
 from mezzotint.gateway.automatic1111.progress import WaitingJobs
 from mezzotint.gateway.bodies.request_bodies import RequestBodies
 from mezzotint.gateway.error_handlers import install_error_handlers
+from mezzotint.gateway.middleware.compression import Compression
 from mezzotint.gateway.middleware.head_requests import HeadRequests
 from mezzotint.gateway.middleware.request_checks import AddressCheck, JsonCheck, format_response
 from mezzotint.gateway.middleware.security_headers import SecurityHeaders
@@ -111,6 +112,7 @@ def create_app(
         app.mount("/", CompressedPage(PAGE), name="page")
     else:
         app.add_api_route("/", lambda: HTMLResponse(NO_PAGE), include_in_schema=False)
+    app.add_middleware(Compression)
     app.add_middleware(JsonCheck, unread=STREAMED)
     app.add_middleware(BodyLimit, bodies=service.bodies if service is not None else RequestBodies())
     app.add_middleware(HeadRequests)

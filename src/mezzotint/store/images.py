@@ -1,6 +1,7 @@
 """Rows of pictures."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import func, or_, select
 
@@ -40,8 +41,9 @@ class Images:
             rows = (await connection.execute(query.order_by(images.c.seq.desc()).limit(limit))).mappings().all()
         return [Entry(seq=row["seq"], image=image_of(row), raw_prompt=row["raw_prompt"]) for row in rows]
 
-    async def is_published(self, content: Sha256) -> bool:
-        """Whether the hash names a picture that passed the filter."""
-        query = select(images.c.seq).where(or_(images.c.png == content, images.c.webp == content)).limit(1)
+    async def published_at(self, content: Sha256) -> datetime | None:
+        """When the hash first named a picture that passed the filter; None: it names none."""
+        query = select(images.c.created_at).where(or_(images.c.png == content, images.c.webp == content))
         async with self._database.read() as connection:
-            return (await connection.execute(query)).first() is not None
+            first: datetime | None = await connection.scalar(query.order_by(images.c.seq).limit(1))
+            return first

@@ -198,10 +198,10 @@ async def test_a_published_picture_is_found_by_either_hash(jobs: Jobs, images: I
     job = make_job()
     lease = await claimed(jobs, job)
     picture = make_image(job)
-    assert not await images.is_published(picture.png)
+    assert await images.published_at(picture.png) is None
     await jobs.finish(job.id, lease, make_ending(job, images=(picture,)))
-    assert await images.is_published(picture.png)
-    assert await images.is_published(picture.webp)
+    assert await images.published_at(picture.png) == picture.created_at
+    assert await images.published_at(picture.webp) == picture.created_at
 
 
 LOST = Retry(not_before=NOW, avoid=None, avoid_until=NOW, is_suspect=True)

@@ -5170,8 +5170,15 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": unknown;
+                    "text/event-stream": string;
                 };
+            };
+            /** @description the job has ended, and `Last-Event-ID` is its last event */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description no valid key, token or session */
             401: {

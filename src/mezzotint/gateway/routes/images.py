@@ -14,7 +14,7 @@ from mezzotint.domain.ids import Sha256
 from mezzotint.gateway.cursor import Cursor, next_cursor
 from mezzotint.gateway.dependencies import CallerClaims, ServiceDep
 from mezzotint.gateway.errors import ApiError
-from mezzotint.gateway.picture_response import respond_with_picture
+from mezzotint.gateway.picture_response import PictureVersion, respond_with_picture
 from mezzotint.gateway.schemas import HistoryImage, ImagePage, JobImage, describe_errors
 
 router = APIRouter(tags=["images"])
@@ -59,10 +59,13 @@ async def deliver(
 ) -> Response:
     """A picture's bytes, for ever the same."""
     match = NAME.fullmatch(name)
-    data = None
-    if match is not None and await service.images.is_published(Sha256(match[1])):
+    data = published_at = None
+    if match is not None:
+        published_at = await service.images.published_at(Sha256(match[1]))
+    if match is not None and published_at is not None:
         data = await service.desk.objects.get(image_key(Sha256(match[1]), match[2]))
-    if match is None or data is None:
+    if match is None or published_at is None or data is None:
         raise ApiError("image_not_found", hint="GET /v1/images lists yours.")
+    version = PictureVersion(etag=f'"{match[1]}"', modified_at=published_at)
     headers = {"Cache-Control": IMMUTABLE}  # a file name here would win over the better one of the page's links
-    return respond_with_picture(request, data, match[2], f'"{match[1]}"', headers)
+    return respond_with_picture(request, data, match[2], version, headers)
