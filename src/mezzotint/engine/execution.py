@@ -61,6 +61,12 @@ class RunHost(RecorderHost, Protocol):
     def call_component(self, call: ComponentCall) -> Any:
         """Make a text encoder's or an autoencoder's call at once, inside the execution's greenlet."""
 
+    def check_latents(self, execution: "Execution", latents: torch.Tensor | None) -> None:
+        """Check them after a step, at once or by the end of the turn. Raises: NotFinite."""
+
+    def confirm_latents(self, execution: "Execution") -> None:
+        """Wait for the answer about the last ones. Raises: NotFinite."""
+
     def check_device(self, error: Exception) -> None:
         """Raise DeviceLost where the error was not the run's alone."""
 
@@ -252,8 +258,7 @@ class Execution:
             self._saved = None
             self._observe(sampler, output)
             return output
-        if not is_finite(next(tensors_in(output), None)):
-            raise NotFinite(f"in the latents at step {self.run.steps + 1}")
+        self._host.check_latents(self, next(tensors_in(output), None))
         self.run.steps += 1
         self._observe(sampler, output)
         if self.run.steps == self.options.stop_after:
@@ -342,6 +347,7 @@ class Execution:
         every, since = options.checkpoint_every, run.steps - self._saved_at
         is_due = since >= every(run) if callable(every) else every is not None and run.steps % every == 0
         if run.steps == options.checkpoint_at or is_due:
+            self._host.confirm_latents(self)
             before, taken = run._latest, self.snapshot()
             self._saved_at = run.steps
             listener = options.on_checkpoint

@@ -29,6 +29,7 @@ from mezzotint.engine.batching.plan import Chooser, Parked, ParkedCall, plan_tur
 from mezzotint.engine.batching.verify import Verifier
 from mezzotint.engine.checkpoint.snapshot import Snapshot
 from mezzotint.engine.components import Components
+from mezzotint.engine.device.latent_checks import LatentChecks
 from mezzotint.engine.device.lost import check_device
 from mezzotint.engine.errors import CannotMerge, RunCancelled, UnknownAdapter
 from mezzotint.engine.execution import Execution
@@ -74,6 +75,7 @@ class Hub:
         self._loras = LoraSwitcher(pipeline)
         verifier = Verifier(self.numerics, model, verdicts)
         self._passes = Passes(self.numerics, self._isolation, self._loras, verifier, paths, free=self.components.free)
+        self._latent_checks = LatentChecks()
         self._choose = choose
         self._allow_other_numerics = allow_other_numerics
         self._clock = clock
@@ -235,6 +237,8 @@ class Hub:
             self.at_work = frozenset(call.run.id for planned in plan.passes for call in planned.calls)
             for outcome in self._passes.execute(plan, parked):
                 self._settle(outcome)
+            self._end_not_finite()
+        self._passes.meter.settle(wait=any(execution.run.done for execution in executions))
         self._drop_ended()
         return bool(self._executions)
 
@@ -248,6 +252,13 @@ class Hub:
 
     def call_component(self, call: ComponentCall) -> Any:
         return self.components.call(call)
+
+    def check_latents(self, execution: Execution, latents: torch.Tensor | None) -> None:
+        self._latent_checks.add(execution, execution.run.steps + 1, latents)
+
+    def confirm_latents(self, execution: Execution) -> None:
+        self._latent_checks.confirm(execution)
+        self._passes.meter.settle()
 
     def check_device(self, error: Exception) -> None:
         check_device(self.device, error)
@@ -299,6 +310,14 @@ class Hub:
                 execution.doom(DeadlineExceeded(f"after {run.steps} steps"))
             if execution.is_doomed and not run.done:
                 self._wake(execution, error=GreenletExit())
+
+    def _end_not_finite(self) -> None:
+        for execution, error in self._latent_checks.collect():
+            if not execution.run.done:
+                execution.doom(error)
+                self._wake(execution, error=GreenletExit())
+            elif execution.run.error is None:
+                execution.fail(error)
 
     def _drop_ended(self) -> None:
         self._executions = [execution for execution in self._executions if not execution.run.done]

@@ -22,7 +22,6 @@ between its passes (texts, its picture's decoding) it computes alone, in shapes 
 import functools
 import hashlib
 import platform
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -91,20 +90,9 @@ class Numerics:
         return min(max(2e-4, 20 * torch.finfo(self.dtype).eps), 5e-2) if self.dtype.is_floating_point else 2e-4
 
     def synchronize(self) -> None:
-        """Wait for the device, so that a clock read next to a pass measures the pass."""
+        """Wait for the device."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-
-    def clock(self) -> float:
-        """Seconds by which passes are compared.
-
-        On the CPU it is the time that this thread has worked, so that the machine's other load is not in it; on a
-        device it is the time of the wall, once the device is done.
-        """
-        if self.device.type == "cpu":
-            return time.thread_time()
-        self.synchronize()
-        return time.perf_counter()
 
     def relieve(self) -> None:
         """Give cached device memory back after an allocation failed."""

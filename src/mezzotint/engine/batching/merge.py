@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from mezzotint.engine.batching.equality import EqualityCache
 from mezzotint.engine.errors import CannotMerge
 from mezzotint.engine.proxy import Call
 from mezzotint.engine.tree import leaves, rebuild
@@ -25,6 +26,8 @@ PRIMARY = ("sample", "hidden_states", "x", "noisy_latents", "latents", "latent_m
 BATCH_DIM = {"encoder_hidden_states_llama3": 1}  # rows that are not dim 0: HiDream stacks layers before them
 TIME_NAME = re.compile(r"time|sigma|^t$|\b1$")  # "1": the second positional argument is the timestep
 PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size, enum.Enum)
+
+AllEqual = Callable[[Sequence[torch.Tensor]], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +127,7 @@ class _Merger:
     layout: Layout
     expand_all: bool
     device: torch.device
+    all_equal: AllEqual
     decisions: list[Hashable]
 
     def value(self, values: Sequence[Any], name: str) -> Any:
@@ -173,7 +177,8 @@ class _Merger:
     def _rows_or_shared(self, values: Sequence[torch.Tensor], name: str) -> tuple[str, torch.Tensor]:
         first, rows = values[0], self.rows
         if first.ndim == 0:
-            if not self.expand_all and _all_equal(values):  # comparing waits for the device
+            # comparing would wait for the device: there every number becomes rows
+            if not self.expand_all and first.device.type == "cpu" and self.all_equal(values):
                 return "shared", first
             # denoisers move a single number to their device, but no row of them
             return "expand", self._cat([v.to(self.device).expand(r) for v, r in zip(values, rows, strict=True)])
@@ -183,7 +188,7 @@ class _Merger:
             return "rows", self._cat(values)
         times = first.shape[0] // rows[0]
         is_multiple = times > 1 and all(v.shape[0] == times * r for v, r in zip(values, rows, strict=True))
-        if _all_equal(values) and not (self.layout.multiples and is_multiple):
+        if self.all_equal(values) and not (self.layout.multiples and is_multiple):
             return "shared", first
         if all(v.shape[0] == 1 for v in values):
             return "expand", self._cat([v.expand(r, *v.shape[1:]) for v, r in zip(values, rows, strict=True)])
@@ -198,17 +203,22 @@ class _Merger:
         return torch.stack([_unflatten(t, (self.rows[0], times)) for t in tensors], 1).flatten(0, 2)
 
 
-def merge(calls: Sequence[Call], layout: Layout, *, expand_all: bool = False) -> Merged:
+def merge(
+    calls: Sequence[Call], layout: Layout, *, expand_all: bool = False, all_equal: AllEqual | None = None
+) -> Merged:
     """Merge `calls`, which share a batch key, into one call with the rows of all.
 
     expand_all: scalars become rows even where they are equal, so that the form of a pass never depends on company.
+    all_equal: compares tensors; default: without remembering what was compared.
     Raises: CannotMerge if some leaf fits no rule.
     """
     rows = [rows_of(call) for call in calls]
     if layout.interleaved and (rows[0] == 1 or len(set(rows)) > 1):
         raise CannotMerge("interleaving needs equal numbers of rows, more than one")
     device = sample_of(calls[0]).device
-    merger = _Merger(rows, takes_lists(calls[0]), layout, expand_all, device, [])
+    merger = _Merger(
+        rows, takes_lists(calls[0]), layout, expand_all, device, all_equal or EqualityCache().all_equal, []
+    )
     args = tuple(merger.value(values, str(i)) for i, values in enumerate(zip(*(c.args for c in calls), strict=True)))
     kwargs = {name: merger.value([c.kwargs[name] for c in calls], name) for name in calls[0].kwargs}
     return Merged(args=args, kwargs=kwargs, decisions=tuple(merger.decisions))
@@ -269,11 +279,6 @@ def _form(value: Any) -> tuple[Hashable, ...]:
     if isinstance(value, torch.Tensor):
         return str(value.dtype), tuple(value.shape[1:]), value.device.type
     return (type(value).__name__,)
-
-
-def _all_equal(values: Sequence[torch.Tensor]) -> bool:
-    first = values[0]
-    return all(v is first or (v.shape == first.shape and torch.equal(v, first)) for v in values[1:])
 
 
 def is_opaque(*values: Any) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mezzotint.engine.batching.merge import rows_of, sample_of
+from mezzotint.engine.device.clock import Span, clock_of
 from mezzotint.engine.errors import CannotMerge
 from mezzotint.engine.numerics import Numerics
 from mezzotint.engine.proxy import Call
@@ -47,6 +48,8 @@ class PassMeter:
     interleaved rows. num_verifications: separate calls made only to check a merged one; verify_s: their time, charged
     to no run. pass_s: time of the passes: the sum of all runs' `cost_s` and of what copies took. num_attempts: calls
     made alone, verifications included.
+
+    A device tells the time of a pass only when it is done with it; the hub lets the account be settled once a turn.
     """
 
     def __init__(self, numerics: Numerics, paths: Mapping[int, str]) -> None:
@@ -62,18 +65,28 @@ class PassMeter:
         self._paths = paths
         self._curves: dict[Hashable, CostCurve] = {}
         self._warm: set[tuple[Hashable, int]] = set()
+        self._clock = clock_of(numerics.device)
+        self._unsettled: deque[tuple[Span, Callable[[float], None]]] = deque()
 
     def count_unmerged(self, reason: str) -> None:
         known = reason in self.unmerged_reasons or len(self.unmerged_reasons) < MAX_REASONS
         self.unmerged_reasons[reason if known else "other"] += 1
 
-    def measure(self, work: Callable[[], Any]) -> tuple[Any, float]:
-        """The result of `work`, and the seconds until the device was done with it."""
-        self._numerics.synchronize()
-        begun = time.perf_counter()
+    def measure(self, work: Callable[[], Any]) -> tuple[Any, Span]:
+        """The result of `work`, and the time from its beginning until the device is done with it."""
+        begun = self._clock.mark()
         result = work()
-        self._numerics.synchronize()
-        return result, time.perf_counter() - begun
+        return result, Span(self._clock, begun, self._clock.mark())
+
+    def settle(self, *, wait: bool = False) -> None:
+        """Account for the passes that the device has done since they were charged. wait: for it to do all of them."""
+        while self._unsettled:
+            span, note = self._unsettled[0]
+            spent_s = span.seconds(wait=wait)
+            if spent_s is None:
+                return
+            self._unsettled.popleft()
+            note(spent_s)
 
     @contextlib.contextmanager
     def time_verification(self) -> Iterator[None]:
@@ -84,16 +97,29 @@ class PassMeter:
         self.verify_s += time.perf_counter() - begun
         self.num_verifications += self.num_attempts - num_attempts
 
-    def charge(self, runs: Sequence[Run], rows: Sequence[int], spent_s: float) -> None:
+    def charge(self, runs: Sequence[Run], rows: Sequence[int], span: Span) -> None:
         """Share the time of one pass by rows. What copies take that fill a pass is charged to nobody: a run costs the
         same alone and in company."""
         self.num_passes += 1
-        self.pass_s += spent_s
         total = sum(rows)
-        for run, own in zip(runs, rows, strict=False):
-            run.cost_s += spent_s * own / total
 
-    def learn_cost(self, call: Call, spent_s: float) -> None:
+        def share(spent_s: float) -> None:
+            self.pass_s += spent_s
+            for run, own in zip(runs, rows, strict=False):
+                run.cost_s += spent_s * own / total
+
+        self._settle_later(span, share)
+
+    def charge_verification(self, span: Span) -> None:
+        """Account for a pass made only to check another."""
+
+        def add(spent_s: float) -> None:
+            self.verify_s += spent_s
+
+        self.num_verifications += 1
+        self._settle_later(span, add)
+
+    def learn_cost(self, call: Call, span: Span) -> None:
         """Note what a pass took. On a device the first of each width is not judged: libraries, kernels and memory are
         made ready in it, or it is compiled."""
         with contextlib.suppress(CannotMerge):
@@ -103,7 +129,8 @@ class PassMeter:
                     self._warm.add((form, rows))
                 return
             if form in self._curves or len(self._curves) < MAX_CURVES:
-                self._curves.setdefault(form, CostCurve()).add(rows, spent_s)
+                curve = self._curves.setdefault(form, CostCurve())
+                self._settle_later(span, lambda spent_s: curve.add(rows, spent_s))
 
     def read_costs(self, call: Call) -> Mapping[int, float]:
         """Rows of a pass -> least seconds of the last ones that wide, for calls of the form of this one."""
@@ -115,3 +142,11 @@ class PassMeter:
     def form_of(self, call: Call) -> Hashable:
         """The denoiser and the shape of its samples, which decide the cost of a row. Raises: CannotMerge."""
         return self._paths[id(call.module)], call.cache_context, tuple(sample_of(call).shape[1:])
+
+    def _settle_later(self, span: Span, note: Callable[[float], None]) -> None:
+        """Call `note` with the span's seconds: at once, or, where the device is not done with it, by `settle`."""
+        spent_s = None if self._unsettled else span.seconds()
+        if spent_s is None:
+            self._unsettled.append((span, note))
+        else:
+            note(spent_s)

@@ -6,6 +6,7 @@ own failure becomes the error of its `Outcome` and nobody else's.
 """
 
 import contextlib
+import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,12 +15,14 @@ from typing import Any
 import torch
 
 from mezzotint.domain.errors import OutOfMemory
+from mezzotint.engine.batching.equality import EqualityCache
 from mezzotint.engine.batching.merge import LAYOUTS, Layout, Merged, merge, rows_of, sample_of, split, takes_lists
 from mezzotint.engine.batching.meter import PassMeter
 from mezzotint.engine.batching.padding import VECTOR_LANES, pad_texts, text_length
 from mezzotint.engine.batching.plan import Setback, TurnPlan, Way, revise
 from mezzotint.engine.batching.verify import MergeVerdict, Verifier, does_not_merge
 from mezzotint.engine.batching.widths import FittingWidths
+from mezzotint.engine.device.clock import Span, clock_of
 from mezzotint.engine.device.faults import free_frames, is_device_error, is_out_of_memory
 from mezzotint.engine.device.memory import DeviceMemory
 from mezzotint.engine.errors import CannotMerge
@@ -64,7 +67,7 @@ class _Pass:
     batch: _Batch
     layout: Layout
     parts: list[Any]
-    spent_s: float
+    span: Span
 
 
 class Passes:
@@ -87,6 +90,9 @@ class Passes:
         self._verifier = verifier
         self._paths = paths
         self._free = free
+        # the time that this thread has worked: what else the CPU does says nothing on the cost of a width
+        self._clock = clock_of(numerics.device, time.thread_time)
+        self._equality = EqualityCache()
         self._widths = FittingWidths(DeviceMemory(numerics.device))
 
     def execute(self, plan: TurnPlan, executions: Sequence[Execution]) -> Iterator[Outcome]:
@@ -154,8 +160,8 @@ class Passes:
     def call_inline(self, execution: Execution, call: Call) -> Any:
         """Make the call at once, in the run's own greenlet and state."""
         self.meter.count_unmerged("the run differentiates through its denoiser, or a guider has hooks on it")
-        output, spent_s = self.meter.measure(lambda: call.module(*call.args, **call.kwargs))
-        self.meter.charge([execution.run], [1], spent_s)
+        output, span = self.meter.measure(lambda: call.module(*call.args, **call.kwargs))
+        self.meter.charge([execution.run], [1], span)
         return output
 
     # -- merged
@@ -188,7 +194,7 @@ class Passes:
 
     def _account(self, made: _Pass) -> list[Outcome]:
         executions = made.batch.executions
-        self.meter.charge([execution.run for execution in executions], made.batch.rows, made.spent_s)
+        self.meter.charge([execution.run for execution in executions], made.batch.rows, made.span)
         self.meter.num_merged += len(executions) > 1
         self.meter.num_interleaved += made.layout.interleaved
         return [Outcome(execution, part) for execution, part in zip(executions, made.parts, strict=False)]
@@ -209,7 +215,7 @@ class Passes:
         reasons = []
         for layout in LAYOUTS:
             try:
-                merged = merge(batch.calls, layout, expand_all=self._is_filled)
+                merged = merge(batch.calls, layout, expand_all=self._is_filled, all_equal=self._equality.all_equal)
             except CannotMerge as reason:
                 reasons.append(str(reason))
                 continue
@@ -238,7 +244,7 @@ class Passes:
             return verdict
         failure: Exception | None = None
         try:
-            output, spent_s = self.meter.measure(lambda: self._call(first, merged.args, merged.kwargs))
+            output, span = self.meter.measure(lambda: self._call(first, merged.args, merged.kwargs))
             parts = split(output, batch.rows, layout, lists=takes_lists(call))
         except Exception as error:
             if is_out_of_memory(error):
@@ -247,7 +253,7 @@ class Passes:
             failure = error
         if failure is not None:
             return self._find_fault(batch, key, failure)
-        made = _Pass(batch, layout, parts, spent_s)
+        made = _Pass(batch, layout, parts, span)
         if verdict is MergeVerdict.SAME:
             return made
         found = self._prove_slots(made, key) if self._is_filled and batch.is_mixed else self._verify(made, key)
@@ -278,8 +284,7 @@ class Passes:
             answer = self._make_merged(self._batch(Way.MERGED, [execution]))
             if not isinstance(answer, _Pass):
                 return Setback.TOO_WIDE  # the call fails or goes another way by itself, which it then does
-            self.meter.num_verifications += 1
-            self.meter.verify_s += answer.spent_s
+            self.meter.charge_verification(answer.span)
             own.append(answer.parts[0])
         expected = [*own, *[own[0]] * (len(made.parts) - len(own))]
         verdict = self._verifier.judge(made.parts, expected)
@@ -315,13 +320,13 @@ class Passes:
 
     def _make_alone(self, execution: Execution) -> Outcome:
         outcome: Outcome
-        outcome, spent_s = self.meter.measure(lambda: self._attempt(execution))
+        outcome, span = self.meter.measure(lambda: self._attempt(execution))
         if outcome.error is not None and is_out_of_memory(outcome.error):
             self._free()
-            outcome, spent_s = self.meter.measure(lambda: self._attempt(execution))
+            outcome, span = self.meter.measure(lambda: self._attempt(execution))
         if outcome.error is not None and is_out_of_memory(outcome.error):
             outcome = Outcome(execution, error=OutOfMemory(self._describe_shortage(execution.call)))
-        self.meter.charge([execution.run], [1], spent_s)
+        self.meter.charge([execution.run], [1], span)
         return outcome
 
     def _describe_shortage(self, call: Call) -> str:
@@ -356,10 +361,9 @@ class Passes:
             fresh = map_leaves((args, kwargs), lambda leaf: leaf)  # some denoisers empty the lists that they are given
             made = Call(call.module, args, kwargs, call.cache_context)
             stack.enter_context(self._observe_width(made))
-            begun = self._numerics.clock()
+            begun = self._clock.mark()
             output = module(*fresh[0], **fresh[1])
-            spent_s = self._numerics.clock() - begun
-            self.meter.learn_cost(made, spent_s)
+            self.meter.learn_cost(made, Span(self._clock, begun, self._clock.mark()))
             return output
 
     def _observe_width(self, call: Call) -> contextlib.AbstractContextManager[None]:

@@ -10,6 +10,7 @@ import torch
 from mezzotint.domain.errors import OutOfMemory
 from mezzotint.engine import Hub, Run
 from mezzotint.engine import hub as hub_module
+from mezzotint.engine.device.clock import HostClock, Span
 from mezzotint.engine.numerics import Numerics
 from tests.conformance.engine.driving import finish, same_pictures, turn_until_idle
 from tests.conformance.engine.zoo import flux, flux_request
@@ -93,8 +94,8 @@ def test_where_every_slot_gives_the_same_bits_runs_share_passes(pipeline: Any, n
 
 
 def test_a_run_costs_the_same_alone_and_in_company(pipeline: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def measured(self: Any, work: Callable[[], Any]) -> tuple[Any, float]:
-        return work(), 8.0  # seconds of every pass
+    def measured(self: Any, work: Callable[[], Any]) -> tuple[Any, Span]:
+        return work(), Span(HostClock(), 0.0, 8.0)  # seconds of every pass
 
     monkeypatch.setattr("mezzotint.engine.batching.meter.PassMeter.measure", measured)
     alone = lone(pipeline, 0)

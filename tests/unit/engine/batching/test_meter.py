@@ -4,6 +4,7 @@ import torch
 
 from mezzotint.engine import Run
 from mezzotint.engine.batching.meter import CURVE_MEMORY_PASSES, MAX_REASONS, CostCurve, PassMeter
+from mezzotint.engine.device.clock import HostClock, Span
 from mezzotint.engine.numerics import Numerics
 from mezzotint.engine.proxy import Call
 
@@ -11,6 +12,10 @@ from mezzotint.engine.proxy import Call
 def meter(*modules: torch.nn.Module) -> PassMeter:
     numerics = Numerics(device=torch.device("cpu"), dtype=torch.float32, exact=True)
     return PassMeter(numerics, {id(module): "unet" for module in modules})
+
+
+def lasting(seconds: float) -> Span:
+    return Span(HostClock(), 0.0, seconds)
 
 
 def test_a_curve_keeps_the_least_of_the_last_eight_passes_of_each_width() -> None:
@@ -36,7 +41,7 @@ def test_a_width_that_was_not_seen_for_long_is_forgotten() -> None:
 def test_costs_are_learnt_by_denoiser_and_shape_whatever_the_rows() -> None:
     module = torch.nn.Identity()
     known = meter(module)
-    known.learn_cost(Call(module, (torch.zeros(3, 4, 8, 8),), {}, None), 0.2)
+    known.learn_cost(Call(module, (torch.zeros(3, 4, 8, 8),), {}, None), lasting(0.2))
     assert known.read_costs(Call(module, (torch.zeros(1, 4, 8, 8),), {}, None)) == {3: 0.2}
     assert known.read_costs(Call(module, (torch.zeros(1, 4, 8, 16),), {}, None)) == {}
     assert known.read_costs(Call(module, (), {}, None)) == {}, "a call without rows has no costs"
@@ -55,7 +60,9 @@ def test_reasons_are_bounded_and_the_rest_counts_as_other() -> None:
 def test_a_pass_is_charged_by_rows() -> None:
     counted = meter()
     small, large = Run(id=1), Run(id=2, cost_s=1.0)
-    counted.charge([small, large], [1, 3, 4], 8.0)  # the third call is a copy that fills the pass, charged to nobody
+    counted.charge(
+        [small, large], [1, 3, 4], lasting(8.0)
+    )  # the third call is a copy that fills the pass, charged to nobody
     assert (small.cost_s, large.cost_s) == (1.0, 4.0)
     assert (counted.pass_s, counted.num_passes) == (8.0, 1)
 
@@ -67,7 +74,7 @@ def test_the_first_pass_of_each_width_is_not_judged_on_a_device() -> None:
 
     def learn(rows: int, spent_s: float) -> dict[int, float]:
         call = Call(module, (torch.zeros(rows, 4, 8, 8),), {}, None)
-        known.learn_cost(call, spent_s)
+        known.learn_cost(call, lasting(spent_s))
         return dict(known.read_costs(call))
 
     assert learn(16, 3.0) == {}
