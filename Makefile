@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 SOURCES := pyproject.toml constraints.txt hatch_build.py $(shell find web -type f -not -path '*/node_modules/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types bench web api docs clean
+.PHONY: help run test lint types bench gpu-check web api docs clean
 
 help: ## list the tasks
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/installed ## install what is needed into .venv, then serve on http://127.0.0.1:8400
 	$(BIN)/mezzotint serve --dev --port $(PORT) --data $(DATA)
@@ -38,6 +38,9 @@ bench: $(VENV)/installed-dev ## run the benchmarks (minutes); results land in be
 	$(BIN)/python benchmarks/queue.py --out benchmarks/results/queue.json
 	$(BIN)/python benchmarks/gateway.py
 	$(BIN)/python benchmarks/decoding.py
+
+gpu-check: $(VENV)/installed-dev ## check a GPU in ten minutes (ARGS='--device cpu': what can be checked without one)
+	$(BIN)/python benchmarks/gpu_check.py $(ARGS)
 
 web: $(VENV)/installed-dev ## rebuild the page
 	$(BIN)/python -m hatch_build build

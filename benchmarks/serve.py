@@ -49,10 +49,12 @@ def main() -> None:
 class Server:
     """`mezzotint serve` on a free port. Times are seconds since its start."""
 
-    def __init__(self, data: Path, *flags: str) -> None:
+    def __init__(self, data: Path, *flags: str, **environment: str) -> None:
         begun = time.monotonic()
         command = [MEZZOTINT, "serve", "--dev", "--port", "0", "--data", str(data), *flags]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, **environment}
+        )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         found = re.search(r"http://\S+", line)
