@@ -107,6 +107,10 @@ def errors() -> str:
     lines = [NOTICE, "# Error codes\n"]
     lines.append('The API answers `{"error": {"code", "message", "hint", "param"}}`: what was wrong, and what to do.\n')
     lines.append(
+        "The message stands in the header `X-Error` too, and as the reason in the status line of HTTP/1.1, for\n"
+        "clients that drop bodies; `X-Request-Id` names the request in the log.\n"
+    )
+    lines.append(
         "A tenant that has reached a limit of number gets 429, a full server answers 503; `Retry-After` says when to\n"
         "try again.\n"
     )

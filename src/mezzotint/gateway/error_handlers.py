@@ -13,7 +13,7 @@ from starlette.types import Scope
 from mezzotint.domain.errors import MezzotintError, StorageUnavailable
 from mezzotint.gateway.bodies.json_values import JSON_HINT
 from mezzotint.gateway.errors import ApiError
-from mezzotint.gateway.middleware.security_headers import HEADERS, NO_STORE
+from mezzotint.gateway.middleware.security_headers import HEADERS, NO_STORE, REQUEST_ID
 
 EXPECTED = (ApiError, RequestValidationError, StorageUnavailable, HTTPException)
 
@@ -95,5 +95,5 @@ def _translate_validation_error(error: RequestValidationError | WebSocketRequest
 async def _answer_internal_error(request: Request, error: Exception) -> JSONResponse:
     # answered here, outside of the middleware that puts headers on answers; the server then raises it again for its log
     response = ApiError("internal_error", hint=MezzotintError.hint).response()
-    response.headers.update({**HEADERS, "Cache-Control": NO_STORE})
+    response.headers.update({**HEADERS, "Cache-Control": NO_STORE, "X-Request-Id": request.scope.get(REQUEST_ID, "")})
     return response

@@ -1,5 +1,6 @@
 """The errors that clients meet: one table decides the status of each stable code."""
 
+import re
 from typing import NamedTuple
 
 from fastapi.responses import JSONResponse
@@ -104,6 +105,10 @@ ERRORS: dict[str, ErrorKind] = {
 """Every error of a request, by code. A tenant that reached a limit of number gets 429; a full server answers 503."""
 JOB_FAULT_STATUS = 500
 """Status of a code that the table lacks: the fault of a failed job (domain/errors.py), in a route that waits for it."""
+ERROR_HEADER = "X-Error"
+"""What was wrong, for clients that drop the bodies of errors; it becomes the reason of the status line too."""
+MAX_REASON = 200
+_PRINTABLE = re.compile("[^ -~]")
 RETRY_AFTER_S = 5
 """Default wait that 429 and 503 tell: a few pictures' time."""
 
@@ -129,7 +134,9 @@ class ApiError(Exception):
 
     @property
     def headers(self) -> dict[str, str]:
-        headers = {"WWW-Authenticate": "Bearer"} if self.status == 401 else {}
+        headers = {ERROR_HEADER: _PRINTABLE.sub("?", self.message)[:MAX_REASON]}
+        if self.status == 401:
+            headers["WWW-Authenticate"] = "Bearer"
         if self.status == 409:
             headers["x-should-retry"] = "false"  # OpenAI's clients would otherwise repeat it
         if self.status in (429, 503):

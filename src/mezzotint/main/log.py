@@ -15,6 +15,7 @@ def configure_log(settings: Settings) -> None:
     renderer = structlog.processors.JSONRenderer() if settings.log_json else plain
     structlog.configure(
         processors=[
+            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info if settings.log_json else _as_is,

@@ -1149,12 +1149,20 @@ export interface components {
             /** Data */
             data: components["schemas"]["OpenAIImage"][];
             /**
+             * Notes
+             * @description what of the request had no effect, or another
+             */
+            notes?: string[];
+            /**
              * Output Format
              * @enum {string}
              */
             output_format: "png" | "webp" | "jpeg";
-            /** Quality */
-            quality: string;
+            /**
+             * Quality
+             * @enum {string}
+             */
+            quality: "low" | "medium" | "high";
             /** Size */
             size: string;
             usage: components["schemas"]["Usage"];
@@ -1519,15 +1527,50 @@ export interface components {
              */
             background?: ("auto" | "opaque" | "transparent") | null;
             /**
+             * Cfg Scale
+             * @description the same as guidance_scale
+             */
+            cfg_scale?: number | null;
+            /**
+             * Guidance Scale
+             * @description how hard the words pull; not OpenAI's
+             */
+            guidance_scale?: number | null;
+            /**
+             * Height
+             * @description px, with width; the same as size; not OpenAI's
+             */
+            height?: number | null;
+            /**
              * Model
              * @description an id of GET /v1/models; default: the first
              */
             model?: string | null;
             /**
+             * Moderation
+             * @description no effect; the answer says so
+             */
+            moderation?: ("auto" | "low") | null;
+            /**
              * N
              * @description how many pictures
              */
             n?: number | null;
+            /**
+             * Negative Prompt
+             * @description what must not be in the picture; not OpenAI's
+             */
+            negative_prompt?: string | null;
+            /**
+             * Num Inference Steps
+             * @description sampler steps; not OpenAI's
+             */
+            num_inference_steps?: number | null;
+            /**
+             * Num Steps
+             * @description the same as num_inference_steps
+             */
+            num_steps?: number | null;
             /**
              * Output Compression
              * @description quality of webp and jpeg; default: 100
@@ -1556,20 +1599,55 @@ export interface components {
              */
             response_format?: ("url" | "b64_json") | null;
             /**
+             * Sampler
+             * @description a name of /sdapi/v1/samplers; not OpenAI's
+             */
+            sampler?: string | null;
+            /**
+             * Sampler Name
+             * @description the same as sampler
+             */
+            sampler_name?: string | null;
+            /**
+             * Scheduler
+             * @description the same as sampler
+             */
+            scheduler?: string | null;
+            /**
+             * Seed
+             * @description -1: a new one; up to 2^64-1, taken modulo 2^32; not OpenAI's
+             */
+            seed?: number | null;
+            /**
              * Size
              * @description WIDTHxHEIGHT in px, or auto: the model's own
              */
             size?: string | null;
+            /**
+             * Steps
+             * @description the same as num_inference_steps
+             */
+            steps?: number | null;
             /**
              * Stream
              * @description server-sent events instead of one answer
              */
             stream?: boolean | null;
             /**
+             * Style
+             * @description no effect; the answer says so
+             */
+            style?: ("vivid" | "natural") | null;
+            /**
              * User
-             * @description ignored
+             * @description whom you ask for: retries are told apart by it
              */
             user?: string | null;
+            /**
+             * Width
+             * @description px, with height; the same as size; not OpenAI's
+             */
+            width?: number | null;
         };
         /**
          * NewJob
@@ -4316,6 +4394,21 @@ export interface operations {
                      * @description opaque or auto
                      */
                     background?: ("auto" | "opaque" | "transparent") | null;
+                    /**
+                     * Cfg Scale
+                     * @description the same as guidance_scale
+                     */
+                    cfg_scale?: number | null;
+                    /**
+                     * Guidance Scale
+                     * @description how hard the words pull; not OpenAI's
+                     */
+                    guidance_scale?: number | null;
+                    /**
+                     * Height
+                     * @description px, with width; the same as size; not OpenAI's
+                     */
+                    height?: number | null;
                     /** Format: binary */
                     image: string;
                     /**
@@ -4331,10 +4424,30 @@ export interface operations {
                      */
                     model?: string | null;
                     /**
+                     * Moderation
+                     * @description no effect; the answer says so
+                     */
+                    moderation?: ("auto" | "low") | null;
+                    /**
                      * N
                      * @description how many pictures
                      */
                     n?: number | null;
+                    /**
+                     * Negative Prompt
+                     * @description what must not be in the picture; not OpenAI's
+                     */
+                    negative_prompt?: string | null;
+                    /**
+                     * Num Inference Steps
+                     * @description sampler steps; not OpenAI's
+                     */
+                    num_inference_steps?: number | null;
+                    /**
+                     * Num Steps
+                     * @description the same as num_inference_steps
+                     */
+                    num_steps?: number | null;
                     /**
                      * Output Compression
                      * @description quality of webp and jpeg; default: 100
@@ -4363,20 +4476,60 @@ export interface operations {
                      */
                     response_format?: ("url" | "b64_json") | null;
                     /**
+                     * Sampler
+                     * @description a name of /sdapi/v1/samplers; not OpenAI's
+                     */
+                    sampler?: string | null;
+                    /**
+                     * Sampler Name
+                     * @description the same as sampler
+                     */
+                    sampler_name?: string | null;
+                    /**
+                     * Scheduler
+                     * @description the same as sampler
+                     */
+                    scheduler?: string | null;
+                    /**
+                     * Seed
+                     * @description -1: a new one; up to 2^64-1, taken modulo 2^32; not OpenAI's
+                     */
+                    seed?: number | null;
+                    /**
                      * Size
                      * @description WIDTHxHEIGHT in px, or auto: the model's own
                      */
                     size?: string | null;
+                    /**
+                     * Steps
+                     * @description the same as num_inference_steps
+                     */
+                    steps?: number | null;
                     /**
                      * Stream
                      * @description server-sent events instead of one answer
                      */
                     stream?: boolean | null;
                     /**
+                     * Strength
+                     * @description share of the steps that is run on the picture; not OpenAI's
+                     */
+                    strength?: number | null;
+                    /**
+                     * Style
+                     * @description no effect; the answer says so
+                     */
+                    style?: ("vivid" | "natural") | null;
+                    /**
                      * User
-                     * @description ignored
+                     * @description whom you ask for: retries are told apart by it
                      */
                     user?: string | null;
+                    /**
+                     * Width
+                     * @description px, with height; the same as size; not OpenAI's
+                     */
+                    width?: number | null;
                 };
             };
         };
@@ -4631,6 +4784,21 @@ export interface operations {
                      * @description opaque or auto
                      */
                     background?: ("auto" | "opaque" | "transparent") | null;
+                    /**
+                     * Cfg Scale
+                     * @description the same as guidance_scale
+                     */
+                    cfg_scale?: number | null;
+                    /**
+                     * Guidance Scale
+                     * @description how hard the words pull; not OpenAI's
+                     */
+                    guidance_scale?: number | null;
+                    /**
+                     * Height
+                     * @description px, with width; the same as size; not OpenAI's
+                     */
+                    height?: number | null;
                     /** Format: binary */
                     image: string;
                     /**
@@ -4639,10 +4807,30 @@ export interface operations {
                      */
                     model?: string | null;
                     /**
+                     * Moderation
+                     * @description no effect; the answer says so
+                     */
+                    moderation?: ("auto" | "low") | null;
+                    /**
                      * N
                      * @description how many pictures
                      */
                     n?: number | null;
+                    /**
+                     * Negative Prompt
+                     * @description what must not be in the picture; not OpenAI's
+                     */
+                    negative_prompt?: string | null;
+                    /**
+                     * Num Inference Steps
+                     * @description sampler steps; not OpenAI's
+                     */
+                    num_inference_steps?: number | null;
+                    /**
+                     * Num Steps
+                     * @description the same as num_inference_steps
+                     */
+                    num_steps?: number | null;
                     /**
                      * Output Compression
                      * @description quality of webp and jpeg; default: 100
@@ -4669,20 +4857,60 @@ export interface operations {
                      */
                     response_format?: ("url" | "b64_json") | null;
                     /**
+                     * Sampler
+                     * @description a name of /sdapi/v1/samplers; not OpenAI's
+                     */
+                    sampler?: string | null;
+                    /**
+                     * Sampler Name
+                     * @description the same as sampler
+                     */
+                    sampler_name?: string | null;
+                    /**
+                     * Scheduler
+                     * @description the same as sampler
+                     */
+                    scheduler?: string | null;
+                    /**
+                     * Seed
+                     * @description -1: a new one; up to 2^64-1, taken modulo 2^32; not OpenAI's
+                     */
+                    seed?: number | null;
+                    /**
                      * Size
                      * @description WIDTHxHEIGHT in px, or auto: the model's own
                      */
                     size?: string | null;
+                    /**
+                     * Steps
+                     * @description the same as num_inference_steps
+                     */
+                    steps?: number | null;
                     /**
                      * Stream
                      * @description server-sent events instead of one answer
                      */
                     stream?: boolean | null;
                     /**
+                     * Strength
+                     * @description share of the steps that is run on the picture; not OpenAI's
+                     */
+                    strength?: number | null;
+                    /**
+                     * Style
+                     * @description no effect; the answer says so
+                     */
+                    style?: ("vivid" | "natural") | null;
+                    /**
                      * User
-                     * @description ignored
+                     * @description whom you ask for: retries are told apart by it
                      */
                     user?: string | null;
+                    /**
+                     * Width
+                     * @description px, with height; the same as size; not OpenAI's
+                     */
+                    width?: number | null;
                 };
             };
         };

@@ -10,7 +10,8 @@ def sdapi_error(answer: ApiError) -> JSONResponse:
     headers = answer.headers
     if answer.status == 401:
         headers["WWW-Authenticate"] = 'Basic realm="mezzotint"'
-    body = {"error": answer.code, "detail": f"{answer.message} {answer.hint}".strip(), "body": "", "errors": ""}
+    text = f"{answer.message} {answer.hint}".strip()
+    body = {"error": answer.code, "detail": text, "body": "", "errors": text}
     return JSONResponse(body, answer.status, headers)
 
 

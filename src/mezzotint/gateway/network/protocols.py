@@ -9,11 +9,9 @@ from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from mezzotint.gateway.errors import ApiError
+from mezzotint.gateway.errors import ERROR_HEADER, ApiError
 from mezzotint.gateway.network.connections import OpenConnections
 from mezzotint.gateway.network.strict_http import MAX_HEAD_BYTES, StrictRequests
-
-PHRASES = {400: "Bad Request", 408: "Request Timeout", 503: "Service Unavailable"}
 
 
 class LogFilter(logging.Filter):
@@ -138,6 +136,6 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 def encode_response(answer: ApiError) -> bytes:
     """The error as a whole HTTP response, after which the connection closes."""
     response = answer.response()
-    lines = [f"HTTP/1.1 {answer.status} {PHRASES[answer.status]}".encode()]
+    lines = [f"HTTP/1.1 {answer.status} {answer.headers[ERROR_HEADER]}".encode()]
     lines += [name + b": " + value for name, value in [*response.raw_headers, (b"connection", b"close")]]
     return b"\r\n".join(lines) + b"\r\n\r\n" + bytes(response.body)

@@ -5,12 +5,16 @@ ends without CR, control characters in values and targets of any form. A proxy i
 """
 
 import re
+from dataclasses import replace
 
 import h11
+
+from mezzotint.gateway.errors import ERROR_HEADER
 
 MAX_HEAD_BYTES = 16 * 1024
 """Limit of the request line and all header lines."""
 
+_ERROR_HEADER = ERROR_HEADER.lower().encode()
 _END = re.compile(rb"\n\r?\n")
 """The end of a head, as h11 finds it; a stricter rule would let the head through unseen."""
 _BARE_LINE_END = re.compile(rb"\r(?!\n)|(?<!\r)\n")
@@ -53,7 +57,10 @@ def _explain(head: bytes) -> str | None:
 
 
 class StrictRequests(h11.Connection):
-    """The server's side of a connection. fault: why the last request was refused by `find_fault`."""
+    """The server's side of a connection. fault: why the last request was refused by `find_fault`.
+
+    The status line of an error says what was wrong: many clients show it and drop the body.
+    """
 
     fault: str | None = None
 
@@ -67,3 +74,9 @@ class StrictRequests(h11.Connection):
             if self.fault is not None:
                 raise h11.RemoteProtocolError(self.fault)
         return super().next_event()
+
+    def send_with_data_passthrough(self, event: h11.Event) -> list[bytes] | None:
+        if isinstance(event, h11.Response) and event.status_code >= 400:
+            reason = next((value for name, value in event.headers if name == _ERROR_HEADER), event.reason)
+            event = replace(event, reason=reason)
+        return super().send_with_data_passthrough(event)

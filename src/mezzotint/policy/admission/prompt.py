@@ -20,6 +20,7 @@ from mezzotint.domain.refusal import Refusal, RefusalCode, refuse
 from mezzotint.domain.task import Task
 from mezzotint.policy.admission.permutations import expand_choices
 from mezzotint.policy.admission.prompt_parameters import PARAMETERS, UNSUPPORTED, UNSUPPORTED_SHORT, Parameter, is_blank
+from mezzotint.policy.admission.prompt_syntax import check_syntax
 from mezzotint.policy.admission.request import JobRequest, ParsedRequest
 
 MAX_CHARACTERS = 2000  # of a prompt, white space between words counted as one; far beyond what any text encoder reads
@@ -68,23 +69,29 @@ def _parse_choices(request: JobRequest) -> tuple[Prompt, ...] | Refusal:
     prompts: list[Prompt] = []
     for text in texts:
         is_wordless = request.task in {Task.UPSCALE, Task.VARIATION} and not text.strip()
-        prompt = Prompt(text="") if is_wordless else parse_prompt(text)
+        prompt = Prompt(text="") if is_wordless else parse_prompt(text, only_at_end=request.is_plain)
         if isinstance(prompt, Refusal):
             return prompt
+        if refusal := check_syntax(prompt.text, param="prompt") or check_syntax(prompt.no or "", param="prompt"):
+            return refusal
         prompts.append(prompt)
-    return tuple(prompts)
+    return check_syntax(request.negative_prompt or "", param="negative_prompt") or tuple(prompts)
 
 
-def parse_prompt(raw: str) -> Prompt | Refusal:
+def parse_prompt(raw: str, *, only_at_end: bool = False) -> Prompt | Refusal:
     """Read a prompt. Runs of white space become one space; the words are otherwise kept as typed.
 
     Never raises, whatever the text; time is linear in its length. `parse_prompt(render_prompt(prompt)) == prompt` for
     every prompt that it returns.
+
+    only_at_end: parameters are read at the end alone, and what is none there is words: language models write "--" too.
     """
     if refusal := check_characters(raw, param="prompt"):
         return refusal
     words = raw.split()
     names = [_read_name(word) for word in words]
+    if only_at_end:
+        names = _keep_last_names(words, names)
     # Counted in its canonical form, in which an em dash is two characters, so that what was read can be written again.
     canonical = [word if name is None else f"--{name}" for word, name in zip(words, names, strict=True)]
     if refusal := check_length(" ".join(canonical), param="prompt"):
@@ -155,6 +162,29 @@ def _read_name(word: str) -> str | None:
     name = word.lstrip(_TYPOGRAPHIC_DASHES)
     num_dashes = len(word) - len(name)
     return name.lower() if num_dashes in {1, 2} and name.lower() in _KNOWN else None
+
+
+def _keep_last_names(words: list[str], names: list[str | None]) -> list[str | None]:
+    """The names of the parameters that end the prompt; None for all that stands before."""
+    end = len(words)
+    for at in range(len(words) - 1, -1, -1):
+        name = names[at]
+        if name is None:
+            continue
+        if not _is_parameter(name, words[at + 1 : end]):
+            return [None] * (at + 1) + names[at + 1 :]
+        end = at
+    return names
+
+
+def _is_parameter(name: str, value: list[str]) -> bool:
+    """Whether a name with what follows it is meant as a parameter, though perhaps one that is refused."""
+    parameter = _BY_NAME.get(name)
+    if parameter is not None and parameter.form.read(" ".join(value)) is not None:
+        return True
+    if parameter is None and name not in _KNOWN:
+        return False
+    return len(value) == 1 and any(letter.isdigit() for letter in value[0])
 
 
 def _fill_value(values: dict[str, Any], name: str, text: str) -> Refusal | None:

@@ -13,7 +13,8 @@ class JobRequest:
 
     model: its name; None: the default.
     source, mask: a picture's hash, or a job's id for its first picture. zoom, left, top, right, bottom: how an outpaint
-    grows the canvas; the sides in px. is_plain: braces in the prompt are characters, not choices.
+    grows the canvas; the sides in px. is_plain: braces in the prompt are characters, not choices,
+    and parameters are read at its end alone.
     """
 
     prompt: str

@@ -227,3 +227,25 @@ def test_stylize_runs_from_no_guidance_over_the_models_own_to_three_times_as_muc
     stylize: int, guidance: float
 ) -> None:
     assert guidance_of(stylize, 3.5) == pytest.approx(guidance)
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ("a cat --word in the rain", Prompt(text="a cat --word in the rain")),
+        ("a terminal with git commit --amend", Prompt(text="a terminal with git commit --amend")),
+        ("a cat --with a hat --seed 7 --no text", Prompt(text="a cat --with a hat", seed=7, no="text")),
+        ("a --seed 7 cat", Prompt(text="a --seed 7 cat")),
+        ("he said —stop and left", Prompt(text="he said —stop and left")),
+        ("a sign that says --stop", Prompt(text="a sign that says --stop")),
+        ("a cat --hd", Prompt(text="a cat --hd")),
+        ("--word", Prompt(text="--word")),
+    ],
+)
+def test_where_parameters_stand_at_the_end_alone_others_are_words(raw: str, expected: Prompt) -> None:
+    assert parse_prompt(raw, only_at_end=True) == expected
+
+
+@pytest.mark.parametrize("raw", ["a cat --ar 16x9", "a cat --seed 12abc", "a cat --niji 5", "a cat --seed 1 --seed 2"])
+def test_a_parameter_at_the_end_that_cannot_be_followed_is_refused_there_too(raw: str) -> None:
+    assert isinstance(parse_prompt(raw, only_at_end=True), Refusal)
