@@ -4,11 +4,14 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from mezzotint.config import wait_passively
 from tests.servers import S3, Postgres, running_postgres, running_s3
 
 wait_passively()
+settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any-machine")  # a slow example or a slow draw is the machine's, not the code's
 if "PYTEST_XDIST_WORKER" in os.environ:  # two processes of tests, and the servers they start, on two cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 

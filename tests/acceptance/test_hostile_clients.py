@@ -7,15 +7,16 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 
 import pytest
 
 from mezzotint.domain.tier import Tier
 from tests.acceptance.conftest import Server, served
+from tests.raw_streams import Stream, connected
 
 pytestmark = pytest.mark.anyio
-Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 CLIENT_TIMEOUT_S = 3
 MAX_CONNECTIONS = 60
 BODY = 24 * 2**20
@@ -32,11 +33,8 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-async def opened(server: Server, sent: bytes = b"") -> Stream:
-    host, _, port = server.url.removeprefix("http://").rpartition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(sent)
-    return reader, writer
+def opened(server: Server, sent: bytes = b"") -> AbstractAsyncContextManager[Stream]:
+    return connected(server.url.removeprefix("http://"), sent)
 
 
 async def status_of(stream: Stream) -> int:
@@ -46,7 +44,6 @@ async def status_of(stream: Stream) -> int:
             received = await stream[0].read()
         except ConnectionResetError:
             received = b""
-    stream[1].close()
     found = re.match(rb"HTTP/1\.1 (\d{3}) ", received)
     return int(found[1]) if found else 0
 
@@ -68,7 +65,8 @@ class Watch:
     async def _ask(self) -> None:
         request = b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
         while True:
-            self.statuses[await status_of(await opened(self.server, request))] += 1
+            async with opened(self.server, request) as stream:
+                self.statuses[await status_of(stream)] += 1
             self.memory_mb = max(self.memory_mb, resident_mb(self.server))
             await asyncio.sleep(0.1)  # its own pace
 
@@ -89,8 +87,8 @@ def descriptors(server: Server) -> int:
 )
 async def test_connections_that_say_nothing_take_no_place_from_others(guarded: Server, sent: bytes) -> None:
     before = descriptors(guarded)
-    async with Watch(guarded) as watch:
-        streams = [await opened(guarded, sent) for _ in range(5 * MAX_CONNECTIONS)]
+    async with Watch(guarded) as watch, AsyncExitStack() as stack:
+        streams = [await stack.enter_async_context(opened(guarded, sent)) for _ in range(5 * MAX_CONNECTIONS)]
         assert descriptors(guarded) <= before + MAX_CONNECTIONS + 10
         ends = Counter(await asyncio.gather(*(status_of(stream) for stream in streams)))
     assert set(ends) <= {0, 408}, "each was ended"
@@ -105,15 +103,15 @@ async def test_bodies_whose_last_byte_never_comes_end_and_take_little_memory(gua
     before = resident_mb(guarded)
 
     async def send() -> int:
-        stream = await opened(guarded, head.encode())
-        answer = asyncio.create_task(status_of(stream))
-        try:
-            for _ in range(BODY // 2**20):
-                stream[1].write(bytes(2**20 - 1))
-                await stream[1].drain()
-        except ConnectionError:  # the server had enough
-            pass
-        return await answer
+        async with opened(guarded, head.encode()) as stream:
+            answer = asyncio.create_task(status_of(stream))
+            try:
+                for _ in range(BODY // 2**20):
+                    stream[1].write(bytes(2**20 - 1))
+                    await stream[1].drain()
+            except ConnectionError:  # the server had enough
+                pass
+            return await answer
 
     async with Watch(guarded) as watch:
         ends = Counter(await asyncio.gather(*(send() for _ in range(20))))

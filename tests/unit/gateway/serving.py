@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import uvicorn
+from uvicorn.server import ServerState
 
 from mezzotint.gateway import Service, create_app
 from mezzotint.gateway.network.connections import ConnectionLimits, OpenConnections
@@ -30,3 +31,15 @@ async def serving(service: Service, limits: ConnectionLimits | None = None) -> A
         server.should_exit = True
         server.force_exit = True
         await task
+        await end_connections(server.server_state)
+
+
+async def end_connections(state: ServerState) -> None:
+    """uvicorn leaves those open whose requests run, or whose clients take no answers, when it stops by force."""
+    for connection in list(state.connections):
+        connection.transport.abort()  # type: ignore[union-attr]  # set since the connection was made
+    for request in list(state.tasks):
+        request.cancel()
+    await asyncio.gather(*state.tasks, return_exceptions=True)
+    while state.connections:
+        await asyncio.sleep(0)  # until the loop told each protocol of it

@@ -3,37 +3,26 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from websockets.asyncio.client import connect
 
 from mezzotint.gateway import Service
 from mezzotint.gateway.network.connections import ConnectionLimits
+from tests.raw_streams import Stream, connected
 from tests.unit.gateway.serving import serving
 from tests.unit.gateway.streams.test_websocket import bearer
 
 pytestmark = pytest.mark.anyio
-Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 GET = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
 QUICK = ConnectionLimits(client_timeout_s=0.4)
 
 
-async def opened(address: str, sent: bytes = b"") -> Stream:
-    host, _, port = address.rpartition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(sent)
-    return reader, writer
-
-
 @asynccontextmanager
 async def silent(address: str, count: int, sent: bytes = b"") -> AsyncIterator[list[Stream]]:
-    streams = [await opened(address, sent) for _ in range(count)]
-    try:
-        yield streams
-    finally:
-        for _, writer in streams:
-            writer.close()
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(connected(address, sent)) for _ in range(count)]
 
 
 async def rest(stream: Stream) -> bytes:
@@ -43,15 +32,11 @@ async def rest(stream: Stream) -> bytes:
             return await stream[0].read()
         except ConnectionResetError:
             return b""
-        finally:
-            stream[1].close()
 
 
 async def is_answered(address: str) -> bool:
-    reader, writer = await opened(address, GET)
-    async with asyncio.timeout(30):
+    async with connected(address, GET) as (reader, _), asyncio.timeout(30):
         head = await reader.readline()
-    writer.close()
     return head.startswith(b"HTTP/1.1 200 ")
 
 
@@ -87,8 +72,10 @@ async def test_a_client_that_sends_no_whole_head_is_ended(service: Service, sent
 
 
 async def test_a_head_in_drops_is_ended_too(service: Service) -> None:
-    async with serving(service, QUICK) as address:
-        stream = await opened(address, b"GET /healthz HTTP/1.1\r\nX-Slow: ")
+    async with (
+        serving(service, QUICK) as address,
+        connected(address, b"GET /healthz HTTP/1.1\r\nX-Slow: ") as stream,
+    ):
 
         async def drip() -> None:
             while True:
@@ -98,12 +85,12 @@ async def test_a_head_in_drops_is_ended_too(service: Service) -> None:
         dripping = asyncio.create_task(drip())
         assert (await rest(stream)).startswith(b"HTTP/1.1 408 ")
         dripping.cancel()
+        await asyncio.wait([dripping])
 
 
 async def test_a_second_request_in_drops_is_ended_as_the_first(service: Service) -> None:
     """One byte of it was enough to stop the server's clock for idle connections."""
-    async with serving(service, QUICK) as address:
-        stream = await opened(address, GET + b"G")
+    async with serving(service, QUICK) as address, connected(address, GET + b"G") as stream:
         received = await rest(stream)
         assert received.startswith(b"HTTP/1.1 200 ")
         assert b"HTTP/1.1 408 " in received
@@ -128,13 +115,15 @@ async def test_one_address_has_a_share_and_leaves_the_rest_to_others(service: Se
 async def test_where_none_waits_the_next_is_refused_and_told_when_to_come_back(service: Service) -> None:
     limits = ConnectionLimits(in_all=2, client_timeout_s=300)
     async with serving(service, limits) as address:
-        open_sockets = [await connect(f"ws://{address}/v1/ws", additional_headers=bearer(service)) for _ in range(2)]
-        refused = await rest(await opened(address))
+        async with AsyncExitStack() as open_sockets:
+            for _ in range(2):
+                open_socket = connect(f"ws://{address}/v1/ws", additional_headers=bearer(service))
+                await open_sockets.enter_async_context(open_socket)
+            async with connected(address) as stream:
+                refused = await rest(stream)
         assert refused.startswith(b"HTTP/1.1 503 ")
         assert b"retry-after: 5" in refused
         assert b'"code":"too_many_connections"' in refused
-        for open_socket in open_sockets:
-            await open_socket.close()
         async with asyncio.timeout(30):
             while not await is_answered(address):
                 await asyncio.sleep(0.01)  # until the server saw the sockets close
@@ -146,14 +135,15 @@ async def test_this_machine_and_trusted_proxies_have_no_share_of_their_own(servi
         assert [await is_open(stream) for stream in streams] == [True] * 5
 
 
-async def deaf(address: str) -> socket.socket:
+@asynccontextmanager
+async def deaf(address: str) -> AsyncIterator[socket.socket]:
     """A connected socket that takes few bytes before it is read."""
     host, _, port = address.rpartition(":")
-    made = socket.socket()
-    made.setblocking(False)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    await asyncio.get_running_loop().sock_connect(made, (host, int(port)))
-    return made
+    with socket.socket() as made:
+        made.setblocking(False)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        await asyncio.get_running_loop().sock_connect(made, (host, int(port)))
+        yield made
 
 
 async def until_ended(service: Service, why: str) -> None:
@@ -169,19 +159,17 @@ async def ask_much(one: socket.socket) -> None:
 
 
 async def test_a_client_that_takes_no_answer_is_ended(service: Service) -> None:
-    async with serving(service, QUICK) as address:
-        with await deaf(address) as one:
-            await ask_much(one)
-            await until_ended(service, "not_read")
+    async with serving(service, QUICK) as address, deaf(address) as one:
+        await ask_much(one)
+        await until_ended(service, "not_read")
 
 
 async def test_answers_that_nobody_takes_are_bounded_in_all(service: Service) -> None:
     limits = ConnectionLimits(client_timeout_s=300, unsent_bytes=2**16)
-    async with serving(service, limits) as address:
-        with await deaf(address) as one:
-            await ask_much(one)
-            await until_ended(service, "not_read")
-            assert await is_answered(address)
+    async with serving(service, limits) as address, deaf(address) as one:
+        await ask_much(one)
+        await until_ended(service, "not_read")
+        assert await is_answered(address)
 
 
 async def test_pings_of_a_client_that_takes_no_pongs_do_not_pile_up(service: Service) -> None:
@@ -191,24 +179,24 @@ async def test_pings_of_a_client_that_takes_no_pongs_do_not_pile_up(service: Ser
     head += f"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nAuthorization: {bearer(service)['Authorization']}\r\n\r\n"
     pings = (b"\x89\xfd\0\0\0\0" + bytes(125)) * 500
     loop, sent, last = asyncio.get_running_loop(), [0], -1
-    async with serving(service, ConnectionLimits(client_timeout_s=300)) as address:
-        with await deaf(address) as one:
-            await loop.sock_sendall(one, head.encode())
-            assert (await loop.sock_recv(one, 4096)).startswith(b"HTTP/1.1 101 ")
+    async with serving(service, ConnectionLimits(client_timeout_s=300)) as address, deaf(address) as one:
+        await loop.sock_sendall(one, head.encode())
+        assert (await loop.sock_recv(one, 4096)).startswith(b"HTTP/1.1 101 ")
 
-            async def flood() -> None:
-                while sent[0] < 64 * 2**20:
-                    await loop.sock_sendall(one, pings)
-                    sent[0] += len(pings)
+        async def flood() -> None:
+            while sent[0] < 64 * 2**20:
+                await loop.sock_sendall(one, pings)
+                sent[0] += len(pings)
 
-            flooding = asyncio.create_task(flood())
-            while sent[0] != last and not flooding.done():
-                last = sent[0]
-                await asyncio.sleep(1)  # until the server reads no more, or has read all
-            assert not flooding.done(), "it read on, and kept a pong for each"
-            flooding.cancel()
-            await asyncio.wait([flooding])
-            assert await is_answered(address)
+        flooding = asyncio.create_task(flood())
+        while sent[0] != last and not flooding.done():
+            last = sent[0]
+            await asyncio.sleep(1)  # until the server reads no more, or has read all
+        has_read_all = flooding.done()
+        flooding.cancel()
+        await asyncio.wait([flooding])
+        assert not has_read_all, "it read on, and kept a pong for each"
+        assert await is_answered(address)
 
 
 async def test_an_open_websocket_is_not_taken_for_a_silent_client(service: Service) -> None:

@@ -25,6 +25,7 @@ from mezzotint.gateway.network.hosts import read_hosts
 from mezzotint.gateway.rate_limits import RateLimits
 from mezzotint.store import LocalBuckets
 from tests.making import make_job
+from tests.raw_streams import connected
 from tests.servers import free_port
 from tests.unit.gateway.routes.test_uploads import picture
 from tests.unit.gateway.serving import serving
@@ -106,25 +107,19 @@ async def until_it_listens(process: subprocess.Popen[bytes], port: int, log: Pat
         while True:
             assert process.poll() is None, log.read_text()
             try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                async with connected(f"127.0.0.1:{port}"):
+                    return
             except OSError:
                 await asyncio.sleep(0.02)  # another process's start: there is no event to wait for
-                continue
-            writer.close()
-            return
 
 
 async def raw(proxy: Proxy, sent: bytes) -> bytes:
     """What comes back until the proxy closes."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port, ssl=proxy.trust)
-    writer.write(sent)
-    async with asyncio.timeout(30):
+    async with connected(f"127.0.0.1:{proxy.port}", sent, trust=proxy.trust) as (reader, _), asyncio.timeout(30):
         try:
             return await reader.read()
         except (ConnectionResetError, ssl.SSLError):
             return b""
-        finally:
-            writer.close()
 
 
 async def test_everything_comes_through_unbuffered_where_it_must(service: Service, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from mezzotint.gateway import Service
+from tests.raw_streams import connected
 from tests.unit.gateway.serving import serving
 
 pytestmark = pytest.mark.anyio
@@ -60,17 +61,13 @@ REFUSED = {
 
 async def ask(address: str, request: str, *, answers: int = 1) -> bytes:
     """What comes back until the server closes or has answered that often."""
-    host, _, port = address.rpartition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(request.encode("latin-1"))
     received = b""
-    async with asyncio.timeout(30):
+    async with connected(address, request.encode("latin-1")) as (reader, _), asyncio.timeout(30):
         while len(STATUS.findall(received)) < answers or not received.endswith((b"}", b"</p>")):
             part = await reader.read(65536)
             if not part:
                 break
             received += part
-    writer.close()
     return received
 
 
@@ -110,16 +107,13 @@ async def test_no_request_hides_behind_a_good_one(service: Service) -> None:
 
 
 async def test_a_head_in_single_bytes_is_read_as_strictly(service: Service) -> None:
-    async with serving(service) as address:
-        host, _, port = address.rpartition(":")
-        reader, writer = await asyncio.open_connection(host, int(port))
+    async with serving(service) as address, connected(address) as (reader, writer):
         for byte in REFUSED["one line end without CR"].encode():
             writer.write(bytes([byte]))
             await writer.drain()
             await asyncio.sleep(0)
         async with asyncio.timeout(30):
             assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
-        writer.close()
 
 
 async def test_strangers_do_not_fill_the_log(service: Service, caplog: pytest.LogCaptureFixture) -> None:

@@ -23,6 +23,7 @@ from mezzotint.gateway.webhook_delivery import PER_TENANT, WebhookSender
 from mezzotint.policy.redelivery import WAITS
 from mezzotint.store import WorkerOffer
 from tests.making import NOW, make_ending, make_job
+from tests.raw_streams import listening
 from tests.unit.gateway.conftest import Connect
 
 pytestmark = pytest.mark.anyio
@@ -38,9 +39,7 @@ class Receiver:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator["Receiver"]:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
-        async with server:
+        async with listening(self._serve) as self.port:
             yield self
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -51,7 +50,7 @@ class Receiver:
         location = f"http://127.0.0.1:{self.port}/moved"
         writer.write(f"HTTP/1.1 {status} x\r\nContent-Length: 0\r\nLocation: {location}\r\n\r\n".encode())
         await writer.drain()
-        writer.close()
+        await reader.read()  # until the client took the answer and closed
 
 
 @dataclass
@@ -424,11 +423,9 @@ async def hanging() -> AsyncIterator[tuple[int, list[str]]]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         came.append((await reader.readuntil(b"\r\n")).decode())
         await reader.read()  # until the other side goes
-        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield server.sockets[0].getsockname()[1], came
+    async with listening(serve) as port:
+        yield port, came
 
 
 async def test_hanging_receivers_of_one_tenant_delay_no_other_tenants_delivery(service: Service) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from mezzotint.domain.tier import Tier
 from mezzotint.domain.user import User
 from mezzotint.gateway import Service
 from tests.making import make_job
+from tests.raw_streams import connected
 from tests.unit.gateway.serving import serving
 
 pytestmark = pytest.mark.anyio
@@ -225,10 +227,14 @@ async def test_a_stream_ends_with_its_credential(
 
 
 @pytest.mark.parametrize("stream", STREAMS)
-async def test_a_stream_ends_when_its_tokens_time_is_over(service: Service, address: str, stream: Stream) -> None:
-    task = await opened(service, address, stream, await a_token(service, seconds=2))
-    async with asyncio.timeout(WITHIN_S):
-        await task
+async def test_a_stream_ends_when_its_tokens_time_is_over(service: Service, stream: Stream) -> None:
+    credential = await a_token(service, seconds=300)
+    then = datetime.now(UTC) + timedelta(seconds=298)
+    late = replace(service, now=lambda: then)  # tokens are verified by the system's clock
+    async with serving(late) as address:
+        task = await opened(late, address, stream, credential)
+        async with asyncio.timeout(WITHIN_S):
+            await task
 
 
 async def test_what_another_process_changed_is_seen_within_seconds(service: Service, address: str, ada: User) -> None:
@@ -287,20 +293,17 @@ async def test_a_client_that_reads_no_more_is_cut_off(
     service.streams.changed.set()
     credential, job = await a_key(service, ada), make_job(tenant=ACME)
     await service.desk.jobs.add(job)
-    host, port = address.split(":")
-    reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
     lines = [f"GET /v1/jobs/{job.id}/events HTTP/1.1", f"Host: {address}"]
     lines += [f"{name}: {value}" for name, value in credential.headers.items()]
-    writer.write("\r\n".join([*lines, "", ""]).encode())
-    await reader.readuntil(b"\r\n\r\n")
-    async with asyncio.timeout(WITHIN_S):
+    request = "\r\n".join([*lines, "", ""]).encode()
+    async with connected(address, request, limit=1024) as (reader, _), asyncio.timeout(WITHIN_S):
+        await reader.readuntil(b"\r\n\r\n")
         for step in range(1, 40):  # more than the system's buffers hold
             service.desk.bus.publish(job.id, Progressed(job=job.id, step=step, num_steps=50, preview="x" * 500_000))
             await asyncio.sleep(0.01)
         await revoke(service, credential)
         while service.rate_limits.streams:
             await asyncio.sleep(0.05)
-    writer.close()
 
 
 @pytest.mark.parametrize("path", ["events", "?wait=60"])
