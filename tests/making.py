@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from itertools import count
 
-from mezzotint.domain.ids import JobId, Sha256, TenantId
+from mezzotint.domain.ids import JobId, OwnerId, Sha256, TenantId
 from mezzotint.domain.job import Ending, Image, Job, JobState, Parameters, Timings
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.tier import Tier
@@ -25,11 +25,17 @@ def make_parameters(*, num_steps: int = 30, width: int = 64, height: int = 64, s
 
 
 def make_job(
-    *, tenant: str = "ada", tier: Tier = Tier.FREE, id: str | None = None, parameters: Parameters | None = None
+    *,
+    tenant: str = "ada",
+    owner: str = "",
+    tier: Tier = Tier.FREE,
+    id: str | None = None,
+    parameters: Parameters | None = None,
 ) -> Job:
     return Job(
         id=JobId(id or f"job_{next(_numbers):024x}"),
         tenant=TenantId(tenant),
+        owner=OwnerId(owner),
         tier=tier,
         state=JobState.QUEUED,
         raw_prompt="a red apple --seed 7",

@@ -277,3 +277,35 @@ test("the note tells what the model knows and how to load another", async () => 
   expect(screen.getByText("animals")).toBeTruthy();
   expect(screen.getByText(model.load_another)).toBeTruthy();
 });
+
+const me = { tenant: "acme", tier: "pro", step_budget: 80, sees_tenant: true };
+
+test("a tenant that shows it lets me choose between my pictures and the team's", async () => {
+  const images = ({ path }: Request) =>
+    json({
+      images: [anOwnImage({ prompt: path.includes("of=tenant") ? "a colleague's cat" : "my dog" })],
+      next_cursor: null,
+    });
+  const seen = open({ "GET /v1/me": () => json(me), "GET /v1/images": images });
+  await within(screen.getByRole("list", { name: "My pictures" })).findByAltText("my dog");
+  const choice = await screen.findByRole("group", { name: "Whose pictures" });
+  await userEvent.click(within(choice).getByRole("button", { name: "Team" }));
+  await within(screen.getByRole("list", { name: "The team's pictures" })).findByAltText("a colleague's cat");
+  expect(screen.queryByAltText("my dog")).toBeNull();
+  await userEvent.click(within(choice).getByRole("button", { name: "Mine" }));
+  await within(screen.getByRole("list", { name: "My pictures" })).findByAltText("my dog");
+  expect(seen.filter(({ path }) => path.startsWith("/v1/images")).map(({ path }) => path.includes("of=tenant"))).toEqual([
+    false,
+    true,
+    false,
+  ]);
+});
+
+test("without the tenant's leave there is nothing to choose", async () => {
+  open({
+    "GET /v1/me": () => json({ ...me, sees_tenant: false }),
+    "GET /v1/images": () => json({ images: [anOwnImage()], next_cursor: null }),
+  });
+  await within(screen.getByRole("list", { name: "My pictures" })).findByAltText("a red apple");
+  expect(screen.queryByRole("group", { name: "Whose pictures" })).toBeNull();
+});

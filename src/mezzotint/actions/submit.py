@@ -17,13 +17,14 @@ from mezzotint.domain.job import Job, JobState
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.refusal import Refusal, RefusalCode, refuse
 from mezzotint.domain.submission import Once, Submission, TooManyOpen
-from mezzotint.domain.task import Task
+from mezzotint.domain.task import Source, Task
 from mezzotint.domain.tier import limits_of
 from mezzotint.metrics import Metrics
 from mezzotint.policy.admission.admit import NUM_SEEDS, Admit, Terms, admit, check_open_jobs
 from mezzotint.policy.admission.prompt import parse_request
 from mezzotint.policy.admission.quota import LaneAssignment, assign_lane
 from mezzotint.policy.admission.request import JobRequest, ParsedRequest
+from mezzotint.policy.visibility import visible_owners
 from mezzotint.store import EventBus, Jobs, Refusals, Submissions, Uploads
 
 Result = TypeVar("Result")
@@ -189,8 +190,8 @@ async def _submit(
         upscaler=door.upscaler,
         num_open_jobs=standing.num_open,
         fresh_seed=secrets.randbelow(NUM_SEEDS),
-        source=await door.uploads.find(claims.tenant, request.source, now) if request.source is not None else None,
-        mask=await door.uploads.find(claims.tenant, request.mask, now) if request.mask is not None else None,
+        source=await _find_source(door, request.source, claims, now),
+        mask=await _find_source(door, request.mask, claims, now),
     )
     decision = await _compute(door, request, claims, partial(_decide, door, parsed, terms))
     if isinstance(decision, Refusal):
@@ -210,6 +211,13 @@ async def _submit(
     return jobs
 
 
+async def _find_source(door: Door, name: str | None, claims: Claims, now: datetime) -> Source | None:
+    """The picture or upload of that name, if the caller may see it."""
+    if name is None:
+        return None
+    return await door.uploads.find(claims.tenant, name, now, visible_owners(claims))
+
+
 def _decide(door: Door, parsed: ParsedRequest, terms: Terms) -> Admit | Refusal:
     """Admission and the text filter: pure computation, which may take a tenth of a second."""
     decision = admit(parsed, terms)
@@ -225,6 +233,7 @@ def _make_jobs(model: str, decision: Admit, claims: Claims, now: datetime, place
         Job(
             id=id,
             tenant=claims.tenant,
+            owner=claims.owner,
             tier=claims.tier,
             state=JobState.QUEUED,
             raw_prompt=plan.raw_prompt,

@@ -1,6 +1,6 @@
 """A picture from outside becomes a source: decoded within bounds, looked at, stored by its content."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -11,7 +11,7 @@ from mezzotint.actions.finish import image_key
 from mezzotint.actions.tenant_threads import TenantThreads
 from mezzotint.domain.claims import Claims
 from mezzotint.domain.errors import StorageUnavailable
-from mezzotint.domain.ids import Sha256, TenantId
+from mezzotint.domain.ids import OwnerId, Sha256, TenantId
 from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.task import Source
 from mezzotint.media import content_hash
@@ -59,7 +59,7 @@ async def upload(intake: Intake, data: bytes, claims: Claims, now: datetime) -> 
         return taken
     source, png = taken
     # the row first: a sweep deletes bytes that no row names
-    if not await intake.uploads.keep(claims.tenant, source, now, MAX_UPLOADS, MAX_BYTES):
+    if not await intake.uploads.keep(claims.tenant, source, now, MAX_UPLOADS, MAX_BYTES, owner=claims.owner):
         return TOO_MANY
     await intake.objects.put_once(upload_key(source.content), png)
     return source
@@ -73,10 +73,10 @@ async def take_along(
     if isinstance(taken, Refusal):
         return taken
     source, png = taken
-    if not await intake.uploads.take(claims.tenant, source, now, MAX_BYTES):
+    if not await intake.uploads.take(claims.tenant, source, now, MAX_BYTES, owner=claims.owner):
         left = MAX_BYTES - source.num_bytes
         await _delete(intake, await intake.uploads.make_room(claims.tenant, MAX_UPLOADS, now - FRESH, left))
-        if not await intake.uploads.take(claims.tenant, source, now, MAX_BYTES):
+        if not await intake.uploads.take(claims.tenant, source, now, MAX_BYTES, owner=claims.owner):
             return TOO_MANY
     await intake.objects.put_once(upload_key(source.content), png)
     try:
@@ -86,9 +86,9 @@ async def take_along(
     return source
 
 
-async def remove(intake: Intake, tenant: TenantId, content: Sha256) -> bool:
-    """Delete the tenant's upload. Returns False, and leaves it, while an open job begins with it."""
-    gone = await intake.uploads.drop(tenant, content)
+async def remove(intake: Intake, tenant: TenantId, content: Sha256, owners: Collection[OwnerId]) -> bool:
+    """Delete the upload of these owners. Returns False, and leaves it, while an open job begins with it."""
+    gone = await intake.uploads.drop(tenant, content, owners)
     await _delete(intake, gone or [])
     return gone is not None
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from mezzotint.domain.ids import TenantId, UserId
+from mezzotint.domain.ids import OwnerId, TenantId, UserId
+from mezzotint.domain.tenant import Visibility
 from mezzotint.domain.tier import Tier
 
 
@@ -13,20 +14,24 @@ class Scope(StrEnum):
 
     READ = "read"
     WRITE = "write"
+    TENANT = "tenant"
+    """To change what others of one's tenant made, and to see it where the tenant shows it to managers."""
     ADMIN = "admin"
 
 
 class Role(StrEnum):
     USER = "user"
+    MANAGER = "manager"
     ADMIN = "admin"
 
 
 OWN = frozenset({Scope.READ, Scope.WRITE})
-"""All of one's own tenant's things, nobody else's."""
+"""One's own things, and what the tenant shows."""
+SCOPES = {Role.USER: OWN, Role.MANAGER: OWN | {Scope.TENANT}, Role.ADMIN: frozenset(Scope)}
 
 
 def scopes_of(role: Role) -> frozenset[Scope]:
-    return frozenset(Scope) if role is Role.ADMIN else OWN
+    return SCOPES[role]
 
 
 class Via(StrEnum):
@@ -42,6 +47,8 @@ class Claims:
     """user: None when a token or a key speaks for the whole tenant. expires_at: None for a key without an end.
 
     credential: which one of its kind it is in the store: a session's digest, a key's prefix; empty for tokens.
+    subject: which person of the tenant an identity provider's token names; empty where the tenant is the person.
+    visibility: what the tenant shows its people of each other's work.
     """
 
     tenant: TenantId
@@ -51,7 +58,24 @@ class Claims:
     via: Via = Via.TOKEN
     user: UserId | None = None
     credential: str = ""
+    subject: str = ""
+    visibility: Visibility = Visibility.PRIVATE
+
+    @property
+    def owner(self) -> OwnerId:
+        """Whom what this caller makes belongs to. Tokens and keys without a user make things of one owner, the tenant's
+        name, so that they outlive each of them."""
+        return OwnerId(self.user or self.subject or f"sub:{self.tenant}")
+
+    @property
+    def is_manager(self) -> bool:
+        return not self.scopes.isdisjoint({Scope.TENANT, Scope.ADMIN})
 
     def is_covered_by(self, present: "Claims | None") -> bool:
         """Whether one who was let in with these may stay in, by what the same credential is worth at present."""
-        return present is not None and present.tenant == self.tenant and self.scopes <= present.scopes
+        return (
+            present is not None
+            and present.tenant == self.tenant
+            and self.scopes <= present.scopes
+            and present.visibility.includes(self.visibility)
+        )

@@ -6,7 +6,11 @@ JobId = NewType("JobId", str)
 TenantId = NewType("TenantId", str)
 UserId = NewType("UserId", str)
 KeyId = NewType("KeyId", str)
+OwnerId = NewType("OwnerId", str)
+"""Who in a tenant a thing belongs to: a user's id, or the subject of a token."""
 WebhookId = NewType("WebhookId", str)
 WorkerId = NewType("WorkerId", str)
 Sha256 = NewType("Sha256", str)
 """64 lower-case hex digits."""
+OF_TENANT = OwnerId("")
+"""The owner of rows from before there were owners: they are the whole tenant's, as they were then."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from mezzotint.domain.errors import JobFault
-from mezzotint.domain.ids import JobId, Sha256, TenantId, WorkerId
+from mezzotint.domain.ids import OF_TENANT, JobId, OwnerId, Sha256, TenantId, WorkerId
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier
 
@@ -169,6 +169,7 @@ class Job:
 
     id: JobId
     tenant: TenantId
+    owner: OwnerId = OF_TENANT
     tier: Tier
     state: JobState
     raw_prompt: str

@@ -3,11 +3,28 @@
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
 
 TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class Visibility(StrEnum):
+    """Who in a tenant sees what another of it made."""
+
+    PRIVATE = "private"
+    """Nobody."""
+    MANAGERS = "managers"
+    """Its managers."""
+    SHARED = "shared"
+    """Everybody of the tenant."""
+
+    def includes(self, other: "Visibility") -> bool:
+        """Whether everybody to whom the other shows something is shown it by this one too."""
+        order = list(Visibility)
+        return order.index(self) >= order.index(other)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +35,7 @@ class Tenant:
     tier: Tier
     created_at: datetime
     disabled_at: datetime | None = None
+    visibility: Visibility = Visibility.PRIVATE
 
 
 def is_tenant_name(name: str) -> bool:

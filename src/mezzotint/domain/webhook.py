@@ -1,9 +1,9 @@
-"""A tenant's webhook, to which the end of every job is delivered."""
+"""A webhook, to which the end of each of its owner's jobs is delivered."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from mezzotint.domain.ids import JobId, TenantId, WebhookId
+from mezzotint.domain.ids import OF_TENANT, JobId, OwnerId, TenantId, WebhookId
 from mezzotint.domain.job import JobState
 
 
@@ -16,6 +16,7 @@ class Webhook:
     url: str
     created_at: datetime
     disabled_at: datetime | None = None
+    owner: OwnerId = OF_TENANT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,7 +68,7 @@ async def submit_and_wait(
     user: see `name_try`. track_jobs: entered while the jobs are waited for.
     """
     async with service.open_stream(claims):
-        submitted = await submit_jobs(service, claims, parsed, name_try(request, parsed, service, user))
+        submitted = await submit_jobs(service, claims, parsed, name_try(request, parsed, service, claims.owner, user))
         with track_jobs(submitted.jobs):
             ended = await asyncio.gather(*(wait_until_final(service.desk, job, WAIT_S) for job in submitted.jobs))
     return select_succeeded(ended), partial(mark_delivered, service, claims, submitted)

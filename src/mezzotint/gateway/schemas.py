@@ -11,6 +11,7 @@ from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.policy.admission.permutations import MAX_JOBS
 from mezzotint.policy.admission.request import JobRequest
+from mezzotint.policy.visibility import sees_tenant
 
 
 class NewJob(BaseModel):
@@ -125,6 +126,7 @@ class JobView(BaseModel):
     error: JobFailure | None
     timings: JobTimings
     batch: str | None = Field(description="id of the first job of the same request, where it made several")
+    owner: str | None = Field(description="`owner` of GET /v1/me for who made it; null: the whole tenant's")
 
     @classmethod
     def of(cls, job: Job, position: int | None = None, estimated_wait_s: float | None = None) -> "JobView":
@@ -146,6 +148,7 @@ class JobView(BaseModel):
             error=JobFailure.model_validate(job.error, from_attributes=True) if job.error else None,
             timings=JobTimings.model_validate(job.timings, from_attributes=True),
             batch=job.batch,
+            owner=job.owner or None,
         )
 
 
@@ -172,6 +175,7 @@ class HistoryImage(JobImage):
     job_id: str
     prompt: str
     created_at: datetime
+    owner: str | None = Field(description="as of jobs")
 
 
 class ImagePage(BaseModel):
@@ -200,6 +204,8 @@ class Me(BaseModel):
     step_budget: int
     max_open_jobs: int
     user: str | None = Field(description="null when a key or a token speaks for the tenant")
+    owner: str = Field(description="what you make belongs to it")
+    sees_tenant: bool = Field(description="whether lists take `of=tenant`: what others of the tenant made")
     scopes: list[Scope]
     via: Via
     expires_at: datetime | None = Field(description="when this way of signing in ends")
@@ -213,6 +219,8 @@ def describe_caller(claims: Claims) -> Me:
         step_budget=limits.step_budget,
         max_open_jobs=limits.max_open_jobs,
         user=claims.user,
+        owner=claims.owner,
+        sees_tenant=sees_tenant(claims),
         scopes=sorted(claims.scopes),
         via=claims.via,
         expires_at=claims.expires_at,

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -43,7 +43,7 @@ class Accounts:
         sessions = await self.users.present(named[Via.SESSION], now) if named[Via.SESSION] else {}
         keys = await self.keys.present(named[Via.KEY], now) if named[Via.KEY] else {}
         by_token = {one.tenant for one in known if one.via is Via.TOKEN}
-        disabled = await self.tenants.disabled_of(by_token) if by_token else set()
+        tenants = await self.tenants.find(by_token) if by_token else {}
 
         def present(one: Claims) -> Claims | None:
             match one.via:
@@ -52,7 +52,10 @@ class Accounts:
                 case Via.KEY:
                     return keys.get(one.credential)
                 case Via.TOKEN:
-                    return None if one.tenant in disabled else one
+                    tenant = tenants.get(one.tenant)
+                    if tenant is None or tenant.disabled_at is not None:
+                        return one if tenant is None else None
+                    return replace(one, visibility=tenant.visibility)
                 case _ as never:
                     assert_never(never)
 

@@ -1,4 +1,4 @@
-"""`mezzotint tenants create | list | tier | disable | enable`."""
+"""`mezzotint tenants create | list | tier | visibility | disable | enable`."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 from mezzotint.domain.errors import NameTaken
 from mezzotint.domain.ids import TenantId
-from mezzotint.domain.tenant import Tenant
+from mezzotint.domain.tenant import Tenant, Visibility
 from mezzotint.domain.tier import Tier
 from mezzotint.main.options import Data, print_table, report_errors
 
@@ -43,8 +43,8 @@ def show(data: Data = None) -> None:
         return found
 
     with report_errors():
-        rows = [(one.id, one.tier, _state(one)) for one in with_accounts(data, all_of)]
-        print_table(("tenant", "tier", "state"), rows)
+        rows = [(one.id, one.tier, one.visibility, _state(one)) for one in with_accounts(data, all_of)]
+        print_table(("tenant", "tier", "visibility", "state"), rows)
 
 
 @app.command()
@@ -56,6 +56,29 @@ def tier(name: Name, tier: Annotated[Tier, typer.Argument(help="The new tier.")]
         found = with_accounts(data, lambda accounts: accounts.tenants.set_tier(TenantId(name), tier))
         require_found(found, f"tenant {name!r}")
         typer.echo(f"{name}  {tier}")
+
+
+@app.command()
+def visibility(
+    name: Name,
+    visibility: Annotated[
+        Visibility, typer.Argument(help="Who sees what others of the tenant made: nobody, its managers, or everybody.")
+    ],
+    data: Data = None,
+) -> None:
+    """Say who in a tenant sees each other's jobs and pictures; streams that show too much end within two seconds."""
+    import structlog
+
+    from mezzotint.config import read_settings
+    from mezzotint.main.accounts import require_found, with_accounts
+    from mezzotint.main.log import configure_log
+
+    with report_errors():
+        configure_log(read_settings(data=data))
+        found = with_accounts(data, lambda accounts: accounts.tenants.set_visibility(TenantId(name), visibility))
+        require_found(found, f"tenant {name!r}")
+        structlog.get_logger().info("tenant visibility set", tenant=name, visibility=visibility, by="command line")
+        typer.echo(f"{name}  {visibility}")
 
 
 @app.command()

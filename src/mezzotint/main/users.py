@@ -22,7 +22,11 @@ FromStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the pass
 def create(
     name: Name,
     tenant: Annotated[str, typer.Option(help="The tenant it belongs to; it must exist.")],
+    *,
     admin: Annotated[bool, typer.Option("--admin", help="May see and change everything of every tenant.")] = False,
+    manager: Annotated[
+        bool, typer.Option("--manager", help="May change what others of the tenant made, where it shows them that.")
+    ] = False,
     password_stdin: FromStdin = False,
     data: Data = None,
 ) -> None:
@@ -33,7 +37,7 @@ def create(
 
     async def add(accounts: Accounts) -> bool:
         require_found(await accounts.tenants.get(TenantId(tenant)) is not None, f"tenant {tenant!r}")
-        role = Role.ADMIN if admin else Role.USER
+        role = Role.ADMIN if admin else Role.MANAGER if manager else Role.USER
         now = datetime.now(UTC)
         user = User(id=new_user_id(), tenant=TenantId(tenant), name=fold_name(name), role=role, created_at=now)
         return await accounts.users.add(user, secret)
@@ -75,7 +79,7 @@ def password(name: Name, password_stdin: FromStdin = False, data: Data = None) -
 
 @app.command()
 def role(name: Name, role: Annotated[Role, typer.Argument(help="The new role.")], data: Data = None) -> None:
-    """Make a user an admin, or no longer one; their sessions end."""
+    """Make a user a manager of the tenant, an admin of the server, or neither; their sessions end."""
     from mezzotint.main.accounts import require_found, with_accounts
 
     with report_errors():

@@ -1,6 +1,6 @@
 """Rows of jobs. `store/queue` changes them together with the fair queue."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any
@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, and_, bindparam, case, delete, fun
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.errors import LeaseLost, StorageUnavailable
-from mezzotint.domain.ids import JobId, TenantId, WorkerId
+from mezzotint.domain.ids import JobId, OwnerId, TenantId, WorkerId
 from mezzotint.domain.job import OPEN, CheckpointRef, Ending, Job, JobError, JobState, Lease
 from mezzotint.domain.submission import Once, TooManyOpen
 from mezzotint.domain.tier import Tier
@@ -24,7 +24,7 @@ from mezzotint.store.queue.enqueue import Enqueuer
 from mezzotint.store.queue.finish import FinishRequest, finish_jobs
 from mezzotint.store.queue.lanes import Lanes
 from mezzotint.store.queue.settle import ShareCorrection, correct
-from mezzotint.store.rows import get_job, jobs_of
+from mezzotint.store.rows import get_job, jobs_of, newest_of_owners
 from mezzotint.store.schema import checkpoints, jobs, ledger
 
 MANY = 200
@@ -85,13 +85,19 @@ class Jobs:
         async with self._database.read() as connection:
             return await get_job(connection, job)
 
-    async def of_tenant(self, tenant: TenantId, limit: int, before: int | None) -> list[tuple[int, Job]]:
-        """The tenant's jobs, newest first, each with its place in the order (the cursor of the next page)."""
+    async def of_tenant(
+        self, tenant: TenantId, limit: int, before: int | None, owners: Collection[OwnerId] | None = None
+    ) -> list[tuple[int, Job]]:
+        """The tenant's jobs, newest first, each with its place in the order (the cursor of the next page).
+
+        owners: whose in the tenant; None: everybody's.
+        """
         condition = jobs.c.tenant == tenant
         if before is not None:
             condition = and_(condition, jobs.c.seq < before)
+        newest = newest_of_owners(select(jobs.c.seq).where(condition), jobs, limit, owners)
+        query = select(jobs).where(jobs.c.seq.in_(newest)).order_by(jobs.c.seq.desc())
         async with self._database.read() as connection:
-            query = select(jobs).where(condition).order_by(jobs.c.seq.desc()).limit(limit)
             rows = (await connection.execute(query)).mappings().all()
             return [(row["seq"], job) for row, job in zip(rows, await jobs_of(connection, rows), strict=True)]
 
@@ -121,9 +127,11 @@ class Jobs:
         async with self._database.read() as connection:
             return int((await connection.execute(query)).scalar_one())
 
-    async def open_of(self, tenant: TenantId) -> list[Job]:
-        """The tenant's jobs that are queued or running, oldest first."""
+    async def open_of(self, tenant: TenantId, owners: Collection[OwnerId] | None = None) -> list[Job]:
+        """The tenant's jobs that are queued or running, oldest first. owners: whose in it; None: everybody's."""
         query = select(jobs).where(jobs.c.tenant == tenant, jobs.c.state.in_(OPEN)).order_by(jobs.c.seq)
+        if owners is not None:
+            query = query.where(jobs.c.owner.in_(owners))
         async with self._database.read() as connection:
             return await jobs_of(connection, (await connection.execute(query)).mappings().all())
 

@@ -1,12 +1,12 @@
 """From rows to jobs and back."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, bindparam, select
+from sqlalchemy import RowMapping, Select, Table, bindparam, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from mezzotint.domain.ids import JobId, Sha256, TenantId, WorkerId
+from mezzotint.domain.ids import JobId, OwnerId, Sha256, TenantId, WorkerId
 from mezzotint.domain.job import (
     CheckpointRef,
     Image,
@@ -66,6 +66,24 @@ async def checkpoints_of(connection: AsyncConnection, ids: Sequence[str]) -> dic
     return saved
 
 
+def newest_of_owners(
+    query: Select[tuple[int]], table: Table, limit: int, owners: Collection[OwnerId] | None
+) -> Select[tuple[int]]:
+    """The first rows of a query of `seq`, newest first. owners: whose; None: everybody's.
+
+    Each owner's newest are found by the index of owners: one condition for all of them would make both databases read
+    every row that any of them ever had, and sort it.
+    """
+    if owners is None:
+        return query.order_by(table.c.seq.desc()).limit(limit)
+    each = [
+        select(query.where(table.c.owner == owner).order_by(table.c.seq.desc()).limit(limit).subquery())
+        for owner in sorted(owners)
+    ]
+    newest = union_all(*each).subquery()
+    return select(newest.c.seq).order_by(newest.c.seq.desc()).limit(limit)
+
+
 def fields_of(value: Any) -> dict[str, Any]:
     """The fields of a flat dataclass with slots, uncopied; `asdict` would copy each."""
     return {name: getattr(value, name) for name in value.__slots__}
@@ -75,6 +93,7 @@ def row_of(job: Job) -> dict[str, Any]:
     return {
         "id": job.id,
         "tenant": job.tenant,
+        "owner": job.owner,
         "tier": job.tier,
         "state": job.state,
         "raw_prompt": job.raw_prompt,
@@ -98,6 +117,7 @@ def job_of(row: RowMapping, pictures: Sequence[Image], saved: Sequence[Checkpoin
     return Job(
         id=JobId(row["id"]),
         tenant=TenantId(row["tenant"]),
+        owner=OwnerId(row["owner"]),
         tier=Tier(row["tier"]),
         state=JobState(row["state"]),
         raw_prompt=row["raw_prompt"],

@@ -55,6 +55,7 @@ jobs = Table(
     Column("seq", Ordinal, primary_key=True),
     Column("id", String(40), nullable=False, unique=True),
     Column("tenant", String(64), nullable=False),
+    Column("owner", String(80), nullable=False, server_default=""),  # empty: the whole tenant's
     Column("tier", String(8), nullable=False),
     Column("state", String(12), nullable=False),
     Column("raw_prompt", Text, nullable=False),
@@ -87,6 +88,7 @@ jobs = Table(
     _some("jobs_started", "started_at", where="started_at"),
     Index("jobs_in_state", "state", "finished_at"),
     Index("jobs_of_tenant", "tenant", "seq"),
+    Index("jobs_of_owner", "tenant", "owner", "seq"),
     Index("jobs_open_of_tenant", "tenant", "state"),
     _some("jobs_leases", "lease_expires_at", where="lease_expires_at"),
     Index("jobs_suspected", "waits_in", postgresql_where=text("num_losses > 0"), sqlite_where=text("num_losses > 0")),
@@ -109,6 +111,7 @@ images = Table(
     Column("seq", Ordinal, primary_key=True),
     Column("job", String(40), ForeignKey("jobs.id"), nullable=False),
     Column("tenant", String(64), nullable=False),
+    Column("owner", String(80), nullable=False, server_default=""),  # empty: the whole tenant's
     Column("position", Integer, nullable=False),
     Column("png", String(64), nullable=False),
     Column("webp", String(64), nullable=False),
@@ -118,6 +121,7 @@ images = Table(
     Column("created_at", Instant, nullable=False),
     Index("images_of_job", "job", "position", unique=True),
     Index("images_of_tenant", "tenant", "seq"),
+    Index("images_of_owner", "tenant", "owner", "seq"),
     Index("images_png", "png"),
     Index("images_webp", "webp"),
     sqlite_autoincrement=True,
@@ -128,13 +132,14 @@ uploads = Table(
     metadata,
     Column("seq", Integer, primary_key=True),
     Column("tenant", String(64), nullable=False),
+    Column("owner", String(80), nullable=False, server_default=""),  # empty: the whole tenant's
     Column("content", String(64), nullable=False),
     Column("width", Integer, nullable=False),
     Column("height", Integer, nullable=False),
     Column("num_bytes", BigInteger, nullable=False, server_default="0"),  # 0: kept before bytes were counted
     Column("used_at", Instant, nullable=False),
     Column("is_kept", Boolean, nullable=False),  # asked for by itself; else it came with a request
-    Index("uploads_of_tenant", "tenant", "content", unique=True),
+    Index("uploads_of_owner", "tenant", "content", "owner", unique=True),
     Index("uploads_by_use", "used_at"),
     sqlite_autoincrement=True,
 )
@@ -217,6 +222,7 @@ tenants = Table(
     Column("tier", String(8), nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("disabled_at", Instant),
+    Column("visibility", String(8), nullable=False, server_default="private"),
 )
 
 users = Table(
@@ -292,6 +298,7 @@ webhooks = Table(
     metadata,
     Column("id", String(40), primary_key=True),
     Column("tenant", String(64), nullable=False),
+    Column("owner", String(80), nullable=False, server_default=""),  # empty: the whole tenant's
     Column("url", String(2000), nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("disabled_at", Instant),

@@ -1,11 +1,11 @@
 """Rows of webhooks and of what they are still to be told."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import RowMapping, and_, delete, func, insert, or_, select, update
 
-from mezzotint.domain.ids import JobId, TenantId, WebhookId
+from mezzotint.domain.ids import JobId, OwnerId, TenantId, WebhookId
 from mezzotint.domain.job import JobState
 from mezzotint.domain.webhook import Delivery, Webhook
 from mezzotint.policy.delivery_turns import DueWebhook
@@ -21,9 +21,9 @@ class Webhooks:
         self._database = database
 
     async def add(self, webhook: Webhook, most: int) -> bool:
-        """Keep a new webhook. Returns False, and keeps nothing, when the tenant has `most` already."""
-        mine = select(func.count()).where(webhooks.c.tenant == webhook.tenant)
-        row = {"id": webhook.id, "tenant": webhook.tenant, "url": webhook.url, "created_at": webhook.created_at}
+        """Keep a new webhook. Returns False, and keeps nothing, when its owner has `most` already."""
+        mine = select(func.count()).where(webhooks.c.tenant == webhook.tenant, webhooks.c.owner == webhook.owner)
+        row = {name: getattr(webhook, name) for name in ("id", "tenant", "owner", "url", "created_at")}
         async with self._database.write() as connection:
             await self._database.lock(connection, f"webhooks of {webhook.tenant}")
             if (await connection.execute(mine)).scalar_one() >= most:
@@ -31,8 +31,11 @@ class Webhooks:
             await connection.execute(insert(webhooks).values(row))
         return True
 
-    async def of_tenant(self, tenant: TenantId) -> list[Webhook]:
+    async def of_tenant(self, tenant: TenantId, owners: Collection[OwnerId] | None = None) -> list[Webhook]:
+        """Oldest first. owners: whose in the tenant; None: everybody's."""
         query = select(webhooks).where(webhooks.c.tenant == tenant).order_by(webhooks.c.created_at, webhooks.c.id)
+        if owners is not None:
+            query = query.where(webhooks.c.owner.in_(owners))
         async with self._database.read() as connection:
             return [webhook_of(row) for row in (await connection.execute(query)).mappings()]
 
@@ -119,6 +122,7 @@ def webhook_of(row: RowMapping) -> Webhook:
     return Webhook(
         id=WebhookId(row["id"]),
         tenant=TenantId(row["tenant"]),
+        owner=OwnerId(row["owner"]),
         url=row["url"],
         created_at=row["created_at"],
         disabled_at=row["disabled_at"],

@@ -9,21 +9,21 @@ from typing import Any
 import pytest
 from sqlalchemy import event, insert, text
 
-from mezzotint.domain.ids import TenantId, WorkerId
+from mezzotint.domain.ids import OF_TENANT, TenantId, WorkerId
 from mezzotint.domain.job import JobError, JobState
 from mezzotint.domain.tier import Tier
-from mezzotint.store import Database, Jobs, Ledger, WorkerOffer, read_pressure
+from mezzotint.store import Database, Images, Jobs, Ledger, WorkerOffer, read_pressure
 from mezzotint.store.queue.candidates import statement
 from mezzotint.store.rows import row_of
-from mezzotint.store.schema import flows, ledger
+from mezzotint.store.schema import flows, images, ledger
 from mezzotint.store.schema import jobs as rows
-from tests.making import NOW, make_ending, make_job
+from tests.making import NOW, make_ending, make_image, make_job
 
 pytestmark = pytest.mark.anyio
 OFFER = WorkerOffer(worker=WorkerId("w"))
 EARLIER = NOW - timedelta(days=1)
 ERROR = JobError(code="c", message="m", hint="h")
-SCAN = re.compile(r"(Seq|Bitmap Heap) Scan on (jobs|flows|ledger)|SCAN (jobs|flows|ledger)$")
+SCAN = re.compile(r"(Seq|Bitmap Heap) Scan on (jobs|flows|ledger|images)|SCAN (jobs|flows|ledger|images)$")
 """A table read from its first row to its last, or all that fits before the first of it is known."""
 READS = ("SELECT", "WITH", "UPDATE")
 
@@ -117,6 +117,35 @@ async def assert_by_index(full: Database, work: Callable[[Database], Awaitable[o
             assert not [line for line in plan if SCAN.search(line)], (sql, plan)
             plans += plan
     return plans
+
+
+async def test_my_things_are_found_by_index_among_many_of_colleagues(database: Database) -> None:
+    """The rows of colleagues are newer than mine, so that a list that walks over them would read them all."""
+    mine, hers = make_job(tenant="acme", owner="usr_bob"), make_job(tenant="acme", owner="usr_ada")
+    picture = {name: getattr(make_image(mine), name) for name in ("png", "webp", "seed", "width", "height")}
+    of = [(mine, 3), (hers, 20_000)]
+    async with database.write() as connection:
+        await connection.execute(insert(rows), [row_of(mine), row_of(hers)])
+        await connection.execute(insert(rows), [row_of(make_job(tenant="acme", owner="usr_ada")) for _ in range(3000)])
+        drawn = [
+            {**picture, "job": job.id, "tenant": job.tenant, "owner": job.owner, "position": n, "created_at": NOW}
+            for job, number in of
+            for n in range(number)
+        ]
+        await connection.execute(insert(images), drawn)
+        await connection.execute(text("ANALYZE"))
+    owners = frozenset({mine.owner, OF_TENANT})
+
+    async def look(on: Database) -> None:
+        for words in ((), ("apple",), ("nowhere",)):
+            found = await Images(on).of_tenant(mine.tenant, 24, None, words, owners)
+            assert {entry.owner for entry in found} == ({mine.owner} if words != ("nowhere",) else set())
+        assert [job.id for _, job in await Jobs(on).of_tenant(mine.tenant, 20, None, owners)] == [mine.id]
+
+    plans = "\n".join(await assert_by_index(database, look))
+    assert plans.count("images_of_owner") >= 6
+    assert plans.count("jobs_of_owner") >= 2
+    assert "_of_tenant" not in plans
 
 
 async def plan(database: Database, query: object) -> str:

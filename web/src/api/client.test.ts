@@ -33,6 +33,6 @@ test("a refused token is reported to whoever keeps it", async () => {
 
 test("a cursor is sent as the server gave it", async () => {
   const seen = answer({ "GET /v1/images": () => json({ images: [], next_cursor: null }) });
-  await createClient("t").images("a=b&c");
-  expect(seen[0]?.path).toBe("/v1/images?limit=24&cursor=a%3Db%26c");
+  await createClient("t").images("a=b&c", "mine");
+  expect(seen[0]?.path).toBe("/v1/images?limit=24&of=mine&cursor=a%3Db%26c");
 });

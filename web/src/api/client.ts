@@ -1,5 +1,5 @@
 import { Failure } from "./failure";
-import type { Accepted, Asked, Health, ImagesPage, Job, JobsPage, ListedModel, Me, Model, Session, Usage } from "./types";
+import type { Accepted, Asked, Health, ImagesPage, Job, JobsPage, ListedModel, Me, Model, Session, Usage, Whose } from "./types";
 
 /** What the page asks of the server on behalf of one signed-in person. Every call throws `Failure`. */
 export interface Client {
@@ -7,7 +7,7 @@ export interface Client {
   job(id: string, signal?: AbortSignal): Promise<Job>;
   cancel(id: string): Promise<Job>;
   jobs(signal?: AbortSignal): Promise<JobsPage>;
-  images(cursor: string | null, signal?: AbortSignal): Promise<ImagesPage>;
+  images(cursor: string | null, whose: Whose, signal?: AbortSignal): Promise<ImagesPage>;
   me(signal?: AbortSignal): Promise<Me>;
   /** What was used from a month (2026-01) on, newest first. */
   usage(since: string, signal?: AbortSignal): Promise<Usage>;
@@ -45,8 +45,8 @@ export function createClient(token: string | null, onRefused: (failure: Failure)
     job: (id, signal) => json(`/v1/jobs/${encodeURIComponent(id)}`, given(signal)),
     cancel: (id) => json(`/v1/jobs/${encodeURIComponent(id)}`, { method: "DELETE" }),
     jobs: (signal) => json("/v1/jobs?limit=20", given(signal)),
-    images: (cursor, signal) =>
-      json(`/v1/images?limit=24${cursor === null ? "" : `&cursor=${encodeURIComponent(cursor)}`}`, given(signal)),
+    images: (cursor, whose, signal) =>
+      json(`/v1/images?limit=24&of=${whose}${cursor === null ? "" : `&cursor=${encodeURIComponent(cursor)}`}`, given(signal)),
     me: (signal) => json("/v1/me", given(signal)),
     usage: (since, signal) => json(`/v1/usage?since=${since}`, given(signal)),
     model: (name, signal) =>

@@ -348,7 +348,7 @@ export interface paths {
         head?: never;
         /**
          * Change Tenant
-         * @description Give a tenant another tier, shut it out, or let it in again.
+         * @description Give a tenant another tier, shut it out or let it in again, or say who in it sees each other's work.
          */
         patch: operations["change_tenant_v1_admin_tenants__name__patch"];
         trace?: never;
@@ -936,6 +936,11 @@ export interface components {
             model: string;
             /** Num Steps */
             num_steps: number;
+            /**
+             * Owner
+             * @description `owner` of GET /v1/me for who made it; null: the whole tenant's
+             */
+            owner: string | null;
             parameters: components["schemas"]["JobParameters"];
             /**
              * Position
@@ -984,6 +989,11 @@ export interface components {
             model: string;
             /** Num Steps */
             num_steps: number;
+            /**
+             * Owner
+             * @description `owner` of GET /v1/me for who made it; null: the whole tenant's
+             */
+            owner: string | null;
             parameters: components["schemas"]["JobParameters"];
             /**
              * Position
@@ -1113,6 +1123,11 @@ export interface components {
             height: number;
             /** Job Id */
             job_id: string;
+            /**
+             * Owner
+             * @description as of jobs
+             */
+            owner: string | null;
             /**
              * Png Url
              * @description PNG, the exact pixels
@@ -1299,6 +1314,11 @@ export interface components {
             model: string;
             /** Num Steps */
             num_steps: number;
+            /**
+             * Owner
+             * @description `owner` of GET /v1/me for who made it; null: the whole tenant's
+             */
+            owner: string | null;
             parameters: components["schemas"]["JobParameters"];
             /**
              * Position
@@ -1410,6 +1430,11 @@ export interface components {
             /** Id */
             id: string;
             /**
+             * Owner
+             * @description as of jobs
+             */
+            owner: string | null;
+            /**
              * Secret
              * @description `whsec_...`: checks the signatures, as Standard Webhooks say
              */
@@ -1426,8 +1451,18 @@ export interface components {
             expires_at: string | null;
             /** Max Open Jobs */
             max_open_jobs: number;
+            /**
+             * Owner
+             * @description what you make belongs to it
+             */
+            owner: string;
             /** Scopes */
             scopes: components["schemas"]["Scope"][];
+            /**
+             * Sees Tenant
+             * @description whether lists take `of=tenant`: what others of the tenant made
+             */
+            sees_tenant: boolean;
             /** Step Budget */
             step_budget: number;
             /** Tenant */
@@ -1926,7 +1961,7 @@ export interface components {
          * @description A permission of a caller. Every way of signing in ends in a set of these; there is no other right.
          * @enum {string}
          */
-        Scope: "read" | "write" | "admin";
+        Scope: "read" | "write" | "tenant" | "admin";
         /** SdModel */
         SdModel: {
             /** Config */
@@ -2011,6 +2046,8 @@ export interface components {
              */
             is_disabled?: boolean | null;
             tier?: components["schemas"]["Tier"] | null;
+            /** @description who sees what others of it made: nobody, its managers, or everybody of it */
+            visibility?: components["schemas"]["Visibility"] | null;
         };
         /** TenantPage */
         TenantPage: {
@@ -2034,6 +2071,7 @@ export interface components {
             /** Id */
             id: string;
             tier: components["schemas"]["Tier"];
+            visibility: components["schemas"]["Visibility"];
         };
         /**
          * Tier
@@ -2194,6 +2232,12 @@ export interface components {
          * @enum {string}
          */
         Via: "token" | "key" | "session";
+        /**
+         * Visibility
+         * @description Who in a tenant sees what another of it made.
+         * @enum {string}
+         */
+        Visibility: "private" | "managers" | "shared";
         /** WebhookDetail */
         WebhookDetail: {
             /**
@@ -2213,6 +2257,11 @@ export interface components {
             disabled_at: string | null;
             /** Id */
             id: string;
+            /**
+             * Owner
+             * @description as of jobs
+             */
+            owner: string | null;
             /** Url */
             url: string;
         };
@@ -2235,9 +2284,20 @@ export interface components {
             disabled_at: string | null;
             /** Id */
             id: string;
+            /**
+             * Owner
+             * @description as of jobs
+             */
+            owner: string | null;
             /** Url */
             url: string;
         };
+        /**
+         * Whose
+         * @description Whose things a list has.
+         * @enum {string}
+         */
+        Whose: "mine" | "tenant";
         /** WorkerChange */
         WorkerChange: {
             /**
@@ -4312,6 +4372,8 @@ export interface operations {
         parameters: {
             query?: {
                 limit?: number;
+                /** @description `tenant`: also what others of your tenant made, where it shows you that */
+                of?: components["schemas"]["Whose"];
                 /** @description words that stand in the prompt */
                 q?: string;
                 /** @description `next_cursor` of the last page */
@@ -4334,6 +4396,15 @@ export interface operations {
             };
             /** @description no valid key, token or session */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5029,6 +5100,8 @@ export interface operations {
         parameters: {
             query?: {
                 limit?: number;
+                /** @description `tenant`: also what others of your tenant made, where it shows you that */
+                of?: components["schemas"]["Whose"];
                 /** @description `next_cursor` of the last page */
                 cursor?: string | null;
             };
@@ -5049,6 +5122,15 @@ export interface operations {
             };
             /** @description no valid key, token or session */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5323,6 +5405,15 @@ export interface operations {
             };
             /** @description no valid key, token or session */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6577,6 +6668,15 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description no such thing, or not yours */
             404: {
                 headers: {
@@ -6714,7 +6814,10 @@ export interface operations {
     };
     list_mine_v1_webhooks_get: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `tenant`: also what others of your tenant made, where it shows you that */
+                of?: components["schemas"]["Whose"];
+            };
             header?: never;
             path?: never;
             cookie?: never;

@@ -21,6 +21,8 @@ export type MonthUsage = Schemas["MonthUsage"];
 export type Model = Schemas["ModelView"];
 export type ListedModel = Schemas["OpenAIModel"];
 export type Session = Schemas["Session"];
+/** Whose things a list has: my own, or those of everybody in my tenant. */
+export type Whose = Schemas["Whose"];
 export type Health = Schemas["Health"];
 
 /** Data of a `loading` event: the job's model, and how much of its weights is read, 0 to 1. */

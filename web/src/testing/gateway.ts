@@ -91,6 +91,7 @@ export function aJob(changes: Partial<Job> = {}): Job {
     error: null,
     timings: { queue_s: null, load_s: null, denoise_s: null, decode_s: null, filter_s: null, upload_s: null },
     batch: null,
+    owner: null,
     ...changes,
   };
 }
@@ -100,5 +101,5 @@ export function anImage(changes: Partial<Image> = {}): Image {
 }
 
 export function anOwnImage(changes: Partial<OwnImage> = {}): OwnImage {
-  return { ...anImage(), job_id: "j1", prompt: "a red apple --seed 7", created_at: "2026-01-02T03:04:05Z", ...changes };
+  return { ...anImage(), job_id: "j1", prompt: "a red apple --seed 7", created_at: "2026-01-02T03:04:05Z", owner: null, ...changes };
 }

@@ -62,7 +62,8 @@ async def _read_key_or_token(service: Service, credentials: str) -> Claims:
         return claims
     if tenant.disabled_at is not None:
         raise ApiError("tenant_disabled", hint="Ask who runs this server.")
-    return replace(claims, tier=min(claims.tier, tenant.tier, key=lambda tier: tier.rank))
+    tier = min(claims.tier, tenant.tier, key=lambda tier: tier.rank)
+    return replace(claims, tier=tier, visibility=tenant.visibility)
 
 
 async def _read_token(service: Service, token: str) -> Claims | None:

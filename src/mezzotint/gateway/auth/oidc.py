@@ -171,7 +171,17 @@ class OidcProvider:
             tier=Tier(str(tier)),
             expires_at=read_expiry(claims),
             scopes=scopes_of(Role.ADMIN if is_admin else Role.USER),
+            subject=self._subject(claims),
         )
+
+    def _subject(self, claims: dict[str, Any]) -> str:
+        """Who of the tenant it is, where the tenant is named by another claim; hashed, since names have any length."""
+        subject = claims.get("sub")
+        if self._trust.tenant_claim == "sub" or subject is None:
+            return ""
+        if not isinstance(subject, str) or not subject:
+            raise ValueError("the subject is not a name")
+        return f"oidc:{hashlib.sha256(subject.encode()).hexdigest()[:40]}"
 
     def _tenant(self, value: object) -> TenantId:
         """A name that fits stays readable; any other (`auth0|5f7c...`) becomes its hash."""

@@ -13,8 +13,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 
 from mezzotint.actions.cancel import cancel
+from mezzotint.domain.claims import Claims
 from mezzotint.domain.event import Progressed
-from mezzotint.domain.ids import JobId, TenantId
+from mezzotint.domain.ids import JobId, OwnerId, TenantId
 from mezzotint.domain.job import Job, JobState
 from mezzotint.gateway.automatic1111.auth import BasicCallerClaims
 from mezzotint.gateway.automatic1111.errors import SdapiRoute
@@ -33,13 +34,14 @@ router = APIRouter(
 
 @dataclass(slots=True)
 class WaitingJobs:
-    """The jobs whose requests wait at this gateway, by tenant."""
+    """The jobs whose requests wait at this gateway, by tenant and owner."""
 
-    _jobs: dict[TenantId, dict[JobId, None]] = field(default_factory=dict)
+    _jobs: dict[tuple[TenantId, OwnerId], dict[JobId, None]] = field(default_factory=dict)
 
     @contextmanager
-    def waiting(self, tenant: TenantId, jobs: Sequence[Job]) -> Iterator[None]:
-        mine = self._jobs.setdefault(tenant, {})
+    def waiting(self, claims: Claims, jobs: Sequence[Job]) -> Iterator[None]:
+        whose = (claims.tenant, claims.owner)
+        mine = self._jobs.setdefault(whose, {})
         mine.update(dict.fromkeys(job.id for job in jobs))
         try:
             yield
@@ -47,10 +49,10 @@ class WaitingJobs:
             for job in jobs:
                 mine.pop(job.id, None)
             if not mine:
-                self._jobs.pop(tenant, None)
+                self._jobs.pop(whose, None)
 
-    def of(self, tenant: TenantId) -> list[JobId]:
-        return list(self._jobs.get(tenant, ()))
+    def of(self, claims: Claims) -> list[JobId]:
+        return list(self._jobs.get((claims.tenant, claims.owner), ()))
 
 
 def get_waiting_jobs(request: Request) -> WaitingJobs:
@@ -66,7 +68,7 @@ async def progress(
     skip_current_image: Annotated[bool, Query(description="leave out the picture so far")] = False,
 ) -> SdProgress:
     """How far your pictures are, all together; 0 when there are none under way."""
-    ids = get_waiting_jobs(request).of(claims.tenant)
+    ids = get_waiting_jobs(request).of(claims)
     rows = [job for id in ids if (job := await service.desk.jobs.get(id))]
     seen = {job.id: service.desk.bus.progress_of(job.id) for job in rows}  # read once: step and picture agree
     jobs = [  # rows are written less often than progress is published
@@ -96,7 +98,7 @@ async def progress(
 @router.post("/interrupt")
 async def interrupt(request: Request, service: ServiceDep, claims: BasicCallerClaims) -> dict[str, str]:
     """Cancel your pictures under way; what is finished is kept and answered."""
-    for id in get_waiting_jobs(request).of(claims.tenant):
+    for id in get_waiting_jobs(request).of(claims):
         await cancel(service.desk, id, service.now())
     return {}
 

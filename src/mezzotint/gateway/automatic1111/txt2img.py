@@ -45,7 +45,7 @@ async def generate_images(
     service: Service, request: Request, claims: Claims, body: Txt2Img, job_request: JobRequest
 ) -> Drawn:
     """Draw and wait."""
-    track_jobs = partial(get_waiting_jobs(request).waiting, claims.tenant)
+    track_jobs = partial(get_waiting_jobs(request).waiting, claims)
     parsed = await read_request(service.door, job_request, claims)
     jobs, _ = await submit_and_wait(service, request, claims, parsed, track_jobs=track_jobs)
     images = [

@@ -3,21 +3,23 @@
 from datetime import datetime
 from typing import Annotated
 
+import structlog
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from mezzotint.actions.cancel import cancel
 from mezzotint.domain.ids import JobId, TenantId
 from mezzotint.domain.job import Job, JobState
-from mezzotint.domain.tenant import Tenant, is_tenant_name
+from mezzotint.domain.tenant import Tenant, Visibility, is_tenant_name
 from mezzotint.domain.tier import Tier
+from mezzotint.gateway.auth.ownership import JOB_ID
 from mezzotint.gateway.cursor import Cursor, next_cursor
 from mezzotint.gateway.dependencies import AdminClaims, ServiceDep
 from mezzotint.gateway.errors import ApiError
-from mezzotint.gateway.routes.jobs import JOB_ID
 from mezzotint.gateway.schemas import JobView, describe_errors
 from mezzotint.gateway.service import Service
 
+log = structlog.get_logger()
 router = APIRouter(prefix="/v1/admin", tags=["admin"], responses=describe_errors(401, 403, 422, 503))
 Name = Annotated[str, Path(description="the tenant's name", max_length=64)]
 Id = Annotated[str, Path(description="the job's id", max_length=64)]
@@ -28,6 +30,7 @@ class TenantView(BaseModel):
     tier: Tier
     created_at: datetime
     disabled_at: datetime | None
+    visibility: Visibility
 
 
 class TenantPage(BaseModel):
@@ -47,6 +50,9 @@ class TenantChange(BaseModel):
 
     tier: Tier | None = None
     is_disabled: bool | None = Field(None, description="true shuts out its users, keys and tokens")
+    visibility: Visibility | None = Field(
+        None, description="who sees what others of it made: nobody, its managers, or everybody of it"
+    )
 
 
 class AdminJob(JobView):
@@ -90,13 +96,17 @@ async def create_tenant(body: NewTenant, service: ServiceDep, admin: AdminClaims
 
 @router.patch("/tenants/{name}", responses=describe_errors(400, 404, 413))
 async def change_tenant(name: Name, body: TenantChange, service: ServiceDep, admin: AdminClaims) -> TenantView:
-    """Give a tenant another tier, shut it out, or let it in again."""
+    """Give a tenant another tier, shut it out or let it in again, or say who in it sees each other's work."""
     tenant = await find_tenant(service, name)
     if body.tier is not None:
         await service.accounts.tenants.set_tier(tenant.id, body.tier)
     if body.is_disabled is not None:
         await service.accounts.tenants.disable(tenant.id, service.now() if body.is_disabled else None)
         service.streams.changed.set()
+    if body.visibility is not None:
+        await service.accounts.tenants.set_visibility(tenant.id, body.visibility)
+        service.streams.changed.set()
+        log.info("tenant visibility set", tenant=tenant.id, visibility=body.visibility, by=admin.owner)
     return TenantView.model_validate(await find_tenant(service, name), from_attributes=True)
 
 

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from mezzotint.actions.finish import image_key
 from mezzotint.domain.ids import Sha256
+from mezzotint.gateway.auth.ownership import Of, Whose, list_owners
 from mezzotint.gateway.cursor import Cursor, next_cursor
 from mezzotint.gateway.dependencies import CallerClaims, ServiceDep
 from mezzotint.gateway.errors import ApiError
@@ -24,23 +25,26 @@ MAX_WORDS = 8
 IMMUTABLE = "public, max-age=31536000, immutable"
 
 
-@router.get("/v1/images", responses=describe_errors(401, 422, 503))
+@router.get("/v1/images", responses=describe_errors(401, 403, 422, 503))
 async def list_mine(
     service: ServiceDep,
     claims: CallerClaims,
     cursor: Cursor,
+    *,
     limit: Annotated[int, Query(ge=1, le=100)] = 24,
+    of: Of = Whose.MINE,
     q: Annotated[str, Query(max_length=200, description="words that stand in the prompt")] = "",
 ) -> ImagePage:
     """Your pictures, newest first."""
     words = tuple(q.split()[:MAX_WORDS])
-    entries = await service.images.of_tenant(claims.tenant, limit, cursor, words)
+    entries = await service.images.of_tenant(claims.tenant, limit, cursor, words, list_owners(claims, of))
     pictures = [
         HistoryImage(
             **JobImage.of(entry.image).model_dump(),
             job_id=entry.image.job,
             prompt=entry.raw_prompt,
             created_at=entry.image.created_at,
+            owner=entry.owner or None,
         )
         for entry in entries
     ]

@@ -1,6 +1,5 @@
-"""Routes of jobs. Each looks the job up by id and owner; somebody else's job is a 404."""
+"""Routes of jobs. Each looks the job up by id and owner; a job that the caller may not see is a 404."""
 
-import re
 from contextlib import ExitStack
 from typing import Annotated
 
@@ -9,12 +8,10 @@ from fastapi.responses import StreamingResponse
 
 from mezzotint.actions.cancel import cancel
 from mezzotint.actions.submit import read_request
-from mezzotint.domain.claims import Claims
-from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Job
+from mezzotint.gateway.auth.ownership import Of, Whose, find_job, list_owners
 from mezzotint.gateway.cursor import Cursor, next_cursor
 from mezzotint.gateway.dependencies import CallerClaims, ServiceDep
-from mezzotint.gateway.errors import ApiError
 from mezzotint.gateway.idempotency import name_request
 from mezzotint.gateway.image_requests import submit_jobs
 from mezzotint.gateway.schemas import Accepted, JobPage, JobView, NewJob, describe_errors
@@ -27,21 +24,13 @@ from mezzotint.gateway.streams.job_events import (
     stream_job_events,
 )
 from mezzotint.gateway.streams.wait import wait_until_final
+from mezzotint.policy.visibility import Access
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=describe_errors(401, 422, 503))
-JOB_ID = re.compile(r"job_[0-9a-f]{24}")
 
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", description="go on after this event")]
 IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", description="names this request for 24 hours")]
 Id = Annotated[str, Path(description="the job's id", max_length=64)]
-
-
-async def find_own_job(service: Service, claims: Claims, job_id: str) -> Job:
-    """The job, if it is the caller's. Answers 404 otherwise: others' ids look like ids that do not exist."""
-    job = await service.desk.jobs.get(JobId(job_id)) if JOB_ID.fullmatch(job_id) else None
-    if job is None or job.tenant != claims.tenant:
-        raise ApiError("job_not_found", hint="GET /v1/jobs lists yours.")
-    return job
 
 
 async def to_view(service: Service, job: Job) -> JobView:
@@ -70,19 +59,24 @@ async def create(
     When this answers 202, the jobs are on the disk and will end in a state you can read. 200: they were there already.
     """
     parsed = await read_request(service.door, body.request(), claims)
-    submitted = await submit_jobs(service, claims, parsed, name_request(request, parsed, service, is_new=body.new))
+    once = name_request(request, parsed, service, claims.owner, is_new=body.new)
+    submitted = await submit_jobs(service, claims, parsed, once)
     response.status_code = 200 if submitted.is_repeated else 202
     response.headers["Location"] = f"/v1/jobs/{submitted.jobs[0].id}"
     views = [await to_view(service, job) for job in submitted.jobs]
     return Accepted(**dict(views[0]), jobs=views)
 
 
-@router.get("")
+@router.get("", responses=describe_errors(403))
 async def list_mine(
-    service: ServiceDep, claims: CallerClaims, cursor: Cursor, limit: Annotated[int, Query(ge=1, le=100)] = 20
+    service: ServiceDep,
+    claims: CallerClaims,
+    cursor: Cursor,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    of: Of = Whose.MINE,
 ) -> JobPage:
     """Your jobs, newest first."""
-    page = await service.desk.jobs.of_tenant(claims.tenant, limit, cursor)
+    page = await service.desk.jobs.of_tenant(claims.tenant, limit, cursor, list_owners(claims, of))
     views = [await to_view(service, job) for _, job in page]
     return JobPage(jobs=views, next_cursor=next_cursor([seq for seq, _ in page], limit))
 
@@ -95,17 +89,17 @@ async def read(
     wait: Annotated[float, Query(ge=0, le=60, description="seconds to wait for the end", allow_inf_nan=False)] = 0,
 ) -> JobView:
     """A job; with `wait`, answers when it ends or when the time is over."""
-    job = await find_own_job(service, claims, job_id)
+    job = await find_job(service, claims, job_id)
     if wait and not job.state.is_final:
         async with service.open_stream(claims):
             job = await wait_until_final(service.desk, job, wait)
     return await to_view(service, job)
 
 
-@router.delete("/{job_id}", responses=describe_errors(404))
+@router.delete("/{job_id}", responses=describe_errors(403, 404))
 async def give_up(job_id: Id, service: ServiceDep, claims: CallerClaims) -> JobView:
     """Cancel a job. One that has ended stays as it is."""
-    job = await find_own_job(service, claims, job_id)
+    job = await find_job(service, claims, job_id, Access.CHANGE)
     return await to_view(service, await cancel(service.desk, job.id, service.now()) or job)
 
 
@@ -123,7 +117,7 @@ async def give_up(job_id: Id, service: ServiceDep, claims: CallerClaims) -> JobV
 )
 async def events(job_id: Id, service: ServiceDep, claims: CallerClaims, last_event_id: LastEventId = None) -> Response:
     """The job's life as server-sent events: from its present state, or from `Last-Event-ID` on, to its end."""
-    job = await find_own_job(service, claims, job_id)
+    job = await find_job(service, claims, job_id)
     seen = read_last_event_id(last_event_id)
     if await knows_end(service.changes, job, seen):
         return Response(status_code=204)

@@ -128,7 +128,7 @@ async def revoke(key_id: Id, service: ServiceDep, claims: CallerClaims) -> Respo
 
 def may_see(claims: Claims, key: Key) -> bool:
     """Whether a key of the caller's tenant is the caller's to see and to end."""
-    return key.user in {None, claims.user} or claims.user is None or Scope.ADMIN in claims.scopes
+    return key.user in {None, claims.user} or claims.user is None or claims.is_manager
 
 
 async def find_own_key(service: Service, claims: Claims, key_id: str) -> Key:

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Request, Response
 from mezzotint.actions.upload import KEPT, remove, upload
 from mezzotint.domain.ids import Sha256
 from mezzotint.domain.refusal import Refusal
+from mezzotint.gateway.auth.ownership import find_owners_of_upload
 from mezzotint.gateway.bodies.large_bodies import read_body, reserve_memory
 from mezzotint.gateway.dependencies import CallerClaims, ServiceDep
 from mezzotint.gateway.errors import ApiError, translate_refusal
@@ -36,17 +37,15 @@ async def create(request: Request, service: ServiceDep, claims: CallerClaims) ->
     return UploadView(id=source.content, width=source.width, height=source.height, expires_at=service.now() + KEPT)
 
 
-@router.delete("/v1/uploads/{upload_id}", status_code=204, responses=describe_errors(401, 404, 409, 422, 429, 503))
+@router.delete("/v1/uploads/{upload_id}", status_code=204, responses=describe_errors(401, 403, 404, 409, 422, 429, 503))
 async def delete(
     upload_id: Annotated[str, Path(max_length=64, description="the upload's id")],
     service: ServiceDep,
     claims: CallerClaims,
 ) -> Response:
     """Delete an upload of mine, unless a job that has not ended begins with it."""
-    if await service.intake.uploads.get_upload(claims.tenant, upload_id) is None:
-        hint = "It may have gone by itself: what nothing uses does after a day."
-        raise ApiError("upload_not_found", hint=hint)
-    if not await remove(service.intake, claims.tenant, Sha256(upload_id)):
+    owners = await find_owners_of_upload(service, claims, upload_id)
+    if not await remove(service.intake, claims.tenant, Sha256(upload_id), owners):
         hint = "Wait until the job ends, or cancel it."
         raise ApiError("upload_in_use", hint=hint)
     return Response(status_code=204)

@@ -1,6 +1,5 @@
 """Routes of webhooks: URLs of the caller that receive a message when one of the caller's jobs ends."""
 
-import re
 import secrets
 from datetime import datetime
 from typing import Annotated
@@ -8,19 +7,18 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from mezzotint.domain.claims import Claims
 from mezzotint.domain.ids import WebhookId
 from mezzotint.domain.job import JobState
 from mezzotint.domain.webhook import Webhook
+from mezzotint.gateway.auth.ownership import Of, Whose, find_webhook, list_owners
 from mezzotint.gateway.dependencies import CallerClaims, ServiceDep
 from mezzotint.gateway.errors import ApiError
 from mezzotint.gateway.safe_http import MAX_URL
 from mezzotint.gateway.schemas import describe_errors
-from mezzotint.gateway.service import Service
+from mezzotint.policy.visibility import Access
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], responses=describe_errors(401, 403, 422, 503))
 Id = Annotated[str, Path(description="the webhook's id", max_length=64)]
-WEBHOOK_ID = re.compile(r"wh_[0-9a-f]{16}")
 MOST = 10
 SHOWN = 50
 
@@ -34,8 +32,14 @@ class NewWebhook(BaseModel):
 class WebhookView(BaseModel):
     id: str
     url: str
+    owner: str | None = Field(description="as of jobs")
     created_at: datetime
     disabled_at: datetime | None = Field(description="set when the receiver answered 410; nothing is sent any more")
+
+    @classmethod
+    def of(cls, webhook: Webhook) -> "WebhookView":
+        fields = {name: getattr(webhook, name) for name in ("id", "url", "created_at", "disabled_at")}
+        return cls(owner=webhook.owner or None, **fields)
 
 
 class WebhookList(BaseModel):
@@ -61,10 +65,10 @@ class WebhookDetail(WebhookView):
 
 
 @router.get("")
-async def list_mine(service: ServiceDep, claims: CallerClaims) -> WebhookList:
+async def list_mine(service: ServiceDep, claims: CallerClaims, of: Of = Whose.MINE) -> WebhookList:
     """Your webhooks, oldest first."""
-    found = await service.webhook_sender.webhooks.of_tenant(claims.tenant)
-    return WebhookList(webhooks=[WebhookView.model_validate(one, from_attributes=True) for one in found])
+    found = await service.webhook_sender.webhooks.of_tenant(claims.tenant, list_owners(claims, of))
+    return WebhookList(webhooks=[WebhookView.of(one) for one in found])
 
 
 @router.post("", status_code=201, responses=describe_errors(400, 413))
@@ -73,17 +77,17 @@ async def create(body: NewWebhook, service: ServiceDep, claims: CallerClaims) ->
     if fault := service.webhook_sender.http_client.find_url_fault(body.url):
         raise ApiError("webhook_address_invalid", hint=fault, param="url")
     id = WebhookId(f"wh_{secrets.token_hex(8)}")
-    webhook = Webhook(id=id, tenant=claims.tenant, url=body.url, created_at=service.now())
+    webhook = Webhook(id=id, tenant=claims.tenant, owner=claims.owner, url=body.url, created_at=service.now())
     if not await service.webhook_sender.webhooks.add(webhook, MOST):
         raise ApiError("too_many_webhooks", hint="Delete one first.")
-    view = WebhookView.model_validate(webhook, from_attributes=True)
+    view = WebhookView.of(webhook)
     return MadeWebhook(**view.model_dump(), secret=service.webhook_sender.secret(id))
 
 
 @router.get("/{webhook_id}", responses=describe_errors(404))
 async def read(webhook_id: Id, service: ServiceDep, claims: CallerClaims) -> WebhookDetail:
     """A webhook, and how its last deliveries went. Its secret was shown when it was made."""
-    webhook = await find_own_webhook(service, claims, webhook_id)
+    webhook = await find_webhook(service, claims, webhook_id)
     told = await service.webhook_sender.webhooks.deliveries_of(webhook.id, SHOWN)
     views = [
         DeliveryView(
@@ -97,22 +101,13 @@ async def read(webhook_id: Id, service: ServiceDep, claims: CallerClaims) -> Web
         )
         for one in told
     ]
-    view = WebhookView.model_validate(webhook, from_attributes=True)
+    view = WebhookView.of(webhook)
     return WebhookDetail(**view.model_dump(), deliveries=views)
 
 
 @router.delete("/{webhook_id}", status_code=204, responses=describe_errors(404))
 async def remove(webhook_id: Id, service: ServiceDep, claims: CallerClaims) -> Response:
     """Tell the address nothing any more; what it has not heard yet is dropped."""
-    webhook = await find_own_webhook(service, claims, webhook_id)
+    webhook = await find_webhook(service, claims, webhook_id, Access.CHANGE)
     await service.webhook_sender.webhooks.remove(webhook.id)
     return Response(status_code=204)
-
-
-async def find_own_webhook(service: Service, claims: Claims, webhook_id: str) -> Webhook:
-    webhook = (
-        await service.webhook_sender.webhooks.get(WebhookId(webhook_id)) if WEBHOOK_ID.fullmatch(webhook_id) else None
-    )
-    if webhook is None or webhook.tenant != claims.tenant:
-        raise ApiError("webhook_not_found", hint="GET /v1/webhooks lists yours.")
-    return webhook

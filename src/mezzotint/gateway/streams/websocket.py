@@ -1,4 +1,4 @@
-"""`/v1/ws`: the events of all of a tenant's jobs over one WebSocket.
+"""`/v1/ws`: the events of all of the caller's jobs over one WebSocket; with `of=tenant` of all of the tenant's.
 
 It begins with the present state of each open job. With `since`, such as the `at` of the last message before a break, it
 first replays the changes since then: none is missed, though one may be sent twice. A message is
@@ -11,7 +11,7 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
 from pydantic import AfterValidator, BeforeValidator
@@ -20,9 +20,10 @@ from starlette.websockets import WebSocketState
 from mezzotint.domain.change import rewind_job
 from mezzotint.domain.claims import Claims, Scope
 from mezzotint.domain.event import Changed, Progressed
-from mezzotint.domain.ids import JobId
+from mezzotint.domain.ids import JobId, OwnerId, TenantId
 from mezzotint.domain.job import Job
 from mezzotint.gateway.auth.authenticate import authenticate, authenticate_bearer, require_scope
+from mezzotint.gateway.auth.ownership import Of, Whose, list_owners
 from mezzotint.gateway.errors import ApiError
 from mezzotint.gateway.schemas import JobView
 from mezzotint.gateway.service import Service
@@ -41,6 +42,13 @@ POLICY = 1008
 CLOSE_S = 5.0
 
 
+class WatchedJobs(NamedTuple):
+    """owners: whose jobs of the tenant; None: everybody's."""
+
+    tenant: TenantId
+    owners: frozenset[OwnerId] | None
+
+
 def check_year(since: datetime | None) -> datetime | None:
     """The instant, in UTC if it names no zone. Raises: ValueError at the ends of the calendar."""
     if since is not None and since.year not in YEARS:
@@ -57,16 +65,17 @@ Since = Annotated[datetime | None, Query(), BeforeValidator(restore_plus), After
 
 
 @router.websocket("/v1/ws")
-async def socket(websocket: WebSocket, since: Since = None) -> None:
+async def socket(websocket: WebSocket, since: Since = None, of: Of = Whose.MINE) -> None:
     """Browsers cannot set headers here: they use the cookie, or the subprotocols `mezzotint, bearer.<token>`."""
     service: Service = websocket.app.state.service
     try:
         claims = await authenticate_socket(service, websocket)
+        jobs = WatchedJobs(claims.tenant, list_owners(claims, of))
         async with service.open_stream(claims):
             offered = websocket.scope.get("subprotocols", [])
             await websocket.accept(PROTOCOL if PROTOCOL in offered else None)
-            with service.desk.bus.watch_all(claims.tenant) as pending:
-                await run_connection(service, websocket, claims, pending, since)
+            with service.desk.bus.watch_all(jobs.tenant, jobs.owners) as pending:
+                await run_connection(service, websocket, jobs, pending, since)
     except ApiError as answer:
         with suppress(RuntimeError, WebSocketDisconnect, TimeoutError):  # the other side may be gone, or read no more
             async with asyncio.timeout(CLOSE_S):
@@ -104,10 +113,10 @@ async def authenticate_socket(service: Service, websocket: WebSocket) -> Claims:
 
 
 async def run_connection(
-    service: Service, websocket: WebSocket, claims: Claims, pending: Pending, since: datetime | None
+    service: Service, websocket: WebSocket, jobs: WatchedJobs, pending: Pending, since: datetime | None
 ) -> None:
     """Send the present state and the events until the client disconnects."""
-    telling = asyncio.create_task(send_messages(service, websocket, claims, pending, since), name="tell")
+    telling = asyncio.create_task(send_messages(service, websocket, jobs, pending, since), name="tell")
     listening = asyncio.create_task(wait_for_disconnect(websocket), name="listen")
     try:
         done, _ = await asyncio.wait({telling, listening}, return_when=asyncio.FIRST_COMPLETED)
@@ -126,13 +135,13 @@ async def wait_for_disconnect(websocket: WebSocket) -> None:
 
 
 async def send_messages(
-    service: Service, websocket: WebSocket, claims: Claims, pending: Pending, since: datetime | None
+    service: Service, websocket: WebSocket, jobs: WatchedJobs, pending: Pending, since: datetime | None
 ) -> None:
     await websocket.send_json({"type": "hello", "job_id": None, "at": service.now().isoformat(), "data": None})
-    async for message in read_missed(service, claims, since):
+    async for message in read_missed(service, jobs, since):
         await websocket.send_json(message)
-    for job in await service.desk.jobs.open_of(claims.tenant):
-        service.desk.bus.own(job.id, claims.tenant)
+    for job in await service.desk.jobs.open_of(jobs.tenant, jobs.owners):
+        service.desk.bus.own(job)
         await websocket.send_json(format_job_message(job, service.now()))
     while True:
         job_id, event = await pending.get()
@@ -146,11 +155,11 @@ async def send_messages(
                 await websocket.send_json(message)
 
 
-async def read_missed(service: Service, claims: Claims, since: datetime | None) -> AsyncIterator[dict[str, Any]]:
+async def read_missed(service: Service, watched: WatchedJobs, since: datetime | None) -> AsyncIterator[dict[str, Any]]:
     """The changes since an instant, oldest first; each job's last change as it is now."""
     if since is None:
         return
-    changed = await service.changes.since(claims.tenant, since - OVERLAP, MAX_REPLAYED)
+    changed = await service.changes.since(watched.tenant, since - OVERLAP, MAX_REPLAYED, watched.owners)
     last = {job_id: change.number for job_id, change in changed}
     jobs: dict[JobId, Job] = {}
     for job_id, change in changed:

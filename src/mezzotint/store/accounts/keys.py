@@ -11,6 +11,7 @@ from sqlalchemy import RowMapping, Select, bindparam, func, insert, or_, select,
 from mezzotint.domain.claims import Claims, Role, Scope, Via, scopes_of
 from mezzotint.domain.ids import KeyId, TenantId
 from mezzotint.domain.key import MARK, Key, KeyRequest, prefix_of
+from mezzotint.domain.tenant import Visibility
 from mezzotint.domain.tier import Tier
 from mezzotint.store.database import Database
 from mezzotint.store.digest import digest
@@ -19,7 +20,7 @@ from mezzotint.store.schema import keys, tenants, users
 SEEN_EVERY = timedelta(minutes=1)
 """`last_used_at` is written no oftener: a key in use costs no write a request."""
 PRESENT = (
-    select(keys, tenants.c.tier, users.c.role)
+    select(keys, tenants.c.tier, tenants.c.visibility, users.c.role)
     .join(tenants, tenants.c.id == keys.c.tenant)
     .outerjoin(users, users.c.id == keys.c.user)
     .where(
@@ -162,6 +163,7 @@ def _claims(row: RowMapping, prefix: str, now: datetime) -> Claims | None:
         via=Via.KEY,
         user=row["user"],
         credential=prefix,
+        visibility=Visibility(row["visibility"]),
     )
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import RowMapping, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from mezzotint.domain.ids import TenantId
-from mezzotint.domain.tenant import Tenant
+from mezzotint.domain.tenant import Tenant, Visibility
 from mezzotint.domain.tier import Tier
 from mezzotint.store.database import Database
 from mezzotint.store.schema import tenants
@@ -49,11 +49,12 @@ class Tenants:
             self._known[tenant] = known
         return known[1]
 
-    async def disabled_of(self, among: Collection[TenantId]) -> set[TenantId]:
-        """The disabled ones of these tenants."""
-        query = select(tenants.c.id).where(tenants.c.id.in_(among), tenants.c.disabled_at.is_not(None))
+    async def find(self, among: Collection[TenantId]) -> dict[TenantId, Tenant]:
+        """Those of these tenants that have a row."""
+        query = select(tenants).where(tenants.c.id.in_(among))
         async with self._database.read() as connection:
-            return {TenantId(id) for id in (await connection.execute(query)).scalars()}
+            found = [tenant_of(row) for row in (await connection.execute(query)).mappings()]
+        return {tenant.id: tenant for tenant in found}
 
     async def page(self, limit: int, after: str = "") -> list[Tenant]:
         """Tenants by name, those after `after`."""
@@ -63,6 +64,9 @@ class Tenants:
 
     async def set_tier(self, tenant: TenantId, tier: Tier) -> bool:
         return await self._set(tenant, tier=tier)
+
+    async def set_visibility(self, tenant: TenantId, visibility: Visibility) -> bool:
+        return await self._set(tenant, visibility=visibility)
 
     async def disable(self, tenant: TenantId, at: datetime | None) -> bool:
         """Let nothing of the tenant in any more; None lets it in again. Returns whether there is such a tenant."""
@@ -81,4 +85,5 @@ def tenant_of(row: RowMapping) -> Tenant:
         tier=Tier(row["tier"]),
         created_at=row["created_at"],
         disabled_at=row["disabled_at"],
+        visibility=Visibility(row["visibility"]),
     )

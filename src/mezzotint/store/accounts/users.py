@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from mezzotint.domain.claims import Claims, Role, Via, scopes_of
 from mezzotint.domain.ids import TenantId, UserId
-from mezzotint.domain.tenant import Tenant
+from mezzotint.domain.tenant import Tenant, Visibility
 from mezzotint.domain.tier import Tier
 from mezzotint.domain.user import User
 from mezzotint.policy.credentials import fold_name
@@ -21,7 +21,15 @@ from mezzotint.store.schema import keys, sessions, tenants, users
 MAX_SESSIONS = 50
 """Sessions of one user: more devices than a person has."""
 PRESENT = (
-    select(users.c.id, users.c.tenant, users.c.role, tenants.c.tier, sessions.c.digest, sessions.c.expires_at)
+    select(
+        users.c.id,
+        users.c.tenant,
+        users.c.role,
+        tenants.c.tier,
+        tenants.c.visibility,
+        sessions.c.digest,
+        sessions.c.expires_at,
+    )
     .join(users, users.c.id == sessions.c.user)
     .join(tenants, tenants.c.id == users.c.tenant)
     .where(sessions.c.digest.in_(bindparam("digests", expanding=True)), sessions.c.expires_at > bindparam("now"))
@@ -122,6 +130,7 @@ class Users:
                 via=Via.SESSION,
                 user=UserId(row["id"]),
                 credential=row["digest"],
+                visibility=Visibility(row["visibility"]),
             )
             for row in rows
         }

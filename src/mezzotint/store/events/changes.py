@@ -1,11 +1,12 @@
 """The log of changes of state, written in the transaction that makes them; webhooks' deliveries are born here too."""
 
+from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import RowMapping, delete, func, literal, select
+from sqlalchemy import RowMapping, delete, func, literal, or_, select
 
 from mezzotint.domain.change import Change
-from mezzotint.domain.ids import JobId, TenantId
+from mezzotint.domain.ids import OF_TENANT, JobId, OwnerId, TenantId
 from mezzotint.domain.job import JobState
 from mezzotint.store.bulk_write import Insert, Row, Statement
 from mezzotint.store.database import Database
@@ -34,7 +35,8 @@ def _log_change(row: Row, insert: Insert) -> object:
 def _add_deliveries(row: Row, insert: Insert) -> object:
     due = select(webhooks.c.id, jobs.c.id, row["state"], literal(0), row["at"])
     due = due.join_from(jobs, webhooks, jobs.c.tenant == webhooks.c.tenant)
-    due = due.where(jobs.c.id == row["job"], webhooks.c.disabled_at.is_(None))
+    is_told = or_(webhooks.c.owner == jobs.c.owner, webhooks.c.owner == OF_TENANT, jobs.c.owner == OF_TENANT)
+    due = due.where(jobs.c.id == row["job"], webhooks.c.disabled_at.is_(None), is_told)
     return insert(deliveries).from_select(["webhook", "job", "state", "attempts", "next_at"], due)
 
 
@@ -43,7 +45,7 @@ LOG_NEW = Statement(name="first", values=SAID, make=_log_new)
 LOG_CHANGE = Statement(name="next", values=SAID, make=_log_change)
 """A job's state changed; it lies as far as its row says."""
 ADD_DELIVERIES = Statement(name="told", values=SAID, make=_add_deliveries)
-"""The tenant's webhooks are to be told."""
+"""The webhooks of the job's owner are to be told, and those of the whole tenant."""
 
 
 class Changes:
@@ -57,8 +59,10 @@ class Changes:
             rows = await connection.execute(query.order_by(changes.c.number.desc()).limit(MOST))
             return [change_of(row) for row in reversed(rows.mappings().all())]
 
-    async def since(self, tenant: TenantId, at: datetime, limit: int) -> list[tuple[JobId, Change]]:
-        """The changes of a tenant's jobs from an instant on, oldest first."""
+    async def since(
+        self, tenant: TenantId, at: datetime, limit: int, owners: Collection[OwnerId] | None = None
+    ) -> list[tuple[JobId, Change]]:
+        """The changes of a tenant's jobs from an instant on, oldest first. owners: whose in it; None: everybody's."""
         query = (
             select(changes)
             .join(jobs, jobs.c.id == changes.c.job)
@@ -66,6 +70,8 @@ class Changes:
             .order_by(changes.c.at, changes.c.job, changes.c.number)
             .limit(limit)
         )
+        if owners is not None:
+            query = query.where(jobs.c.owner.in_(owners))
         async with self._database.read() as connection:
             return [(JobId(row["job"]), change_of(row)) for row in (await connection.execute(query)).mappings()]
 

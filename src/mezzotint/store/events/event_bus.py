@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from mezzotint.background import BackgroundTasks
 from mezzotint.domain.event import Changed, JobEvent, Progressed
-from mezzotint.domain.ids import JobId, TenantId
+from mezzotint.domain.ids import JobId, OwnerId, TenantId
+from mezzotint.domain.job import Job
 
 T = TypeVar("T")
 MAX_PENDING = 256
@@ -23,8 +24,8 @@ class EventBus:
 
     def __init__(self) -> None:
         self._watchers: dict[JobId, set[asyncio.Queue[JobEvent]]] = defaultdict(set)
-        self._tenants: dict[TenantId, set[Pending]] = defaultdict(set)
-        self._owners: dict[JobId, TenantId] = {}
+        self._tenants: dict[TenantId, dict[Pending, frozenset[OwnerId] | None]] = defaultdict(dict)
+        self._owners: dict[JobId, tuple[TenantId, OwnerId]] = {}
         self._progress: dict[JobId, Progressed] = {}
         self.work = asyncio.Event()
 
@@ -35,9 +36,11 @@ class EventBus:
             self._keep_progress(job, event)
         for queue in self._watchers.get(job, ()):
             _put(queue, event)
-        owner = self._owners.get(job) if not isinstance(event, Changed) else event.job.tenant
-        for pending in self._tenants.get(owner, ()) if owner is not None else ():
-            _put(pending, (job, event))
+        whose = (event.job.tenant, event.job.owner) if isinstance(event, Changed) else self._owners.get(job)
+        if whose is not None:
+            for pending, owners in self._tenants.get(whose[0], {}).items():
+                if owners is None or whose[1] in owners:
+                    _put(pending, (job, event))
 
     def _remember(self, event: Changed) -> None:
         """Whose an open job is, so that its progress finds the owner; and its last progress is over."""
@@ -45,7 +48,7 @@ class EventBus:
         if event.job.state.is_final:
             self._owners.pop(event.job.id, None)
         else:
-            self._owners[event.job.id] = event.job.tenant
+            self._owners[event.job.id] = (event.job.tenant, event.job.owner)
 
     def _keep_progress(self, job: JobId, event: Progressed) -> None:
         """The worker of a job that was cancelled tells of one more step: what nobody takes away is bounded."""
@@ -54,9 +57,9 @@ class EventBus:
         if len(self._progress) > MAX_PROGRESS:
             del self._progress[next(iter(self._progress))]
 
-    def own(self, job: JobId, tenant: TenantId) -> None:
+    def own(self, job: Job) -> None:
         """Say whose an open job is that was changed before this process began."""
-        self._owners.setdefault(job, tenant)
+        self._owners.setdefault(job.id, (job.tenant, job.owner))
 
     def progress_of(self, job: JobId) -> Progressed | None:
         """The last progress of a running job, for one who comes in the middle."""
@@ -73,7 +76,11 @@ class EventBus:
 
     def is_watched(self, job: JobId) -> bool:
         """Whether anybody would hear of the job. May be asked from any thread."""
-        return job in self._watchers or self._owners.get(job) in self._tenants
+        if job in self._watchers:
+            return True
+        whose = self._owners.get(job)
+        watching = () if whose is None else tuple(self._tenants.get(whose[0], {}).values())
+        return any(owners is None or (whose is not None and whose[1] in owners) for owners in watching)
 
     def watched_jobs(self) -> list[JobId]:
         """Jobs that somebody watches one by one."""
@@ -92,14 +99,14 @@ class EventBus:
                 del self._watchers[job]
 
     @contextmanager
-    def watch_all(self, tenant: TenantId) -> Iterator[Pending]:
-        """The events of all the tenant's jobs from now on."""
+    def watch_all(self, tenant: TenantId, owners: frozenset[OwnerId] | None = None) -> Iterator[Pending]:
+        """The events of the tenant's jobs from now on. owners: whose in it; None: everybody's."""
         pending: Pending = asyncio.Queue(MAX_PENDING)
-        self._tenants[tenant].add(pending)
+        self._tenants[tenant][pending] = owners
         try:
             yield pending
         finally:
-            self._tenants[tenant].discard(pending)
+            self._tenants[tenant].pop(pending, None)
             if not self._tenants[tenant]:
                 del self._tenants[tenant]
 

@@ -22,7 +22,20 @@ from mezzotint.store.submissions import remember, withdraw
 
 MOST = 200
 """Submissions of one transaction: a bound for how long it may take."""
-SAID = ["id", "tenant", "tier", "state", "raw_prompt", "parameters", "model", "cost", "lane", "waits_in", "created_at"]
+SAID = [
+    "id",
+    "tenant",
+    "owner",
+    "tier",
+    "state",
+    "raw_prompt",
+    "parameters",
+    "model",
+    "cost",
+    "lane",
+    "waits_in",
+    "created_at",
+]
 SAID += ["timings", "batch"]
 ZERO = ["step", "attempts", "lease_token", "cost_s", "num_losses", "lost_step"]
 """Columns of a new job's row, and the columns that are 0 in each."""

@@ -87,7 +87,9 @@ async def finish_jobs(
     writes: dict[Statement, Sequence[Values]] = {
         SETTLE_FLOWS: settled,
         INSERT_IMAGES: [
-            {"tenant": row["tenant"], **fields_of(picture)} for row, ending, _ in ended for picture in ending.images
+            {"tenant": row["tenant"], "owner": row["owner"], **fields_of(picture)}
+            for row, ending, _ in ended
+            for picture in ending.images
         ],
         UPSERT_LEDGER: [_entry(row, ending, worker) for row, ending, worker in ended],
         LOG_CHANGE: logged,

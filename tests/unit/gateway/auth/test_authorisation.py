@@ -88,6 +88,7 @@ MATRIX: dict[str, Row | str] = {
     "GET /v1/models": SIGNED_IN,
     "GET /v1/models/{model}": SIGNED_IN,
     "WEBSOCKET /v1/ws": ELSEWHERE,
+    "WEBSOCKET /{path}": ELSEWHERE,  # refuses all
     "GET /v1/admin/tenants": ADMINS,
     "POST /v1/admin/tenants": Row(401, 403, 403, 201),
     "PATCH /v1/admin/tenants/{name}": ADMINS,

@@ -12,8 +12,9 @@ interface Props {
   onShow: (image: OwnImage) => void;
 }
 
-/** My pictures. The grid is one stop of the Tab key; arrows, Home and End move inside it. */
-export function ImageGrid({ images: { images, cursor, isReading, problem, loadMore }, shown, onShow }: Props) {
+/** My pictures, or the team's. The grid is one stop of the Tab key; arrows, Home and End move inside it. */
+export function ImageGrid({ images: view, shown, onShow }: Props) {
+  const { images, cursor, isReading, problem, loadMore } = view;
   const [current, setCurrent] = useState<string | null>(null);
   const stop = images.find((image) => keyOf(image) === current) ?? images[0];
 
@@ -29,7 +30,22 @@ export function ImageGrid({ images: { images, cursor, isReading, problem, loadMo
 
   return (
     <section className="images" aria-labelledby="my-pictures">
-      <h2 id="my-pictures">My pictures</h2>
+      <h2 id="my-pictures">{view.whose === "mine" ? "My pictures" : "The team's pictures"}</h2>
+      {view.seesTenant && (
+        <div className="whose" role="group" aria-label="Whose pictures">
+          {(["mine", "tenant"] as const).map((whose) => (
+            <button
+              key={whose}
+              type="button"
+              className="plain"
+              aria-pressed={whose === view.whose}
+              onClick={() => view.choose(whose)}
+            >
+              {whose === "mine" ? "Mine" : "Team"}
+            </button>
+          ))}
+        </div>
+      )}
       {images.length === 0 && !isReading && problem === null && (
         <p className="quiet">None yet. The pictures you make are kept here.</p>
       )}
