@@ -103,3 +103,18 @@ def test_without_a_gpu_the_command_says_so_and_ends_with_two(
     assert check("cuda:0", None, tmp_path / "none.json") == 2
     assert capsys.readouterr().err
     assert not (tmp_path / "none.json").exists()
+
+
+def test_the_benchmark_measures_every_way_and_all_draw_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    found = runpy.run_path(str(BENCHMARKS / "gpu.py"))["run"]("cpu", "toy", ["SDXL"], 1)
+    measured = found["models"]["SDXL"]["64 px"]
+    ways = {"equal": {"one_by_one", "static"}, "mixed": {"one_by_one", "request_batching"}}
+    for kind, bases in ways.items():
+        assert set(measured[kind]["jobs_per_s"]) == bases | {"hub_fast", "hub_exact"}
+        assert all(spread["median"] > 0 for spread in measured[kind]["jobs_per_s"].values())
+        assert set(measured[kind]["throughput_over"]["hub_exact"]) == bases
+        assert all(apart < 1e-3 for apart in measured[kind]["apart_from_stock"].values())
+    assert set(measured["ms_a_job_step"]) == {"pipeline_ms", "hub_fast_ms", "hub_exact_ms"}
+    assert found["hardware"]["device"]
+    assert (found["dtype"], found["rounds"]) == ("float32", 1)
