@@ -70,7 +70,7 @@ def test_a_client_redraws_a_picture_whole_or_where_a_mask_says(webui: WebUIApi) 
         ({"enable_hr": True}, "enable_hr"),
         ({"styles": ["anime"]}, "styles"),
         ({"sampler_name": "DPM++ 9Z"}, "DPM++ 9Z"),
-        ({"scheduler": "exponential"}, "exponential"),
+        ({"alwayson_scripts": {"ADetailer": {"args": [True, {"ad_model": "face"}]}}}, "ADetailer"),
         ({"width": 512, "height": 512}, "512 x 512"),
         ({"override_settings": {"sd_model_checkpoint": "other"}}, "other"),
     ],
@@ -83,6 +83,81 @@ def test_what_would_change_the_picture_and_cannot_be_done_is_refused_by_name(
     status, text = caught.value.args
     assert status in {404, 422}
     assert word in json.loads(text)["detail"]
+
+
+def test_four_of_a_batch_are_four_pictures(webui: WebUIApi) -> None:
+    drawn = webui.txt2img(prompt="a red apple", width=64, height=64, steps=4, batch_size=4)
+    assert len({image.tobytes() for image in drawn.images}) == 4
+
+
+def test_a_schedule_that_the_sampler_lacks_and_scripts_that_are_off_do_not_stop_it(webui: WebUIApi) -> None:
+    off = {"a": {"args": []}, "b": {"args": [False, {"x": 1}]}, "c": {"args": [{"enabled": False}]}, "d": {}}
+    for scheduler in ("Automatic", "Karras", "normal", "exponential"):
+        drawn = webui.txt2img(
+            prompt="a red apple", width=64, height=64, steps=4, scheduler=scheduler, alwayson_scripts=off
+        )
+        assert ("was ignored" in drawn.info["comments"]) == (scheduler != "Automatic")
+    drawn = webui.txt2img(prompt="a red apple", width=64, height=64, steps=4, sampler_name="DPM++ 2M Karras")
+    assert drawn.info["sampler_name"].startswith("DPM++ 2M")
+
+
+def test_a_picture_tells_how_it_was_made(webui: WebUIApi) -> None:
+    drawn = webui.txt2img(prompt="a red apple, ripe", negative_prompt="text", seed=7, width=64, height=64, steps=4)
+    assert drawn.image.info["parameters"] == drawn.info["infotexts"][0]
+    told = webui.png_info(drawn.image)
+    assert told.info == drawn.info["infotexts"][0]
+    assert (told.parameters["Prompt"], told.parameters["Seed"]) == ("a red apple, ripe", "7")
+    assert told.parameters["Size-1"] == "64"
+
+
+def test_pictures_are_made_larger(webui: WebUIApi) -> None:
+    (name,) = (one["name"] for one in webui.get_upscalers() if one["name"] != "None")
+    apple = webui.txt2img(prompt="a red apple", seed=7, width=64, height=64, steps=4).image.convert("RGB")
+    ask: dict[str, Any] = {"upscaler_1": name}
+    assert webui.extra_single_image(apple, upscaling_resize=2, **ask).image.size == (128, 128)
+    assert webui.extra_single_image(apple, upscaling_resize=1.5, **ask).image.size == (96, 96)
+    size = {"resize_mode": 1, "upscaling_resize_w": 150, "upscaling_resize_h": 100}
+    assert webui.extra_single_image(apple, **size, **ask).image.size == (150, 100)
+    assert webui.extra_single_image(apple, upscaling_crop=False, **size, **ask).image.size == (150, 150)
+    assert webui.extra_single_image(apple).image.tobytes() == apple.tobytes(), "no upscaler leaves it as it is"
+    green = Image.new("RGB", (32, 32), "green")
+    several = webui.extra_batch_images([apple, green], upscaling_resize=2, **ask).images
+    assert [image.size for image in several] == [(128, 128), (64, 64)]
+    assert np.asarray(several[1]).mean((0, 1)) == pytest.approx((0, 128, 0), abs=12)
+    for refused, word in (({"upscaler_1": "ESRGAN_4x"}, "ESRGAN_4x"), ({"gfpgan_visibility": 1}, "gfpgan_visibility")):
+        with pytest.raises(RuntimeError, match=word):
+            webui.extra_single_image(apple, **refused)
+
+
+def test_a_strength_of_nothing_leaves_the_picture_nearly_as_it_is(webui: WebUIApi) -> None:
+    apple = webui.txt2img(prompt="a red apple", seed=7, width=64, height=64).image.convert("RGB")
+    ask: dict[str, Any] = {"images": [apple], "seed": 1, "width": 64, "height": 64, "steps": 20}
+    kept = webui.img2img(prompt="a red apple", denoising_strength=0, **ask).image
+    assert np.abs(np.asarray(kept, float) - np.asarray(apple, float)).mean() < 20
+
+
+def test_a_front_end_finds_its_lists(webui: WebUIApi) -> None:
+    assert {one["name"] for one in webui.get_schedulers()} >= {"automatic"}
+    assert webui.get_scripts() == {"txt2img": [], "img2img": []}
+    assert webui.get_embeddings() == {"loaded": {}, "skipped": {}}
+    assert webui.get_cmd_flags()["api"] is True
+    assert webui.get_memory()["ram"].keys() in ({"free", "used", "total"}, {"error"})
+    empty = ("latent_upscale_modes", "loras", "sd_vae", "hypernetworks", "face_restorers", "prompt_styles")
+    for name in (*empty, "realesrgan_models"):
+        assert getattr(webui, f"get_{name}")() == []
+    assert webui.refresh_checkpoints() is None
+
+
+def test_a_source_comes_back_as_plain_base64(server: Server) -> None:
+    buffer = BytesIO()
+    Image.new("RGB", (64, 64), "red").save(buffer, "PNG")
+    text = b64encode(buffer.getvalue()).decode()
+    body = {"prompt": "a red apple", "width": 64, "height": 64, "steps": 4, "include_init_images": True}
+    body["init_images"] = [f"data:image/png;base64,{text[:20]}\n{text[20:]}"]
+    answer = httpx.post(f"{server.url}/sdapi/v1/img2img", json=body, headers=basic(server, "webui"), timeout=90)
+    drawn, source = answer.json()["images"]
+    assert source == text
+    assert Image.open(BytesIO(b64decode(drawn))).info["parameters"].startswith("a red apple")
 
 
 def test_a_wrong_password_is_refused_with_a_challenge(server: Server) -> None:
@@ -116,6 +191,8 @@ def test_progress_shows_the_picture_under_way_and_interrupt_ends_it(server: Serv
         assert stranger.get_progress()["state"]["job_count"] == 0
         stranger.interrupt()
         assert webui.get_progress()["state"]["job_count"] == 4
+        webui.skip()
+        assert webui.get_progress()["state"]["job_count"] == 3
         webui.interrupt()
         with pytest.raises(RuntimeError, match="job_cancelled"):
             asked.result(60)

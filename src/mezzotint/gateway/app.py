@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from mezzotint import __version__
 from mezzotint.actions.upload import SWEEP_S, sweep_uploads
 from mezzotint.gateway import automatic1111, openai
+from mezzotint.gateway.api_description import describe_api
 from mezzotint.gateway.automatic1111.progress import WaitingJobs
 from mezzotint.gateway.bodies.request_bodies import RequestBodies
 from mezzotint.gateway.error_handlers import install_error_handlers
@@ -107,6 +109,7 @@ def create_app(
         app.include_router(module.router, responses=errors_of_all)
     app.include_router(websocket.router)
     # no coroutine: making the description takes a fifth of a second, in a thread
+    app.openapi = partial(describe_api, app)  # type: ignore[method-assign]  # as FastAPI says to extend it
     app.add_api_route("/openapi.json", lambda: JSONResponse(app.openapi()), include_in_schema=False)
     if (PAGE / "index.html").exists():
         app.mount("/", CompressedPage(PAGE), name="page")

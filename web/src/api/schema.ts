@@ -64,6 +64,134 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sdapi/v1/cmd-flags": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Cmd Flags
+         * @description Of AUTOMATIC1111's flags those that hold here.
+         */
+        get: operations["read_cmd_flags_sdapi_v1_cmd_flags_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/embeddings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List Embeddings */
+        get: operations["list_embeddings_sdapi_v1_embeddings_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/extensions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Always empty here */
+        get: operations["list_extensions_sdapi_v1_extensions_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/extra-batch-images": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Upscale Images
+         * @description Several pictures made larger, answered in their order.
+         */
+        post: operations["upscale_images_sdapi_v1_extra_batch_images_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/extra-single-image": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Upscale Image
+         * @description A picture made larger.
+         */
+        post: operations["upscale_image_sdapi_v1_extra_single_image_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/face-restorers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Always empty here */
+        get: operations["list_face_restorers_sdapi_v1_face_restorers_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/hypernetworks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Always empty here */
+        get: operations["list_hypernetworks_sdapi_v1_hypernetworks_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sdapi/v1/img2img": {
         parameters: {
             query?: never;
@@ -104,6 +232,60 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sdapi/v1/latent-upscale-modes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Always empty here */
+        get: operations["list_latent_upscale_modes_sdapi_v1_latent_upscale_modes_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/loras": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Always empty here */
+        get: operations["list_loras_sdapi_v1_loras_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/memory": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Memory
+         * @description The main memory of the gateway's machine, where the system tells it.
+         */
+        get: operations["read_memory_sdapi_v1_memory_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sdapi/v1/options": {
         parameters: {
             query?: never;
@@ -119,6 +301,26 @@ export interface paths {
          * @description Takes the model that is served and refuses another; all else is ignored, since it would be set for everybody.
          */
         post: operations["set_options_sdapi_v1_options_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/png-info": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Read Png Info
+         * @description The texts of a PNG; empty for pictures of other formats. No pixel is read, and nothing is kept.
+         */
+        post: operations["read_png_info_sdapi_v1_png_info_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -145,6 +347,120 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sdapi/v1/prompt-styles": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Always empty here */
+        get: operations["list_prompt_styles_sdapi_v1_prompt_styles_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/realesrgan-models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Always empty here */
+        get: operations["list_realesrgan_models_sdapi_v1_realesrgan_models_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/refresh-checkpoints": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Nothing to do
+         * @description Does nothing: the server itself sees to it that its lists are true.
+         */
+        post: operations["refresh_checkpoints_sdapi_v1_refresh_checkpoints_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/refresh-embeddings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Nothing to do
+         * @description Does nothing: the server itself sees to it that its lists are true.
+         */
+        post: operations["refresh_embeddings_sdapi_v1_refresh_embeddings_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/refresh-loras": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Nothing to do
+         * @description Does nothing: the server itself sees to it that its lists are true.
+         */
+        post: operations["refresh_loras_sdapi_v1_refresh_loras_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/refresh-vae": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Nothing to do
+         * @description Does nothing: the server itself sees to it that its lists are true.
+         */
+        post: operations["refresh_vae_sdapi_v1_refresh_vae_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sdapi/v1/samplers": {
         parameters: {
             query?: never;
@@ -157,6 +473,60 @@ export interface paths {
          * @description The samplers that the model can be given; none where only its own suits it.
          */
         get: operations["samplers_sdapi_v1_samplers_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/schedulers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Schedules
+         * @description The schedules that a sampler of the model has.
+         */
+        get: operations["list_schedules_sdapi_v1_schedulers_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/script-info": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Always empty here */
+        get: operations["list_script_info_sdapi_v1_script_info_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/scripts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List Scripts */
+        get: operations["list_scripts_sdapi_v1_scripts_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -185,6 +555,60 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sdapi/v1/sd-modules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Always empty here */
+        get: operations["list_modules_sdapi_v1_sd_modules_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/sd-vae": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Always empty here */
+        get: operations["list_vaes_sdapi_v1_sd_vae_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/skip": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Skip
+         * @description Cancel the picture of yours that is being drawn, or the next of those that wait; the others go on.
+         */
+        post: operations["skip_sdapi_v1_skip_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sdapi/v1/txt2img": {
         parameters: {
             query?: never;
@@ -199,6 +623,26 @@ export interface paths {
          * @description Pictures from words, as AUTOMATIC1111's web UI gives them.
          */
         post: operations["txt2img_sdapi_v1_txt2img_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/upscalers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Upscalers
+         * @description What extra-single-image takes as `upscaler_1`.
+         */
+        get: operations["list_upscalers_sdapi_v1_upscalers_get"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1091,6 +1535,26 @@ export interface components {
             /** Param */
             param?: string | null;
         };
+        /** ExtraImage */
+        ExtraImage: {
+            /** Html Info */
+            html_info: string;
+            /**
+             * Image
+             * @description PNG in base64
+             */
+            image: string;
+        };
+        /** ExtraImages */
+        ExtraImages: {
+            /** Html Info */
+            html_info: string;
+            /**
+             * Images
+             * @description PNG in base64
+             */
+            images: string[];
+        };
         /** HTTPValidationError */
         HTTPValidationError: {
             /** Detail */
@@ -1552,6 +2016,27 @@ export interface components {
             waived_s: number;
         };
         /**
+         * NamedItem
+         * @description Of a list that is empty here: these are parts that no model of this server has.
+         */
+        NamedItem: {
+            /** Name */
+            name: string;
+        };
+        /** NamedPicture */
+        NamedPicture: {
+            /**
+             * Data
+             * @description a picture in base64, plain or as a data: URL
+             */
+            data: string;
+            /**
+             * Name
+             * @default
+             */
+            name: string;
+        };
+        /**
          * NewImages
          * @description A picture from words. The prompt may end in parameters: `--seed 7 --no text`.
          */
@@ -1911,6 +2396,28 @@ export interface components {
              */
             object: "list";
         };
+        /** PngInfoFound */
+        PngInfoFound: {
+            /**
+             * Info
+             * @description the text `parameters` of a PNG; empty where it has none
+             */
+            info: string;
+            /**
+             * Items
+             * @description all texts of a PNG, by their keywords
+             */
+            items: {
+                [key: string]: string;
+            };
+            /**
+             * Parameters
+             * @description `info`, read
+             */
+            parameters: {
+                [key: string]: string;
+            };
+        };
         /** ProgressState */
         ProgressState: {
             /**
@@ -1962,6 +2469,34 @@ export interface components {
          * @enum {string}
          */
         Scope: "read" | "write" | "tenant" | "admin";
+        /** SdEmbeddings */
+        SdEmbeddings: {
+            /** Loaded */
+            loaded: {
+                [key: string]: components["schemas"]["NamedItem"];
+            };
+            /** Skipped */
+            skipped: {
+                [key: string]: components["schemas"]["NamedItem"];
+            };
+        };
+        /** SdMemory */
+        SdMemory: {
+            /**
+             * Cuda
+             * @description an error: the process that answers has no device
+             */
+            cuda: {
+                [key: string]: string;
+            };
+            /**
+             * Ram
+             * @description free, used and total bytes, or an error
+             */
+            ram: {
+                [key: string]: number | string;
+            };
+        };
         /** SdModel */
         SdModel: {
             /** Config */
@@ -2009,6 +2544,42 @@ export interface components {
             options?: {
                 [key: string]: string;
             };
+        };
+        /** SdScheduler */
+        SdScheduler: {
+            /** Aliases */
+            aliases?: string[] | null;
+            /** Default Rho */
+            default_rho?: number | null;
+            /** Label */
+            label: string;
+            /** Name */
+            name: string;
+            /**
+             * Need Inner Model
+             * @default false
+             */
+            need_inner_model: boolean;
+        };
+        /** SdScripts */
+        SdScripts: {
+            /** Img2Img */
+            img2img: string[];
+            /** Txt2Img */
+            txt2img: string[];
+        };
+        /** SdUpscaler */
+        SdUpscaler: {
+            /** Model Name */
+            model_name?: string | null;
+            /** Model Path */
+            model_path?: string | null;
+            /** Model Url */
+            model_url?: string | null;
+            /** Name */
+            name: string;
+            /** Scale */
+            scale: number;
         };
         /** SdapiError */
         SdapiError: {
@@ -2134,7 +2705,7 @@ export interface components {
             sampler_name?: string | null;
             /**
              * Scheduler
-             * @description automatic, or karras
+             * @description a name of /sdapi/v1/schedulers; another is ignored, as `info` tells
              */
             scheduler?: string | null;
             /** Script Name */
@@ -2488,6 +3059,673 @@ export interface operations {
             };
         };
     };
+    read_cmd_flags_sdapi_v1_cmd_flags_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        [key: string]: boolean;
+                    };
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the database or the object store does not answer, or the server is full */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+        };
+    };
+    list_embeddings_sdapi_v1_embeddings_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdEmbeddings"];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the database or the object store does not answer, or the server is full */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+        };
+    };
+    list_extensions_sdapi_v1_extensions_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NamedItem"][];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the database or the object store does not answer, or the server is full */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+        };
+    };
+    upscale_images_sdapi_v1_extra_batch_images_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Codeformer Visibility
+                     * @default 0
+                     */
+                    codeformer_visibility?: number;
+                    /**
+                     * Extras Upscaler 2 Visibility
+                     * @default 0
+                     */
+                    extras_upscaler_2_visibility?: number;
+                    /**
+                     * Gfpgan Visibility
+                     * @default 0
+                     */
+                    gfpgan_visibility?: number;
+                    /** Imagelist */
+                    imageList: components["schemas"]["NamedPicture"][];
+                    /**
+                     * Resize Mode
+                     * @description 0: by upscaling_resize; 1: to upscaling_resize_w and _h
+                     * @default 0
+                     */
+                    resize_mode?: number;
+                    /**
+                     * Upscaler 1
+                     * @description a name of /sdapi/v1/upscalers; None leaves the picture as it is
+                     * @default None
+                     */
+                    upscaler_1?: string;
+                    /**
+                     * Upscaler 2
+                     * @default None
+                     */
+                    upscaler_2?: string;
+                    /**
+                     * Upscaling Crop
+                     * @description with resize_mode 1, cut what does not fit
+                     * @default true
+                     */
+                    upscaling_crop?: boolean;
+                    /**
+                     * Upscaling Resize
+                     * @description how many times as wide and high
+                     * @default 2
+                     */
+                    upscaling_resize?: number;
+                    /**
+                     * Upscaling Resize H
+                     * @description px
+                     * @default 512
+                     */
+                    upscaling_resize_h?: number;
+                    /**
+                     * Upscaling Resize W
+                     * @description px
+                     * @default 512
+                     */
+                    upscaling_resize_w?: number;
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExtraImages"];
+                };
+            };
+            /** @description the body is not JSON in UTF-8 */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description no such thing, or not yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the body comes too slowly */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description it meets something that is there already */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description something in the request cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the server failed */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the database or the object store does not answer, or the server is full */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description it takes longer than a request may; the job goes on */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+        };
+    };
+    upscale_image_sdapi_v1_extra_single_image_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Codeformer Visibility
+                     * @default 0
+                     */
+                    codeformer_visibility?: number;
+                    /**
+                     * Extras Upscaler 2 Visibility
+                     * @default 0
+                     */
+                    extras_upscaler_2_visibility?: number;
+                    /**
+                     * Gfpgan Visibility
+                     * @default 0
+                     */
+                    gfpgan_visibility?: number;
+                    /**
+                     * Image
+                     * @description a picture in base64, plain or as a data: URL
+                     */
+                    image: string;
+                    /**
+                     * Resize Mode
+                     * @description 0: by upscaling_resize; 1: to upscaling_resize_w and _h
+                     * @default 0
+                     */
+                    resize_mode?: number;
+                    /**
+                     * Upscaler 1
+                     * @description a name of /sdapi/v1/upscalers; None leaves the picture as it is
+                     * @default None
+                     */
+                    upscaler_1?: string;
+                    /**
+                     * Upscaler 2
+                     * @default None
+                     */
+                    upscaler_2?: string;
+                    /**
+                     * Upscaling Crop
+                     * @description with resize_mode 1, cut what does not fit
+                     * @default true
+                     */
+                    upscaling_crop?: boolean;
+                    /**
+                     * Upscaling Resize
+                     * @description how many times as wide and high
+                     * @default 2
+                     */
+                    upscaling_resize?: number;
+                    /**
+                     * Upscaling Resize H
+                     * @description px
+                     * @default 512
+                     */
+                    upscaling_resize_h?: number;
+                    /**
+                     * Upscaling Resize W
+                     * @description px
+                     * @default 512
+                     */
+                    upscaling_resize_w?: number;
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExtraImage"];
+                };
+            };
+            /** @description the body is not JSON in UTF-8 */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description no such thing, or not yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the body comes too slowly */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description it meets something that is there already */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description something in the request cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the server failed */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the database or the object store does not answer, or the server is full */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description it takes longer than a request may; the job goes on */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+        };
+    };
+    list_face_restorers_sdapi_v1_face_restorers_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NamedItem"][];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the database or the object store does not answer, or the server is full */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+        };
+    };
+    list_hypernetworks_sdapi_v1_hypernetworks_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NamedItem"][];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the database or the object store does not answer, or the server is full */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+        };
+    };
     img2img_sdapi_v1_img2img_post: {
         parameters: {
             query?: never;
@@ -2514,7 +3752,7 @@ export interface operations {
                     cfg_scale?: number | null;
                     /**
                      * Denoising Strength
-                     * @description share of the steps that is run on the picture
+                     * @description share of the steps that is run on the picture, at least one of them
                      * @default 0.75
                      */
                     denoising_strength?: number;
@@ -2585,7 +3823,7 @@ export interface operations {
                     sampler_name?: string | null;
                     /**
                      * Scheduler
-                     * @description automatic, or karras
+                     * @description a name of /sdapi/v1/schedulers; another is ignored, as `info` tells
                      */
                     scheduler?: string | null;
                     /** Script Name */
@@ -2798,6 +4036,174 @@ export interface operations {
             };
         };
     };
+    list_latent_upscale_modes_sdapi_v1_latent_upscale_modes_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NamedItem"][];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the database or the object store does not answer, or the server is full */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+        };
+    };
+    list_loras_sdapi_v1_loras_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NamedItem"][];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the database or the object store does not answer, or the server is full */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+        };
+    };
+    read_memory_sdapi_v1_memory_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdMemory"];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the database or the object store does not answer, or the server is full */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+        };
+    };
     options_sdapi_v1_options_get: {
         parameters: {
             query?: never;
@@ -2950,6 +4356,108 @@ export interface operations {
             };
         };
     };
+    read_png_info_sdapi_v1_png_info_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Image
+                     * @description a picture in base64, plain or as a data: URL
+                     */
+                    image: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PngInfoFound"];
+                };
+            };
+            /** @description the body is not JSON in UTF-8 */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the body comes too slowly */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description something in the request cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the database or the object store does not answer, or the server is full */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+        };
+    };
     progress_sdapi_v1_progress_get: {
         parameters: {
             query?: {
@@ -2991,6 +4499,342 @@ export interface operations {
             };
             /** @description something in the request cannot be used */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the database or the object store does not answer, or the server is full */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+        };
+    };
+    list_prompt_styles_sdapi_v1_prompt_styles_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NamedItem"][];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the database or the object store does not answer, or the server is full */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+        };
+    };
+    list_realesrgan_models_sdapi_v1_realesrgan_models_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NamedItem"][];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the database or the object store does not answer, or the server is full */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+        };
+    };
+    refresh_checkpoints_sdapi_v1_refresh_checkpoints_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the database or the object store does not answer, or the server is full */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+        };
+    };
+    refresh_embeddings_sdapi_v1_refresh_embeddings_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the database or the object store does not answer, or the server is full */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+        };
+    };
+    refresh_loras_sdapi_v1_refresh_loras_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the database or the object store does not answer, or the server is full */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+        };
+    };
+    refresh_vae_sdapi_v1_refresh_vae_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3083,6 +4927,174 @@ export interface operations {
             };
         };
     };
+    list_schedules_sdapi_v1_schedulers_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdScheduler"][];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the database or the object store does not answer, or the server is full */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+        };
+    };
+    list_script_info_sdapi_v1_script_info_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NamedItem"][];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the database or the object store does not answer, or the server is full */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+        };
+    };
+    list_scripts_sdapi_v1_scripts_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdScripts"];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the database or the object store does not answer, or the server is full */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+        };
+    };
     models_sdapi_v1_sd_models_get: {
         parameters: {
             query?: never;
@@ -3130,6 +5142,174 @@ export interface operations {
             };
             /** @description no such thing, or not yours */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description something in the request cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the database or the object store does not answer, or the server is full */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+        };
+    };
+    list_modules_sdapi_v1_sd_modules_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NamedItem"][];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the database or the object store does not answer, or the server is full */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+        };
+    };
+    list_vaes_sdapi_v1_sd_vae_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NamedItem"][];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the database or the object store does not answer, or the server is full */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+        };
+    };
+    skip_sdapi_v1_skip_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3271,6 +5451,62 @@ export interface operations {
             };
             /** @description it takes longer than a request may; the job goes on */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+        };
+    };
+    list_upscalers_sdapi_v1_upscalers_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdUpscaler"][];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SdapiError"];
+                };
+            };
+            /** @description the database or the object store does not answer, or the server is full */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };

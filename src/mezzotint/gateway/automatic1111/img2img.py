@@ -6,27 +6,29 @@ from dataclasses import replace
 from fastapi import APIRouter, Request, Response
 
 from mezzotint.domain.claims import Claims
-from mezzotint.domain.ids import Sha256
 from mezzotint.domain.task import Task
+from mezzotint.domain.tier import limits_of
 from mezzotint.gateway.automatic1111.auth import BasicCallerClaims
 from mezzotint.gateway.automatic1111.errors import SdapiRoute
+from mezzotint.gateway.automatic1111.pictures import decode_picture, upload_picture
 from mezzotint.gateway.automatic1111.schemas import Drawn, Img2Img, describe_sdapi_errors
-from mezzotint.gateway.automatic1111.txt2img import check_supported, generate_images, to_request
+from mezzotint.gateway.automatic1111.txt2img import check_supported, find_model, generate_images, to_request
 from mezzotint.gateway.bodies.large_bodies import (
     MAX_PICTURES_BYTES,
-    decode_base64,
     describe_json_body,
+    encode_base64,
     read_json,
     reserve_memory,
     respond_with_list,
 )
 from mezzotint.gateway.dependencies import ServiceDep
-from mezzotint.gateway.errors import ApiError, unsupported_error
-from mezzotint.gateway.image_requests import upload_image
+from mezzotint.gateway.errors import unsupported_error
 from mezzotint.gateway.service import Service
 from mezzotint.media.uploads import Reading
 
 CROPPING = (0, 1)
+ONE_STEP = 1.0001
+"""A little more than one, so that rounding does not make it none."""
 router = APIRouter(
     prefix="/sdapi/v1",
     tags=["automatic1111"],
@@ -54,25 +56,21 @@ async def img2img(request: Request, service: ServiceDep, claims: BasicCallerClai
         job_request = replace(
             to_request(service, body),
             task=Task.VARIATION if body.mask is None else Task.INPAINT,
-            source=await _upload_picture(service, claims, "init_images", body.init_images[0], Reading.PICTURE),
-            mask=body.mask and await _upload_picture(service, claims, "mask", body.mask, mask_reading),
-            strength=body.denoising_strength,
+            source=await upload_picture(service, claims, "init_images", body.init_images[0]),
+            mask=body.mask and await upload_picture(service, claims, "mask", body.mask, mask_reading),
+            strength=find_strength(service, claims, body),
         )
         body.mask = None
         if not body.include_init_images:
             body.init_images.clear()
             until_drawn.close()  # nothing of the body is kept while the picture is drawn
         answer = await generate_images(service, request, claims, body, job_request)
-        images = answer.images + body.init_images
+        images = answer.images + [await encode_base64(await decode_picture("", text)) for text in body.init_images]
         return await respond_with_list(answer.model_copy(update={"images": images}), "images")
 
 
-async def _upload_picture(service: Service, claims: Claims, field: str, text: str, reading: Reading) -> Sha256:
-    """Store a picture as an upload. Returns its name. text: base64, plain or as a data: URL."""
-    try:
-        data = await decode_base64(text)
-    except ValueError:
-        raise ApiError(
-            "upload_invalid", message=f'"{field}" is not base64.', hint="Send the file's bytes.", param=field
-        ) from None
-    return await upload_image(service, claims, field, data, reading)
+def find_strength(service: Service, claims: Claims, body: Img2Img) -> float:
+    """The share of the steps that is run; at least one is, as AUTOMATIC1111 does it, also with a strength of 0."""
+    usual = min(find_model(service, body).default_steps, limits_of(claims.tier).step_budget)
+    one_step = ONE_STEP / max(1, body.steps or usual)
+    return one_step if 0 <= body.denoising_strength < one_step <= 1 else body.denoising_strength

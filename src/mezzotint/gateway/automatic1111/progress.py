@@ -103,6 +103,16 @@ async def interrupt(request: Request, service: ServiceDep, claims: BasicCallerCl
     return {}
 
 
+@router.post("/skip")
+async def skip(request: Request, service: ServiceDep, claims: BasicCallerClaims) -> None:
+    """Cancel the picture of yours that is being drawn, or the next of those that wait; the others go on."""
+    ids = get_waiting_jobs(request).of(claims)
+    jobs = [job for id in ids if (job := await service.desk.jobs.get(id)) and not job.state.is_final]
+    if jobs:
+        first = next((job for job in jobs if job.state is JobState.RUNNING), jobs[0])
+        await cancel(service.desk, first.id, service.now())
+
+
 def _estimate_left_s(service: Service, job: Job | None) -> float:
     """Seconds until the running picture ends, by its pace so far."""
     if job is None or job.started_at is None or job.step == 0:

@@ -13,13 +13,16 @@ from mezzotint.domain.job import Job
 from mezzotint.domain.model import ModelInfo
 from mezzotint.gateway.automatic1111.auth import BasicCallerClaims
 from mezzotint.gateway.automatic1111.errors import SdapiRoute
+from mezzotint.gateway.automatic1111.infotext import KEYWORD, format_infotext
 from mezzotint.gateway.automatic1111.progress import get_waiting_jobs
-from mezzotint.gateway.automatic1111.schemas import AUTOMATIC, NO_SEED, Drawn, Txt2Img, describe_sdapi_errors
+from mezzotint.gateway.automatic1111.samplers import choose_sampler
+from mezzotint.gateway.automatic1111.schemas import NO_SEED, Drawn, Txt2Img, describe_sdapi_errors
 from mezzotint.gateway.bodies.large_bodies import encode_base64, respond_with_list
 from mezzotint.gateway.dependencies import ServiceDep
 from mezzotint.gateway.errors import unknown_model_error, unsupported_error
 from mezzotint.gateway.image_requests import read_image, submit_and_wait
 from mezzotint.gateway.service import Service
+from mezzotint.media.png_text import add_text
 from mezzotint.policy.admission.request import JobRequest
 
 router = APIRouter(
@@ -28,7 +31,7 @@ router = APIRouter(
     route_class=SdapiRoute,
     responses=describe_sdapi_errors(400, 401, 403, 404, 409, 413, 422, 429, 500, 503, 504),
 )
-SWITCHES = ("styles", "subseed_strength", "restore_faces", "tiling", "enable_hr", "script_name", "alwayson_scripts")
+SWITCHES = ("styles", "subseed_strength", "restore_faces", "tiling", "enable_hr", "script_name")
 """Fields that would change the picture and that no model here has; refused where they are switched on."""
 
 
@@ -48,13 +51,11 @@ async def generate_images(
     track_jobs = partial(get_waiting_jobs(request).waiting, claims)
     parsed = await read_request(service.door, job_request, claims)
     jobs, _ = await submit_and_wait(service, request, claims, parsed, track_jobs=track_jobs)
-    images = [
-        await encode_base64(await read_image(service, job.images[0].png, "png")) for job in jobs if body.send_images
-    ]
+    images = [await _encode_image(service, job) for job in jobs if body.send_images]
     return Drawn(
         images=images,
         parameters=body.model_dump(exclude={"init_images", "mask"}),
-        info=json.dumps(_describe_images(body, jobs)),
+        info=json.dumps(_describe_images(body, jobs, _choose_sampler(find_model(service, body), body)[1])),
     )
 
 
@@ -70,7 +71,7 @@ def to_request(service: Service, body: Txt2Img) -> JobRequest:
         guidance_scale=body.cfg_scale if model.default_guidance > 1 else None,
         width=body.width,
         height=body.height,
-        sampler=_parse_sampler(body),
+        sampler=_choose_sampler(model, body)[0],
         repeat=body.batch_size * body.n_iter,
         is_plain=True,
     )
@@ -82,6 +83,10 @@ def check_supported(service: Service, body: Txt2Img) -> None:
         if getattr(body, name):
             message = f'"{name}" is not supported by this model.'
             raise unsupported_error(name, message, "Leave it out, or switch it off.")
+    for script, values in (body.alwayson_scripts or {}).items():
+        if _is_switched_on(values):
+            message = f'The script "{script[:80]}" is not supported.'
+            raise unsupported_error("alwayson_scripts", message, 'Leave it out, or switch it off: "args": [].')
     find_model(service, body)
 
 
@@ -104,19 +109,33 @@ def check_checkpoint(service: Service, wanted: object) -> None:
         raise unknown_model_error(wanted, hint, param="sd_model_checkpoint")
 
 
-def _parse_sampler(body: Txt2Img) -> str | None:
-    name = body.sampler_name or body.sampler_index
-    schedule = (body.scheduler or "").lower()
-    if schedule in AUTOMATIC:
-        return name or None
-    if not name or schedule != "karras":
-        hint = "Say automatic, or karras with one of the samplers that have it."
-        raise unsupported_error("scheduler", f'There is no schedule "{schedule[:40]}" here.', hint)
-    return name if name.lower().endswith(" karras") else f"{name} Karras"
+def _is_switched_on(script: object) -> bool:
+    """Whether a script of `alwayson_scripts` would do something.
+
+    Front ends send those that are off too: without arguments, with false as the first, or with units that are not
+    enabled.
+    """
+    arguments = script.get("args", []) if isinstance(script, dict) else script
+    if not isinstance(arguments, list):
+        return bool(arguments)
+    units = [one for one in arguments if isinstance(one, dict)]
+    if units and len(units) == len(arguments):
+        return any(unit.get("enabled", True) for unit in units)
+    return bool(arguments) and arguments[0] not in (False, None)
 
 
-def _describe_images(body: Txt2Img, jobs: Sequence[Job]) -> dict[str, Any]:
-    """The `info` that clients read back."""
+def _choose_sampler(model: ModelInfo, body: Txt2Img) -> tuple[str | None, str]:
+    return choose_sampler(body.sampler_name or body.sampler_index or "", body.scheduler or "", model.samplers)
+
+
+async def _encode_image(service: Service, job: Job) -> str:
+    """PNG in base64, with the text that tells how the picture was made: the caller knows it anyway."""
+    png = await read_image(service, job.images[0].png, "png")
+    return await encode_base64(add_text(png, KEYWORD, format_infotext(job)))
+
+
+def _describe_images(body: Txt2Img, jobs: Sequence[Job], comment: str) -> dict[str, Any]:
+    """The `info` that clients read back. comment: what was not done as it was asked."""
     first = jobs[0].parameters
     return {
         "prompt": first.prompt,
@@ -132,17 +151,11 @@ def _describe_images(body: Txt2Img, jobs: Sequence[Job]) -> dict[str, Any]:
         "steps": first.num_steps,
         "batch_size": body.batch_size,
         "sd_model_name": jobs[0].model,
-        "infotexts": [_format_infotext(job) for job in jobs],
+        "denoising_strength": first.strength,
+        "extra_generation_params": {},
+        "index_of_first_image": 0,
+        "infotexts": [format_infotext(job) for job in jobs],
+        "styles": [],
         "job_timestamp": jobs[0].created_at.strftime("%Y%m%d%H%M%S"),
+        "comments": comment,
     }
-
-
-def _format_infotext(job: Job) -> str:
-    one = job.parameters
-    lines = [one.prompt, f"Negative prompt: {one.negative_prompt}"] if one.negative_prompt else [one.prompt]
-    sampler = f" Sampler: {one.sampler}," if one.sampler else ""
-    lines.append(
-        f"Steps: {one.num_steps},{sampler} CFG scale: {one.guidance_scale:g}, Seed: {one.seed}, "
-        f"Size: {one.width}x{one.height}, Model: {job.model}"
-    )
-    return "\n".join(lines)

@@ -23,6 +23,7 @@ from mezzotint.media.uploads import MAX_UPLOAD_BYTES
 
 MAX_PICTURES_BYTES = 2 * MAX_UPLOAD_BYTES
 """Limit of a body with a picture, a mask and some words, as a form or in base64."""
+SHARED = "#/components/schemas/{model}"
 PIECE = 2**20
 """Bytes that are read, written or sent at a time: the interpreter's lock and the loop are free in between."""
 Schema = TypeVar("Schema", bound=BaseModel)
@@ -77,7 +78,15 @@ async def respond_with_list(
     """Write the answer as JSON in a thread and send it in pieces, for pictures in base64. name: of the field that is a
     list, whose elements are written one by one. delivered: called once all of it was sent.
     """
-    body = await asyncio.to_thread(_serialize, answer, name)
+    return _respond_in_pieces(await asyncio.to_thread(_serialize, answer, name), delivered)
+
+
+async def respond_with_json(answer: BaseModel) -> Response:
+    """Write the answer as JSON in a thread and send it in pieces."""
+    return _respond_in_pieces(await asyncio.to_thread(lambda: answer.model_dump_json().encode()), _nothing)
+
+
+def _respond_in_pieces(body: bytes, delivered: Callable[[], Awaitable[None]]) -> Response:
     headers = {"Content-Length": str(len(body))}
     return StreamingResponse(_split(body, delivered), media_type="application/json", headers=headers)
 
@@ -102,4 +111,4 @@ def translate_error(error: ValidationError) -> RequestValidationError:
 
 def describe_json_body(shape: type[BaseModel]) -> dict[str, object]:
     """The body in OpenAPI, for a route that reads it by itself."""
-    return {"required": True, "content": {"application/json": {"schema": shape.model_json_schema()}}}
+    return {"required": True, "content": {"application/json": {"schema": shape.model_json_schema(ref_template=SHARED)}}}

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 COMPRESSED = re.compile(
     r"/openapi\.json|/metrics|/v1/(?:jobs|images|models?|usage|admin/(?:jobs|tenants))"
-    r"|/sdapi/v1/(?:cmd-flags|options|script-info|sd-models|samplers|schedulers)"
+    r"|/sdapi/v1/(?:sd-models|samplers)"
 )
 """Paths whose answers to GET are compressed."""
 MIN_BYTES = 1024

@@ -11,7 +11,17 @@ MAX_BODY_BYTES = 64 * 1024
 
 MAX_URL_BYTES = 8 * 1024
 
-STREAMED = frozenset({"/v1/uploads", "/v1/images/edits", "/v1/images/variations", "/sdapi/v1/img2img"})
+STREAMED = frozenset(
+    {
+        "/v1/uploads",
+        "/v1/images/edits",
+        "/v1/images/variations",
+        "/sdapi/v1/img2img",
+        "/sdapi/v1/extra-single-image",
+        "/sdapi/v1/extra-batch-images",
+        "/sdapi/v1/png-info",
+    }
+)
 """Paths whose routes read their larger bodies themselves, after authentication."""
 
 

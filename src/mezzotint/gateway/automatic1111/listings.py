@@ -1,0 +1,99 @@
+"""The lists that front ends of the AUTOMATIC1111 API read at their start; empty for parts that no model here has."""
+
+import os
+
+from fastapi import APIRouter
+
+from mezzotint.gateway.automatic1111.auth import BasicCallerClaims
+from mezzotint.gateway.automatic1111.errors import SdapiRoute
+from mezzotint.gateway.automatic1111.samplers import list_schedulers
+from mezzotint.gateway.automatic1111.schemas import (
+    NO_UPSCALER,
+    NamedItem,
+    SdEmbeddings,
+    SdMemory,
+    SdScheduler,
+    SdScripts,
+    SdUpscaler,
+    describe_sdapi_errors,
+)
+from mezzotint.gateway.dependencies import ServiceDep
+
+router = APIRouter(
+    prefix="/sdapi/v1",
+    tags=["automatic1111"],
+    route_class=SdapiRoute,
+    responses=describe_sdapi_errors(401, 403, 429, 503),
+)
+MAX_SCALE = 4.0
+EMPTY = {
+    "latent-upscale-modes": "list_latent_upscale_modes",
+    "sd-vae": "list_vaes",
+    "sd-modules": "list_modules",
+    "loras": "list_loras",
+    "hypernetworks": "list_hypernetworks",
+    "face-restorers": "list_face_restorers",
+    "realesrgan-models": "list_realesrgan_models",
+    "prompt-styles": "list_prompt_styles",
+    "script-info": "list_script_info",
+    "extensions": "list_extensions",
+}
+REFRESHED = {name: f"refresh_{name}" for name in ("checkpoints", "vae", "embeddings", "loras")}
+
+
+@router.get("/schedulers")
+async def list_schedules(service: ServiceDep, claims: BasicCallerClaims) -> list[SdScheduler]:
+    """The schedules that a sampler of the model has."""
+    return list_schedulers(service.door.model.samplers)
+
+
+@router.get("/upscalers")
+async def list_upscalers(service: ServiceDep, claims: BasicCallerClaims) -> list[SdUpscaler]:
+    """What extra-single-image takes as `upscaler_1`."""
+    names = [NO_UPSCALER, *filter(None, [service.door.upscaler])]
+    return [SdUpscaler(name=name, scale=MAX_SCALE) for name in names]
+
+
+@router.get("/scripts")
+async def list_scripts(claims: BasicCallerClaims) -> SdScripts:
+    return SdScripts(txt2img=[], img2img=[])
+
+
+@router.get("/embeddings")
+async def list_embeddings(claims: BasicCallerClaims) -> SdEmbeddings:
+    return SdEmbeddings(loaded={}, skipped={})
+
+
+@router.get("/cmd-flags")
+async def read_cmd_flags(claims: BasicCallerClaims) -> dict[str, bool]:
+    """Of AUTOMATIC1111's flags those that hold here."""
+    return {"api": True, "nowebui": True, "lowvram": False, "medvram": False}
+
+
+@router.get("/memory")
+async def read_memory(claims: BasicCallerClaims) -> SdMemory:
+    """The main memory of the gateway's machine, where the system tells it."""
+    return SdMemory(ram=_read_ram(), cuda={"error": "the process that answers has no device"})
+
+
+async def _list_nothing(claims: BasicCallerClaims) -> list[NamedItem]:
+    return []
+
+
+async def _refresh_nothing(claims: BasicCallerClaims) -> None:
+    """Does nothing: the server itself sees to it that its lists are true."""
+
+
+for _path, _name in EMPTY.items():
+    router.add_api_route(f"/{_path}", _list_nothing, name=_name, summary="Always empty here")
+for _path, _name in REFRESHED.items():
+    router.add_api_route(f"/refresh-{_path}", _refresh_nothing, name=_name, methods=["POST"], summary="Nothing to do")
+
+
+def _read_ram() -> dict[str, float | str]:
+    try:
+        page = os.sysconf("SC_PAGE_SIZE")
+        total, free = page * os.sysconf("SC_PHYS_PAGES"), page * os.sysconf("SC_AVPHYS_PAGES")
+    except (AttributeError, ValueError, OSError) as error:  # not every system has it
+        return {"error": str(error)}
+    return {"free": free, "used": total - free, "total": total}

@@ -1,0 +1,42 @@
+import time
+from dataclasses import replace
+
+import pytest
+
+from mezzotint.gateway.automatic1111.infotext import format_infotext, parse_infotext
+from tests.making import make_job, make_parameters
+
+WRITTEN_ELSEWHERE = """masterpiece, a cat, <weird: 1>
+in a hat
+Negative prompt: blurry,
+ugly
+Steps: 20, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7, Seed: 965400086, Size: 512x768, Model: "a, b: c", \
+TI hashes: "x: 1, y: 2", Version: v1.10.1"""
+
+
+def test_a_text_of_the_web_ui_is_read() -> None:
+    found = parse_infotext(WRITTEN_ELSEWHERE)
+    assert found["Prompt"] == "masterpiece, a cat, <weird: 1>\nin a hat"
+    assert found["Negative prompt"] == "blurry,\nugly"
+    assert (found["Size-1"], found["Size-2"]) == ("512", "768")
+    assert found["Model"] == "a, b: c"
+    assert found["TI hashes"] == "x: 1, y: 2"
+    assert (found["Schedule type"], found["Version"]) == ("Karras", "v1.10.1")
+
+
+@pytest.mark.parametrize("prompt", ["a red apple", "a: b, c: d, e: f", 'say "x"', "two\nlines", "Negative: x"])
+@pytest.mark.parametrize("negative", ["", "text, blur"])
+def test_what_is_written_is_read_back(prompt: str, negative: str) -> None:
+    parameters = replace(make_parameters(), prompt=prompt, negative_prompt=negative, sampler="Euler a", strength=0.5)
+    job = replace(make_job(parameters=parameters), model="a/b, c")
+    found = parse_infotext(format_infotext(job))
+    assert (found["Prompt"], found["Negative prompt"]) == (prompt, negative)
+    assert (found["Sampler"], found["Seed"], found["Model"]) == ("Euler a", "7", "a/b, c")
+    assert (found["Size-1"], found["Denoising strength"]) == ("64", "0.5")
+
+
+@pytest.mark.parametrize("text", ["", "  ", "only a prompt", "Steps: 1", "a" * 65_000, 'a: "' * 16_000, "a-" * 32_000])
+def test_any_other_text_is_a_prompt_and_costs_nothing(text: str) -> None:
+    began = time.process_time()
+    assert parse_infotext(text).get("Prompt", "") == text.strip()
+    assert time.process_time() - began < 5  # it would be hours by a pattern that tries everything
