@@ -2396,6 +2396,22 @@ export interface components {
              */
             object: "list";
         };
+        /**
+         * PictureReference
+         * @description A picture in a JSON body.
+         */
+        PictureReference: {
+            /**
+             * File Id
+             * @description refused: no files are kept here
+             */
+            file_id?: string | null;
+            /**
+             * Image Url
+             * @description a data: URL with a PNG, JPEG or WebP in base64
+             */
+            image_url?: string | null;
+        };
         /** PngInfoFound */
         PngInfoFound: {
             /**
@@ -6695,6 +6711,160 @@ export interface operations {
         };
         requestBody: {
             content: {
+                "application/json": {
+                    /**
+                     * Background
+                     * @description opaque or auto
+                     */
+                    background?: ("auto" | "opaque" | "transparent") | null;
+                    /**
+                     * Cfg Scale
+                     * @description the same as guidance_scale
+                     */
+                    cfg_scale?: number | null;
+                    /**
+                     * Guidance Scale
+                     * @description how hard the words pull; not OpenAI's
+                     */
+                    guidance_scale?: number | null;
+                    /**
+                     * Height
+                     * @description px, with width; the same as size; not OpenAI's
+                     */
+                    height?: number | null;
+                    /**
+                     * Image
+                     * @description the same as images
+                     */
+                    image?: (components["schemas"]["PictureReference"] | string)[] | components["schemas"]["PictureReference"] | string | null;
+                    /**
+                     * Images
+                     * @description the first is redrawn
+                     */
+                    images?: (components["schemas"]["PictureReference"] | string)[] | null;
+                    /**
+                     * Input Fidelity
+                     * @description without a mask: how near to the picture
+                     */
+                    input_fidelity?: ("low" | "high") | null;
+                    /**
+                     * Mask
+                     * @description of the picture's size; transparent where to redraw
+                     */
+                    mask?: components["schemas"]["PictureReference"] | string | null;
+                    /**
+                     * Model
+                     * @description an id of GET /v1/models; default: the first
+                     */
+                    model?: string | null;
+                    /**
+                     * Moderation
+                     * @description no effect; the answer says so
+                     */
+                    moderation?: ("auto" | "low") | null;
+                    /**
+                     * N
+                     * @description how many pictures
+                     */
+                    n?: number | null;
+                    /**
+                     * Negative Prompt
+                     * @description what must not be in the picture; not OpenAI's
+                     */
+                    negative_prompt?: string | null;
+                    /**
+                     * Num Inference Steps
+                     * @description sampler steps; not OpenAI's
+                     */
+                    num_inference_steps?: number | null;
+                    /**
+                     * Num Steps
+                     * @description the same as num_inference_steps
+                     */
+                    num_steps?: number | null;
+                    /**
+                     * Output Compression
+                     * @description quality of webp and jpeg; default: 100
+                     */
+                    output_compression?: number | null;
+                    /**
+                     * Output Format
+                     * @description png, webp or jpeg
+                     */
+                    output_format?: ("png" | "webp" | "jpeg" | "gif" | "svg") | null;
+                    /**
+                     * Partial Images
+                     * @description pictures under way, with stream
+                     */
+                    partial_images?: number | null;
+                    /** Prompt */
+                    prompt: string;
+                    /**
+                     * Quality
+                     * @description number of steps against the model's usual one
+                     */
+                    quality?: ("auto" | "low" | "medium" | "standard" | "high" | "hd" | "xhigh" | "max") | null;
+                    /**
+                     * Response Format
+                     * @description default: b64_json
+                     */
+                    response_format?: ("url" | "b64_json") | null;
+                    /**
+                     * Sampler
+                     * @description a name of /sdapi/v1/samplers; not OpenAI's
+                     */
+                    sampler?: string | null;
+                    /**
+                     * Sampler Name
+                     * @description the same as sampler
+                     */
+                    sampler_name?: string | null;
+                    /**
+                     * Scheduler
+                     * @description the same as sampler
+                     */
+                    scheduler?: string | null;
+                    /**
+                     * Seed
+                     * @description -1: a new one; up to 2^64-1, taken modulo 2^32; not OpenAI's
+                     */
+                    seed?: number | null;
+                    /**
+                     * Size
+                     * @description WIDTHxHEIGHT in px, or auto: the model's own
+                     */
+                    size?: string | null;
+                    /**
+                     * Steps
+                     * @description the same as num_inference_steps
+                     */
+                    steps?: number | null;
+                    /**
+                     * Stream
+                     * @description server-sent events instead of one answer
+                     */
+                    stream?: boolean | null;
+                    /**
+                     * Strength
+                     * @description share of the steps that is run on the picture; not OpenAI's
+                     */
+                    strength?: number | null;
+                    /**
+                     * Style
+                     * @description no effect; the answer says so
+                     */
+                    style?: ("vivid" | "natural") | null;
+                    /**
+                     * User
+                     * @description whom you ask for: retries are told apart by it
+                     */
+                    user?: string | null;
+                    /**
+                     * Width
+                     * @description px, with height; the same as size; not OpenAI's
+                     */
+                    width?: number | null;
+                };
                 "multipart/form-data": {
                     /**
                      * Background

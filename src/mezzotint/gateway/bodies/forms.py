@@ -1,8 +1,10 @@
 """Forms with files in them (multipart/form-data), decoded from a body that is bounded before it is read."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from fastapi import Request
 from pydantic import BaseModel
@@ -16,6 +18,7 @@ from mezzotint.gateway.errors import ApiError
 MAX_PARTS = 64
 MAX_FIELD_BYTES = 64 * 1024
 """Limit of one field that is no file; also the limit of a whole body without files."""
+LIST = re.compile(r"\[\d{0,3}\]$")
 PIECE = 64 * 1024
 MAX_UNREAD_BYTES = 4 * PIECE
 """Limit of the bytes before, between and after the parts, and of their headers."""
@@ -24,7 +27,7 @@ MAX_BOUNDARY_BYTES = 70  # RFC 2046
 
 @dataclass(slots=True)
 class Form:
-    """Names lose the `[]` that clients append to lists. If a field is sent twice, the last one counts."""
+    """Names lose the `[]` or `[0]` that clients append to lists. If a field is sent twice, the last one counts."""
 
     fields: dict[str, str] = field(default_factory=dict)
     files: dict[str, list[bytes]] = field(default_factory=dict)
@@ -56,7 +59,7 @@ def _collect_parts(body: bytes, boundary: str) -> Form:
     name, is_file, data = "", False, bytearray()
     for event in _read_events(body, boundary):
         if isinstance(event, Field | File):
-            name, is_file, data = (event.name or "").removesuffix("[]"), isinstance(event, File), bytearray()
+            name, is_file, data = LIST.sub("", event.name or ""), isinstance(event, File), bytearray()
         elif isinstance(event, Data):
             data += event.data
             if event.more_data:
@@ -90,7 +93,7 @@ def _decode_text(data: bytearray) -> str:
     return text
 
 
-def describe_form_body(shape: type[BaseModel], *files: str) -> dict[str, object]:
+def describe_form_body(shape: type[BaseModel], *files: str) -> dict[str, Any]:
     """The form's place in the API's description. files: names of its files, the first of them needed."""
     schema = shape.model_json_schema()
     for name in files:

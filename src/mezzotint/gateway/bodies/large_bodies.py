@@ -8,7 +8,7 @@ from base64 import b64encode
 from binascii import a2b_base64
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -109,6 +109,6 @@ def translate_error(error: ValidationError) -> RequestValidationError:
     return RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in found])
 
 
-def describe_json_body(shape: type[BaseModel]) -> dict[str, object]:
+def describe_json_body(shape: type[BaseModel]) -> dict[str, Any]:
     """The body in OpenAPI, for a route that reads it by itself."""
     return {"required": True, "content": {"application/json": {"schema": shape.model_json_schema(ref_template=SHARED)}}}

@@ -1,20 +1,19 @@
 """OpenAI's Images API for existing pictures: edits, with a mask or without, and variations.
 
-The files become uploads; a job of the task variation or inpaint starts from them.
+The pictures become uploads; a job of the task variation or inpaint starts from them.
 """
 
 from dataclasses import replace
-from typing import TypeVar
 
 from fastapi import APIRouter, Request, Response
-from pydantic import ValidationError
 
 from mezzotint.domain.task import Task
-from mezzotint.gateway.bodies.forms import Form, describe_form_body, read_form
-from mezzotint.gateway.bodies.large_bodies import MAX_PICTURES_BYTES, reserve_memory, translate_error
+from mezzotint.gateway.bodies.forms import describe_form_body
+from mezzotint.gateway.bodies.large_bodies import MAX_PICTURES_BYTES, describe_json_body, reserve_memory
 from mezzotint.gateway.dependencies import CallerClaims, ServiceDep
-from mezzotint.gateway.errors import ApiError, unsupported_error
+from mezzotint.gateway.errors import unsupported_error
 from mezzotint.gateway.image_requests import upload_image
+from mezzotint.gateway.openai.edit_bodies import JsonEdit, Pictures, read_edit, read_picture_form
 from mezzotint.gateway.openai.errors import OpenAIRoute
 from mezzotint.gateway.openai.images import (
     EVENTS,
@@ -25,12 +24,18 @@ from mezzotint.gateway.openai.images import (
 from mezzotint.gateway.openai.schemas import (
     EDIT_STRENGTH,
     Edit,
-    ImageOptions,
     ImagesAnswer,
     Variation,
     describe_openai_errors,
 )
 from mezzotint.media.uploads import Reading
+
+
+def describe_bodies() -> dict[str, object]:
+    """Both bodies of an edit, for OpenAPI."""
+    form, as_json = describe_form_body(Edit, "image", "mask"), describe_json_body(JsonEdit)
+    return {"required": True, "content": {**form["content"], **as_json["content"]}}
+
 
 router = APIRouter(
     prefix="/v1/images",
@@ -38,30 +43,41 @@ router = APIRouter(
     route_class=OpenAIRoute,
     responses=describe_openai_errors(400, 401, 403, 404, 408, 409, 413, 429, 500, 503, 504),
 )
-Kind = TypeVar("Kind", bound=ImageOptions)
 
 
 @router.post(
     "/edits",
     response_model=ImagesAnswer,
     responses=EVENTS,
-    openapi_extra={"requestBody": describe_form_body(Edit, "image", "mask")},
+    openapi_extra={"requestBody": describe_bodies()},
 )
 async def edit(request: Request, service: ServiceDep, claims: CallerClaims) -> Response:
     """A picture redrawn after words; with a mask only where that is transparent."""
     with reserve_memory(request, claims, MAX_PICTURES_BYTES):
-        form, options = await _read_form(request, Edit, "image", "mask")
-        has_mask = "mask" in form.files
+        pictures, options = await read_edit(request)
+        check_supported(options)
+        mask = pictures.mask
+        options.note(*_describe_unused(pictures))
         job_request = replace(
             to_job_request(options, options.prompt),
-            task=Task.INPAINT if has_mask else Task.VARIATION,
-            source=await upload_image(service, claims, "image", form.files.pop("image")[0], Reading.PICTURE),
-            mask=await upload_image(service, claims, "mask", form.files.pop("mask")[0], Reading.TRANSPARENT_MASK)
-            if has_mask
-            else None,
-            strength=_choose_strength(options, has_mask=has_mask),
+            task=Task.VARIATION if mask is None else Task.INPAINT,
+            source=await upload_image(service, claims, pictures.field, pictures.images[0], Reading.PICTURE),
+            mask=None if mask is None else await upload_image(service, claims, "mask", mask, Reading.TRANSPARENT_MASK),
+            strength=_choose_strength(options, has_mask=mask is not None),
         )
+        del pictures, mask
     return await respond(service, claims, request, options, job_request, event="image_edit")
+
+
+def _describe_unused(pictures: Pictures) -> list[str]:
+    """What of several pictures is not used. Answers 422 where a mask could be of any of them."""
+    num_others = len(pictures.images) - 1
+    if num_others and pictures.mask is not None:
+        message = f"A mask is of one picture, and {num_others + 1} were sent."
+        raise unsupported_error(pictures.field, message, "Send the picture that the mask is of, alone.")
+    if not num_others:
+        return []
+    return [f"Of {num_others + 1} pictures the first was redrawn; no model here takes others as references."]
 
 
 def _choose_strength(options: Edit, *, has_mask: bool) -> float | None:
@@ -76,30 +92,15 @@ def _choose_strength(options: Edit, *, has_mask: bool) -> float | None:
 async def vary(request: Request, service: ServiceDep, claims: CallerClaims) -> Response:
     """A picture drawn again from a noisy copy of it, without words."""
     with reserve_memory(request, claims, MAX_PICTURES_BYTES):
-        form, options = await _read_form(request, Variation, "image")
+        pictures, options = await read_picture_form(request, Variation, "image")
+        check_supported(options)
         if options.stream:
             raise unsupported_error("stream", "Variations are not streamed.", "Leave it out, or edit the picture.")
-        source = await upload_image(service, claims, "image", form.files.pop("image")[0], Reading.PICTURE)
+        if len(pictures.images) > 1:
+            message = f"One image is taken at a time, not {len(pictures.images)}."
+            raise unsupported_error(pictures.field, message, "Send one.")
+        source = await upload_image(service, claims, pictures.field, pictures.images[0], Reading.PICTURE)
+        del pictures
         wish = to_job_request(options)
         job_request = replace(wish, task=Task.VARIATION, source=source, strength=options.strength)
     return await respond(service, claims, request, options, job_request)
-
-
-async def _read_form(request: Request, kind: type[Kind], *names: str) -> tuple[Form, Kind]:
-    """Read and check the form and its options. names: of the files that it may have."""
-    form = await read_form(request)
-    try:
-        options = kind.model_validate(form.fields)
-    except ValidationError as error:
-        raise translate_error(error) from None
-    check_supported(options)
-    for name, files in form.files.items():
-        if name not in names:
-            raise unsupported_error(name[:80], f'The file "{name[:80]}" is not used here.', "Leave it out.")
-        if len(files) > 1:
-            raise unsupported_error(name, f"One {name} is taken at a time, not {len(files)}.", "Send one.")
-    if "image" not in form.files:
-        raise ApiError(
-            "field_invalid", message='The form has no file "image".', hint="Send the picture as a file.", param="image"
-        )
-    return form, options

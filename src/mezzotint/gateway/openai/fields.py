@@ -25,7 +25,6 @@ SENT_AS: dict[str, tuple[str, ...]] = {
     "width": ("size", "width"),
     "height": ("size", "height"),
     "repeat": ("n",),
-    "source": ("image",),
 }
 """The fields of a request that a refusal of a job's field can be about."""
 SIZE = re.compile(r"\d+ x \d+ px")

@@ -186,7 +186,7 @@ async def collect_images(
         quality=options.told_quality,
         size=f"{images[0].width}x{images[0].height}",
         usage=count_usage(jobs),
-        notes=list_notes(options),
+        notes=options.notes,
     )
 
 
@@ -210,11 +210,6 @@ async def _encode_image(service: Service, request: Request, options: ImageOption
 def is_stored_so(options: ImageOptions) -> bool:
     """Whether pictures are kept in the file format that is asked for."""
     return options.form == "png" or (options.form == "webp" and options.output_compression is None)
-
-
-def list_notes(options: ImageOptions) -> list[str]:
-    """What of the request had no effect."""
-    return [f'"{name}" has no effect here.' for name in ("style", "moderation") if getattr(options, name) is not None]
 
 
 def count_usage(jobs: Sequence[Job]) -> Usage:

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from mezzotint.domain.prompt import MAX_SENT_SEED
 from mezzotint.gateway.schemas import MEANINGS
@@ -80,6 +80,17 @@ class ImageOptions(BaseModel):
     scheduler: str | None = Field(None, max_length=80, description="the same as sampler")
     width: int | None = Field(None, description="px, with height; the same as size; not OpenAI's")
     height: int | None = Field(None, description="px, with width; the same as size; not OpenAI's")
+
+    _notes: list[str] = PrivateAttr(default_factory=list)
+
+    def note(self, *texts: str) -> None:
+        """Let the answer tell what of the request had no effect, or another."""
+        self._notes += texts
+
+    @property
+    def notes(self) -> list[str]:
+        ignored = [name for name in ("style", "moderation") if getattr(self, name) is not None]
+        return [*(f'"{name}" has no effect here.' for name in ignored), *self._notes]
 
     @property
     def told_quality(self) -> Literal["low", "medium", "high"]:

@@ -54,7 +54,8 @@ async def stream_events(
     except ApiError as error:
         yield format_error_event(error)
         return
-    picture = {"b64_json": answer.data[0].b64_json, "url": answer.data[0].url, "usage": answer.usage.model_dump()}
+    picture: dict[str, Any] = {"b64_json": answer.data[0].b64_json, "url": answer.data[0].url, "notes": answer.notes}
+    picture["usage"] = answer.usage.model_dump()
     yield _format_event(f"{name}.completed", _describe_image(job, options) | picture)
     await delivered()
 

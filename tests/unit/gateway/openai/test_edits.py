@@ -1,6 +1,7 @@
 """OpenAI's edits and variations where no picture need be drawn: which job a form becomes, and what is refused."""
 
 import asyncio
+from base64 import b64encode
 from dataclasses import replace
 from io import BytesIO
 from typing import Any
@@ -35,6 +36,10 @@ def mask(size: tuple[int, int] = (64, 64), alpha: int = 0) -> bytes:
 @pytest.fixture
 def able(service: Service) -> Service:
     return replace(service, door=replace(service.door, model=replace(service.door.model, tasks=tuple(Task))))
+
+
+def data_url(data: bytes) -> str:
+    return f"data:image/png;base64,{b64encode(data).decode()}"
 
 
 async def job_of(
@@ -84,7 +89,11 @@ async def test_a_variation_is_drawn_without_words(connect: Connect, able: Servic
         (EDIT, [("image", picture()), ("mask", picture())], {"prompt": "a cat"}, "upload_invalid", "mask"),
         (EDIT, [("image", picture()), ("mask", mask(alpha=255))], {"prompt": "a cat"}, "upload_invalid", "mask"),
         (EDIT, [("image", picture()), ("mask", mask((32, 32)))], {"prompt": "a cat"}, "parameter_invalid", "mask"),
-        (EDIT, [("image[]", picture())] * 2, {"prompt": "a cat"}, "parameter_unsupported", "image"),
+        (EDIT, [("image[]", picture())] * 2 + [("mask", mask())], {"prompt": "a"}, "parameter_unsupported", "image"),
+        (EDIT, [("image", picture())] + [("mask", mask())] * 2, {"prompt": "a"}, "parameter_unsupported", "mask"),
+        (EDIT, [("image", picture())], {"prompt": "a cat", "lora": "ink"}, "field_unknown", "lora"),
+        (EDIT, [("image", picture())], {"prompt": "a cat", "strength": "2"}, "parameter_invalid", "strength"),
+        (VARY, [("image[]", picture())] * 2, {}, "parameter_unsupported", "image"),
         (EDIT, [("image", picture()), ("markup", picture())], {"prompt": "a"}, "parameter_unsupported", "markup"),
         (EDIT, [("image", picture())], {"prompt": "a cat", "n": "11"}, "field_invalid", "n"),
         (EDIT, [("image", picture())], {"prompt": "a cat", "n": "x"}, "field_invalid", "n"),
@@ -120,11 +129,11 @@ async def test_an_unknown_model_and_a_model_without_tasks_are_named(connect: Con
 
 
 @pytest.mark.parametrize(
-    "kind", ["application/json", "multipart/form-data", "multipart/form-data; boundary=" + "x" * 71]
+    "kind", ["application/json", "text/plain", "multipart/form-data", "multipart/form-data; boundary=" + "x" * 71]
 )
 async def test_what_is_no_form_is_refused(connect: Connect, kind: str) -> None:
     async with connect() as ada:
-        for path in (EDIT, VARY):
+        for path in (VARY,) if "json" in kind else (EDIT, VARY):
             answer = await ada.post(path, content=b"{}", headers={"Content-Type": kind})
             assert (answer.status_code, answer.json()["error"]["code"]) == (400, "form_invalid")
 
@@ -158,3 +167,55 @@ async def test_a_retry_of_the_client_begins_with_the_same_picture_and_makes_no_s
             await asyncio.wait([other], timeout=0.01)
         await cancel(able.desk, JobId(jobs[0]["id"]), able.now())
         await other
+
+
+@pytest.mark.parametrize(
+    ("body", "task"),
+    [
+        ({"images": [{"image_url": data_url(picture())}]}, "variation"),
+        ({"images": [{"image_url": data_url(picture())}], "mask": {"image_url": data_url(mask())}}, "inpaint"),
+        ({"image": data_url(picture())}, "variation"),
+        ({"image": b64encode(picture()).decode()}, "variation"),
+        ({"image": [data_url(picture()), data_url(picture("blue"))], "mask": None}, "variation"),
+    ],
+)
+async def test_an_edit_may_be_sent_as_json(connect: Connect, able: Service, body: dict[str, object], task: str) -> None:
+    async with connect(served=able) as ada:
+        asked = asyncio.create_task(ada.post(EDIT, json={"prompt": "a cat", "seed": 3, **body}))
+        job: dict[str, Any] = await first_job(ada, asked)
+        await cancel(able.desk, JobId(job["id"]), able.now())
+        await asked
+    assert (job["parameters"]["task"], job["parameters"]["seed"]) == (task, 3)
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "param"),
+    [
+        ({}, "field_invalid", "images"),
+        ({"images": []}, "field_invalid", "images"),
+        ({"images": [{"file_id": "file-1"}]}, "parameter_unsupported", "images"),
+        ({"images": [{"image_url": "https://example.com/a.png"}]}, "parameter_unsupported", "images"),
+        ({"image": "no base64!"}, "upload_invalid", "image"),
+        ({"image": b64encode(b"no picture").decode()}, "upload_invalid", "image"),
+        ({"image": data_url(picture()), "images": [data_url(picture())]}, "parameter_repeated", "image"),
+        ({"images": [data_url(picture())] * 2, "mask": data_url(mask())}, "parameter_unsupported", "images"),
+        ({"image": data_url(picture()), "lora": "ink"}, "field_unknown", "lora"),
+    ],
+)
+async def test_a_json_edit_that_cannot_be_done_is_refused_by_name(
+    connect: Connect, able: Service, body: dict[str, object], code: str, param: str
+) -> None:
+    async with connect(served=able) as ada:
+        answer = await ada.post(EDIT, json={"prompt": "a cat", **body})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["param"]) == (400, code, param), error
+
+
+@pytest.mark.parametrize("name", ["image", "image[]", "image[0]"])
+async def test_of_several_pictures_the_first_is_redrawn(connect: Connect, able: Service, name: str) -> None:
+    first, second = picture("red"), picture("blue")
+    async with connect(served=able) as ada:
+        both = await job_of(ada, able, EDIT, [(name, first), (name, second)], prompt="a cat")
+    async with connect("eve", served=able) as eve:
+        alone = await job_of(eve, able, EDIT, [("image", first)], prompt="a cat")
+    assert both["source"] == alone["source"]
