@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
+from mezzotint.domain.gpu import GpuReading
 from mezzotint.domain.job import Job, JobState, Timings
 from mezzotint.domain.tier import Tier
 
@@ -93,6 +94,20 @@ class Metrics:
         self.model_load_seconds = self._histogram("model_load_seconds", "bringing one model into memory", SECONDS)
         self.model_evictions = self._counter("model_evictions", "models dropped to make room for others", "model")
 
+        self.gpu_used = self._gauge("gpu_memory_used_bytes", "memory in use on the card, by all processes", "gpu")
+        self.gpu_total = self._gauge("gpu_memory_bytes", "memory of the card", "gpu")
+        self.gpu_temperature = self._gauge("gpu_temperature_celsius", "temperature of the card", "gpu")
+        self.gpu_power = self._gauge("gpu_power_watts", "power that the card draws", "gpu")
+        self.gpu_errors = self._gauge(
+            "gpu_memory_errors", "ECC errors since the driver was loaded: corrected, uncorrected", "gpu", "kind"
+        )
+        self.gpu_throttled = self._gauge(
+            "gpu_throttled",
+            "1 while the card is held back: by power_cap, hardware, heat_software, heat_hardware, power_brake",
+            "gpu",
+            "reason",
+        )
+
         self.checkpoints = self._counter(
             "checkpoints", "checkpoints by outcome: written, skipped (one was being written), late, failed", "result"
         )
@@ -153,6 +168,25 @@ class Metrics:
             self.unmerged.labels(reason=reason).inc(times)
         for reason, times in new.unsaved.items():
             self.unsaved.labels(reason=reason).inc(times)
+
+    def gpu(self, device: str, reading: GpuReading) -> None:
+        """What the sensors of a device say now; those that it has not are left out."""
+        found = {
+            self.gpu_used: reading.used_bytes,
+            self.gpu_total: reading.total_bytes,
+            self.gpu_temperature: reading.temperature_c,
+            self.gpu_power: reading.power_w,
+        }
+        for gauge, value in found.items():
+            if value is not None:
+                gauge.labels(gpu=device).set(value)
+        errors = {"corrected": reading.corrected_errors, "uncorrected": reading.uncorrected_errors}
+        for kind, count in errors.items():
+            if count is not None:
+                self.gpu_errors.labels(gpu=device, kind=kind).set(count)
+        self.gpu_throttled.clear()
+        for reason in reading.throttled_by:
+            self.gpu_throttled.labels(gpu=device, reason=reason).set(1)
 
     def closed(self, job: Job) -> None:
         """A job ended without having been drawn: cancelled or expired."""

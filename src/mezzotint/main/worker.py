@@ -4,9 +4,11 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from time import time
+from typing import TYPE_CHECKING
 
 import structlog
 from prometheus_client import start_http_server
@@ -16,6 +18,7 @@ from mezzotint.actions.maintain import delete_unreferenced_checkpoints
 from mezzotint.background import BackgroundTasks
 from mezzotint.config import Settings
 from mezzotint.domain.errors import SettingInvalid, StorageUnavailable
+from mezzotint.domain.gpu import GpuReading
 from mezzotint.main.data_folder import prepare_data_folder
 from mezzotint.main.log import configure_log
 from mezzotint.main.served_models import (
@@ -40,7 +43,11 @@ from mezzotint.worker import (
     WorkerSettings,
 )
 
+if TYPE_CHECKING:
+    from mezzotint.engine.device.sensors import GpuSensors
+
 log = structlog.get_logger()
+SENSORS_EVERY_S = 10.0
 
 
 def run_worker(settings: Settings) -> None:
@@ -142,9 +149,50 @@ async def start_worker(
         make_upscaler_loader(settings, upscaler),
         run_bytes=settings.run_memory_mb << 20,
     )
+    sensors = SensorWatch(settings, worker)
     with worker.interval.uptime:
-        async with worker.running(device, on_broken):
+        async with (
+            worker.running(device, on_broken),
+            worker.background.running(
+                worker.background.run_forever("gpu sensors", SENSORS_EVERY_S, sensors.read_when_ready)
+            ),
+        ):
             yield
+
+
+@dataclass(slots=True)
+class SensorWatch:
+    """Opens the sensors once the worker is ready, which chose its device by then. Without any it reads nothing."""
+
+    settings: Settings
+    worker: Worker
+    _is_opened: bool = False
+    _device: str = ""
+    _sensors: "GpuSensors | None" = field(default=None)
+
+    async def read_when_ready(self) -> None:
+        if not self.worker.is_ready:
+            return
+        reading = await asyncio.to_thread(self._read)
+        if reading is not None:
+            self.worker.desk.metrics.gpu(self._device, reading)
+
+    def _read(self) -> GpuReading | None:
+        if not self._is_opened:
+            self._open()
+        return None if self._sensors is None else self._sensors.read()
+
+    def _open(self) -> None:
+        from mezzotint.engine.device.choice import process_device
+        from mezzotint.engine.device.sensors import GpuSensors, SensorsUnavailable
+
+        self._is_opened, self._device = True, process_device(self.settings.device)
+        if self._device == "cpu":
+            return
+        try:
+            self._sensors = GpuSensors.open(self._device)
+        except SensorsUnavailable as error:
+            log.info("no metrics of the GPU's sensors", why=str(error))
 
 
 def _serve_metrics(metrics: Metrics, port: int) -> None:
