@@ -4,7 +4,7 @@ import userEvent from "@testing-library/user-event";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { createClient } from "./api/client";
 import { Studio } from "./Studio";
-import { accepted, aJob, answer, anImage, anOwnImage, eventStream, json, refusal, type Request } from "./testing/gateway";
+import { accepted, aJob, answer, anImage, anOwnImage, json, refusal, sockets, type Request } from "./testing/gateway";
 
 const model = {
   name: "starter",
@@ -26,9 +26,12 @@ const idle = {
   "GET /v1/model": () => json(model),
   "GET /v1/models": () => json({ object: "list", data: [{ id: "starter" }] }),
   "GET /healthz": () => json({ status: "ok", version: "1", model: { name: "starter", state: "ready" } }),
+  "GET /v1/me": () => json({ tenant: "ada", user: null, via: "token", scopes: [] }),
   "GET /v1/jobs": () => json({ jobs: [], next_cursor: null }),
   "GET /v1/images": () => json({ images: [], next_cursor: null }),
 };
+
+let socket: ReturnType<typeof sockets>;
 
 type Routes = Parameters<typeof answer>[0];
 
@@ -41,28 +44,28 @@ function open(routes: Routes = {}): Request[] {
 const box = () => screen.getByLabelText("Describe a picture");
 
 beforeEach(() => {
+  socket = sockets();
+  localStorage.clear();
   vi.stubGlobal("matchMedia", () => ({ matches: false }));
   Element.prototype.scrollIntoView = () => {};
 });
 afterEach(cleanup);
 
 test("a prompt becomes a picture: steps, previews, then seed, download and a place in the grid", async () => {
-  const stream = eventStream();
   const seen = open({
     "POST /v1/jobs": () => accepted(aJob()),
-    "GET /v1/jobs/j1/events": stream.response,
   });
   await userEvent.type(box(), "a red apple --seed 7{Enter}");
   const sheet = await screen.findByRole("article", { name: "a red apple" });
   expect(within(sheet).getByText("Waiting, 1 ahead in the queue")).toBeTruthy();
   expect(seen.find((request) => request.method === "POST")?.body).toEqual({ prompt: "a red apple --seed 7", new: true });
 
-  await act(async () => stream.send("progress", { step: 12, num_steps: 30, preview: "data:image/webp;base64,AA" }));
+  await act(() => socket.tellOf("j1", "progress", { step: 12, num_steps: 30, preview: "data:image/webp;base64,AA" }));
   await within(sheet).findByText("Step 12 of 30");
   expect(within(sheet).getByRole("progressbar").getAttribute("value")).toBe("12");
   expect(within(sheet).getByAltText("Preview of a red apple").getAttribute("src")).toBe("data:image/webp;base64,AA");
 
-  await act(async () => stream.send("succeeded", aJob({ state: "succeeded", step: 30, images: [anImage()] })));
+  await act(() => socket.tell(aJob({ state: "succeeded", step: 30, images: [anImage()] })));
   const picture = await within(sheet).findByAltText("a red apple");
   expect(picture.getAttribute("src")).toBe("/i/aa.webp");
   expect(within(sheet).getByText("seed 7")).toBeTruthy();
@@ -96,20 +99,17 @@ test("a server that is away is said beside the prompt", async () => {
 });
 
 test("jobs that were running when the page was opened are followed", async () => {
-  const stream = eventStream();
   open({
-    "GET /v1/jobs": () => json({ jobs: [aJob({ state: "running", step: 4 }), aJob({ id: "j0", state: "failed" })], next_cursor: null }),
-    "GET /v1/jobs/j1/events": stream.response,
+    "GET /v1/jobs": ({ path }) =>
+      json({ jobs: path.includes("state=running") ? [aJob({ state: "running", step: 4 })] : [], next_cursor: null }),
   });
   await screen.findByRole("button", { name: "Show a red apple" });
   expect(screen.getAllByText("Step 4 of 30")).toHaveLength(2);
 });
 
 test("cancelling asks the server and shows what it says", async () => {
-  const stream = eventStream();
   const seen = open({
     "POST /v1/jobs": () => accepted(aJob()),
-    "GET /v1/jobs/j1/events": stream.response,
     "DELETE /v1/jobs/j1": () => json(aJob({ state: "cancelled" })),
   });
   await userEvent.type(box(), "a red apple{Enter}");
@@ -119,26 +119,139 @@ test("cancelling asks the server and shows what it says", async () => {
 });
 
 test("every job of a prompt with choices is followed", async () => {
-  const seen = open({
+  open({
     "POST /v1/jobs": () => accepted(aJob({ batch: "j1" }), aJob({ id: "j2", batch: "j1" })),
-    "GET /v1/jobs/j1/events": eventStream().response,
-    "GET /v1/jobs/j2/events": eventStream().response,
   });
   await userEvent.type(box(), "a {{red, green} apple{Enter}");
-  await vi.waitFor(() => expect(seen.some((request) => request.path === "/v1/jobs/j2/events")).toBe(true));
-  expect(seen.some((request) => request.path === "/v1/jobs/j1/events")).toBe(true);
+  for (const id of ["j1", "j2"]) await act(() => socket.tell(aJob({ id, state: "running", step: 8 })));
+  expect(within(screen.getByRole("list", { name: "In the works: 2" })).getAllByText("Step 8 of 30")).toHaveLength(2);
 });
 
 test("a job that fails keeps its card with message and hint until it is dismissed", async () => {
-  const stream = eventStream();
-  open({ "POST /v1/jobs": () => accepted(aJob()), "GET /v1/jobs/j1/events": stream.response });
+  open({ "POST /v1/jobs": () => accepted(aJob()) });
   await userEvent.type(box(), "a red apple{Enter}");
   const error = { code: "image_blocked", message: "The picture was held back.", hint: "Change the prompt." };
-  await act(async () => stream.send("blocked", aJob({ state: "blocked", error })));
-  await screen.findByText("The picture was held back.");
-  expect(screen.getByText("Change the prompt.")).toBeTruthy();
+  await act(() => socket.tell(aJob({ state: "blocked", error })));
+  const list = within(screen.getByRole("list", { name: "Ended without a picture" }));
+  await list.findByText("The picture was held back.");
+  expect(list.getByText("Change the prompt.")).toBeTruthy();
   await userEvent.click(screen.getByRole("button", { name: "Dismiss a red apple" }));
   expect(screen.queryByText("The picture was held back.")).toBeNull();
+});
+
+test("jobs that ended without a picture while nobody looked tell why, until they are put away", async () => {
+  const error = { code: "worker_lost", message: "The worker was lost.", hint: "Try again." };
+  const finished_at = new Date().toISOString();
+  const long_ago = new Date(Date.now() - 25 * 3_600_000).toISOString();
+  const jobs = [
+    aJob({ id: "j2", prompt: "a cat", state: "failed", error, finished_at }),
+    aJob({ id: "j3", prompt: "a dog", state: "expired", finished_at: long_ago }),
+  ];
+  const routes = { "GET /v1/jobs": ({ path }: Request) => json({ jobs: path.includes("failed") ? jobs : [], next_cursor: null }) };
+  open(routes);
+  await screen.findByText("The worker was lost.");
+  expect(screen.queryByText("a dog")).toBeNull();
+  expect(screen.getByRole("article", { name: "No picture yet" })).toBeTruthy();
+  await userEvent.click(screen.getByRole("button", { name: "Dismiss a cat" }));
+  expect(document.activeElement).toBe(box());
+  cleanup();
+  open(routes);
+  await act(() => socket.hello());
+  expect(screen.queryByText("The worker was lost.")).toBeNull();
+});
+
+test("all open jobs are listed, page by page, and cancelled with one press", async () => {
+  const page = (from: number) => Array.from({ length: 100 }, (_, n) => aJob({ id: `j${from + n}`, prompt: `cat ${from + n}` }));
+  const seen = open({
+    "GET /v1/jobs": ({ path }) => {
+      if (!path.includes("queued")) return json({ jobs: [], next_cursor: null });
+      return path.includes("cursor=c") ? json({ jobs: page(100), next_cursor: null }) : json({ jobs: page(0), next_cursor: "c" });
+    },
+  });
+  await screen.findByRole("heading", { name: "In the works: 200" });
+  expect(document.title).toBe("200 in the works · Mezzotint");
+  expect(document.querySelectorAll(".job-card")).toHaveLength(5);
+  await userEvent.click(screen.getByText("Show all 200"));
+  expect(document.querySelectorAll(".job-card")).toHaveLength(200);
+  await userEvent.click(screen.getByText("Cancel all"));
+  expect(seen.filter((request) => request.method === "DELETE")).toHaveLength(200);
+});
+
+test("a second Enter on Cancel does not ask for the job again", async () => {
+  const seen = open({
+    "POST /v1/jobs": () => accepted(aJob()),
+    "DELETE /v1/jobs/j1": () => json(aJob({ state: "cancelled" })),
+  });
+  await userEvent.type(box(), "a red apple{Enter}");
+  (await screen.findByRole("button", { name: "Cancel a red apple" })).focus();
+  await userEvent.keyboard("{Enter}");
+  await screen.findByRole("button", { name: "Try again: a red apple" });
+  await userEvent.keyboard("{Enter}");
+  expect(seen.filter((request) => request.method === "POST")).toHaveLength(1);
+});
+
+test("a second Enter right after the first is no second wish", async () => {
+  const seen = open({ "POST /v1/jobs": () => accepted(aJob()) });
+  await userEvent.type(box(), "a red apple{Enter}");
+  await screen.findByRole("article", { name: "a red apple" });
+  await userEvent.keyboard("{Enter}");
+  expect(seen.filter((request) => request.method === "POST")).toHaveLength(1);
+});
+
+test("a job that another tab or program makes shows here, and its picture", async () => {
+  open();
+  await act(() => socket.tell(aJob({ state: "running" })));
+  await screen.findByRole("button", { name: "Cancel a red apple" });
+  await act(() => socket.tell(aJob({ state: "succeeded", images: [anImage()] })));
+  expect(within(screen.getByRole("list", { name: "My pictures" })).getAllByAltText("a red apple")).toHaveLength(1);
+  expect(screen.getByRole("status", { name: "" }).textContent).toContain("a red apple: Done");
+});
+
+test("a server that is back takes away what said that it was gone", async () => {
+  open();
+  await userEvent.type(box(), "a red apple{Enter}");
+  await screen.findByText("The server does not answer.");
+  await act(() => socket.hello());
+  expect(screen.queryByText("The server does not answer.")).toBeNull();
+});
+
+test("a failed variation is tried again with its source, its strength and its model", async () => {
+  const parameters = { ...aJob().parameters, task: "variation", source: "aa", strength: 0.5 } as const;
+  const error = { code: "out_of_memory", message: "No memory.", hint: "" };
+  const seen = open({ "POST /v1/jobs": () => accepted(aJob({ id: "j2" })) });
+  await act(() => socket.tell(aJob({ state: "failed", model: "ink", parameters, error })));
+  await userEvent.click(screen.getByRole("button", { name: "Try again: a red apple" }));
+  expect(seen.find((request) => request.method === "POST")?.body).toEqual({
+    prompt: "a red apple --seed 7",
+    task: "variation",
+    source: "aa",
+    strength: 0.5,
+    model: "ink",
+    new: true,
+  });
+});
+
+test("the model that was chosen is chosen the next time, if it is still served", async () => {
+  const served = (...names: string[]) => ({
+    "GET /v1/models": () => json({ object: "list", data: names.map((id) => ({ id })) }),
+  });
+  open(served("starter", "ink"));
+  await userEvent.selectOptions(await screen.findByLabelText("Model"), "ink");
+  cleanup();
+  open(served("starter", "ink"));
+  expect(((await screen.findByLabelText("Model")) as HTMLSelectElement).value).toBe("ink");
+  cleanup();
+  open(served("starter", "pen"));
+  expect(((await screen.findByLabelText("Model")) as HTMLSelectElement).value).toBe("starter");
+});
+
+test("a prompt that met the end of the session is there after the next sign-in", async () => {
+  open({ "POST /v1/jobs": () => refusal(401, "session_invalid", "The session ended.", "Sign in again.") });
+  await userEvent.type(box(), "a red apple{Enter}");
+  await screen.findByText("The session ended.");
+  cleanup();
+  open();
+  expect((box() as HTMLTextAreaElement).value).toBe("a red apple");
 });
 
 test("a picture of mine goes on with another seed or gives back its prompt", async () => {
@@ -146,13 +259,12 @@ test("a picture of mine goes on with another seed or gives back its prompt", asy
     "GET /v1/images": () => json({ images: [anOwnImage()], next_cursor: null }),
     "GET /v1/jobs/j1": () => json(aJob({ state: "succeeded", images: [anImage()] })),
     "POST /v1/jobs": () => accepted(aJob({ id: "j2" })),
-    "GET /v1/jobs/j2/events": eventStream().response,
   });
   await userEvent.click(await screen.findByText("Use this prompt"));
   expect((box() as HTMLTextAreaElement).value).toBe("a red apple --seed 7");
   expect(document.activeElement).toBe(box());
   await userEvent.click(screen.getByText("Again with another seed"));
-  expect(seen.find((request) => request.method === "POST")?.body).toEqual({ prompt: "a red apple", new: true });
+  expect(seen.find((request) => request.method === "POST")?.body).toEqual({ prompt: "a red apple", model: "mezzotint-starter", new: true });
 });
 
 test("a picture of mine is varied and enlarged, where the model can", async () => {
@@ -160,7 +272,6 @@ test("a picture of mine is varied and enlarged, where the model can", async () =
     "GET /v1/images": () => json({ images: [anOwnImage({ prompt: "a red apple --seed 7 --ar 3:2" })], next_cursor: null }),
     "GET /v1/jobs/j1": () => json(aJob({ state: "succeeded", images: [anImage()] })),
     "POST /v1/jobs": () => accepted(aJob({ id: "j2" })),
-    "GET /v1/jobs/j2/events": eventStream().response,
   });
   const made = within(await screen.findByRole("group", { name: "Make of this picture" }));
   await userEvent.click(await made.findByText("Vary a little"));
@@ -168,7 +279,7 @@ test("a picture of mine is varied and enlarged, where the model can", async () =
   await userEvent.click(await screen.findByText("Enlarge 4×"));
   expect(seen.filter((request) => request.method === "POST").map((request) => request.body)).toEqual([
     { prompt: "a red apple --ar 3:2", task: "variation", source: "aa", strength: 0.5, new: true },
-    { prompt: "a red apple", task: "upscale", source: "aa", scale: 4, new: true },
+    { prompt: "a red apple --seed 7", task: "upscale", source: "aa", scale: 4, new: true },
   ]);
 });
 
@@ -178,31 +289,28 @@ test("one of several models is chosen for what is drawn, not for what is enlarge
     "GET /v1/images": () => json({ images: [anOwnImage()], next_cursor: null }),
     "GET /v1/jobs/j1": () => json(aJob({ state: "succeeded", images: [anImage()] })),
     "POST /v1/jobs": () => accepted(aJob({ id: "j2" })),
-    "GET /v1/jobs/j2/events": eventStream().response,
   });
   await userEvent.selectOptions(await screen.findByLabelText("Model"), "ink");
   await vi.waitFor(() => expect(seen.some((request) => request.path === "/v1/model?name=ink")).toBe(true));
   await userEvent.click(await screen.findByText("Enlarge 2×"));
   await userEvent.type(box(), "a cat{Enter}");
   expect(seen.filter((request) => request.method === "POST").map((request) => request.body)).toEqual([
-    { prompt: "a red apple", task: "upscale", source: "aa", scale: 2, new: true },
+    { prompt: "a red apple --seed 7", task: "upscale", source: "aa", scale: 2, new: true },
     { prompt: "a cat", model: "ink", new: true },
   ]);
 });
 
 test("a job that waits for its model tells how much of that is read", async () => {
-  const stream = eventStream();
   open({
     "POST /v1/jobs": () => accepted(aJob()),
-    "GET /v1/jobs/j1/events": stream.response,
   });
   await userEvent.type(box(), "a red apple{Enter}");
   const sheet = await screen.findByRole("article", { name: "a red apple" });
-  await act(async () => stream.send("running", aJob({ state: "running" })));
-  await act(async () => stream.send("loading", { model: "ink", share: 0.25 }));
+  await act(() => socket.tell(aJob({ state: "running" })));
+  await act(() => socket.tellOf("j1", "loading", { model: "ink", share: 0.25 }));
   await within(sheet).findByText("Loading ink, 25 %");
   expect(within(sheet).getByRole("progressbar", { name: /^Model of/ }).getAttribute("value")).toBe("0.25");
-  await act(async () => stream.send("loading", { model: "ink", share: 1 }));
+  await act(() => socket.tellOf("j1", "loading", { model: "ink", share: 1 }));
   await within(sheet).findByText("Setting up ink");
   expect(within(sheet).getByRole("progressbar", { name: /^Model of/ }).getAttribute("value")).toBeNull();
 });
@@ -241,7 +349,6 @@ test("older pictures come by the cursor, and the arrows walk the grid", async ()
 });
 
 test("what this month took is told anew with each picture, and what is left", async () => {
-  const stream = eventStream();
   const month = { month: "2026-01", num_jobs: 1, num_images: 1, num_steps: 30, gpu_s: 3.21, waived_s: 0 };
   const told = [
     { tenant: "ada", quota_s: 36_000, months: [] },
@@ -249,13 +356,12 @@ test("what this month took is told anew with each picture, and what is left", as
   ];
   const seen = open({
     "POST /v1/jobs": () => accepted(aJob()),
-    "GET /v1/jobs/j1/events": stream.response,
     "GET /v1/usage": () => json(told.shift()),
   });
   const note = within(await screen.findByRole("region", { name: "Used this month" }));
   expect(note.getByText("This month: 0 pictures, 0 steps, 0 s of drawing.")).toBeTruthy();
   await userEvent.type(box(), "a red apple{Enter}");
-  await act(async () => stream.send("succeeded", aJob({ state: "succeeded", step: 30, images: [anImage()] })));
+  await act(() => socket.tell(aJob({ state: "succeeded", step: 30, images: [anImage()] })));
   await note.findByText("This month: 1 picture, 30 steps, 3.2 s of drawing.");
   expect(note.getByText("Of the 10 h in your tier 10 h are left.")).toBeTruthy();
   expect(seen.filter((request) => request.path === `/v1/usage?since=${new Date().toISOString().slice(0, 7)}`)).toHaveLength(2);

@@ -1,51 +1,77 @@
-import { useCallback, useRef, useState } from "react";
+import { useCallback, useEffect, useRef, useState } from "react";
 import type { Client } from "./api/client";
-import { problemOf } from "./api/failure";
-import type { Asked, Problem } from "./api/types";
+import { Failure, problemOf } from "./api/failure";
+import type { Asked, OwnImage, Problem } from "./api/types";
 import { ImageGrid } from "./features/images/ImageGrid";
 import { keyOf, useImages } from "./features/images/useImages";
 import { Announcer } from "./features/jobs/Announcer";
+import { isOver } from "./features/jobs/entries";
 import { JobList } from "./features/jobs/JobList";
 import { useJobs } from "./features/jobs/useJobs";
 import { AboutModel } from "./features/model/AboutModel";
 import { ModelChoice } from "./features/model/ModelChoice";
 import { useModel } from "./features/model/useModel";
+import { useModelName } from "./features/model/useModelName";
+import { again } from "./features/prompt/again";
+import { keepDraft, takeDraft } from "./features/prompt/draft";
 import { PromptBox } from "./features/prompt/PromptBox";
+import { title } from "./features/prompt/words";
 import { Sheet } from "./features/sheet/Sheet";
 import { lay, type Choice } from "./features/sheet/shown";
 import { useJobOf } from "./features/sheet/useJobOf";
 import { UsageNote } from "./features/usage/UsageNote";
 import { useUsage } from "./features/usage/useUsage";
 
-/** The one screen: a prompt, what is in the works, the picture on the table, and my pictures. */
+const TWICE_MS = 700; // a second press so soon is a slip of the finger, not another wish
+
+/** The one screen: a prompt, the picture on the table, what is in the works, and my pictures. */
 export function Studio({ client }: { client: Client }) {
-  const [modelName, setModelName] = useState<string | null>(null);
-  const model = useModel(client, modelName);
+  const [wantedModel, setWantedModel] = useModelName();
+  const model = useModel(client, wantedModel);
+  const modelName = model.names.find((name) => name === wantedModel) ?? null;
   const images = useImages(client);
-  const jobs = useJobs(client, images.add);
+  const [problem, setProblem] = useState<Problem | null>(null);
+  const { add, refresh } = images;
+  const onFound = useCallback(() => {
+    refresh();
+    setProblem((known) => (known?.code === "unreachable" ? null : known));
+  }, [refresh]);
+  const jobs = useJobs(client, add, onFound);
   const newest = images.images[0];
   const usage = useUsage(client, newest === undefined ? null : keyOf(newest));
-  const [prompt, setPrompt] = useState("");
-  const [problem, setProblem] = useState<Problem | null>(null);
+  const [prompt, setPrompt] = useState(takeDraft);
   const [isSending, setIsSending] = useState(false);
   const [choice, setChoice] = useState<Choice | null>(null);
+  const last = useRef({ wish: "", at: -TWICE_MS });
   const box = useRef<HTMLTextAreaElement>(null);
   const table = useRef<HTMLDivElement>(null);
 
   const shown = lay(choice, jobs.entries, images.images);
   const made = useJobOf(client, shown?.entry === null ? shown.image : null);
+  const shownImage = shown?.image ?? null;
+  const numOpen = jobs.entries.filter((entry) => !isOver(entry)).length;
 
-  async function make(asked: string | Asked) {
+  useEffect(() => {
+    document.title = numOpen === 0 ? "Mezzotint" : `${numOpen} in the works · Mezzotint`;
+    return () => {
+      document.title = "Mezzotint";
+    };
+  }, [numOpen]);
+
+  async function make(wish: Asked) {
+    const text = JSON.stringify(wish);
+    if (text === last.current.wish && performance.now() - last.current.at < TWICE_MS) return;
+    last.current = { wish: text, at: performance.now() };
     setIsSending(true);
     setProblem(null);
     try {
-      const wish: Asked = typeof asked === "string" ? { prompt: asked } : asked;
-      const isModels = modelName !== null && wish.task !== "upscale";
-      const sent = await jobs.submit(isModels ? { ...wish, model: modelName } : wish);
+      const takesModel = modelName !== null && wish.model === undefined && wish.task !== "upscale";
+      const sent = await jobs.submit(takesModel ? { ...wish, model: modelName } : wish);
       setChoice({ kind: "job", id: sent.id });
       box.current?.select(); // typing starts the next prompt, an arrow key goes on with this one
       bringIntoView(table.current);
     } catch (error) {
+      if (error instanceof Failure && error.status === 401) keepDraft(prompt);
       setProblem(problemOf(error));
       box.current?.focus();
     } finally {
@@ -57,6 +83,7 @@ export function Studio({ client }: { client: Client }) {
     setChoice(next);
     bringIntoView(table.current);
   }, []);
+  const showImage = useCallback((image: OwnImage) => show({ kind: "image", image }), [show]);
 
   function use(text: string) {
     setPrompt(text);
@@ -70,21 +97,23 @@ export function Studio({ client }: { client: Client }) {
           box={box}
           prompt={prompt}
           examples={model.model?.examples ?? []}
-          choice={<ModelChoice names={model.names} chosen={modelName} onChoose={setModelName} />}
+          choice={<ModelChoice names={model.names} chosen={modelName} onChoose={setWantedModel} />}
           isSending={isSending}
           problem={problem}
           onChange={setPrompt}
-          onSubmit={(text) => void make(text)}
-          onDismiss={() => setProblem(null)}
+          onSubmit={(text) => void make({ prompt: text })}
+          onDismiss={() => {
+            setProblem(null);
+            box.current?.focus();
+          }}
         />
       </div>
       <div className="table" ref={table}>
         <Sheet
           shown={shown}
           job={shown?.entry?.job ?? made}
-          onCancel={(id) => void jobs.cancel(id)}
-          tasks={model.model?.tasks ?? []}
-          onMake={(text) => void make(text)}
+          model={model.model}
+          onCancel={(id) => jobs.cancel([id])}
           onAsk={(asked) => void make(asked)}
           onUse={use}
         />
@@ -93,18 +122,19 @@ export function Studio({ client }: { client: Client }) {
         <JobList
           jobs={jobs}
           shown={shown?.entry?.job.id ?? null}
+          box={box}
           onShow={(id) => show({ kind: "job", id })}
-          onRetry={(text) => void make(text)}
+          onRetry={(job) => void make(again(job))}
         />
       </div>
       <div className="shelf">
-        <ImageGrid images={images} shown={shown?.image ?? null} onShow={(next) => show({ kind: "image", image: next })} />
+        <ImageGrid images={images} shown={shownImage === null ? null : keyOf(shownImage)} onShow={showImage} />
       </div>
       <div className="margin">
         <AboutModel view={model} />
         <UsageNote usage={usage} />
       </div>
-      <Announcer entry={jobs.entries[0]} />
+      <Announcer entries={jobs.entries} chosen={choice?.kind === "image" ? title(choice.image.prompt) : null} />
     </main>
   );
 }

@@ -76,7 +76,8 @@ def _translate_validation_error(error: RequestValidationError | WebSocketRequest
     first: dict[str, Any] = error.errors()[0]
     where = [str(part) for part in first["loc"]]
     # a client's own field name is sent back: bounded, without lone surrogates
-    field = where[-1][:80].encode("utf-8", "replace").decode() if len(where) > 1 else None
+    names = [part for part in first["loc"][1:] if isinstance(part, str)]  # what is wrong in a list is named by the list
+    field = names[-1][:80].encode("utf-8", "replace").decode() if names else None
     docs = "See docs/reference/api.md or /openapi.json."
     if first["type"] == "json_invalid":
         return ApiError("body_invalid", hint=JSON_HINT)

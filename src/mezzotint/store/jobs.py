@@ -86,16 +86,21 @@ class Jobs:
             return await get_job(connection, job)
 
     async def of_tenant(
-        self, tenant: TenantId, limit: int, before: int | None, owners: Collection[OwnerId] | None = None
+        self,
+        tenant: TenantId,
+        limit: int,
+        before: int | None,
+        owners: Collection[OwnerId] | None = None,
+        states: Collection[JobState] = (),
     ) -> list[tuple[int, Job]]:
         """The tenant's jobs, newest first, each with its place in the order (the cursor of the next page).
 
-        owners: whose in the tenant; None: everybody's.
+        owners: whose in the tenant; None: everybody's. states: only jobs in one of these; none: in any.
         """
         condition = jobs.c.tenant == tenant
         if before is not None:
             condition = and_(condition, jobs.c.seq < before)
-        newest = newest_of_owners(select(jobs.c.seq).where(condition), jobs, limit, owners)
+        newest = newest_of_owners(select(jobs.c.seq).where(condition), jobs, limit, owners, states)
         query = select(jobs).where(jobs.c.seq.in_(newest)).order_by(jobs.c.seq.desc())
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).mappings().all()

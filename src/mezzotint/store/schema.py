@@ -89,7 +89,7 @@ jobs = Table(
     Index("jobs_in_state", "state", "finished_at"),
     Index("jobs_of_tenant", "tenant", "seq"),
     Index("jobs_of_owner", "tenant", "owner", "seq"),
-    Index("jobs_open_of_tenant", "tenant", "state"),
+    Index("jobs_of_tenant_in_state", "tenant", "state", "seq"),
     _some("jobs_leases", "lease_expires_at", where="lease_expires_at"),
     Index("jobs_suspected", "waits_in", postgresql_where=text("num_losses > 0"), sqlite_where=text("num_losses > 0")),
     sqlite_autoincrement=True,

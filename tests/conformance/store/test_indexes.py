@@ -119,6 +119,28 @@ async def assert_by_index(full: Database, work: Callable[[Database], Awaitable[o
     return plans
 
 
+async def test_open_jobs_are_found_among_many_that_ended(database: Database) -> None:
+    mine = make_job(tenant="acme", owner="usr_bob")
+    ended = {"state": JobState.SUCCEEDED, "waits_in": None}
+    async with database.write() as connection:
+        await connection.execute(insert(rows), [row_of(mine)])
+        many = [{**row_of(make_job(tenant="acme", owner="usr_bob")), **ended} for _ in range(3000)]
+        await connection.execute(insert(rows), many)
+        await connection.execute(text("ANALYZE"))
+    open_states = (JobState.QUEUED, JobState.RUNNING)
+
+    async def look(on: Database) -> None:
+        for owners in (frozenset({mine.owner, OF_TENANT}), None):
+            assert [job.id for _, job in await Jobs(on).of_tenant(mine.tenant, 20, None, owners, open_states)] == [
+                mine.id
+            ]
+        assert await Jobs(on).of_tenant(mine.tenant, 20, None, frozenset({OF_TENANT}), open_states) == []
+
+    plans = "\n".join(await assert_by_index(database, look))
+    assert plans.count("jobs_of_tenant_in_state") >= 6
+    assert "jobs_of_owner" not in plans
+
+
 async def test_my_things_are_found_by_index_among_many_of_colleagues(database: Database) -> None:
     """The rows of colleagues are newer than mine, so that a list that walks over them would read them all."""
     mine, hers = make_job(tenant="acme", owner="usr_bob"), make_job(tenant="acme", owner="usr_ada")

@@ -1,12 +1,16 @@
 import { Failure } from "./failure";
-import type { Accepted, Asked, Health, ImagesPage, Job, JobsPage, ListedModel, Me, Model, Session, Usage, Whose } from "./types";
+import type { Accepted, Asked, Health, ImagesPage, Job, JobsPage, JobState, ListedModel, Me, Model } from "./types";
+import type { Session, Usage, Whose } from "./types";
+
+const PROTOCOL = "mezzotint"; // a browser sets no headers of a socket: the token comes as a second subprotocol
 
 /** What the page asks of the server on behalf of one signed-in person. Every call throws `Failure`. */
 export interface Client {
   submit(asked: Asked): Promise<Accepted>;
   job(id: string, signal?: AbortSignal): Promise<Job>;
   cancel(id: string): Promise<Job>;
-  jobs(signal?: AbortSignal): Promise<JobsPage>;
+  /** The newest jobs in these states, from a page's cursor on. */
+  jobs(states: readonly JobState[], cursor: string | null, signal?: AbortSignal): Promise<JobsPage>;
   images(cursor: string | null, whose: Whose, signal?: AbortSignal): Promise<ImagesPage>;
   me(signal?: AbortSignal): Promise<Me>;
   /** What was used from a month (2026-01) on, newest first. */
@@ -14,8 +18,8 @@ export interface Client {
   /** The model of this name, or the default. */
   model(name: string | null, signal?: AbortSignal): Promise<Model>;
   models(signal?: AbortSignal): Promise<readonly ListedModel[]>;
-  /** The open event stream of a job. */
-  events(id: string, signal: AbortSignal): Promise<Response>;
+  /** A new socket that tells of all jobs. */
+  socket(): WebSocket;
 }
 
 /** By a token, or with null by the cookie of a session. `onRefused` is told when the server no longer takes it. */
@@ -44,7 +48,11 @@ export function createClient(token: string | null, onRefused: (failure: Failure)
       }),
     job: (id, signal) => json(`/v1/jobs/${encodeURIComponent(id)}`, given(signal)),
     cancel: (id) => json(`/v1/jobs/${encodeURIComponent(id)}`, { method: "DELETE" }),
-    jobs: (signal) => json("/v1/jobs?limit=20", given(signal)),
+    jobs: (states, cursor, signal) => {
+      const query = new URLSearchParams(states.map((state) => ["state", state]));
+      if (cursor !== null) query.set("cursor", cursor);
+      return json(`/v1/jobs?limit=100&${query}`, given(signal));
+    },
     images: (cursor, whose, signal) =>
       json(`/v1/images?limit=24&of=${whose}${cursor === null ? "" : `&cursor=${encodeURIComponent(cursor)}`}`, given(signal)),
     me: (signal) => json("/v1/me", given(signal)),
@@ -52,8 +60,11 @@ export function createClient(token: string | null, onRefused: (failure: Failure)
     model: (name, signal) =>
       json(name === null ? "/v1/model" : `/v1/model?name=${encodeURIComponent(name)}`, given(signal)),
     models: async (signal) => (await json<{ data: ListedModel[] }>("/v1/models", given(signal))).data,
-    events: (id, signal) =>
-      send(`/v1/jobs/${encodeURIComponent(id)}/events`, { headers: { Accept: "text/event-stream" }, signal }),
+    socket: () => {
+      const address = new URL("/v1/ws", location.href);
+      address.protocol = address.protocol.replace("http", "ws");
+      return new WebSocket(address, token === null ? [PROTOCOL] : [PROTOCOL, `bearer.${token}`]);
+    },
   };
 }
 

@@ -7508,6 +7508,8 @@ export interface operations {
                 limit?: number;
                 /** @description `tenant`: also what others of your tenant made, where it shows you that */
                 of?: components["schemas"]["Whose"];
+                /** @description only jobs in this state; may be given several times */
+                state?: components["schemas"]["JobState"][];
                 /** @description `next_cursor` of the last page */
                 cursor?: string | null;
             };

@@ -39,17 +39,32 @@ export function refusal(status: number, code: string, message: string, hint: str
   return json({ error: { code, message, hint, param } }, status);
 }
 
-/** An event stream that the test writes. */
-export function eventStream() {
-  const pipe = new TransformStream<Uint8Array, Uint8Array>(undefined, undefined, { highWaterMark: 100 });
-  const writer = pipe.writable.getWriter();
-  const text = new TextEncoder();
+/** The sockets that the page opens; the test writes what they tell. */
+export function sockets() {
+  const open = new Set<Fake>();
+  const opened: { address: string; protocols: string[] }[] = [];
+  class Fake {
+    onmessage: ((message: { data: string }) => void) | null = null;
+    onclose: (() => void) | null = null;
+    constructor(address: URL, protocols: string[]) {
+      open.add(this);
+      opened.push({ address: address.href, protocols });
+    }
+    close() {
+      open.delete(this);
+    }
+  }
+  vi.stubGlobal("WebSocket", Fake);
+  async function say(message: unknown): Promise<void> {
+    await vi.waitUntil(() => open.size > 0);
+    open.forEach((socket) => socket.onmessage?.({ data: JSON.stringify(message) }));
+  }
   return {
-    response: () => new Response(pipe.readable, { headers: { "Content-Type": "text/event-stream" } }),
-    send: (event: string, data: unknown) => writer.write(text.encode(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`)),
-    sendBytes: (bytes: Uint8Array) => writer.write(bytes),
-    end: () => writer.close(),
-    tear: () => writer.abort(new TypeError("network error")),
+    opened,
+    hello: () => say({ type: "hello", job_id: null, data: null }),
+    tell: (job: Job) => say({ type: "job", job_id: job.id, data: job }),
+    tellOf: (job_id: string, type: "progress" | "loading", data: unknown) => say({ type, job_id, data }),
+    drop: () => [...open].forEach((socket) => socket.onclose?.()),
   };
 }
 

@@ -8,7 +8,7 @@ from fastapi.responses import StreamingResponse
 
 from mezzotint.actions.cancel import cancel
 from mezzotint.actions.submit import read_request
-from mezzotint.domain.job import Job
+from mezzotint.domain.job import Job, JobState
 from mezzotint.gateway.auth.ownership import Of, Whose, find_job, list_owners
 from mezzotint.gateway.cursor import Cursor, next_cursor
 from mezzotint.gateway.dependencies import CallerClaims, ServiceDep
@@ -72,11 +72,15 @@ async def list_mine(
     service: ServiceDep,
     claims: CallerClaims,
     cursor: Cursor,
+    *,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     of: Of = Whose.MINE,
+    state: Annotated[frozenset[JobState], Query(description="only jobs in this state; may be given several times")] = (
+        frozenset()
+    ),
 ) -> JobPage:
     """Your jobs, newest first."""
-    page = await service.desk.jobs.of_tenant(claims.tenant, limit, cursor, list_owners(claims, of))
+    page = await service.desk.jobs.of_tenant(claims.tenant, limit, cursor, list_owners(claims, of), state)
     views = [await to_view(service, job) for _, job in page]
     return JobPage(jobs=views, next_cursor=next_cursor([seq for seq, _ in page], limit))
 

@@ -2,8 +2,8 @@
 
 It begins with the present state of each open job. With `since`, such as the `at` of the last message before a break, it
 first replays the changes since then: none is missed, though one may be sent twice. A message is
-`{"type": "job" | "progress" | "loading" | "hello" | "error", "job_id", "at", "data"}`; an error is the last before the
-socket closes. Messages of clients are ignored.
+`{"type": "job" | "progress" | "loading" | "hello" | "keep-alive" | "error", "job_id", "at", "data"}`; an error is the
+last before the socket closes. Messages of clients are ignored.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from mezzotint.gateway.auth.ownership import Of, Whose, list_owners
 from mezzotint.gateway.errors import ApiError
 from mezzotint.gateway.schemas import JobView
 from mezzotint.gateway.service import Service
-from mezzotint.gateway.streams.job_events import describe_progress
+from mezzotint.gateway.streams.job_events import KEEP_ALIVE_S, describe_progress
 from mezzotint.store.events.event_bus import Pending
 
 router = APIRouter()
@@ -137,14 +137,19 @@ async def wait_for_disconnect(websocket: WebSocket) -> None:
 async def send_messages(
     service: Service, websocket: WebSocket, jobs: WatchedJobs, pending: Pending, since: datetime | None
 ) -> None:
-    await websocket.send_json({"type": "hello", "job_id": None, "at": service.now().isoformat(), "data": None})
+    await websocket.send_json(format_signal("hello", service.now()))
     async for message in read_missed(service, jobs, since):
         await websocket.send_json(message)
     for job in await service.desk.jobs.open_of(jobs.tenant, jobs.owners):
         service.desk.bus.own(job)
         await websocket.send_json(format_job_message(job, service.now()))
     while True:
-        job_id, event = await pending.get()
+        try:
+            async with asyncio.timeout(KEEP_ALIVE_S):
+                job_id, event = await pending.get()
+        except TimeoutError:
+            await websocket.send_json(format_signal("keep-alive", service.now()))
+            continue
         match event:
             case Changed():
                 await websocket.send_json(format_job_message(event.job, service.now()))
@@ -168,6 +173,11 @@ async def read_missed(service: Service, watched: WatchedJobs, since: datetime | 
             jobs[job_id] = job
             is_present = change.number == last[job_id] and change.state is job.state
             yield format_job_message(job if is_present else rewind_job(job, change), change.at)
+
+
+def format_signal(kind: str, at: datetime) -> dict[str, Any]:
+    """A message about no job."""
+    return {"type": kind, "job_id": None, "at": at.isoformat(), "data": None}
 
 
 def format_job_message(job: Job, at: datetime) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 import pytest
 
+from mezzotint.actions.claim import claim
 from mezzotint.domain.ids import WorkerId
 from mezzotint.domain.job import JobError, JobState
 from mezzotint.domain.tier import Tier
@@ -189,6 +190,32 @@ async def test_cursor_pages_cover_all_jobs_once(connect: Connect, service: Servi
             if cursor is None:
                 break
     assert seen == [job.id for job in reversed(jobs)]
+
+
+async def test_jobs_are_listed_by_their_states(connect: Connect, service: Service) -> None:
+    jobs = [make_job() for _ in range(6)]
+    for job in jobs:
+        await service.desk.jobs.add(job)
+    for job in jobs[1::2]:
+        await service.desk.jobs.cancel(job.id, service.now())
+    claimed = (await claim(service.desk, WorkerOffer(worker=WorkerId("w")), service.now(), 30))[0]
+    async with connect() as ada:
+
+        async def listed(query: str) -> list[str]:
+            ids: list[str] = []
+            cursor = ""
+            while cursor is not None:
+                page = (await ada.get(f"/v1/jobs?limit=2&cursor={cursor}&{query}")).json()
+                ids += [job["id"] for job in page["jobs"]]
+                cursor = page["next_cursor"]
+            return ids
+
+        newest_first = [job.id for job in reversed(jobs)]
+        assert await listed("state=cancelled") == newest_first[::2]
+        assert await listed("state=queued&state=running") == newest_first[1::2]
+        assert await listed("state=running") == [claimed.id]
+        answer = await ada.get("/v1/jobs?state=asleep")
+        assert (answer.status_code, answer.json()["error"]["param"]) == (422, "state")
 
 
 async def test_too_many_open_jobs_are_told_to_wait(connect: Connect, service: Service) -> None:

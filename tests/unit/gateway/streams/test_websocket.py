@@ -23,6 +23,7 @@ from mezzotint.domain.tier import Tier
 from mezzotint.domain.user import User
 from mezzotint.gateway import Service
 from mezzotint.gateway.routes.sign_in import new_user_id
+from mezzotint.gateway.streams import websocket
 from mezzotint.policy.admission.prompt import parse_request
 from mezzotint.policy.admission.request import JobRequest
 from mezzotint.store import WorkerOffer
@@ -63,6 +64,20 @@ async def test_every_event_of_my_jobs_and_of_nobody_elses_is_told(service: Servi
             service.desk.bus.publish(before.id, Progressed(job=before.id, step=3, num_steps=30, preview=None))
             message = await heard(socket)
             assert (message["type"], message["job_id"], message["data"]["step"]) == ("progress", before.id, 3)
+
+
+async def test_silence_is_told_from_a_dead_connection(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket, "KEEP_ALIVE_S", 0.05)
+    async with (
+        serving(service) as address,
+        connect(f"ws://{address}/v1/ws", additional_headers=bearer(service)) as socket,
+    ):
+        hello, first, second = [await heard(socket) for _ in range(3)]
+        assert [hello["type"], first["type"], second["type"]] == ["hello", "keep-alive", "keep-alive"]
+        mine = await submitted(service, "ada", "a red apple")
+        while (message := await heard(socket))["type"] == "keep-alive":
+            pass
+        assert message["job_id"] == mine.id
 
 
 async def test_one_that_comes_back_hears_what_it_missed(service: Service) -> None:

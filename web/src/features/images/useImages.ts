@@ -1,4 +1,4 @@
-import { useCallback, useEffect, useState } from "react";
+import { useCallback, useEffect, useMemo, useState } from "react";
 import type { Client } from "../../api/client";
 import { problemOf } from "../../api/failure";
 import type { Job, OwnImage, Problem, Whose } from "../../api/types";
@@ -15,8 +15,10 @@ export interface Images extends Shelf {
   /** Whether the tenant shows me what others of it made. */
   seesTenant: boolean;
   choose(whose: Whose): void;
-  /** Put the pictures of a job that has just ended first. */
+  /** Put the pictures of a job that has ended among the others. */
   add(job: Job): void;
+  /** Look for new ones. */
+  refresh(): void;
   loadMore(): void;
 }
 
@@ -66,10 +68,27 @@ export function useImages(client: Client): Images {
   }, []);
 
   const add = useCallback((job: Job) => {
-    setShelf((known) => ({ ...known, images: merge(imagesOf(job), known.images) }));
+    setShelf((known) => ({ ...known, images: merge(known.images, imagesOf(job)) }));
   }, []);
 
-  return { ...shelf, whose, seesTenant, choose, add, loadMore: () => void read(shelf.cursor) };
+  const refresh = useCallback(async () => {
+    try {
+      const page = await client.images(null, whose);
+      setShelf((known) => {
+        const last = page.images.at(-1);
+        const hasGap = last !== undefined && page.next_cursor !== null && !known.images.some((image) => keyOf(image) === keyOf(last));
+        if (known.images.length === 0 || hasGap) return { images: page.images, cursor: page.next_cursor, isReading: false, problem: null };
+        return { ...known, images: merge(known.images, page.images), problem: null };
+      });
+    } catch {
+      // the rest of the page says that the server is away
+    }
+  }, [client, whose]);
+
+  return useMemo(
+    () => ({ ...shelf, whose, seesTenant, choose, add, refresh: () => void refresh(), loadMore: () => void read(shelf.cursor) }),
+    [shelf, whose, seesTenant, choose, add, refresh, read],
+  );
 }
 
 export function imagesOf(job: Job): OwnImage[] {
@@ -82,7 +101,10 @@ export function keyOf(image: OwnImage): string {
   return `${image.job_id} ${image.url}`;
 }
 
-function merge(first: readonly OwnImage[], then: readonly OwnImage[]): OwnImage[] {
-  const known = new Set(first.map(keyOf));
-  return [...first, ...then.filter((image) => !known.has(keyOf(image)))];
+/** All of both, newest first. */
+function merge(known: readonly OwnImage[], more: readonly OwnImage[]): readonly OwnImage[] {
+  const keys = new Set(known.map(keyOf));
+  const added = more.filter((image) => !keys.has(keyOf(image)));
+  if (added.length === 0) return known;
+  return [...known, ...added].sort((one, other) => Date.parse(other.created_at) - Date.parse(one.created_at));
 }

@@ -1,10 +1,13 @@
-import { title } from "../prompt/words";
-import type { Entry } from "./entries";
+import { useRef } from "react";
+import { canAskAgain } from "../prompt/again";
+import { isOver, type Entry } from "./entries";
+import { JobEnding } from "./JobEnding";
 import { JobProgress } from "./JobProgress";
-import { describe, isFinal } from "./state";
 
 interface Props {
   entry: Entry;
+  /** What it is called; jobs of one prompt are told apart. */
+  name: string;
   isShown: boolean;
   onShow: () => void;
   onCancel: () => void;
@@ -13,24 +16,29 @@ interface Props {
 }
 
 /** A job that runs, waits, or ended without a picture. */
-export function JobCard({ entry, isShown, onShow, onCancel, onDismiss, onRetry }: Props) {
+export function JobCard({ entry, name, isShown, onShow, onCancel, onDismiss, onRetry }: Props) {
   const { job, preview } = entry;
-  const name = title(job.prompt);
-  const isOver = isFinal(job) || entry.problem !== null;
+  const open = useRef<HTMLButtonElement>(null);
+
+  function cancel() {
+    open.current?.focus(); // the button goes: a second Enter must not meet the one that takes its place
+    onCancel();
+  }
+
   return (
     <li className="job-card" data-state={job.state} aria-current={isShown || undefined}>
-      <button type="button" className="open" onClick={onShow} aria-label={`Show ${name}`}>
+      <button ref={open} type="button" className="open" onClick={onShow} aria-label={`Show ${name}`}>
         {preview === null ? <span className="plate" /> : <img src={preview} alt="" width={56} height={56} />}
       </button>
       <div className="what">
         <p className="name">{name}</p>
-        {isOver ? <Ending entry={entry} /> : <JobProgress entry={entry} />}
+        {isOver(entry) ? <JobEnding entry={entry} /> : <JobProgress entry={entry} name={name} />}
       </div>
       <div className="deeds">
-        {isOver ? (
+        {isOver(entry) ? (
           <>
-            {job.state !== "blocked" && (
-              <button type="button" className="plain" onClick={onRetry} aria-label={`Try ${name} again`}>
+            {job.state !== "blocked" && canAskAgain(job) && (
+              <button type="button" className="plain" onClick={onRetry} aria-label={`Try again: ${name}`}>
                 Try again
               </button>
             )}
@@ -39,21 +47,11 @@ export function JobCard({ entry, isShown, onShow, onCancel, onDismiss, onRetry }
             </button>
           </>
         ) : (
-          <button type="button" className="plain" onClick={onCancel} aria-label={`Cancel ${name}`}>
+          <button type="button" className="plain" onClick={cancel} aria-label={`Cancel ${name}`}>
             Cancel
           </button>
         )}
       </div>
     </li>
-  );
-}
-
-function Ending({ entry: { job, problem } }: { entry: Entry }) {
-  const why = problem ?? job.error;
-  return (
-    <p className="ending">
-      <strong>{why?.message ?? describe(job)}</strong>
-      {why !== null && why.hint !== "" && <span>{why.hint}</span>}
-    </p>
   );
 }

@@ -4,51 +4,84 @@ import { isFinal } from "./state";
 /** What the page knows of one job. */
 export interface Entry {
   job: Job;
+  /** When it was heard of last; of the same clock as `News.at`. */
+  at: number;
   /** The newest preview as a data URL. */
   preview: string | null;
   /** The server cannot be heard at the moment. */
   isLost: boolean;
   /** The model that the job waits for while it is brought into memory. */
-  loading?: Loading | null;
-  /** What went wrong with following or cancelling the job, apart from the job's own error. */
+  loading: Loading | null;
+  /** What went wrong with cancelling the job, apart from the job's own error. */
   problem: Problem | null;
 }
 
 export type News =
-  | { kind: "job"; job: Job }
-  | { kind: "progress"; id: string; progress: Progress }
-  | { kind: "loading"; id: string; loading: Loading }
-  | { kind: "lost"; id: string }
-  | { kind: "problem"; id: string; problem: Problem };
+  /** at: when it was told, or for an answer, when it was asked for: what was heard meanwhile is newer. */
+  | { kind: "job"; job: Job; at: number }
+  | { kind: "progress"; id: string; progress: Progress; at: number }
+  | { kind: "loading"; id: string; loading: Loading; at: number }
+  | { kind: "lost" }
+  | { kind: "found" }
+  | { kind: "problem"; id: string; problem: Problem }
+  | { kind: "dismiss"; ids: readonly string[] };
+
+const MOST_SUCCEEDED = 100; // their pictures are in the gallery: the oldest need not be remembered here too
 
 /** The entries, newest first, after one piece of news. */
 export function learn(entries: readonly Entry[], news: News): readonly Entry[] {
-  if (news.kind === "job") return learnJob(entries, news.job);
-  return entries.map((entry) => (entry.job.id === news.id ? change(entry, news) : entry));
+  switch (news.kind) {
+    case "job":
+      return learnJob(entries, news.job, news.at);
+    case "dismiss":
+      return entries.filter((entry) => !news.ids.includes(entry.job.id));
+    case "lost":
+    case "found":
+      return entries.map((entry) => (isOver(entry) ? entry : { ...entry, isLost: news.kind === "lost" }));
+    default:
+      return entries.map((entry) => (entry.job.id === news.id && !isFinal(entry.job) ? change(entry, news) : entry));
+  }
 }
 
-export function dismiss(entries: readonly Entry[], id: string): readonly Entry[] {
-  return entries.filter((entry) => entry.job.id !== id);
+/** Whether nothing more is expected of the job. */
+export function isOver({ job, problem }: Entry): boolean {
+  return isFinal(job) || problem !== null;
 }
 
-function learnJob(entries: readonly Entry[], job: Job): readonly Entry[] {
+function learnJob(entries: readonly Entry[], job: Job, at: number): readonly Entry[] {
   const known = entries.find((entry) => entry.job.id === job.id);
-  if (known === undefined) return [{ job, preview: null, isLost: false, problem: null }, ...entries];
-  if (isFinal(known.job)) return entries; // a late answer to an earlier question
-  return entries.map((entry) => (entry === known ? { ...known, job, isLost: false, loading: null, problem: null } : entry));
+  if (known !== undefined) {
+    if (isFinal(known.job) || known.at > at) return entries;
+    const learned = { ...known, job: withWhatIsKnown(job, known.job), at, isLost: false, loading: null, problem: null };
+    return forget(entries.map((entry) => (entry === known ? learned : entry)));
+  }
+  const older = entries.findIndex((entry) => entry.job.created_at <= job.created_at);
+  const entry: Entry = { job, at, preview: null, isLost: false, loading: null, problem: null };
+  return forget(entries.toSpliced(older === -1 ? entries.length : older, 0, entry));
 }
 
-function change(entry: Entry, news: Exclude<News, { kind: "job" }>): Entry {
+/** A row's step is written now and then, events tell each; an event does not tell the place in the queue. */
+function withWhatIsKnown(job: Job, known: Job): Job {
+  if (job.state !== known.state) return job;
+  if (job.state === "running") return { ...job, step: Math.max(job.step, known.step) };
+  return { ...job, position: job.position ?? known.position };
+}
+
+function forget(entries: readonly Entry[]): readonly Entry[] {
+  let succeeded = 0;
+  return entries.filter(({ job }) => job.state !== "succeeded" || ++succeeded <= MOST_SUCCEEDED);
+}
+
+function change(entry: Entry, news: Extract<News, { id: string }>): Entry {
   switch (news.kind) {
     case "progress": {
       const { step, num_steps, preview } = news.progress;
       const job: Job = { ...entry.job, state: "running", position: null, step, num_steps };
-      return { ...entry, job, preview: preview ?? entry.preview, isLost: false, loading: null, problem: null };
+      const told = { job, preview: preview ?? entry.preview, at: news.at };
+      return { ...entry, ...told, isLost: false, loading: null, problem: null };
     }
     case "loading":
-      return { ...entry, isLost: false, loading: news.loading };
-    case "lost":
-      return { ...entry, isLost: true };
+      return { ...entry, at: news.at, isLost: false, loading: news.loading };
     case "problem":
       return { ...entry, isLost: false, problem: news.problem };
   }

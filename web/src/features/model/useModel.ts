@@ -16,24 +16,26 @@ export interface ModelView {
   problem: Problem | null;
 }
 
-/** The model of this name, or the default: asked for until the server answers and its weights are loaded. */
+/** The model of this name, or the default where it is not served: asked for until the server answers and its weights are loaded. */
 export function useModel(client: Client, name: string | null): ModelView {
   const [view, setView] = useState<ModelView>({ model: null, names: [], share: null, isReady: true, problem: null });
 
   useEffect(() => {
     const leaving = new AbortController();
     let timer: ReturnType<typeof setTimeout>;
+    let model: Model | null = null;
+    let names: readonly string[] = [];
 
     async function look() {
       try {
-        const [model, state, listed] = await Promise.all([
-          client.model(name, leaving.signal),
-          health(leaving.signal),
-          client.models(leaving.signal),
-        ]);
-        const isReady = state.model.state === "ready";
-        setView({ model, names: listed.map((one) => one.id), share: state.model.share, isReady, problem: null });
-        if (isReady) return;
+        if (model === null) {
+          const listed = await client.models(leaving.signal);
+          model = await client.model(listed.find((one) => one.id === name)?.id ?? null, leaving.signal);
+          names = listed.map((one) => one.id);
+        }
+        const { state, share } = (await health(leaving.signal)).model;
+        setView({ model, names, share, isReady: state === "ready", problem: null });
+        if (state === "ready") return;
       } catch (error) {
         if (leaving.signal.aborted) return;
         setView((known) => ({ ...known, problem: problemOf(error) }));

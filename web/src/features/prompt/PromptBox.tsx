@@ -26,7 +26,8 @@ export function PromptBox({ box, prompt, examples, choice, isSending, problem, o
 
   function onKeyDown(event: KeyboardEvent) {
     // an Enter that picks a word of an input method (isComposing) belongs to that method
-    if (event.key === "Enter" && !event.shiftKey && !event.nativeEvent.isComposing) submit(event);
+    if (event.key === "Escape" && problem !== null) onDismiss();
+    if (event.key === "Enter" && !event.repeat && !event.shiftKey && !event.nativeEvent.isComposing) submit(event);
   }
 
   return (

@@ -1,14 +1,19 @@
 import type { Image, Job } from "../../api/types";
 
 /** How the picture was made. Waiting and drawing are told apart. */
-export function Details({ job: { parameters, timings }, image }: { job: Job; image: Image }) {
+export function Details({ job, image }: { job: Job; image: Image }) {
+  const { parameters, timings } = job;
+  const isDrawn = parameters.task !== "upscale";
   const rows: [string, string | null][] = [
     ["Size", `${image.width} × ${image.height} px`],
-    ["Steps", String(parameters.num_steps)],
-    ["Guidance", String(parameters.guidance_scale)],
-    ["Without", parameters.negative_prompt || null],
+    ["Model", job.model],
+    ["Enlarged", parameters.scale === null ? null : `${parameters.scale}×`],
+    ["Strength", parameters.strength === null ? null : String(parameters.strength)],
+    ["Steps", isDrawn ? String(job.step) : null], // a variation takes a part of those that were asked for
+    ["Guidance", isDrawn ? String(parameters.guidance_scale) : null],
+    ["Without", isDrawn ? parameters.negative_prompt || null : null],
     ["Waited", seconds(timings.queue_s)],
-    ["Drawn in", seconds(timings.denoise_s)],
+    ["Drawn in", isDrawn ? seconds(timings.denoise_s) : null],
   ];
   return (
     <dl className="details">

@@ -1,32 +1,38 @@
-import type { Asked, OwnImage, Task } from "../../api/types";
-import { title, withoutSeed } from "../prompt/words";
+import type { Asked, Model, OwnImage, Task } from "../../api/types";
+import { withoutSeed, withoutShape } from "../prompt/words";
 
 interface Props {
   image: OwnImage;
-  tasks: readonly Task[];
+  model: Model;
   onAsk: (asked: Asked) => void;
 }
 
 /** New pictures made of this one: near to it, further away, or with more pixels. */
-export function Reworkings({ image, tasks, onAsk }: Props) {
+export function Reworkings({ image, model, onAsk }: Props) {
   const source = image.png_url.replace(/^.*\/|\.png$/g, "");
   const vary = (strength: number) => onAsk({ prompt: withoutSeed(image.prompt), task: "variation", source, strength });
-  const enlarge = (scale: number) => onAsk({ prompt: title(image.prompt), task: "upscale", source, scale });
+  const enlarge = (scale: number) => onAsk({ prompt: withoutShape(image.prompt), task: "upscale", source, scale });
   const buttons: [Task, string, () => void][] = [
     ["variation", "Vary a little", () => vary(0.5)],
     ["variation", "Vary a lot", () => vary(0.85)],
     ["upscale", "Enlarge 2×", () => enlarge(2)],
     ["upscale", "Enlarge 4×", () => enlarge(4)],
   ];
+  const isTooLarge = model.tasks.includes("variation") && Math.max(image.width, image.height) > model.max_px;
   return (
     <div className="actions reworkings" role="group" aria-label="Make of this picture">
       {buttons.map(
         ([task, label, ask]) =>
-          tasks.includes(task) && (
+          model.tasks.includes(task) && (
             <button key={label} type="button" onClick={ask}>
               {label}
             </button>
           ),
+      )}
+      {isTooLarge && (
+        <p className="quiet">
+          Varied, it becomes smaller: {model.name} draws up to {model.max_px} px a side.
+        </p>
       )}
     </div>
   );

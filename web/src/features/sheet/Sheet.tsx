@@ -1,8 +1,11 @@
-import type { Asked, Job, Task } from "../../api/types";
-import type { Entry } from "../jobs/entries";
+import { useRef } from "react";
+import type { Asked, Job, Model } from "../../api/types";
+import { isOver, type Entry } from "../jobs/entries";
+import { JobEnding } from "../jobs/JobEnding";
 import { JobProgress } from "../jobs/JobProgress";
-import { describe, isFinal } from "../jobs/state";
-import { title, withoutSeed } from "../prompt/words";
+import { againWithAnotherSeed, canAskAgain } from "../prompt/again";
+import { title } from "../prompt/words";
+import { Picture as Arrival } from "../images/Picture";
 import { Details } from "./Details";
 import { Plate } from "./Plate";
 import { Reworkings } from "./Reworkings";
@@ -14,21 +17,27 @@ interface Props {
   /** The job of what is shown, once it is known. */
   job: Job | null;
   onCancel: (id: string) => void;
-  /** What the model can do. */
-  tasks: readonly Task[];
-  onMake: (prompt: string) => void;
+  /** What draws, once that is known. */
+  model: Model | null;
   onAsk: (asked: Asked) => void;
   onUse: (prompt: string) => void;
 }
 
 /** What lies on the table: a job at work or a picture, named and dated like a print. */
-export function Sheet({ shown, job, tasks, onCancel, onMake, onAsk, onUse }: Props) {
+export function Sheet({ shown, job, model, onCancel, onAsk, onUse }: Props) {
+  const sheet = useRef<HTMLElement>(null);
   if (shown === null) return <BarePlate />;
+
+  function cancel(id: string) {
+    sheet.current?.focus(); // the button goes
+    onCancel(id);
+  }
+
   const { entry, image } = shown;
   const prompt = promptOf(shown);
   const name = title(prompt);
   return (
-    <article className="sheet" aria-label={name}>
+    <article ref={sheet} tabIndex={-1} className="sheet" aria-label={name}>
       <div className="print">
         <Picture shown={shown} name={name} />
       </div>
@@ -38,21 +47,27 @@ export function Sheet({ shown, job, tasks, onCancel, onMake, onAsk, onUse }: Pro
         <time dateTime={image?.created_at}>{image === null ? "" : day(image.created_at)}</time>
       </header>
       {image === null ? (
-        <AtWork entry={entry} onCancel={onCancel} />
+        <AtWork entry={entry} name={name} onCancel={cancel} />
       ) : (
         <>
           <div className="actions">
             <a className="button" href={image.png_url} download={fileName(name, image.seed)}>
               Download PNG
             </a>
-            <button type="button" onClick={() => onMake(withoutSeed(prompt))}>
-              Again with another seed
-            </button>
+            {(job === null || (job.parameters.task !== "upscale" && canAskAgain(job))) && (
+              <button
+                type="button"
+                aria-disabled={job === null}
+                onClick={() => job !== null && onAsk(againWithAnotherSeed(job))}
+              >
+                Again with another seed
+              </button>
+            )}
             <button type="button" onClick={() => onUse(prompt)}>
               Use this prompt
             </button>
           </div>
-          <Reworkings image={image} tasks={tasks} onAsk={onAsk} />
+          {model !== null && <Reworkings image={image} model={model} onAsk={onAsk} />}
           {job !== null && <Details job={job} image={image} />}
         </>
       )}
@@ -66,16 +81,15 @@ function Picture({ shown: { entry, image }, name }: { shown: Shown; name: string
   if (src === null) return <Plate width={width} height={height} />;
   // one element for previews and picture: a browser shows the old source until the new one is decoded
   const alt = image === null ? `Preview of ${name}` : name;
-  return <img className={image === null ? "preview" : "finished"} src={src} alt={alt} width={width} height={height} />;
+  return <Arrival className={image === null ? "preview" : "finished"} src={src} alt={alt} width={width} height={height} />;
 }
 
-function AtWork({ entry, onCancel }: { entry: Entry; onCancel: (id: string) => void }) {
-  const { job, problem } = entry;
-  if (isFinal(job) || problem !== null) return <p className="ended">{describe(job)}</p>;
+function AtWork({ entry, name, onCancel }: { entry: Entry; name: string; onCancel: (id: string) => void }) {
+  if (isOver(entry)) return <JobEnding entry={entry} />;
   return (
     <div className="at-work">
-      <JobProgress entry={entry} />
-      <button type="button" onClick={() => onCancel(job.id)}>
+      <JobProgress entry={entry} name={name} />
+      <button type="button" onClick={() => onCancel(entry.job.id)}>
         Cancel
       </button>
     </div>

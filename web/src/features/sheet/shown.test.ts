@@ -3,7 +3,7 @@ import { aJob, anImage, anOwnImage } from "../../testing/gateway";
 import type { Entry } from "../jobs/entries";
 import { lay } from "./shown";
 
-const entry = (id: string): Entry => ({ job: aJob({ id, images: [anImage()] }), preview: null, isLost: false, problem: null });
+const entry = (id: string): Entry => ({ job: aJob({ id, images: [anImage()] }), at: 0, preview: null, isLost: false, loading: null, problem: null });
 const old = anOwnImage({ job_id: "old" });
 
 test("an empty table stays empty", () => {

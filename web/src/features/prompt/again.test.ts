@@ -1,0 +1,51 @@
+import { expect, test } from "vitest";
+import type { Job } from "../../api/types";
+import { aJob } from "../../testing/gateway";
+import { again, againWithAnotherSeed, canAskAgain } from "./again";
+
+function made(prompt: string, parameters: Partial<Job["parameters"]> = {}): Job {
+  const job = aJob({ prompt, model: "ink" });
+  return { ...job, parameters: { ...job.parameters, ...parameters } };
+}
+
+const variation = { task: "variation", source: "aa", strength: 0.5 } as const;
+
+test("what the prompt says is not said twice", () => {
+  expect(again(made("a cat --seed 7 --steps 20"))).toEqual({ prompt: "a cat --seed 7 --steps 20", model: "ink" });
+  expect(again(made("a cat --steps 20"))).toEqual({ prompt: "a cat --steps 20", model: "ink", seed: 7 });
+  expect(again(made("a cat --v ink --iw 1 --seed 7", variation))).toEqual({
+    prompt: "a cat --v ink --iw 1 --seed 7",
+    task: "variation",
+    source: "aa",
+  });
+});
+
+test("what was said in fields is said again", () => {
+  const fields = { negative_prompt: "text", num_steps: 12, sampler: "heun", width: 96 };
+  expect(again(made("a cat", fields))).toEqual({
+    prompt: "a cat",
+    model: "ink",
+    seed: 7,
+    guidance_scale: 3.5,
+    height: 64,
+    ...fields,
+  });
+});
+
+test("a picture's source and strength stay, with another seed too", () => {
+  expect(again(made("a cat --seed 7", variation))).toEqual({ prompt: "a cat --seed 7", model: "ink", ...variation });
+  expect(againWithAnotherSeed(made("a cat --seed 7 --ar 3:2", variation))).toEqual({
+    prompt: "a cat --ar 3:2",
+    model: "ink",
+    ...variation,
+  });
+});
+
+test("an enlargement takes its source and its scale, and no settings of drawing", () => {
+  const upscale = { task: "upscale", source: "aa", scale: 4 } as const;
+  expect(again(made("a cat", upscale))).toEqual({ prompt: "a cat", ...upscale });
+});
+
+test("an outpaint cannot be asked for again: nobody tells where its source lay", () => {
+  expect([canAskAgain(made("a cat", { task: "outpaint" })), canAskAgain(made("a cat"))]).toEqual([false, true]);
+});
