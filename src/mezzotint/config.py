@@ -61,6 +61,11 @@ class Settings(BaseSettings):
         description="what models compute in whose entry names no dtype; `auto`: float32 on a CPU; on a GPU the half "
         "precision of the model's files, or bfloat16 for transformers and float16 for UNets",
     )
+    compile: bool = Field(
+        False,
+        description="whether `torch.compile` makes the denoisers of models faster whose entry does not say; fast mode "
+        "only; costs minutes at the start",
+    )
     exact: bool | Literal["auto"] = Field(
         "auto",
         description="true: a picture's bytes do not depend on what else is running (a little slower on a CPU, not "

@@ -60,7 +60,7 @@ class Numerics:
     """The numerics of a pipeline: device, dtype, mode.
 
     fixed_rows: the width every pass is filled to, None where widths may vary. channels_last: whether weights of its
-    convolutions are in that memory order.
+    convolutions are in that memory order. is_compiled: whether `torch.compile` made its denoisers' kernels.
     """
 
     device: torch.device
@@ -68,6 +68,7 @@ class Numerics:
     exact: bool
     fixed_rows: int | None = None
     channels_last: bool = False
+    is_compiled: bool = False
 
     @contextmanager
     def kernels(self) -> Iterator[None]:
@@ -122,7 +123,14 @@ def numerics_of(
     dtype = parameter.dtype if parameter is not None else torch.float32
     fixed = fixed_rows if exact and device.type == "cuda" else None
     channels_last = any(_is_channels_last(p) for module in denoisers for p in module.parameters())
-    return Numerics(device=device, dtype=dtype, exact=exact, fixed_rows=fixed, channels_last=channels_last)
+    return Numerics(
+        device=device,
+        dtype=dtype,
+        exact=exact,
+        fixed_rows=fixed,
+        channels_last=channels_last,
+        is_compiled=any(module._compiled_call_impl is not None for module in denoisers),
+    )
 
 
 def order_channels_last(module: torch.nn.Module) -> None:
@@ -330,7 +338,7 @@ def fingerprint(numerics: Numerics, weights: str) -> dict[str, str]:
         "diffusers": diffusers.__version__,
         "transformers": transformers.__version__,
         "device": torch.cuda.get_device_name(numerics.device) if on_gpu else f"cpu {platform.machine()}",
-        "kernels": kernels,
+        "kernels": f"{kernels}, compiled" if numerics.is_compiled else kernels,
         "dtype": str(numerics.dtype).removeprefix("torch."),
         "threads": "any" if on_gpu else str(torch.get_num_threads()),
         "exact": str(numerics.exact),

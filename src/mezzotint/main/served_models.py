@@ -141,7 +141,7 @@ def build_catalog(settings: Settings, offers: Sequence[ServedModel], findings: F
 
         freeze_collector()
         for offer in offers:
-            load.check_entry(offer.entry, device, exact=is_exact(settings, device))
+            load.check_entry(_resolve(offer.entry, settings), device, exact=is_exact(settings, device))
 
     def check(error: BaseException) -> None:
         import torch
@@ -184,6 +184,13 @@ def sample_request(pipeline: Any, offer: ServedModel, *, seed: int, num_steps: i
     return call_kwargs(pipeline, parameters)
 
 
+def _resolve(entry: ModelEntry, settings: Settings) -> ModelEntry:
+    """The entry, with the settings in the place of what it does not say."""
+    dtype = Dtype(settings.dtype) if entry.dtype is Dtype.AUTO else entry.dtype
+    compiles = settings.compile if entry.compile is None else entry.compile
+    return entry.model_copy(update={"dtype": dtype, "compile": compiles})
+
+
 def _find_fixed_rows(pipeline: Any, offer: ServedModel, known: MutableMapping[str, str] | None) -> int:
     from mezzotint.engine.device.width import find_fixed_rows
 
@@ -198,18 +205,22 @@ def _load(
 ) -> "LoadedModel":
     from mezzotint.engine import EmbeddingCache, Hub, PreviewMap, Tasks
     from mezzotint.engine.device.choice import process_device
+    from mezzotint.engine.models.compiled import warm_up
     from mezzotint.engine.numerics import GUIDED_ROWS
     from mezzotint.worker import LoadedModel
 
     device = process_device(settings.device)
-    dtype = Dtype(settings.dtype) if offer.entry.dtype is Dtype.AUTO else offer.entry.dtype
-    pipeline = load.load_pipeline(offer.folder, device, offer.entry.model_copy(update={"dtype": dtype}), tell)
+    entry = _resolve(offer.entry, settings)
+    pipeline = load.load_pipeline(offer.folder, device, entry, tell)
     embeddings = EmbeddingCache()
     embeddings.attach(pipeline)
     vae = getattr(pipeline, "vae", None)
     tiny = None if offer.tiny is None else load.load_tiny(offer.tiny, device)
     exact = is_exact(settings, device)
     verdicts = findings.verdicts if findings else None
+    if entry.compile:
+        trial = Hub(pipeline, exact=exact, max_rows=MAX_ROWS, verdicts=verdicts)
+        warm_up(trial, lambda seed: sample_request(pipeline, offer, seed=seed, num_steps=2))
     hub = Hub(
         pipeline,
         exact=exact,

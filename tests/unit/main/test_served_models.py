@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -51,6 +52,37 @@ def test_what_the_machine_cannot_do_stops_the_start_and_not_the_first_job(tmp_pa
     catalog = build_catalog(settings, find_models(settings))
     with pytest.raises(SettingInvalid, match="b: offload"):
         catalog.prepare()
+
+
+def test_a_model_that_is_compiled_has_drawn_before_it_is_ready_at_no_jobs_cost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widths: list[int] = []
+
+    def compile_denoiser(module: Any) -> None:
+        def compiled(*args: Any, **kwargs: Any) -> Any:
+            widths.append(len(args[0]))
+            return module._call_impl(*args, **kwargs)
+
+        module._compiled_call_impl = compiled
+
+    monkeypatch.setattr("mezzotint.engine.models.compiled.compile_denoiser", compile_denoiser)
+    settings = read_settings(device="cpu", exact=False, compile=True, data=tmp_path)
+    catalog = build_catalog(settings, find_models(settings))
+    catalog.prepare()
+    hub = catalog.load("mezzotint-starter", lambda share: None).hub
+    assert {2, 4} <= set(widths), "one picture with guidance, and two"
+    assert (hub.num_passes, hub.pass_s) == (0, 0.0)
+    assert hub.fingerprint["kernels"].endswith("compiled")
+
+
+def test_compiling_is_refused_in_exact_mode_and_an_entry_may_say_no(tmp_path: Path) -> None:
+    toml = listed(tmp_path, 'name = "a"\nsource = "starter"\ncompile = false')
+    own = read_settings(models=toml, device="cpu", exact=True, compile=True)
+    build_catalog(own, find_models(own)).prepare()
+    settings = read_settings(device="cpu", exact=True, compile=True)
+    with pytest.raises(SettingInvalid, match="needs fast mode"):
+        build_catalog(settings, find_models(settings)).prepare()
 
 
 def test_one_model_or_a_list_but_not_both(tmp_path: Path) -> None:

@@ -58,8 +58,10 @@ class ModelEntry(_CatalogTable):
     dtype: Dtype = Field(
         default=Dtype.AUTO, description="`auto` (as the setting `dtype` says), `float32`, `float16`, `bfloat16`"
     )
-    compile: bool = Field(
-        default=False, description="whether `torch.compile` makes its denoisers faster; fast mode only"
+    compile: bool | None = Field(
+        default=None,
+        description="whether `torch.compile` makes its denoisers faster; fast mode only; default: as the setting "
+        "`compile` says",
     )
     channels_last: bool | None = Field(
         default=None,

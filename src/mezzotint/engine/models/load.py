@@ -55,6 +55,7 @@ def load_pipeline(
     from safetensors import SafetensorError
 
     from mezzotint.engine.device.choice import has_bfloat16
+    from mezzotint.engine.models.compiled import compile_denoiser
     from mezzotint.engine.models.dtypes import choose_dtype, choose_dtypes
     from mezzotint.engine.numerics import order_channels_last
     from mezzotint.engine.proxy import denoisers_of
@@ -88,7 +89,7 @@ def load_pipeline(
     pipeline = _place(pipeline, device, entry.offload)
     if entry.compile:
         for module in denoisers:
-            module.compile()
+            compile_denoiser(module)
     return pipeline
 
 

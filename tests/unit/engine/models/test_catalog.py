@@ -41,7 +41,7 @@ def test_every_key_is_read_and_the_order_is_kept(tmp_path: Path) -> None:
     assert (big.offload, big.warm) == (Offload.MODEL, True)
     assert big.quantization is not None
     assert big.quantization.options == {"weights_dtype": "int8"}
-    assert (small.dtype, small.compile, small.quantization, small.warm) == (Dtype.AUTO, False, None, False)
+    assert (small.dtype, small.compile, small.quantization, small.warm) == (Dtype.AUTO, None, None, False)
 
 
 @pytest.mark.parametrize(
