@@ -1,60 +1,39 @@
 """Changes of many rows: on PostgreSQL all kinds of them are one statement, on SQLite each kind is one for its rows.
 
-A kind is said once, over a row of named values. PostgreSQL gets the rows as arrays, an array a name; rows that
-exist are locked in the order of their keys, and those of a change after those of the one before it, so that nobody
-waits in a circle. No row may change twice in one go. SQLite runs it once for each row.
+A kind is SQL that both databases read, over a table `given` with a row of values for each change. PostgreSQL gets these
+rows as arrays, an array a column; rows that exist are locked in the order of their keys, and those of a change after
+those of the one before it, so that none waits in a circle. No row may change twice in one go. SQLite runs the
+SQL once for each row.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from sqlalchemy import (
-    CTE,
-    Column,
-    ColumnElement,
-    FromClause,
-    RowMapping,
-    Select,
-    Table,
-    and_,
-    bindparam,
-    column,
-    func,
-    literal,
-    literal_column,
-    select,
-)
+from sqlalchemy import Column, RowMapping, Table, TextClause, bindparam, column, text
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.dialects.postgresql import insert as postgres_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.selectable import TextualSelect
 from sqlalchemy.types import TypeEngine
 
-Row = Mapping[str, ColumnElement[Any]]
 Values = Mapping[str, Any]
-DONE: Any = literal_column("1").label("done")
-Insert = Callable[[Table], Any]
-"""An insert that can say what to do when the row is there; both databases say it the same way."""
+Types = Mapping[str, TypeEngine[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Statement:
-    """A kind of change. values: the names and types of what a row says; make: from them to the statement.
-
-    keys: columns, named like values, of the rows that are there and change; PostgreSQL locks them. returns: columns of
-    the changed rows that are wanted.
-    """
+    """A kind of change. values: the columns of `given`. keys: columns, named like values, by which PostgreSQL locks the
+    rows that change. returns: the columns that `sql` returns."""
 
     name: str
-    values: Mapping[str, TypeEngine[Any]]
-    make: Callable[[Row, Insert], Any]
+    values: Types
+    sql: str
     keys: Sequence[Column[Any]] = ()
-    returns: Sequence[ColumnElement[Any]] = ()
+    returns: Types = field(default_factory=dict)
 
 
-ASYNCHRONOUS_COMMIT = func.set_config("synchronous_commit", "off", True)
+ASYNCHRONOUS_COMMIT = "set_config('synchronous_commit', 'off', true)"
 """PostgreSQL: the commit of this transaction does not wait for the disk. SQLite knows no such thing for one."""
 
 
@@ -69,65 +48,76 @@ async def execute(
     if not wanted:
         return []
     if connection.dialect.name == "postgresql":
-        return await _at_once(connection, wanted, asynchronous=asynchronous)
+        arrays = {
+            f"{write.name}_{name}": [row[name] for row in rows]
+            for write, rows in wanted.items()
+            for name in write.values
+        }
+        result = await connection.execute(postgres_query(tuple(wanted), asynchronous=asynchronous), arrays)
+        return result.mappings().all() if next(iter(wanted)).returns else []
     found: list[RowMapping] = []
     for number, (write, rows) in enumerate(wanted.items()):
-        values = [{f"of_{name}": row[name] for name in write.values} for row in rows]
         if number == 0 and write.returns:
-            for one in values:
-                found += (await connection.execute(_alone(write), one)).mappings()
+            for row in rows:
+                found += (await connection.execute(sqlite_query(write), row)).mappings()
         else:
-            await connection.execute(_alone(write), values)
+            await connection.execute(sqlite_query(write), rows)
     return found
 
 
-async def _at_once(
-    connection: AsyncConnection, wanted: Mapping[Statement, Sequence[Values]], *, asynchronous: bool
-) -> Sequence[RowMapping]:
-    arrays = {
-        f"{write.name}_{name}": [row[name] for row in rows] for write, rows in wanted.items() for name in write.values
-    }
-    found = await connection.execute(_whole(tuple(wanted), asynchronous=asynchronous), arrays)
-    return found.mappings().all() if next(iter(wanted)).returns else []
+@cache
+def sqlite_query(write: Statement) -> TextClause | TextualSelect:
+    """Parameters: the values of a row."""
+    given = ", ".join(f":{name} AS {name}" for name in write.values)
+    query = text(f"WITH given AS (SELECT {given}) {write.sql}")
+    query = query.bindparams(*(bindparam(name, type_=type_) for name, type_ in write.values.items()))
+    return with_columns(query, write.returns) if write.returns else query
 
 
 @cache
-def _alone(write: Statement) -> Any:
-    """For one row, or for many by the driver."""
-    query = write.make(
-        {name: bindparam(f"of_{name}", type_=type_) for name, type_ in write.values.items()}, sqlite_insert
-    )
-    return query.returning(*write.returns) if write.returns else query
-
-
-@cache
-def _whole(writes: tuple[Statement, ...], *, asynchronous: bool) -> Select[Any]:
-    parts: list[CTE] = []
-    locking: CTE | None = None
+def postgres_query(writes: tuple[Statement, ...], *, asynchronous: bool = False) -> TextClause | TextualSelect:
+    """Parameters: an array for each value of each change, `name of the change`_`name of the value`."""
+    parts: list[str] = []
+    locked_before = ""
     for write in writes:
-        rows = _rows(write, locking)
-        query = write.make({name: rows.c[name] for name in write.values}, postgres_insert)
-        parts.append(query.returning(*(write.returns or [DONE])).cte(write.name))
-        locking = parts[-1] if write.keys else locking
-    told = select(parts[0]) if writes[0].returns else select(literal(1))
-    return (told.add_columns(ASYNCHRONOUS_COMMIT) if asynchronous else told).add_cte(*parts)
+        given = f"SELECT given.* FROM {array_rows(write.name, write.values)} AS given"
+        returning = "" if write.returns else " RETURNING 1"
+        if write.keys:
+            table = write.keys[0].table.name
+            found = " AND ".join(f"{key} = given.{key.name}" for key in write.keys)
+            keys = ", ".join(str(key) for key in write.keys)
+            given += f" JOIN {table} ON {found}{locked_before} ORDER BY {keys} FOR UPDATE OF {table}"
+            locked_before = f" WHERE (SELECT count(*) FROM {write.name}) >= 0"
+        parts.append(f"{write.name} AS (WITH given AS ({given}) {write.sql}{returning})")
+    first = writes[0]
+    wanted = f"{first.name}.*" if first.returns else "1"
+    wanted += f", {ASYNCHRONOUS_COMMIT}" if asynchronous else ""
+    query = text(f"WITH {', '.join(parts)} SELECT {wanted}" + (f" FROM {first.name}" if first.returns else ""))
+    for write in writes:
+        query = query.bindparams(*array_parameters(write.name, write.values))
+    return with_columns(query, first.returns) if first.returns else query
 
 
-def _rows(write: Statement, before: CTE | None) -> FromClause:
-    """The rows of a change; of those that are there already, with their locks, which are taken after those before."""
-    rows = array_rows(write.name, write.values)
-    if not write.keys:
-        return rows
-    (table,) = {key.table for key in write.keys}
-    found = and_(*(key == rows.c[key.name] for key in write.keys))
-    query = select(rows).join(table, found).order_by(*write.keys).with_for_update(of=table)
-    if before is not None:
-        query = query.where(select(func.count()).select_from(before).scalar_subquery() >= 0)
-    return query.cte(f"locked_{write.name}")
+def array_rows(prefix: str, values: Types) -> str:
+    """PostgreSQL: a table of the rows that `array_parameters` with the same prefix are given."""
+    arrays = ", ".join(f":{prefix}_{name}" for name in values)
+    return f"(SELECT * FROM unnest({arrays}) AS rows ({', '.join(values)}))"
 
 
-def array_rows(name: str, values: Mapping[str, TypeEngine[Any]]) -> FromClause:
-    """PostgreSQL: rows as a statement is given them, by arrays named `name`, underscore, and the value's name."""
-    arrays = [bindparam(f"{name}_{value}", type_=ARRAY(type_)) for value, type_ in values.items()]
-    columns = [column(value, type_) for value, type_ in values.items()]
-    return func.unnest(*arrays).table_valued(*columns).render_derived(name=f"given_{name}")
+def types_of(table: Table) -> Types:
+    """The types of a table's columns, by name."""
+    return {column.name: column.type for column in table.c}
+
+
+def columns_of(table: Table, alias: str | None = None) -> str:
+    """All columns in the order of `types_of`. SQLite takes no `jobs.*` in RETURNING."""
+    return ", ".join(f"{alias or table.name}.{column.name}" for column in table.c)
+
+
+def with_columns(query: TextClause, types: Types) -> TextualSelect:
+    """The query with its columns in order. SQLAlchemy keeps what it finds out about columns that are told by place."""
+    return query.columns(*(column(name, type_) for name, type_ in types.items()))
+
+
+def array_parameters(prefix: str, values: Types) -> list[Any]:
+    return [bindparam(f"{prefix}_{name}", type_=ARRAY(type_)) for name, type_ in values.items()]

@@ -14,12 +14,12 @@ from mezzotint.domain.job import OPEN, CheckpointRef, Ending, Job, JobError, Job
 from mezzotint.domain.submission import Once, TooManyOpen
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.retry import Retry, latest_due
-from mezzotint.store.bulk_write import Insert, Row, Statement, execute
+from mezzotint.store.bulk_write import Statement, execute
 from mezzotint.store.database import Database
 from mezzotint.store.group_commit import GroupCommit
 from mezzotint.store.queue import transitions
-from mezzotint.store.queue.candidates import SUSPECTED, WorkerOffer, is_suspect_waiting
-from mezzotint.store.queue.claim_requests import Claimer, ClaimRequest
+from mezzotint.store.queue.candidates import WorkerOffer, is_suspect_waiting
+from mezzotint.store.queue.claim import Claimer, ClaimRequest
 from mezzotint.store.queue.enqueue import Enqueuer
 from mezzotint.store.queue.finish import FinishRequest, finish_jobs
 from mezzotint.store.queue.lanes import Lanes
@@ -49,17 +49,15 @@ AHEAD = select(func.count()).where(
 )
 
 
-def _renew(row: Row, insert: Insert) -> Any:
-    values = {"lease_expires_at": row["until"], "step": func.coalesce(row["step"], jobs.c.step)}
-    return update(jobs).where(transitions.is_held(row)).values(values)
-
-
 RENEW_LEASES = Statement(
-    name="renew",
+    name="renew_leases",
     values={**transitions.LEASE_KEY, "step": jobs.c.step.type, "until": jobs.c.lease_expires_at.type},
-    make=_renew,
+    sql=f"""
+    UPDATE jobs SET lease_expires_at = given.until, step = coalesce(given.step, jobs.step)
+    FROM given WHERE {transitions.IS_HELD}
+    RETURNING jobs.id""",
     keys=[jobs.c.id],
-    returns=[jobs.c.id],
+    returns={"id": jobs.c.id.type},
 )
 
 
@@ -165,7 +163,7 @@ class Jobs:
 
     async def is_waiting(self, lane: Tier, models: frozenset[str] | None) -> bool:
         """Whether a job of the lane could be claimed."""
-        fits = and_(jobs.c.waits_in == lane, ~SUSPECTED)
+        fits = and_(jobs.c.waits_in == lane, jobs.c.num_losses == 0)
         if models is not None:
             fits = and_(fits, jobs.c.model.in_(sorted(models)))
         async with self._database.read() as connection:

@@ -20,6 +20,7 @@ from mezzotint.domain.job import (
 )
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier
+from mezzotint.policy.fair_queue.state import Charge, Express
 from mezzotint.store.schema import checkpoints, images, jobs
 
 UNREADABLE = (TypeError, ValueError, KeyError, AttributeError)
@@ -49,11 +50,22 @@ async def jobs_of(connection: AsyncConnection, rows: Sequence[RowMapping]) -> li
     return [job_of(row, pictures[row["id"]], saved.get(row["id"], ())) for row in rows]
 
 
-async def claimed_jobs_of(connection: AsyncConnection, rows: Sequence[RowMapping]) -> list[Job]:
-    """The jobs of rows that were just claimed: there are no pictures, and no checkpoints before a second lease."""
-    before = [row["id"] for row in rows if row["lease_token"] > 1]
-    saved = await checkpoints_of(connection, before)
-    return [job_of(row, (), saved.get(row["id"], ())) for row in rows]
+async def claimed_jobs_of(
+    connection: AsyncConnection, rows: Sequence[RowMapping]
+) -> tuple[list[Job], list[RowMapping]]:
+    """The jobs of rows that were just claimed, and the rows that cannot be read.
+
+    There are no pictures, and no checkpoints before a second lease.
+    """
+    saved = await checkpoints_of(connection, [row["id"] for row in rows if row["lease_token"] > 1])
+    jobs: list[Job] = []
+    unreadable: list[RowMapping] = []
+    for row in rows:
+        try:
+            jobs.append(job_of(row, (), saved.get(row["id"], ())))
+        except UNREADABLE:
+            unreadable.append(row)
+    return jobs, unreadable
 
 
 async def checkpoints_of(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, list[CheckpointRef]]:
@@ -118,11 +130,6 @@ def row_of(job: Job) -> dict[str, Any]:
 
 
 def job_of(row: RowMapping, pictures: Sequence[Image], saved: Sequence[CheckpointRef]) -> Job:
-    lease = None
-    if row["lease_worker"] is not None:
-        lease = Lease(
-            worker=WorkerId(row["lease_worker"]), token=row["lease_token"], expires_at=row["lease_expires_at"]
-        )
     return Job(
         id=JobId(row["id"]),
         tenant=TenantId(row["tenant"]),
@@ -137,7 +144,7 @@ def job_of(row: RowMapping, pictures: Sequence[Image], saved: Sequence[Checkpoin
         finished_at=row["finished_at"],
         step=row["step"],
         attempts=row["attempts"],
-        lease=lease,
+        lease=lease_of(row) if row["lease_worker"] is not None else None,
         checkpoints=tuple(saved),
         images=tuple(pictures),
         error=JobError(**row["error"]) if row["error"] else None,
@@ -149,6 +156,23 @@ def job_of(row: RowMapping, pictures: Sequence[Image], saved: Sequence[Checkpoin
         num_losses=row["num_losses"],
         lost_step=row["lost_step"],
     )
+
+
+def lease_of(row: RowMapping) -> Lease:
+    return Lease(worker=WorkerId(row["lease_worker"]), token=row["lease_token"], expires_at=row["lease_expires_at"])
+
+
+def charge_of(document: dict[str, Any] | None) -> Charge | None:
+    """The charge of a running job, as its row keeps it."""
+    if document is None:
+        return None
+    name = document["share"]
+    share = Tier(name) if name in set(Tier) else Express(name)
+    return Charge(**{**document, "share": share})
+
+
+def document_of(charge: Charge) -> dict[str, Any]:
+    return {**fields_of(charge), "share": charge.share.value}
 
 
 def parameters_of(document: dict[str, Any]) -> Parameters:

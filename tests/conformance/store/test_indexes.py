@@ -13,7 +13,12 @@ from mezzotint.domain.ids import OF_TENANT, TenantId, WorkerId
 from mezzotint.domain.job import JobError, JobState
 from mezzotint.domain.tier import Tier
 from mezzotint.store import Database, Images, Jobs, Ledger, WorkerOffer, read_pressure
-from mezzotint.store.queue.candidates import statement
+from mezzotint.store import jobs as jobs_module
+from mezzotint.store.bulk_write import Statement, postgres_query, sqlite_query
+from mezzotint.store.events import changes
+from mezzotint.store.queue import claim, enqueue, finish, settle, transitions
+from mezzotint.store.queue import flows as queue_flows
+from mezzotint.store.queue.candidates import candidates_query
 from mezzotint.store.rows import row_of
 from mezzotint.store.schema import flows, images, ledger
 from mezzotint.store.schema import jobs as rows
@@ -182,7 +187,7 @@ async def plan(database: Database, query: object) -> str:
 
 @pytest.mark.parametrize("of_models", [False, True])
 async def test_what_a_claim_chooses_from_is_found_by_index(full: Database, of_models: bool) -> None:
-    query = statement(is_postgres=full.is_postgres, lanes=tuple(Tier), of_models=of_models, with_size=True)
+    query = candidates_query(is_postgres=full.is_postgres, lanes=tuple(Tier), of_models=of_models, with_size=True)
     values = {"me": "w", "at": NOW, "num_flows": 7, "num_jobs": 3, "num_oldest": 5, "latest_avoiding": NOW}
     values |= {f"old_{lane}": EARLIER for lane in Tier}
     told = await plan(full, query.params(**values, **({"models": ["a", "b"]} if of_models else {})))
@@ -198,3 +203,19 @@ async def test_a_claim_takes_the_same_work_however_many_wait(full: Database) -> 
     taken = await jobs.claim(OFFER, NOW, 30, most=5)
     assert len(taken) == 5
     assert len({job.tenant for job in taken}) == 5
+
+
+async def test_every_change_of_many_rows_stands_by_itself_and_finds_its_rows_by_index(full: Database) -> None:
+    """As an administrator would paste it."""
+    modules = (changes, claim, enqueue, finish, queue_flows, settle, transitions, jobs_module)
+    statements = {one for module in modules for one in vars(module).values() if isinstance(one, Statement)}
+    assert len(statements) == 16
+    explain = "EXPLAIN" if full.is_postgres else "EXPLAIN QUERY PLAN"
+    async with full.read() as connection:
+        for one in statements:
+            query = postgres_query((one,)) if full.is_postgres else sqlite_query(one)
+            compiled = query.compile(dialect=connection.dialect)
+            assert compiled.positiontup is not None
+            value: Any = [None] if full.is_postgres else None
+            lines = await connection.exec_driver_sql(f"{explain} {compiled}", (value,) * len(compiled.positiontup))
+            assert not [line for line in lines if SCAN.search(str(line[-1]))], one.name

@@ -3,14 +3,14 @@
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import RowMapping, delete, func, literal, or_, select
+from sqlalchemy import RowMapping, delete, select
 
 from mezzotint.domain.change import Change
-from mezzotint.domain.ids import OF_TENANT, JobId, OwnerId, TenantId
+from mezzotint.domain.ids import JobId, OwnerId, TenantId
 from mezzotint.domain.job import JobState
-from mezzotint.store.bulk_write import Insert, Row, Statement
+from mezzotint.store.bulk_write import Statement
 from mezzotint.store.database import Database
-from mezzotint.store.schema import changes, deliveries, jobs, webhooks
+from mezzotint.store.schema import changes, jobs
 
 MOST = 100
 """Changes of one job that are replayed at once. A job that was preempted oftener has lost nothing by the first of
@@ -18,34 +18,29 @@ them."""
 
 
 SAID = {"job": jobs.c.id.type, "state": changes.c.state.type, "at": changes.c.at.type}
-COLUMNS = ("job", "number", "state", "step", "at")
-
-
-def _log_new(row: Row, insert: Insert) -> object:
-    return insert(changes).from_select(COLUMNS, select(row["job"], literal(1), row["state"], literal(0), row["at"]))
-
-
-def _log_change(row: Row, insert: Insert) -> object:
-    """The transaction holds the lock of the job's row, so no other takes the number meanwhile."""
-    number = select(func.coalesce(func.max(changes.c.number), 0) + 1).where(changes.c.job == jobs.c.id)
-    line = select(jobs.c.id, number.scalar_subquery(), row["state"], jobs.c.step, row["at"])
-    return insert(changes).from_select(COLUMNS, line.where(jobs.c.id == row["job"]))
-
-
-def _add_deliveries(row: Row, insert: Insert) -> object:
-    due = select(webhooks.c.id, jobs.c.id, row["state"], literal(0), row["at"])
-    due = due.join_from(jobs, webhooks, jobs.c.tenant == webhooks.c.tenant)
-    is_told = or_(webhooks.c.owner == jobs.c.owner, webhooks.c.owner == OF_TENANT, jobs.c.owner == OF_TENANT)
-    due = due.where(jobs.c.id == row["job"], webhooks.c.disabled_at.is_(None), is_told)
-    return insert(deliveries).from_select(["webhook", "job", "state", "attempts", "next_at"], due)
-
-
-LOG_NEW = Statement(name="first", values=SAID, make=_log_new)
-"""The log begins with a new job."""
-LOG_CHANGE = Statement(name="next", values=SAID, make=_log_change)
-"""A job's state changed; it lies as far as its row says."""
-ADD_DELIVERIES = Statement(name="told", values=SAID, make=_add_deliveries)
-"""The webhooks of the job's owner are to be told, and those of the whole tenant."""
+LOG_NEW = Statement(
+    name="log_new",
+    values=SAID,
+    sql="INSERT INTO changes (job, number, state, step, at) SELECT job, 1, state, 0, at FROM given",
+)
+LOG_CHANGE = Statement(  # the transaction holds the lock of the job's row, so no other takes the number meanwhile
+    name="log_change",
+    values=SAID,
+    sql="""
+    INSERT INTO changes (job, number, state, step, at)
+    SELECT jobs.id, (SELECT coalesce(max(number), 0) + 1 FROM changes WHERE changes.job = jobs.id),
+           given.state, jobs.step, given.at
+    FROM given JOIN jobs ON jobs.id = given.job""",
+)
+ADD_DELIVERIES = Statement(  # to the webhooks of the job's owner and of the whole tenant
+    name="add_deliveries",
+    values=SAID,
+    sql="""
+    INSERT INTO deliveries (webhook, job, state, attempts, next_at)
+    SELECT webhooks.id, jobs.id, given.state, 0, given.at
+    FROM given JOIN jobs ON jobs.id = given.job JOIN webhooks ON webhooks.tenant = jobs.tenant
+    WHERE webhooks.disabled_at IS NULL AND (webhooks.owner IN (jobs.owner, '') OR jobs.owner = '')""",
+)
 
 
 class Changes:

@@ -9,35 +9,17 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    FromClause,
-    Integer,
-    RowMapping,
-    Select,
-    and_,
-    bindparam,
-    literal,
-    literal_column,
-    null,
-    or_,
-    select,
-    true,
-    union_all,
-)
+from sqlalchemy import BindParameter, Integer, RowMapping, String, TextClause, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.selectable import TextualSelect
 
 from mezzotint.domain.ids import JobId, TenantId, WorkerId
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.fair_queue.state import RULES, BackloggedFlow, Candidate, LaneBacklog, rate_affinity
 from mezzotint.policy.retry import latest_avoiding
+from mezzotint.store.bulk_write import columns_of, types_of, with_columns
 from mezzotint.store.queue.flows import flow_of
 from mezzotint.store.schema import flows, jobs
-
-SUSPECTED = jobs.c.num_losses > literal_column("0")
-"""A worker ended while it ran the job. As the index `jobs_suspected` has it."""
-HEADS, OLDEST, SINCE = 0, 1, 2
-"""The parts of the statement."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,18 +77,16 @@ async def find_candidates(
     connection: AsyncConnection, offer: WorkerOffer, now: datetime, reach: SearchBounds
 ) -> dict[Tier, LaneCandidates]:
     """Every lane, as far as the reach goes."""
-    query = statement(
+    query = candidates_query(
         is_postgres=connection.dialect.name == "postgresql",
         lanes=tuple(sorted(offer.lanes)),
         of_models=offer.models is not None,
         with_size=bool(offer.shapes),
         suspects=offer.suspects,
     )
-    values = {"me": offer.worker, "at": now, "num_flows": reach.num_flows, "num_jobs": reach.num_jobs}
-    values |= {"num_oldest": reach.num_oldest, "latest_avoiding": latest_avoiding(now)}
+    values: dict[str, Any] = {"num_flows": reach.num_flows, "num_jobs": reach.num_jobs, "num_oldest": reach.num_oldest}
     values |= {f"old_{rule.lane}": now - timedelta(seconds=rule.after_s) for rule in RULES.expresses.values()}
-    if offer.models is not None:
-        values["models"] = sorted(offer.models)
+    values |= _fit_values(offer, now)
     found = {lane: LaneCandidates(lane=lane) for lane in Tier}
     for row in (await connection.execute(query, values)).mappings():
         _add(found[Tier(row["lane"])], row, offer)
@@ -114,17 +94,17 @@ async def find_candidates(
 
 
 def _add(found: LaneCandidates, row: RowMapping, offer: WorkerOffer) -> None:
-    if row["part"] == SINCE:
+    if row["part"] == "since":
         found.since = row["created_at"]
         return
     tenant = TenantId(row["tenant"])
-    if row["part"] == HEADS:
+    if row["part"] == "head":
         found.seen.add(tenant)
     if row["id"] is None:
         return
     affinity = offer.affinity(row)
     job = Candidate(job=JobId(row["id"]), cost=row["cost"], created_at=row["created_at"], affinity=affinity)
-    line = found.waiting if row["part"] == HEADS else found.oldest
+    line = found.waiting if row["part"] == "head" else found.oldest
     before = line.get(tenant)
     line[tenant] = (
         replace(before, jobs=[*before.jobs, job]) if before else BackloggedFlow(flow=flow_of(row), jobs=[job])
@@ -137,109 +117,96 @@ def flow_order(waiting: BackloggedFlow) -> tuple[bool, float, datetime]:
     return flow.is_at_burst, flow.start_tag, flow.backlogged_at
 
 
+FIRST_FLOWS = """
+        SELECT * FROM (
+            SELECT * FROM flows WHERE waits_in = '{lane}'
+            ORDER BY is_at_burst, start_tag, backlogged_at LIMIT :num_flows) AS of_{lane}"""
+HEADS = """
+    -- the first flows of every lane by the index flows_next, each beside its oldest fitting jobs, or alone
+    SELECT 'head' AS part, {flow}, {job} FROM ({first_flows}
+    ) AS flow LEFT JOIN LATERAL (
+        SELECT {columns} FROM jobs
+        WHERE jobs.waits_in = flow.lane AND jobs.tenant = flow.tenant AND {fits}
+        ORDER BY jobs.seq LIMIT :num_jobs
+    ) AS job ON true"""
+HEADS_WITHOUT_LATERAL = """
+    SELECT 'head' AS part, {flow}, {columns} FROM ({first_flows}
+    ) AS flow LEFT JOIN jobs ON jobs.seq IN (
+        SELECT jobs.seq FROM jobs
+        WHERE jobs.waits_in = flow.lane AND jobs.tenant = flow.tenant AND {fits}
+        ORDER BY jobs.seq LIMIT :num_jobs)"""
+OLDEST = """
+    -- the oldest fitting jobs of a lane, where an express takes them, each beside its flow
+    SELECT 'oldest' AS part, {flows}, {job} FROM (
+        SELECT jobs.waits_in, jobs.tenant, {columns} FROM jobs
+        WHERE jobs.waits_in = '{lane}' AND {fits}
+        ORDER BY jobs.seq LIMIT :num_oldest
+    ) AS job JOIN flows ON flows.lane = job.waits_in AND flows.tenant = job.tenant
+    WHERE job.created_at <= :old_{lane}"""
+SINCE = """
+    -- the oldest waiting job of a lane, whoever may take it
+    SELECT 'since' AS part, old.waits_in, {no_flow}, NULL, old.seq, NULL, old.created_at, NULL, NULL FROM (
+        SELECT waits_in, seq, created_at FROM jobs WHERE waits_in = '{lane}' ORDER BY seq LIMIT 1
+    ) AS old"""
+FITS = """(
+            jobs.avoid_worker IS NULL OR jobs.avoid_worker != :me
+            OR jobs.avoid_until <= :at OR jobs.avoid_until > :latest_avoiding)"""
+JOB = {name: jobs.c[name].type for name in ("id", "seq", "cost", "created_at", "model", "parameters")}
+
+
 @cache
-def statement(
+def candidates_query(
     *, is_postgres: bool, lanes: tuple[Tier, ...], of_models: bool, with_size: bool, suspects: bool = False
-) -> Select[Any]:
+) -> TextualSelect:
     """Parameters: me (the worker), at (now), latest_avoiding, models where `of_models`, num_flows, num_jobs,
-    num_oldest, and for each lane `old_` and its name: when the youngest was made that an express takes.
+    num_oldest, and for each lane `old_` and its name: when the youngest was made that an express takes."""
+    parts = {
+        "first_flows": "\n    UNION ALL".join(FIRST_FLOWS.format(lane=lane) for lane in lanes),
+        "columns": ", ".join(f"jobs.{name}" for name in JOB if name != "parameters")
+        + (", jobs.parameters" if with_size else ", NULL AS parameters"),
+        "fits": _fits(of_models=of_models, suspects=suspects),
+        "flow": columns_of(flows, "flow"),
+        "flows": columns_of(flows),
+        "job": ", ".join(f"job.{name}" for name in JOB),
+        "no_flow": ", ".join("NULL" for _ in list(flows.c)[1:]),
+    }
+    selects = [(HEADS if is_postgres else HEADS_WITHOUT_LATERAL).format(**parts)]
+    selects += [OLDEST.format(lane=lane, **parts) for lane in lanes]
+    selects += [SINCE.format(lane=lane, **parts) for lane in Tier]
+    sql = "SELECT * FROM ({}\n) AS candidates ORDER BY seq".format("\n    UNION ALL".join(selects))
+    numbers = [bindparam(name, type_=Integer) for name in ("num_flows", "num_jobs", "num_oldest")]
+    olds = [bindparam(f"old_{lane}", type_=jobs.c.created_at.type) for lane in lanes]
+    query = text(sql).bindparams(*numbers, *olds, *_fit_parameters(of_models=of_models))
+    return with_columns(query, {"part": String(), **types_of(flows), **JOB})
 
-    Made once for each kind of worker: making it takes longer than running it.
-    """
-    fits = _fits(of_models=of_models, suspects=suspects)
-    parameters = jobs.c.parameters if with_size else null().label("parameters")
-    wanted = [jobs.c.id, jobs.c.seq, jobs.c.cost, jobs.c.created_at, jobs.c.model, parameters]
-    parts = [_heads(lanes, fits, wanted, is_postgres=is_postgres), _oldest(lanes, fits, wanted), _since()]
-    whole = union_all(*parts).subquery("candidates")
-    return select(whole).order_by(whole.c.seq)
 
-
-def _fits(*, of_models: bool, suspects: bool) -> ColumnElement[bool]:
+def _fits(*, of_models: bool, suspects: bool) -> str:
     """Whether a waiting job is one for the worker."""
-    welcome = or_(
-        jobs.c.avoid_worker.is_(None),
-        jobs.c.avoid_worker != bindparam("me"),
-        jobs.c.avoid_until <= bindparam("at", type_=jobs.c.avoid_until.type),
-        jobs.c.avoid_until > bindparam("latest_avoiding", type_=jobs.c.avoid_until.type),
-    )
-    of_model = jobs.c.model.in_(bindparam("models", expanding=True)) if of_models else true()
-    return and_(welcome, of_model, SUSPECTED if suspects else ~SUSPECTED)
+    losses = "jobs.num_losses > 0" if suspects else "jobs.num_losses <= 0"
+    return FITS + (" AND jobs.model IN :models" if of_models else "") + f" AND {losses}"
+
+
+def _fit_parameters(*, of_models: bool) -> list[BindParameter[Any]]:
+    instants = [bindparam(name, type_=jobs.c.avoid_until.type) for name in ("at", "latest_avoiding")]
+    models = [bindparam("models", expanding=True, type_=String)] if of_models else []
+    return [bindparam("me", type_=String), *instants, *models]
 
 
 async def is_suspect_waiting(connection: AsyncConnection, offer: WorkerOffer, now: datetime) -> bool:
     """Whether the worker could claim a job that is to run alone."""
-    values: dict[str, Any] = {"me": offer.worker, "at": now, "latest_avoiding": latest_avoiding(now)}
-    values |= {"lanes": sorted(offer.lanes)}
-    if offer.models is not None:
-        values["models"] = sorted(offer.models)
-    query = _one_suspect(of_models=offer.models is not None)
-    return (await connection.execute(query, values)).first() is not None
+    of_models = offer.models is not None
+    values = {"lanes": sorted(offer.lanes), **_fit_values(offer, now)}
+    return (await connection.execute(_suspect_query(of_models=of_models), values)).first() is not None
 
 
 @cache
-def _one_suspect(*, of_models: bool) -> Select[Any]:
-    waits = jobs.c.waits_in.in_(bindparam("lanes", expanding=True))
-    return select(jobs.c.id).where(waits, _fits(of_models=of_models, suspects=True)).limit(1)
+def _suspect_query(*, of_models: bool) -> TextClause:
+    query = text(
+        f"SELECT id FROM jobs WHERE waits_in IN :lanes AND {_fits(of_models=of_models, suspects=True)} LIMIT 1"
+    )
+    return query.bindparams(bindparam("lanes", expanding=True, type_=String), *_fit_parameters(of_models=of_models))
 
 
-def _first_flows(lanes: tuple[Tier, ...]) -> FromClause:
-    """The first flows of every lane by the index `flows_next`."""
-    order = (flows.c.is_at_burst, flows.c.start_tag, flows.c.backlogged_at)
-    number = bindparam("num_flows", type_=Integer)
-    of_lanes = [
-        select(select(flows).where(flows.c.waits_in == literal(str(lane))).order_by(*order).limit(number).subquery())
-        for lane in lanes
-    ]
-    return union_all(*of_lanes).subquery("first")
-
-
-def _heads(lanes: tuple[Tier, ...], fits: ColumnElement[bool], wanted: list[Any], *, is_postgres: bool) -> Select[Any]:
-    """The first flows, each beside its oldest fitting jobs; a flow without one stands alone."""
-    first = _first_flows(lanes)
-    of_flow = and_(jobs.c.waits_in == first.c.lane, jobs.c.tenant == first.c.tenant, fits)
-    number = bindparam("num_jobs", type_=Integer)
-    part = literal(HEADS, Integer).label("part")
-    if is_postgres:
-        line = select(*wanted).where(of_flow).order_by(jobs.c.seq).limit(number).correlate(first).lateral("line")
-        return select(part, first, line).select_from(first.outerjoin(line, true()))
-    seqs = select(jobs.c.seq).where(of_flow).order_by(jobs.c.seq).limit(number).correlate(first)
-    return select(part, first, *wanted).select_from(first.outerjoin(jobs, jobs.c.seq.in_(seqs)))
-
-
-def _oldest(lanes: tuple[Tier, ...], fits: ColumnElement[bool], wanted: list[Any]) -> Select[Any]:
-    """The oldest fitting jobs of every lane, where an express takes them, each beside its flow."""
-    number = bindparam("num_oldest", type_=Integer)
-    of_lanes = []
-    for lane in lanes:
-        first = (
-            select(jobs.c.waits_in, jobs.c.tenant, *wanted)
-            .where(jobs.c.waits_in == literal(str(lane)), fits)
-            .order_by(jobs.c.seq)
-            .limit(number)
-            .subquery()
-        )
-        of_lanes.append(
-            select(first).where(first.c.created_at <= bindparam(f"old_{lane}", type_=jobs.c.created_at.type))
-        )
-    old = union_all(*of_lanes).subquery("old")
-    at = and_(flows.c.lane == old.c.waits_in, flows.c.tenant == old.c.tenant)
-    part = literal(OLDEST, Integer).label("part")
-    return select(part, flows, *list(old.c)[2:]).select_from(old.join(flows, at))
-
-
-def _since() -> Select[Any]:
-    """The oldest waiting job of every lane, whoever may take it."""
-    of_lanes = [
-        select(
-            select(jobs.c.waits_in, jobs.c.seq, jobs.c.created_at)
-            .where(jobs.c.waits_in == literal(str(lane)))
-            .order_by(jobs.c.seq)
-            .limit(1)
-            .subquery()
-        )
-        for lane in Tier
-    ]
-    old = union_all(*of_lanes).subquery("since")
-    of_flow = [old.c.waits_in.label("lane"), *(null().label(column.name) for column in list(flows.c)[1:])]
-    of_job = [null(), old.c.seq, null(), old.c.created_at, null(), null()]
-    return select(literal(SINCE, Integer).label("part"), *of_flow, *of_job)
+def _fit_values(offer: WorkerOffer, now: datetime) -> dict[str, Any]:
+    values: dict[str, Any] = {"me": offer.worker, "at": now, "latest_avoiding": latest_avoiding(now)}
+    return values if offer.models is None else {**values, "models": sorted(offer.models)}

@@ -9,26 +9,35 @@ server is a job that waits again; its worker is fenced off by its name, should a
 """
 
 from bisect import insort
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Float, Integer, RowMapping, case, func, update
+import structlog
+from sqlalchemy import Float, Integer, RowMapping
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from mezzotint.domain.job import JobState
-from mezzotint.domain.tier import Tier
+from mezzotint.domain.errors import JobUnreadable
+from mezzotint.domain.ids import JobId
+from mezzotint.domain.job import Ending, Job, JobError, JobState, Timings
 from mezzotint.policy.fair_queue.choose import choose_job
-from mezzotint.policy.fair_queue.state import RULES, BackloggedFlow, Charge, ChosenJob, Express, LaneBacklog, Queue
-from mezzotint.store.bulk_write import Insert, Row, Statement, Values, execute
+from mezzotint.policy.fair_queue.state import RULES, BackloggedFlow, ChosenJob, LaneBacklog, Queue
+from mezzotint.store.bulk_write import Statement, Values, columns_of, execute, types_of
+from mezzotint.store.database import Database
 from mezzotint.store.events.changes import LOG_CHANGE
+from mezzotint.store.group_commit import GroupCommit
 from mezzotint.store.queue.candidates import SearchBounds, WorkerOffer, find_candidates, flow_order
+from mezzotint.store.queue.finish import FinishRequest, finish_jobs
 from mezzotint.store.queue.flows import KEY, ROOT, UPDATE_SHARES, accounts_of, lock_shares, share_rows, weights_of
-from mezzotint.store.rows import fields_of
+from mezzotint.store.queue.settle import correct
+from mezzotint.store.rows import claimed_jobs_of, document_of, lease_of
 from mezzotint.store.schema import flows, jobs
 
+log = structlog.get_logger()
 NUM_FLOWS = 6
 """Flows a lane beyond those that a batch could use up: what affinity may choose from."""
 NUM_JOBS = 2
@@ -38,9 +47,67 @@ NUM_OLDEST = 4
 MAX_LOOKS = 5
 """Races lost in a row after which the claim gives up until it is called again."""
 
+MAX_CLAIMS = 16
+"""Claims of one transaction: others wait for the rows of the shares meanwhile."""
+
 
 class ClaimConflict(Exception):
     """A chosen job was cancelled or taken meanwhile: nothing of the transaction may stay."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimRequest:
+    """lease_s: of each lease. most: jobs that there is room for."""
+
+    offer: WorkerOffer
+    now: datetime
+    lease_s: float
+    most: int
+
+
+class Claimer:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._group = GroupCommit[ClaimRequest, list[Job]]("claims", self._write, MAX_CLAIMS, gives_up=True)
+
+    async def claim(self, request: ClaimRequest) -> list[Job]:
+        """The jobs that run under its leases from now on. Raises: StorageUnavailable."""
+        return await self._group.submit(request)
+
+    async def _write(self, together: Sequence[ClaimRequest]) -> list[list[Job]]:
+        for _ in range(MAX_LOOKS):
+            with suppress(ClaimConflict):
+                async with self._database.write() as connection:
+                    return await _claim_all(connection, together)
+        return [[] for _ in together]
+
+
+async def _claim_all(connection: AsyncConnection, together: Sequence[ClaimRequest]) -> list[list[Job]]:
+    """Requests with equal offers share the jobs that one search finds."""
+    now = max(request.now for request in together)
+    alike: dict[tuple[WorkerOffer, float], list[int]] = defaultdict(list)
+    for number, request in enumerate(together):
+        alike[request.offer, request.lease_s].append(number)
+    served: list[list[Job]] = [[] for _ in together]
+    for (offer, lease_s), numbers in alike.items():
+        rows = await take_jobs(connection, offer, now, lease_s, sum(together[number].most for number in numbers))
+        jobs, unreadable = await claimed_jobs_of(connection, rows)
+        if unreadable:
+            await _end_unreadable(connection, unreadable, now)
+        for number in numbers:
+            most = together[number].most
+            served[number], jobs = jobs[:most], jobs[most:]
+    return served
+
+
+async def _end_unreadable(connection: AsyncConnection, rows: Sequence[RowMapping], now: datetime) -> None:
+    """Fail claimed jobs whose rows cannot be read: one would fail every claim of others, too."""
+    error = JobError.of(JobUnreadable("The job's row cannot be read by this version of the worker."))
+    ending = Ending(state=JobState.FAILED, at=now, timings=Timings(), step=0, error=error)
+    requests = [FinishRequest(JobId(row["id"]), lease_of(row), ending) for row in rows]
+    _, corrections = await finish_jobs(connection, requests)
+    await correct(connection, corrections)
+    log.error("jobs failed that cannot be read", jobs=[row["id"] for row in rows])
 
 
 async def take_jobs(
@@ -49,12 +116,12 @@ async def take_jobs(
     """Rows of the jobs that now run under the offer's lease. Raises: ClaimConflict."""
     rows = await lock_shares(connection, asynchronous=True)
     queue = await _read_queue(connection, rows, offer, now, most)
-    choices = _choices(queue, now, most)
+    choices = _choose_jobs(queue, now, most)
     if not choices:
         return []
     until = now + timedelta(seconds=lease_s)
     leases = [
-        {"id": choice.job, "worker": offer.worker, "at": now, "until": until, "charge": _charge_document(choice.charge)}
+        {"id": choice.job, "worker": offer.worker, "at": now, "until": until, "charge": document_of(choice.charge)}
         for choice in choices
     ]
     changed = {account.share: account for choice in choices for account in choice.shares}
@@ -73,30 +140,22 @@ async def take_jobs(
     return [found[choice.job] for choice in choices]
 
 
-def _choices(queue: Queue, now: datetime, most: int) -> list[ChosenJob]:
+def _choose_jobs(queue: Queue, now: datetime, most: int) -> list[ChosenJob]:
     """Choose jobs one by one, each from about as many candidates as a claim of one job sees."""
     choices: list[ChosenJob] = []
-    while len(choices) < most and (choice := choose_job(_limit_queue(queue), now)) is not None:
+    while len(choices) < most:
+        near = [
+            replace(line, waiting=line.waiting[: NUM_FLOWS + 1], oldest=line.oldest[: NUM_OLDEST + 1])
+            for line in queue.lines
+        ]
+        choice = choose_job(replace(queue, lines=near), now)
+        if choice is None:
+            break
         choices.append(choice)
-        queue = _queue_after(queue, choice)
+        shares = {**queue.shares, **{account.share: account for account in choice.shares}}
+        lines = [_line_after(line, choice) if line.lane is choice.flow.lane else line for line in queue.lines]
+        queue = replace(queue, virtual_time=choice.virtual_time, lines=lines, shares=shares)
     return choices
-
-
-def _limit_queue(queue: Queue) -> Queue:
-    lines = [_limit_line(line) for line in queue.lines]
-    return Queue(virtual_time=queue.virtual_time, lines=lines, shares=queue.shares, weights=queue.weights)
-
-
-def _limit_line(line: LaneBacklog) -> LaneBacklog:
-    waiting, oldest = line.waiting[: NUM_FLOWS + 1], line.oldest[: NUM_OLDEST + 1]
-    return LaneBacklog(lane=line.lane, waiting=waiting, oldest=oldest, since=line.since)
-
-
-def _queue_after(queue: Queue, choice: ChosenJob) -> Queue:
-    """The queue without the job that was taken."""
-    shares = {**queue.shares, **{account.share: account for account in choice.shares}}
-    lines = [_line_after(line, choice) if line.lane is choice.flow.lane else line for line in queue.lines]
-    return Queue(virtual_time=choice.virtual_time, lines=lines, shares=shares, weights=queue.weights)
 
 
 def _line_after(line: LaneBacklog, choice: ChosenJob) -> LaneBacklog:
@@ -127,58 +186,35 @@ def _flows_of(line: LaneBacklog) -> Sequence[BackloggedFlow]:
     return [*line.waiting, *line.oldest]
 
 
-def _lease(row: Row, insert: Insert) -> Any:
-    begun_at = case((jobs.c.created_at > row["at"], jobs.c.created_at), else_=row["at"])  # the clock may be set back
-    values = {
-        "state": JobState.RUNNING,
-        "waits_in": None,
-        "attempts": jobs.c.attempts + 1,
-        "started_at": func.coalesce(jobs.c.started_at, begun_at),
-        "lease_worker": row["worker"],
-        "lease_token": jobs.c.lease_token + 1,
-        "lease_expires_at": row["until"],
-        "charge": row["charge"],
-    }
-    return update(jobs).where(jobs.c.id == row["id"], jobs.c.waits_in.is_not(None)).values(values)
-
-
-INSTANT = jobs.c.started_at.type
-LEASE_JOBS = Statement(
-    name="lease",
+LEASE_JOBS = Statement(  # `started_at` is never before `created_at`: the clock may be set back
+    name="lease_jobs",
     values={
         "id": jobs.c.id.type,
         "worker": jobs.c.lease_worker.type,
-        "at": INSTANT,
-        "until": INSTANT,
+        "at": jobs.c.started_at.type,
+        "until": jobs.c.lease_expires_at.type,
         "charge": jobs.c.charge.type,
     },
-    make=_lease,
+    sql=f"""
+    UPDATE jobs SET
+        state = 'running', waits_in = NULL, attempts = attempts + 1,
+        started_at = coalesce(started_at, CASE WHEN created_at > given.at THEN created_at ELSE given.at END),
+        lease_worker = given.worker, lease_token = lease_token + 1, lease_expires_at = given.until,
+        charge = given.charge
+    FROM given WHERE jobs.id = given.id AND jobs.waits_in IS NOT NULL
+    RETURNING {columns_of(jobs)}""",
     keys=[jobs.c.id],
-    returns=list(jobs.c),
+    returns=types_of(jobs),
 )
-
-
-def _charge_document(charge: Charge) -> dict[str, Any]:
-    return {**fields_of(charge), "share": charge.share.value}
-
-
-def _move(row: Row, insert: Insert) -> Any:
-    """By differences, since jobs may arrive and end meanwhile."""
-    num_running = flows.c.num_running + row["taken"]
-    values = {
-        "start_tag": flows.c.start_tag + row["moved"],
-        "num_queued": flows.c.num_queued - row["taken"],
-        "num_running": num_running,
-        "waits_in": case((flows.c.num_queued > row["taken"], flows.c.lane), else_=None),
-        "is_at_burst": num_running >= row["burst"],
-    }
-    return update(flows).where(flows.c.lane == row["lane"], flows.c.tenant == row["tenant"]).values(values)
-
-
-MOVE_FLOWS = Statement(
-    name="move",
+MOVE_FLOWS = Statement(  # by differences, since jobs may arrive and end meanwhile
+    name="move_flows",
     values={**KEY, "moved": Float(), "taken": Integer(), "burst": Integer()},
-    make=_move,
+    sql="""
+    UPDATE flows SET
+        start_tag = start_tag + given.moved, num_queued = num_queued - given.taken,
+        num_running = num_running + given.taken, is_at_burst = num_running + given.taken >= given.burst,
+        waits_in = CASE WHEN num_queued > given.taken THEN flows.lane END
+    FROM given WHERE flows.lane = given.lane AND flows.tenant = given.tenant""",
     keys=[flows.c.lane, flows.c.tenant],
 )
 
@@ -210,12 +246,3 @@ async def _read_queue(
         shares=accounts_of(rows),
         weights=weights_of(rows),
     )
-
-
-def charge_of(document: dict[str, Any] | None) -> Charge | None:
-    """The charge of a running job, as its row keeps it."""
-    if document is None:
-        return None
-    name = document["share"]
-    share = Tier(name) if name in set(Tier) else Express(name)
-    return Charge(**{**document, "share": share})

@@ -3,15 +3,14 @@
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import bindparam, func, literal, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.job import OPEN, Job
 from mezzotint.domain.submission import Once, TooManyOpen
-from mezzotint.store.bulk_write import Insert, Row, Statement, execute
+from mezzotint.store.bulk_write import Statement, execute
 from mezzotint.store.database import Database
 from mezzotint.store.events.changes import LOG_NEW
 from mezzotint.store.group_commit import GroupCommit
@@ -22,31 +21,15 @@ from mezzotint.store.submissions import remember, withdraw
 
 MOST = 200
 """Submissions of one transaction: a bound for how long it may take."""
-SAID = [
-    "id",
-    "tenant",
-    "owner",
-    "tier",
-    "state",
-    "raw_prompt",
-    "parameters",
-    "model",
-    "cost",
-    "lane",
-    "waits_in",
-    "created_at",
-]
-SAID += ["timings", "batch"]
-ZERO = ["step", "attempts", "lease_token", "cost_s", "num_losses", "lost_step"]
-"""Columns of a new job's row, and the columns that are 0 in each."""
-
-
-def _new(row: Row, insert: Insert) -> object:
-    said: list[Any] = [*(row[name] for name in SAID), *(literal(0) for _ in ZERO)]
-    return insert(jobs).from_select([*SAID, *ZERO], select(*said), include_defaults=False)
-
-
-INSERT_JOBS = Statement(name="new", values={name: jobs.c[name].type for name in SAID}, make=_new)
+SAID = ["id", "tenant", "owner", "tier", "state", "raw_prompt", "parameters", "model", "cost", "lane", "waits_in"]
+SAID += ["created_at", "timings", "batch"]
+INSERT_JOBS = Statement(
+    name="insert_jobs",
+    values={name: jobs.c[name].type for name in SAID},
+    sql=f"""
+    INSERT INTO jobs ({", ".join(SAID)}, step, attempts, lease_token, cost_s, num_losses, lost_step)
+    SELECT {", ".join(SAID)}, 0, 0, 0, 0, 0, 0 FROM given""",
+)
 NUM_OPEN = (
     select(jobs.c.tenant, func.count().label("num_open"))
     .where(jobs.c.tenant.in_(bindparam("of_tenants", expanding=True)), jobs.c.state.in_(OPEN))

@@ -3,30 +3,29 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import RowMapping, case, exists, select, update
+from sqlalchemy import Boolean, RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.ids import JobId, TenantId, WorkerId
 from mezzotint.domain.job import Ending, Job, JobState, Lease
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.fair_queue.settle import MeasuredWork, measured_cost
-from mezzotint.store.bulk_write import Insert, Row, Statement, Values, execute
+from mezzotint.store.bulk_write import Statement, Values, columns_of, execute, types_of
 from mezzotint.store.events.changes import ADD_DELIVERIES, LOG_CHANGE
 from mezzotint.store.queue.settle import SETTLE_FLOWS, ShareCorrection, StoppedJob, settle
 from mezzotint.store.queue.transitions import (
     CHARGED,
+    IS_HELD,
     LEASE_KEY,
     UPSERT_LEDGER,
     WAIVED,
     LedgerLine,
     charge_on,
-    is_held,
     ledger_entry,
 )
 from mezzotint.store.rows import UNREADABLE, checkpoints_of, fields_of, job_of
-from mezzotint.store.schema import checkpoints, images, jobs
+from mezzotint.store.schema import images, jobs
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,36 +37,25 @@ class FinishRequest:
     ending: Ending
 
 
-def _end(row: Row, insert: Insert) -> Any:
-    values = {
-        "state": row["state"],
-        "finished_at": case((jobs.c.started_at > row["at"], jobs.c.started_at), else_=row["at"]),  # a clock set back
-        "timings": row["timings"],
-        "error": row["error"],
-        "step": row["step"],
-        "cost_s": row["cost_s"],
-        "lease_worker": None,
-        "lease_expires_at": None,
-    }
-    return update(jobs).where(is_held(row)).values(values)
-
-
-END_JOBS = Statement(
-    name="ended",
+END_JOBS = Statement(  # `finished_at` is never before `started_at`: the clock may be set back
+    name="end_jobs",
     values={**LEASE_KEY, "at": jobs.c.finished_at.type}
     | {name: jobs.c[name].type for name in ("state", "timings", "error", "step", "cost_s")},
-    make=_end,
+    sql=f"""
+    UPDATE jobs SET
+        state = given.state, finished_at = CASE WHEN started_at > given.at THEN started_at ELSE given.at END,
+        timings = given.timings, error = given.error, step = given.step, cost_s = given.cost_s,
+        lease_worker = NULL, lease_expires_at = NULL
+    FROM given WHERE {IS_HELD}
+    RETURNING {columns_of(jobs)}, EXISTS (SELECT 1 FROM checkpoints WHERE checkpoints.job = jobs.id) AS has_saved""",
     keys=[jobs.c.id],
-    returns=[*jobs.c, exists().where(checkpoints.c.job == jobs.c.id).label("has_saved")],
+    returns={**types_of(jobs), "has_saved": Boolean()},
 )
-
-
-def _draw(row: Row, insert: Insert) -> Any:
-    return insert(images).from_select(list(row), select(*row.values()))
-
-
+IMAGE = {name: type_ for name, type_ in types_of(images).items() if name != "seq"}
 INSERT_IMAGES = Statement(
-    name="drawn", values={column.name: column.type for column in images.c if column is not images.c.seq}, make=_draw
+    name="insert_images",
+    values=IMAGE,
+    sql=f"INSERT INTO images ({', '.join(IMAGE)}) SELECT {', '.join(IMAGE)} FROM given",
 )
 
 

@@ -9,23 +9,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    Integer,
-    RowMapping,
-    and_,
-    case,
-    false,
-    literal,
-    select,
-    true,
-    update,
-)
+from sqlalchemy import Integer, RowMapping, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.fair_queue.state import Account, Express, Flow, Share, base_weights
-from mezzotint.store.bulk_write import ASYNCHRONOUS_COMMIT, Insert, Row, Statement, Values
+from mezzotint.store.bulk_write import ASYNCHRONOUS_COMMIT, Statement, Values
 from mezzotint.store.rows import fields_of
 from mezzotint.store.schema import flows, shares
 
@@ -43,7 +33,7 @@ async def lock_shares(
     if names is not None:
         query = query.where(shares.c.share.in_(names))
     if asynchronous and connection.dialect.name == "postgresql":
-        query = query.add_columns(ASYNCHRONOUS_COMMIT)
+        query = query.add_columns(literal_column(ASYNCHRONOUS_COMMIT))
     return {row["share"]: row for row in (await connection.execute(query)).mappings()}
 
 
@@ -70,17 +60,13 @@ def weights_of(rows: Mapping[str, RowMapping]) -> dict[Tier, float]:
     return {tier: rows[tier]["weight"] or base[tier] for tier in Tier}
 
 
-def _put(row: Row, insert: Insert) -> Any:
-    values = {name: row[name] for name in ("start_tag", "virtual_time", "is_idle")}
-    return update(shares).where(shares.c.share == row["share"]).values(values)
-
-
-UPDATE_SHARES = Statement(
-    name="put",
+UPDATE_SHARES = Statement(  # the caller has locked the rows
+    name="update_shares",
     values={name: shares.c[name].type for name in ("share", "start_tag", "virtual_time", "is_idle")},
-    make=_put,
+    sql="""
+    UPDATE shares SET start_tag = given.start_tag, virtual_time = given.virtual_time, is_idle = given.is_idle
+    FROM given WHERE shares.share = given.share""",
 )
-"""The caller has locked the rows."""
 
 
 def share_rows(changed: Iterable[Account], virtual_time: float) -> list[Values]:
@@ -112,50 +98,30 @@ class QueuedJobs:
     at: datetime
 
 
-def _arrive(row: Row, insert: Insert) -> Any:
-    """As `settle.add_waiting_job`; a missing row is inserted, and no row is read first."""
-    lane_time = select(shares.c.virtual_time).where(shares.c.share == row["lane"]).scalar_subquery()
-    nothing: dict[str, Any] = {"usage_s": literal(0.0), "num_running": literal(0), "is_at_burst": false()}
-    values: dict[str, Any] = {
-        "lane": row["lane"],
-        "waits_in": row["lane"],
-        "tenant": row["tenant"],
-        "num_queued": row["number"],
-        "backlogged_at": row["at"],
-        "usage_at": row["at"],
-        "start_tag": lane_time,
-        **nothing,
-    }
-    new = insert(flows)
-    was_idle = flows.c.num_queued == 0
-    is_behind = and_(was_idle, flows.c.start_tag < new.excluded.start_tag)
-    return new.from_select(list(values), select(*values.values()).where(true())).on_conflict_do_update(
-        index_elements=["lane", "tenant"],
-        set_={
-            "waits_in": new.excluded.lane,
-            "num_queued": flows.c.num_queued + new.excluded.num_queued,
-            "backlogged_at": case((was_idle, new.excluded.backlogged_at), else_=flows.c.backlogged_at),
-            "start_tag": case((is_behind, new.excluded.start_tag), else_=flows.c.start_tag),
-        },
-    )
-
-
 KEY = {"lane": flows.c.lane.type, "tenant": flows.c.tenant.type}
-ENQUEUE_FLOW = Statement(name="arrive", values={**KEY, "number": Integer(), "at": flows.c.usage_at.type}, make=_arrive)
-
-
-def _leave(row: Row, insert: Insert) -> Any:
-    """As `policy/fair_queue/settle.py` says in `remove_waiting_job`."""
-    is_left = flows.c.num_queued > row["number"]
-    num_queued = case((is_left, flows.c.num_queued - row["number"]), else_=0)
-    values = {"num_queued": num_queued, "waits_in": case((is_left, flows.c.lane), else_=None)}
-    return update(flows).where(flows.c.lane == row["lane"], flows.c.tenant == row["tenant"]).values(values)
-
-
-LEAVE_FLOW = Statement(
-    name="leave",
-    values={**KEY, "number": Integer(), "at": flows.c.usage_at.type},
-    make=_leave,
+QUEUED_JOBS = {**KEY, "number": Integer(), "at": flows.c.usage_at.type}
+ENQUEUE_FLOW = Statement(  # as `policy/fair_queue/settle.py` says in `add_waiting_job`; no row is read first
+    name="enqueue_flow",
+    values=QUEUED_JOBS,
+    sql="""
+    INSERT INTO flows
+        (lane, waits_in, tenant, num_queued, backlogged_at, usage_at, start_tag, usage_s, num_running, is_at_burst)
+    SELECT lane, lane, tenant, number, at, at, (SELECT virtual_time FROM shares WHERE share = lane), 0, 0, false
+    FROM given WHERE true
+    ON CONFLICT (lane, tenant) DO UPDATE SET
+        waits_in = excluded.lane, num_queued = flows.num_queued + excluded.num_queued,
+        backlogged_at = CASE WHEN flows.num_queued = 0 THEN excluded.backlogged_at ELSE flows.backlogged_at END,
+        start_tag = CASE WHEN flows.num_queued = 0 AND flows.start_tag < excluded.start_tag
+                         THEN excluded.start_tag ELSE flows.start_tag END""",
+)
+LEAVE_FLOW = Statement(  # as `policy/fair_queue/settle.py` says in `remove_waiting_job`
+    name="leave_flow",
+    values=QUEUED_JOBS,
+    sql="""
+    UPDATE flows SET
+        num_queued = CASE WHEN num_queued > given.number THEN num_queued - given.number ELSE 0 END,
+        waits_in = CASE WHEN num_queued > given.number THEN flows.lane END
+    FROM given WHERE flows.lane = given.lane AND flows.tenant = given.tenant""",
     keys=[flows.c.lane, flows.c.tenant],
 )
 

@@ -7,17 +7,24 @@ in a transaction that no disk is waited for.
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
 
-from sqlalchemy import Float, FromClause, RowMapping, Select, and_, bindparam, select, update
+from sqlalchemy import Float, RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.fair_queue.settle import MeasuredWork, next_pace, settle_job
 from mezzotint.policy.fair_queue.state import Account, Charge, Flow, Share
-from mezzotint.store.bulk_write import Insert, Row, Statement, Values, array_rows, execute
+from mezzotint.store.bulk_write import (
+    Statement,
+    Values,
+    array_parameters,
+    array_rows,
+    columns_of,
+    execute,
+    types_of,
+    with_columns,
+)
 from mezzotint.store.queue.flows import KEY, ROOT, flow_of, row_of_flow
 from mezzotint.store.schema import flows, shares
 
@@ -45,14 +52,43 @@ class ShareCorrection:
     pace_s: float | None
 
 
-def _settle(row: Row, insert: Insert) -> Any:
-    said = {name: row[name] for name in FLOW if name not in KEY}
-    return update(flows).where(flows.c.lane == row["lane"], flows.c.tenant == row["tenant"]).values(said)
+FLOW = types_of(flows)
+SETTLE_FLOWS = Statement(  # the rows are locked: they were read to be changed
+    name="settle_flows",
+    values=FLOW,
+    sql=f"""
+    UPDATE flows SET {", ".join(f"{name} = given.{name}" for name in FLOW if name not in KEY)}
+    FROM given WHERE flows.lane = given.lane AND flows.tenant = given.tenant""",
+)
+SHARE = shares.c.share
+CORRECT_SHARES = Statement(
+    name="correct_shares",
+    values={"share": SHARE.type, "by": Float()},
+    sql="UPDATE shares SET start_tag = start_tag + given.by FROM given WHERE shares.share = given.share",
+    keys=[SHARE],
+)
+SET_PACE = Statement(
+    name="set_pace",
+    values={"share": SHARE.type, "pace_s": Float()},
+    sql="UPDATE shares SET pace_s = given.pace_s FROM given WHERE shares.share = given.share",
+    keys=[SHARE],
+)
 
 
-FLOW = {column.name: column.type for column in flows.c}
-SETTLE_FLOWS = Statement(name="settle", values=FLOW, make=_settle)
-"""The rows are locked: they were read to be changed."""
+READ = """
+SELECT {}, lane.virtual_time, root.pace_s FROM {} AS given
+JOIN flows ON flows.lane = given.lane AND flows.tenant = given.tenant
+JOIN shares AS lane ON lane.share = flows.lane JOIN shares AS root ON root.share = 'root'"""
+COLUMNS = {**FLOW, "virtual_time": Float(), "pace_s": Float()}
+LOCK_FLOWS = with_columns(
+    text(
+        READ.format(columns_of(flows), array_rows("given", KEY))
+        + " ORDER BY flows.lane, flows.tenant FOR UPDATE OF flows"
+    ).bindparams(*array_parameters("given", KEY)),
+    COLUMNS,
+)
+READ_FLOW = with_columns(text(READ.format(columns_of(flows), "(SELECT :lane AS lane, :tenant AS tenant)")), COLUMNS)
+"""SQLite has one writer at a time."""
 
 
 async def settle(
@@ -86,40 +122,11 @@ async def _lock_flows(connection: AsyncConnection, wanted: Collection[Whose]) ->
     """Rows of flows, each with the virtual time of its lane and the pace."""
     keys = [{"lane": lane, "tenant": tenant} for lane, tenant in sorted(wanted)]
     if connection.dialect.name == "postgresql":
-        arrays = {f"wanted_{name}": [key[name] for key in keys] for name in KEY}
-        found = (await connection.execute(_query(is_postgres=True), arrays)).mappings().all()
+        arrays = {f"given_{name}": [key[name] for key in keys] for name in KEY}
+        found = (await connection.execute(LOCK_FLOWS, arrays)).mappings().all()
     else:
-        one = _query(is_postgres=False)
-        found = [row for key in keys for row in (await connection.execute(one, key)).mappings()]
+        found = [row for key in keys for row in (await connection.execute(READ_FLOW, key)).mappings()]
     return {(Tier(row["lane"]), TenantId(row["tenant"])): row for row in found}
-
-
-@cache
-def _query(*, is_postgres: bool) -> Select[Any]:
-    root = shares.alias("root")
-    rows: FromClause = flows
-    if is_postgres:
-        wanted = array_rows("wanted", KEY)
-        rows = flows.join(wanted, and_(*(flows.c[name] == wanted.c[name] for name in KEY)))
-    query = select(flows, shares.c.virtual_time, root.c.pace_s).select_from(
-        rows.join(shares, shares.c.share == flows.c.lane).join(root, root.c.share == ROOT)
-    )
-    if not is_postgres:
-        return query.where(*(flows.c[name] == bindparam(name) for name in KEY))
-    return query.order_by(flows.c.lane, flows.c.tenant).with_for_update(of=flows)
-
-
-def _correct(row: Row, insert: Insert) -> Any:
-    return update(shares).where(shares.c.share == row["share"]).values(start_tag=shares.c.start_tag + row["by"])
-
-
-def _pace(row: Row, insert: Insert) -> Any:
-    return update(shares).where(shares.c.share == row["share"]).values(pace_s=row["pace_s"])
-
-
-SHARE = shares.c.share
-CORRECT_SHARES = Statement(name="correct", values={"share": SHARE.type, "by": Float()}, make=_correct, keys=[SHARE])
-SET_PACE = Statement(name="pace", values={"share": SHARE.type, "pace_s": Float()}, make=_pace, keys=[SHARE])
 
 
 async def correct(connection: AsyncConnection, owed: Sequence[ShareCorrection]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, and_, literal, select, true, update
+from sqlalchemy import ColumnElement, RowMapping, and_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.ids import JobId, TenantId
@@ -19,12 +19,11 @@ from mezzotint.policy.clock import latest_of
 from mezzotint.policy.fair_queue.settle import MeasuredWork
 from mezzotint.policy.fair_queue.state import Charge
 from mezzotint.policy.retry import Retry
-from mezzotint.store.bulk_write import Insert, Row, Statement, Values, execute
+from mezzotint.store.bulk_write import Statement, Values, execute, types_of
 from mezzotint.store.events.changes import ADD_DELIVERIES, LOG_CHANGE
-from mezzotint.store.queue.claim import charge_of
 from mezzotint.store.queue.flows import ENQUEUE_FLOW, LEAVE_FLOW, QueuedJobs, count_by_flow
 from mezzotint.store.queue.settle import SETTLE_FLOWS, ShareCorrection, StoppedJob, settle
-from mezzotint.store.rows import fields_of, parameters_of
+from mezzotint.store.rows import charge_of, fields_of, parameters_of
 from mezzotint.store.schema import checkpoints, jobs, ledger
 
 NO_LEASE: dict[str, None] = {"lease_worker": None, "lease_expires_at": None, "charge": None}
@@ -34,19 +33,16 @@ WAIVED = "waived"
 
 
 def holds(job: JobId, lease: Lease) -> ColumnElement[bool]:
-    """The fence: the row is running under this very lease."""
-    return is_held({"id": literal(job), "token": literal(lease.token), "worker": literal(lease.worker)})
+    """The fence: the row is running under this very lease. Only running jobs have a worker.
 
-
-def is_held(row: Row) -> ColumnElement[bool]:
-    """The fence, for rows of `LEASE_KEY`; only running jobs have a worker.
-
-    That counts, too: a claim that the server lost in a crash had a token that another claim may get again.
+    The worker counts, too: a claim that the server lost in a crash had a token that another claim may get again.
     """
-    return and_(jobs.c.id == row["id"], jobs.c.lease_token == row["token"], jobs.c.lease_worker == row["worker"])
+    return and_(jobs.c.id == job, jobs.c.lease_token == lease.token, jobs.c.lease_worker == lease.worker)
 
 
 LEASE_KEY = {"id": jobs.c.id.type, "token": jobs.c.lease_token.type, "worker": jobs.c.lease_worker.type}
+IS_HELD = "jobs.id = given.id AND jobs.lease_token = given.token AND jobs.lease_worker = given.worker"
+"""The fence as SQL, over rows of `LEASE_KEY`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,12 +258,11 @@ def ledger_entry(row: RowMapping, line: LedgerLine) -> Values:
     return {"job": row["id"], "tenant": row["tenant"], "month": f"{line.at:%Y-%m}", "lane": row["lane"], **said}
 
 
-def _upsert(row: Row, insert: Insert) -> Any:
-    """Keep one line a job, whatever its attempts; a retried job replaces its line."""
-    new = insert(ledger)
-    line = new.from_select(list(row), select(*row.values()).where(true()))
-    values = {name: new.excluded[name] for name in row if name != "job"}
-    return line.on_conflict_do_update(index_elements=["job"], set_=values)
-
-
-UPSERT_LEDGER = Statement(name="line", values={column.name: column.type for column in ledger.c}, make=_upsert)
+LINE = types_of(ledger)
+UPSERT_LEDGER = Statement(  # one line a job, whatever its attempts; a retried job replaces its line
+    name="upsert_ledger",
+    values=LINE,
+    sql=f"""
+    INSERT INTO ledger ({", ".join(LINE)}) SELECT {", ".join(LINE)} FROM given WHERE true
+    ON CONFLICT (job) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in LINE if name != "job")}""",
+)
