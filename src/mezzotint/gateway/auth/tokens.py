@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+from collections import OrderedDict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,8 @@ from mezzotint.domain.tier import Tier
 
 ISSUER = "mezzotint"
 MAX_TOKEN_BYTES = 8192
+MAX_KNOWN = 2000
+"""Verified tokens that a process remembers; beyond it the longest unused are verified again."""
 LATEST_S = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 UNREADABLE = (jwt.InvalidTokenError, ValueError, TypeError, OverflowError, RecursionError)
 """Exceptions of text that is no valid token: claims of wrong types, numbers beyond every date, deep nesting."""
@@ -24,6 +27,7 @@ class Issuer:
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
+        self._known: OrderedDict[str, Claims] = OrderedDict()
 
     def issue(self, tenant: TenantId, tier: Tier, now: datetime, lifetime: timedelta, *, role: Role = Role.USER) -> str:
         claims = {"iss": ISSUER, "aud": ISSUER, "sub": tenant, "tier": tier, "iat": now, "exp": now + lifetime}
@@ -36,7 +40,22 @@ class Issuer:
         return hmac.new(self._secret, f"derive:{name}".encode(), hashlib.sha256).digest()
 
     def read(self, token: str) -> Claims | None:
-        """The token's claims; None unless algorithm, signature, issuer, audience, expiry and tier all hold."""
+        """The token's claims; None unless algorithm, signature, issuer, audience, expiry and tier all hold.
+
+        A token that was verified is remembered, since clients send the same one with every request: then only its
+        expiry is checked again.
+        """
+        claims = self._known.get(token) or self._verify(token)
+        if claims is None or claims.expires_at is None or claims.expires_at <= datetime.now(UTC):
+            self._known.pop(token, None)
+            return None
+        self._known[token] = claims
+        self._known.move_to_end(token)
+        if len(self._known) > MAX_KNOWN:
+            self._known.popitem(last=False)
+        return claims
+
+    def _verify(self, token: str) -> Claims | None:
         if len(token) > MAX_TOKEN_BYTES:
             return None
         required = ["iss", "aud", "sub", "tier", "iat", "exp"]

@@ -1,5 +1,6 @@
 """Refuses requests that no route can use, before any route sees them."""
 
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.responses import Response
@@ -62,8 +63,7 @@ def find_fault(scope: Scope) -> ApiError | None:
         return ApiError("not_found", hint="The API is described at /openapi.json.")
     if b"%00" in scope["query_string"]:
         return ApiError("field_invalid", message="The query has the character U+0000.", hint="Leave it out.")
-    hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
-    if not all(map(_is_host, hosts)):
+    if not all(_is_host(value) for name, value in scope["headers"] if name == b"host"):
         hint = "Send the name or address of the server, and its port if it is not the usual one."
         return ApiError("host_invalid", hint=hint)
     return None
@@ -77,7 +77,9 @@ def format_response(scope: Scope, answer: ApiError) -> Response:
     return openai_error(answer) if path.startswith("/v1/images/") else answer.response()
 
 
-def _is_host(host: str) -> bool:
+@lru_cache(maxsize=256)
+def _is_host(header: bytes) -> bool:
+    host = header.decode("latin-1")
     if not host.isascii() or any(letter <= " " or letter in "@/\\?#%<>\x7f" for letter in host):
         return False
     try:

@@ -1,4 +1,4 @@
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import jwt
 import pytest
@@ -55,6 +55,30 @@ def test_a_token_of_a_gateway_whose_clock_is_ahead_is_taken() -> None:
 )
 def test_a_token_that_is_not_ours_in_every_respect_is_refused(changes: dict[str, object]) -> None:
     assert Issuer(SECRET).read(signed(**changes)) is None  # type: ignore[arg-type]
+
+
+def test_a_token_that_was_verified_before_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Later":
+            return cls.fromtimestamp(NOW.timestamp() + 3600, tz)
+
+    issuer = Issuer(SECRET)
+    token, other = signed(), signed(exp=NOW + timedelta(hours=2))
+    for _ in range(2):
+        assert None not in (issuer.read(token), issuer.read(other))
+    monkeypatch.setattr("mezzotint.gateway.auth.tokens.datetime", Later)
+    assert issuer.read(token) is None
+    assert issuer.read(other) is not None
+
+
+def test_few_verified_tokens_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mezzotint.gateway.auth.tokens.MAX_KNOWN", 3)
+    issuer = Issuer(SECRET)
+    valid = [signed(sub=f"t{number}") for number in range(9)]
+    for token in [*valid, signed(secret=b"x" * 32), *valid]:
+        issuer.read(token)
+    assert list(issuer._known) == valid[-3:]
 
 
 @pytest.mark.parametrize("token", [one for one in tokens(SECRET)])
