@@ -1,5 +1,6 @@
 """OpenAI's official client, pointed here: what it sends, streams, lists, and which of its errors it raises."""
 
+import json
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
@@ -259,3 +260,20 @@ def test_the_clients_own_retries_make_one_job_a_picture(server: Server) -> None:
         hasty.images.generate(prompt="a cat --steps 80", size="128x128", n=3)
     with server.client("hasty", "pro") as me:
         assert len(me.get("/v1/jobs").json()["jobs"]) == 3
+
+
+def test_what_the_model_read_of_a_long_prompt_is_told(client: OpenAI, server: Server) -> None:
+    words = " ".join(["a red apple"] * 100)
+    answer = client.images.generate(prompt=f"{words} --steps 2", n=1)
+    (note,) = answer.model_extra["notes"]  # type: ignore[index]
+    read = note.split('"')[1]
+    assert words.startswith(read)
+    assert 10 < len(read) < len(words)
+    with server.client("ada", "pro") as ada:
+        job = ada.get("/v1/jobs").json()["jobs"][0]
+        assert (job["prompt_read"], job["negative_prompt_read"]) == (read, None)
+        headers = {"Authorization": ada.headers["Authorization"]}
+        drawn = ada.post("/sdapi/v1/txt2img", json={"prompt": words, "steps": 2}, headers=headers).json()
+        assert read in json.loads(drawn["info"])["comments"]
+    short = client.images.generate(prompt=f"{APPLE} --steps 2")
+    assert short.model_extra["notes"] == []  # type: ignore[index]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from mezzotint.domain.job import Job, JobState, Timings
+from mezzotint.domain.job import CutTexts, Job, JobState, Timings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,4 +25,5 @@ def rewind_job(job: Job, change: Change) -> Job:
         images=(),
         error=None,
         timings=Timings(),
+        cut_texts=CutTexts(),
     )

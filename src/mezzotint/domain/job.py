@@ -144,6 +144,14 @@ class JobError:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CutTexts:
+    """What the model read of texts that its text encoder cut; None: all of it."""
+
+    prompt: str | None = None
+    negative_prompt: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Timings:
     """Seconds spent in each phase; None where the phase was not reached. They do not overlap and are never summed up.
 
@@ -185,6 +193,7 @@ class Job:
     images: tuple[Image, ...] = ()
     error: JobError | None = None
     timings: Timings = field(default_factory=Timings)
+    cut_texts: CutTexts = field(default_factory=CutTexts)
     batch: JobId | None = None
     is_over_quota: bool = False
     due_at: datetime | None = None
@@ -215,6 +224,7 @@ class Ending:
     step: int
     error: JobError | None = None
     images: tuple[Image, ...] = ()
+    cut_texts: CutTexts = field(default_factory=CutTexts)
     cost_s: float = 0.0
     resumed_cost_s: float = 0.0
 

@@ -6,7 +6,7 @@ An image is a job like any other. If the client goes away the jobs go on, and th
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 from fastapi import Request
@@ -94,6 +94,14 @@ def select_succeeded(jobs: Iterable[Job]) -> list[Job]:
     if first.error is None:
         raise ApiError("job_under_way", hint=f"GET /v1/jobs/{first.id}?wait=60 waits for it.")
     raise ApiError(first.error.code, message=first.error.message, hint=first.error.hint)
+
+
+def describe_cut_texts(jobs: Sequence[Job]) -> list[str]:
+    """What the model read of texts that it cut, as sentences."""
+    cut = {name: read for job in jobs for name, read in asdict(job.cut_texts).items() if read is not None}
+    return [
+        f'The {name.replace("_", " ")} is longer than the model reads. It read: "{read}".' for name, read in cut.items()
+    ]
 
 
 async def upload_image(service: Service, claims: Claims, param: str, data: bytes, reading: Reading) -> Sha256:

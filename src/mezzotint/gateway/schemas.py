@@ -125,6 +125,11 @@ class JobView(BaseModel):
     images: list[JobImage]
     error: JobFailure | None
     timings: JobTimings
+    prompt_read: str | None = Field(
+        None,
+        description="what the model read of the prompt, where its text encoder cut it; null: all, or not drawn yet",
+    )
+    negative_prompt_read: str | None = Field(None, description="the same of the negative prompt")
     batch: str | None = Field(description="id of the first job of the same request, where it made several")
     owner: str | None = Field(description="`owner` of GET /v1/me for who made it; null: the whole tenant's")
 
@@ -147,6 +152,8 @@ class JobView(BaseModel):
             images=[JobImage.of(image) for image in job.images],
             error=JobFailure.model_validate(job.error, from_attributes=True) if job.error else None,
             timings=JobTimings.model_validate(job.timings, from_attributes=True),
+            prompt_read=job.cut_texts.prompt,
+            negative_prompt_read=job.cut_texts.negative_prompt,
             batch=job.batch,
             owner=job.owner or None,
         )

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from mezzotint.domain.ids import JobId, OwnerId, Sha256, TenantId, WorkerId
 from mezzotint.domain.job import (
     CheckpointRef,
+    CutTexts,
     Image,
     Job,
     JobError,
@@ -149,6 +150,7 @@ def job_of(row: RowMapping, pictures: Sequence[Image], saved: Sequence[Checkpoin
         images=tuple(pictures),
         error=JobError(**row["error"]) if row["error"] else None,
         timings=Timings(**row["timings"]),
+        cut_texts=CutTexts(**(row["cut_texts"] or {})),
         batch=JobId(row["batch"]) if row["batch"] else None,
         is_over_quota=row["lane"] != row["tier"],
         due_at=row["due_at"],

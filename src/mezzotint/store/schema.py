@@ -72,6 +72,7 @@ jobs = Table(
     Column("lease_expires_at", Instant),
     Column("error", JSON),
     Column("timings", JSON, nullable=False),
+    Column("cut_texts", JSON),
     Column("batch", String(40)),
     Column("lane", String(8), nullable=False),
     Column("waits_in", String(8)),  # the lane while it may be claimed, else nothing

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from mezzotint.domain.job import Job
+from mezzotint.domain.job import CutTexts, Job
 from mezzotint.policy.device.run_memory import Begin, MakeRoom, PutOff, RunFootprint, Wanted, choose_next, decide_start
 from mezzotint.worker.messages import Start
 
@@ -21,7 +21,7 @@ class ActiveRun:
     """A run on the device. stop: end it. finish: from its output to pictures. Instants are of `time.monotonic`.
 
     begun_step: of its checkpoint. num_bytes: in memory. has_previews: none has failed so far. hub: of its engine; None
-    for an upscale.
+    for an upscale. cut_texts: what its model reads of those that it cuts.
     """
 
     job: Job
@@ -34,6 +34,7 @@ class ActiveRun:
     num_bytes: int = 0
     has_previews: bool = True
     hub: "Hub | None" = None
+    cut_texts: CutTexts = field(default_factory=CutTexts)
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ import structlog
 
 from mezzotint.domain.errors import EngineFailed, JobFault, OutOfMemory
 from mezzotint.domain.ids import JobId
-from mezzotint.domain.job import Job
+from mezzotint.domain.job import CutTexts, Job
 from mezzotint.domain.task import Task
 from mezzotint.engine.errors import RunCancelled
 from mezzotint.policy.device.run_memory import Begin, MakeRoom, PutOff
@@ -201,6 +201,8 @@ class DeviceThread:
         return loaded is not None
 
     def _start_run(self, loaded: LoadedModel, command: Start) -> None:
+        from mezzotint.engine.read_texts import find_cut_texts
+
         job = command.job
         now = time.monotonic()
         assignment = loaded.assign(command)
@@ -222,6 +224,7 @@ class DeviceThread:
             loaded.hub.cancel(run)
 
         active = ActiveRun(job=job, run=run, stop=stop, finish=finish, started_at=now, stepped_at=now, hub=loaded.hub)
+        active.cut_texts = CutTexts(**find_cut_texts(assignment.pipeline, assignment.kwargs))
         active.begun_step, active.num_bytes = run.steps, self._run_memory.estimate_bytes(job)
         self._active[job.id] = active
 
@@ -316,6 +319,7 @@ class DeviceThread:
                     denoise_s=active.stepped_at - active.started_at,
                     decode_s=now - active.stepped_at,
                     cost_s=active.run.cost_s,
+                    cut_texts=active.cut_texts,
                 )
             )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mezzotint.domain.event import LoadProgress
 from mezzotint.domain.ids import JobId
-from mezzotint.domain.job import Job
+from mezzotint.domain.job import CutTexts, Job
 from mezzotint.metrics import EngineCounts
 
 if TYPE_CHECKING:  # the gateway's process starts in a second; torch is imported by the device's thread
@@ -90,7 +90,8 @@ class RunEnded:
     """The run is over: pictures, or the error. step: how far it got.
 
     begun_at: when the engine took the run, by `time.monotonic`. denoise_s, decode_s: shared with the other runs.
-    cost_s: the run's own share, by rows, of the passes it took part in.
+    cost_s: the run's own share, by rows, of the passes it took part in. cut_texts: what was read
+    of those that were cut.
     """
 
     job: JobId
@@ -101,6 +102,7 @@ class RunEnded:
     denoise_s: float | None = None
     decode_s: float | None = None
     cost_s: float = 0.0
+    cut_texts: CutTexts = field(default_factory=CutTexts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,7 +76,14 @@ async def postprocess(
         )
         for position, picture in enumerate(pictures)
     )
-    return Ending(state=JobState.SUCCEEDED, at=now(), timings=timings, step=report.step, images=images)
+    return Ending(
+        state=JobState.SUCCEEDED,
+        at=now(),
+        timings=timings,
+        step=report.step,
+        images=images,
+        cut_texts=report.cut_texts,
+    )
 
 
 def encode_preview(rgb: "NDArray[np.uint8]", image_filter: ImageFilter) -> str | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,7 +10,7 @@ from sqlalchemy import select, update
 
 from mezzotint.domain.errors import LeaseLost
 from mezzotint.domain.ids import JobId, TenantId, WorkerId
-from mezzotint.domain.job import CheckpointRef, Job, JobState, Lease
+from mezzotint.domain.job import CheckpointRef, CutTexts, Job, JobState, Lease
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.fair_queue.state import RULES
 from mezzotint.policy.retry import Retry
@@ -287,3 +288,13 @@ async def test_a_job_that_cannot_be_read_ends_alone_when_it_is_claimed(jobs: Job
         ).one()
     assert (state, error["code"]) == (JobState.FAILED, "job_unreadable")
     assert await jobs.claim(WorkerOffer(worker=WORKER), NOW, 30, 2) == []
+
+
+async def test_what_was_read_of_cut_texts_is_kept_with_the_end(jobs: Jobs) -> None:
+    job = make_job()
+    lease = await claimed(jobs, job)
+    read = CutTexts(prompt="a red")
+    await jobs.finish(job.id, lease, replace(make_ending(job), cut_texts=read))
+    ended = await jobs.get(job.id)
+    assert ended is not None
+    assert (job.cut_texts, ended.cut_texts) == (CutTexts(), read)

@@ -1378,6 +1378,11 @@ export interface components {
             jobs: components["schemas"]["JobView"][];
             /** Model */
             model: string;
+            /**
+             * Negative Prompt Read
+             * @description the same of the negative prompt
+             */
+            negative_prompt_read?: string | null;
             /** Num Steps */
             num_steps: number;
             /**
@@ -1396,6 +1401,11 @@ export interface components {
              * @description as it was sent
              */
             prompt: string;
+            /**
+             * Prompt Read
+             * @description what the model read of the prompt, where its text encoder cut it; null: all, or not drawn yet
+             */
+            prompt_read?: string | null;
             /** Started At */
             started_at: string | null;
             state: components["schemas"]["JobState"];
@@ -1431,6 +1441,11 @@ export interface components {
             images: components["schemas"]["JobImage"][];
             /** Model */
             model: string;
+            /**
+             * Negative Prompt Read
+             * @description the same of the negative prompt
+             */
+            negative_prompt_read?: string | null;
             /** Num Steps */
             num_steps: number;
             /**
@@ -1449,6 +1464,11 @@ export interface components {
              * @description as it was sent
              */
             prompt: string;
+            /**
+             * Prompt Read
+             * @description what the model read of the prompt, where its text encoder cut it; null: all, or not drawn yet
+             */
+            prompt_read?: string | null;
             /** Started At */
             started_at: string | null;
             state: components["schemas"]["JobState"];
@@ -1776,6 +1796,11 @@ export interface components {
             images: components["schemas"]["JobImage"][];
             /** Model */
             model: string;
+            /**
+             * Negative Prompt Read
+             * @description the same of the negative prompt
+             */
+            negative_prompt_read?: string | null;
             /** Num Steps */
             num_steps: number;
             /**
@@ -1794,6 +1819,11 @@ export interface components {
              * @description as it was sent
              */
             prompt: string;
+            /**
+             * Prompt Read
+             * @description what the model read of the prompt, where its text encoder cut it; null: all, or not drawn yet
+             */
+            prompt_read?: string | null;
             /** Started At */
             started_at: string | null;
             state: components["schemas"]["JobState"];

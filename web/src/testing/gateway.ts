@@ -105,6 +105,8 @@ export function aJob(changes: Partial<Job> = {}): Job {
     images: [],
     error: null,
     timings: { queue_s: null, load_s: null, denoise_s: null, decode_s: null, filter_s: null, upload_s: null },
+    prompt_read: null,
+    negative_prompt_read: null,
     batch: null,
     owner: null,
     ...changes,

@@ -20,7 +20,7 @@ from mezzotint.gateway.automatic1111.schemas import NO_SEED, Drawn, Txt2Img, des
 from mezzotint.gateway.bodies.large_bodies import encode_base64, respond_with_list
 from mezzotint.gateway.dependencies import ServiceDep
 from mezzotint.gateway.errors import unknown_model_error, unsupported_error
-from mezzotint.gateway.image_requests import read_image, submit_and_wait
+from mezzotint.gateway.image_requests import describe_cut_texts, read_image, submit_and_wait
 from mezzotint.gateway.service import Service
 from mezzotint.media.png_text import add_text
 from mezzotint.policy.admission.request import JobRequest
@@ -157,5 +157,5 @@ def _describe_images(body: Txt2Img, jobs: Sequence[Job], comment: str) -> dict[s
         "infotexts": [format_infotext(job) for job in jobs],
         "styles": [],
         "job_timestamp": jobs[0].created_at.strftime("%Y%m%d%H%M%S"),
-        "comments": comment,
+        "comments": "\n".join([*([comment] if comment else []), *describe_cut_texts(jobs)]),
     }

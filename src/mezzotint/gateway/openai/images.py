@@ -22,7 +22,13 @@ from mezzotint.gateway.bodies.large_bodies import encode_base64, respond_with_li
 from mezzotint.gateway.dependencies import CallerClaims, ServiceDep
 from mezzotint.gateway.errors import ApiError, unsupported_error
 from mezzotint.gateway.idempotency import name_try
-from mezzotint.gateway.image_requests import mark_delivered, read_image, submit_and_wait, submit_jobs
+from mezzotint.gateway.image_requests import (
+    describe_cut_texts,
+    mark_delivered,
+    read_image,
+    submit_and_wait,
+    submit_jobs,
+)
 from mezzotint.gateway.openai.errors import OpenAIRoute
 from mezzotint.gateway.openai.fields import OWN_SAMPLER, RANDOM_SEED, name_fields_as_sent, read_field
 from mezzotint.gateway.openai.schemas import (
@@ -186,7 +192,7 @@ async def collect_images(
         quality=options.told_quality,
         size=f"{images[0].width}x{images[0].height}",
         usage=count_usage(jobs),
-        notes=options.notes,
+        notes=[*options.notes, *describe_cut_texts(jobs)],
     )
 
 

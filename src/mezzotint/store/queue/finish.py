@@ -8,7 +8,7 @@ from sqlalchemy import Boolean, RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.ids import JobId, TenantId, WorkerId
-from mezzotint.domain.job import Ending, Job, JobState, Lease
+from mezzotint.domain.job import CutTexts, Ending, Job, JobState, Lease
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.fair_queue.settle import MeasuredWork, measured_cost
 from mezzotint.store.bulk_write import Statement, Values, columns_of, execute, types_of
@@ -40,11 +40,12 @@ class FinishRequest:
 END_JOBS = Statement(  # `finished_at` is never before `started_at`: the clock may be set back
     name="end_jobs",
     values={**LEASE_KEY, "at": jobs.c.finished_at.type}
-    | {name: jobs.c[name].type for name in ("state", "timings", "error", "step", "cost_s")},
+    | {name: jobs.c[name].type for name in ("state", "timings", "cut_texts", "error", "step", "cost_s")},
     sql=f"""
     UPDATE jobs SET
         state = given.state, finished_at = CASE WHEN started_at > given.at THEN started_at ELSE given.at END,
-        timings = given.timings, error = given.error, step = given.step, cost_s = given.cost_s,
+        timings = given.timings, cut_texts = given.cut_texts, error = given.error, step = given.step,
+        cost_s = given.cost_s,
         lease_worker = NULL, lease_expires_at = NULL
     FROM given WHERE {IS_HELD}
     RETURNING {columns_of(jobs)}, EXISTS (SELECT 1 FROM checkpoints WHERE checkpoints.job = jobs.id) AS has_saved""",
@@ -101,6 +102,7 @@ def _row_of(request: FinishRequest) -> Values:
         "state": ending.state,
         "at": ending.at,
         "timings": fields_of(ending.timings),
+        "cut_texts": fields_of(ending.cut_texts) if ending.cut_texts != CutTexts() else None,
         "error": fields_of(ending.error) if ending.error else None,
         "step": ending.step,
         "cost_s": ending.charged_s,
