@@ -12,6 +12,6 @@ export default defineConfig({
     reportCompressedSize: false,
   },
   server: {
-    proxy: { "/v1": gateway, "/i": gateway, "/healthz": gateway },
+    proxy: { "/v1": { target: gateway, ws: true }, "/i": gateway, "/healthz": gateway },
   },
 });

@@ -14,6 +14,14 @@ pytestmark = needs_chromium
 LONG = "a dog face --repeat 8 --steps 80"
 IS_DRAWN = "async (image) => { await image.decode(); return image.naturalWidth > 0; }"
 
+NOTE_SHIFTS = """
+    window.shifted = 0;
+    const add = (list) => {
+        for (const shift of list.getEntries()) if (!shift.hadRecentInput) window.shifted += shift.value;
+    };
+    new PerformanceObserver(add).observe({ type: "layout-shift", buffered: true });
+"""
+
 
 def list_open(server: Server, tenant: str) -> int:
     with server.client(tenant) as client:
@@ -108,6 +116,17 @@ def test_a_picture_that_did_not_arrive_is_asked_for_again(server: Server, browse
         tab.make("a rocket --steps 1")
         for image in (tab.picture("a rocket"), tab.grid.first.locator("img")):
             expect(image).to_have_js_property("naturalWidth", 64)
+
+
+def test_little_moves_by_itself_on_a_phone(server: Server, browser: Browser) -> None:
+    with window(browser, server.url, server.token("phone"), viewport={"width": 390, "height": 844}) as tab:
+        tab.page.add_init_script(NOTE_SHIFTS)
+        tab.page.reload()
+        expect(tab.page.get_by_role("heading", name="About this model")).to_be_visible()
+        tab.make("a red apple --steps 20")
+        tab.picture("a red apple").wait_for()
+        expect(tab.page.get_by_role("button", name="Vary a little")).to_be_visible()
+        assert tab.page.evaluate("window.shifted") < 0.1, "what web vitals call good"
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])

@@ -96,7 +96,7 @@ export function Studio({ client }: { client: Client }) {
         <PromptBox
           box={box}
           prompt={prompt}
-          examples={model.model?.examples ?? []}
+          examples={model.model?.examples ?? null}
           choice={<ModelChoice names={model.names} chosen={modelName} onChoose={setWantedModel} />}
           isSending={isSending}
           problem={problem}

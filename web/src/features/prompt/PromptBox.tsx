@@ -6,7 +6,8 @@ import "./prompt.css";
 interface Props {
   box: RefObject<HTMLTextAreaElement | null>;
   prompt: string;
-  examples: readonly string[];
+  /** Null while they are not known: their place is kept. */
+  examples: readonly string[] | null;
   /** Stands beside the button. */
   choice: ReactNode;
   isSending: boolean;
@@ -40,7 +41,7 @@ export function PromptBox({ box, prompt, examples, choice, isSending, problem, o
           name="prompt"
           rows={3}
           value={prompt}
-          placeholder={examples[0] ?? "a red apple"}
+          placeholder={examples?.[0] ?? "a red apple"}
           autoFocus
           enterKeyHint="go"
           aria-describedby={`${id}-keys ${id}-problem`}
@@ -59,7 +60,8 @@ export function PromptBox({ box, prompt, examples, choice, isSending, problem, o
         </div>
       </div>
       <ProblemNote id={`${id}-problem`} problem={problem} onDismiss={onDismiss} />
-      {examples.length > 0 && (
+      {examples === null && <div className="examples" />}
+      {examples !== null && examples.length > 0 && (
         <div className="examples" role="group" aria-label="Example prompts">
           <span className="quiet">Try</span>
           {examples.map((example) => (

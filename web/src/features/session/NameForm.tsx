@@ -13,7 +13,7 @@ interface Props {
 export function NameForm({ isNew, isChecking, onSubmit, children }: Props) {
   const [name, setName] = useState("");
   const [password, setPassword] = useState("");
-  const [nameField, passwordField] = [useId(), useId()];
+  const [nameField, passwordField, passwordRule] = [useId(), useId(), useId()];
 
   function submit(event: FormEvent) {
     event.preventDefault();
@@ -29,6 +29,7 @@ export function NameForm({ isNew, isChecking, onSubmit, children }: Props) {
         value={name}
         onChange={(event) => setName(event.target.value)}
         required
+        autoFocus
         autoComplete="username"
         autoCapitalize="none"
         spellCheck={false}
@@ -42,7 +43,13 @@ export function NameForm({ isNew, isChecking, onSubmit, children }: Props) {
         onChange={(event) => setPassword(event.target.value)}
         required
         autoComplete={isNew ? "new-password" : "current-password"}
+        aria-describedby={isNew ? passwordRule : undefined}
       />
+      {isNew && (
+        <p id={passwordRule} className="quiet">
+          Twelve characters or more; four words in a row are easy to keep in mind.
+        </p>
+      )}
       {children}
       <div className="actions">
         <button className="primary" disabled={isChecking}>

@@ -37,7 +37,14 @@ export function SignIn({ session }: { session: Session }) {
         <ProblemNote problem={problem} />
       </NameForm>
       {canSignUp && (
-        <button type="button" className="plain" onClick={() => setIsNew(!isNew)}>
+        <button
+          type="button"
+          className="plain"
+          onClick={() => {
+            setIsNew(!isNew);
+            setProblem(null);
+          }}
+        >
           {isNew ? "I have an account" : "Make an account"}
         </button>
       )}
