@@ -16,12 +16,14 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from mezzotint.engine.device.clock import is_asynchronous
 from mezzotint.engine.device.faults import free_frames, is_out_of_memory
 from mezzotint.engine.models.load import release
 from mezzotint.engine.numerics import hash_tensor
 
 NUM_SAMPLES = 24
 SAMPLE_SIDE = 8  # latents; small, so that a fit takes a second even for a full-size VAE on a CPU
+TIMED_SIDE = 64  # latents
 DECODE_BUDGET_S = 0.015  # a preview may cost this much on the device's thread
 TINY_BUDGET_S = 0.05  # and more where a tiny autoencoder was named for it
 MIN_SIDE = 12  # latents; what is smaller is shown better by the map
@@ -45,13 +47,13 @@ class PreviewMap:
 
     @classmethod
     def fit(cls, vae: Any, tiny: Any = None, kept: MutableMapping[str, str] | None = None) -> Self:
-        """Fit the map to a VAE whose `decode` takes [n, C, h, w]; others give a map that shows nothing.
+        """Fit the map to a VAE of pictures, or to one of films, which shows one frame; others show nothing.
 
         tiny: an `AutoencoderTiny` of the same latents, to decode previews with. kept: fits of earlier times, by what
         decides them. Draws from no global random stream. Takes about a second for a full-size VAE on a CPU.
         """
         decoder, is_tiny = (vae, False) if tiny is None else (tiny, True)
-        channels = getattr(vae.config, "latent_channels", None)
+        channels = getattr(vae.config, "latent_channels", getattr(vae.config, "z_dim", None))
         if not isinstance(channels, int):
             return cls(decoder=decoder, matrix=None, scale=1, decode_s=0.0)
         key = "" if kept is None else key_of(vae, decoder)
@@ -66,14 +68,19 @@ class PreviewMap:
         matrix, scale, decode_s = found
         return cls(decoder=decoder, matrix=matrix, scale=scale, decode_s=decode_s, is_tiny=is_tiny)
 
-    def image(self, latents: torch.Tensor) -> NDArray[np.uint8] | None:
-        """The first picture of `latents` [n, C, h, w] as [H, W, 3]; None for latents of another form.
+    def image(self, latents: torch.Tensor, size_px: tuple[int, int] | None = None) -> NDArray[np.uint8] | None:
+        """The first picture of `latents` as [H, W, 3]; None for latents of another form.
 
+        latents: [n, C, h, w], [n, C, 1, h, w], or packed by FLUX and its kin, [n, h/2 * w/2, 4 * C], where `size_px`,
+        the width and height of the picture that is being made, says how they lie.
         H, W: those of the finished picture, or less where that is above 512 or would take too long.
         """
-        if self.matrix is None or latents.ndim != 4 or latents.shape[1] != len(self.matrix) - 1:
+        if self.matrix is None:
             return None
-        one = latents[:1].detach()
+        unpacked = _unpack(latents[:1].detach(), len(self.matrix) - 1, self.scale, size_px)
+        if unpacked is None:
+            return None
+        one = unpacked
         if self.is_tiny:
             one = _shrink(one, TINY_BUDGET_S / max(self.decode_s, 1e-9), MAX_SIDE_PX // self.scale)
         budget_s = TINY_BUDGET_S if self.is_tiny else DECODE_BUDGET_S
@@ -82,7 +89,7 @@ class PreviewMap:
             decoded = self._try_decode(one)
         if decoded is not None:
             return _to_uint8(decoded)
-        return _to_uint8(self._map(latents[:1].detach().float().cpu()))
+        return _to_uint8(self._map(unpacked.float().cpu()))
 
     def _try_decode(self, latents: torch.Tensor) -> torch.Tensor | None:
         """[1, C, h, w] -> [3, H, W]; None where memory ran out. It is freed then; nothing waits for a preview."""
@@ -138,7 +145,37 @@ def _fit_matrix(vae: Any, decoder: Any, channels: int) -> Fit:
     known = latents.permute(0, 2, 3, 1).reshape(-1, channels)
     known = torch.cat([known, torch.ones(len(known), 1)], dim=1)
     matrix = torch.linalg.lstsq(known.double(), small.permute(0, 2, 3, 1).reshape(-1, 3).double()).solution
-    return matrix.float(), pictures.shape[-1] // SAMPLE_SIDE, spent_s / SAMPLE_SIDE**2
+    decode_s = spent_s / SAMPLE_SIDE**2
+    if is_asynchronous(next(decoder.parameters())):
+        decode_s = min(decode_s, _time_large(decoder, channels))
+    return matrix.float(), pictures.shape[-1] // SAMPLE_SIDE, decode_s
+
+
+def _time_large(decoder: Any, channels: int) -> float:
+    """Seconds a latent pixel where there are many: a small picture takes a GPU as long as its launches take."""
+    try:
+        _, spent_s = _decode_all(decoder, torch.zeros(2, channels, TIMED_SIDE, TIMED_SIDE))
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        free_frames(error)
+        return float("inf")
+    return spent_s / TIMED_SIDE**2
+
+
+def _unpack(latents: torch.Tensor, channels: int, scale: int, size_px: tuple[int, int] | None) -> torch.Tensor | None:
+    """[1, C, h, w] from any of the forms of `PreviewMap.image`; None from others."""
+    if latents.ndim == 5 and latents.shape[2] == 1:
+        latents = latents[:, :, 0]
+    if latents.ndim == 4:
+        return latents if latents.shape[1] == channels else None
+    if size_px is None or latents.ndim != 3 or latents.shape[2] != 4 * channels:
+        return None
+    columns, rows = (side // (2 * scale) for side in size_px)
+    if latents.shape[1] != rows * columns:
+        return None
+    squares = latents.view(1, rows, columns, channels, 2, 2)
+    return squares.permute(0, 3, 1, 4, 2, 5).reshape(1, channels, 2 * rows, 2 * columns)
 
 
 def _shrink(latents: torch.Tensor, most: float, longest: int) -> torch.Tensor:
@@ -176,8 +213,13 @@ def _decode(vae: Any, latents: torch.Tensor) -> torch.Tensor:
     device = getattr(offloading, "execution_device", None) or weight.device
     scaled = latents.to(device, weight.dtype) / getattr(vae.config, "scaling_factor", 1.0)
     shifted = scaled + (getattr(vae.config, "shift_factor", None) or 0.0)
+    std, mean = (getattr(vae.config, f"latents_{name}", None) for name in ("std", "mean"))
+    if std and mean:
+        shifted = shifted * shifted.new_tensor(std).view(1, -1, 1, 1) + shifted.new_tensor(mean).view(1, -1, 1, 1)
+    of_films = hasattr(vae.config, "z_dim")
     with torch.no_grad():
-        pictures: torch.Tensor = vae.decode(shifted, return_dict=False)[0]
+        pictures: torch.Tensor = vae.decode(shifted[:, :, None] if of_films else shifted, return_dict=False)[0]
+    pictures = pictures[:, :, 0] if of_films else pictures
     if pictures.ndim != 4 or pictures.shape[1] != 3:
         raise ValueError("not a decoder of pictures")
     return pictures.float().cpu()

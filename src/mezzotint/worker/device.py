@@ -38,6 +38,7 @@ from mezzotint.worker.messages import (
     StepDone,
 )
 from mezzotint.worker.model_cache import Catalog, LoadedModel, ModelCache
+from mezzotint.worker.preview_time import PreviewTime
 
 if TYPE_CHECKING:
     from mezzotint.engine import Hub, Run, Snapshot
@@ -69,6 +70,7 @@ class DeviceThread:
         self._report, self._wants_preview = report, wants_preview
         self._checkpoint_interval = interval
         self._cache = ModelCache(catalog, report)
+        self._preview_time = PreviewTime()
         self._check_device = catalog.check_device
         self._run_memory = RunMemory(run_bytes)
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
@@ -280,12 +282,16 @@ class DeviceThread:
         self._report(StepDone(job=job.id, step=run.steps, num_steps=num_steps, preview=preview))
 
     def _preview(self, loaded: LoadedModel, active: ActiveRun, run: "Run") -> Any:
-        """[H, W, 3] uint8, or None. A preview that fails costs the previews of its job, never its picture."""
+        """[H, W, 3] uint8, or None, also where previews have had their share of time.
+
+        A preview that fails costs the previews of its job, never its picture.
+        """
         latents = run.latents if run.denoised is None else run.denoised  # the estimate of the end is less noisy
         if loaded.previews is None or latents is None or not self._wants_preview(active.job.id):
             return None
         try:
-            return loaded.previews.image(latents)
+            previews, size_px = loaded.previews, (active.job.parameters.width, active.job.parameters.height)
+            return self._preview_time.draw(loaded.hub, lambda: previews.image(latents, size_px))
         except Exception as error:  # whatever a decoder raises
             self._check_device(error)
             log.warning("no more previews of a job", job=active.job.id, exc_info=error)

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +9,11 @@ from torch.nn import functional
 
 from mezzotint.engine import PreviewMap
 from mezzotint.engine import preview as preview_module
+from tests.conformance.engine.zoo import flux, flux_request
+from tests.conformance.engine.zoo.flows import qwen, qwen_request
+from tests.conformance.engine.zoo.parts import seeded
+
+PACKED: dict[str, Any] = {"flux": lambda: (flux(), flux_request), "qwen": lambda: (seeded(qwen)(), qwen_request)}
 
 
 def tiny_vae() -> AutoencoderTiny:
@@ -132,3 +138,59 @@ def test_a_preview_that_memory_has_no_room_for_is_shown_by_the_map(monkeypatch: 
     assert shown is not None
     assert np.array_equal(shown, mapped)
     assert freed == [1]
+
+
+@pytest.mark.parametrize("kind", ["flux", "qwen"])
+def test_packed_latents_are_shown_as_their_own_pipeline_decodes_them(kind: str) -> None:
+    pipeline, request = PACKED[kind]()
+    previews = replace(PreviewMap.fit(pipeline.vae), decode_s=0.0)
+    seen: list[torch.Tensor] = []
+
+    def note(pipe: Any, i: int, t: Any, kwargs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        seen.append(kwargs["latents"])
+        return {}
+
+    wide = {"height": 32, "width": 64}
+    output = pipeline(**request(0, 2) | wide | {"callback_on_step_end": note, "output_type": "pt"})
+    last = seen[-1]
+    assert last.ndim == 3
+    picture = previews.image(last, (64, 32))
+    assert picture is not None
+    finished = (output.images[0] * 255).round().permute(1, 2, 0).to(torch.uint8).numpy()
+    assert picture.shape == finished.shape == (32, 64, 3)
+    assert np.abs(picture.astype(int) - finished).max() <= 1
+    mapped = replace(previews, decode_s=1.0).image(last, (64, 32))
+    assert mapped is not None
+    assert mapped.shape[1] == 2 * mapped.shape[0]
+    assert previews.image(last) is None, "how they lie is not known"
+    assert previews.image(last, (64, 64)) is None
+
+
+def test_a_vae_with_means_of_its_latents_is_fitted_with_them() -> None:
+    pipeline, _ = PACKED["qwen"]()
+    plain = PreviewMap.fit(pipeline.vae)
+    pipeline.vae.register_to_config(latents_mean=[0.5] * 4, latents_std=[2.0] * 4)
+    latents = torch.randn(1, 4, 8, 8)
+    expected = pipeline.vae.decode(latents[:, :, None] * 2 + 0.5, return_dict=False)[0][:, :, 0]
+    assert torch.allclose(preview_module._decode(pipeline.vae, latents), expected.detach(), atol=1e-6)
+    assert plain.matrix is not None
+    assert not torch.allclose(plain.matrix, PreviewMap.fit(pipeline.vae).matrix)
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_on_a_device_a_decode_is_timed_where_its_launches_do_not_count(
+    monkeypatch: pytest.MonkeyPatch, fits: bool
+) -> None:
+    def decode_all(vae: object, latents: torch.Tensor) -> tuple[torch.Tensor, float]:
+        """20 ms for the launches, and a microsecond a latent pixel."""
+        if latents.shape[-1] > 8 and not fits:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        pictures = torch.randn(len(latents), 3, *latents.shape[2:])
+        return pictures, 0.02 + 1e-6 * latents.shape[2] * latents.shape[3]
+
+    monkeypatch.setattr(preview_module, "_decode_all", decode_all)
+    assert PreviewMap.fit(tiny_vae()).decode_s == pytest.approx(0.02 / 64, rel=0.01)
+    monkeypatch.setattr(preview_module, "is_asynchronous", lambda tensor: True)
+    found = PreviewMap.fit(tiny_vae())
+    assert found.matrix is not None
+    assert found.decode_s == pytest.approx(0.02 / 64**2 if fits else 0.02 / 64, rel=0.3)

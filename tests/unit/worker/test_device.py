@@ -19,7 +19,7 @@ from mezzotint.domain.tier import Tier
 from mezzotint.engine import Assignment, Hub, RunCancelled
 from mezzotint.engine.models import load
 from mezzotint.policy.device import run_memory
-from mezzotint.worker import Catalog, CheckpointInterval, DeviceThread, LoadedModel
+from mezzotint.worker import Catalog, CheckpointInterval, DeviceThread, LoadedModel, preview_time
 from mezzotint.worker.messages import (
     CacheChanged,
     Cancel,
@@ -69,6 +69,7 @@ class Bench:
     run_bytes: int = 0
     faults: list[Exception] = field(default_factory=list)
     finish_faults: list[Exception] = field(default_factory=list)
+    previews: Any = None
     reports: "Queue[Report]" = field(default_factory=Queue)
     heard: list[Report] = field(default_factory=list)
     loads: list[str] = field(default_factory=list)
@@ -87,7 +88,7 @@ class Bench:
         self.device = DeviceThread(
             catalog,
             self.reports.put,
-            lambda job: False,
+            lambda job: self.previews is not None,
             CheckpointInterval(every=1),
             _no_upscaler,
             run_bytes=self.run_bytes,
@@ -103,7 +104,7 @@ class Bench:
         pipeline.set_progress_bar_config(disable=True)
         self.unets.append(weakref.ref(pipeline.unet))
         tasks: Any = OnEmbeds(pipeline, self.finish_faults)
-        return LoadedModel(hub=Hub(pipeline), tasks=tasks, previews=None, num_bytes=self.catalog[name])
+        return LoadedModel(hub=Hub(pipeline), tasks=tasks, previews=self.previews, num_bytes=self.catalog[name])
 
     def draw(
         self,
@@ -226,6 +227,30 @@ def test_memory_that_runs_out_before_or_after_a_run_is_named_and_idle_models_go(
     it.finish_faults.append(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
     assert isinstance(it.ended(it.draw("a")).error, OutOfMemory)
     assert it.ended(it.draw("a")).error is None
+
+
+class Previews:
+    """Notes the sizes of the pictures that it is asked to show."""
+
+    def __init__(self) -> None:
+        self.sizes: set[tuple[int, int]] = set()
+
+    def image(self, latents: torch.Tensor, size_px: tuple[int, int]) -> str:
+        self.sizes.add(size_px)
+        return "picture"
+
+
+@pytest.mark.parametrize("left_s", [1.0, 0.0])
+def test_previews_are_shown_while_they_have_time_left(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, left_s: float
+) -> None:
+    monkeypatch.setattr(preview_time, "earn", lambda credit, pass_s: replace(credit, left_s=left_s))
+    previews = Previews()
+    it = bench(catalog={"a": MB}, previews=previews)
+    it.ended(it.draw("a", num_steps=3))
+    steps = [report.preview for report in it.heard if isinstance(report, StepDone)]
+    assert steps == ["picture" if left_s else None] * 3
+    assert previews.sizes == ({(64, 64)} if left_s else set())
 
 
 def test_a_job_that_waits_for_room_can_be_cancelled_or_put_aside(bench: Callable[..., Bench]) -> None:
