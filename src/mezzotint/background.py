@@ -1,10 +1,15 @@
-"""Background tasks that live as long as the process: each is tried again after a failure, counted and seen.
+"""Background tasks that live as long as the process, and its end by a signal.
+
+Each task is tried again after a failure, counted and seen.
 
 A task is a round of work that is repeated. A round that raises never ends its task: the next round comes after a wait
 that doubles with each failure in a row. `BackgroundTasks.failing` names the tasks that do not get a round done.
 """
 
 import asyncio
+import os
+import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -80,6 +85,30 @@ class BackgroundTasks:
         why = f"{type(error).__name__}: {error}"[:300]
         log.warning("background task failed, tried again", task=name, why=why, failures=failures + 1, exc_info=trace)
         return failures + 1
+
+
+def handle_stop_signals(stop: Callable[[], None]) -> None:
+    """Call `stop` at the first SIGINT or SIGTERM that the running loop gets; the second ends the process at once."""
+    loop = asyncio.get_running_loop()
+    received: list[int] = []
+
+    def receive(number: int) -> None:
+        received.append(number)
+        if len(received) > 1:
+            log.warning("stopped at once: jobs go on from their last checkpoints when their leases end")
+            end_process(128 + number)
+        log.info("stopping: runs are put aside; a second signal ends the process at once")
+        stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, receive, number)
+
+
+def end_process(code: int) -> None:
+    """End the process with threads that cannot be joined: at a regular end they may abort it inside a library."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def back_off_s(failures: int) -> float:

@@ -82,6 +82,13 @@ class Settings(BaseSettings):
         10, description="steps between two checkpoints of a job, or `auto`: what measured costs and failures call for"
     )
     lease_s: float = Field(30.0, gt=1, le=3600, description="seconds without a heartbeat after which a job is given up")
+    shutdown_s: float = Field(
+        20.0,
+        ge=1,
+        le=3600,
+        description="seconds after a stop signal in which runs are put aside with checkpoints and their jobs given "
+        "back; set it 3 below what a container or a service manager waits before it kills",
+    )
     max_attempts: int = Field(5, ge=1, le=100, description="claims of one job before it is declared failed")
     nsfw_threshold: float = Field(0.8, gt=0, le=1, description="score from which the image filter blocks a picture")
     preview_nsfw_threshold: float = Field(

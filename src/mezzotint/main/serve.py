@@ -11,7 +11,7 @@ from pathlib import Path
 from mezzotint import __version__
 from mezzotint.actions.maintain import Maintenance, maintain_queue
 from mezzotint.actions.retention import SWEEP_S, enforce_retention
-from mezzotint.background import BackgroundTasks
+from mezzotint.background import BackgroundTasks, end_process
 from mezzotint.config import Settings
 from mezzotint.domain.errors import PortInUse, SettingInvalid
 from mezzotint.domain.model import ModelInfo
@@ -68,17 +68,23 @@ def serve(settings: Settings) -> None:
                 runner.run(server.run(listener))
     if server.broken_by is not None:
         raise server.broken_by
+    if server.is_device_busy:
+        end_process(0)
 
 
 @dataclass(kw_only=True)
 class ServerProcess:
-    """A process with a gateway, a store and, unless the settings say otherwise, a worker."""
+    """A process with a gateway, a store and, unless the settings say otherwise, a worker.
+
+    is_device_busy: after its end, whether the device's thread still computes and cannot be joined.
+    """
 
     settings: Settings
     infos: Sequence[ModelInfo]
     catalog: Catalog
     upscaler: Path | None
     broken_by: BaseException | None = None
+    is_device_busy: bool = False
     issuer: Issuer = field(init=False)
 
     def __post_init__(self) -> None:
@@ -164,6 +170,7 @@ class ServerProcess:
         try:
             await server.serve(sockets=[listener])
         finally:
+            self.is_device_busy = worker is not None and worker.is_device_busy
             decoders.close()
             await buckets.close()
             await database.close()

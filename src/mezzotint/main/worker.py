@@ -1,7 +1,6 @@
 """`mezzotint worker`, a worker in a process of its own; `mezzotint serve` builds its worker from the same parts."""
 
 import asyncio
-import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from prometheus_client import start_http_server
 
 from mezzotint.actions.finish import Desk
 from mezzotint.actions.maintain import delete_unreferenced_checkpoints
-from mezzotint.background import BackgroundTasks
+from mezzotint.background import BackgroundTasks, end_process, handle_stop_signals
 from mezzotint.config import Settings
 from mezzotint.domain.errors import SettingInvalid, StorageUnavailable
 from mezzotint.domain.gpu import GpuReading
@@ -56,12 +55,22 @@ def run_worker(settings: Settings) -> None:
     offers = find_models(settings)
     prepare_data_folder(settings.data)
     catalog = build_catalog(settings, offers, Findings.of(settings.data))
-    broken_by = asyncio.run(_run_worker(settings, catalog, find_upscaler(settings)))
-    if broken_by is not None:
-        raise broken_by
+    ended = asyncio.run(_run_worker(settings, catalog, find_upscaler(settings)))
+    if ended.broken_by is not None:
+        raise ended.broken_by
+    if ended.is_device_busy:
+        end_process(0)
 
 
-async def _run_worker(settings: Settings, catalog: Catalog, upscaler: Path | None) -> BaseException | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerEnd:
+    """broken_by: why the worker could not go on. is_device_busy: its thread still computes, and cannot be joined."""
+
+    broken_by: BaseException | None
+    is_device_busy: bool
+
+
+async def _run_worker(settings: Settings, catalog: Catalog, upscaler: Path | None) -> WorkerEnd:
     metrics = Metrics()
     database = open_database(settings, metrics)
     if not database.is_postgres:
@@ -70,9 +79,7 @@ async def _run_worker(settings: Settings, catalog: Catalog, upscaler: Path | Non
     desk = open_desk(settings, Store(database), metrics)
     broken: list[BaseException] = []
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    handle_stop_signals(stop.set)
 
     def on_broken(error: BaseException) -> None:
         broken.append(error)
@@ -88,7 +95,7 @@ async def _run_worker(settings: Settings, catalog: Catalog, upscaler: Path | Non
             await stop.wait()
     finally:
         await database.close()
-    return broken[0] if broken else None
+    return WorkerEnd(broken_by=broken[0] if broken else None, is_device_busy=worker.is_device_busy)
 
 
 async def load_image_filter(settings: Settings) -> PostFilter:
@@ -118,6 +125,7 @@ def build_worker(
         max_runs=settings.max_runs,
         lease_s=settings.lease_s,
         max_attempts=settings.max_attempts,
+        shutdown_s=settings.shutdown_s,
         models=models,
         is_alone=not database.is_postgres,
     )

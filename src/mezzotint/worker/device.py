@@ -88,6 +88,11 @@ class DeviceThread:
         """Wait for the thread to end; it does after `Shutdown` or an error."""
         self._thread.join(timeout_s)
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread has begun and not ended."""
+        return self._thread.is_alive()
+
     def send(self, command: Command) -> None:
         """Hand over a command from any thread."""
         self._commands.put(command)

@@ -22,8 +22,6 @@ from mezzotint.worker.postprocess import ImageFilter
 
 log = structlog.get_logger()
 T = TypeVar("T")
-SHUTDOWN_S = 20.0
-"""Longest wait for the device's thread. A run without a checkpoint by then goes on from its last one elsewhere."""
 STORE_WAIT_S = 120.0
 """How long a finished picture, or the start of a run, waits for a store that is away."""
 MAX_WITHOUT_PREVIEWS = 10_000
@@ -52,7 +50,8 @@ class LeasedJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings:
-    """max_runs: jobs in the engine at once. lease_s: seconds that a lease lasts without a heartbeat.
+    """max_runs: jobs in the engine at once. lease_s: seconds that a lease lasts without a heartbeat. shutdown_s: those
+    that a stop may take.
 
     models: names of the models that it runs; None: any. is_alone: there is no other worker that could take a job.
     """
@@ -61,6 +60,7 @@ class WorkerSettings:
     max_runs: int
     lease_s: float
     max_attempts: int
+    shutdown_s: float = 20.0
     models: frozenset[str] | None = None
     is_alone: bool = True
 
@@ -121,13 +121,33 @@ class LeasedJobs:
             self.reports.put_nowait(DeviceFailed(error=error))
 
     def stop(self) -> None:
-        """Wait no longer than `SHUTDOWN_S` for a store from now on."""
+        """Wait no longer than `shutdown_s` for a store from now on."""
         self._stopped_at = time.monotonic()
 
-    async def join_tasks(self) -> None:
-        """Return once every task is done."""
+    async def join_tasks(self, share: float = 1.0) -> bool:
+        """Return once every task is done; when the worker stops, after this share of `shutdown_s` at the latest.
+
+        Returns whether all are done.
+        """
         while self._tasks:
-            await asyncio.wait(self._tasks)
+            left_s = None if self._stopped_at is None else self._stop_at(share) - time.monotonic()
+            if left_s is not None and left_s <= 0:
+                return False
+            await asyncio.wait(self._tasks, timeout=left_s)
+        return True
+
+    async def cancel_tasks(self) -> list[str]:
+        """End the tasks that are left, as a stop does that has no more time. Returns their names."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return [task.get_name() for task in tasks]
+
+    def _stop_at(self, share: float) -> float:
+        """When this share of the time of a stop is over."""
+        assert self._stopped_at is not None
+        return self._stopped_at + share * self.settings.shutdown_s
 
     def stop_previews(self, job: JobId) -> None:
         """Show no more previews of a job."""
@@ -170,7 +190,7 @@ class LeasedJobs:
             except StorageFull:
                 raise
             except StorageUnavailable:
-                stop_at = until if self._stopped_at is None else min(until, self._stopped_at + SHUTDOWN_S)
+                stop_at = until if self._stopped_at is None else min(until, self._stop_at(1.0))
                 if time.monotonic() > stop_at:
                     raise
             await asyncio.sleep(wait_s)

@@ -26,7 +26,7 @@ from mezzotint.worker.device import DeviceThread
 from mezzotint.worker.dispatch import give_all_back, handle_report
 from mezzotint.worker.drain import Drain
 from mezzotint.worker.heartbeat import HEARTBEAT_EVERY_S, Heartbeat
-from mezzotint.worker.leased_jobs import SHUTDOWN_S, LeasedJobs, WorkerSettings
+from mezzotint.worker.leased_jobs import LeasedJobs, WorkerSettings
 from mezzotint.worker.messages import (
     CacheChanged,
     DeviceFailed,
@@ -41,6 +41,8 @@ from mezzotint.worker.model_states import ModelStates
 from mezzotint.worker.postprocess import ImageFilter
 
 log = structlog.get_logger()
+DEVICE_SHARE, SAVE_SHARE = 0.6, 0.85
+"""Of the time of a stop: by then the device has put its runs aside, and by then their checkpoints are stored."""
 
 
 @dataclass(slots=True)
@@ -54,6 +56,8 @@ class Worker:
     interval: CheckpointInterval = field(default_factory=lambda: CheckpointInterval(every=10))
     drain: Drain | None = None
     background: BackgroundTasks = field(default_factory=BackgroundTasks)
+    is_device_busy: bool = field(default=False, init=False)
+    """After a stop: whether the device's thread still computes."""
     _broken_by: DeviceFailed | None = field(default=None, init=False)
     _jobs: LeasedJobs = field(init=False)
 
@@ -82,7 +86,8 @@ class Worker:
         loop = asyncio.get_running_loop()
 
         def report(report: Report) -> None:
-            loop.call_soon_threadsafe(self._jobs.reports.put_nowait, report)
+            if not loop.is_closed():  # else the worker has stopped, and did not wait for this
+                loop.call_soon_threadsafe(self._jobs.reports.put_nowait, report)
 
         return report
 
@@ -139,15 +144,21 @@ class Worker:
     async def _stop(self, device: DeviceThread) -> None:
         self._jobs.stop()
         device.send(Shutdown())
-        await asyncio.to_thread(device.join, SHUTDOWN_S)
+        await asyncio.to_thread(device.join, DEVICE_SHARE * self.settings.shutdown_s)
+        self.is_device_busy = device.is_alive
         await self._jobs.reports.join()
-        await self._jobs.join_tasks()
+        await self._jobs.join_tasks(SAVE_SHARE)
+        if self.is_device_busy:
+            left = sorted(leased.job.id for leased in self._jobs.held())
+            log.warning("the device did not stop in time: jobs go on from their last checkpoints", jobs=left)
         if self._broken_by is None:
             give_all_back(self._jobs, PreemptReason.DRAIN)
         elif isinstance(self._broken_by.error, DeviceLost):
             give_all_back(self._jobs, PreemptReason.DEVICE_LOST, self._broken_by.at_work)
         # else its jobs are lost, and perhaps one of them is the cause
-        await self._jobs.join_tasks()
+        if not await self._jobs.join_tasks():
+            cut = await self._jobs.cancel_tasks()
+            log.error("the store did not answer in time: jobs go on when their leases end", cut_off=cut)
 
     async def _handle_next(self, on_broken: Callable[[BaseException], None]) -> None:
         report = await self._jobs.reports.get()

@@ -11,6 +11,7 @@ from typing import Any, cast
 import uvicorn
 from starlette.types import ASGIApp
 
+from mezzotint.background import handle_stop_signals
 from mezzotint.config import Settings
 from mezzotint.gateway.network.connections import ConnectionLimits, OpenConnections
 from mezzotint.gateway.network.descriptors import raise_descriptor_limit, share_descriptors
@@ -23,13 +24,11 @@ GRACE_S = 2
 
 
 class Server(uvicorn.Server):
-    """Stops by itself on SIGINT and SIGTERM; uvicorn's own handlers would raise the signal again afterwards."""
+    """Stops by SIGINT and SIGTERM; uvicorn's own handlers would raise the signal again afterwards."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
+        handle_stop_signals(lambda: self.handle_exit(signal.SIGTERM, None))
         yield
 
 
