@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -64,7 +64,9 @@ class BackgroundTasks:
             elif wake is None:
                 await asyncio.sleep(every_s)
             else:
-                await _wait(wake, every_s)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(every_s):
+                        await wake.wait()
 
     @asynccontextmanager
     async def running(self, *tasks: Coroutine[None, None, None]) -> AsyncIterator[None]:
@@ -120,11 +122,3 @@ def _is_cancelled() -> bool:
     """Whether somebody wants the running task itself to end."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-async def _wait(wake: asyncio.Event, at_most_s: float) -> None:
-    try:
-        async with asyncio.timeout(at_most_s):
-            await wake.wait()
-    except TimeoutError:
-        return

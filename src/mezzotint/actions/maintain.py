@@ -73,7 +73,10 @@ class Maintenance:
         now = self._read_clocks()
         try:
             if self.steady() >= self._spares_until:
-                await self._recover_lost(now)
+                expired_at = now - self._clock.overstatement(timedelta(seconds=self.lease_s))
+                expired = await self.desk.jobs.running(expired_at=expired_at)
+                lost = [job for job in expired if not self.holds(job.id)]
+                await requeue_lost(self.desk, lost, self.max_attempts, now, self.me)
             await end_waits(self.desk, now, self._clock)
         except StorageUnavailable:
             self._spares_until = self.steady() + RENEWAL_S
@@ -86,11 +89,6 @@ class Maintenance:
         if self._clock.steps and self._clock.steps[-1].steady_s == steady_s:
             log.warning("the system clock stepped", seconds=round(self._clock.steps[-1].shift_s, 1))
         return now
-
-    async def _recover_lost(self, now: datetime) -> None:
-        expired_at = now - self._clock.overstatement(timedelta(seconds=self.lease_s))
-        lost = [job for job in await self.desk.jobs.running(expired_at=expired_at) if not self.holds(job.id)]
-        await requeue_lost(self.desk, lost, self.max_attempts, now, self.me)
 
 
 async def end_waits(desk: Desk, now: datetime, clock: ClockHistory = STEADY) -> None:

@@ -32,11 +32,9 @@ class Overload:
         """Why a new job of the lane is not taken now. Raises: StorageUnavailable."""
         if self.looked_at is None or abs((now - self.looked_at).total_seconds()) >= LOOK_S:  # a clock may be set back
             self.looked_at = now  # before the reading: others that come meanwhile need not read, too
-            self._judge(await self.read(now))
+            self.pressure, before = await self.read(now), self.load
+            self.load = reassess_load(before, self.pressure)
+            if self.load is not before:
+                p99_wait_s = round(self.pressure.p99_wait_s, 1)
+                log.warning("load changed", load=self.load, queued=self.pressure.num_queued, p99_wait_s=p99_wait_s)
         return refuse_overload(self.load, lane, self.pressure)
-
-    def _judge(self, pressure: Pressure) -> None:
-        load = reassess_load(self.load, pressure)
-        if load is not self.load:
-            log.warning("load changed", load=load, queued=pressure.num_queued, p99_wait_s=round(pressure.p99_wait_s, 1))
-        self.load, self.pressure = load, pressure

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
+from typing import Any
 
 from mezzotint import __version__
 from mezzotint.config import Settings
@@ -48,9 +48,9 @@ def run_doctor(settings: Settings) -> int:
 def _findings(settings: Settings) -> Iterator[Finding]:
     yield Finding(what="mezzotint", found=f"{__version__}, Python {platform.python_version()}, {platform.machine()}")
     for name in PACKAGES:
-        yield _package(name)
+        yield _find_package(name, found="missing", advice="pip install mezzotint, in a fresh venv", is_fatal=True)
     for name, extra in EXTRAS.items():
-        yield _extra(name, extra)
+        yield _find_package(name, found=f"not installed (optional: pip install 'mezzotint[{extra}]')")
     yield _device(settings)
     yield from _sensors(settings)
     yield _try("weights", lambda: _weights(settings))
@@ -59,18 +59,12 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     yield _page()
 
 
-def _package(name: str) -> Finding:
+def _find_package(name: str, **missing: Any) -> Finding:
+    """The package's version. missing: what to say where it is not installed."""
     try:
         return Finding(what=name, found=metadata.version(name))
     except metadata.PackageNotFoundError:
-        return Finding(what=name, found="missing", advice="pip install mezzotint, in a fresh venv", is_fatal=True)
-
-
-def _extra(name: str, extra: str) -> Finding:
-    try:
-        return Finding(what=name, found=metadata.version(name))
-    except metadata.PackageNotFoundError:
-        return Finding(what=name, found=f"not installed (optional: pip install 'mezzotint[{extra}]')")
+        return Finding(what=name, **missing)
 
 
 def _device(settings: Settings) -> Finding:
@@ -167,11 +161,8 @@ def _data(settings: Settings) -> Finding:
             return Finding(what="data folder", found=f"{folder} is not writable", advice=advice, is_fatal=True)
     else:
         prepare_data_folder(folder)
-    return _room(settings.data, shutil.disk_usage(folder).free)
-
-
-def _room(folder: Path, free_bytes: int) -> Finding:
-    found = f"{folder.resolve()}, {free_bytes / 1e9:.1f} GB free"
+    free_bytes = shutil.disk_usage(folder).free
+    found = f"{settings.data.resolve()}, {free_bytes / 1e9:.1f} GB free"
     if free_bytes < RECOMMENDED_FREE_BYTES:
         is_fatal = free_bytes < MIN_FREE_BYTES
         return Finding(what="data folder", found=found, advice="free some room on that disk", is_fatal=is_fatal)

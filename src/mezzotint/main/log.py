@@ -18,13 +18,9 @@ def configure_log(settings: Settings) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info if settings.log_json else _as_is,
+            *([structlog.processors.format_exc_info] if settings.log_json else []),
             renderer,
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s [%(levelname)s] %(name)s: %(message)s")
-
-
-def _as_is(logger: object, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    return event

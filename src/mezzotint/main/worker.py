@@ -89,7 +89,8 @@ async def _run_worker(settings: Settings, catalog: Catalog, upscaler: Path | Non
     models, image_filter = find_worker_models(catalog, upscaler), await load_image_filter(settings)
     worker = build_worker(settings, database, desk, models=models, image_filter=image_filter, background=background)
     try:
-        _serve_metrics(metrics, settings.worker_metrics_port)
+        if settings.worker_metrics_port:
+            start_http_server(settings.worker_metrics_port, addr="127.0.0.1", registry=metrics.registry)
         async with desk.bus.running(background), start_worker(settings, worker, catalog, upscaler, on_broken):
             print(f"worker {worker.settings.id} draws with {', '.join(catalog.num_bytes)}", flush=True)  # noqa: T201
             await stop.wait()
@@ -201,12 +202,6 @@ class SensorWatch:
             self._sensors = GpuSensors.open(self._device)
         except SensorsUnavailable as error:
             log.info("no metrics of the GPU's sensors", why=str(error))
-
-
-def _serve_metrics(metrics: Metrics, port: int) -> None:
-    """Serve the worker's own metrics on 127.0.0.1, where a port is set."""
-    if port:
-        start_http_server(port, addr="127.0.0.1", registry=metrics.registry)
 
 
 def utc_now() -> datetime:

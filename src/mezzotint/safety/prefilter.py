@@ -17,7 +17,7 @@ from ahocorasick_rs import AhoCorasick
 
 from mezzotint.domain.refusal import Refusal, RefusalCode, refuse
 from mezzotint.safety.folding import fold, list_readings, space_words
-from mezzotint.safety.rules import Rule, Rules, RulesInvalid, load_rules
+from mezzotint.safety.rules import Rules, RulesInvalid, load_rules
 
 log = structlog.get_logger()
 
@@ -102,8 +102,10 @@ class PreFilter:
             return None
         avoided = loaded.index.lists_in(negative_prompt)
         for rule in loaded.rules.rules:
-            if _is_broken(rule, found, avoided):
-                return _refuse_rule(rule, loaded.rules)
+            if found.issuperset(rule.all_of) and found.isdisjoint(rule.none_of) and avoided.issuperset(rule.negative):
+                category = loaded.rules.categories[rule.category]
+                message = f"The prompt looks like a request for {category.about}; such pictures are not made here."
+                return refuse(RefusalCode.PROMPT_BLOCKED, message, category.hint, "prompt")
         return None
 
     def _reload_if_changed(self) -> None:
@@ -132,13 +134,3 @@ def _load(path: Path | None, stamp: tuple[int, int] | None) -> _LoadedRules:
     # The stamp was taken before the file is read: a write in between is seen as a change by the next check.
     rules = load_rules(path)
     return _LoadedRules(rules, _Index(rules), stamp)
-
-
-def _is_broken(rule: Rule, found: frozenset[str], avoided: frozenset[str]) -> bool:
-    return found.issuperset(rule.all_of) and found.isdisjoint(rule.none_of) and avoided.issuperset(rule.negative)
-
-
-def _refuse_rule(rule: Rule, rules: Rules) -> Refusal:
-    category = rules.categories[rule.category]
-    message = f"The prompt looks like a request for {category.about}; such pictures are not made here."
-    return refuse(RefusalCode.PROMPT_BLOCKED, message, category.hint, "prompt")

@@ -37,7 +37,8 @@ class Objects:
         if isinstance(place, str) and "://" in place:
             self._store = _open_bucket(place, s3 or {})
         else:
-            self._folder = _make_folder(Path(place))
+            Path(place).mkdir(parents=True, exist_ok=True)
+            self._folder = Path(place).resolve()
             self._store = LocalStore(str(self._folder), automatic_cleanup=True)
 
     async def put(self, key: str, data: bytes) -> None:
@@ -134,11 +135,6 @@ def _open_bucket(url: str, s3: Mapping[str, str]) -> S3Store:
         client_options={"allow_http": is_plain, "connect_timeout": "3s", "timeout": "30s"},
         retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=RETRY_S)},
     )
-
-
-def _make_folder(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder.resolve()
 
 
 def _sync(path: Path) -> None:

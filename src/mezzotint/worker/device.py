@@ -116,7 +116,8 @@ class DeviceThread:
                     case Preempt():
                         self._preempt(command.job, command.why)
                     case Shutdown():
-                        self._park()
+                        for job in [*(waiting.job.id for waiting in self._waiting), *self._active]:
+                            self._preempt(job, PreemptReason.DRAIN)
                         return
             self._start_waiting()
             self._turn()
@@ -351,10 +352,6 @@ class DeviceThread:
         traceback.clear_frames(error.__traceback__)
         self._cache.free()
         return OutOfMemory("Memory ran out while the job was prepared or its picture was finished.")
-
-    def _park(self) -> None:
-        for job in [*(command.job.id for command in self._waiting), *self._active]:
-            self._preempt(job, PreemptReason.DRAIN)
 
     def _preempt(self, job: JobId, why: PreemptReason) -> None:
         if self._withdraw(job) is not None:

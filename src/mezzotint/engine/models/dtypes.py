@@ -1,5 +1,6 @@
 """The data type that a model computes in: from the list or a flag, else by its files, its family and the device."""
 
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -49,12 +50,5 @@ def _stored_dtype(part: Path) -> torch.dtype | None:
         with safe_open(file, framework="np") as opened:
             for name in opened.keys():  # noqa: SIM118 - it is no dict
                 weights = opened.get_slice(name)
-                counted[weights.get_dtype()] += _size(weights.get_shape())
+                counted[weights.get_dtype()] += math.prod(weights.get_shape())
     return STORED.get(counted.most_common(1)[0][0]) if counted else None
-
-
-def _size(shape: list[int]) -> int:
-    size = 1
-    for side in shape:
-        size *= side
-    return size

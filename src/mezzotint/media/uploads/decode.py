@@ -94,18 +94,10 @@ def _read_transparent_mask(picture: Image.Image) -> Image.Image:
     return mask.convert("RGB")
 
 
-def _read_inverted_mask(picture: Image.Image) -> Image.Image:
-    return ImageOps.invert(read_mask(picture)).convert("RGB")
-
-
-def _read_picture(picture: Image.Image) -> Image.Image:
-    return picture
-
-
 READERS: dict[Reading, Callable[[Image.Image], Image.Image]] = {
-    Reading.PICTURE: _read_picture,
+    Reading.PICTURE: lambda picture: picture,
     Reading.TRANSPARENT_MASK: _read_transparent_mask,
-    Reading.INVERTED_MASK: _read_inverted_mask,
+    Reading.INVERTED_MASK: lambda picture: ImageOps.invert(read_mask(picture)).convert("RGB"),
 }
 
 

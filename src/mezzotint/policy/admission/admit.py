@@ -80,14 +80,11 @@ def admit(parsed: ParsedRequest, terms: Terms) -> Admit | Refusal:
             is_fresh = request.seed is None and prompt.seed is None
             seed = (parameters.seed + nth + (num_before if is_fresh else 0)) % NUM_SEEDS
             is_only = len(prompts) == 1 and num_repeats == 1
-            raw_prompt = request.prompt if is_only else _render_alone(request, alone)
+            raw_prompt = request.prompt
+            if not is_only:
+                raw_prompt = render_prompt(alone) if request.is_plain else escape_text(render_prompt(alone))
             plans.append(Plan(raw_prompt=raw_prompt, parameters=replace(parameters, seed=seed)))
     return check_open_jobs(terms.num_open_jobs, len(plans), terms.tier) or Admit(model=model, plans=tuple(plans))
-
-
-def _render_alone(request: JobRequest, prompt: Prompt) -> str:
-    written = render_prompt(prompt)
-    return written if request.is_plain else escape_text(written)
 
 
 def _fill_parameters(request: JobRequest, prompt: Prompt, model: ModelInfo, terms: Terms) -> Parameters | Refusal:

@@ -19,7 +19,7 @@ from mezzotint.domain.prompt import Prompt
 from mezzotint.domain.refusal import Refusal, RefusalCode, refuse
 from mezzotint.domain.task import Task
 from mezzotint.policy.admission.permutations import expand_choices
-from mezzotint.policy.admission.prompt_parameters import PARAMETERS, UNSUPPORTED, UNSUPPORTED_SHORT, Parameter, is_blank
+from mezzotint.policy.admission.prompt_parameters import PARAMETERS, UNSUPPORTED, UNSUPPORTED_SHORT, is_blank
 from mezzotint.policy.admission.prompt_syntax import check_syntax
 from mezzotint.policy.admission.request import JobRequest, ParsedRequest
 
@@ -211,15 +211,10 @@ def _refuse_name(name: str) -> Refusal:
     if meaning is not None:
         message = f"--{name} ({meaning}) is not supported by this model."
         return refuse(RefusalCode.PARAMETER_UNSUPPORTED, message, f"Leave it out. Supported: {_SUPPORTED}.", "prompt")
-    nearest = _find_nearest(name)
-    hint = (f"Did you mean {nearest.example}? " if nearest else "") + f"Known parameters: {_SUPPORTED}."
-    return refuse(RefusalCode.PARAMETER_UNKNOWN, f"There is no parameter --{_quote(name)}.", hint, "prompt")
-
-
-def _find_nearest(name: str) -> Parameter | None:
     letters = re.match("[a-z]*", name[:_MAX_QUOTED])  # "--ar=3:2" and "--ar3:2" mean --ar
     close = get_close_matches(letters.group() if letters else "", _BY_NAME, n=1, cutoff=0.6)
-    return _BY_NAME[close[0]] if close else None
+    hint = (f"Did you mean {_BY_NAME[close[0]].example}? " if close else "") + f"Known parameters: {_SUPPORTED}."
+    return refuse(RefusalCode.PARAMETER_UNKNOWN, f"There is no parameter --{_quote(name)}.", hint, "prompt")
 
 
 def _quote(value: str) -> str:

@@ -54,17 +54,14 @@ def reweigh_lanes(
     changed, reasons = dict(weights), []
     for lane in traffic:
         base, before = (bases or base_weights())[lane.lane], weights[lane.lane]
-        after = min(max(before * _step(lane), base), base * MAX_FACTOR)
+        target_s = limits_of(lane.lane).target_wait_s
+        lateness = lane.p95_wait_s / target_s
+        step = STEP if lateness > 1.0 else 1 / STEP if lateness < CALM else 1.0
+        after = min(max(before * step, base), base * MAX_FACTOR)
         if after != before:
             changed[lane.lane] = after
-            target_s = limits_of(lane.lane).target_wait_s
             reasons.append(
                 f"{lane.lane}: p95 wait {lane.p95_wait_s:.1f} s, target {target_s:.0f} s, "
                 f"weight {before:.2f} -> {after:.2f}"
             )
     return NewWeights(weights=changed, reasons=reasons)
-
-
-def _step(traffic: Traffic) -> float:
-    lateness = traffic.p95_wait_s / limits_of(traffic.lane).target_wait_s
-    return STEP if lateness > 1.0 else 1 / STEP if lateness < CALM else 1.0

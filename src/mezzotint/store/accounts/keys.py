@@ -108,11 +108,15 @@ class Keys:
             return None
         async with self._database.read() as connection:
             row = (await connection.execute(PRESENT, {"prefixes": [prefix]})).mappings().first()
-        if row is None or not _matches(row, prefix, secret):
+        if row is None:
+            return None
+        kept = row["digest"] if row["prefix"] == prefix else row["old_digest"]
+        if not hmac.compare_digest(kept, digest(secret)):
             return None
         claims = _claims(row, prefix, now)
-        if claims is not None:
-            await self._record_use(row, now)
+        if claims is not None and (row["last_used_at"] is None or now - row["last_used_at"] > SEEN_EVERY):
+            async with self._database.write() as connection:
+                await connection.execute(update(keys).where(keys.c.id == row["id"]).values(last_used_at=now))
         return claims
 
     async def present(self, prefixes: Collection[str], now: datetime) -> dict[str, Claims]:
@@ -126,11 +130,6 @@ class Keys:
         told = {prefix: _claims(row, prefix, now) for prefix, row in known.items()}
         return {prefix: claims for prefix, claims in told.items() if claims is not None}
 
-    async def _record_use(self, row: RowMapping, now: datetime) -> None:
-        if row["last_used_at"] is None or now - row["last_used_at"] > SEEN_EVERY:
-            async with self._database.write() as connection:
-                await connection.execute(update(keys).where(keys.c.id == row["id"]).values(last_used_at=now))
-
 
 def draw_secret() -> tuple[str, str]:
     """A new secret and its prefix."""
@@ -141,11 +140,6 @@ def draw_secret() -> tuple[str, str]:
 def _one(key: KeyId, tenant: TenantId | None) -> Select[Any]:
     query = select(keys).where(keys.c.id == key)
     return query if tenant is None else query.where(keys.c.tenant == tenant)
-
-
-def _matches(row: RowMapping, prefix: str, secret: str) -> bool:
-    kept = row["digest"] if row["prefix"] == prefix else row["old_digest"]
-    return hmac.compare_digest(kept, digest(secret))
 
 
 def _claims(row: RowMapping, prefix: str, now: datetime) -> Claims | None:

@@ -1,7 +1,7 @@
 """New jobs come in: all of one submission or nothing, and submissions that come together share a transaction."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import bindparam, func, select
@@ -73,20 +73,15 @@ class Enqueuer:
                 await self._database.lock(connection, *(f"open jobs of {tenant}" for tenant in limited))
             ours = await _remember(connection, together)
             num_open = Counter({tenant: number for (tenant, _), number in ours.items()})
-            num_open += await _num_open(connection, limited - num_open.keys())
+            if others := limited - num_open.keys():
+                counted = await connection.execute(NUM_OPEN, {"of_tenants": list(others)})
+                num_open.update({TenantId(tenant): number for tenant, number in counted})
             told = [_decide(one, num_open, is_taken=one.name is not None and one.name not in ours) for one in together]
             too_many = [one for one, answer in zip(together, told, strict=True) if isinstance(answer, TooManyOpen)]
             await withdraw(connection, [(one.tenant, one.once) for one in too_many if one.once is not None])
             written = [one for one, answer in zip(together, told, strict=True) if answer is True]
             await _insert(connection, [job for one in written for job in one.jobs])
         return told
-
-
-async def _num_open(connection: AsyncConnection, of_tenants: Collection[TenantId]) -> Counter[TenantId]:
-    if not of_tenants:
-        return Counter()
-    rows = (await connection.execute(NUM_OPEN, {"of_tenants": list(of_tenants)})).mappings()
-    return Counter({TenantId(row["tenant"]): row["num_open"] for row in rows})
 
 
 def _decide(request: EnqueueRequest, num_open: Counter[TenantId], *, is_taken: bool) -> bool | TooManyOpen:
