@@ -39,6 +39,16 @@ class Settings(BaseSettings):
     )
     model: str = Field(STARTER, description="`starter`, a diffusers folder, or a hub id")
     models: Path | None = Field(None, description="TOML file of several models, instead of `model`: see models.md")
+    model_aliases: str = Field(
+        "",
+        description="further names of `model`, comma-separated, for clients that fix one, such as "
+        "`gpt-image-1,dall-e-3`; with `models` they stand in the file",
+    )
+    fit_sizes: bool = Field(
+        False,
+        description="OpenAI's routes draw a size that the model cannot (1024x1024) at its nearest and resize it; the "
+        "answer's `notes` say so; false: refused",
+    )
     model_memory_mb: int = Field(
         0, ge=0, description="MiB that models in memory may take before idle ones make room; 0: no bound"
     )

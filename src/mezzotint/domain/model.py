@@ -20,6 +20,7 @@ class ModelInfo:
     takes_negative_prompt: whether it heeds what must not be in the picture.
     can_stop: whether a run can end early with an estimate of its end.
     tasks: what can be asked of it. samplers: those it can be given in place of its own.
+    aliases: further names that requests may call it by.
     knows, examples: for people: what it can draw, prompts that work well.
     """
 
@@ -37,5 +38,6 @@ class ModelInfo:
     takes_negative_prompt: bool = True
     can_stop: bool = True
     license: str = "see the model's own card"
+    aliases: tuple[str, ...] = ()
     knows: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()

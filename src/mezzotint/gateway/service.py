@@ -70,6 +70,7 @@ class Service:
     does not answer.
 
     public_url: the URL by which clients reach this server, without a slash at its end; None: the request's own.
+    fits_sizes: whether pictures of sizes that a model cannot draw are drawn at its nearest and resized.
     allowed_hosts: the names that a request's Host header may have beside this machine's own; None: any.
     metrics_token: the bearer token of /metrics; None: only this machine may read it.
     """
@@ -98,6 +99,7 @@ class Service:
     is_drained: Callable[[], bool] = lambda: False
     background: BackgroundTasks = field(default_factory=BackgroundTasks)
     public_url: str | None = None
+    fits_sizes: bool = False
     allowed_hosts: frozenset[str] | None = None
     metrics_token: str | None = None
 

@@ -140,6 +140,7 @@ class ServerProcess:
             ),
             is_dev=settings.dev,
             public_url=settings.public_url,
+            fits_sizes=settings.fit_sizes,
             allowed_hosts=hosts,
             metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
         )

@@ -1,6 +1,7 @@
 """The models that the settings name: found, checked, and loaded on the device's thread."""
 
 import gc
+import re
 from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -61,6 +62,8 @@ def find_models(settings: Settings) -> tuple[ServedModel, ...]:
         return (_find_model(settings),)
     if settings.model != STARTER:
         raise ModelsInvalid("model and models are both set: list the model in the file, or leave the file out")
+    if settings.model_aliases:
+        raise ModelsInvalid("model_aliases and models are both set: write `aliases` of each model in the file")
     return tuple(_found(entry) for entry in catalog.read_catalog(settings.models))
 
 
@@ -68,6 +71,10 @@ def _find_model(settings: Settings) -> ServedModel:
     folder = files.locate(settings.model, settings.revision)
     files.check_model(folder)
     info = files.describe(folder, name=settings.model)
+    aliases = tuple(filter(None, map(str.strip, settings.model_aliases.split(","))))
+    if unusable := [alias for alias in aliases if not re.fullmatch(catalog.NAME, alias)]:
+        raise ModelsInvalid(f"model_aliases: {unusable[0]!r} cannot stand in an address")
+    info = replace(info, aliases=aliases)
     entry = ModelEntry.model_construct(name=info.name, source=settings.model, revision=settings.revision, warm=True)
     return ServedModel(entry=entry, folder=folder, info=info)
 
@@ -78,7 +85,12 @@ def _found(entry: ModelEntry) -> ServedModel:
     tiny = None if entry.preview is None else files.locate_tiny(entry.preview)
     if tiny is not None:
         files.check_tiny(tiny, folder)
-    return ServedModel(entry=entry, folder=folder, info=replace(files.describe(folder), name=entry.name), tiny=tiny)
+    return ServedModel(
+        entry=entry,
+        folder=folder,
+        info=replace(files.describe(folder), name=entry.name, aliases=entry.aliases),
+        tiny=tiny,
+    )
 
 
 def find_upscaler(settings: Settings) -> Path | None:

@@ -8,10 +8,13 @@ from PIL import Image
 Format = Literal["png", "webp", "jpeg"]
 
 
-def convert_picture(data: bytes, to: Format, quality: int = 100) -> bytes:
-    """The picture in another format. quality: 0..100, of WebP and JPEG; 100 is lossless for WebP."""
+def convert_picture(data: bytes, to: Format, quality: int = 100, size: tuple[int, int] | None = None) -> bytes:
+    """The picture in another format. quality: 0..100, of WebP and JPEG; 100 is lossless for WebP. size: px; None: its
+    own."""
     with Image.open(BytesIO(data), formats=("PNG", "WEBP")) as picture:
         pixels = picture.convert("RGB")
+    if size is not None:
+        pixels = pixels.resize(size, Image.Resampling.LANCZOS)
     buffer = BytesIO()
     if to == "png":
         pixels.save(buffer, "PNG")

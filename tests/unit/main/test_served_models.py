@@ -98,3 +98,16 @@ def test_exact_mode_is_the_default_on_a_processor_and_a_choice_on_a_gpu() -> Non
     assert [is_exact(by_default, device) for device in ("cpu", "cuda", "cuda:1")] == [True, False, False]
     assert [is_exact(chosen, device) for device in ("cpu", "cuda:1")] == [True, True]
     assert [is_exact(fast, device) for device in ("cpu", "cuda:1")] == [False, False]
+
+
+def test_further_names_stand_in_the_file_or_in_the_setting(tmp_path: Path) -> None:
+    entry = 'name = "ink"\nsource = "starter"\naliases = ["gpt-image-1", "dall-e-3"]'
+    (listed_model,) = find_models(read_settings(models=listed(tmp_path, entry)))
+    (only,) = find_models(read_settings(model_aliases=" gpt-image-1, dall-e-3"))
+    assert listed_model.info.aliases == only.info.aliases == ("gpt-image-1", "dall-e-3")
+    with pytest.raises(SettingInvalid, match="model_aliases"):
+        find_models(read_settings(model_aliases="a b"))
+    with pytest.raises(SettingInvalid, match="2 times"):
+        find_models(read_settings(models=listed(tmp_path, entry, 'name = "dall-e-3"\nsource = "starter"')))
+    with pytest.raises(SettingInvalid, match="aliases"):
+        find_models(read_settings(models=listed(tmp_path, entry), model_aliases="x"))

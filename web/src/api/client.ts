@@ -59,7 +59,7 @@ export function createClient(token: string | null, onRefused: (failure: Failure)
     usage: (since, signal) => json(`/v1/usage?since=${since}`, given(signal)),
     model: (name, signal) =>
       json(name === null ? "/v1/model" : `/v1/model?name=${encodeURIComponent(name)}`, given(signal)),
-    models: async (signal) => (await json<{ data: ListedModel[] }>("/v1/models", given(signal))).data,
+    models: async (signal) => (await json<{ data: ListedModel[] }>("/v1/models", given(signal))).data.filter((model) => !model.alias_of),
     socket: () => {
       const address = new URL("/v1/ws", location.href);
       address.protocol = address.protocol.replace("http", "ws");

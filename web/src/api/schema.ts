@@ -2389,6 +2389,11 @@ export interface components {
         };
         /** OpenAIModel */
         OpenAIModel: {
+            /**
+             * Alias Of
+             * @description the id of the model that this is a further name of
+             */
+            alias_of?: string | null;
             /** Created */
             created: number;
             /** Id */

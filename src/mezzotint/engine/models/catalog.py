@@ -6,7 +6,7 @@ import tomllib
 from collections import Counter
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -53,6 +53,9 @@ class ModelEntry(_CatalogTable):
     """A model of the list."""
 
     name: str = Field(pattern=NAME, description="what requests call it; unlike all others")
+    aliases: tuple[Annotated[str, Field(pattern=NAME)], ...] = Field(
+        default=(), description="further names, such as `gpt-image-1`, for clients that fix one"
+    )
     source: str = Field(description="`starter`, a diffusers folder, or a hub id")
     revision: str | None = Field(default=None, description="revision of a hub id; pin it in production")
     dtype: Dtype = Field(
@@ -100,7 +103,7 @@ def read_catalog(path: Path) -> tuple[ModelEntry, ...]:
         first = error.errors()[0]
         place = ".".join(str(part + 1 if isinstance(part, int) else part) for part in first["loc"])
         raise ModelsInvalid(f"models: {path}, {place}: {first['msg']}") from error
-    name, times = Counter(entry.name for entry in listed).most_common(1)[0]
+    name, times = Counter(name for entry in listed for name in (entry.name, *entry.aliases)).most_common(1)[0]
     if times > 1:
         raise ModelsInvalid(f"models: {path} lists {name!r} {times} times")
     return listed

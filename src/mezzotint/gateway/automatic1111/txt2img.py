@@ -93,7 +93,7 @@ def check_supported(service: Service, body: Txt2Img) -> None:
 def find_model(service: Service, body: Txt2Img) -> ModelInfo:
     """The model of a request's `override_settings`, or the default. Answers 404 for one that is not served."""
     wanted = (body.override_settings or {}).get("sd_model_checkpoint")
-    served = {model.name: model for model in service.door.models}
+    served = {name: model for model in service.door.models for name in (model.name, *model.aliases)}
     if wanted in (None, ""):
         return service.door.model
     if not isinstance(wanted, str) or wanted not in served:

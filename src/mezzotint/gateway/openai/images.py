@@ -41,6 +41,7 @@ from mezzotint.gateway.openai.schemas import (
     Usage,
     describe_openai_errors,
 )
+from mezzotint.gateway.openai.sizes import fit_size, parse_size
 from mezzotint.gateway.openai.stream import format_error_event, stream_events
 from mezzotint.gateway.service import Service
 from mezzotint.gateway.streams.event_stream import EventStream
@@ -109,6 +110,7 @@ async def _draw(
     service: Service, claims: Claims, request: Request, options: ImageOptions, job_request: JobRequest, *, event: str
 ) -> Response:
     parsed = apply_quality(service, claims, options, await read_request(service.door, job_request, claims))
+    parsed = fit_size(service, options, parsed)
     if not options.stream:
         jobs, delivered = await submit_and_wait(service, request, claims, parsed, user=options.user or "")
         return await respond_with_list(await collect_images(service, request, options, jobs), "data", delivered)
@@ -147,25 +149,6 @@ def check_supported(options: ImageOptions) -> None:
         )
 
 
-def parse_size(options: ImageOptions) -> tuple[int | None, int | None]:
-    """Width and height in px; None: the model's own. Admission checks whether the model can draw them."""
-    has_sides = options.width is not None or options.height is not None
-    if options.size in {None, "", "auto"}:
-        return options.width, options.height
-    if has_sides:
-        message = f'"size" and {"width" if options.height is None else "height"!r} both say how large the picture is.'
-        raise ApiError("parameter_repeated", message=message, hint="Keep one of them.", param="size")
-    width, _, height = (options.size or "").partition("x")
-    if not all(side.isascii() and side.isdigit() and len(side) < 6 for side in (width, height)):
-        raise ApiError(
-            "size_invalid",
-            message=f'"{options.size}" is no size.',
-            hint='Say "512x512", for example, or "auto".',
-            param="size",
-        )
-    return int(width), int(height)
-
-
 def apply_quality(service: Service, claims: Claims, options: ImageOptions, parsed: ParsedRequest) -> ParsedRequest:
     """The request with the sampler steps that the quality means for its model; never more than the tier allows."""
     times = STEPS_OF[options.quality or "auto"]
@@ -185,12 +168,15 @@ async def collect_images(
 ) -> ImagesAnswer:
     """jobs: succeeded."""
     images = [image for job in jobs for image in job.images]
+    width, height = options.fitted or (images[0].width, images[0].height)
+    if options.model and options.model != jobs[0].model:
+        options.note(f'"{options.model}" is {jobs[0].model} here.')
     return ImagesAnswer(
         created=int(service.now().timestamp()),
         data=[await _encode_image(service, request, options, image) for image in images],
         output_format=options.form,
         quality=options.told_quality,
-        size=f"{images[0].width}x{images[0].height}",
+        size=f"{width}x{height}",
         usage=count_usage(jobs),
         notes=[*options.notes, *describe_cut_texts(jobs)],
     )
@@ -207,9 +193,9 @@ async def _encode_image(service: Service, request: Request, options: ImageOption
         return OpenAIImage(url=url)
     is_webp = is_stored and options.form == "webp"
     data = await (read_image(service, image.webp, "webp") if is_webp else read_image(service, image.png, "png"))
-    if not is_stored:
+    if not is_stored or options.fitted is not None:
         quality = 100 if options.output_compression is None else options.output_compression
-        data = await asyncio.to_thread(convert_picture, data, options.form, quality)
+        data = await asyncio.to_thread(convert_picture, data, options.form, quality, options.fitted)
     return OpenAIImage(b64_json=await encode_base64(data), url=url)
 
 

@@ -38,6 +38,17 @@ async def read(model: Annotated[str, Path(max_length=200)], service: ServiceDep,
 
 def _list_models(service: Service) -> list[OpenAIModel]:
     states = service.model_states()
-    names = [model.name for model in service.door.models]
-    told = ({"id": name, "state": states.get(name), "share": service.share_read(name)} for name in names)
-    return [OpenAIModel.model_validate({"created": MADE_AT, **one}) for one in told]
+    ids = [(model.name, model.name) for model in service.door.models]
+    ids += [(alias, model.name) for model in service.door.models for alias in model.aliases]
+    return [
+        OpenAIModel.model_validate(
+            {
+                "id": id,
+                "created": MADE_AT,
+                "state": states.get(name),
+                "share": service.share_read(name),
+                "alias_of": None if id == name else name,
+            }
+        )
+        for id, name in ids
+    ]

@@ -83,6 +83,17 @@ class ImageOptions(BaseModel):
 
     _notes: list[str] = PrivateAttr(default_factory=list)
 
+    _fitted: tuple[int, int] | None = PrivateAttr(default=None)
+
+    def fit(self, width: int, height: int) -> None:
+        """Let the answer's pictures be resized, px."""
+        self._fitted = (width, height)
+
+    @property
+    def fitted(self) -> tuple[int, int] | None:
+        """The size to which the answer's pictures are resized, px."""
+        return self._fitted
+
     def note(self, *texts: str) -> None:
         """Let the answer tell what of the request had no effect, or another."""
         self._notes += texts
@@ -163,6 +174,7 @@ class OpenAIModel(BaseModel):
     state: Literal["cold", "loading", "warm"] | None = Field(
         None, description="whether it is in memory; null where that is not known"
     )
+    alias_of: str | None = Field(None, description="the id of the model that this is a further name of")
     share: float | None = Field(None, description="of its weights, how much is read; null unless it is being loaded")
 
 

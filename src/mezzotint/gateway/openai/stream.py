@@ -71,9 +71,10 @@ async def _format_partial(job: Job, options: ImageOptions, preview: str, index: 
 
 
 def _describe_image(job: Job, options: ImageOptions) -> dict[str, Any]:
+    width, height = options.fitted or (job.parameters.width, job.parameters.height)
     return {
         "created_at": int(job.created_at.timestamp()),
-        "size": f"{job.parameters.width}x{job.parameters.height}",
+        "size": f"{width}x{height}",
         "quality": options.told_quality,
         "background": "opaque",
         "output_format": options.form,

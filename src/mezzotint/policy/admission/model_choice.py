@@ -29,7 +29,7 @@ def choose_model(models: Sequence[ModelInfo], wanted: str | None, task: Task, up
         hint = f'Leave "model" out{f", or say {upscaler}" if upscaler else ""}.'
         return refuse(RefusalCode.PARAMETER_INVALID, f'The model "{wanted}" does not upscale.', hint, "model")
     for model in models:
-        if wanted in {None, model.name}:
+        if wanted in {None, model.name, *model.aliases}:
             return model
-    hint = f"Served: {', '.join(model.name for model in models)}."
+    hint = f"Served: {', '.join(name for model in models for name in (model.name, *model.aliases))}."
     return refuse(RefusalCode.MODEL_NOT_FOUND, f'There is no model "{wanted}".', hint, "model")

@@ -41,6 +41,25 @@ async def test_a_job_is_for_the_model_it_names_or_for_the_first(two: Service, co
     assert "mezzotint-starter, ink" in unknown.json()["error"]["hint"]
 
 
+async def test_a_model_may_be_asked_for_by_its_further_names(two: Service, connect: Connect) -> None:
+    named = replace(two, door=replace(two.door, others=(replace(INK, aliases=("gpt-image-1", "dall-e-3")),)))
+    async with connect(served=named) as ada:
+        job = (await ada.post("/v1/jobs", json={"prompt": "a cat", "model": "dall-e-3"})).json()
+        assert job["model"] == "ink"
+        listed = (await ada.get("/v1/models")).json()["data"]
+        assert [(one["id"], one["alias_of"], one["state"]) for one in listed] == [
+            ("mezzotint-starter", None, "warm"),
+            ("ink", None, "cold"),
+            ("gpt-image-1", "ink", "cold"),
+            ("dall-e-3", "ink", "cold"),
+        ]
+        assert (await ada.get("/v1/models/dall-e-3")).json()["id"] == "dall-e-3"
+        refused = (await ada.post("/v1/jobs", json={"prompt": "a cat", "model": "dall-e-2"})).json()["error"]
+    assert "gpt-image-1" in refused["hint"]
+    chosen = Txt2Img(prompt="a cat", override_settings={"sd_model_checkpoint": "gpt-image-1"})
+    assert to_request(named, chosen).model == "ink"
+
+
 async def test_admission_knows_each_models_bounds(two: Service, connect: Connect) -> None:
     async with connect(served=two) as ada:
         body = {"prompt": "a cat", "width": 128, "height": 128}
