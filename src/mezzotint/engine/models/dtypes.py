@@ -10,6 +10,7 @@ from safetensors import safe_open
 from mezzotint.engine.models.catalog import Dtype
 from mezzotint.engine.models.files import DENOISERS
 from mezzotint.engine.models.integrity import read_json
+from mezzotint.engine.models.variants import select_files
 
 STORED = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
 
@@ -44,9 +45,7 @@ def choose_dtypes(folder: Path, dtype: torch.dtype) -> dict[str, torch.dtype]:
 def _stored_dtype(part: Path) -> torch.dtype | None:
     """The dtype of most weights in a folder's files, by their headers; None for any other, such as quantised ones."""
     counted: Counter[str] = Counter()
-    for file in part.glob("*.safetensors"):
-        if "." in file.stem:  # a variant, which is not loaded
-            continue
+    for file in select_files(part, None):
         with safe_open(file, framework="np") as opened:
             for name in opened.keys():  # noqa: SIM118 - it is no dict
                 weights = opened.get_slice(name)

@@ -18,6 +18,7 @@ from mezzotint.domain.model import MAX_SIDE_PX, ModelInfo
 from mezzotint.domain.sampler import ESTIMATING, list_samplers
 from mezzotint.domain.task import Task
 from mezzotint.engine.models.integrity import check_shards, check_sums, check_weights, read_json
+from mezzotint.engine.models.variants import choose_variant, select_files
 
 STARTER = "starter"
 CARD = "mezzotint.json"
@@ -191,13 +192,20 @@ def _check_part(part: Path, folder: Path | None) -> None:
         check_shards(index, folder)
 
 
-def weights_of(folder: Path) -> list[Path]:
-    """The files that are read when the model is loaded, those of a text encoder's package included; variants, such as
-    `model.fp16.safetensors`, are not.
-    """
+def pipeline_class_of(folder: Path) -> str:
+    return str(read_json(folder / "model_index.json", folder)["_class_name"])
+
+
+def find_variant(folder: Path, dtype: str) -> str | None:
+    """The variant of its weights that is loaded for a dtype; None: plain files."""
+    return choose_variant([folder / part for part in _parts(folder)], dtype)
+
+
+def weights_of(folder: Path, variant: str | None = None) -> list[Path]:
+    """The files that are read when the model is loaded, those of a text encoder's package included."""
     package = text_encoder_of(folder)
     places = [folder / part for part in _parts(folder)] + ([] if package is None else [Path(package)])
-    return [file for place in places for file in sorted(place.glob("*.safetensors")) if "." not in file.stem]
+    return [file for place in places for file in select_files(place, variant)]
 
 
 def num_bytes(folder: Path) -> int:

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from mezzotint.domain.errors import ModelCorrupt
 from mezzotint.engine.models.catalog import ModelEntry, ModelsInvalid, Offload, Quantization
-from mezzotint.engine.models.files import is_channels_last, max_prompt_tokens, text_encoder_of, weights_of
+from mezzotint.engine.models.files import (
+    find_variant,
+    is_channels_last,
+    max_prompt_tokens,
+    pipeline_class_of,
+    text_encoder_of,
+    weights_of,
+)
 from mezzotint.engine.models.read_ahead import read_ahead
 
 if TYPE_CHECKING:
@@ -65,19 +72,22 @@ def load_pipeline(
         library.logging.set_verbosity_error()
         library.logging.disable_progress_bar()
     dtype = choose_dtype(folder, entry.dtype, device, has_bfloat16=has_bfloat16(device))
+    variant = find_variant(folder, str(dtype).removeprefix("torch."))
     more = {} if entry.quantization is None else {"quantization_config": _quantization(entry.quantization)}
     try:
-        read_ahead(weights_of(folder), tell)
+        read_ahead(weights_of(folder, variant), tell)
         with warnings.catch_warnings(category=FutureWarning, action="ignore"):
             pipeline = DiffusionPipeline.from_pretrained(
                 str(folder),
                 dtype=choose_dtypes(folder, dtype),
                 use_safetensors=True,
                 local_files_only=True,
+                variant=variant,
+                device_map=_find_device_map(folder, device, entry.offload),
                 **_load_packaged_parts(folder, dtype),
                 **more,
             )
-    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
+    except (SafetensorError, OSError, ValueError, LookupError, RuntimeError) as error:
         if is_out_of_memory(error):
             raise
         raise ModelCorrupt(f"{folder} could not be loaded: {str(error).strip().splitlines()[0]}") from error
@@ -159,6 +169,19 @@ def _quantization(wanted: Quantization) -> Any:
         quant_kwargs=wanted.options,
         components_to_quantize=list(wanted.components) or None,
     )
+
+
+def _find_device_map(folder: Path, device: str, offload: Offload) -> str | None:
+    """The device that weights are read to straight from their files; None: to host memory first.
+
+    diffusers takes the kind of a device alone, so that the process's own one must be the current one of its kind.
+    """
+    import diffusers
+
+    pipeline = getattr(diffusers, pipeline_class_of(folder), None)
+    if device == "cpu" or offload is not Offload.NONE or getattr(pipeline, "_load_connected_pipes", False):
+        return None
+    return device.partition(":")[0]
 
 
 def _place(pipeline: Any, device: str, offload: Offload) -> "DiffusionPipeline":
