@@ -13,10 +13,9 @@ import diffusers
 import torch
 
 from gpu_checks.models import Size
+from mezzotint.config import cublas_workspace
 from mezzotint.engine.device.choice import describe_device
-from mezzotint.engine.numerics import Numerics, fingerprint
-
-NVIDIA_VERSION = Path("/proc/driver/nvidia/version")
+from mezzotint.engine.numerics import Numerics, driver_version, fingerprint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,8 +157,8 @@ def describe_versions(setup: Setup) -> dict[str, Any]:
         "diffusers": diffusers.__version__,
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version() if setup.is_gpu else None,
-        "driver": NVIDIA_VERSION.read_text().splitlines()[0] if NVIDIA_VERSION.exists() else None,
-        "fingerprint": fingerprint(setup.numerics(exact=True), ""),
+        "driver": driver_version(),
+        "fingerprint": fingerprint(setup.numerics(exact=True), "", cublas_workspace()),
         "environment": {
             name: os.environ.get(name) for name in ("CUBLAS_WORKSPACE_CONFIG", "PYTORCH_ALLOC_CONF", "OMP_NUM_THREADS")
         },

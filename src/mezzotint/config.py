@@ -220,6 +220,11 @@ def set_device_environment() -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
+def cublas_workspace() -> str:
+    """Workspaces of cuBLAS in this process, as its environment says; empty: the library's own choice."""
+    return os.environ.get("CUBLAS_WORKSPACE_CONFIG", "")
+
+
 def read_settings(**flags: Any) -> Settings:
     """The settings from the environment, overridden by the flags that are not None.
 

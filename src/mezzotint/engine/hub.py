@@ -44,10 +44,10 @@ class Hub:
     """Runs stock pipeline calls together, merged at different steps.
 
     exact: other runs never change a bit of a result. max_rows: widest pass; fixed_rows: width of every pass where exact
-    mode fills them (on a GPU). choose: which parked runs go
-    through this turn (their ids; default all). verdicts: where verification results are kept; the caller may persist
-    it. allow_other_numerics: resume checkpoints made under another fingerprint, and mark the run. clock: seconds
-    since the epoch, read against deadlines.
+    mode fills them (on a GPU). choose: which parked runs go through this turn (their ids; default all). verdicts: where
+    verification results are kept; the caller may persist it. allow_other_numerics: resume checkpoints made under
+    another fingerprint, and mark the run. workspace: CUBLAS_WORKSPACE_CONFIG of this process, for the fingerprint.
+    clock: seconds since the epoch, read against deadlines.
     """
 
     def __init__(  # noqa: PLR0913 - each may be set by the caller
@@ -60,6 +60,7 @@ class Hub:
         choose: Chooser | None = None,
         verdicts: MutableMapping[str, str] | None = None,
         allow_other_numerics: bool = False,
+        workspace: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
         paths = {id(module): path for path, module in reversed(denoisers_of(pipeline).items())}
@@ -68,7 +69,7 @@ class Hub:
         self.max_rows = max_rows
         self.unsaved_reasons: Counter[str] = Counter()
         self.numerics = numerics_of(pipeline, self._denoisers, exact=exact, fixed_rows=fixed_rows)
-        self.fingerprint = fingerprint(self.numerics, weights_hash(pipeline))
+        self.fingerprint = fingerprint(self.numerics, weights_hash(pipeline), workspace)
         self.components = Components(pipeline, self.numerics)
         self._isolation = Isolation(self.numerics, self._denoisers)
         model = hashlib.sha256(json.dumps(self.fingerprint, sort_keys=True).encode()).hexdigest()[:32]

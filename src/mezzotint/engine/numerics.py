@@ -22,9 +22,11 @@ between its passes (texts, its picture's decoding) it computes alone, in shapes 
 import functools
 import hashlib
 import platform
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import diffusers
@@ -46,6 +48,7 @@ GUIDED_ROWS = 2
 ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 """In this order. At one width the first that can do a form of call is the same in every company. MATH holds all scores
 in float32: 10 GB for 16 rows of a megapixel of SDXL's."""
+DRIVER_VERSION = Path("/proc/driver/nvidia/version")
 SAMPLED_BYTES = 4096  # of each block of a big weight that enters the weights hash
 SAMPLED_BLOCKS = 16
 WEIGHTS_HASH = "_mezzotint_weights_hash"
@@ -326,13 +329,14 @@ def _blocks(tensor: torch.Tensor) -> list[torch.Tensor]:
     return [flat[i * stride : i * stride + width] for i in range(SAMPLED_BLOCKS)]
 
 
-def fingerprint(numerics: Numerics, weights: str) -> dict[str, str]:
+def fingerprint(numerics: Numerics, weights: str, workspace: str = "") -> dict[str, str]:
     """The facts that must be equal for two processes to compute the same bits.
 
-    A GPU's kernels depend on nothing of its host: neither on the CPU nor on the number of its threads.
+    A GPU's kernels depend on nothing of its host: neither on the CPU nor on the number of its threads. workspace:
+    CUBLAS_WORKSPACE_CONFIG, by which cuBLAS chooses how products are summed; it counts where exact mode fixes all else.
     """
     on_gpu = numerics.device.type == "cuda"
-    kernels = _describe_gpu_kernels(numerics.device) if on_gpu else torch.backends.cpu.get_cpu_capability()
+    kernels = _describe_gpu_kernels(numerics, workspace) if on_gpu else torch.backends.cpu.get_cpu_capability()
     return {
         "torch": torch.__version__,
         "diffusers": diffusers.__version__,
@@ -348,8 +352,23 @@ def fingerprint(numerics: Numerics, weights: str) -> dict[str, str]:
     }
 
 
-def _describe_gpu_kernels(device: torch.device) -> str:
+def _describe_gpu_kernels(numerics: Numerics, workspace: str) -> str:
     """The libraries that hold a GPU's kernels, and the code that they choose for it."""
-    major, minor = torch.cuda.get_device_capability(device)
+    major, minor = torch.cuda.get_device_capability(numerics.device)
     runtime, cudnn = torch.version.cuda or torch.version.hip, torch.backends.cudnn
-    return f"sm_{major}{minor}, runtime {runtime}, cuDNN {cudnn.version()}"  # type: ignore[no-untyped-call]
+    kernels = f"sm_{major}{minor}, runtime {runtime}, cuDNN {cudnn.version()}"  # type: ignore[no-untyped-call]
+    if torch.version.hip is None and not _has_code_for(major, minor):
+        kernels += f", driver {driver_version()}"
+    return f"{kernels}, workspace {workspace or 'default'}" if numerics.exact else kernels
+
+
+def _has_code_for(major: int, minor: int) -> bool:
+    """Whether torch brings machine code for a GPU; else its driver compiles it, each version in its own way."""
+    built = (re.fullmatch(r"sm_(\d+)(\d)[af]?", name) for name in torch.cuda.get_arch_list())
+    return any(int(found[1]) == major and int(found[2]) <= minor for found in built if found is not None)
+
+
+def driver_version() -> str:
+    """Version of NVIDIA's kernel module; `unknown` where there is none."""
+    found = re.search(r"\b\d{3,}\.\d+(\.\d+)?\b", DRIVER_VERSION.read_text()) if DRIVER_VERSION.exists() else None
+    return found[0] if found is not None else "unknown"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 
-from mezzotint.config import STARTER, Settings, wait_passively
+from mezzotint.config import STARTER, Settings, cublas_workspace, wait_passively
 from mezzotint.domain.job import Parameters
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.tier import Tier, limits_of
@@ -240,6 +240,7 @@ def _load(
         fixed_rows=_find_fixed_rows(pipeline, offer, verdicts) if exact and device != "cpu" else GUIDED_ROWS,
         choose=partial(choose_runs, weights=WEIGHTS, max_rows=MAX_ROWS),
         verdicts=verdicts,
+        workspace=cublas_workspace(),
     )
     return LoadedModel(
         hub=hub,

@@ -13,7 +13,7 @@ ROUNDING = 1e-6
 
 
 @dataclass(slots=True)
-class Span:
+class ServiceGap:
     """Lowest and highest difference of service since both wait."""
 
     low: float
@@ -39,7 +39,7 @@ class Audit(Generic[Key]):
     _largest: dict[Key, float] = field(default_factory=dict)
     _passed: float = 0.0
     _service: dict[Key, float] = field(default_factory=dict)
-    _spans: dict[Key, dict[Key, Span]] = field(default_factory=dict)
+    _spans: dict[Key, dict[Key, ServiceGap]] = field(default_factory=dict)
 
     def compete(self, keys: Iterable[Key]) -> None:
         """Note the competitors at a decision, before it is made. A pair is watched as long as both stay."""
@@ -51,8 +51,8 @@ class Audit(Generic[Key]):
             self._spans[new] = {}
             for other in self._spans.keys() - {new}:
                 difference = self._service.get(new, 0.0) - self._service.get(other, 0.0)
-                self._spans[new][other] = Span(difference, difference)
-                self._spans[other][new] = Span(-difference, -difference)
+                self._spans[new][other] = ServiceGap(difference, difference)
+                self._spans[other][new] = ServiceGap(-difference, -difference)
 
     def note_size(self, key: Key, size: float) -> None:
         """A job of this normalised size is served, or was predicted to have it."""
@@ -75,7 +75,7 @@ class Audit(Generic[Key]):
     def _bound_of(self, key: Key) -> float:
         return (self.num_largest + self.head_start.get(key, 0.0)) * self._largest.get(key, 0.0)
 
-    def _check(self, span: Span, bound: float) -> None:
+    def _check(self, span: ServiceGap, bound: float) -> None:
         drift = (span.high - span.low) / bound if bound > 0.0 else 0.0
         self.num_checks += 1
         self.num_violations += drift > 1.0 + ROUNDING

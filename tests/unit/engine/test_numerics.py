@@ -1,15 +1,18 @@
 """Exact mode's kernels: the number of samples changes no bit of one sample's result."""
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch.nn import functional
 
+from mezzotint.engine import numerics
 from mezzotint.engine.numerics import (
     ATTENTION,
     Numerics,
+    driver_version,
     fingerprint,
     hash_tensor,
     is_finite,
@@ -208,19 +211,64 @@ def test_the_hash_of_weights_sees_one_changed_value_of_a_small_model_and_any_tra
     assert weights_hash(one) != weights_hash(trained)
 
 
-def test_on_a_gpu_the_fingerprint_names_its_kernels_and_nothing_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU for which torch brings machine code."""
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Some GPU")
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
-    gpu = Numerics(device=torch.device("cuda", 1), dtype=torch.float16, exact=False)
-    found = fingerprint(gpu, "w")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 9))
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_75", "sm_86", "sm_90a", "compute_90"])
+    monkeypatch.setattr(torch.version, "hip", None)
+
+
+def gpu(*, exact: bool) -> Numerics:
+    return Numerics(device=torch.device("cuda", 1), dtype=torch.float16, exact=exact)
+
+
+@pytest.mark.usefixtures("card")
+@pytest.mark.parametrize("exact", [True, False])
+def test_on_a_gpu_the_fingerprint_names_its_kernels_and_nothing_of_the_host(
+    monkeypatch: pytest.MonkeyPatch, exact: bool
+) -> None:
+    found = fingerprint(gpu(exact=exact), "w", ":4096:8")
     monkeypatch.setattr(torch, "get_num_threads", lambda: 999)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "another")
-    assert fingerprint(gpu, "w") == found
-    assert found["kernels"].startswith("sm_90, runtime ")
+    monkeypatch.setattr(numerics, "driver_version", lambda: "999.99")
+    assert fingerprint(gpu(exact=exact), "w", ":4096:8") == found
+    assert found["kernels"].startswith("sm_89, runtime ")
     monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 1)
-    assert fingerprint(gpu, "w") != found
-    on_cpu = fingerprint(Numerics(device=torch.device("cpu"), dtype=torch.float32, exact=True), "w")
-    assert (on_cpu["threads"], on_cpu["kernels"]) == ("999", "another")
+    assert fingerprint(gpu(exact=exact), "w", ":4096:8") != found
+    on_cpu = Numerics(device=torch.device("cpu"), dtype=torch.float32, exact=True)
+    assert fingerprint(on_cpu, "w", ":4096:8") == fingerprint(on_cpu, "w")
+    assert fingerprint(on_cpu, "w")["threads"] == "999"
+    assert fingerprint(on_cpu, "w")["kernels"] == "another"
+
+
+@pytest.mark.usefixtures("card")
+def test_the_workspaces_of_cublas_count_where_bits_are_promised() -> None:
+    prints = [fingerprint(gpu(exact=exact), "w", space) for exact in (True, False) for space in (":4096:8", ":16:8")]
+    assert prints[0] != prints[1]
+    assert prints[2] == prints[3]
+
+
+@pytest.mark.usefixtures("card")
+@pytest.mark.parametrize(
+    ("capability", "is_compiled"), [((8, 6), False), ((8, 9), False), ((9, 0), False), ((8, 0), True), ((12, 0), True)]
+)
+def test_the_driver_counts_where_it_compiles_the_kernels(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capability: tuple[int, int], is_compiled: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(numerics, "DRIVER_VERSION", tmp_path / "version")
+    (tmp_path / "version").write_text(
+        "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release Build  (root@host)  Sun Jul 27\n"
+        "GCC version:  gcc version 12.3.0\n"
+    )
+    assert ("driver 580.65.06" in fingerprint(gpu(exact=False), "w")["kernels"]) == is_compiled
+
+
+def test_a_machine_without_a_driver_has_an_unknown_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(numerics, "DRIVER_VERSION", tmp_path / "none")
+    assert driver_version() == "unknown"
 
 
 def test_a_weight_that_is_made_of_several_tensors_is_hashed_by_all_of_them() -> None:
