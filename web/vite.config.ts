@@ -5,6 +5,7 @@ const gateway = "http://127.0.0.1:8400";
 
 export default defineConfig({
   plugins: [react()],
+  base: "./", // the page may be served under any path
   build: {
     // the gateway's content security policy allows no data: URL but for pictures, and no inline script
     assetsInlineLimit: 0,

@@ -14,6 +14,8 @@ from mezzotint.domain.errors import SettingInvalid
 from mezzotint.domain.tier import Tier
 
 STARTER = "starter"
+MIN_FREE_BYTES = 64 * 1024 * 1024
+"""Less room than this on the disk of the data folder, and a server would fail within minutes."""
 
 
 class Settings(BaseSettings):
@@ -36,6 +38,16 @@ class Settings(BaseSettings):
         None,
         pattern=r"^https?://[^\s/?#]+(/[^\s?#]*[^\s/?#])?$",
         description="how clients reach this server, where absolute addresses are answered; default: as the request did",
+    )
+    root_path: str = Field(
+        "",
+        max_length=200,
+        description="path under which a proxy serves this server, such as `/paint`; default: that of `public_url`",
+    )
+    cors_origins: str = Field(
+        "",
+        description="origins, comma-separated, such as `https://app.example.org`, whose pages may send requests with a "
+        "key or token; default: none",
     )
     model: str = Field(STARTER, description="`starter`, a diffusers folder, or a hub id")
     models: Path | None = Field(None, description="TOML file of several models, instead of `model`: see models.md")
@@ -128,6 +140,18 @@ class Settings(BaseSettings):
         le=600,
         description="seconds that a client may take for a whole head and for each 160 KiB of a body",
     )
+    keep_alive_s: float = Field(
+        75.0,
+        ge=1,
+        le=3600,
+        description="seconds that a connection may be idle after an answer; more than a proxy keeps its own open",
+    )
+    drain_s: float = Field(
+        0.0,
+        ge=0,
+        le=600,
+        description="seconds that a stop waits while `/readyz` answers 503, so that load balancers send nothing more",
+    )
     body_timeout_s: float = Field(120.0, ge=1, le=3600, description="seconds that a client may take for a whole body")
     body_memory_mb: int = Field(
         256, ge=24, le=1_000_000, description="MiB of large bodies that are read at once; of one tenant a quarter"
@@ -139,7 +163,8 @@ class Settings(BaseSettings):
         1.0, ge=0, le=1000, description="multiplies how fast and how wide each tier may ask; 0: no limit"
     )
     trusted_proxies: str = Field(
-        "", description="addresses or networks, comma-separated, whose X-Forwarded-For and -Proto are believed"
+        "",
+        description="addresses or networks, comma-separated, whose `X-Forwarded-` For, Proto, Host, Prefix count",
     )
     allowed_hosts: str = Field(
         "", description="names, comma-separated, that a request's Host may have beside this machine's own; default: any"

@@ -17,11 +17,13 @@ from mezzotint.gateway.automatic1111.progress import WaitingJobs
 from mezzotint.gateway.bodies.request_bodies import RequestBodies
 from mezzotint.gateway.error_handlers import install_error_handlers
 from mezzotint.gateway.middleware.compression import Compression
+from mezzotint.gateway.middleware.cross_origin import CrossOrigin
 from mezzotint.gateway.middleware.head_requests import HeadRequests
 from mezzotint.gateway.middleware.request_checks import AddressCheck, JsonCheck, format_response
 from mezzotint.gateway.middleware.security_headers import SecurityHeaders
 from mezzotint.gateway.middleware.size_limits import STREAMED, BodyLimit, UrlLimit
 from mezzotint.gateway.network.hosts import HostCheck
+from mezzotint.gateway.network.path_prefix import PathPrefix, set_prefix
 from mezzotint.gateway.rate_limits import RateLimitMiddleware, RateLimits
 from mezzotint.gateway.routes import (
     about,
@@ -87,6 +89,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        set_prefix(service.path_prefix if service is not None else "")
         async with running(), run_background_tasks(service):
             yield
 
@@ -124,6 +127,9 @@ def create_app(
     app.add_middleware(UrlLimit)
     app.add_middleware(RateLimitMiddleware, rate_limits=service.rate_limits if service is not None else RateLimits())
     app.add_middleware(HostCheck, names=find_allowed_hosts(service))
+    if service is not None and service.cors_origins:
+        app.add_middleware(CrossOrigin, origins=service.cors_origins)
+    app.add_middleware(PathPrefix, prefix=service.path_prefix if service is not None else "")
     app.add_middleware(SecurityHeaders)
     return app
 

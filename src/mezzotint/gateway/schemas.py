@@ -9,6 +9,7 @@ from mezzotint.domain.claims import Claims, Scope, Via
 from mezzotint.domain.job import Image, Job, JobState
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier, limits_of
+from mezzotint.gateway.network.path_prefix import link
 from mezzotint.policy.admission.permutations import MAX_JOBS
 from mezzotint.policy.admission.request import JobRequest
 from mezzotint.policy.visibility import sees_tenant
@@ -82,8 +83,8 @@ class JobImage(BaseModel):
     @classmethod
     def of(cls, image: Image) -> "JobImage":
         return cls(
-            url=f"/i/{image.webp}.webp",
-            png_url=f"/i/{image.png}.png",
+            url=link(f"/i/{image.webp}.webp"),
+            png_url=link(f"/i/{image.png}.png"),
             seed=image.seed,
             width=image.width,
             height=image.height,

@@ -66,11 +66,13 @@ class Accounts:
 class Service:
     """Everything that the routes use. is_ready: the models that must be warm are loaded. model_states: name -> cold,
     loading or warm, if known. loading: the model that this process loads at the moment. is_dev: the page signs in by
-    itself. is_drained: the worker here takes no more jobs. check_database: raises StorageUnavailable if the database
-    does not answer.
+    itself. is_drained: the worker here takes no more jobs. is_stopping: the process ends soon. check_database: raises
+    StorageUnavailable if the database does not answer; check_storage: the same for the object store, and StorageFull.
 
     public_url: the URL by which clients reach this server, without a slash at its end; None: the request's own.
     fits_sizes: whether pictures of sizes that a model cannot draw are drawn at its nearest and resized.
+    path_prefix: the path under which clients reach it, such as /paint; empty: at the root of its host.
+    cors_origins: whose pages may send requests from scripts.
     allowed_hosts: the names that a request's Host header may have beside this machine's own; None: any.
     metrics_token: the bearer token of /metrics; None: only this machine may read it.
     """
@@ -89,6 +91,7 @@ class Service:
     now: Callable[[], datetime]
     is_ready: Callable[[], bool]
     check_database: Callable[[], Awaitable[None]]
+    check_storage: Callable[[], Awaitable[None]]
     model_states: Callable[[], Mapping[str, str]] = dict
     loading: Callable[[], LoadProgress | None] = lambda: None
     rate_limits: RateLimits = field(default_factory=RateLimits)
@@ -97,9 +100,12 @@ class Service:
     bodies: RequestBodies = field(default_factory=RequestBodies)
     is_dev: bool = False
     is_drained: Callable[[], bool] = lambda: False
+    is_stopping: Callable[[], bool] = lambda: False
     background: BackgroundTasks = field(default_factory=BackgroundTasks)
     public_url: str | None = None
     fits_sizes: bool = False
+    path_prefix: str = ""
+    cors_origins: tuple[str, ...] = ()
     allowed_hosts: frozenset[str] | None = None
     metrics_token: str | None = None
 

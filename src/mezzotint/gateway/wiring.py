@@ -68,5 +68,6 @@ def build_service(
         workers=store.workers,
         now=utc_now,
         check_database=store.database.check,
+        check_storage=desk.objects.check,
         is_ready=lambda: True,
     )

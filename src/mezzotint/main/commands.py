@@ -69,6 +69,7 @@ def serve(
     worker: Annotated[
         bool | None, typer.Option("--worker/--no-worker", help="Draw here, too, or only speak HTTP.")
     ] = None,
+    root_path: Annotated[str | None, typer.Option(help="Path under which a proxy serves it, such as /paint.")] = None,
     dev: Annotated[bool | None, typer.Option("--dev", help="The page signs in by itself (loopback only).")] = None,
 ) -> None:
     """Serve the page and the API."""
@@ -91,6 +92,7 @@ def serve(
                 compile=compiles,
                 checkpoint_every=checkpoint_every,
                 dev=dev,
+                root_path=root_path,
                 worker=worker,
             )
         )

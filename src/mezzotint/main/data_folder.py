@@ -11,12 +11,10 @@ from pathlib import Path
 
 import typer
 
-from mezzotint.config import Settings
+from mezzotint.config import MIN_FREE_BYTES, Settings
 from mezzotint.domain.errors import DataFolderBusy, DataFolderUnusable, SettingInvalid
 from mezzotint.domain.tenant import is_tenant_name
 
-MIN_FREE_BYTES = 64 * 1024 * 1024
-"""Less room than this and a server would fail within minutes: it does not start."""
 MIN_SECRET_BYTES = 32
 
 

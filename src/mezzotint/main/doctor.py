@@ -10,12 +10,12 @@ from importlib import metadata
 from typing import Any
 
 from mezzotint import __version__
-from mezzotint.config import Settings
+from mezzotint.config import MIN_FREE_BYTES, Settings
 from mezzotint.domain.errors import MezzotintError, StartError
 from mezzotint.domain.gpu import GpuReading
 from mezzotint.engine.models.files import num_bytes
 from mezzotint.gateway.app import PAGE
-from mezzotint.main.data_folder import MIN_FREE_BYTES, prepare_data_folder
+from mezzotint.main.data_folder import prepare_data_folder
 from mezzotint.main.serve import bind_socket
 from mezzotint.main.served_models import find_models
 

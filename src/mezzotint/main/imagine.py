@@ -138,7 +138,8 @@ def _fetch(client: httpx.Client, job: dict[str, Any], out: Path) -> int:
         code = BLOCKED if job["state"] == JobState.BLOCKED else FAILED
         return _print_error(code, error["message"], error["hint"], error["code"])
     image = job["images"][0]
-    data = client.get(image["png_url"] if out.suffix.lower() == ".png" else image["url"])
+    address = client.base_url.join(image["png_url"] if out.suffix.lower() == ".png" else image["url"])
+    data = client.get(address)
     data.raise_for_status()
     write(out, data.content)
     print(f"{out}  {image['width']} x {image['height']} px  seed {image['seed']}")  # noqa: T201

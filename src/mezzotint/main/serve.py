@@ -6,7 +6,9 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from mezzotint import __version__
 from mezzotint.actions.maintain import Maintenance, maintain_queue
@@ -19,9 +21,11 @@ from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Issuer, create_app
 from mezzotint.gateway.bodies.request_bodies import RequestBodies
+from mezzotint.gateway.middleware.cross_origin import read_origins
 from mezzotint.gateway.network.addresses import is_loopback
 from mezzotint.gateway.network.forwarded import TrustedProxies
 from mezzotint.gateway.network.hosts import read_hosts
+from mezzotint.gateway.network.path_prefix import read_prefix
 from mezzotint.gateway.network.server import build_server
 from mezzotint.gateway.rate_limits import RateLimits
 from mezzotint.gateway.routes.about import DEV_LIFETIME, DEV_TENANT
@@ -43,7 +47,8 @@ from mezzotint.main.worker import build_worker, find_worker_models, load_image_f
 from mezzotint.media.uploads.decoder_pool import DecoderPool
 from mezzotint.metrics import Metrics
 from mezzotint.safety.prefilter import PreFilter
-from mezzotint.store import LocalBuckets, RateBuckets, Store, ValkeyBuckets
+from mezzotint.store import LocalBuckets, Objects, RateBuckets, Store, ValkeyBuckets
+from mezzotint.store.objects import check_room
 from mezzotint.worker import Catalog
 
 
@@ -52,7 +57,7 @@ def serve(settings: Settings) -> None:
     if settings.dev and not is_loopback(settings.host):
         raise SettingInvalid(f"--dev hands out tokens; it works on loopback addresses only, not on {settings.host}")
     configure_log(settings)
-    for read in (read_provider, read_trusted_proxies, read_allowed_hosts):
+    for read in (read_provider, read_trusted_proxies, read_allowed_hosts, read_path_prefix, read_cors_origins):
         read(settings)  # wrong settings stop the start before anything is made
     with bind_socket(settings.host, settings.port) as listener:
         offers = find_models(settings)
@@ -141,6 +146,10 @@ class ServerProcess:
             is_dev=settings.dev,
             public_url=settings.public_url,
             fits_sizes=settings.fit_sizes,
+            path_prefix=read_path_prefix(settings),
+            cors_origins=read_cors_origins(settings),
+            check_storage=partial(check_storage, settings, desk.objects),
+            is_stopping=lambda: server.is_stopping,
             allowed_hosts=hosts,
             metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
         )
@@ -200,6 +209,28 @@ def read_allowed_hosts(settings: Settings) -> frozenset[str] | None:
         return read_hosts(settings.allowed_hosts)
     except ValueError as error:
         raise SettingInvalid(f"allowed_hosts: {error}") from error
+
+
+def read_path_prefix(settings: Settings) -> str:
+    """Raises: SettingInvalid."""
+    try:
+        return read_prefix(settings.root_path or urlsplit(settings.public_url or "").path)
+    except ValueError as error:
+        raise SettingInvalid(f"root_path: {error}") from error
+
+
+def read_cors_origins(settings: Settings) -> tuple[str, ...]:
+    """Raises: SettingInvalid."""
+    try:
+        return read_origins(settings.cors_origins)
+    except ValueError as error:
+        raise SettingInvalid(f"cors_origins: {error}") from error
+
+
+async def check_storage(settings: Settings, objects: Objects) -> None:
+    """Raises: StorageUnavailable, StorageFull: pictures or rows cannot be kept at the moment."""
+    await objects.check()
+    check_room(settings.data)
 
 
 def open_rate_buckets(settings: Settings) -> RateBuckets:

@@ -3,7 +3,9 @@
 import asyncio
 import errno
 import os
+import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -13,11 +15,19 @@ import obstore
 from obstore.exceptions import NotFoundError
 from obstore.store import LocalStore, S3Store
 
+from mezzotint.config import MIN_FREE_BYTES
 from mezzotint.domain.errors import SettingInvalid, StorageFull, StorageUnavailable
 
 T = TypeVar("T")
 RETRY_S = 5.0
 """How long a call keeps trying by itself; whoever needs more patience has its own."""
+
+
+def check_room(folder: Path) -> None:
+    """Raises: StorageFull if the folder's disk has less than `MIN_FREE_BYTES` of room; OSError if it is away."""
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < MIN_FREE_BYTES:
+        raise StorageFull(f"the disk of {folder.name} is full: {free_bytes // 1024} KiB are free")
 
 
 class Objects:
@@ -68,6 +78,10 @@ class Objects:
         if keys:
             await self._translate_faults(partial(self._delete, keys))
 
+    async def check(self) -> None:
+        """Raises: StorageUnavailable if the store does not answer, StorageFull if its disk has no room for pictures."""
+        await self._translate_faults(self._check_answer)
+
     async def _translate_faults(self, work: Callable[[], T]) -> T:
         try:
             return await asyncio.to_thread(work)
@@ -82,6 +96,13 @@ class Objects:
             ):
                 raise StorageFull("no space left on the disk of the data folder") from error
             raise StorageUnavailable(f"the object store failed: {type(error).__name__}") from error
+
+    def _check_answer(self) -> None:
+        if self._folder is not None:
+            check_room(self._folder)
+            return
+        with suppress(FileNotFoundError, NotFoundError):  # the store answers, and that nothing has this name
+            obstore.head(self._store, "readyz")
 
     def _check(self, key: str) -> None:
         if key.startswith("/") or ".." in key.split("/"):

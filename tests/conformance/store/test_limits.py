@@ -9,7 +9,7 @@ import pytest
 from argon2 import PasswordHasher
 
 from mezzotint.domain.claims import OWN, Role
-from mezzotint.domain.ids import Sha256, TenantId, UserId, WebhookId
+from mezzotint.domain.ids import OF_TENANT, Sha256, TenantId, UserId, WebhookId
 from mezzotint.domain.key import KeyRequest
 from mezzotint.domain.submission import Once, TooManyOpen
 from mezzotint.domain.task import Source
@@ -125,7 +125,7 @@ async def test_what_came_with_requests_makes_room_in_bytes_too(database: Databas
     assert await sources.make_room(ADA, 200, LATER, 300) == [pictures[1].content]
     assert await sources.take(ADA, pictures[4], LATER, 400)
     assert await sources.make_room(ADA, 200, LATER, 0) == [pictures[3].content, pictures[2].content]
-    assert await sources.get_upload(ADA, pictures[0].content) is not None
+    assert await sources.owners_of(ADA, pictures[0].content) == [OF_TENANT]
 
 
 async def test_a_user_has_so_many_sessions_and_the_oldest_go(gateways: tuple[Database, Database]) -> None:

@@ -26,9 +26,11 @@ def holder(data: Path, secret: str) -> Claims | None:
 def test_tenants_are_made_listed_moved_and_shut_out(tmp_path: Path) -> None:
     assert mezzotint(tmp_path, "tenants", "create", "acme", "--tier", "paid").exit_code == 0
     assert mezzotint(tmp_path, "tenants", "tier", "acme", "pro").exit_code == 0
+    assert mezzotint(tmp_path, "tenants", "visibility", "acme", "shared").exit_code == 0
+    assert mezzotint(tmp_path, "tenants", "visibility", "acme", "all").exit_code != 0
     assert mezzotint(tmp_path, "tenants", "disable", "acme").exit_code == 0
     (row,) = mezzotint(tmp_path, "tenants", "list").stdout.splitlines()[1:]
-    assert row.split()[:3] == ["acme", "pro", "disabled"]
+    assert row.split()[:4] == ["acme", "pro", "shared", "disabled"]
     assert mezzotint(tmp_path, "tenants", "enable", "acme").exit_code == 0
     assert "enabled" in mezzotint(tmp_path, "tenants", "list").stdout
 

@@ -1,3 +1,4 @@
+import { here } from "./address";
 import { Failure } from "./failure";
 import type { Accepted, Asked, Health, ImagesPage, Job, JobsPage, JobState, ListedModel, Me, Model } from "./types";
 import type { Session, Usage, Whose } from "./types";
@@ -61,7 +62,7 @@ export function createClient(token: string | null, onRefused: (failure: Failure)
       json(name === null ? "/v1/model" : `/v1/model?name=${encodeURIComponent(name)}`, given(signal)),
     models: async (signal) => (await json<{ data: ListedModel[] }>("/v1/models", given(signal))).data.filter((model) => !model.alias_of),
     socket: () => {
-      const address = new URL("/v1/ws", location.href);
+      const address = new URL(here("/v1/ws"), location.href);
       address.protocol = address.protocol.replace("http", "ws");
       return new WebSocket(address, token === null ? [PROTOCOL] : [PROTOCOL, `bearer.${token}`]);
     },
@@ -95,7 +96,7 @@ export async function health(signal?: AbortSignal): Promise<Health> {
 async function request(path: string, init: RequestInit): Promise<Response> {
   let response: Response;
   try {
-    response = await fetch(path, init);
+    response = await fetch(here(path), init);
   } catch (error) {
     if (init.signal?.aborted) throw error;
     throw Failure.unreachable();

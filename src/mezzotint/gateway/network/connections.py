@@ -17,13 +17,15 @@ SENT_BYTES = 64 * 1024
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionLimits:
     """in_all, per_address: most open connections; per_address 0 is no limit, and this machine and trusted proxies have
-    none. client_timeout_s: how long a client may take for a whole head, from its connection or its last answer on.
+    none. client_timeout_s: how long a client may take for a whole head, from its connection or the head's first byte
+    on. keep_alive_s: how long a connection may be idle after an answer.
     unsent_bytes: of answers, that clients have not taken; beyond it the connections with most of them are ended.
     """
 
     in_all: int = 512
     per_address: int = 200
     client_timeout_s: float = 10.0
+    keep_alive_s: float = 75.0
     unsent_bytes: int = 256 * 2**20
     proxies: TrustedProxies = field(default_factory=TrustedProxies)
     is_this_machine_free: bool = True
@@ -33,8 +35,9 @@ class ConnectionLimits:
 class _Connection:
     """key: by which it is counted; None: it is not. The times are of the loop's clock.
 
-    waiting_since: set while no request is under way. send_since: when the client last took enough of the `send_bytes`
-    that waited for it. closing_since: set once the transport closes, which it does not end while bytes wait.
+    waiting_since: set while no request is under way. is_kept: it waits after an answer, and nothing came since.
+    send_since: when the client last took enough of the `send_bytes` that waited for it. closing_since: set once the
+    transport closes, which it does not end while bytes wait.
     """
 
     key: str | None
@@ -42,6 +45,7 @@ class _Connection:
     send_since: float
     send_bytes: int = 0
     waiting_since: float | None = None
+    is_kept: bool = False
     closing_since: float | None = None
 
 
@@ -74,11 +78,14 @@ class OpenConnections:
         self._count()
         return True
 
-    def wait(self, transport: asyncio.Transport) -> None:
-        """Note that no request is running: the client must begin one in time."""
+    def wait(self, transport: asyncio.Transport, *, is_kept: bool = False) -> None:
+        """Note that no request is running: the client must begin one in time, a part of whose head may be there.
+
+        is_kept: an answer was sent, and nothing came since.
+        """
         one = self._open.get(transport)
-        if one is not None and one.waiting_since is None:
-            one.waiting_since = self._now()
+        if one is not None and (one.waiting_since is None or (one.is_kept and not is_kept)):
+            one.waiting_since, one.is_kept = self._now(), is_kept
             self._waiting[transport] = None
 
     def serve(self, transport: asyncio.Transport) -> None:
@@ -137,12 +144,15 @@ class OpenConnections:
             one.closing_since = one.closing_since or now
             if now - one.closing_since > timeout_s:
                 self._abort(transport, "not_closed")
-        elif one.waiting_since is not None and now - one.waiting_since > timeout_s:
+        elif one.waiting_since is not None and now - one.waiting_since > self._waits_s(one):
             self.serve(transport)
             self.metrics.connections_ended.labels(why="no_request").inc()
             one.end()
         elif self._is_stuck(transport, one, now):
             self._abort(transport, "not_read")
+
+    def _waits_s(self, one: _Connection) -> float:
+        return self.limits.keep_alive_s if one.is_kept else self.limits.client_timeout_s
 
     def _is_stuck(self, transport: asyncio.Transport, one: _Connection, now: float) -> bool:
         """Whether the client stopped taking what was written for it."""

@@ -1,6 +1,7 @@
-"""Reads X-Forwarded-For and X-Forwarded-Proto, from trusted proxies alone."""
+"""Reads X-Forwarded-For, -Proto, -Host and -Prefix, from trusted proxies alone."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Self
@@ -8,6 +9,8 @@ from typing import Self
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mezzotint.gateway.network.addresses import Address, read_address, read_forwarded
+from mezzotint.gateway.network.hosts import read_host_name
+from mezzotint.gateway.network.path_prefix import FORWARDED_PREFIX, read_prefix
 
 MAX_HOPS = 32
 """Entries of X-Forwarded-For that are read, from the last; no chain of proxies is longer."""
@@ -53,7 +56,8 @@ class TrustedProxies:
 
 
 class ForwardedClient:
-    """Puts the client's own address and scheme into each request's scope, in one form whatever the socket's family."""
+    """Puts the client's own address, scheme, Host and path prefix into each request's scope, the address in one form
+    whatever the socket's family."""
 
     def __init__(self, app: ASGIApp, proxies: TrustedProxies) -> None:
         self.app, self.proxies = app, proxies
@@ -67,12 +71,25 @@ class ForwardedClient:
         await self.app(scope, receive, send)
 
     def _believe(self, scope: Scope, peer: Address) -> None:
-        schemes = [value.strip() for name, value in scope["headers"] if name == b"x-forwarded-proto"]
-        if schemes and schemes[-1] in SCHEMES:
-            scheme = SCHEMES[schemes[-1]]
+        schemes = _read_last(scope, b"x-forwarded-proto").encode()
+        if schemes in SCHEMES:
+            scheme = SCHEMES[schemes]
             scope["scheme"] = scheme.replace("http", "ws") if scope["type"] == "websocket" else scheme
         values = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
         if values:
             client = self.proxies.find_client(peer, ",".join(values).split(","))
             scope["client"] = (str(client), 0)
             scope.setdefault("state", {})[FORWARDED] = True
+        host = _read_last(scope, b"x-forwarded-host")
+        if read_host_name(host) is not None:
+            others = [(name, value) for name, value in scope["headers"] if name != b"host"]
+            scope["headers"] = [(b"host", host.encode()), *others]
+        with suppress(ValueError):
+            if prefix := read_prefix(_read_last(scope, b"x-forwarded-prefix")):
+                scope.setdefault("state", {})[FORWARDED_PREFIX] = prefix
+
+
+def _read_last(scope: Scope, name: bytes) -> str:
+    """The last entry of a header, which the nearest proxy wrote; empty where there is none."""
+    values = [value.decode("latin-1") for found, value in scope["headers"] if found == name]
+    return ",".join(values).rpartition(",")[2].strip()

@@ -81,7 +81,8 @@ class HttpProtocol(H11Protocol):
         """Report whether the connection is idle."""
         is_waiting = self.cycle is None or self.cycle.response_complete
         if is_waiting and not self.is_upgraded:
-            self.open_connections.wait(self.transport)
+            has_part = bool(self.conn.trailing_data[0])
+            self.open_connections.wait(self.transport, is_kept=self.cycle is not None and not has_part)
         else:
             self.open_connections.serve(self.transport)
 

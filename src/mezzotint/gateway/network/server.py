@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from types import FrameType
 from typing import Any, cast
 
 import uvicorn
@@ -21,10 +22,27 @@ from mezzotint.metrics import Metrics
 
 GRACE_S = 2
 """Longest time that open connections (event streams above all) delay a stop."""
+KEEP_ALIVE_S = 24 * 3600
+"""uvicorn's own limit of idle connections, which never comes first: `OpenConnections` ends them."""
 
 
 class Server(uvicorn.Server):
-    """Stops by SIGINT and SIGTERM; uvicorn's own handlers would raise the signal again afterwards."""
+    """Stops by SIGINT and SIGTERM; uvicorn's own handlers would raise the signal again afterwards.
+
+    drain_s: it serves on for so long after the first signal, and says that it is stopping; a second one stops at once.
+    """
+
+    def __init__(self, config: uvicorn.Config, drain_s: float = 0.0) -> None:
+        super().__init__(config)
+        self.drain_s = drain_s
+        self.is_stopping = False
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        is_first, self.is_stopping = not self.is_stopping, True
+        if is_first and self.drain_s:
+            asyncio.get_running_loop().call_later(self.drain_s, super().handle_exit, sig, frame)
+        else:
+            super().handle_exit(sig, frame)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -39,10 +57,12 @@ def build_server(app: ASGIApp, settings: Settings, proxies: TrustedProxies, metr
         in_all=min(settings.max_connections or most, most),
         per_address=settings.connections_per_address,
         client_timeout_s=settings.client_timeout_s,
+        keep_alive_s=settings.keep_alive_s,
         proxies=proxies,
     )
     open_connections = OpenConnections(limits=limits, metrics=metrics)
-    return Server(configure(ForwardedClient(app, proxies), open_connections, backlog=backlog))
+    config = configure(ForwardedClient(app, proxies), open_connections, backlog=backlog)
+    return Server(config, settings.drain_s)
 
 
 def configure(app: ASGIApp, open_connections: OpenConnections, **more: Any) -> uvicorn.Config:
@@ -63,5 +83,6 @@ def configure(app: ASGIApp, open_connections: OpenConnections, **more: Any) -> u
         proxy_headers=False,  # ForwardedClient reads them
         ws_max_size=64 * 1024,
         timeout_graceful_shutdown=GRACE_S,
+        timeout_keep_alive=KEEP_ALIVE_S,
         **more,
     )

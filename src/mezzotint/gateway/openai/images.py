@@ -29,6 +29,7 @@ from mezzotint.gateway.image_requests import (
     submit_and_wait,
     submit_jobs,
 )
+from mezzotint.gateway.network.path_prefix import link
 from mezzotint.gateway.openai.errors import OpenAIRoute
 from mezzotint.gateway.openai.fields import OWN_SAMPLER, RANDOM_SEED, name_fields_as_sent, read_field
 from mezzotint.gateway.openai.schemas import (
@@ -188,7 +189,7 @@ async def _encode_image(service: Service, request: Request, options: ImageOption
     is_stored = is_stored_so(options)
     if is_stored and options.response_format != "b64_json":
         name = f"{image.webp}.webp" if options.form == "webp" else f"{image.png}.png"
-        url = f"{service.public_url or str(request.base_url).rstrip('/')}/i/{name}"
+        url = f"{service.public_url or str(request.base_url).rstrip('/') + link('')}/i/{name}"
     if options.response_format == "url":
         return OpenAIImage(url=url)
     is_webp = is_stored and options.form == "webp"

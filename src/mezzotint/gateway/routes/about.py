@@ -1,6 +1,7 @@
 """Small routes: health, the caller's claims, the model, and the development sign-in."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated
@@ -8,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 
 from mezzotint import __version__
-from mezzotint.domain.errors import StorageUnavailable
+from mezzotint.domain.errors import StorageFull, StorageUnavailable
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.task import Task
@@ -66,12 +67,24 @@ async def list_missing(service: Service) -> list[str]:
         missing.append("models are being loaded")
     if service.is_drained():
         missing.append("the worker is drained")
+    if service.is_stopping():
+        missing.append("the server is stopping")
+    missing += await asyncio.gather(
+        _find_fault(service.check_database, "the database"), _find_fault(service.check_storage, "the object store")
+    )
+    return [fault for fault in missing if fault]
+
+
+async def _find_fault(check: Callable[[], Awaitable[None]], what: str) -> str:
+    """What a check finds wrong; empty: nothing."""
     try:
         async with asyncio.timeout(CHECK_S):
-            await service.check_database()
-    except (TimeoutError, StorageUnavailable):
-        missing.append("the database does not answer")
-    return missing
+            await check()
+    except StorageFull as error:
+        return str(error)
+    except (OSError, StorageUnavailable):  # a timeout is the first
+        return f"{what} does not answer"
+    return ""
 
 
 @router.get("/v1/me", responses=describe_errors(401))

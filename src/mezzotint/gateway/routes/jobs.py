@@ -14,6 +14,7 @@ from mezzotint.gateway.cursor import Cursor, next_cursor
 from mezzotint.gateway.dependencies import CallerClaims, ServiceDep
 from mezzotint.gateway.idempotency import name_request
 from mezzotint.gateway.image_requests import submit_jobs
+from mezzotint.gateway.network.path_prefix import link
 from mezzotint.gateway.schemas import Accepted, JobPage, JobView, NewJob, describe_errors
 from mezzotint.gateway.service import Service
 from mezzotint.gateway.streams.event_stream import EventStream
@@ -62,7 +63,7 @@ async def create(
     once = name_request(request, parsed, service, claims.owner, is_new=body.new)
     submitted = await submit_jobs(service, claims, parsed, once)
     response.status_code = 200 if submitted.is_repeated else 202
-    response.headers["Location"] = f"/v1/jobs/{submitted.jobs[0].id}"
+    response.headers["Location"] = link(f"/v1/jobs/{submitted.jobs[0].id}")
     views = [await to_view(service, job) for job in submitted.jobs]
     return Accepted(**dict(views[0]), jobs=views)
 

@@ -209,3 +209,31 @@ async def test_an_open_websocket_is_not_taken_for_a_silent_client(service: Servi
         pong = await open_socket.ping()
         async with asyncio.timeout(30):
             await pong
+
+
+async def test_an_idle_connection_is_kept_for_a_proxy_longer_than_a_head_may_take(service: Service) -> None:
+    """A proxy that sends on a connection just as the server closes it answers its client 502."""
+    limits = ConnectionLimits(client_timeout_s=0.2, keep_alive_s=300)
+    async with serving(service, limits) as address, silent(address, 1) as (fresh,), connected(address, GET) as kept:
+        async with asyncio.timeout(30):
+            await kept[0].readuntil(b"\r\n\r\n")
+            await kept[0].readuntil(b"}")
+        assert await rest(fresh) == b"", "one that never asked is ended"
+        kept[1].write(GET)
+        async with asyncio.timeout(30):
+            assert (await kept[0].readuntil(b"\r\n")).endswith(b" 200 OK\r\n")
+
+
+@pytest.mark.parametrize(("sent", "answer"), [(b"", b""), (b"GET /healthz HTTP/1.1\r\nX-Slow: ", b"HTTP/1.1 408 ")])
+async def test_a_kept_connection_ends_when_idle_too_long_and_gives_no_second_head_more_time(
+    service: Service, sent: bytes, answer: bytes
+) -> None:
+    slow = (
+        {"client_timeout_s": 300.0, "keep_alive_s": 0.4}
+        if not sent
+        else {"client_timeout_s": 0.4, "keep_alive_s": 300.0}
+    )
+    async with serving(service, ConnectionLimits(**slow)) as address, connected(address, GET + sent) as stream:  # type: ignore[arg-type]
+        received = await rest(stream)
+        assert received.startswith(b"HTTP/1.1 200 ")
+        assert answer in received

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 import ssl
 import subprocess
@@ -182,3 +183,41 @@ async def test_one_address_has_so_many_requests_at_once(service: Service, tmp_pa
         async with asyncio.timeout(30):
             while (await ada.get("/healthz")).status_code != 200:
                 await asyncio.sleep(0.02)  # until nginx saw the streams close
+
+
+@pytest.mark.parametrize("slash", ["/", ""], ids=["taken off", "left on"])
+async def test_everything_comes_through_under_a_path(service: Service, tmp_path: Path, slash: str) -> None:
+    job = make_job()
+    await service.desk.jobs.add(job)
+    changes = {
+        "location / {": "location /paint/ {",
+        "proxy_pass http://mezzotint;": f"proxy_pass http://mezzotint{slash};",
+        'X-Forwarded-Prefix "";  #': "X-Forwarded-Prefix /paint;  #",
+    }
+    async with proxied(service, tmp_path, **changes) as proxy, proxy.client(bearer(service)) as ada:
+        assert (await ada.get("/paint/v1/me")).json()["tenant"] == "ada"
+        assert (await ada.get("/v1/me")).status_code == 404, "nginx knows nothing else"
+        assert (await ada.post("/paint/v1/uploads", content=picture())).status_code == 201
+        made = await ada.post("/paint/v1/jobs", json={"prompt": "a red apple", "new": True})
+        assert (await ada.get(made.headers["location"])).json()["id"] == made.json()["id"]
+        page = await ada.get("/paint/")
+        for link in re.findall(r'(?:src|href)="([^"]+)"', page.text):
+            assert (await ada.get(page.url.join(link))).status_code == 200
+        async with ada.stream("GET", f"/paint/v1/jobs/{job.id}/events") as events:
+            async with asyncio.timeout(30):
+                assert await anext(events.aiter_lines())
+        url, headers = f"wss://{NAME}:{proxy.port}/paint/v1/ws", bearer(service)
+        async with connect(url, ssl=proxy.trust, additional_headers=headers, host="127.0.0.1") as socket:
+            assert (await heard(socket))["type"] == "hello"
+        address = f"https://{NAME}:{proxy.port}"
+        said = {"Origin": address, "X-Forwarded-Host": "evil.example", "X-Forwarded-Prefix": "/evil"}
+        signed = await ada.post("/paint/v1/sign-in", json={"name": "x", "password": "y"}, headers=said)
+        assert signed.json()["error"]["code"] == "password_wrong", "it comes from the page of this very host"
+
+
+async def test_nginx_overwrites_what_clients_say_of_host_and_prefix(service: Service, tmp_path: Path) -> None:
+    async with proxied(service, tmp_path) as proxy, proxy.client(bearer(service)) as ada:
+        said = {"X-Forwarded-Host": "evil.example", "X-Forwarded-Prefix": "/evil"}
+        made = await ada.post("/v1/jobs", json={"prompt": "a red apple"}, headers=said)
+        assert made.status_code == 202, "not 421"
+        assert made.headers["location"].startswith("/v1/jobs/")

@@ -1,4 +1,5 @@
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,7 +84,7 @@ async def test_the_page_is_asked_for_anew_and_its_assets_never(connect: Connect)
     async with connect(None) as nobody:
         page = await nobody.get("/")
         assert page.headers["cache-control"] == "no-cache"
-        (asset,) = re.findall(r'src="(/assets/[^"]+\.js)"', page.text)
+        (asset,) = re.findall(r'src="\./(assets/[^"]+\.js)"', page.text)
         assert "immutable" in (await nobody.get(asset)).headers["cache-control"]
 
 
@@ -101,16 +102,33 @@ async def test_readiness_is_given_while_nothing_is_missing(connect: Connect, ser
         assert (answer.status_code, answer.json()) == (200, {"status": "ready"})
 
 
-@pytest.mark.parametrize("missing", ["models are being loaded", "the worker is drained", "'tend' keeps failing"])
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "models are being loaded",
+        "the worker is drained",
+        "the server is stopping",
+        "'tend' keeps failing",
+        "the disk of objects is full: 63 KiB are free",
+        "the object store does not answer",
+    ],
+)
 async def test_readiness_says_what_is_missing_while_liveness_stays(
-    connect: Connect, service: Service, missing: str
+    connect: Connect, service: Service, missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if "disk" in missing:
+        usage = shutil.disk_usage(tmp_path)
+        monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=2**16 - 1))
+    if "object store" in missing:
+        (tmp_path / "objects").rename(tmp_path / "away")
+    ready = replace(service, is_ready=lambda: True)
     broken = {
         "models are being loaded": replace(service, is_ready=lambda: False),
         "the worker is drained": replace(service, is_ready=lambda: True, is_drained=lambda: True),
+        "the server is stopping": replace(ready, is_stopping=lambda: True),
         "'tend' keeps failing": replace(service, is_ready=lambda: True, background=Failing()),
     }
-    async with connect(None, served=broken[missing]) as nobody:
+    async with connect(None, served=broken.get(missing, ready)) as nobody:
         answer = await nobody.get("/readyz")
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "not_ready")
         assert missing in answer.json()["error"]["hint"]
