@@ -1,5 +1,6 @@
 """OpenAI's official client, pointed here: what it sends, streams, lists, and which of its errors it raises."""
 
+import asyncio
 import json
 import time
 from base64 import b64decode, b64encode
@@ -13,7 +14,7 @@ import httpx
 import numpy as np
 import openai
 import pytest
-from openai import OpenAI
+from openai import AsyncOpenAI, OpenAI
 from openai.types import ImagesResponse
 from PIL import Image
 
@@ -277,3 +278,38 @@ def test_what_the_model_read_of_a_long_prompt_is_told(client: OpenAI, server: Se
         assert read in json.loads(drawn["info"])["comments"]
     short = client.images.generate(prompt=f"{APPLE} --steps 2")
     assert short.model_extra["notes"] == []  # type: ignore[index]
+
+
+def test_equal_calls_that_come_together_get_different_pictures(server: Server) -> None:
+    async def draw() -> list[ImagesResponse]:
+        async with AsyncOpenAI(base_url=f"{server.url}/v1", api_key=server.token("gather", "pro")) as client:
+            return await asyncio.gather(*(client.images.generate(prompt="a red apple --steps 2") for _ in range(4)))
+
+    answers = asyncio.run(draw())
+    assert len({one.b64_json for answer in answers for one in answer.data or []}) == 4
+    assert len({answer._request_id for answer in answers}) == 4
+    url = (answers[0].data or [])[0].url
+    assert url is not None
+    assert b64encode(httpx.get(url).content).decode() == (answers[0].data or [])[0].b64_json
+
+
+def test_fields_of_other_servers_go_by_extra_body_and_the_seed_is_taken_modulo(client: OpenAI) -> None:
+    seeds = (7, 2**32 + 7, 8)
+    drawn = [
+        client.images.generate(prompt="a red apple", extra_body={"seed": seed, "num_inference_steps": 2})
+        for seed in seeds
+    ]
+    first, same, other = [(answer.data or [])[0].b64_json for answer in drawn]
+    assert first == same
+    assert first != other
+
+
+def test_four_streams_at_once_are_four_pictures(client: OpenAI) -> None:
+    def draw(number: int) -> str:
+        with client.images.generate(prompt="a red apple --steps 2", stream=True) as stream:
+            *_, last = stream
+        assert last.type == "image_generation.completed"
+        return last.b64_json
+
+    with ThreadPoolExecutor() as pool:
+        assert len(set(pool.map(draw, range(4)))) == 4
