@@ -211,6 +211,11 @@ def make_an_account_and_come_back(page: Page) -> None:
         where = page.get_by_label("Describe a picture") if is_right else page.get_by_role("alert")
         expect(where).to_be_visible()
     expect(page.get_by_role("list", name="My pictures").get_by_role("button")).to_have_count(1)
+    other = page.context.new_page()
+    other.goto(page.url)
+    expect(other.get_by_label("Describe a picture")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    expect(other.get_by_label("Password")).to_be_visible()  # a session that ends in one tab ends in all
 
 
 def test_the_page_finds_a_server_that_crashed_and_came_back(tmp_path: Path, browser: Browser) -> None:

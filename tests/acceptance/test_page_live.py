@@ -110,6 +110,22 @@ def test_pictures_come_when_the_network_is_back(server: Server, browser: Browser
         expect(tab.prompt).to_have_value("a tree")
 
 
+def test_without_locks_each_tab_listens_and_without_sockets_it_asks(server: Server, browser: Browser) -> None:
+    """Plain http from another machine has no locks, and some proxies let no socket through."""
+    with window(browser, server.url, server.token("plain")) as first:
+        context = first.page.context
+        context.add_init_script("Object.defineProperty(Navigator.prototype, 'locks', { value: undefined })")
+        first.page.reload()
+        second = open_tab(context, server.url)
+        first.make("a tree --steps 4")
+        expect(second.grid).to_have_count(1)
+        context.route_web_socket("**/v1/ws", lambda socket: socket.close())
+        second.page.reload()
+        second.make("a green heart --steps 4")
+        second.picture("a green heart").wait_for()
+        expect(second.page.locator(".job-card")).to_have_count(0)
+
+
 def test_a_picture_that_did_not_arrive_is_asked_for_again(server: Server, browser: Browser) -> None:
     with window(browser, server.url, server.token("patience")) as tab:
         tab.page.route("**/i/*.webp", lambda route: route.abort(), times=2)

@@ -90,3 +90,91 @@ test("a pause ends when the network is back", async () => {
   await vi.advanceTimersByTimeAsync(0);
   expect(socket.opened).toHaveLength(before + 1);
 });
+
+/** Tabs of one browser: a lock that only the first in line holds, and channels between the others. */
+function browserWithTabs() {
+  let holder: { reject: (error: Error) => void } | null = null;
+  const line: (() => void)[] = [];
+  const channels = new Set<Channel>();
+  class Channel {
+    onmessage: ((message: { data: unknown }) => void) | null = null;
+    constructor() {
+      channels.add(this);
+    }
+    postMessage(data: unknown) {
+      for (const other of channels) if (other !== this) other.onmessage?.({ data });
+    }
+    close() {
+      channels.delete(this);
+    }
+  }
+  function request(_name: string, ...asked: [LockOptions, () => Promise<void>] | [() => Promise<void>]): Promise<void> {
+    const [{ steal, signal }, hold] = asked.length === 1 ? [{} as LockOptions, asked[0]] : asked;
+    return new Promise((resolve, reject) => {
+      const take = () => {
+        const mine = { reject };
+        holder = mine;
+        void hold().then(() => {
+          if (holder !== mine) return;
+          holder = null;
+          line.shift()?.();
+          resolve();
+        });
+      };
+      signal?.addEventListener("abort", () => {
+        line.splice(0, line.length, ...line.filter((waiting) => waiting !== take));
+        reject(new DOMException("aborted", "AbortError"));
+      });
+      if (steal) {
+        holder?.reject(new DOMException("stolen", "AbortError"));
+        take();
+      } else if (holder === null) take();
+      else line.push(take);
+    });
+  }
+  vi.stubGlobal("BroadcastChannel", Channel);
+  vi.stubGlobal("navigator", { locks: { request } });
+}
+
+function openTab(heard: string[]): AbortController {
+  const closing = new AbortController();
+  const onNews = (news: FeedNews) => heard.push(news.type);
+  void followFeed({ client: createClient("t"), name: "ada", signal: closing.signal, onNews });
+  return closing;
+}
+
+test("one tab listens for all, and the next takes over when it closes", async () => {
+  answer(me);
+  browserWithTabs();
+  const [one, two]: [string[], string[]] = [[], []];
+  const first = openTab(one);
+  const second = openTab(two);
+  expect(socket.opened).toHaveLength(1);
+  await socket.tell(aJob());
+  expect([one, two]).toEqual([["job"], ["job"]]);
+  first.abort();
+  await vi.advanceTimersByTimeAsync(0);
+  expect(socket.opened).toHaveLength(2);
+  await socket.tell(aJob());
+  expect([one, two]).toEqual([["job"], ["job", "job"]]);
+  second.abort();
+});
+
+test("a tab in sight takes the lock from one that sleeps, and leaves it to one that takes it", async () => {
+  answer(me);
+  browserWithTabs();
+  const asleep = () => new Promise<void>(() => {});
+  void navigator.locks.request("ada", asleep).catch(() => {});
+  const heard: string[] = [];
+  const tab = openTab(heard);
+  await vi.advanceTimersByTimeAsync(29_000);
+  expect(socket.numOpen()).toBe(0);
+  await vi.advanceTimersByTimeAsync(7_000);
+  expect(socket.numOpen()).toBe(1);
+  await socket.hello();
+  expect(heard).toEqual(["hello"]);
+  void navigator.locks.request("ada", { steal: true }, asleep).catch(() => {});
+  await vi.advanceTimersByTimeAsync(0);
+  expect(socket.numOpen()).toBe(0);
+  tab.abort();
+});

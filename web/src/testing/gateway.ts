@@ -61,6 +61,7 @@ export function sockets() {
   }
   return {
     opened,
+    numOpen: () => open.size,
     hello: () => say({ type: "hello", job_id: null, data: null }),
     tell: (job: Job) => say({ type: "job", job_id: job.id, data: job }),
     tellOf: (job_id: string, type: "progress" | "loading", data: unknown) => say({ type, job_id, data }),
