@@ -209,7 +209,7 @@ class DeviceThread:
         return loaded is not None
 
     def _start_run(self, loaded: LoadedModel, command: Start) -> None:
-        from mezzotint.engine.read_texts import find_cut_texts
+        from mezzotint.engine.models.read_texts import find_cut_texts
 
         job = command.job
         now = time.monotonic()

@@ -9,7 +9,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from transformers import PreTrainedTokenizerFast
 
-from mezzotint.engine.read_texts import find_cut_texts
+from mezzotint.engine.models.read_texts import find_cut_texts
 
 LONG = "a red apple on a blue table"
 
