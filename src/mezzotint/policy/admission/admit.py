@@ -11,12 +11,17 @@ from mezzotint.domain.sampler import find_sampler
 from mezzotint.domain.task import Source, Task
 from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.policy.admission.capabilities import check_capabilities
-from mezzotint.policy.admission.conflicts import check_conflicts
 from mezzotint.policy.admission.model_choice import choose_requested_model
-from mezzotint.policy.admission.permutations import escape_text
-from mezzotint.policy.admission.prompt import render_prompt
-from mezzotint.policy.admission.prompt_parameters import DRAFT_QUALITY, guidance_of, strength_of
-from mezzotint.policy.admission.repeats import count_repeats, expand_repeats
+from mezzotint.policy.admission.permutations import check_job_count, escape_text
+from mezzotint.policy.admission.prompt import check_characters, check_length, render_prompt
+from mezzotint.policy.admission.prompt_parameters import (
+    DRAFT_QUALITY,
+    MAX_CHAOS,
+    MAX_STYLIZE,
+    NORMAL_STYLIZE,
+    guidance_of,
+    strength_of,
+)
 from mezzotint.policy.admission.request import JobRequest, ParsedRequest
 from mezzotint.policy.admission.source_image import DEFAULT_STRENGTH, check_task, choose_placement
 
@@ -85,6 +90,88 @@ def admit(parsed: ParsedRequest, terms: Terms) -> Admit | Refusal:
                 raw_prompt = render_prompt(alone) if request.is_plain else escape_text(render_prompt(alone))
             plans.append(Plan(raw_prompt=raw_prompt, parameters=replace(parameters, seed=seed)))
     return check_open_jobs(terms.num_open_jobs, len(plans), terms.tier) or Admit(model=model, plans=tuple(plans))
+
+
+def check_conflicts(request: JobRequest, prompts: Sequence[Prompt]) -> Refusal | None:
+    """Refuse parameters that contradict fields or one another, too many jobs, and a negative prompt that is no text."""
+    for prompt in prompts:
+        if refusal := _check_one_quality(prompt) or _check_said_once(request, prompt) or _check_chaos(request, prompt):
+            return refusal
+    negative_prompt = request.negative_prompt or ""
+    return (
+        check_job_count(sum(count_repeats(request, prompt) for prompt in prompts))
+        or check_characters(negative_prompt, param="negative_prompt")
+        or check_length(" ".join(negative_prompt.split()), param="negative_prompt")
+    )
+
+
+def _check_one_quality(prompt: Prompt) -> Refusal | None:
+    deciders = {"--steps": prompt.num_steps, "--quality": prompt.quality, "--draft": prompt.is_draft or None}
+    written = [name for name, value in deciders.items() if value is not None]
+    if len(written) <= 1:
+        return None
+    message = f"{' and '.join(written)} all decide the number of steps."
+    return refuse(RefusalCode.PARAMETER_REPEATED, message, "Keep one of them.", "prompt")
+
+
+def _check_said_once(request: JobRequest, prompt: Prompt) -> Refusal | None:
+    pairs = (
+        ("--no", prompt.no, "negative_prompt", request.negative_prompt or None),
+        ("--seed", prompt.seed, "seed", request.seed),
+        ("--steps", prompt.num_steps, "num_steps", request.num_steps),
+        ("--ar", prompt.aspect_ratio, "width", request.width),
+        ("--ar", prompt.aspect_ratio, "height", request.height),
+        ("--repeat", prompt.repeat, "repeat", request.repeat),
+        ("--stylize", prompt.stylize, "guidance_scale", request.guidance_scale),
+        ("--chaos", prompt.chaos or None, "guidance_scale", request.guidance_scale),
+        ("--iw", prompt.iw, "strength", request.strength),
+        ("--version", prompt.version, "model", request.model),
+        ("--quality", prompt.quality, "num_steps", request.num_steps),
+        ("--draft", prompt.is_draft or None, "num_steps", request.num_steps),
+    )
+    for name, written, field, given in pairs:
+        if written is not None and given is not None:
+            message = f'{name} is written in the prompt and the field "{field}" is given too.'
+            return refuse(RefusalCode.PARAMETER_REPEATED, message, "Keep one of the two.", field)
+    return None
+
+
+def _check_chaos(request: JobRequest, prompt: Prompt) -> Refusal | None:
+    if not prompt.chaos or count_repeats(request, prompt) > 1:
+        return None
+    message = "--chaos is how unlike each other several pictures are; this would be one."
+    return refuse(RefusalCode.PARAMETER_MISSING, message, "Add --repeat 4, or leave it out.", "prompt")
+
+
+def count_repeats(request: JobRequest, prompt: Prompt) -> int:
+    return (prompt.repeat if request.repeat is None else request.repeat) or 1
+
+
+def expand_repeats(prompt: Prompt, num: int) -> list[Prompt]:
+    """The prompt `num` times, each as one would type it for that picture alone."""
+    alone = replace(prompt, repeat=None, chaos=None)
+    if not prompt.chaos:
+        return [alone] * num
+    usual = NORMAL_STYLIZE if prompt.stylize is None else prompt.stylize
+    return [replace(alone, stylize=stylize_in_grid(usual, prompt.chaos, nth)) for nth in range(num)]
+
+
+def stylize_in_grid(stylize: int, chaos: int, nth: int) -> int:
+    """The `--stylize` of the nth picture of a grid, counted from 0; the first keeps `stylize`.
+
+    Down and up in turns: to the ends of the scale, then half the way, then between (van der Corput's sequence), each as
+    far as `chaos` of 100 says.
+    """
+    if nth == 0:
+        return stylize
+    share = chaos / MAX_CHAOS * (1 - _between((nth - 1) // 2))
+    end = 0 if nth % 2 else MAX_STYLIZE
+    return round(stylize + share * (end - stylize))
+
+
+def _between(number: int) -> float:
+    """Van der Corput: 0, 1/2, 1/4, 3/4, 1/8 ..."""
+    return int(f"{number:b}"[::-1], 2) / (1 << number.bit_length()) if number else 0.0
 
 
 def _fill_parameters(request: JobRequest, prompt: Prompt, model: ModelInfo, terms: Terms) -> Parameters | Refusal:
