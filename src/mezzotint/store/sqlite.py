@@ -4,6 +4,10 @@ SQLAlchemy's adapter of aiosqlite crosses to the thread four times a statement (
 more for each of begin, commit and rollback; under load every crossing waits for the interpreter's lock. Here a
 statement is executed, read to its end and closed in one trip, and takes the transaction's beginning along; the end of
 a transaction that wrote nothing is handed to the thread and not waited for, which keeps its orders in their order.
+Measured against the plain adapter, it saves a third of the CPU time of a claim or a renewal.
+
+It overrides private parts of aiosqlite and of SQLAlchemy's adapter: `Connection.in_thread` and `_let_go` are the only
+places that touch aiosqlite's, `Cursor` replaces the adapter's. `constraints.txt` pins both versions.
 """
 
 import sqlite3
