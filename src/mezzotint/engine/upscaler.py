@@ -23,6 +23,7 @@ from mezzotint.engine.models.load import release
 from mezzotint.engine.upscaler_nets import network_of
 
 TILE_PX = 128  # of the input; some 0.2 s of the shipped network on one core
+DEVICE_TILE_PX = 512  # where a small one leaves the device idle
 TURN_S = 0.05  # tiles are made for so long, so that a fast device is not given one at a time
 FOREIGN_REACH_PX = 32  # seen around a tile where the network does not say how far it looks
 
@@ -66,6 +67,7 @@ class Upscaling:
         self.num_steps = 0
         self.cost_s = 0.0
         self._upscaler, self._scale = upscaler, scale
+        self._tile_px = TILE_PX if upscaler.device.type == "cpu" else DEVICE_TILE_PX
         self._wanted = (picture.width * scale, picture.height * scale)
         pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255  # [3, H, W] in 0..1
         self._course = self._run(pixels)
@@ -108,7 +110,7 @@ class Upscaling:
             rounds += 1
         for i in range(rounds):
             height, width = (side * self._upscaler.scale**i for side in pixels.shape[1:])
-            self.num_steps += -(-height // TILE_PX) * -(-width // TILE_PX)
+            self.num_steps += -(-height // self._tile_px) * -(-width // self._tile_px)
         for _ in range(rounds):
             pixels = yield from self._enlarge_once(pixels)
         picture = Image.fromarray(pixels.mul(255).round().to(torch.uint8).permute(1, 2, 0).numpy())
@@ -120,9 +122,9 @@ class Upscaling:
         scale, reach = self._upscaler.scale, self._upscaler.reach_px
         height, width = pixels.shape[1:]
         made = torch.empty(3, height * scale, width * scale)
-        for top in range(0, height, TILE_PX):
-            for left in range(0, width, TILE_PX):
-                bottom, right = min(top + TILE_PX, height), min(left + TILE_PX, width)
+        for top in range(0, height, self._tile_px):
+            for left in range(0, width, self._tile_px):
+                bottom, right = min(top + self._tile_px, height), min(left + self._tile_px, width)
                 y, x = max(0, top - reach), max(0, left - reach)
                 seen = pixels[:, y : bottom + reach, x : right + reach]
                 tile = self._compute_tile(seen)

@@ -153,7 +153,7 @@ def build_catalog(settings: Settings, offers: Sequence[ServedModel], findings: F
 
         freeze_collector()
         for offer in offers:
-            load.check_entry(_resolve(offer.entry, settings), device, exact=is_exact(settings, device))
+            load.check_entry(_resolve(offer, settings, device), device, exact=is_exact(settings, device))
 
     def check(error: BaseException) -> None:
         import torch
@@ -196,11 +196,18 @@ def sample_request(pipeline: Any, offer: ServedModel, *, seed: int, num_steps: i
     return call_kwargs(pipeline, parameters)
 
 
-def _resolve(entry: ModelEntry, settings: Settings) -> ModelEntry:
-    """The entry, with the settings in the place of what it does not say."""
+def _resolve(offer: ServedModel, settings: Settings, device: str) -> ModelEntry:
+    """The entry, with the settings in the place of what it does not say.
+
+    A UNet's convolutions are channels-last on a GPU in fast mode, where neither its entry nor its card says otherwise.
+    """
+    entry = offer.entry
+    ordered = files.is_channels_last(offer.folder) if entry.channels_last is None else entry.channels_last
+    if ordered is None:
+        ordered = device != "cpu" and not is_exact(settings, device) and files.has_unet(offer.folder)
     dtype = Dtype(settings.dtype) if entry.dtype is Dtype.AUTO else entry.dtype
     compiles = settings.compile if entry.compile is None else entry.compile
-    return entry.model_copy(update={"dtype": dtype, "compile": compiles})
+    return entry.model_copy(update={"dtype": dtype, "compile": compiles, "channels_last": ordered})
 
 
 def _find_fixed_rows(pipeline: Any, offer: ServedModel, known: MutableMapping[str, str] | None) -> int:
@@ -222,7 +229,7 @@ def _load(
     from mezzotint.worker import LoadedModel
 
     device = process_device(settings.device)
-    entry = _resolve(offer.entry, settings)
+    entry = _resolve(offer, settings, device)
     pipeline = load.load_pipeline(offer.folder, device, entry, tell)
     embeddings = EmbeddingCache()
     embeddings.attach(pipeline)

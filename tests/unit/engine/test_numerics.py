@@ -162,6 +162,31 @@ def test_exact_kernels_of_a_gpu_are_chosen_for_the_block_alone(precision: str) -
     assert inside[6]
 
 
+def test_fast_kernels_of_a_gpu_are_tuned_for_the_block_alone() -> None:
+    def state() -> tuple[Any, ...]:
+        cudnn: Any = torch.backends.cudnn
+        matmul: Any = torch.backends.cuda.matmul
+        return matmul.fp32_precision, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32
+
+    gpu = Numerics(device=torch.device("cuda:1"), dtype=torch.float16, exact=False)
+    before = state()
+    with gpu.kernels():
+        inside = state()
+    assert state() == before
+    assert inside == ("tf32", True, False, True)
+    with Numerics(device=CPU, dtype=torch.float32, exact=False).kernels():
+        assert state() == before, "a CPU has nothing of it"
+
+
+def test_what_counts_as_rounding_is_coarser_where_float32_is_tf32() -> None:
+    def tolerance(device: str, *, exact: bool, dtype: torch.dtype = torch.float32) -> float:
+        return Numerics(device=torch.device(device), dtype=dtype, exact=exact).tolerance()
+
+    assert tolerance("cuda", exact=True) == tolerance("cpu", exact=False) == 2e-4
+    assert tolerance("cuda", exact=False) == tolerance("cuda", exact=False, dtype=torch.float16)
+    assert tolerance("cuda", exact=False, dtype=torch.bfloat16) == tolerance("cpu", exact=True, dtype=torch.bfloat16)
+
+
 def test_channels_last_is_an_affair_of_convolutions_and_of_the_fingerprint() -> None:
     layers = torch.nn.Sequential(torch.nn.Conv2d(8, 16, 3, padding=1), torch.nn.Conv2d(16, 16, 1))
     samples = torch.randn(2, 8, 8, 8)

@@ -189,6 +189,21 @@ def test_a_picture_that_host_memory_has_no_room_for_fails_its_upscale_alone(
     assert str(run.error).endswith("enlarged to 64 x 64 pixels.")
 
 
+@pytest.mark.parametrize(("device", "num_tiles"), [("cpu", 40), ("meta", 3)])
+def test_tiles_are_larger_on_a_device_that_small_ones_leave_idle(
+    shipped: Upscaler, device: str, num_tiles: int
+) -> None:
+    quick = replace(
+        shipped,
+        network=lambda seen: torch.zeros(1, 3, 4 * seen.shape[2], 4 * seen.shape[3]),
+        device=torch.device(device),
+    )
+    assert enlarged(quick, Image.new("RGB", (1280, 512)), 4).size == (5120, 2048)
+    run = quick.begin(Image.new("RGB", (1280, 512)), 4)
+    run.turn()
+    assert run.num_steps == num_tiles
+
+
 def test_a_turn_makes_tiles_for_a_time_and_at_least_one(shipped: Upscaler, monkeypatch: pytest.MonkeyPatch) -> None:
     quick = replace(shipped, network=lambda seen: torch.zeros(1, 3, 4 * seen.shape[2], 4 * seen.shape[3]))
     picture = Image.new("RGB", (4 * TILE_PX, TILE_PX))

@@ -1,6 +1,7 @@
 """From a list of models to models in memory."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from diffusers import AutoencoderTiny
 from mezzotint.config import read_settings
 from mezzotint.domain.errors import SettingInvalid
 from mezzotint.engine.models import files
+from mezzotint.main import served_models
 from mezzotint.main.served_models import Findings, build_catalog, find_models, is_exact
 
 CHANNELS = json.loads((files.locate("starter") / "vae" / "config.json").read_text())["latent_channels"]
@@ -83,6 +85,33 @@ def test_compiling_is_refused_in_exact_mode_and_an_entry_may_say_no(tmp_path: Pa
     settings = read_settings(device="cpu", exact=True, compile=True)
     with pytest.raises(SettingInvalid, match="needs fast mode"):
         build_catalog(settings, find_models(settings)).prepare()
+
+
+@pytest.mark.parametrize(
+    ("device", "exact", "card", "listed", "ordered"),
+    [
+        ("cuda:0", False, None, None, True),
+        ("cuda:0", True, None, None, False),
+        ("cpu", False, None, None, False),
+        ("cuda:0", False, False, None, False),
+        ("cpu", True, True, None, True),
+        ("cuda:0", False, None, False, False),
+        ("cpu", True, False, True, True),
+    ],
+)
+def test_convolutions_of_a_unet_are_channels_last_on_a_gpu_in_fast_mode(
+    tmp_path: Path, device: str, exact: bool, card: bool | None, listed: bool | None, ordered: bool
+) -> None:
+    (offer,) = find_models(read_settings(device="cpu"))
+    for name in ("model_index.json", "mezzotint.json"):
+        (tmp_path / name).write_text((offer.folder / name).read_text())
+    written = json.loads((tmp_path / "mezzotint.json").read_text())
+    written = {key: value for key, value in written.items() if key != "channels_last"}
+    said = {} if card is None else {"channels_last": card}
+    (tmp_path / "mezzotint.json").write_text(json.dumps(written | said))
+    entry = offer.entry.model_copy(update={"channels_last": listed})
+    found = served_models._resolve(replace(offer, entry=entry, folder=tmp_path), read_settings(exact=exact), device)
+    assert found.channels_last is ordered
 
 
 def test_one_model_or_a_list_but_not_both(tmp_path: Path) -> None:

@@ -68,7 +68,8 @@ class ModelEntry(_CatalogTable):
     )
     channels_last: bool | None = Field(
         default=None,
-        description="whether its convolutions compute in that memory order; default: as the model's card says, else no",
+        description="whether its convolutions compute in that memory order; default: as the model's card says, else "
+        "for UNets on a GPU in fast mode",
     )
     quantization: Quantization | None = Field(
         default=None, description="a table `backend`, `options`, `components`, for diffusers' quantisation; CUDA only"

@@ -232,9 +232,14 @@ def max_prompt_tokens(folder: Path) -> int:
     return int(_card(folder)["max_prompt_tokens"])
 
 
-def is_channels_last(folder: Path) -> bool:
-    """Whether the card says that its convolutions are faster in that memory order."""
-    return bool(_card(folder).get("channels_last", False))
+def is_channels_last(folder: Path) -> bool | None:
+    """Whether the card says that its convolutions are faster in that memory order; None: it says nothing."""
+    found = _card(folder).get("channels_last")
+    return None if found is None else bool(found)
+
+
+def has_unet(folder: Path) -> bool:
+    return "unet" in _parts(folder)
 
 
 def _card(folder: Path) -> dict[str, Any]:
