@@ -4,6 +4,7 @@ Each is set by an environment variable `MEZZOTINT_<NAME>`; the command's flags w
 """
 
 import os
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -202,6 +203,17 @@ class Settings(BaseSettings):
     unstarted_job_days: float = Field(30, ge=1, le=3650, description="days after which such a job is deleted")
     dev: bool = Field(False, description="the page signs in by itself; loopback addresses only")
     log_json: bool = Field(False, description="log lines as JSON instead of text")
+
+
+def unknown_variables() -> dict[str, str]:
+    """The `MEZZOTINT_...` variables of the environment that are no setting, each with the setting most like it, or "".
+
+    They have no effect: a misspelt one would otherwise be found out by what it failed to do.
+    """
+    prefix, known = "MEZZOTINT_", [name.upper() for name in Settings.model_fields]
+    given = {name: name.upper().removeprefix(prefix) for name in sorted(os.environ) if name.upper().startswith(prefix)}
+    unknown = {name: get_close_matches(rest, known, 1) for name, rest in given.items() if rest not in known}
+    return {name: prefix + like[0] if like else "" for name, like in unknown.items()}
 
 
 def s3_options(settings: Settings) -> dict[str, str]:

@@ -1,15 +1,17 @@
 """The commands as a newcomer runs them: the right way, and with things missing, broken or in the way."""
 
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from mezzotint.engine.models import files
-from tests.acceptance.conftest import MEZZOTINT, Server
+from tests.acceptance.conftest import MEZZOTINT, Server, served
 
 
 def mezzotint(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -60,16 +62,66 @@ def test_the_server_draws_the_same_pixels_while_three_other_jobs_run(
     ("prompt", "code"),
     [("a cat --steps 81", "steps_over_budget"), ("", "prompt_empty"), ("a cat --sref x", "parameter_unsupported")],
 )
-def test_a_refused_prompt_exits_with_2_and_leaves_no_file(prompt: str, code: str, tmp_path: Path) -> None:
+def test_a_refused_prompt_exits_with_4_and_leaves_no_file(prompt: str, code: str, tmp_path: Path) -> None:
     done = mezzotint("imagine", prompt, "--out", str(tmp_path / "a.png"))
-    assert done.returncode == 2
+    assert done.returncode == 4
     assert code in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_servers_refusal_exits_with_2(server: Server, tmp_path: Path) -> None:
-    done = mezzotint("imagine", "a cat --steps 99", "--out", str(tmp_path / "a.png"), "--server", server.url)
-    assert (done.returncode, "steps_over_budget" in done.stderr) == (2, True)
+def test_a_servers_refusal_exits_with_4_and_a_wrong_token_with_5(server: Server, tmp_path: Path) -> None:
+    flags = ("--out", str(tmp_path / "a.png"), "--server", server.url)
+    done = mezzotint("imagine", "a cat --steps 99", *flags)
+    assert (done.returncode, "steps_over_budget" in done.stderr) == (4, True)
+    done = mezzotint("imagine", "a cat", *flags, "--token", "nonsense")
+    assert (done.returncode, "Pass --token" in done.stderr) == (5, True)
+
+
+def test_an_interrupted_imagine_cancels_its_job(server: Server, tmp_path: Path) -> None:
+    prompt = "an interrupted apple --steps 80"
+    command = [MEZZOTINT, "imagine", prompt, "--out", str(tmp_path / "a.png"), "--server", server.url]
+    with server.client("dev") as dev:
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        job = None
+        while job is None and process.poll() is None:
+            jobs = dev.get("/v1/jobs", params={"limit": 20}).json()["jobs"]
+            job = next((one for one in jobs if "an interrupted" in one["prompt"] and one["step"] > 1), None)
+        assert job is not None
+        process.send_signal(signal.SIGINT)
+        told = process.communicate(timeout=60)[1]
+        assert process.returncode == 130
+        assert f"job {job['id']} cancelled" in told
+        assert "Traceback" not in told
+        assert dev.get(f"/v1/jobs/{job['id']}").json()["state"] == "cancelled"
+
+
+def test_ctrl_c_leaves_no_trace_while_the_command_is_still_loading() -> None:
+    """Python tells which modules it loads; the signal comes amid them."""
+    command = [sys.executable, "-X", "importtime", "-m", "mezzotint", "serve", "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.endswith("typer\n"):
+                break
+        process.send_signal(signal.SIGINT)
+        told = process.stderr.read()
+    assert process.returncode == 130
+    assert "mezzotint: interrupted" in told
+    assert "Traceback" not in told
+
+
+def test_a_stopped_server_ends_its_open_streams_without_a_trace(tmp_path: Path) -> None:
+    with served(tmp_path / "data", "--dev") as server, server.client("dev") as dev:
+        job = dev.post("/v1/jobs", json={"prompt": "a red apple --steps 80"}).json()
+        with dev.stream("GET", f"/v1/jobs/{job['id']}/events") as stream:
+            lines = stream.iter_lines()
+            next(lines)
+            server.process.send_signal(signal.SIGINT)
+            assert [line for line in lines if line.startswith("event: succeeded")] == []
+        assert server.process.wait(60) == 0
+        log = server.log.read_text()
+    assert "stopping" in log
+    assert "Traceback" not in log
 
 
 def test_choices_give_a_file_each(server: Server, tmp_path: Path) -> None:
@@ -138,7 +190,7 @@ def test_a_second_server_on_the_same_data_is_refused(server: Server) -> None:
 
 def test_dev_is_refused_beyond_loopback(tmp_path: Path) -> None:
     done = mezzotint("serve", "--dev", "--host", "0.0.0.0", "--port", "0", "--data", str(tmp_path / "data"))
-    assert (done.returncode, "loopback" in done.stderr) == (1, True)
+    assert (done.returncode, "loopback" in done.stderr) == (2, True)
 
 
 def test_token_prints_the_token_alone(server: Server) -> None:
@@ -152,6 +204,36 @@ def test_a_bad_tenant_or_tier_is_refused(flags: tuple[str, ...], tmp_path: Path)
     done = mezzotint("token", "--data", str(tmp_path), *flags)
     assert done.returncode != 0
     assert done.stdout == ""
+
+
+def test_a_server_whose_database_is_away_or_damaged_says_so_before_it_announces_itself(tmp_path: Path) -> None:
+    flags = ("serve", "--port", "0", "--data", str(tmp_path))
+    away = mezzotint(*flags, "--no-worker", "--database", "postgresql://ada:private@127.0.0.1:9/x")
+    (tmp_path / "mezzotint.db").write_bytes(b"no database, but some other file of a user\n" * 100)
+    for done, name in ((away, "127.0.0.1:9/x"), (mezzotint(*flags), str(tmp_path / "mezzotint.db"))):
+        assert done.returncode == 1
+        assert "[store_unusable]" in done.stderr
+        assert name in done.stderr
+        assert "serves on" not in done.stdout
+        assert "Traceback" not in done.stderr
+
+
+def test_doctor_knows_its_own_server_and_names_stores_that_are_away(server: Server) -> None:
+    port = server.url.rpartition(":")[2]
+    beside = mezzotint("doctor", "--data", str(server.data), "--port", port)
+    assert beside.returncode == 0, beside.stdout
+    assert f"a Mezzotint server answers at {port}" in beside.stdout
+    away = mezzotint(
+        *("doctor", "--data", str(server.data), "--port", "0", "--database", "postgresql://ada:private@127.0.0.1:9/x"),
+        *("--objects", "s3://pictures/x"),
+        AWS_ENDPOINT_URL="http://127.0.0.1:9",
+        AWS_ACCESS_KEY_ID="a",
+        AWS_SECRET_ACCESS_KEY="private",
+    )
+    assert away.returncode == 1
+    assert "127.0.0.1:9/x" in away.stdout
+    assert "s3://pictures/x" in away.stdout
+    assert "private" not in away.stdout + away.stderr
 
 
 def test_doctor_finds_a_healthy_machine_and_names_what_is_broken(tmp_path: Path) -> None:

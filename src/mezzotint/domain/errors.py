@@ -5,6 +5,8 @@ MezzotintError
 │   ├── PortInUse
 │   ├── DataFolderBusy
 │   ├── DataFolderUnusable
+│   ├── StoreUnusable
+│   ├── DatabaseMissing
 │   ├── ModelMissing
 │   ├── ModelCorrupt
 │   ├── DeviceMissing
@@ -13,6 +15,7 @@ MezzotintError
 │   ├── ServerUnreachable
 │   ├── NameTaken
 │   ├── NotKnown
+│   ├── ArgumentInvalid
 │   └── SettingInvalid
 ├── JobFault                   a job cannot go on; becomes the job's `error`
 │   ├── ImageBlocked
@@ -44,7 +47,7 @@ class MezzotintError(Exception):
     """Root. `code` is stable and documented in docs/reference/errors.md; `hint` says what to do."""
 
     code: ClassVar[str] = "internal_error"
-    hint: ClassVar[str] = "Try again; if it persists, report it with the server's log."
+    hint: str = "Try again; if it persists, report it with the server's log."
 
 
 class StartError(MezzotintError):
@@ -72,6 +75,23 @@ class DataFolderUnusable(StartError):
 
     code = "data_folder_unusable"
     hint = "Choose a folder that you own, on a disk with room, with --data."
+
+
+class StoreUnusable(StartError):
+    """The database or the object store that the settings name does not answer, or is damaged."""
+
+    code = "store_unusable"
+    hint = (
+        "Check the address, the name and the credentials, and that it runs there (`mezzotint doctor` looks again); "
+        "restore a damaged database from a backup."
+    )
+
+
+class DatabaseMissing(StartError):
+    """There is no database, or no secret, where the command is to work."""
+
+    code = "database_missing"
+    hint = "Name its folder with --data or MEZZOTINT_DATA; `mezzotint init` and `mezzotint serve` make a new one."
 
 
 class ModelMissing(StartError):
@@ -124,10 +144,21 @@ class NameTaken(StartError):
 
 
 class NotKnown(StartError):
-    """There is no tenant, user or key of that name."""
+    """There is no tenant, user, key, job, worker or model of that name. listed_by: the command that shows them."""
 
     code = "not_known"
-    hint = "`list` shows those there are; `create` makes one."
+    hint = "`mezzotint tenants list`, `users list` and so on show those there are."
+
+    def __init__(self, message: str, listed_by: str) -> None:
+        super().__init__(message)
+        self.hint = f"`mezzotint {listed_by}` shows those there are."
+
+
+class ArgumentInvalid(StartError):
+    """A name or a password does not follow its rules."""
+
+    code = "argument_invalid"
+    hint = "Nothing was changed; try again with one that does."
 
 
 class SettingInvalid(StartError):

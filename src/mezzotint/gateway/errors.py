@@ -54,6 +54,7 @@ ERRORS: dict[str, ErrorKind] = {
     "client_too_slow": ErrorKind(408, "The request did not come in the time that the server waits for it."),
     "too_many_bodies": ErrorKind(429, "The tenant is sending as many large bodies as it may at once."),
     "body_memory_full": ErrorKind(503, "The server is reading as many large bodies as its memory takes."),
+    "server_stopping": ErrorKind(503, "The server is stopping."),
     "too_many_connections": ErrorKind(503, "The server, or your address, has as many connections open as it may have."),
     "host_unknown": ErrorKind(421, "The request's Host header names another host than this server."),
     "host_invalid": ErrorKind(400, "The Host header names no host."),

@@ -72,7 +72,7 @@ def with_accounts(data: Path | None, work: Callable[[Accounts], Coroutine[None, 
     return with_database(settings, lambda database: work(build_accounts(Store(database), settings)))
 
 
-def require_found(found: bool, what: str) -> None:
+def require_found(found: bool, kind: str, name: str) -> None:
     """Raises: NotKnown."""
     if not found:
-        raise NotKnown(f"there is no {what}")
+        raise NotKnown(f"there is no {kind} {name[:80]!r}", f"{kind.rsplit(maxsplit=1)[-1]}s list")

@@ -1,20 +1,22 @@
-"""`mezzotint serve | imagine | token | tenants | users | keys | jobs | workers | models | doctor`; flags are fixed."""
+"""`mezzotint init | serve | worker | imagine | token | doctor | openapi`, and groups such as `mezzotint tenants`."""
 
 import json
+import sys
 from datetime import UTC, datetime, timedelta
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mezzotint import __version__
-from mezzotint.config import read_settings, set_device_environment
+from mezzotint.config import read_settings, set_device_environment, unknown_variables
 from mezzotint.domain.claims import Role
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
 from mezzotint.main import jobs, keys, tenants, users, workers
 from mezzotint.main import models as registered
-from mezzotint.main.options import Data, report_errors
+from mezzotint.main.options import Data, report_errors, setting_option
 
 app = typer.Typer(
     name="mezzotint",
@@ -29,48 +31,86 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(registered.app, name="models")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(workers.app, name="workers")
-Model = Annotated[str | None, typer.Option(help="'starter', a diffusers folder, or a hub id such as owner/name.")]
-Models = Annotated[Path | None, typer.Option(help="TOML file of several models, instead of --model.")]
-AtDatabase = Annotated[str | None, typer.Option(help="postgresql://...; default: SQLite in the data folder.")]
-AtObjects = Annotated[str | None, typer.Option(help="A folder or s3://bucket/prefix; default: in the data folder.")]
+Model = Annotated[str | None, setting_option("model", "'starter', a diffusers folder, or a hub id such as owner/name.")]
+Models = Annotated[Path | None, setting_option("models", "TOML file of several models, instead of --model.")]
+Revision = Annotated[str | None, setting_option("revision", "Revision of a hub id.")]
+AtDatabase = Annotated[
+    str | None, setting_option("database", "postgresql://...; without it SQLite in the data folder.")
+]
+AtObjects = Annotated[
+    str | None, setting_option("objects", "A folder or s3://bucket/prefix; without it in the data folder.")
+]
 Exact = Annotated[
-    bool | None, typer.Option("--exact/--fast", help="Bits independent of company (default on a CPU), or more speed.")
+    bool | None,
+    setting_option(
+        "exact",
+        "A picture's bytes do not depend on what else runs (default on a CPU), or more speed (on a GPU).",
+        "--exact/--fast",
+    ),
 ]
-OnDevice = Annotated[str | None, typer.Option(help="Where the model runs: auto, cpu, cuda, or cuda:1 and so on.")]
+OnDevice = Annotated[
+    str | None, setting_option("device", "Where the model runs: auto, cpu, cuda, or cuda:1 and so on.")
+]
+InDtype = Annotated[str | None, setting_option("dtype", "What it computes in: auto, float32, float16 or bfloat16.")]
+OnHost = Annotated[str | None, setting_option("host", "Address to listen on.")]
+OnPort = Annotated[int | None, setting_option("port", "Port to listen on; 0 picks a free one.")]
+CheckpointEvery = Annotated[str | None, setting_option("checkpoint_every", "Steps between two checkpoints, or auto.")]
 Compile = Annotated[
-    bool | None, typer.Option("--compile/--no-compile", help="Let torch.compile make denoisers faster; with --fast.")
+    bool | None,
+    setting_option("compile", "Let torch.compile make denoisers faster; with --fast.", "--compile/--no-compile"),
 ]
-InDtype = Annotated[str | None, typer.Option(help="What it computes in: auto, float32, float16 or bfloat16.")]
 
 
 @app.callback(invoke_without_command=True)
-def version(show: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False) -> None:
+def version(
+    show: Annotated[bool, typer.Option("--version", metavar="", help="Show the version and exit.")] = False,
+) -> None:
     set_device_environment()
+    for stream in (sys.stdout, sys.stderr):  # a prompt may hold what the terminal's encoding does not
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     if show:
         typer.echo(__version__)
         raise typer.Exit
+    for name, like in unknown_variables().items():
+        meant = f"; did you mean {like}?" if like else ""
+        typer.echo(f"mezzotint: {name} is no setting and has no effect{meant}", err=True)
+
+
+@app.command()
+def init(data: Data = None, database: AtDatabase = None, objects: AtObjects = None) -> None:
+    """Make the data folder, its secret and the database; leave alone what is there."""
+    from mezzotint.main.init import init as run
+
+    with report_errors():
+        run(read_settings(data=data, database=database, objects=objects))
 
 
 @app.command()
 def serve(
-    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 picks a free one.")] = None,
+    host: OnHost = None,
+    port: OnPort = None,
     data: Data = None,
     database: AtDatabase = None,
     objects: AtObjects = None,
     model: Model = None,
     models: Models = None,
-    revision: Annotated[str | None, typer.Option(help="Revision of a hub id.")] = None,
+    revision: Revision = None,
     device: OnDevice = None,
     dtype: InDtype = None,
     exact: Exact = None,
     compiles: Compile = None,
-    checkpoint_every: Annotated[str | None, typer.Option(help="Steps between two checkpoints, or auto.")] = None,
+    checkpoint_every: CheckpointEvery = None,
     worker: Annotated[
-        bool | None, typer.Option("--worker/--no-worker", help="Draw here, too, or only speak HTTP.")
+        bool | None,
+        setting_option(
+            "worker", "Draw here, too (without this flag as well), or only speak HTTP.", "--worker/--no-worker"
+        ),
     ] = None,
-    root_path: Annotated[str | None, typer.Option(help="Path under which a proxy serves it, such as /paint.")] = None,
-    dev: Annotated[bool | None, typer.Option("--dev", help="The page signs in by itself (loopback only).")] = None,
+    root_path: Annotated[
+        str | None, setting_option("root_path", "Path under which a proxy serves it, such as /paint.")
+    ] = None,
+    dev: Annotated[bool | None, setting_option("dev", "The page signs in by itself (loopback only).", "--dev")] = None,
 ) -> None:
     """Serve the page and the API."""
     from mezzotint.main.serve import serve as run
@@ -105,13 +145,13 @@ def worker(
     objects: AtObjects = None,
     model: Model = None,
     models: Models = None,
-    revision: Annotated[str | None, typer.Option(help="Revision of a hub id.")] = None,
+    revision: Revision = None,
     device: OnDevice = None,
     dtype: InDtype = None,
     exact: Exact = None,
     compiles: Compile = None,
-    checkpoint_every: Annotated[str | None, typer.Option(help="Steps between two checkpoints, or auto.")] = None,
-    max_runs: Annotated[int | None, typer.Option(help="Most jobs in the engine at once.")] = None,
+    checkpoint_every: CheckpointEvery = None,
+    max_runs: Annotated[int | None, setting_option("max_runs", "Most jobs in the engine at once.")] = None,
 ) -> None:
     """Draw what gateways accepted, in a process of its own. Any number may work on one database."""
     from mezzotint.main.worker import run_worker as run
@@ -143,11 +183,11 @@ def imagine(
     token: Annotated[str | None, typer.Option(help="Bearer token for --server (or MEZZOTINT_TOKEN).")] = None,
     model: Model = None,
     models: Models = None,
-    revision: Annotated[str | None, typer.Option(help="Revision of a hub id.")] = None,
+    revision: Revision = None,
     device: OnDevice = None,
     dtype: InDtype = None,
 ) -> None:
-    """Draw one picture. Exit code 2: the prompt was refused; 3: the picture was blocked; 1: anything else failed."""
+    """Draw one picture. Exit code 4: refused; 3: blocked; 5: no such token; 2: wrong usage; 1: anything else failed."""
     from mezzotint.main.imagine import imagine as run
 
     with report_errors():
@@ -161,14 +201,16 @@ def token(
     tier: Annotated[Tier, typer.Option(help="What the tenant may ask for.")],
     data: Data = None,
     days: Annotated[int, typer.Option(min=1, max=3650, help="How long it is valid.")] = 30,
-    admin: Annotated[bool, typer.Option("--admin", help="May see and change everything of every tenant.")] = False,
+    admin: Annotated[
+        bool, typer.Option("--admin", metavar="", help="May see and change everything of every tenant.")
+    ] = False,
 ) -> None:
     """Print a token for the server that works in the data folder."""
     from mezzotint.gateway import Issuer
     from mezzotint.main.data_folder import check_tenant_name, load_secret
 
     with report_errors():
-        issuer = Issuer(load_secret(read_settings(data=data)))
+        issuer = Issuer(load_secret(read_settings(data=data), make=False))
         tenant_id = TenantId(check_tenant_name(tenant))
         role = Role.ADMIN if admin else Role.USER
         typer.echo(issuer.issue(tenant_id, tier, datetime.now(UTC), timedelta(days=days), role=role))
@@ -176,13 +218,30 @@ def token(
 
 @app.command()
 def doctor(
-    data: Data = None, model: Model = None, models: Models = None, port: Annotated[int | None, typer.Option()] = None
+    data: Data = None,
+    database: AtDatabase = None,
+    objects: AtObjects = None,
+    model: Model = None,
+    models: Models = None,
+    device: OnDevice = None,
+    host: OnHost = None,
+    port: OnPort = None,
 ) -> None:
-    """Look at packages, device, weights, port, disk and page; say what to do about what is missing."""
+    """Look at packages, device, weights, port, stores, disk and page; say what to do about what is missing."""
     from mezzotint.main.doctor import run_doctor
 
     with report_errors():
-        raise typer.Exit(run_doctor(read_settings(data=data, model=model, models=models, port=port)))
+        settings = read_settings(
+            data=data,
+            database=database,
+            objects=objects,
+            model=model,
+            models=models,
+            device=device,
+            host=host,
+            port=port,
+        )
+        raise typer.Exit(run_doctor(settings))
 
 
 @app.command()

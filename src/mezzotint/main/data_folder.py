@@ -12,7 +12,7 @@ from pathlib import Path
 import typer
 
 from mezzotint.config import MIN_FREE_BYTES, Settings
-from mezzotint.domain.errors import DataFolderBusy, DataFolderUnusable, SettingInvalid
+from mezzotint.domain.errors import ArgumentInvalid, DatabaseMissing, DataFolderBusy, DataFolderUnusable, SettingInvalid
 from mezzotint.domain.tenant import is_tenant_name
 
 MIN_SECRET_BYTES = 32
@@ -122,18 +122,20 @@ def _open_lock(path: Path) -> int:
     return lock
 
 
-def load_secret(settings: Settings) -> bytes:
+def load_secret(settings: Settings, *, make: bool = True) -> bytes:
     """The key that signs tokens: from the settings, or made once in the data folder, readable by its owner alone.
 
-    Raises: SettingInvalid, DataFolderUnusable.
+    make: whether one is made where there is none. Raises: SettingInvalid, DataFolderUnusable, DatabaseMissing.
     """
     if settings.token_secret is not None:
         secret = settings.token_secret.get_secret_value().encode()
         if len(secret) < MIN_SECRET_BYTES:
             raise SettingInvalid(f"token_secret: {len(secret)} bytes are too few, use {MIN_SECRET_BYTES} or more")
         return secret
-    prepare_data_folder(settings.data)
     path = settings.data / "secret"
+    if not make and not path.exists():
+        raise DatabaseMissing(f"there is no secret {path.resolve()}: no server has worked in that folder")
+    prepare_data_folder(settings.data)
     try:
         if not path.exists():
             _write_once(path, secrets.token_hex(MIN_SECRET_BYTES))
@@ -162,7 +164,7 @@ def _write_once(path: Path, text: str) -> None:
 
 
 def check_tenant_name(name: str) -> str:
-    """Raises: SettingInvalid."""
+    """Raises: ArgumentInvalid."""
     if not is_tenant_name(name):
-        raise SettingInvalid(f"tenant {name[:80]!r}: use 1 to 64 letters, digits, '.', '_' or '-'")
+        raise ArgumentInvalid(f"tenant {name[:80]!r}: use 1 to 64 letters, digits, '.', '_' or '-'")
     return name

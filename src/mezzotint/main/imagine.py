@@ -17,6 +17,7 @@ from mezzotint.domain.errors import ImageBlocked, MezzotintError, OutputUnwritab
 from mezzotint.domain.job import JobState, Parameters
 from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.tier import Tier
+from mezzotint.main.options import ExitCode
 from mezzotint.main.served_models import ServedModel, build_catalog, find_models
 from mezzotint.policy.admission.admit import NUM_SEEDS, Terms, admit
 from mezzotint.policy.admission.prompt import parse_request
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from mezzotint.engine import Run
     from mezzotint.safety.postfilter import PostFilter
 
-DONE, FAILED, REFUSED, BLOCKED = 0, 1, 2, 3
 SUFFIXES = (".png", ".webp")
+TOKEN_HINT = "Pass --token, or set MEZZOTINT_TOKEN; the server's operator makes one with `mezzotint token`."
 
 
 def imagine(settings: Settings, prompt: str, out: Path, server: str | None) -> int:
@@ -50,13 +51,13 @@ def _draw_here(settings: Settings, prompt: str, out: Path) -> int:
     terms = Terms(tier=Tier.PRO, models=models, num_open_jobs=0, fresh_seed=secrets.randbelow(NUM_SEEDS))
     decision = admit(parse_request(JobRequest(prompt=prompt)), terms)
     if isinstance(decision, Refusal):
-        return _print_error(REFUSED, decision.message, decision.hint, decision.code)
+        return _print_error(ExitCode.REFUSED, decision.message, decision.hint, decision.code)
     offer = next(offer for offer in offers if offer.info is decision.model)
     wanted = [plan.parameters for plan in decision.plans]
     rules = PreFilter.load(settings.prefilter_rules)
     for parameters in wanted:
         if refusal := rules.check(parameters.prompt, parameters.negative_prompt):
-            return _print_error(REFUSED, refusal.message, refusal.hint, refusal.code)
+            return _print_error(ExitCode.REFUSED, refusal.message, refusal.hint, refusal.code)
     runs = _draw(settings, offer, wanted)
     image_filter = PostFilter(threshold=settings.nsfw_threshold)
     codes = [
@@ -98,15 +99,14 @@ def _save_picture(run: "Run", parameters: Parameters, out: Path, image_filter: "
         raise RunFailed(f"the model could not carry out the request: {run.error}") from run.error
     picture = run.output.images[0]
     if image_filter.check(picture).is_blocked:
-        return _print_error(
-            BLOCKED, "The finished picture did not pass the image filter.", ImageBlocked.hint, ImageBlocked.code
-        )
+        message = "The finished picture did not pass the image filter."
+        return _print_error(ExitCode.BLOCKED, message, ImageBlocked.hint, ImageBlocked.code)
     from mezzotint.media import encode
 
     files = encode(picture)
     write(out, files.png if out.suffix.lower() == ".png" else files.webp)
     print(f"{out}  {picture.width} x {picture.height} px  seed {parameters.seed}")  # noqa: T201
-    return DONE
+    return ExitCode.DONE
 
 
 def output_paths(out: Path, num_pictures: int) -> list[Path]:
@@ -120,22 +120,58 @@ def _draw_by_server(settings: Settings, prompt: str, out: Path, server: str) -> 
     try:
         with httpx.Client(base_url=server, timeout=60) as client:
             token = settings.token.get_secret_value() if settings.token else _dev_token(client)
+            if token is None:
+                return _print_error(ExitCode.UNAUTHORIZED, "The server wants a token.", TOKEN_HINT, "token_missing")
             client.headers["Authorization"] = f"Bearer {token}"
-            answer = client.post("/v1/jobs", json={"prompt": prompt, "new": True})
-            if answer.status_code != 202:
-                error = answer.json()["error"]
-                return _print_error(REFUSED, error["message"], error["hint"], error["code"])
-            jobs = answer.json()["jobs"]
-            return max(_fetch(client, job, path) for job, path in zip(jobs, output_paths(out, len(jobs)), strict=True))
+            jobs: list[dict[str, Any]] | None = None
+            try:
+                answer = client.post("/v1/jobs", json={"prompt": prompt, "new": True})
+                if answer.status_code != 202:
+                    return _report_refusal(answer)
+                jobs = answer.json()["jobs"]
+                paths = output_paths(out, len(jobs))
+                return max(_fetch(client, job, path) for job, path in zip(jobs, paths, strict=True))
+            except KeyboardInterrupt:
+                _cancel(client, jobs)
+                raise
     except (httpx.HTTPError, ValueError, KeyError) as error:
         raise ServerUnreachable(f"{server}: {error or type(error).__name__}") from error
 
 
+def _report_refusal(answer: httpx.Response) -> ExitCode:
+    error = answer.json()["error"]
+    match answer.status_code:
+        case 401:
+            return _print_error(ExitCode.UNAUTHORIZED, error["message"], TOKEN_HINT, error["code"])
+        case status if status >= 500:
+            return _print_error(ExitCode.FAILED, error["message"], error["hint"], error["code"])
+        case _:
+            return _print_error(ExitCode.REFUSED, error["message"], error["hint"], error["code"])
+
+
+def _cancel(client: httpx.Client, jobs: Sequence[dict[str, Any]] | None) -> None:
+    """Cancel what is still open, and say what goes on. jobs: None while the server has not answered."""
+    if jobs is None:
+        print("mezzotint: the job goes on if the server took it: GET /v1/jobs lists it", file=sys.stderr)  # noqa: T201
+        return
+    for job in jobs:
+        try:
+            answer = client.delete(f"/v1/jobs/{job['id']}", timeout=5)
+            is_ended = answer.is_success or answer.status_code == 409
+        except httpx.HTTPError:
+            is_ended = False
+        told = "cancelled" if is_ended else "goes on: the server could not be told"
+        print(f"mezzotint: job {job['id']} {told}", file=sys.stderr)  # noqa: T201
+
+
 def _fetch(client: httpx.Client, job: dict[str, Any], out: Path) -> int:
     job = follow_job(client, job)
+    if not JobState(job["state"]).is_final:
+        hint = f"The job goes on there: GET /v1/jobs/{job['id']} tells its state."
+        return _print_error(ExitCode.FAILED, "The server ended the connection.", hint, "server_stopping")
     if job["state"] != JobState.SUCCEEDED:
         error = job["error"] or {"message": f"The job was {job['state']}.", "hint": "", "code": job["state"]}
-        code = BLOCKED if job["state"] == JobState.BLOCKED else FAILED
+        code = ExitCode.BLOCKED if job["state"] == JobState.BLOCKED else ExitCode.FAILED
         return _print_error(code, error["message"], error["hint"], error["code"])
     image = job["images"][0]
     address = client.base_url.join(image["png_url"] if out.suffix.lower() == ".png" else image["url"])
@@ -143,14 +179,13 @@ def _fetch(client: httpx.Client, job: dict[str, Any], out: Path) -> int:
     data.raise_for_status()
     write(out, data.content)
     print(f"{out}  {image['width']} x {image['height']} px  seed {image['seed']}")  # noqa: T201
-    return DONE
+    return ExitCode.DONE
 
 
-def _dev_token(client: httpx.Client) -> str:
+def _dev_token(client: httpx.Client) -> str | None:
+    """The token that a development server hands out; None from any other."""
     answer = client.post("/v1/session")
-    if answer.status_code != 200:
-        raise ServerUnreachable("the server wants a token: pass --token, or set MEZZOTINT_TOKEN")
-    return str(answer.json()["token"])
+    return str(answer.json()["token"]) if answer.status_code == 200 else None
 
 
 def follow_job(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
@@ -189,6 +224,6 @@ def write(out: Path, data: bytes) -> None:
         raise OutputUnwritable(f"{out} cannot be written: {error.strerror}") from error
 
 
-def _print_error(code: int, message: str, hint: str, name: str) -> int:
+def _print_error(code: ExitCode, message: str, hint: str, name: str) -> ExitCode:
     print(f"mezzotint: {message}\n  {hint}  [{name}]", file=sys.stderr)  # noqa: T201
     return code

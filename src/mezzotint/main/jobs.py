@@ -47,7 +47,7 @@ def retry(
                 return await retry_failed(desk, JobId(id), datetime.now(UTC))
 
             if not _with_desk(read_settings(data=data), work):
-                raise NotKnown(f"there is no dead letter {id!r}")
+                raise NotKnown(f"there is no dead letter {id[:80]!r}", "jobs dead")
             typer.echo(f"{id}  queued")
 
 

@@ -27,7 +27,7 @@ def create(
     from mezzotint.main.accounts import require_found, with_accounts
 
     async def add(accounts: Accounts) -> str:
-        require_found(await accounts.tenants.get(TenantId(tenant)) is not None, f"tenant {tenant!r}")
+        require_found(await accounts.tenants.get(TenantId(tenant)) is not None, "tenant", tenant)
         now = datetime.now(UTC)
         until = now + timedelta(days=days) if days else None
         wanted = KeyRequest(tenant=TenantId(tenant), name=name[:80], scopes=frozenset(scope or OWN), expires_at=until)
@@ -63,7 +63,7 @@ def rotate(
     with report_errors():
         grace, now = timedelta(hours=grace_hours), datetime.now(UTC)
         rotated = with_accounts(data, lambda accounts: accounts.keys.rotate(KeyId(key), None, now, grace))
-        require_found(rotated is not None, f"valid key {key!r}")
+        require_found(rotated is not None, "valid key", key)
         typer.echo(rotated[1] if rotated else "")
 
 
@@ -76,7 +76,8 @@ def revoke(key: Id, data: Data = None) -> None:
         now = datetime.now(UTC)
         require_found(
             with_accounts(data, lambda accounts: accounts.keys.revoke(KeyId(key), None, now)),
-            f"key {key!r}",
+            "key",
+            key,
         )
         typer.echo(f"{key}  revoked")
 

@@ -9,17 +9,19 @@ import typer
 
 from mezzotint.config import Settings, read_settings
 from mezzotint.domain.errors import NotKnown
-from mezzotint.main.options import Data, print_table, report_errors
+from mezzotint.main.options import Data, print_table, report_errors, setting_option
 from mezzotint.main.served_models import Findings, ServedModel, build_catalog, find_models, sample_request
 
 if TYPE_CHECKING:
     from mezzotint.engine import Capabilities
 
 app = typer.Typer(help="The models that are served.", no_args_is_help=True)
-Listed = Annotated[Path | None, typer.Option("--models", help="TOML file of several models.")]
-One = Annotated[str | None, typer.Option("--model", help="'starter', a diffusers folder, or a hub id.")]
+Listed = Annotated[Path | None, setting_option("models", "TOML file of several models.")]
+One = Annotated[str | None, setting_option("model", "'starter', a diffusers folder, or a hub id.")]
 Name = Annotated[str | None, typer.Argument(help="The model's name; default: the first.")]
-OnDevice = Annotated[str | None, typer.Option(help="Where the model runs: auto, cpu, cuda, or cuda:1 and so on.")]
+OnDevice = Annotated[
+    str | None, setting_option("device", "Where the model runs: auto, cpu, cuda, or cuda:1 and so on.")
+]
 STEPS = (4, 3)
 """Steps of the two requests: enough for a step in the middle, and unequal, so that one ends first."""
 
@@ -74,7 +76,9 @@ def pick_model(offers: tuple[ServedModel, ...], name: str | None) -> ServedModel
     """Raises: NotKnown."""
     found = offers[0] if name is None else next((offer for offer in offers if offer.info.name == name), None)
     if found is None:
-        raise NotKnown(f"there is no model {name!r}; served: {', '.join(offer.info.name for offer in offers)}")
+        raise NotKnown(
+            f"there is no model {name!r}; served: {', '.join(offer.info.name for offer in offers)}", "models list"
+        )
     return found
 
 

@@ -3,19 +3,50 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from enum import IntEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from mezzotint.domain.errors import MezzotintError
+from mezzotint.config import Settings
+from mezzotint.domain.errors import ArgumentInvalid, MezzotintError, SettingInvalid
 from mezzotint.engine.errors import DeviceLost
 
-Data = Annotated[Path | None, typer.Option(help="Folder of the database, pictures and checkpoints.")]
+
+def setting_option(setting: str, help: str, *flags: str) -> Any:
+    """The flag of a setting: without it the environment's value holds, or the default, which the help shows."""
+    default = Settings.model_fields[setting].default
+    is_switch = isinstance(default, bool) or bool(flags)
+    shown = "" if default is None or is_switch else str(default)
+    return typer.Option(
+        *(flags or (f"--{setting.replace('_', '-')}",)),
+        help=help,
+        show_default=shown or False,
+        metavar="" if is_switch else None,
+    )
 
 
-DEVICE_LOST = 75
-"""Exit code of a process whose device failed: a temporary failure, in sysexits.h."""
+Data = Annotated[Path | None, setting_option("data", "Folder of the database, pictures and checkpoints.")]
+
+
+class ExitCode(IntEnum):
+    """How a command ended. The page docs/reference/commands.md lists them."""
+
+    DONE = 0
+    FAILED = 1
+    """The command cannot go on; the message says why."""
+    USAGE = 2
+    """A flag, an argument or a setting that cannot be used."""
+    BLOCKED = 3
+    """The finished picture did not pass the image filter."""
+    REFUSED = 4
+    """The prompt or what it asks for was refused."""
+    UNAUTHORIZED = 5
+    """The server takes no such token, or wants one."""
+    DEVICE_LOST = 75
+    """The device failed: a temporary failure, in sysexits.h."""
+    INTERRUPTED = 130
 
 
 @contextmanager
@@ -25,11 +56,12 @@ def report_errors() -> Iterator[None]:
         yield
     except MezzotintError as error:
         print(f"mezzotint: {error}\n  {error.hint}  [{error.code}]", file=sys.stderr)  # noqa: T201
-        raise typer.Exit(1) from error
+        is_usage = isinstance(error, SettingInvalid | ArgumentInvalid)
+        raise typer.Exit(ExitCode.USAGE if is_usage else ExitCode.FAILED) from error
     except DeviceLost as error:
         hint = "Start it again: a new process gets the device back, where it is whole. See docs/how-to/gpu.md."
         print(f"mezzotint: {error}\n  {hint}  [device_lost]", file=sys.stderr)  # noqa: T201
-        raise typer.Exit(DEVICE_LOST) from error
+        raise typer.Exit(ExitCode.DEVICE_LOST) from error
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import errno
+import shutil
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -42,7 +44,7 @@ from mezzotint.main.served_models import (
     freeze_collector,
     upscaler_name,
 )
-from mezzotint.main.stores import open_database, open_desk, read_retention
+from mezzotint.main.stores import check_objects, migrate_database, open_database, open_desk, read_retention
 from mezzotint.main.worker import build_worker, find_worker_models, load_image_filter, start_worker, utc_now
 from mezzotint.media.uploads.decoder_pool import DecoderPool
 from mezzotint.metrics import Metrics
@@ -68,7 +70,6 @@ def serve(settings: Settings) -> None:
         with hold_data_folder(settings):
             catalog = build_catalog(settings, offers, Findings.of(settings.data))
             server = ServerProcess(settings=settings, infos=infos, catalog=catalog, upscaler=upscaler)
-            print_start_message(settings, infos, server.issuer, listener.getsockname()[1])
             with asyncio.Runner(loop_factory=pick_event_loop()) as runner:
                 runner.run(server.run(listener))
     if server.broken_by is not None:
@@ -101,9 +102,10 @@ class ServerProcess:
         proxies, hosts = read_trusted_proxies(settings), read_allowed_hosts(settings)
         metrics = Metrics()
         database = open_database(settings, metrics)
-        await asyncio.to_thread(database.migrate)
+        await migrate_database(settings, database)
         store = Store(database, read_retention(settings))
         desk = open_desk(settings, store, metrics)
+        await check_objects(settings, desk.objects)
         background = BackgroundTasks(on_restart=metrics.count_restart)
         rules = PreFilter.load(settings.prefilter_rules)
         image_filter = await load_image_filter(settings)
@@ -171,12 +173,17 @@ class ServerProcess:
                     async with start_worker(settings, worker, self.catalog, self.upscaler, on_broken):
                         yield
 
-        server = build_server(create_app(service, running), settings, proxies, metrics)
+        def on_stop() -> None:
+            print("stopping: jobs under way are put aside with checkpoints", file=sys.stderr, flush=True)  # noqa: T201
+            service.streams.end_all()
+
+        server = build_server(create_app(service, running), settings, proxies, metrics, on_stop)
 
         def on_broken(error: BaseException) -> None:
             self.broken_by = self.broken_by or error
             server.should_exit = True
 
+        print_start_message(settings, self.infos, self.issuer, listener.getsockname()[1])
         try:
             await server.serve(sockets=[listener])
         finally:
@@ -275,6 +282,14 @@ def bind_socket(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
+def command_name() -> str:
+    """What to type for this command: `mezzotint` where the shell finds it, else its path."""
+    path, found = Path(sys.argv[0]), shutil.which("mezzotint")
+    if path.name != "mezzotint":
+        return f"{sys.executable} -m mezzotint"
+    return "mezzotint" if found is not None and Path(found).resolve() == path.resolve() else str(path)
+
+
 def print_start_message(settings: Settings, infos: Sequence[ModelInfo], issuer: Issuer, port: int) -> None:
     """Print the address, the data folder and the next step to standard output."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -293,12 +308,15 @@ def print_start_message(settings: Settings, infos: Sequence[ModelInfo], issuer: 
             f"  token  {token}",
             "         (for development: tier pro, 30 days; the page signs in with one by itself)",
             f"Next: open {url} and write a prompt, or in another terminal:",
-            f"  .venv/bin/mezzotint imagine 'a red apple --seed 7' --out apple.png --server {url}",
+            f"  {command_name()} imagine 'a red apple --seed 7' --out apple.png --server {url}",
         ]
     else:
         lines += [
             "Next: make a token and open the page with it:",
-            f"  mezzotint token --data {settings.data} --tenant NAME --tier free|paid|pro",
+            f"  {command_name()} token --data {settings.data} --tenant NAME --tier free|paid|pro",
             f"  {url}/#token=<the token>",
+            "or let people sign in there by name and password:",
+            f"  {command_name()} tenants create TENANT --data {settings.data}",
+            f"  {command_name()} users create NAME --tenant TENANT --data {settings.data}",
         ]
     print("\n".join(lines), flush=True)  # noqa: T201 - the command's output

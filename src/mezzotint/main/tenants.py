@@ -54,7 +54,7 @@ def tier(name: Name, tier: Annotated[Tier, typer.Argument(help="The new tier.")]
 
     with report_errors():
         found = with_accounts(data, lambda accounts: accounts.tenants.set_tier(TenantId(name), tier))
-        require_found(found, f"tenant {name!r}")
+        require_found(found, "tenant", name)
         typer.echo(f"{name}  {tier}")
 
 
@@ -76,7 +76,7 @@ def visibility(
     with report_errors():
         configure_log(read_settings(data=data))
         found = with_accounts(data, lambda accounts: accounts.tenants.set_visibility(TenantId(name), visibility))
-        require_found(found, f"tenant {name!r}")
+        require_found(found, "tenant", name)
         structlog.get_logger().info("tenant visibility set", tenant=name, visibility=visibility, by="command line")
         typer.echo(f"{name}  {visibility}")
 
@@ -98,7 +98,7 @@ def _set_disabled(name: str, data: Data, at: datetime | None) -> None:
 
     with report_errors():
         found = with_accounts(data, lambda accounts: accounts.tenants.disable(TenantId(name), at))
-        require_found(found, f"tenant {name!r}")
+        require_found(found, "tenant", name)
         typer.echo(f"{name}  {'enabled' if at is None else 'disabled'}")
 
 

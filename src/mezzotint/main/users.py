@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mezzotint.domain.claims import Role
-from mezzotint.domain.errors import NameTaken, SettingInvalid
+from mezzotint.domain.errors import ArgumentInvalid, NameTaken
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.user import User
 from mezzotint.main.options import Data, print_table, report_errors
@@ -15,7 +15,7 @@ from mezzotint.policy.credentials import MAX_PASSWORD, fold_name, name_fault, pa
 
 app = typer.Typer(help="People who sign in with a name and a password.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="The name to sign in with, such as an e-mail address.")]
-FromStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
+FromStdin = Annotated[bool, typer.Option("--password-stdin", metavar="", help="Read the password from standard input.")]
 
 
 @app.command()
@@ -23,9 +23,14 @@ def create(
     name: Name,
     tenant: Annotated[str, typer.Option(help="The tenant it belongs to; it must exist.")],
     *,
-    admin: Annotated[bool, typer.Option("--admin", help="May see and change everything of every tenant.")] = False,
+    admin: Annotated[
+        bool, typer.Option("--admin", metavar="", help="May see and change everything of every tenant.")
+    ] = False,
     manager: Annotated[
-        bool, typer.Option("--manager", help="May change what others of the tenant made, where it shows them that.")
+        bool,
+        typer.Option(
+            "--manager", metavar="", help="May change what others of the tenant made, where it shows them that."
+        ),
     ] = False,
     password_stdin: FromStdin = False,
     data: Data = None,
@@ -36,7 +41,7 @@ def create(
     from mezzotint.main.accounts import require_found, with_accounts
 
     async def add(accounts: Accounts) -> bool:
-        require_found(await accounts.tenants.get(TenantId(tenant)) is not None, f"tenant {tenant!r}")
+        require_found(await accounts.tenants.get(TenantId(tenant)) is not None, "tenant", tenant)
         role = Role.ADMIN if admin else Role.MANAGER if manager else Role.USER
         now = datetime.now(UTC)
         user = User(id=new_user_id(), tenant=TenantId(tenant), name=fold_name(name), role=role, created_at=now)
@@ -44,7 +49,7 @@ def create(
 
     with report_errors():
         if fault := name_fault(name):
-            raise SettingInvalid(f"name {name[:80]!r}: {fault}")
+            raise ArgumentInvalid(f"name {name[:80]!r}: {fault}")
         secret = ask(name, from_stdin=password_stdin)
         if not with_accounts(data, add):
             raise NameTaken(f"there is a user {name!r} already")
@@ -72,7 +77,8 @@ def password(name: Name, password_stdin: FromStdin = False, data: Data = None) -
         new = ask(name, from_stdin=password_stdin)
         require_found(
             with_accounts(data, lambda accounts: accounts.users.set_password(name, new)),
-            f"user {name!r}",
+            "user",
+            name,
         )
         typer.echo(f"{fold_name(name)}  password changed, sessions ended")
 
@@ -85,7 +91,8 @@ def role(name: Name, role: Annotated[Role, typer.Argument(help="The new role.")]
     with report_errors():
         require_found(
             with_accounts(data, lambda accounts: accounts.users.set_role(name, role)),
-            f"user {name!r}",
+            "user",
+            name,
         )
         typer.echo(f"{fold_name(name)}  {role}")
 
@@ -108,7 +115,7 @@ def delete(name: Name, data: Data = None) -> None:
     from mezzotint.main.accounts import require_found, with_accounts
 
     with report_errors():
-        require_found(with_accounts(data, lambda accounts: accounts.users.remove(name)), f"user {name!r}")
+        require_found(with_accounts(data, lambda accounts: accounts.users.remove(name)), "user", name)
         typer.echo(f"{fold_name(name)}  deleted, sessions and keys ended")
 
 
@@ -116,16 +123,16 @@ def _set_disabled(name: str, data: Data, at: datetime | None) -> None:
     from mezzotint.main.accounts import require_found, with_accounts
 
     with report_errors():
-        require_found(with_accounts(data, lambda accounts: accounts.users.disable(name, at)), f"user {name!r}")
+        require_found(with_accounts(data, lambda accounts: accounts.users.disable(name, at)), "user", name)
         typer.echo(f"{fold_name(name)}  {'enabled' if at is None else 'disabled'}")
 
 
 def ask(name: str, *, from_stdin: bool) -> str:
-    """A password that may be used. Raises: SettingInvalid."""
+    """A password that may be used. Raises: ArgumentInvalid."""
     if from_stdin:
         given = sys.stdin.readline(MAX_PASSWORD + 2).rstrip("\n")
     else:
         given = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
     if fault := password_fault(name, given):
-        raise SettingInvalid(f"password: {fault}")
+        raise ArgumentInvalid(f"password: {fault}")
     return given

@@ -28,7 +28,7 @@ from mezzotint.main.served_models import (
     make_upscaler_loader,
     upscaler_name,
 )
-from mezzotint.main.stores import make_worker_id, open_database, open_desk
+from mezzotint.main.stores import check_objects, make_worker_id, migrate_database, open_database, open_desk
 from mezzotint.metrics import Metrics
 from mezzotint.safety.postfilter import PostFilter
 from mezzotint.store import Database, Store, Workers
@@ -75,8 +75,9 @@ async def _run_worker(settings: Settings, catalog: Catalog, upscaler: Path | Non
     database = open_database(settings, metrics)
     if not database.is_postgres:
         raise SettingInvalid("a worker of its own needs --database postgresql://...; SQLite has its worker in `serve`")
-    await asyncio.to_thread(database.migrate)
+    await migrate_database(settings, database)
     desk = open_desk(settings, Store(database), metrics)
+    await check_objects(settings, desk.objects)
     broken: list[BaseException] = []
     stop = asyncio.Event()
     handle_stop_signals(stop.set)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Who draws here, and who is to take no more jobs.", no_args_is_help=True)
 Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Workers, as `list` names them.")]
-Everybody = Annotated[bool, typer.Option("--all", help="Every worker, also those that start later.")]
+Everybody = Annotated[bool, typer.Option("--all", metavar="", help="Every worker, also those that start later.")]
 
 
 @app.command("list")
@@ -62,4 +62,4 @@ def _set_drained(data: Data, ids: list[str], *, everybody: bool, is_drained: boo
             if id not in unknown:
                 typer.echo(f"{id}  {'drained' if is_drained else 'takes jobs'}")
         if unknown:
-            raise NotKnown(f"there is no worker {', '.join(map(repr, unknown))}")
+            raise NotKnown(f"there is no worker {', '.join(map(repr, unknown))}", "workers list")

@@ -123,12 +123,17 @@ def delay_s(failure: Failure) -> float:
     return longest * (0.5 + 0.5 * min(max(failure.jitter, 0.0), 1.0))
 
 
+def end_sentence(text: str) -> str:
+    """The text with a full stop, where it has none."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
 def _explain_end(failure: Failure) -> JobError:
     error = JobError.of(failure.fault)
     if failure.num_losses >= MAX_LOSSES:
-        message = f"{error.message} It was the second time, and the job ran alone: it is not tried again."
+        message = f"{end_sentence(error.message)} It was the second time, and the job ran alone: it is not tried again."
         return JobError(code=error.code, message=message, hint=error.hint)
     if failure.num_tries <= 1:
         return error
-    message = f"{error.message} It was tried {failure.num_tries} times."
+    message = f"{end_sentence(error.message)} It was tried {failure.num_tries} times."
     return JobError(code=error.code, message=message, hint=error.hint)

@@ -17,7 +17,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 from pydantic_core import from_json, to_json
-from sqlalchemy import URL, Connection, Table, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Table, create_engine, event, inspect, make_url, text
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -52,12 +52,14 @@ POOLED = {
 BUSY_S = 10
 """Longest wait of a writer for its turn in this process, and again for a lock that another process holds."""
 SQLITE_TRY_AGAIN = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
+SQLITE_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 SQLITE_AWAY = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}
 DISK_FULL, READ_ONLY = "53100", "25006"
 TRY_AGAIN = {"40001", "40P01", "55P03"}
 """PostgreSQL's serialization failure, deadlock and lock that cannot be had."""
-AWAY = {"08", "53", "57"}
-"""PostgreSQL's classes of connection faults, of too little of something (connections, memory), and of a stop."""
+AWAY = {"08", "28", "3D", "53", "57"}
+"""PostgreSQL's classes of connection faults, of credentials and of databases that it does not know, of too little of
+something (connections, memory), and of a stop."""
 JSON = {"json_serializer": lambda value: to_json(value).decode(), "json_deserializer": from_json}
 """Converts a job's documents in a third of the time that the standard library takes."""
 
@@ -118,6 +120,11 @@ class Database:
         with translate_faults(self._on_fault):
             async with self._readers.connect() as connection, connection.begin():
                 yield connection
+
+    async def has_tables(self) -> bool:
+        """Whether a server or `mezzotint init` has made the tables. Raises: StorageUnavailable."""
+        async with self.read() as connection:
+            return await connection.run_sync(lambda plain: inspect(plain).has_table("alembic_version"))
 
     async def check(self) -> None:
         """Returns when the database answers. Raises: StorageUnavailable."""
@@ -217,8 +224,9 @@ def _fault(error: Exception) -> StorageUnavailable | None:
     state, code = getattr(cause, "sqlstate", None) or "", getattr(cause, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_FULL or state == DISK_FULL:
         return StorageFull("the disk of the database is full")
-    if code in SQLITE_TRY_AGAIN or state in TRY_AGAIN:
-        return StorageUnavailable("the database is busy with another writer")
+    if code in SQLITE_DAMAGED | SQLITE_TRY_AGAIN or state in TRY_AGAIN:
+        is_damaged = code in SQLITE_DAMAGED
+        return StorageUnavailable("the file is damaged" if is_damaged else "the database is busy with another writer")
     is_cut = isinstance(error, DBAPIError) and error.connection_invalidated
     if is_cut or code in SQLITE_AWAY or state[:2] in AWAY or state == READ_ONLY or "connection is closed" in str(cause):
         return StorageUnavailable("the database does not answer")

@@ -47,7 +47,11 @@ class Uptime:
         self.record, self._ticked_at = self._read(), None
         if self.record.is_working:
             failures = self.record.num_failures + 1
-            log.warning("the last worker was cut off", failures=failures, hours=round(self.record.ran_s / 3600, 1))
+            log.warning(
+                "the worker before this one did not stop by itself",
+                failures=round(failures),
+                in_hours=round(self.record.ran_s / 3600, 1),
+            )
             self.record = replace(self.record, num_failures=failures)
         self._write(is_working=False)
         return self

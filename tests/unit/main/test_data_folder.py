@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mezzotint.config import read_settings
-from mezzotint.domain.errors import DataFolderBusy, DataFolderUnusable, SettingInvalid
+from mezzotint.domain.errors import ArgumentInvalid, DatabaseMissing, DataFolderBusy, DataFolderUnusable, SettingInvalid
 from mezzotint.main.data_folder import check_tenant_name, load_secret, lock_data_folder, prepare_data_folder
 
 
@@ -24,6 +24,12 @@ def test_the_secret_is_made_once_and_is_its_owners_alone(tmp_path: Path) -> None
 def test_a_short_secret_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingInvalid, match="token_secret"):
         load_secret(read_settings(data=tmp_path, token_secret="short"))
+
+
+def test_a_command_makes_no_secret_that_no_server_knows(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseMissing, match=str(tmp_path)):
+        load_secret(read_settings(data=tmp_path / "typo"), make=False)
+    assert list(tmp_path.iterdir()) == []
     (tmp_path / "secret").write_text("cut")
     with pytest.raises(DataFolderUnusable, match="damaged"):
         load_secret(read_settings(data=tmp_path))
@@ -44,7 +50,7 @@ def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "a b", "../x", "x" * 65, "é", ".x", "a\n"])
 def test_tenant_names_are_plain(name: str) -> None:
-    with pytest.raises(SettingInvalid):
+    with pytest.raises(ArgumentInvalid):
         check_tenant_name(name)
 
 

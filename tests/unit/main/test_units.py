@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mezzotint.main.commands import app
-from mezzotint.main.options import DEVICE_LOST
+from mezzotint.main.options import ExitCode
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 UNITS = sorted(DEPLOY.glob("*.service"))
@@ -24,7 +24,7 @@ def test_a_process_whose_device_failed_is_started_again(unit: Path) -> None:
     text = unit.read_text()
     assert "\nRestart=always\n" in text
     assert "\nStartLimitIntervalSec=0\n" in text
-    assert f"code {DEVICE_LOST}," in text
+    assert f"code {ExitCode.DEVICE_LOST}," in text
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)

@@ -30,19 +30,26 @@ class Server(uvicorn.Server):
     """Stops by SIGINT and SIGTERM; uvicorn's own handlers would raise the signal again afterwards.
 
     drain_s: it serves on for so long after the first signal, and says that it is stopping; a second one stops at once.
+    on_stop: called when it stops, before the connections are waited for.
     """
 
-    def __init__(self, config: uvicorn.Config, drain_s: float = 0.0) -> None:
+    def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None], drain_s: float = 0.0) -> None:
         super().__init__(config)
         self.drain_s = drain_s
         self.is_stopping = False
+        self._on_stop = on_stop
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         is_first, self.is_stopping = not self.is_stopping, True
         if is_first and self.drain_s:
-            asyncio.get_running_loop().call_later(self.drain_s, super().handle_exit, sig, frame)
+            asyncio.get_running_loop().call_later(self.drain_s, self._stop, sig, frame)
         else:
-            super().handle_exit(sig, frame)
+            self._stop(sig, frame)
+
+    def _stop(self, sig: int, frame: FrameType | None) -> None:
+        if not self.should_exit:
+            self._on_stop()
+        super().handle_exit(sig, frame)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -50,7 +57,9 @@ class Server(uvicorn.Server):
         yield
 
 
-def build_server(app: ASGIApp, settings: Settings, proxies: TrustedProxies, metrics: Metrics) -> Server:
+def build_server(
+    app: ASGIApp, settings: Settings, proxies: TrustedProxies, metrics: Metrics, on_stop: Callable[[], None]
+) -> Server:
     """A server for one process. It raises the process's limit of open files."""
     most, backlog = share_descriptors(raise_descriptor_limit())
     limits = ConnectionLimits(
@@ -62,7 +71,7 @@ def build_server(app: ASGIApp, settings: Settings, proxies: TrustedProxies, metr
     )
     open_connections = OpenConnections(limits=limits, metrics=metrics)
     config = configure(ForwardedClient(app, proxies), open_connections, backlog=backlog)
-    return Server(config, settings.drain_s)
+    return Server(config, on_stop, settings.drain_s)
 
 
 def configure(app: ASGIApp, open_connections: OpenConnections, **more: Any) -> uvicorn.Config:

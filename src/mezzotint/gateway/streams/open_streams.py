@@ -1,4 +1,4 @@
-"""Ends open streams when their credential ends.
+"""Ends open streams when their credential ends, and when the server stops.
 
 A caller is authenticated once, and a stream may then be open for hours. So the credentials of all open streams are read
 again every `CHECK_S`, hundreds in one query, and at once after this gateway changed one. The streams of a credential
@@ -29,11 +29,14 @@ class OpenStreams:
     def __init__(self) -> None:
         self._scopes: dict[Claims, set[asyncio.Timeout]] = defaultdict(set)
         self.changed = asyncio.Event()
+        self._is_stopping = False
 
     @asynccontextmanager
     async def while_valid(self, claims: Claims, now: datetime) -> AsyncIterator[None]:
-        """Cancel the block when the credential ends. Answers 401 then."""
+        """Cancel the block when the credential ends (answers 401 then) or the server stops (503)."""
         left_s = None if claims.expires_at is None else max(0.0, (claims.expires_at - now).total_seconds())
+        if self._is_stopping:
+            left_s = 0.0
         try:
             async with asyncio.timeout(left_s) as scope:
                 self._scopes[claims].add(scope)
@@ -47,6 +50,8 @@ class OpenStreams:
         except TimeoutError:
             if not scope.expired():
                 raise
+            if self._is_stopping:
+                raise ApiError("server_stopping", hint="Connect again in a few seconds; jobs go on.") from None
             code = CODES[claims.via]
             raise ApiError(code, hint="Sign in again, or send a credential that is valid.") from None
 
@@ -58,6 +63,12 @@ class OpenStreams:
             for claims, present in zip(some, await refresh_claims(some), strict=True):
                 if not claims.is_covered_by(present):
                     self._end(claims)
+
+    def end_all(self) -> None:
+        """End the streams that are open, and at once those that are opened later: the server stops."""
+        self._is_stopping = True
+        for claims in list(self._scopes):
+            self._end(claims)
 
     def _end(self, claims: Claims) -> None:
         for scope in self._scopes.pop(claims, ()):
