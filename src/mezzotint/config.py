@@ -189,6 +189,9 @@ class Settings(BaseSettings):
     oidc_default_tier: Tier | None = Field(None, description="tier of tokens without that claim; default: refused")
     oidc_role_claim: str = Field("role", description="claim that holds the role or a list of roles")
     oidc_admin_role: str | None = Field(None, description="role that makes an admin; default: none does")
+    oidc_manager_role: str | None = Field(
+        None, description="role that makes a manager of the tenant; default: none does"
+    )
     refusals_per_tenant: int = Field(
         1000, ge=0, le=1_000_000, description="refused prompts kept for audit, the newest of each tenant; 0: none"
     )

@@ -50,6 +50,7 @@ def read_provider(settings: Settings) -> OidcProvider | None:
         default_tier=settings.oidc_default_tier,
         role_claim=settings.oidc_role_claim,
         admin_role=settings.oidc_admin_role,
+        manager_role=settings.oidc_manager_role,
     )
     return OidcProvider(trust, open_key_set(settings.oidc_jwks))
 

@@ -40,7 +40,8 @@ class OidcConfig:
     """Which claims of a provider's tokens are trusted.
 
     tenant_prefix: put before the tenant claim, so that a provider's names cannot meet the names given here.
-    default_tier: of a token without a tier claim; None refuses it. admin_role: None lets no such token be an admin.
+    default_tier: of a token without a tier claim; None refuses it. admin_role, manager_role: None lets no such token be
+    one.
     """
 
     issuer: str
@@ -51,6 +52,7 @@ class OidcConfig:
     default_tier: Tier | None = None
     role_claim: str = "role"
     admin_role: str | None = None
+    manager_role: str | None = None
 
 
 class KeySet:
@@ -163,16 +165,21 @@ class OidcProvider:
 
     def _claims(self, claims: dict[str, Any]) -> Claims:
         tier = claims.get(self._trust.tier_claim, self._trust.default_tier)
-        named = claims.get(self._trust.role_claim)
-        roles = named if isinstance(named, list) else [named]
-        is_admin = self._trust.admin_role is not None and self._trust.admin_role in roles
         return Claims(
             tenant=self._tenant(claims[self._trust.tenant_claim]),
             tier=Tier(str(tier)),
             expires_at=read_expiry(claims),
-            scopes=scopes_of(Role.ADMIN if is_admin else Role.USER),
+            scopes=scopes_of(self._role(claims.get(self._trust.role_claim))),
             subject=self._subject(claims),
         )
+
+    def _role(self, named: object) -> Role:
+        """named: a role, or a list of roles."""
+        roles = named if isinstance(named, list) else [named]
+        if self._trust.admin_role is not None and self._trust.admin_role in roles:
+            return Role.ADMIN
+        is_manager = self._trust.manager_role is not None and self._trust.manager_role in roles
+        return Role.MANAGER if is_manager else Role.USER
 
     def _subject(self, claims: dict[str, Any]) -> str:
         """Who of the tenant it is, where the tenant is named by another claim; hashed, since names have any length."""

@@ -17,7 +17,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from mezzotint.domain.claims import Scope
+from mezzotint.domain.claims import OWN, Scope
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Issuer, KeySet, OidcConfig, OidcProvider, Service
 from mezzotint.gateway.auth.oidc import MAX_KEYS_BYTES, UNKNOWN_EVERY_S, read_from_file, read_from_url, read_keys
@@ -167,6 +167,35 @@ async def test_without_a_named_role_nobody_is_an_admin(tmp_path: Path, provider:
         claims = await nobody.read(signed(role=role))
         assert claims is not None
         assert Scope.ADMIN not in claims.scopes
+
+
+@pytest.mark.parametrize(
+    ("role", "scopes"),
+    [
+        ("leads", OWN | {Scope.TENANT}),
+        (["x", "leads"], OWN | {Scope.TENANT}),
+        (["leads", "operators"], set(Scope)),
+        (None, OWN),
+    ],
+)
+async def test_the_named_role_makes_a_manager(provider: OidcProvider, role: object, scopes: set[Scope]) -> None:
+    claims = await OidcProvider(replace(TRUST, manager_role="leads"), provider._keys).read(signed(role=role))
+    assert claims is not None
+    assert claims.scopes == scopes
+
+
+async def test_each_person_of_an_organisation_is_an_owner(provider: OidcProvider) -> None:
+    """Where the subject is the tenant, its tokens, its keys and the operator's tokens are one owner."""
+    of_orgs = OidcProvider(replace(TRUST, tenant_claim="org"), provider._keys)
+    read = [await of_orgs.read(signed(org="acme", sub=sub)) for sub in ("ada", "bob", "ada", None)]
+    owners = [claims.owner for claims in read if claims is not None]
+    assert {claims.tenant for claims in read if claims is not None} == {"oidc.acme"}
+    assert (len(owners), len(set(owners)), owners[0] == owners[2]) == (4, 3, True)
+    assert owners[3] == "sub:oidc.acme"
+    alone = await provider.read(signed())
+    assert alone is not None
+    assert alone.owner == "sub:oidc.ada"
+    assert await of_orgs.read(signed(org="acme", sub=7)) is None
 
 
 async def test_an_unknown_key_id_asks_again_but_not_at_every_token() -> None:
