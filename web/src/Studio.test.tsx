@@ -343,6 +343,7 @@ test("older pictures come by the cursor, and the arrows walk the grid", async ()
   expect(within(list).getAllByRole("button")).toHaveLength(3);
   expect(seen.some((request) => request.path.endsWith("cursor=c1"))).toBe(true);
   expect(screen.queryByText("Load more")).toBeNull();
+  expect(document.activeElement).toBe(within(list).getByAltText("three").closest("button")); // not the body
   act(() => within(list).getByAltText("one").closest("button")?.focus());
   await userEvent.keyboard("{End}");
   expect(document.activeElement).toBe(within(list).getByAltText("three").closest("button"));
