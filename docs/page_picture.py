@@ -24,7 +24,7 @@ PICTURE_MS = 120_000
 
 
 def retake(url: str) -> None:
-    """Make one picture after the other, then photograph the page with the last one on its sheet."""
+    """Make one picture after the other, then photograph the page with the last one in the viewer."""
     expect.set_options(timeout=PICTURE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])

@@ -39,7 +39,7 @@ class Window:
         return self.page.get_by_label("Describe a picture")
 
     def picture(self, name: str) -> Any:
-        """The finished picture on the sheet."""
+        """The finished picture in the viewer."""
         return self.page.get_by_role("article", name=name, exact=True).locator("img.finished")
 
     @property

@@ -16,15 +16,15 @@ import { again } from "./features/prompt/again";
 import { keepDraft, takeDraft } from "./features/prompt/draft";
 import { PromptBox } from "./features/prompt/PromptBox";
 import { title } from "./features/prompt/words";
-import { Sheet } from "./features/sheet/Sheet";
-import { lay, type Choice } from "./features/sheet/shown";
-import { useJobOf } from "./features/sheet/useJobOf";
+import { Viewer } from "./features/viewer/Viewer";
+import { chooseShown, type Choice } from "./features/viewer/shown";
+import { useJobOf } from "./features/viewer/useJobOf";
 import { UsageNote } from "./features/usage/UsageNote";
 import { useUsage } from "./features/usage/useUsage";
 
 const TWICE_MS = 700; // a second press so soon is a slip of the finger, not another wish
 
-/** The one screen: a prompt, the picture on the table, what is in the works, and my pictures. */
+/** The one screen: a prompt, the picture that is looked at, what is in the works, and my pictures. */
 export function Studio({ client }: { client: Client }) {
   const [wantedModel, setWantedModel] = useModelName();
   const model = useModel(client, wantedModel);
@@ -44,9 +44,9 @@ export function Studio({ client }: { client: Client }) {
   const [choice, setChoice] = useState<Choice | null>(null);
   const last = useRef({ wish: "", at: -TWICE_MS });
   const box = useRef<HTMLTextAreaElement>(null);
-  const table = useRef<HTMLDivElement>(null);
+  const viewer = useRef<HTMLDivElement>(null);
 
-  const shown = lay(choice, jobs.entries, images.images);
+  const shown = chooseShown(choice, jobs.entries, images.images);
   const made = useJobOf(client, shown?.entry === null ? shown.image : null);
   const shownImage = shown?.image ?? null;
   const numOpen = jobs.entries.filter((entry) => !isOver(entry)).length;
@@ -69,7 +69,7 @@ export function Studio({ client }: { client: Client }) {
       const sent = await jobs.submit(takesModel ? { ...wish, model: modelName } : wish);
       setChoice({ kind: "job", id: sent.id });
       box.current?.select(); // typing starts the next prompt, an arrow key goes on with this one
-      bringIntoView(table.current);
+      bringIntoView(viewer.current);
     } catch (error) {
       if (error instanceof Failure && error.status === 401) keepDraft(prompt);
       setProblem(problemOf(error));
@@ -81,7 +81,7 @@ export function Studio({ client }: { client: Client }) {
 
   const show = useCallback((next: Choice) => {
     setChoice(next);
-    bringIntoView(table.current);
+    bringIntoView(viewer.current);
   }, []);
   const showImage = useCallback((image: OwnImage) => show({ kind: "image", image }), [show]);
 
@@ -108,8 +108,8 @@ export function Studio({ client }: { client: Client }) {
           }}
         />
       </div>
-      <div className="table" ref={table}>
-        <Sheet
+      <div className="table" ref={viewer}>
+        <Viewer
           shown={shown}
           job={shown?.entry?.job ?? made}
           model={model.model}

@@ -5,11 +5,11 @@ import { isOver, type Entry } from "../jobs/entries";
 /** What was asked to be shown. */
 export type Choice = { kind: "job"; id: string } | { kind: "image"; image: OwnImage };
 
-/** What the sheet shows: a job without a picture yet, or a picture, with its job if that was seen at work. */
+/** What the viewer shows: a job without a picture yet, or a picture, with its job if that was seen at work. */
 export type Shown = { entry: Entry; image: null } | { entry: Entry | null; image: OwnImage };
 
 /** The choice if it is still there, else the newest job that runs or has a picture, else the newest picture. */
-export function lay(choice: Choice | null, entries: readonly Entry[], images: readonly OwnImage[]): Shown | null {
+export function chooseShown(choice: Choice | null, entries: readonly Entry[], images: readonly OwnImage[]): Shown | null {
   if (choice?.kind === "image") return { entry: null, image: choice.image };
   const entry = entries.find((known) =>
     choice === null ? !isOver(known) || known.job.state === "succeeded" : known.job.id === choice.id,

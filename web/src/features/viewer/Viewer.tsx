@@ -5,12 +5,12 @@ import { JobEnding } from "../jobs/JobEnding";
 import { JobProgress } from "../jobs/JobProgress";
 import { againWithAnotherSeed, canAskAgain } from "../prompt/again";
 import { title } from "../prompt/words";
-import { Picture as Arrival } from "../images/Picture";
+import { Picture } from "../images/Picture";
 import { Details } from "./Details";
-import { Plate } from "./Plate";
+import { Placeholder } from "./Placeholder";
 import { Reworkings } from "./Reworkings";
 import { promptOf, type Shown } from "./shown";
-import "./sheet.css";
+import "./viewer.css";
 
 interface Props {
   shown: Shown | null;
@@ -23,13 +23,13 @@ interface Props {
   onUse: (prompt: string) => void;
 }
 
-/** What lies on the table: a job at work or a picture, named and dated like a print. */
-export function Sheet({ shown, job, model, onCancel, onAsk, onUse }: Props) {
-  const sheet = useRef<HTMLElement>(null);
-  if (shown === null) return <BarePlate />;
+/** A job at work, or a picture, named and dated like a print. */
+export function Viewer({ shown, job, model, onCancel, onAsk, onUse }: Props) {
+  const article = useRef<HTMLElement>(null);
+  if (shown === null) return <NothingYet />;
 
   function cancel(id: string) {
-    sheet.current?.focus(); // the button goes
+    article.current?.focus(); // the button goes
     onCancel(id);
   }
 
@@ -37,9 +37,9 @@ export function Sheet({ shown, job, model, onCancel, onAsk, onUse }: Props) {
   const prompt = promptOf(shown);
   const name = title(prompt);
   return (
-    <article ref={sheet} tabIndex={-1} className="sheet" aria-label={name}>
+    <article ref={article} tabIndex={-1} className="sheet" aria-label={name}>
       <div className="print">
-        <Picture shown={shown} name={name} />
+        <PictureSoFar shown={shown} name={name} />
       </div>
       <header className="inscription">
         <span>{image === null ? "" : `seed ${image.seed}`}</span>
@@ -75,13 +75,13 @@ export function Sheet({ shown, job, model, onCancel, onAsk, onUse }: Props) {
   );
 }
 
-function Picture({ shown: { entry, image }, name }: { shown: Shown; name: string }) {
+function PictureSoFar({ shown: { entry, image }, name }: { shown: Shown; name: string }) {
   const { width, height } = image === null ? entry.job.parameters : image;
   const src = image === null ? entry.preview : image.url;
-  if (src === null) return <Plate width={width} height={height} />;
+  if (src === null) return <Placeholder width={width} height={height} />;
   // one element for previews and picture: a browser shows the old source until the new one is decoded
   const alt = image === null ? `Preview of ${name}` : name;
-  return <Arrival className={image === null ? "preview" : "finished"} src={src} alt={alt} width={width} height={height} />;
+  return <Picture className={image === null ? "preview" : "finished"} src={src} alt={alt} width={width} height={height} />;
 }
 
 function AtWork({ entry, name, onCancel }: { entry: Entry; name: string; onCancel: (id: string) => void }) {
@@ -96,11 +96,11 @@ function AtWork({ entry, name, onCancel }: { entry: Entry; name: string; onCance
   );
 }
 
-function BarePlate() {
+function NothingYet() {
   return (
     <article className="sheet bare" aria-label="No picture yet">
       <div className="print">
-        <Plate width={1} height={1} />
+        <Placeholder width={1} height={1} />
       </div>
       <p>
         A mezzotint begins as a plate that would print solid black. The picture is burnished out of the grain, step by
