@@ -17,6 +17,7 @@ from mezzotint.domain.key import KeyRequest
 from mezzotint.domain.task import Source
 from mezzotint.domain.webhook import Webhook
 from mezzotint.gateway import Service, create_app
+from mezzotint.gateway.automatic1111.listings import EMPTY, REFRESHED
 from mezzotint.store import WorkerOffer
 from tests.making import NOW, make_ending, make_image, make_job
 from tests.unit.gateway.credentials import KINDS, Kind, disable_tenant, populate
@@ -42,6 +43,7 @@ ENDS_OWN = Row(401, 404, 204, 404)
 ADMINS = Row(401, 403, 403, 200)
 CLOSED = Row(403, 403, 403, 403)
 ELSEWHERE = "tests/unit/gateway/streams/test_websocket.py"
+LISTS = ("schedulers", "upscalers", "scripts", "embeddings", "cmd-flags", "memory")
 
 MATRIX: dict[str, Row | str] = {
     "GET /": FOR_ALL,  # the page
@@ -85,6 +87,12 @@ MATRIX: dict[str, Row | str] = {
     "GET /sdapi/v1/samplers": SIGNED_IN,
     "GET /sdapi/v1/progress": SIGNED_IN,
     "POST /sdapi/v1/interrupt": SIGNED_IN,
+    "POST /sdapi/v1/skip": SIGNED_IN,
+    **{f"GET /sdapi/v1/{name}": SIGNED_IN for name in (*LISTS, *EMPTY)},
+    **{f"POST /sdapi/v1/refresh-{name}": SIGNED_IN for name in REFRESHED},
+    "POST /sdapi/v1/extra-single-image": Row(401, 422, 422, 422),  # bodies without a picture
+    "POST /sdapi/v1/extra-batch-images": Row(401, 422, 422, 422),
+    "POST /sdapi/v1/png-info": Row(401, 422, 422, 422),
     "GET /v1/models": SIGNED_IN,
     "GET /v1/models/{model}": SIGNED_IN,
     "WEBSOCKET /v1/ws": ELSEWHERE,
@@ -112,6 +120,9 @@ BODIES: dict[str, Any] = {
     "POST /sdapi/v1/txt2img": {"prompt": ""},
     "POST /sdapi/v1/img2img": {"prompt": "", "init_images": []},
     "POST /sdapi/v1/options": {},
+    "POST /sdapi/v1/extra-single-image": {},
+    "POST /sdapi/v1/extra-batch-images": {},
+    "POST /sdapi/v1/png-info": {},
     "POST /v1/keys": {"name": "laptop"},
     "POST /v1/webhooks": {"url": "https://hooks.example/x"},
     "POST /v1/admin/tenants": {"id": "newcomer"},
