@@ -11,6 +11,7 @@ def describe_api(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         made = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
         _share_definitions(made)
+        _describe_head(made["paths"])
         app.openapi_schema = made
     return app.openapi_schema
 
@@ -22,3 +23,11 @@ def _share_definitions(description: dict[str, Any]) -> None:
         for operation in operations.values():
             for content in operation.get("requestBody", {}).get("content", {}).values():
                 shared.update(content.get("schema", {}).pop("$defs", {}))
+
+
+def _describe_head(paths: dict[str, Any]) -> None:
+    """Describe HEAD where clients use it: to learn whether a picture is there, and how large it is."""
+    read = paths["/i/{name}"]["get"]
+    answers = {status: {"description": answer["description"]} for status, answer in read["responses"].items()}
+    told = {"operationId": "check_image", "summary": "Check Image", "description": "The headers alone."}
+    paths["/i/{name}"]["head"] = {"tags": read["tags"], **told, "parameters": read["parameters"], "responses": answers}

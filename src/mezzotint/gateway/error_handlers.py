@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from mezzotint.domain.errors import MezzotintError, StorageUnavailable
+from mezzotint.gateway.allowed_methods import find_allowed_methods
 from mezzotint.gateway.bodies.json_values import JSON_HINT
 from mezzotint.gateway.errors import ApiError
 from mezzotint.gateway.middleware.security_headers import HEADERS, NO_STORE, REQUEST_ID
@@ -22,7 +23,11 @@ def install_error_handlers(app: FastAPI, format_error: Callable[[Scope, ApiError
     """Answer every exception that no route's own class answers. format_error: in the shape of the address's API."""
 
     async def answer_expected(request: Request, error: Exception) -> Response:
-        return format_error(request.scope, translate_exception(error))
+        answer = translate_exception(error)
+        if answer.code == "method_not_allowed":  # the framework names the methods of one route alone
+            allowed = find_allowed_methods(request.app.routes, request.scope)
+            answer.allow = ", ".join(sorted(allowed)) or answer.allow
+        return format_error(request.scope, answer)
 
     async def refuse_socket(websocket: WebSocket, error: Exception) -> None:
         await websocket.send_denial_response(format_error(websocket.scope, translate_exception(error)))

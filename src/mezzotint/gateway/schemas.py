@@ -1,9 +1,9 @@
 """The JSON of the API. The page's TypeScript types are generated from these."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from mezzotint.domain.claims import Claims, Scope, Via
 from mezzotint.domain.job import Image, Job, JobState
@@ -13,6 +13,9 @@ from mezzotint.gateway.network.path_prefix import link
 from mezzotint.policy.admission.permutations import MAX_JOBS
 from mezzotint.policy.admission.request import JobRequest
 from mezzotint.policy.visibility import sees_tenant
+
+POSITIVE: dict[str, JsonValue] = {"minimum": 1}
+"""Bounds in the schema alone: admission checks the values, with words of its own."""
 
 
 class NewJob(BaseModel):
@@ -24,11 +27,15 @@ class NewJob(BaseModel):
     model: str | None = Field(None, max_length=200, description="a name of GET /v1/models; default: the first")
     negative_prompt: str | None = Field(None, description="what must not be in the picture")
     seed: int | None = Field(
-        None, description="0 to 2^64-1, taken modulo 2^32; same seed, same picture; default: a new one"
+        None,
+        description="taken modulo 2^32; same seed, same picture; default: a new one",
+        json_schema_extra={"minimum": 0, "maximum": 2**64 - 1},
     )
-    num_steps: int | None = Field(None, description="sampler steps, up to the tier's budget")
-    width: int | None = Field(None, description="px; give both or neither")
-    height: int | None = Field(None, description="px; give both or neither")
+    num_steps: int | None = Field(
+        None, description="sampler steps, up to the tier's budget", json_schema_extra=POSITIVE
+    )
+    width: int | None = Field(None, description="px; give both or neither", json_schema_extra=POSITIVE)
+    height: int | None = Field(None, description="px; give both or neither", json_schema_extra=POSITIVE)
     guidance_scale: float | None = Field(None, description="how hard the words pull; default: the model's own")
     task: Task = Field(Task.GENERATE, strict=False, description="all but generate begin with a source")
     source: str | None = Field(
@@ -36,16 +43,21 @@ class NewJob(BaseModel):
     )
     mask: str | None = Field(None, max_length=80, description="inpaint: an upload, white where to redraw")
     strength: float | None = Field(
-        None, description="share of the steps that is run on the source, above 0 to 1", allow_inf_nan=False
+        None,
+        description="share of the steps that is run on the source",
+        allow_inf_nan=False,
+        json_schema_extra={"exclusiveMinimum": 0, "maximum": 1},
     )
-    scale: int | None = Field(None, description="upscale: 2 or 4; default 2")
+    scale: int | None = Field(
+        None, description="upscale: 2 or 4; default 2", json_schema_extra={"minimum": 2, "maximum": 4}
+    )
     zoom: float | None = Field(
         None, description="outpaint: how much larger the canvas is, up to 4; default 1.5", allow_inf_nan=False
     )
-    left: int | None = Field(None, description="outpaint: px to add on this side")
-    top: int | None = Field(None, description="outpaint: px to add on this side")
-    right: int | None = Field(None, description="outpaint: px to add on this side")
-    bottom: int | None = Field(None, description="outpaint: px to add on this side")
+    left: int | None = Field(None, description="outpaint: px to add on this side", json_schema_extra={"minimum": 0})
+    top: int | None = Field(None, description="outpaint: px to add on this side", json_schema_extra={"minimum": 0})
+    right: int | None = Field(None, description="outpaint: px to add on this side", json_schema_extra={"minimum": 0})
+    bottom: int | None = Field(None, description="outpaint: px to add on this side", json_schema_extra={"minimum": 0})
     sampler: str | None = Field(None, description="one of the model's `samplers`; default: the model's own")
     repeat: int | None = Field(None, ge=1, le=MAX_JOBS, description="so many jobs, each with a seed of its own")
     new: bool = Field(
@@ -169,7 +181,10 @@ class Accepted(JobView):
 class WebhookMessage(BaseModel):
     """The body of a webhook's message."""
 
-    type: str = Field(description="job.succeeded, job.blocked, job.failed, job.cancelled or job.expired")
+    type: str = Field(
+        description="job.succeeded, job.blocked, job.failed, job.cancelled or job.expired",
+        pattern=r"^job\.(succeeded|blocked|failed|cancelled|expired)$",
+    )
     timestamp: datetime
     data: JobView
 
@@ -266,12 +281,12 @@ class Session(BaseModel):
 
 class ModelHealth(BaseModel):
     name: str
-    state: str = Field(description="loading or ready")
+    state: Literal["loading", "ready"]
     share: float | None = Field(description="of its weights, how much is read; null unless it is being loaded")
 
 
 class Health(BaseModel):
-    status: str = Field(description="starting or ok")
+    status: Literal["starting", "ok"]
     version: str
     model: ModelHealth
     can_sign_up: bool = Field(description="whether strangers may make an account")

@@ -1,19 +1,15 @@
 """The built page: its files compressed, and whatever no route serves refused as the API that was called would do it."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Match, Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from mezzotint.gateway.allowed_methods import READ, find_allowed_methods
 from mezzotint.gateway.routes import images
-
-READ = frozenset({"GET", "HEAD"})
-METHODS = {"GET": READ, "POST": {"POST"}, "PUT": {"PUT"}, "PATCH": {"PATCH"}, "DELETE": {"DELETE"}}
 
 
 class Page(StaticFiles):
@@ -49,14 +45,3 @@ class CompressedPage:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         has_range = any(name == b"range" for name, _ in scope.get("headers", ()))
         await (self._page if has_range else self._compressed)(scope, receive, send)
-
-
-def find_allowed_methods(routes: Iterable[BaseRoute], scope: Scope) -> frozenset[str]:
-    """The methods that routes take at the address of a request."""
-    served = [route for route in routes if not isinstance(route, Mount)]
-    return frozenset(
-        name
-        for method, names in METHODS.items()
-        if any(route.matches({**scope, "method": method})[0] is Match.FULL for route in served)
-        for name in names
-    )

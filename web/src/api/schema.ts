@@ -12,10 +12,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Health
+         * Check Health
          * @description Answers as soon as the port is open; `status` is `ok` once the model is loaded.
          */
-        get: operations["health_healthz_get"];
+        get: operations["check_health"];
         put?: never;
         post?: never;
         delete?: never;
@@ -32,15 +32,19 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Deliver
+         * Download Image
          * @description A picture's bytes, for ever the same.
          */
-        get: operations["deliver_i__name__get"];
+        get: operations["download_image"];
         put?: never;
         post?: never;
         delete?: never;
         options?: never;
-        head?: never;
+        /**
+         * Check Image
+         * @description The headers alone.
+         */
+        head: operations["check_image"];
         patch?: never;
         trace?: never;
     };
@@ -52,10 +56,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Readiness
+         * Check Readiness
          * @description 200 while this process can do its work; 503 `not_ready` says by its hint what is missing. For load balancers.
          */
-        get: operations["readiness_readyz_get"];
+        get: operations["check_readiness"];
         put?: never;
         post?: never;
         delete?: never;
@@ -75,7 +79,7 @@ export interface paths {
          * Read Cmd Flags
          * @description Of AUTOMATIC1111's flags those that hold here.
          */
-        get: operations["read_cmd_flags_sdapi_v1_cmd_flags_get"];
+        get: operations["read_cmd_flags"];
         put?: never;
         post?: never;
         delete?: never;
@@ -92,7 +96,7 @@ export interface paths {
             cookie?: never;
         };
         /** List Embeddings */
-        get: operations["list_embeddings_sdapi_v1_embeddings_get"];
+        get: operations["list_embeddings"];
         put?: never;
         post?: never;
         delete?: never;
@@ -109,7 +113,7 @@ export interface paths {
             cookie?: never;
         };
         /** Always empty here */
-        get: operations["list_extensions_sdapi_v1_extensions_get"];
+        get: operations["list_extensions"];
         put?: never;
         post?: never;
         delete?: never;
@@ -131,7 +135,7 @@ export interface paths {
          * Upscale Images
          * @description Several pictures made larger, answered in their order.
          */
-        post: operations["upscale_images_sdapi_v1_extra_batch_images_post"];
+        post: operations["upscale_images"];
         delete?: never;
         options?: never;
         head?: never;
@@ -151,7 +155,7 @@ export interface paths {
          * Upscale Image
          * @description A picture made larger.
          */
-        post: operations["upscale_image_sdapi_v1_extra_single_image_post"];
+        post: operations["upscale_image"];
         delete?: never;
         options?: never;
         head?: never;
@@ -166,7 +170,7 @@ export interface paths {
             cookie?: never;
         };
         /** Always empty here */
-        get: operations["list_face_restorers_sdapi_v1_face_restorers_get"];
+        get: operations["list_face_restorers"];
         put?: never;
         post?: never;
         delete?: never;
@@ -183,7 +187,7 @@ export interface paths {
             cookie?: never;
         };
         /** Always empty here */
-        get: operations["list_hypernetworks_sdapi_v1_hypernetworks_get"];
+        get: operations["list_hypernetworks"];
         put?: never;
         post?: never;
         delete?: never;
@@ -202,10 +206,10 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Img2Img
+         * Draw Img2Img
          * @description Pictures from a picture and words, as AUTOMATIC1111's web UI gives them.
          */
-        post: operations["img2img_sdapi_v1_img2img_post"];
+        post: operations["draw_img2img"];
         delete?: never;
         options?: never;
         head?: never;
@@ -222,10 +226,10 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Interrupt
+         * Interrupt Jobs
          * @description Cancel your pictures under way; what is finished is kept and answered.
          */
-        post: operations["interrupt_sdapi_v1_interrupt_post"];
+        post: operations["interrupt_jobs"];
         delete?: never;
         options?: never;
         head?: never;
@@ -240,7 +244,7 @@ export interface paths {
             cookie?: never;
         };
         /** Always empty here */
-        get: operations["list_latent_upscale_modes_sdapi_v1_latent_upscale_modes_get"];
+        get: operations["list_latent_upscale_modes"];
         put?: never;
         post?: never;
         delete?: never;
@@ -257,7 +261,7 @@ export interface paths {
             cookie?: never;
         };
         /** Always empty here */
-        get: operations["list_loras_sdapi_v1_loras_get"];
+        get: operations["list_loras"];
         put?: never;
         post?: never;
         delete?: never;
@@ -277,7 +281,7 @@ export interface paths {
          * Read Memory
          * @description The main memory of the gateway's machine, where the system tells it.
          */
-        get: operations["read_memory_sdapi_v1_memory_get"];
+        get: operations["read_memory"];
         put?: never;
         post?: never;
         delete?: never;
@@ -293,14 +297,14 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Options */
-        get: operations["options_sdapi_v1_options_get"];
+        /** Read Options */
+        get: operations["read_options"];
         put?: never;
         /**
          * Set Options
          * @description Takes the model that is served and refuses another; all else is ignored, since it would be set for everybody.
          */
-        post: operations["set_options_sdapi_v1_options_post"];
+        post: operations["set_options"];
         delete?: never;
         options?: never;
         head?: never;
@@ -320,7 +324,7 @@ export interface paths {
          * Read Png Info
          * @description The texts of a PNG; empty for pictures of other formats. No pixel is read, and nothing is kept.
          */
-        post: operations["read_png_info_sdapi_v1_png_info_post"];
+        post: operations["read_png_info"];
         delete?: never;
         options?: never;
         head?: never;
@@ -335,10 +339,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Progress
+         * Read Progress
          * @description How far your pictures are, all together; 0 when there are none under way.
          */
-        get: operations["progress_sdapi_v1_progress_get"];
+        get: operations["read_progress"];
         put?: never;
         post?: never;
         delete?: never;
@@ -355,7 +359,7 @@ export interface paths {
             cookie?: never;
         };
         /** Always empty here */
-        get: operations["list_prompt_styles_sdapi_v1_prompt_styles_get"];
+        get: operations["list_prompt_styles"];
         put?: never;
         post?: never;
         delete?: never;
@@ -372,7 +376,7 @@ export interface paths {
             cookie?: never;
         };
         /** Always empty here */
-        get: operations["list_realesrgan_models_sdapi_v1_realesrgan_models_get"];
+        get: operations["list_realesrgan_models"];
         put?: never;
         post?: never;
         delete?: never;
@@ -394,7 +398,7 @@ export interface paths {
          * Nothing to do
          * @description Does nothing: the server itself sees to it that its lists are true.
          */
-        post: operations["refresh_checkpoints_sdapi_v1_refresh_checkpoints_post"];
+        post: operations["refresh_checkpoints"];
         delete?: never;
         options?: never;
         head?: never;
@@ -414,7 +418,7 @@ export interface paths {
          * Nothing to do
          * @description Does nothing: the server itself sees to it that its lists are true.
          */
-        post: operations["refresh_embeddings_sdapi_v1_refresh_embeddings_post"];
+        post: operations["refresh_embeddings"];
         delete?: never;
         options?: never;
         head?: never;
@@ -434,7 +438,7 @@ export interface paths {
          * Nothing to do
          * @description Does nothing: the server itself sees to it that its lists are true.
          */
-        post: operations["refresh_loras_sdapi_v1_refresh_loras_post"];
+        post: operations["refresh_loras"];
         delete?: never;
         options?: never;
         head?: never;
@@ -454,7 +458,7 @@ export interface paths {
          * Nothing to do
          * @description Does nothing: the server itself sees to it that its lists are true.
          */
-        post: operations["refresh_vae_sdapi_v1_refresh_vae_post"];
+        post: operations["refresh_vae"];
         delete?: never;
         options?: never;
         head?: never;
@@ -469,10 +473,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Samplers
+         * List Samplers
          * @description The samplers that the model can be given; none where only its own suits it.
          */
-        get: operations["samplers_sdapi_v1_samplers_get"];
+        get: operations["list_samplers"];
         put?: never;
         post?: never;
         delete?: never;
@@ -492,7 +496,7 @@ export interface paths {
          * List Schedules
          * @description The schedules that a sampler of the model has.
          */
-        get: operations["list_schedules_sdapi_v1_schedulers_get"];
+        get: operations["list_schedules"];
         put?: never;
         post?: never;
         delete?: never;
@@ -509,7 +513,7 @@ export interface paths {
             cookie?: never;
         };
         /** Always empty here */
-        get: operations["list_script_info_sdapi_v1_script_info_get"];
+        get: operations["list_script_info"];
         put?: never;
         post?: never;
         delete?: never;
@@ -526,7 +530,7 @@ export interface paths {
             cookie?: never;
         };
         /** List Scripts */
-        get: operations["list_scripts_sdapi_v1_scripts_get"];
+        get: operations["list_scripts"];
         put?: never;
         post?: never;
         delete?: never;
@@ -543,10 +547,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Models
+         * List Sd Models
          * @description The models that can be asked for.
          */
-        get: operations["models_sdapi_v1_sd_models_get"];
+        get: operations["list_sd_models"];
         put?: never;
         post?: never;
         delete?: never;
@@ -563,7 +567,7 @@ export interface paths {
             cookie?: never;
         };
         /** Always empty here */
-        get: operations["list_modules_sdapi_v1_sd_modules_get"];
+        get: operations["list_modules"];
         put?: never;
         post?: never;
         delete?: never;
@@ -580,7 +584,7 @@ export interface paths {
             cookie?: never;
         };
         /** Always empty here */
-        get: operations["list_vaes_sdapi_v1_sd_vae_get"];
+        get: operations["list_vaes"];
         put?: never;
         post?: never;
         delete?: never;
@@ -599,10 +603,10 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Skip
+         * Skip Job
          * @description Cancel the picture of yours that is being drawn, or the next of those that wait; the others go on.
          */
-        post: operations["skip_sdapi_v1_skip_post"];
+        post: operations["skip_job"];
         delete?: never;
         options?: never;
         head?: never;
@@ -619,10 +623,10 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Txt2Img
+         * Draw Txt2Img
          * @description Pictures from words, as AUTOMATIC1111's web UI gives them.
          */
-        post: operations["txt2img_sdapi_v1_txt2img_post"];
+        post: operations["draw_txt2img"];
         delete?: never;
         options?: never;
         head?: never;
@@ -640,7 +644,7 @@ export interface paths {
          * List Upscalers
          * @description What extra-single-image takes as `upscaler_1`.
          */
-        get: operations["list_upscalers_sdapi_v1_upscalers_get"];
+        get: operations["list_upscalers"];
         put?: never;
         post?: never;
         delete?: never;
@@ -657,10 +661,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List Jobs
+         * List All Jobs
          * @description Everybody's jobs, newest first.
          */
-        get: operations["list_jobs_v1_admin_jobs_get"];
+        get: operations["list_all_jobs"];
         put?: never;
         post?: never;
         delete?: never;
@@ -677,17 +681,17 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read Job
+         * Read Any Job
          * @description Anybody's job.
          */
-        get: operations["read_job_v1_admin_jobs__job_id__get"];
+        get: operations["read_any_job"];
         put?: never;
         post?: never;
         /**
-         * Cancel Job
+         * Cancel Any Job
          * @description Cancel anybody's job. One that has ended stays as it is.
          */
-        delete: operations["cancel_job_v1_admin_jobs__job_id__delete"];
+        delete: operations["cancel_any_job"];
         options?: never;
         head?: never;
         patch?: never;
@@ -706,7 +710,7 @@ export interface paths {
          * Retry Job
          * @description Put a dead letter (`GET /v1/admin/jobs?state=failed`) back into the queue, as if new.
          */
-        post: operations["retry_job_v1_admin_jobs__job_id__retry_post"];
+        post: operations["retry_job"];
         delete?: never;
         options?: never;
         head?: never;
@@ -724,7 +728,7 @@ export interface paths {
          * List Lanes
          * @description The weights by which lanes share the machine.
          */
-        get: operations["list_lanes_v1_admin_lanes_get"];
+        get: operations["list_lanes"];
         put?: never;
         post?: never;
         delete?: never;
@@ -745,7 +749,7 @@ export interface paths {
          * Change Lane
          * @description Give a lane another base weight, within its bounds; it lasts until the next change.
          */
-        put: operations["change_lane_v1_admin_lanes__lane__put"];
+        put: operations["change_lane"];
         post?: never;
         delete?: never;
         options?: never;
@@ -764,13 +768,13 @@ export interface paths {
          * List Tenants
          * @description Tenants that have a row, by name. Those known from tokens alone get theirs with their first key.
          */
-        get: operations["list_tenants_v1_admin_tenants_get"];
+        get: operations["list_tenants"];
         put?: never;
         /**
          * Create Tenant
          * @description Make a tenant.
          */
-        post: operations["create_tenant_v1_admin_tenants_post"];
+        post: operations["create_tenant"];
         delete?: never;
         options?: never;
         head?: never;
@@ -794,7 +798,7 @@ export interface paths {
          * Change Tenant
          * @description Give a tenant another tier, shut it out or let it in again, or say who in it sees each other's work.
          */
-        patch: operations["change_tenant_v1_admin_tenants__name__patch"];
+        patch: operations["change_tenant"];
         trace?: never;
     };
     "/v1/admin/workers": {
@@ -808,7 +812,7 @@ export interface paths {
          * List Workers
          * @description The workers, and how many jobs each runs.
          */
-        get: operations["list_workers_v1_admin_workers_get"];
+        get: operations["list_workers"];
         put?: never;
         post?: never;
         delete?: never;
@@ -818,7 +822,7 @@ export interface paths {
          * Change Workers
          * @description Drain every worker, also those that start later, or let all take jobs again.
          */
-        patch: operations["change_workers_v1_admin_workers_patch"];
+        patch: operations["change_workers"];
         trace?: never;
     };
     "/v1/admin/workers/{worker_id}": {
@@ -838,7 +842,7 @@ export interface paths {
          * Change Worker
          * @description Drain one worker, or let it take jobs again.
          */
-        patch: operations["change_worker_v1_admin_workers__worker_id__patch"];
+        patch: operations["change_worker"];
         trace?: never;
     };
     "/v1/images": {
@@ -849,10 +853,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List Mine
+         * List Images
          * @description Your pictures, newest first.
          */
-        get: operations["list_mine_v1_images_get"];
+        get: operations["list_images"];
         put?: never;
         post?: never;
         delete?: never;
@@ -871,10 +875,10 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Edit
+         * Edit Image
          * @description A picture redrawn after words; with a mask only where that is transparent.
          */
-        post: operations["edit_v1_images_edits_post"];
+        post: operations["edit_image"];
         delete?: never;
         options?: never;
         head?: never;
@@ -891,10 +895,10 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Generate
+         * Generate Images
          * @description Pictures from words, as OpenAI's Images API gives them.
          */
-        post: operations["generate_v1_images_generations_post"];
+        post: operations["generate_images"];
         delete?: never;
         options?: never;
         head?: never;
@@ -911,10 +915,10 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Vary
+         * Vary Image
          * @description A picture drawn again from a noisy copy of it, without words.
          */
-        post: operations["vary_v1_images_variations_post"];
+        post: operations["vary_image"];
         delete?: never;
         options?: never;
         head?: never;
@@ -929,18 +933,18 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List Mine
+         * List Jobs
          * @description Your jobs, newest first.
          */
-        get: operations["list_mine_v1_jobs_get"];
+        get: operations["list_jobs"];
         put?: never;
         /**
-         * Create
+         * Create Job
          * @description Accept a job, or with choices (`{a, b}`) and `--repeat` several.
          *
          *     When this answers 202, the jobs are on the disk and will end in a state you can read. 200: they were there already.
          */
-        post: operations["create_v1_jobs_post"];
+        post: operations["create_job"];
         delete?: never;
         options?: never;
         head?: never;
@@ -955,17 +959,17 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read
+         * Read Job
          * @description A job; with `wait`, answers when it ends or when the time is over.
          */
-        get: operations["read_v1_jobs__job_id__get"];
+        get: operations["read_job"];
         put?: never;
         post?: never;
         /**
-         * Give Up
+         * Cancel Job
          * @description Cancel a job. One that has ended stays as it is.
          */
-        delete: operations["give_up_v1_jobs__job_id__delete"];
+        delete: operations["cancel_job"];
         options?: never;
         head?: never;
         patch?: never;
@@ -979,10 +983,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Events
+         * Watch Job
          * @description The job's life as server-sent events: from its present state, or from `Last-Event-ID` on, to its end.
          */
-        get: operations["events_v1_jobs__job_id__events_get"];
+        get: operations["watch_job"];
         put?: never;
         post?: never;
         delete?: never;
@@ -999,16 +1003,16 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List Mine
+         * List Keys
          * @description Your keys and the tenant's, oldest first; their secrets are not kept.
          */
-        get: operations["list_mine_v1_keys_get"];
+        get: operations["list_keys"];
         put?: never;
         /**
-         * Create
+         * Create Key
          * @description A new key, at most with your own rights at any time. Its secret is in this answer and nowhere else.
          */
-        post: operations["create_v1_keys_post"];
+        post: operations["create_key"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1026,10 +1030,10 @@ export interface paths {
         put?: never;
         post?: never;
         /**
-         * Revoke
+         * Revoke Key
          * @description End the key at once.
          */
-        delete: operations["revoke_v1_keys__key_id__delete"];
+        delete: operations["revoke_key"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1045,10 +1049,10 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Rotate
+         * Rotate Key
          * @description A new secret for the key; the old one works on for a while, so that nothing stops meanwhile.
          */
-        post: operations["rotate_v1_keys__key_id__rotate_post"];
+        post: operations["rotate_key"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1063,10 +1067,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Me
+         * Read Caller
          * @description The tenant, tier and scopes of your credential.
          */
-        get: operations["me_v1_me_get"];
+        get: operations["read_caller"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1083,10 +1087,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Model
+         * Describe Model
          * @description A model that draws, and what it knows.
          */
-        get: operations["model_v1_model_get"];
+        get: operations["describe_model"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1106,7 +1110,7 @@ export interface paths {
          * List Models
          * @description The models that can be asked for.
          */
-        get: operations["list_models_v1_models_get"];
+        get: operations["list_models"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1123,10 +1127,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read
+         * Read Model
          * @description A model by its id.
          */
-        get: operations["read_v1_models__model__get"];
+        get: operations["read_model"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1147,7 +1151,7 @@ export interface paths {
          * Change Password
          * @description Change one's own password; every session ends, and this page gets a new one.
          */
-        put: operations["change_password_v1_password_put"];
+        put: operations["change_password"];
         post?: never;
         delete?: never;
         options?: never;
@@ -1165,10 +1169,10 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Session
+         * Create Session
          * @description With --dev, a token for the page of this very machine; otherwise 403.
          */
-        post: operations["session_v1_session_post"];
+        post: operations["create_session"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1188,7 +1192,7 @@ export interface paths {
          * Sign In
          * @description Open a session; its cookie is for the page. Programs use API keys instead.
          */
-        post: operations["sign_in_v1_sign_in_post"];
+        post: operations["sign_in"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1208,7 +1212,7 @@ export interface paths {
          * Sign Out
          * @description End the session of the cookie, if there is one.
          */
-        post: operations["sign_out_v1_sign_out_post"];
+        post: operations["sign_out"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1228,7 +1232,7 @@ export interface paths {
          * Sign Up
          * @description Make a tenant of the free tier with one user, and sign in; 403 unless the server allows it.
          */
-        post: operations["sign_up_v1_sign_up_post"];
+        post: operations["sign_up"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1245,10 +1249,10 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Create
+         * Create Upload
          * @description Take a PNG, JPEG or WebP picture as the raw body, as a `source` or a `mask` of later jobs.
          */
-        post: operations["create_v1_uploads_post"];
+        post: operations["create_upload"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1266,10 +1270,10 @@ export interface paths {
         put?: never;
         post?: never;
         /**
-         * Delete
+         * Delete Upload
          * @description Delete an upload of mine, unless a job that has not ended begins with it.
          */
-        delete: operations["delete_v1_uploads__upload_id__delete"];
+        delete: operations["delete_upload"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1283,10 +1287,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Usage
+         * Read Usage
          * @description Jobs, pictures and GPU-seconds, by month.
          */
-        get: operations["usage_v1_usage_get"];
+        get: operations["read_usage"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1303,16 +1307,16 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List Mine
+         * List Webhooks
          * @description Your webhooks, oldest first.
          */
-        get: operations["list_mine_v1_webhooks_get"];
+        get: operations["list_webhooks"];
         put?: never;
         /**
-         * Create
+         * Create Webhook
          * @description From now on the address is told of the end of each of your jobs.
          */
-        post: operations["create_v1_webhooks_post"];
+        post: operations["create_webhook"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1327,17 +1331,17 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read
+         * Read Webhook
          * @description A webhook, and how its last deliveries went. Its secret was shown when it was made.
          */
-        get: operations["read_v1_webhooks__webhook_id__get"];
+        get: operations["read_webhook"];
         put?: never;
         post?: never;
         /**
-         * Remove
+         * Delete Webhook
          * @description Tell the address nothing any more; what it has not heard yet is dropped.
          */
-        delete: operations["remove_v1_webhooks__webhook_id__delete"];
+        delete: operations["delete_webhook"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1590,9 +1594,9 @@ export interface components {
             model: components["schemas"]["ModelHealth"];
             /**
              * Status
-             * @description starting or ok
+             * @enum {string}
              */
-            status: string;
+            status: "starting" | "ok";
             /** Version */
             version: string;
         };
@@ -1980,9 +1984,9 @@ export interface components {
             share: number | null;
             /**
              * State
-             * @description loading or ready
+             * @enum {string}
              */
-            state: string;
+            state: "loading" | "ready";
         };
         /** ModelView */
         ModelView: {
@@ -2277,7 +2281,7 @@ export interface components {
             scale?: number | null;
             /**
              * Seed
-             * @description 0 to 2^64-1, taken modulo 2^32; same seed, same picture; default: a new one
+             * @description taken modulo 2^32; same seed, same picture; default: a new one
              */
             seed?: number | null;
             /**
@@ -2287,7 +2291,7 @@ export interface components {
             source?: string | null;
             /**
              * Strength
-             * @description share of the steps that is run on the source, above 0 to 1
+             * @description share of the steps that is run on the source
              */
             strength?: number | null;
             /**
@@ -2956,7 +2960,7 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
-    health_healthz_get: {
+    check_health: {
         parameters: {
             query?: never;
             header?: never;
@@ -2994,7 +2998,7 @@ export interface operations {
             };
         };
     };
-    deliver_i__name__get: {
+    download_image: {
         parameters: {
             query?: never;
             header?: never;
@@ -3006,15 +3010,32 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Successful Response */
+            /** @description the whole file */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "image/png": unknown;
-                    "image/webp": unknown;
+                    "image/png": string;
+                    "image/webp": string;
                 };
+            };
+            /** @description the range that was asked for */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/png": string;
+                    "image/webp": string;
+                };
+            };
+            /** @description the caller has it, by If-None-Match or If-Modified-Since */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description no such thing, or not yours */
             404: {
@@ -3033,6 +3054,13 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Error"];
                 };
+            };
+            /** @description the file has no such range */
+            416: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description something in the request cannot be used */
             422: {
@@ -3063,7 +3091,84 @@ export interface operations {
             };
         };
     };
-    readiness_readyz_get: {
+    check_image: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description <sha256>.webp or .png */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the whole file */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description the range that was asked for */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description the caller has it, by If-None-Match or If-Modified-Since */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description no such thing, or not yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description the address is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description the file has no such range */
+            416: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description something in the request cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description the database or the object store does not answer, or the server is full */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    check_readiness: {
         parameters: {
             query?: never;
             header?: never;
@@ -3110,7 +3215,7 @@ export interface operations {
             };
         };
     };
-    read_cmd_flags_sdapi_v1_cmd_flags_get: {
+    read_cmd_flags: {
         parameters: {
             query?: never;
             header?: never;
@@ -3168,7 +3273,7 @@ export interface operations {
             };
         };
     };
-    list_embeddings_sdapi_v1_embeddings_get: {
+    list_embeddings: {
         parameters: {
             query?: never;
             header?: never;
@@ -3224,7 +3329,7 @@ export interface operations {
             };
         };
     };
-    list_extensions_sdapi_v1_extensions_get: {
+    list_extensions: {
         parameters: {
             query?: never;
             header?: never;
@@ -3280,7 +3385,7 @@ export interface operations {
             };
         };
     };
-    upscale_images_sdapi_v1_extra_batch_images_post: {
+    upscale_images: {
         parameters: {
             query?: never;
             header?: never;
@@ -3471,7 +3576,7 @@ export interface operations {
             };
         };
     };
-    upscale_image_sdapi_v1_extra_single_image_post: {
+    upscale_image: {
         parameters: {
             query?: never;
             header?: never;
@@ -3665,7 +3770,7 @@ export interface operations {
             };
         };
     };
-    list_face_restorers_sdapi_v1_face_restorers_get: {
+    list_face_restorers: {
         parameters: {
             query?: never;
             header?: never;
@@ -3721,7 +3826,7 @@ export interface operations {
             };
         };
     };
-    list_hypernetworks_sdapi_v1_hypernetworks_get: {
+    list_hypernetworks: {
         parameters: {
             query?: never;
             header?: never;
@@ -3777,7 +3882,7 @@ export interface operations {
             };
         };
     };
-    img2img_sdapi_v1_img2img_post: {
+    draw_img2img: {
         parameters: {
             query?: never;
             header?: never;
@@ -4029,7 +4134,7 @@ export interface operations {
             };
         };
     };
-    interrupt_sdapi_v1_interrupt_post: {
+    interrupt_jobs: {
         parameters: {
             query?: never;
             header?: never;
@@ -4087,7 +4192,7 @@ export interface operations {
             };
         };
     };
-    list_latent_upscale_modes_sdapi_v1_latent_upscale_modes_get: {
+    list_latent_upscale_modes: {
         parameters: {
             query?: never;
             header?: never;
@@ -4143,7 +4248,7 @@ export interface operations {
             };
         };
     };
-    list_loras_sdapi_v1_loras_get: {
+    list_loras: {
         parameters: {
             query?: never;
             header?: never;
@@ -4199,7 +4304,7 @@ export interface operations {
             };
         };
     };
-    read_memory_sdapi_v1_memory_get: {
+    read_memory: {
         parameters: {
             query?: never;
             header?: never;
@@ -4255,7 +4360,7 @@ export interface operations {
             };
         };
     };
-    options_sdapi_v1_options_get: {
+    read_options: {
         parameters: {
             query?: never;
             header?: never;
@@ -4329,7 +4434,7 @@ export interface operations {
             };
         };
     };
-    set_options_sdapi_v1_options_post: {
+    set_options: {
         parameters: {
             query?: never;
             header?: never;
@@ -4407,7 +4512,7 @@ export interface operations {
             };
         };
     };
-    read_png_info_sdapi_v1_png_info_post: {
+    read_png_info: {
         parameters: {
             query?: never;
             header?: never;
@@ -4509,7 +4614,7 @@ export interface operations {
             };
         };
     };
-    progress_sdapi_v1_progress_get: {
+    read_progress: {
         parameters: {
             query?: {
                 /** @description leave out the picture so far */
@@ -4568,7 +4673,7 @@ export interface operations {
             };
         };
     };
-    list_prompt_styles_sdapi_v1_prompt_styles_get: {
+    list_prompt_styles: {
         parameters: {
             query?: never;
             header?: never;
@@ -4624,7 +4729,7 @@ export interface operations {
             };
         };
     };
-    list_realesrgan_models_sdapi_v1_realesrgan_models_get: {
+    list_realesrgan_models: {
         parameters: {
             query?: never;
             header?: never;
@@ -4680,7 +4785,7 @@ export interface operations {
             };
         };
     };
-    refresh_checkpoints_sdapi_v1_refresh_checkpoints_post: {
+    refresh_checkpoints: {
         parameters: {
             query?: never;
             header?: never;
@@ -4736,7 +4841,7 @@ export interface operations {
             };
         };
     };
-    refresh_embeddings_sdapi_v1_refresh_embeddings_post: {
+    refresh_embeddings: {
         parameters: {
             query?: never;
             header?: never;
@@ -4792,7 +4897,7 @@ export interface operations {
             };
         };
     };
-    refresh_loras_sdapi_v1_refresh_loras_post: {
+    refresh_loras: {
         parameters: {
             query?: never;
             header?: never;
@@ -4848,7 +4953,7 @@ export interface operations {
             };
         };
     };
-    refresh_vae_sdapi_v1_refresh_vae_post: {
+    refresh_vae: {
         parameters: {
             query?: never;
             header?: never;
@@ -4904,7 +5009,7 @@ export interface operations {
             };
         };
     };
-    samplers_sdapi_v1_samplers_get: {
+    list_samplers: {
         parameters: {
             query?: never;
             header?: never;
@@ -4978,7 +5083,7 @@ export interface operations {
             };
         };
     };
-    list_schedules_sdapi_v1_schedulers_get: {
+    list_schedules: {
         parameters: {
             query?: never;
             header?: never;
@@ -5034,7 +5139,7 @@ export interface operations {
             };
         };
     };
-    list_script_info_sdapi_v1_script_info_get: {
+    list_script_info: {
         parameters: {
             query?: never;
             header?: never;
@@ -5090,7 +5195,7 @@ export interface operations {
             };
         };
     };
-    list_scripts_sdapi_v1_scripts_get: {
+    list_scripts: {
         parameters: {
             query?: never;
             header?: never;
@@ -5146,7 +5251,7 @@ export interface operations {
             };
         };
     };
-    models_sdapi_v1_sd_models_get: {
+    list_sd_models: {
         parameters: {
             query?: never;
             header?: never;
@@ -5220,7 +5325,7 @@ export interface operations {
             };
         };
     };
-    list_modules_sdapi_v1_sd_modules_get: {
+    list_modules: {
         parameters: {
             query?: never;
             header?: never;
@@ -5276,7 +5381,7 @@ export interface operations {
             };
         };
     };
-    list_vaes_sdapi_v1_sd_vae_get: {
+    list_vaes: {
         parameters: {
             query?: never;
             header?: never;
@@ -5332,7 +5437,7 @@ export interface operations {
             };
         };
     };
-    skip_sdapi_v1_skip_post: {
+    skip_job: {
         parameters: {
             query?: never;
             header?: never;
@@ -5388,7 +5493,7 @@ export interface operations {
             };
         };
     };
-    txt2img_sdapi_v1_txt2img_post: {
+    draw_txt2img: {
         parameters: {
             query?: never;
             header?: never;
@@ -5511,7 +5616,7 @@ export interface operations {
             };
         };
     };
-    list_upscalers_sdapi_v1_upscalers_get: {
+    list_upscalers: {
         parameters: {
             query?: never;
             header?: never;
@@ -5567,7 +5672,7 @@ export interface operations {
             };
         };
     };
-    list_jobs_v1_admin_jobs_get: {
+    list_all_jobs: {
         parameters: {
             query?: {
                 /** @description `failed` lists the dead letters */
@@ -5648,7 +5753,7 @@ export interface operations {
             };
         };
     };
-    read_job_v1_admin_jobs__job_id__get: {
+    read_any_job: {
         parameters: {
             query?: never;
             header?: never;
@@ -5734,7 +5839,7 @@ export interface operations {
             };
         };
     };
-    cancel_job_v1_admin_jobs__job_id__delete: {
+    cancel_any_job: {
         parameters: {
             query?: never;
             header?: never;
@@ -5820,7 +5925,7 @@ export interface operations {
             };
         };
     };
-    retry_job_v1_admin_jobs__job_id__retry_post: {
+    retry_job: {
         parameters: {
             query?: never;
             header?: never;
@@ -5915,7 +6020,7 @@ export interface operations {
             };
         };
     };
-    list_lanes_v1_admin_lanes_get: {
+    list_lanes: {
         parameters: {
             query?: never;
             header?: never;
@@ -5989,7 +6094,7 @@ export interface operations {
             };
         };
     };
-    change_lane_v1_admin_lanes__lane__put: {
+    change_lane: {
         parameters: {
             query?: never;
             header?: never;
@@ -6087,7 +6192,7 @@ export interface operations {
             };
         };
     };
-    list_tenants_v1_admin_tenants_get: {
+    list_tenants: {
         parameters: {
             query?: {
                 after?: string;
@@ -6164,7 +6269,7 @@ export interface operations {
             };
         };
     };
-    create_tenant_v1_admin_tenants_post: {
+    create_tenant: {
         parameters: {
             query?: never;
             header?: never;
@@ -6269,7 +6374,7 @@ export interface operations {
             };
         };
     };
-    change_tenant_v1_admin_tenants__name__patch: {
+    change_tenant: {
         parameters: {
             query?: never;
             header?: never;
@@ -6377,7 +6482,7 @@ export interface operations {
             };
         };
     };
-    list_workers_v1_admin_workers_get: {
+    list_workers: {
         parameters: {
             query?: never;
             header?: never;
@@ -6451,7 +6556,7 @@ export interface operations {
             };
         };
     };
-    change_workers_v1_admin_workers_patch: {
+    change_workers: {
         parameters: {
             query?: never;
             header?: never;
@@ -6547,7 +6652,7 @@ export interface operations {
             };
         };
     };
-    change_worker_v1_admin_workers__worker_id__patch: {
+    change_worker: {
         parameters: {
             query?: never;
             header?: never;
@@ -6655,7 +6760,7 @@ export interface operations {
             };
         };
     };
-    list_mine_v1_images_get: {
+    list_images: {
         parameters: {
             query?: {
                 limit?: number;
@@ -6737,7 +6842,7 @@ export interface operations {
             };
         };
     };
-    edit_v1_images_edits_post: {
+    edit_image: {
         parameters: {
             query?: never;
             header?: never;
@@ -7053,7 +7158,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ImagesAnswer"];
-                    "text/event-stream": unknown;
+                    "text/event-stream": string;
                 };
             };
             /** @description the body is not JSON in UTF-8 */
@@ -7157,7 +7262,7 @@ export interface operations {
             };
         };
     };
-    generate_v1_images_generations_post: {
+    generate_images: {
         parameters: {
             query?: never;
             header?: never;
@@ -7177,7 +7282,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ImagesAnswer"];
-                    "text/event-stream": unknown;
+                    "text/event-stream": string;
                 };
             };
             /** @description the body is not JSON in UTF-8 */
@@ -7281,7 +7386,7 @@ export interface operations {
             };
         };
     };
-    vary_v1_images_variations_post: {
+    vary_image: {
         parameters: {
             query?: never;
             header?: never;
@@ -7537,7 +7642,7 @@ export interface operations {
             };
         };
     };
-    list_mine_v1_jobs_get: {
+    list_jobs: {
         parameters: {
             query?: {
                 limit?: number;
@@ -7619,7 +7724,7 @@ export interface operations {
             };
         };
     };
-    create_v1_jobs_post: {
+    create_job: {
         parameters: {
             query?: never;
             header?: {
@@ -7745,7 +7850,7 @@ export interface operations {
             };
         };
     };
-    read_v1_jobs__job_id__get: {
+    read_job: {
         parameters: {
             query?: {
                 /** @description seconds to wait for the end */
@@ -7825,7 +7930,7 @@ export interface operations {
             };
         };
     };
-    give_up_v1_jobs__job_id__delete: {
+    cancel_job: {
         parameters: {
             query?: never;
             header?: never;
@@ -7911,7 +8016,7 @@ export interface operations {
             };
         };
     };
-    events_v1_jobs__job_id__events_get: {
+    watch_job: {
         parameters: {
             query?: never;
             header?: {
@@ -7998,7 +8103,7 @@ export interface operations {
             };
         };
     };
-    list_mine_v1_keys_get: {
+    list_keys: {
         parameters: {
             query?: never;
             header?: never;
@@ -8072,7 +8177,7 @@ export interface operations {
             };
         };
     };
-    create_v1_keys_post: {
+    create_key: {
         parameters: {
             query?: never;
             header?: never;
@@ -8168,7 +8273,7 @@ export interface operations {
             };
         };
     };
-    revoke_v1_keys__key_id__delete: {
+    revoke_key: {
         parameters: {
             query?: never;
             header?: never;
@@ -8252,7 +8357,7 @@ export interface operations {
             };
         };
     };
-    rotate_v1_keys__key_id__rotate_post: {
+    rotate_key: {
         parameters: {
             query?: never;
             header?: never;
@@ -8360,7 +8465,7 @@ export interface operations {
             };
         };
     };
-    me_v1_me_get: {
+    read_caller: {
         parameters: {
             query?: never;
             header?: never;
@@ -8407,7 +8512,7 @@ export interface operations {
             };
         };
     };
-    model_v1_model_get: {
+    describe_model: {
         parameters: {
             query?: {
                 /** @description one of GET /v1/models; default: the first */
@@ -8466,7 +8571,7 @@ export interface operations {
             };
         };
     };
-    list_models_v1_models_get: {
+    list_models: {
         parameters: {
             query?: never;
             header?: never;
@@ -8531,7 +8636,7 @@ export interface operations {
             };
         };
     };
-    read_v1_models__model__get: {
+    read_model: {
         parameters: {
             query?: never;
             header?: never;
@@ -8607,7 +8712,7 @@ export interface operations {
             };
         };
     };
-    change_password_v1_password_put: {
+    change_password: {
         parameters: {
             query?: never;
             header?: never;
@@ -8703,7 +8808,7 @@ export interface operations {
             };
         };
     };
-    session_v1_session_post: {
+    create_session: {
         parameters: {
             query?: never;
             header?: never;
@@ -8750,7 +8855,7 @@ export interface operations {
             };
         };
     };
-    sign_in_v1_sign_in_post: {
+    sign_in: {
         parameters: {
             query?: never;
             header?: never;
@@ -8846,7 +8951,7 @@ export interface operations {
             };
         };
     };
-    sign_out_v1_sign_out_post: {
+    sign_out: {
         parameters: {
             query?: never;
             header?: never;
@@ -8900,7 +9005,7 @@ export interface operations {
             };
         };
     };
-    sign_up_v1_sign_up_post: {
+    sign_up: {
         parameters: {
             query?: never;
             header?: never;
@@ -8996,7 +9101,7 @@ export interface operations {
             };
         };
     };
-    create_v1_uploads_post: {
+    create_upload: {
         parameters: {
             query?: never;
             header?: never;
@@ -9005,7 +9110,9 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "image/*": string;
+                "image/jpeg": string;
+                "image/png": string;
+                "image/webp": string;
             };
         };
         responses: {
@@ -9083,7 +9190,7 @@ export interface operations {
             };
         };
     };
-    delete_v1_uploads__upload_id__delete: {
+    delete_upload: {
         parameters: {
             query?: never;
             header?: never;
@@ -9176,7 +9283,7 @@ export interface operations {
             };
         };
     };
-    usage_v1_usage_get: {
+    read_usage: {
         parameters: {
             query?: {
                 /** @description first month; default: all */
@@ -9255,7 +9362,7 @@ export interface operations {
             };
         };
     };
-    list_mine_v1_webhooks_get: {
+    list_webhooks: {
         parameters: {
             query?: {
                 /** @description `tenant`: also what others of your tenant made, where it shows you that */
@@ -9332,7 +9439,7 @@ export interface operations {
             };
         };
     };
-    create_v1_webhooks_post: {
+    create_webhook: {
         parameters: {
             query?: never;
             header?: never;
@@ -9428,7 +9535,7 @@ export interface operations {
             };
         };
     };
-    read_v1_webhooks__webhook_id__get: {
+    read_webhook: {
         parameters: {
             query?: never;
             header?: never;
@@ -9514,7 +9621,7 @@ export interface operations {
             };
         };
     };
-    remove_v1_webhooks__webhook_id__delete: {
+    delete_webhook: {
         parameters: {
             query?: never;
             header?: never;

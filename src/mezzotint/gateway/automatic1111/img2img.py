@@ -38,7 +38,7 @@ router = APIRouter(
 
 
 @router.post("/img2img", response_model=Drawn, openapi_extra={"requestBody": describe_json_body(Img2Img)})
-async def img2img(request: Request, service: ServiceDep, claims: BasicCallerClaims) -> Response:
+async def draw_img2img(request: Request, service: ServiceDep, claims: BasicCallerClaims) -> Response:
     """Pictures from a picture and words, as AUTOMATIC1111's web UI gives them."""
     with ExitStack() as until_drawn:
         until_drawn.enter_context(reserve_memory(request, claims, MAX_PICTURES_BYTES))

@@ -18,21 +18,21 @@ router = APIRouter(
 
 
 @router.get("/sd-models")
-async def models(service: ServiceDep, claims: BasicCallerClaims) -> list[SdModel]:
+async def list_sd_models(service: ServiceDep, claims: BasicCallerClaims) -> list[SdModel]:
     """The models that can be asked for."""
     names = [model.name for model in service.door.models]
     return [SdModel(title=name, model_name=name, filename=name) for name in names]
 
 
 @router.get("/samplers")
-async def samplers(service: ServiceDep, claims: BasicCallerClaims) -> list[SdSampler]:
+async def list_samplers(service: ServiceDep, claims: BasicCallerClaims) -> list[SdSampler]:
     """The samplers that the model can be given; none where only its own suits it."""
     known = {sampler.name: sampler for sampler in SAMPLERS}
     return [SdSampler(name=name, aliases=list(known[name].aliases)) for name in service.door.model.samplers]
 
 
 @router.get("/options")
-async def options(service: ServiceDep, claims: BasicCallerClaims) -> SdOptions:
+async def read_options(service: ServiceDep, claims: BasicCallerClaims) -> SdOptions:
     return SdOptions(sd_model_checkpoint=service.door.model.name)
 
 

@@ -61,7 +61,7 @@ def get_waiting_jobs(request: Request) -> WaitingJobs:
 
 
 @router.get("/progress")
-async def progress(
+async def read_progress(
     request: Request,
     service: ServiceDep,
     claims: BasicCallerClaims,
@@ -96,7 +96,7 @@ async def progress(
 
 
 @router.post("/interrupt")
-async def interrupt(request: Request, service: ServiceDep, claims: BasicCallerClaims) -> dict[str, str]:
+async def interrupt_jobs(request: Request, service: ServiceDep, claims: BasicCallerClaims) -> dict[str, str]:
     """Cancel your pictures under way; what is finished is kept and answered."""
     for id in get_waiting_jobs(request).of(claims):
         await cancel(service.desk, id, service.now())
@@ -104,7 +104,7 @@ async def interrupt(request: Request, service: ServiceDep, claims: BasicCallerCl
 
 
 @router.post("/skip")
-async def skip(request: Request, service: ServiceDep, claims: BasicCallerClaims) -> None:
+async def skip_job(request: Request, service: ServiceDep, claims: BasicCallerClaims) -> None:
     """Cancel the picture of yours that is being drawn, or the next of those that wait; the others go on."""
     ids = get_waiting_jobs(request).of(claims)
     jobs = [job for id in ids if (job := await service.desk.jobs.get(id)) and not job.state.is_final]

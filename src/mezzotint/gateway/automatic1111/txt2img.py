@@ -36,7 +36,7 @@ SWITCHES = ("styles", "subseed_strength", "restore_faces", "tiling", "enable_hr"
 
 
 @router.post("/txt2img", response_model=Drawn)
-async def txt2img(body: Txt2Img, request: Request, service: ServiceDep, claims: BasicCallerClaims) -> Response:
+async def draw_txt2img(body: Txt2Img, request: Request, service: ServiceDep, claims: BasicCallerClaims) -> Response:
     """Pictures from words, as AUTOMATIC1111's web UI gives them."""
     check_supported(service, body)
     return await respond_with_list(

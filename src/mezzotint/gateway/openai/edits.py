@@ -51,7 +51,7 @@ router = APIRouter(
     responses=EVENTS,
     openapi_extra={"requestBody": describe_bodies()},
 )
-async def edit(request: Request, service: ServiceDep, claims: CallerClaims) -> Response:
+async def edit_image(request: Request, service: ServiceDep, claims: CallerClaims) -> Response:
     """A picture redrawn after words; with a mask only where that is transparent."""
     with reserve_memory(request, claims, MAX_PICTURES_BYTES):
         pictures, options = await read_edit(request)
@@ -89,7 +89,7 @@ def _choose_strength(options: Edit, *, has_mask: bool) -> float | None:
 @router.post(
     "/variations", response_model=ImagesAnswer, openapi_extra={"requestBody": describe_form_body(Variation, "image")}
 )
-async def vary(request: Request, service: ServiceDep, claims: CallerClaims) -> Response:
+async def vary_image(request: Request, service: ServiceDep, claims: CallerClaims) -> Response:
     """A picture drawn again from a noisy copy of it, without words."""
     with reserve_memory(request, claims, MAX_PICTURES_BYTES):
         pictures, options = await read_picture_form(request, Variation, "image")

@@ -54,7 +54,10 @@ TOKEN_STEP_PX = 1000
 """Step-pixels (steps x width x height) of one image token: the unit in which the queue charges."""
 
 EVENTS: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/event-stream": {}}, "description": "the pictures, or with stream their events"}
+    200: {
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "description": "the pictures, or with stream their events",
+    }
 }
 router = APIRouter(
     prefix="/v1/images",
@@ -69,7 +72,7 @@ router = APIRouter(
     response_model=ImagesAnswer,
     responses=EVENTS,
 )
-async def generate(body: NewImages, request: Request, service: ServiceDep, claims: CallerClaims) -> Response:
+async def generate_images(body: NewImages, request: Request, service: ServiceDep, claims: CallerClaims) -> Response:
     """Pictures from words, as OpenAI's Images API gives them."""
     check_supported(body)
     return await respond(service, claims, request, body, to_job_request(body, body.prompt))

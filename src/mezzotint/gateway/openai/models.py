@@ -27,7 +27,9 @@ async def list_models(service: ServiceDep, claims: CallerClaims) -> OpenAIModels
 
 
 @router.get("/{model:path}")
-async def read(model: Annotated[str, Path(max_length=200)], service: ServiceDep, claims: CallerClaims) -> OpenAIModel:
+async def read_model(
+    model: Annotated[str, Path(max_length=200)], service: ServiceDep, claims: CallerClaims
+) -> OpenAIModel:
     """A model by its id."""
     served = {one.id: one for one in _list_models(service)}
     if model not in served:

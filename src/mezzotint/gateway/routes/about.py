@@ -41,18 +41,17 @@ LOAD_ANOTHER = "mezzotint serve --model stabilityai/stable-diffusion-xl-base-1.0
 
 
 @router.get("/healthz")
-async def health(service: ServiceDep) -> Health:
+async def check_health(service: ServiceDep) -> Health:
     """Answers as soon as the port is open; `status` is `ok` once the model is loaded."""
     is_ready = service.is_ready()
     name = service.door.model.name
     model = ModelHealth(name=name, state="ready" if is_ready else "loading", share=service.share_read(name))
-    status = "ok" if is_ready else "starting"
     can_sign_up = service.accounts.can_sign_up
-    return Health(status=status, version=__version__, model=model, can_sign_up=can_sign_up)
+    return Health(status="ok" if is_ready else "starting", version=__version__, model=model, can_sign_up=can_sign_up)
 
 
 @router.get("/readyz", responses=describe_errors(503))
-async def readiness(service: ServiceDep) -> Readiness:
+async def check_readiness(service: ServiceDep) -> Readiness:
     """200 while this process can do its work; 503 `not_ready` says by its hint what is missing. For load balancers."""
     missing = await list_missing(service)
     if missing:
@@ -88,13 +87,13 @@ async def _find_fault(check: Callable[[], Awaitable[None]], what: str) -> str:
 
 
 @router.get("/v1/me", responses=describe_errors(401))
-async def me(claims: CallerClaims) -> Me:
+async def read_caller(claims: CallerClaims) -> Me:
     """The tenant, tier and scopes of your credential."""
     return describe_caller(claims)
 
 
 @router.get("/v1/model", responses=describe_errors(404, 422))
-async def model(
+async def describe_model(
     service: ServiceDep,
     name: Annotated[str | None, Query(max_length=200, description="one of GET /v1/models; default: the first")] = None,
 ) -> ModelView:
@@ -107,7 +106,7 @@ async def model(
 
 
 @router.post("/v1/session", responses=describe_errors(403))
-async def session(request: Request, service: ServiceDep) -> Session:
+async def create_session(request: Request, service: ServiceDep) -> Session:
     """With --dev, a token for the page of this very machine; otherwise 403."""
     if not (service.is_dev and is_local(request)):
         hint = "Paste a token; `mezzotint token --data DIR --tenant NAME --tier free` prints one."

@@ -111,7 +111,7 @@ async def change_tenant(name: Name, body: TenantChange, service: ServiceDep, adm
 
 
 @router.get("/jobs")
-async def list_jobs(
+async def list_all_jobs(
     service: ServiceDep,
     admin: AdminClaims,
     cursor: Cursor,
@@ -127,13 +127,13 @@ async def list_jobs(
 
 
 @router.get("/jobs/{job_id}", responses=describe_errors(404))
-async def read_job(job_id: Id, service: ServiceDep, admin: AdminClaims) -> AdminJob:
+async def read_any_job(job_id: Id, service: ServiceDep, admin: AdminClaims) -> AdminJob:
     """Anybody's job."""
     return to_admin_view(await find_job(service, job_id))
 
 
 @router.delete("/jobs/{job_id}", responses=describe_errors(404))
-async def cancel_job(job_id: Id, service: ServiceDep, admin: AdminClaims) -> AdminJob:
+async def cancel_any_job(job_id: Id, service: ServiceDep, admin: AdminClaims) -> AdminJob:
     """Cancel anybody's job. One that has ended stays as it is."""
     job = await find_job(service, job_id)
     return to_admin_view(await cancel(service.desk, job.id, service.now()) or job)

@@ -22,11 +22,12 @@ router = APIRouter(tags=["images"])
 NAME = re.compile(r"([0-9a-f]{64})\.(webp|png)")
 MAX_WORDS = 8
 """Limit of words in one search; more would only make it slower."""
+BYTES = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in ("image/webp", "image/png")}
 IMMUTABLE = "public, max-age=31536000, immutable"
 
 
 @router.get("/v1/images", responses=describe_errors(401, 403, 422, 503))
-async def list_mine(
+async def list_images(
     service: ServiceDep,
     claims: CallerClaims,
     cursor: Cursor,
@@ -54,9 +55,15 @@ async def list_mine(
 @router.get(
     "/i/{name}",
     response_class=Response,
-    responses={200: {"content": {"image/webp": {}, "image/png": {}}}, **describe_errors(404, 422, 503)},
+    responses={
+        200: {"content": BYTES, "description": "the whole file"},
+        206: {"content": BYTES, "description": "the range that was asked for"},
+        304: {"description": "the caller has it, by If-None-Match or If-Modified-Since"},
+        416: {"description": "the file has no such range"},
+        **describe_errors(404, 422, 503),
+    },
 )
-async def deliver(
+async def download_image(
     name: Annotated[str, Path(description="<sha256>.webp or .png", max_length=80)],
     request: Request,
     service: ServiceDep,

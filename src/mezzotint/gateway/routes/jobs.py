@@ -47,7 +47,7 @@ async def to_view(service: Service, job: Job) -> JobView:
         **describe_errors(400, 403, 404, 409, 413),
     },
 )
-async def create(
+async def create_job(
     body: NewJob,
     request: Request,
     service: ServiceDep,
@@ -69,7 +69,7 @@ async def create(
 
 
 @router.get("", responses=describe_errors(403))
-async def list_mine(
+async def list_jobs(
     service: ServiceDep,
     claims: CallerClaims,
     cursor: Cursor,
@@ -87,7 +87,7 @@ async def list_mine(
 
 
 @router.get("/{job_id}", responses=describe_errors(404))
-async def read(
+async def read_job(
     job_id: Id,
     service: ServiceDep,
     claims: CallerClaims,
@@ -102,7 +102,7 @@ async def read(
 
 
 @router.delete("/{job_id}", responses=describe_errors(403, 404))
-async def give_up(job_id: Id, service: ServiceDep, claims: CallerClaims) -> JobView:
+async def cancel_job(job_id: Id, service: ServiceDep, claims: CallerClaims) -> JobView:
     """Cancel a job. One that has ended stays as it is."""
     job = await find_job(service, claims, job_id, Access.CHANGE)
     return await to_view(service, await cancel(service.desk, job.id, service.now()) or job)
@@ -120,7 +120,9 @@ async def give_up(job_id: Id, service: ServiceDep, claims: CallerClaims) -> JobV
         **describe_errors(404),
     },
 )
-async def events(job_id: Id, service: ServiceDep, claims: CallerClaims, last_event_id: LastEventId = None) -> Response:
+async def watch_job(
+    job_id: Id, service: ServiceDep, claims: CallerClaims, last_event_id: LastEventId = None
+) -> Response:
     """The job's life as server-sent events: from its present state, or from `Last-Event-ID` on, to its end."""
     job = await find_job(service, claims, job_id)
     seen = read_last_event_id(last_event_id)

@@ -69,14 +69,14 @@ class MadeKey(BaseModel):
 
 
 @router.get("")
-async def list_mine(service: ServiceDep, claims: CallerClaims) -> KeyList:
+async def list_keys(service: ServiceDep, claims: CallerClaims) -> KeyList:
     """Your keys and the tenant's, oldest first; their secrets are not kept."""
     found = await service.accounts.keys.of_tenant(claims.tenant)
     return KeyList(keys=[KeyView.of(key) for key in found if may_see(claims, key)])
 
 
 @router.post("", status_code=201, responses=describe_errors(400, 413))
-async def create(body: NewKey, service: ServiceDep, claims: CallerClaims) -> MadeKey:
+async def create_key(body: NewKey, service: ServiceDep, claims: CallerClaims) -> MadeKey:
     """A new key, at most with your own rights at any time. Its secret is in this answer and nowhere else."""
     check_may_manage(claims)
     may_give = claims.scopes if claims.user is not None else claims.scopes & OWN
@@ -99,7 +99,7 @@ async def create(body: NewKey, service: ServiceDep, claims: CallerClaims) -> Mad
 
 
 @router.post("/{key_id}/rotate", responses=describe_errors(400, 404, 413))
-async def rotate(key_id: Id, service: ServiceDep, claims: CallerClaims, body: Rotation | None = None) -> MadeKey:
+async def rotate_key(key_id: Id, service: ServiceDep, claims: CallerClaims, body: Rotation | None = None) -> MadeKey:
     """A new secret for the key; the old one works on for a while, so that nothing stops meanwhile."""
     check_may_manage(claims)
     key = await find_own_key(service, claims, key_id)
@@ -117,7 +117,7 @@ async def rotate(key_id: Id, service: ServiceDep, claims: CallerClaims, body: Ro
 
 
 @router.delete("/{key_id}", status_code=204, responses=describe_errors(404))
-async def revoke(key_id: Id, service: ServiceDep, claims: CallerClaims) -> Response:
+async def revoke_key(key_id: Id, service: ServiceDep, claims: CallerClaims) -> Response:
     """End the key at once."""
     check_may_manage(claims)
     key = await find_own_key(service, claims, key_id)

@@ -15,9 +15,10 @@ from mezzotint.gateway.schemas import UploadView, describe_errors
 from mezzotint.media.uploads import MAX_UPLOAD_BYTES
 
 router = APIRouter(tags=["uploads"])
+KINDS = ("image/png", "image/jpeg", "image/webp")
 BODY = {
     "required": True,
-    "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in ("image/*",)},
+    "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in KINDS},
 }
 
 
@@ -27,7 +28,7 @@ BODY = {
     responses=describe_errors(401, 408, 413, 422, 429, 503),
     openapi_extra={"requestBody": BODY},
 )
-async def create(request: Request, service: ServiceDep, claims: CallerClaims) -> UploadView:
+async def create_upload(request: Request, service: ServiceDep, claims: CallerClaims) -> UploadView:
     """Take a PNG, JPEG or WebP picture as the raw body, as a `source` or a `mask` of later jobs."""
     with reserve_memory(request, claims, MAX_UPLOAD_BYTES):
         body = await read_body(request, MAX_UPLOAD_BYTES)
@@ -38,7 +39,7 @@ async def create(request: Request, service: ServiceDep, claims: CallerClaims) ->
 
 
 @router.delete("/v1/uploads/{upload_id}", status_code=204, responses=describe_errors(401, 403, 404, 409, 422, 429, 503))
-async def delete(
+async def delete_upload(
     upload_id: Annotated[str, Path(max_length=64, description="the upload's id")],
     service: ServiceDep,
     claims: CallerClaims,

@@ -32,7 +32,7 @@ class UsageView(BaseModel):
 
 
 @router.get("")
-async def usage(
+async def read_usage(
     service: ServiceDep,
     claims: CallerClaims,
     since: Annotated[str, Query(pattern=MONTH, description="first month; default: all")] = "0001-01",

@@ -65,14 +65,14 @@ class WebhookDetail(WebhookView):
 
 
 @router.get("")
-async def list_mine(service: ServiceDep, claims: CallerClaims, of: Of = Whose.MINE) -> WebhookList:
+async def list_webhooks(service: ServiceDep, claims: CallerClaims, of: Of = Whose.MINE) -> WebhookList:
     """Your webhooks, oldest first."""
     found = await service.webhook_sender.webhooks.of_tenant(claims.tenant, list_owners(claims, of))
     return WebhookList(webhooks=[WebhookView.of(one) for one in found])
 
 
 @router.post("", status_code=201, responses=describe_errors(400, 413))
-async def create(body: NewWebhook, service: ServiceDep, claims: CallerClaims) -> MadeWebhook:
+async def create_webhook(body: NewWebhook, service: ServiceDep, claims: CallerClaims) -> MadeWebhook:
     """From now on the address is told of the end of each of your jobs."""
     if fault := service.webhook_sender.http_client.find_url_fault(body.url):
         raise ApiError("webhook_address_invalid", hint=fault, param="url")
@@ -85,7 +85,7 @@ async def create(body: NewWebhook, service: ServiceDep, claims: CallerClaims) ->
 
 
 @router.get("/{webhook_id}", responses=describe_errors(404))
-async def read(webhook_id: Id, service: ServiceDep, claims: CallerClaims) -> WebhookDetail:
+async def read_webhook(webhook_id: Id, service: ServiceDep, claims: CallerClaims) -> WebhookDetail:
     """A webhook, and how its last deliveries went. Its secret was shown when it was made."""
     webhook = await find_webhook(service, claims, webhook_id)
     told = await service.webhook_sender.webhooks.deliveries_of(webhook.id, SHOWN)
@@ -106,7 +106,7 @@ async def read(webhook_id: Id, service: ServiceDep, claims: CallerClaims) -> Web
 
 
 @router.delete("/{webhook_id}", status_code=204, responses=describe_errors(404))
-async def remove(webhook_id: Id, service: ServiceDep, claims: CallerClaims) -> Response:
+async def delete_webhook(webhook_id: Id, service: ServiceDep, claims: CallerClaims) -> Response:
     """Tell the address nothing any more; what it has not heard yet is dropped."""
     webhook = await find_webhook(service, claims, webhook_id, Access.CHANGE)
     await service.webhook_sender.webhooks.remove(webhook.id)

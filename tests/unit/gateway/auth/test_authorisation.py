@@ -161,7 +161,8 @@ def test_every_route_stands_in_the_matrix() -> None:
 
 def test_the_contract_names_no_route_that_the_matrix_does_not() -> None:
     paths = create_app(None).openapi()["paths"]
-    assert {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods} <= set(MATRIX)
+    named = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods if method != "head"}
+    assert named <= set(MATRIX)  # HEAD is answered by the route of GET
 
 
 async def things_of_ada(service: Service, number: int) -> dict[str, str]:
