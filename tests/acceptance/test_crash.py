@@ -1,10 +1,13 @@
 """What a crash costs: at most the steps since the last checkpoint, and not one pixel."""
 
 import json
+import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
+from openai import OpenAI
 
 from tests.acceptance.conftest import finished, served
 
@@ -89,6 +92,27 @@ def test_queued_jobs_survive_a_kill(tmp_path: Path) -> None:
         server.kill()
     with served(data) as server, server.client() as ada:
         assert {finished(ada, job)["state"] for job in jobs} == {"succeeded"}
+
+
+def test_calls_of_openais_client_over_a_kill_are_a_job_and_a_picture_each(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+
+    def draw(client: OpenAI) -> str | None:
+        return (client.images.generate(prompt="a rocket --steps 60", size="96x96").data or [])[0].b64_json
+
+    data = tmp_path / "data"
+    with ThreadPoolExecutor() as pool:
+        with served(data, "--port", port) as server, server.client() as ada:
+            patient = OpenAI(base_url=f"{server.url}/v1", api_key=server.token(), max_retries=60)
+            asked = [pool.submit(draw, patient) for _ in range(2)]
+            while len(ada.get("/v1/jobs").json()["jobs"]) < 2 and not any(one.done() for one in asked):
+                pass  # another process's queue: no event to wait for
+            server.kill()
+        with served(data, "--port", port) as server, server.client() as ada, patient:
+            assert len({one.result(timeout=120) for one in asked}) == 2
+            assert len(ada.get("/v1/jobs").json()["jobs"]) == 2
 
 
 def test_a_pro_job_takes_the_place_of_a_paid_run_that_loses_no_bit(tmp_path: Path) -> None:
