@@ -27,10 +27,11 @@ numbers = count()
 
 @dataclass(kw_only=True)
 class Door:
-    """How the gateway is reached. jobs: ids of jobs in ada's history."""
+    """How the gateway is reached. jobs: ids of jobs in ada's history. tier: of every tenant."""
 
     port: int
     jobs: list[str]
+    tier: str = "pro"
     tokens: dict[str, str] = field(default_factory=dict)
 
     def token(self, tenant: str) -> str:
@@ -43,7 +44,7 @@ class Door:
             lifetime = timedelta(hours=3)
             role = Role.ADMIN if tenant == OPERATOR else Role.USER
             now = datetime.now(UTC)
-            self.tokens[tenant] = Issuer(SECRET).issue(TenantId(tenant), Tier.PRO, now, lifetime, role=role)
+            self.tokens[tenant] = Issuer(SECRET).issue(TenantId(tenant), Tier(self.tier), now, lifetime, role=role)
         return self.tokens[tenant]
 
     def submit(self, tenant: str | None = None) -> bytes:

@@ -1,6 +1,6 @@
 """Hostile clients for `soak.py`: each attack is one coroutine that repeats until the time is over.
 
-    python benchmarks/soak_attacks.py PORT SECONDS     prints {"attack status": number}
+    python benchmarks/soak_attacks.py PORT SECONDS [NICENESS]     prints {"attack status": number}
 
 Everything is bounded: at most `MAX_OPEN` connections, fixed pauses, and an end. Payloads are made once, so that these
 clients take little of the machine that they share with the server.
@@ -9,6 +9,7 @@ clients take little of the machine that they share with the server.
 import asyncio
 import base64
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -61,27 +62,12 @@ class Client:
     """One hostile tenant, or a stranger where the tenant is empty."""
 
     def __init__(self, port: int, tenant: str) -> None:
-        self.port, self.tenant, self.door = port, tenant, Door(port=port, jobs=[])
+        self.port, self.tenant, self.door = port, tenant, Door(port=port, jobs=[], tier="free")
 
     def request(self, method: str, path: str, body: bytes = b"", kind: str = "application/json") -> bytes:
-        credentials = f"Authorization: Bearer {self.free_token()}\r\n" if self.tenant else ""
+        credentials = f"Authorization: Bearer {self.door.token(self.tenant)}\r\n" if self.tenant else ""
         head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n{credentials}"
         return f"{head}Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
-
-    def free_token(self) -> str:
-        from datetime import UTC, datetime, timedelta
-
-        from gateway_load import SECRET
-
-        from mezzotint.domain.ids import TenantId
-        from mezzotint.domain.tier import Tier
-        from mezzotint.gateway import Issuer
-
-        if self.tenant not in self.door.tokens:
-            lifetime = timedelta(hours=3)
-            token = Issuer(SECRET).issue(TenantId(self.tenant), Tier.FREE, datetime.now(UTC), lifetime)
-            self.door.tokens[self.tenant] = token
-        return self.door.tokens[self.tenant]
 
     async def ask(self, attack: str, request: bytes, patience_s: float = 60) -> tuple[int, bytes]:
         """The answer, counted under the attack's name; (0, b"") where there is none."""
@@ -237,4 +223,6 @@ async def main(port: int, seconds: float) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 3:
+        os.nice(int(sys.argv[3]))
     asyncio.run(main(int(sys.argv[1]), float(sys.argv[2])))

@@ -191,6 +191,11 @@ def soak() -> list[str]:
         f"{found['attacked_minutes']:.0f} minutes of attacks in {len(found['rounds'])} rounds, each after a quiet part,"
         " with all clients on the server's own two cores.\n"
     )
+    if found.get("is_worker_busy_throughout"):
+        lines.append(
+            "An honest tenant keeps the worker drawing in both parts alike, and the hostile clients run at nice"
+            f" {found['hostile_niceness']}, since attackers do not run on the server's cores.\n"
+        )
     lines += table("requests of honest tenants", "quiet p50 / p99, ms", "attacked p50 / p99, ms")
     quiet, attacked = found["latency_ms"]["quiet"], found["latency_ms"]["attacked"]
     for kind in ("status", "list", "picture", "submit"):

@@ -1,5 +1,6 @@
 """A picture from outside becomes a source: decoded within bounds, looked at, stored by its content."""
 
+import os
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -35,10 +36,17 @@ TOO_MANY = Refusal(
     hint=f"Delete one (DELETE /v1/uploads/{{id}}); what nothing uses goes after {KEPT / timedelta(hours=1):g} hours.",
 )
 RETRY_AFTER_S = 5
-NUM_DECODERS = 2
+MAX_DECODERS = 2
 """Pictures that are decoded at once, each in a process of up to 400 MB."""
 MAX_WAITING = 8
 """Pictures of one tenant that are decoded or wait; each is up to 12 MiB of memory."""
+
+
+def count_decoders(cores: int | None = None) -> int:
+    """Pictures that are decoded at once: one core is left to requests. cores: default: those of this process."""
+    if cores is None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(MAX_DECODERS, cores - 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +57,7 @@ class Intake:
     objects: Objects
     is_blocked: Callable[[Pixels.Image], bool]
     decoders: DecoderPool = field(default_factory=DecoderPool)
-    threads: TenantThreads = field(default_factory=lambda: TenantThreads(NUM_DECODERS, MAX_WAITING))
+    threads: TenantThreads = field(default_factory=lambda: TenantThreads(count_decoders(), MAX_WAITING))
 
 
 async def upload(intake: Intake, data: bytes, claims: Claims, now: datetime) -> Source | Refusal:

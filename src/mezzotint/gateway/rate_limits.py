@@ -1,12 +1,17 @@
 """Rate limits: by address before anything else, by tenant after authentication, and a slower one for signing in.
 
+Requests with a body that are refused are counted once more, by a slower rate: a program that sends many of them is
+broken or means harm, and reading prompts and pictures is what costs most. Beyond that rate the caller's next ones are
+answered 429 before their prompts and pictures are looked at; requests that only read go on.
+
 The response of a counted request tells the limit's state in `RateLimit-Limit`, `-Remaining`, `-Reset` and `-Policy`
 (draft-ietf-httpapi-ratelimit-headers-06); a 429 also has `Retry-After`.
 """
 
 import math
-from collections import Counter
-from collections.abc import Iterator
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -25,23 +30,35 @@ from mezzotint.store import LocalBuckets, RateBuckets
 SIGN_IN_FROM_NETWORK = Rate(num=20, period_s=300, burst=20)
 SIGN_IN_TO_NAME = Rate(num=30, period_s=3600, burst=10)
 """Counted for each network: strangers elsewhere cannot use up the tries of the name's owner."""
-STATE = "rate_limit"
+REFUSED_SHARE = 0.1
+"""Share of a caller's rate at which its requests may be refused; at once as many as requests."""
+REFUSED = frozenset({400, 403, 408, 413, 415, 422})
+"""Statuses that count as refused. Wrong credentials (401) have limits of their own; 404, 409 and 429 cost little."""
+WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+MAX_WAITING = 10_000
+"""Callers that a process keeps waiting; beyond it the first ones go on."""
+STATE, CALLERS = "rate_limit", "callers"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateLimits:
-    """scale: multiplies the tiers' rates; 0 lifts them. per_address: requests a minute; 0 lifts the limit."""
+    """scale: multiplies the tiers' rates; 0 lifts them. per_address: requests a minute; 0 lifts the limit.
+
+    waiting: caller -> time of the clock until which its requests with a body are answered 429.
+    """
 
     buckets: RateBuckets = field(default_factory=LocalBuckets)
     scale: float = 1.0
     per_address: int = 1200
     streams: Counter[str] = field(default_factory=Counter)
+    waiting: OrderedDict[str, float] = field(default_factory=OrderedDict)
+    clock: Callable[[], float] = time.monotonic
 
     async def count_address(self, connection: HTTPConnection) -> None:
         """Answers 429. This machine itself is not limited: a proxy on it speaks for everybody."""
         address = find_limit_key(connection)
         if self.per_address and address is not None:
-            await self._pour(connection, f"address:{address}", Rate(num=self.per_address, period_s=60, burst=300))
+            await self._count(connection, f"address:{address}", Rate(num=self.per_address, period_s=60, burst=300))
 
     async def count_tenant(self, connection: HTTPConnection, claims: Claims) -> None:
         """Answers 429."""
@@ -49,7 +66,7 @@ class RateLimits:
             limits = limits_of(claims.tier)
             burst = max(1, round(limits.request_burst * self.scale))
             rate = Rate(num=limits.requests_per_minute * self.scale, period_s=60, burst=burst)
-            await self._pour(connection, f"tenant:{claims.tenant}:{claims.tier}", rate)
+            await self._count(connection, f"tenant:{claims.tenant}:{claims.tier}", rate)
 
     async def count_sign_in(self, connection: HTTPConnection, name: str) -> None:
         """Limit password guesses: from one network, and at one name from one network. Answers 429."""
@@ -72,6 +89,31 @@ class RateLimits:
             self.streams[claims.tenant] -= 1
             if not self.streams[claims.tenant]:
                 del self.streams[claims.tenant]
+
+    async def count_refused(self, scope: Scope, status: int) -> None:
+        """Count an answer, for each caller that the request was counted for."""
+        if status not in REFUSED or scope.get("method") not in WITH_BODY:
+            return
+        for caller, rate in scope.get("state", {}).get(CALLERS, ()):
+            slower = Rate(num=rate.num * REFUSED_SHARE, period_s=rate.period_s, burst=rate.burst)
+            outcome = await self.buckets.pour(f"refused:{caller}", slower)
+            if isinstance(outcome, Limited) or not outcome.remaining:
+                wait_s = outcome.retry_s if isinstance(outcome, Limited) else slower.spacing_s
+                self.waiting[caller] = self.clock() + wait_s
+                self.waiting.move_to_end(caller)
+                if len(self.waiting) > MAX_WAITING:
+                    self.waiting.popitem(last=False)
+
+    async def _count(self, connection: HTTPConnection, caller: str, rate: Rate) -> None:
+        """Count a request of this caller. Answers 429, also where too many of its requests were refused."""
+        scope = connection.scope
+        scope.setdefault("state", {}).setdefault(CALLERS, []).append((caller, rate))
+        left_s = self.waiting.get(caller, 0.0) - self.clock()
+        if left_s > 0 and scope.get("method") in WITH_BODY:
+            wait_s = math.ceil(left_s)
+            hint = f"Too many of your requests were refused: mend them, and wait {wait_s} s."
+            raise ApiError("rate_limited", hint=hint, retry_after_s=wait_s)
+        await self._pour(connection, caller, rate)
 
     async def _pour(self, connection: HTTPConnection, name: str, rate: Rate) -> None:
         outcome = await self.buckets.pour(name, rate)
@@ -114,6 +156,7 @@ class RateLimitMiddleware:
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
+                await self.rate_limits.count_refused(scope, message["status"])
                 MutableHeaders(scope=message).update(scope.get("state", {}).get(STATE, {}))
             await send(message)
 

@@ -1,10 +1,12 @@
 """How fast and how wide callers may ask, and what they are told."""
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 
+from mezzotint.domain.refusal import Refusal, RefusalCode, refuse
 from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.gateway import Service
 from mezzotint.gateway.rate_limits import RateLimits
@@ -97,3 +99,58 @@ async def test_an_address_that_is_too_long_is_refused(connect: Connect) -> None:
     async with connect() as ada:
         answer = await ada.get("/v1/jobs?cursor=" + "1" * 9000)
         assert (answer.status_code, answer.json()["error"]["code"]) == (414, "url_too_long")
+
+
+BROKEN = {"prompt": "a cat", "nonsense": 1}
+
+
+async def test_a_tenant_whose_requests_keep_being_refused_is_slowed_before_they_are_read(
+    connect: Connect, service: Service
+) -> None:
+    now = [1000.0]
+    read: list[str] = []
+    rate_limits = RateLimits(buckets=LocalBuckets(clock=lambda: now[0]), clock=lambda: now[0])
+
+    def check_prompt(prompt: str, negative: str) -> Refusal | None:
+        read.append(prompt)
+        return refuse(RefusalCode.PROMPT_BLOCKED, "No.", "Write of something else.")
+
+    served = replace(service, rate_limits=rate_limits, door=replace(service.door, check_prompt=check_prompt))
+    burst = limits_of(Tier.FREE).request_burst
+    async with connect("ada", served=served) as ada, connect("eve", served=served) as eve:
+        while not rate_limits.waiting:
+            assert (await ada.post("/v1/jobs", json={"prompt": "a cat", "new": True})).status_code == 422
+            now[0] += 0.2  # no faster than a free tenant may ask
+        num_read = len(read)
+        assert burst <= num_read <= burst + 30 * 0.2 * burst / 60 + 2, "its burst, and 30 a minute"
+        refused = await ada.post("/v1/jobs", json={"prompt": "a cat", "new": True})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limited")
+        assert "refused" in refused.json()["error"]["hint"]
+        assert len(read) == num_read, "its prompt was not looked at"
+        assert (await ada.get("/v1/jobs")).status_code == 200, "what only reads goes on"
+        assert (await eve.post("/v1/jobs", json={"prompt": "a cat"})).status_code == 422, "and so do others"
+        now[0] += int(refused.headers["Retry-After"])
+        assert (await ada.post("/v1/jobs", json={"prompt": "a cat", "new": True})).status_code == 422
+
+
+async def test_an_address_whose_requests_keep_being_refused_is_slowed(connect: Connect, service: Service) -> None:
+    now = [1000.0]
+    rate_limits = RateLimits(buckets=LocalBuckets(clock=lambda: now[0]), clock=lambda: now[0], scale=0)
+    served = replace(service, rate_limits=rate_limits)
+    statuses = Counter[int]()
+    async with connect("ada", served=served, peer="203.0.113.7") as ada:
+        for _ in range(400):
+            statuses[(await ada.post("/v1/jobs", json=BROKEN)).status_code] += 1
+            now[0] += 0.05  # no faster than an address may ask
+    assert set(statuses) == {422, 429}
+    assert 300 <= statuses[422] <= 300 + 400 * 0.05 * 2 + 30, "its burst, and 120 a minute"
+    assert rate_limits.waiting
+
+
+async def test_requests_that_are_taken_slow_nobody(connect: Connect, service: Service) -> None:
+    served = stopped(service)
+    async with connect("ada", served=served) as ada:
+        for number in range(10):
+            assert (await ada.post("/v1/jobs", json={"prompt": f"a cat {number}"})).status_code == 202
+            assert (await ada.get("/v1/jobs/job_000000000000000000000000")).status_code == 404
+    assert not any(name.startswith("refused:") for name in served.rate_limits.buckets._empty_at)  # type: ignore[attr-defined]

@@ -19,8 +19,9 @@ try:
 except ImportError:  # on Windows, which has no such limits: the pool's wall time alone bounds a picture there
     resource = None
 
-NICENESS = 5
-"""A busy machine gives a process at 5 a third of the time of one at 0: requests and drawing come first."""
+NICENESS = 10
+"""A busy machine gives a process at 10 a tenth of the time of one at 0: requests and drawing come first. At 19 it would
+be a seventieth, and an honest photograph would run into the pool's wall time while pictures are drawn."""
 
 
 def main(max_bytes: int, cpu_s: int) -> None:
