@@ -2,8 +2,8 @@
 
     python benchmarks/gpu.py [--device cuda:0] [--models SDXL FLUX.1-dev] [--rounds 5] [--out FILE]
 
-Models compute in bfloat16 (float32 on a CPU) and end with latents: text encoders and autoencoders cost every way the
-same. All jobs are there from the beginning. Two kinds of work, at 512 and at 1024 px:
+Models compute in bfloat16 where the card can, else in float16 (float32 on a CPU), and end with latents: text encoders
+and autoencoders cost every way the same. All jobs are there from the beginning. Two kinds of work, at 512 and 1024 px:
 
 equal   eight jobs of the same steps: the best that static batches can get
 mixed   eight jobs of 4, 8, 12 and 16 steps, two each, in random order
@@ -249,8 +249,12 @@ def run(device: str, size: str, names: list[str], rounds: int) -> dict[str, Any]
     from gpu_checks.models import FAMILIES, Size, make
     from gpu_checks.report import describe_hardware
 
+    from mezzotint.engine.device.choice import has_bfloat16
+
     where = torch.device(device)
-    dtype = torch.bfloat16 if where.type == "cuda" else torch.float32
+    dtype = torch.float32
+    if where.type == "cuda":
+        dtype = torch.bfloat16 if has_bfloat16(device) else torch.float16
     result = {
         "hardware": describe_hardware(where),
         "torch": torch.__version__,

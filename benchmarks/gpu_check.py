@@ -43,6 +43,7 @@ def check(device: str, size: str | None, out: Path) -> int:
 
     for library in (diffusers.utils, transformers.utils):
         library.logging.set_verbosity_error()
+    device = "cuda:0" if device == "cuda" else device
     if device != "cpu" and not list_gpus():
         print(unused_gpu() or "PyTorch sees no CUDA device; --device cpu checks the rest", file=sys.stderr)
         return 2

@@ -104,6 +104,8 @@ def compare_slots(call: Call) -> str:
     try:
         with torch.no_grad():
             output = wide.module(*wide.args, **wide.kwargs)[0]
+    except torch.OutOfMemoryError:
+        return "no memory"
     except RuntimeError as error:
         if "backend" in str(error) or "No available kernel" in str(error):
             return "not available"

@@ -18,11 +18,12 @@ from gpu_checks.models import SDXL, Made, make
 from gpu_checks.report import Check, Finding, Setup
 from mezzotint.domain.errors import NotFinite, OutOfMemory
 from mezzotint.engine import Hub
-from mezzotint.main.options import DEVICE_LOST
+from mezzotint.main.options import ExitCode
 
 RUNS = 4
 ROWS_LEFT = 5.2  # rows that memory is left for: two runs fit into a pass, three do not
 SHORTAGE = "memory ran out at this width"
+DEVICE_LOST = int(ExitCode.DEVICE_LOST)
 EXIT_S = 120
 FAULT = """
 from pathlib import Path

@@ -27,6 +27,8 @@ from diffusers import (
     UNet2DConditionModel,
 )
 
+from mezzotint.engine.models.load import release
+
 WEIGHTS_SHARE = 0.55  # of a device's memory: the rest is for passes
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 LATENT_PX = 8
@@ -108,7 +110,8 @@ class Made:
 
 
 def make(family: Family, device: torch.device, dtype: torch.dtype, size: Size, *, vae: str = "thin") -> Made:
-    """vae: `thin`, or `real` for SDXL's own size at full size."""
+    """vae: `thin`, or `real` for SDXL's own size at full size. Gives back the memory of models that were dropped."""
+    release()
     config, share = _fit(family, family.config(size), device, dtype)
     denoiser = build(family.denoiser, config, device, dtype)
     channels = SDXL_VAE if vae == "real" and size is Size.FULL else THIN

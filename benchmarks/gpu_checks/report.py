@@ -14,7 +14,7 @@ import torch
 
 from gpu_checks.models import Size
 from mezzotint.config import cublas_workspace
-from mezzotint.engine.device.choice import describe_device
+from mezzotint.engine.device.choice import describe_device, has_bfloat16
 from mezzotint.engine.numerics import Numerics, driver_version, fingerprint
 
 
@@ -33,7 +33,9 @@ class Setup:
     @property
     def dtype(self) -> torch.dtype:
         """The one that large models compute in here."""
-        return torch.bfloat16 if self.is_gpu else torch.float32
+        if not self.is_gpu:
+            return torch.float32
+        return torch.bfloat16 if has_bfloat16(str(self.device)) else torch.float16
 
     def side_px(self, full: int) -> int:
         """Side of the pictures: `full` at full size, else 64."""

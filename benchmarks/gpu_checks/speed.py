@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from torch._inductor.compile_fx import compile_fx
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -184,7 +185,7 @@ def _count_graphs(setup: Setup) -> int:
 
     def backend(graph: Any, inputs: Any) -> Any:
         seen.append(1)
-        return torch._inductor.compile(graph, inputs) if setup.is_gpu else graph.forward
+        return compile_fx(graph, inputs) if setup.is_gpu else graph.forward
 
     compile_denoiser(made.denoiser, backend)
     with torch.no_grad():
