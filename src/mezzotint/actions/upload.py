@@ -137,7 +137,7 @@ def _take(intake: Intake, data: bytes, reading: Reading) -> tuple[Source, bytes]
     try:
         decoded = intake.decoders.decode(data, reading)
     except Undecodable as error:
-        hint = "Send one PNG, JPEG or WebP picture as the body."
+        hint = "Send one PNG, JPEG, WebP, GIF, BMP, TIFF or AVIF picture."
         return Refusal(code=RefusalCode.UPLOAD_INVALID, message=str(error), hint=hint)
     except DecoderUnavailable as error:
         log.error("no picture is decoded", why=str(error))

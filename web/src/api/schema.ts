@@ -1250,7 +1250,7 @@ export interface paths {
         put?: never;
         /**
          * Create Upload
-         * @description Take a PNG, JPEG or WebP picture as the raw body, as a `source` or a `mask` of later jobs.
+         * @description Take a PNG, JPEG, WebP, GIF, BMP, TIFF or AVIF as the raw body: a `source` or a `mask` of later jobs.
          */
         post: operations["create_upload"];
         delete?: never;
@@ -3926,7 +3926,7 @@ export interface operations {
                     include_init_images?: boolean;
                     /**
                      * Init Images
-                     * @description one PNG, JPEG or WebP in base64, plain or as a data: URL
+                     * @description one picture in base64, plain or as a data: URL
                      */
                     init_images: string[];
                     /**
@@ -9110,8 +9110,12 @@ export interface operations {
         };
         requestBody: {
             content: {
+                "image/avif": string;
+                "image/bmp": string;
+                "image/gif": string;
                 "image/jpeg": string;
                 "image/png": string;
+                "image/tiff": string;
                 "image/webp": string;
             };
         };

@@ -57,7 +57,7 @@ class Txt2Img(SdapiRequest):
 
 
 class Img2Img(Txt2Img):
-    init_images: list[str] = Field(description="one PNG, JPEG or WebP in base64, plain or as a data: URL")
+    init_images: list[str] = Field(description="one picture in base64, plain or as a data: URL")
     mask: str | None = Field(None, description="of the picture's size, white where to redraw; default: everywhere")
     denoising_strength: float = Field(
         0.75, description="share of the steps that is run on the picture, at least one of them"

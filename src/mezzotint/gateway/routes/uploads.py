@@ -15,7 +15,7 @@ from mezzotint.gateway.schemas import UploadView, describe_errors
 from mezzotint.media.uploads import MAX_UPLOAD_BYTES
 
 router = APIRouter(tags=["uploads"])
-KINDS = ("image/png", "image/jpeg", "image/webp")
+KINDS = tuple(f"image/{kind}" for kind in ("png", "jpeg", "webp", "gif", "bmp", "tiff", "avif"))
 BODY = {
     "required": True,
     "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in KINDS},
@@ -29,7 +29,7 @@ BODY = {
     openapi_extra={"requestBody": BODY},
 )
 async def create_upload(request: Request, service: ServiceDep, claims: CallerClaims) -> UploadView:
-    """Take a PNG, JPEG or WebP picture as the raw body, as a `source` or a `mask` of later jobs."""
+    """Take a PNG, JPEG, WebP, GIF, BMP, TIFF or AVIF as the raw body: a `source` or a `mask` of later jobs."""
     with reserve_memory(request, claims, MAX_UPLOAD_BYTES):
         body = await read_body(request, MAX_UPLOAD_BYTES)
         source = await upload(service.intake, body, claims, service.now())

@@ -1,4 +1,5 @@
 """The containers of PNG, JPEG and WebP: a picture's size, orientation and pixels, without anything else in its file.
+Other formats are in `other_formats.py`.
 
 Decoders are given the pixels' own parts alone, so that damaged, compressed or endless metadata (EXIF, ICC profiles,
 XMP, texts, further frames) neither costs anything nor refuses a picture whose pixels are fine. Scans, segments and
@@ -17,11 +18,13 @@ from PIL import Image
 
 from mezzotint.domain.model import MAX_SIDE_PX
 from mezzotint.media.uploads.cut_off import check_scans
+from mezzotint.media.uploads.other_formats import find_kind, read_head
 from mezzotint.media.uploads.undecodable import Undecodable
 
 MAX_UPLOAD_BYTES = 12 * 2**20  # a camera's JPEG
 MAX_UPLOAD_PX = 4096 * 4096  # 50 MB once decoded
 MIN_SIDE_PX = 8
+FORMATS = "PNG, JPEG, WebP, GIF, BMP, TIFF or AVIF"
 MAX_SCANS = 64
 """Most scans of a JPEG; encoders make about 10. Each costs a pass over all blocks, even one of 45 bytes."""
 MAX_PARTS = 10_000
@@ -64,8 +67,11 @@ def read_contents(data: bytes) -> Contents:
             contents = _read_jpeg(data)
         elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
             contents = _read_webp(data)
+        elif (kind := find_kind(data)) is not None:
+            width, height, orientation = read_head(data, kind)
+            contents = Contents(kind=kind, data=data, width=width, height=height, orientation=orientation)
         else:
-            raise Undecodable("It is not a PNG, JPEG or WebP picture.")
+            raise Undecodable(f"It is not a {FORMATS} picture.")
     except (error, IndexError) as cause:  # of a header that ends too early
         raise Undecodable("The picture is damaged or cut off.") from cause
     _check_size(contents.width, contents.height)
