@@ -107,11 +107,14 @@ def create_app(
     app.state.waiting_jobs = WaitingJobs()
     install_error_handlers(app, format_response)
     errors_of_all = describe_errors(414, 429)
-    # a request is compared with each route until one matches: those that are asked for most come first
-    for module in (jobs, images, about, uploads, usage, webhooks, sign_in, keys, admin, operations, metrics):
+    # a request is compared with each route until one matches: those that are asked for most come first; the framework
+    # builds a route when it is compared first, and a load balancer's first question for health builds all before it
+    for module in (jobs, images):
         app.include_router(module.router, responses=errors_of_all)
     for router in (*openai.ROUTERS, *automatic1111.ROUTERS):
         app.include_router(router)
+    for module in (uploads, usage, webhooks, sign_in, keys, admin, operations, about, metrics):
+        app.include_router(module.router, responses=errors_of_all)
     app.include_router(websocket.router)
     # no coroutine: making the description takes a fifth of a second, in a thread
     app.openapi = partial(describe_api, app)  # type: ignore[method-assign]  # as FastAPI says to extend it
