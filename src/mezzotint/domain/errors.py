@@ -9,6 +9,7 @@ MezzotintError
 │   ├── DatabaseMissing
 │   ├── ModelMissing
 │   ├── ModelCorrupt
+│   ├── ModelUnsupported
 │   ├── DeviceMissing
 │   ├── DeviceBusy
 │   ├── OutputUnwritable
@@ -106,6 +107,13 @@ class ModelCorrupt(StartError):
 
     code = "model_corrupt"
     hint = "Restore the file from its source; nothing was changed."
+
+
+class ModelUnsupported(StartError):
+    """Jobs cannot give the model what it needs in every call."""
+
+    code = "model_unsupported"
+    hint = "Serve the model without that part, or another one; see docs/how-to/another-model.md."
 
 
 class DeviceMissing(StartError):

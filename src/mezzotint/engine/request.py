@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
 
+SPRINT_STEPS = 2
+"""Steps that SanaSprint's default `intermediate_timesteps` are made for; with others it must be None."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
     """A keyword argument of a pipeline. is_required: without it the picture would not be the one asked for."""
@@ -37,10 +41,13 @@ def call_kwargs(pipeline: "DiffusionPipeline", parameters: Parameters) -> dict[s
         "width": Slot(value=parameters.width, is_required=parameters.source is None),
         "height": Slot(value=parameters.height, is_required=parameters.source is None),
         "generator": Slot(value=torch.Generator("cpu").manual_seed(parameters.seed), is_required=True),
+        "use_resolution_binning": Slot(value=False, is_required=False),  # draw the size that was asked for
         "output_type": Slot(value="pil", is_required=True),
     }
     if parameters.strength is not None:
         slots["strength"] = Slot(value=parameters.strength, is_required=True)
+    if parameters.num_steps != SPRINT_STEPS:
+        slots["intermediate_timesteps"] = Slot(value=None, is_required=False)
     for name, slot in slots.items():
         if slot.is_required and name not in accepted:
             raise RunFailed(f"{type(pipeline).__name__} takes no {name}")

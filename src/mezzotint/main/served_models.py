@@ -15,7 +15,7 @@ from mezzotint.config import STARTER, Settings, cublas_workspace, wait_passively
 from mezzotint.domain.job import Parameters
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.tier import Tier, limits_of
-from mezzotint.engine.models import catalog, files, integrity, load
+from mezzotint.engine.models import catalog, files, integrity, load, structure
 from mezzotint.engine.models.catalog import Dtype, ModelEntry, ModelsInvalid
 from mezzotint.main.json_cache import JsonCache
 from mezzotint.policy.device.batching import choose_runs
@@ -64,13 +64,24 @@ def find_models(settings: Settings) -> tuple[ServedModel, ...]:
         raise ModelsInvalid("model and models are both set: list the model in the file, or leave the file out")
     if settings.model_aliases:
         raise ModelsInvalid("model_aliases and models are both set: write `aliases` of each model in the file")
-    return tuple(_found(entry) for entry in catalog.read_catalog(settings.models))
+    return tuple(_found(settings, entry) for entry in catalog.read_catalog(settings.models))
+
+
+def check_files(settings: Settings, folder: Path) -> None:
+    """Look at a model's files: there, whole, and those of its modules. Raises: ModelMissing, ModelCorrupt.
+
+    Modules are built for it, with torch: not for the starter, whose checksums tell as much, nor by a gateway alone.
+    """
+    files.check_model(folder)
+    if settings.worker and folder != files.locate(STARTER):
+        structure.check_structure(folder)
 
 
 def _find_model(settings: Settings) -> ServedModel:
     folder = files.locate(settings.model, settings.revision)
-    files.check_model(folder)
-    info = files.describe(folder, name=settings.model)
+    check_files(settings, folder)
+    is_path = Path(settings.model).expanduser().exists()
+    info = files.describe(folder, name=folder.resolve().name if is_path else settings.model)
     aliases = tuple(filter(None, map(str.strip, settings.model_aliases.split(","))))
     if unusable := [alias for alias in aliases if not re.fullmatch(catalog.NAME, alias)]:
         raise ModelsInvalid(f"model_aliases: {unusable[0]!r} cannot stand in an address")
@@ -79,9 +90,9 @@ def _find_model(settings: Settings) -> ServedModel:
     return ServedModel(entry=entry, folder=folder, info=info)
 
 
-def _found(entry: ModelEntry) -> ServedModel:
+def _found(settings: Settings, entry: ModelEntry) -> ServedModel:
     folder = files.locate(entry.source, entry.revision)
-    files.check_model(folder)
+    check_files(settings, folder)
     tiny = None if entry.preview is None else files.locate_tiny(entry.preview)
     if tiny is not None:
         files.check_tiny(tiny, folder)

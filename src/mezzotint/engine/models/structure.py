@@ -1,0 +1,63 @@
+"""Compare a model's weights with the parameters of its modules, by the headers of its files alone."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from mezzotint.domain.errors import ModelCorrupt
+from mezzotint.engine.models.integrity import read_json
+from mezzotint.engine.models.variants import choose_variant
+
+NAMED = 3
+"""Tensors that a message names at most."""
+
+
+def check_structure(folder: Path) -> None:
+    """Build every module of a model on the meta device, as it is loaded, and look for tensors that are missing or of
+    another shape. Reads no tensor. Raises: ModelMissing, ModelCorrupt.
+    """
+    index = read_json(folder / "model_index.json", folder)
+    parts = [part for part in index if isinstance(index[part], list) and (folder / part / "config.json").exists()]
+    variant = choose_variant([folder / part for part in parts], "float32")
+    for part in parts:
+        if (module := _find_module(*index[part])) is not None:
+            _check_module(module, folder / part, variant)
+
+
+def _find_module(library: Any, name: Any) -> Any:
+    """The class of a component that has weights; None: it has none, or is of a library that only its loader knows."""
+    import diffusers
+    import torch
+
+    if library in {"diffusers", "transformers"}:
+        found = getattr(import_module(library), str(name), None)
+    else:  # such as StableDiffusionSafetyChecker of `stable_diffusion`
+        found = getattr(getattr(diffusers.pipelines, str(library), None), str(name), None)
+    return found if isinstance(found, type) and issubclass(found, torch.nn.Module) else None
+
+
+def _check_module(module: Any, part: Path, variant: str | None) -> None:
+    import diffusers
+    import transformers
+
+    for library in (diffusers.utils, transformers.utils):  # their remarks are for model authors
+        library.logging.set_verbosity_error()
+        library.logging.disable_progress_bar()
+    if "quantization_config" in read_json(part / "config.json", None):
+        return  # their tensors are packed, and need the backend's device
+    named = variant if any(part.glob(f"*.{variant}*.safetensors")) else None
+    try:
+        _, found = module.from_pretrained(
+            str(part),
+            variant=named,
+            device_map={"": "meta"},
+            output_loading_info=True,
+            use_safetensors=True,
+            local_files_only=True,
+        )
+    except Exception as error:  # from a config that fits no class to a shape: what fails here fails when it is loaded
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+        raise ModelCorrupt(f"{part} does not fit {module.__name__}: {reason}") from error
+    if missing := sorted(found["missing_keys"]):
+        names = ", ".join(missing[:NAMED]) + (" ..." if len(missing) > NAMED else "")
+        raise ModelCorrupt(f"{part} lacks {len(missing)} tensors of {module.__name__}: {names}")
