@@ -101,6 +101,8 @@ def newest_of_owners(
 
 
 def _newest(queries: Sequence[Select[tuple[int]]], table: Table, limit: int) -> Select[tuple[int]]:
+    if len(queries) == 1:  # most callers are one owner, and making the union takes as long as reading the rows
+        return queries[0].order_by(table.c.seq.desc()).limit(limit)
     each = [select(query.order_by(table.c.seq.desc()).limit(limit).subquery()) for query in queries]
     newest = union_all(*each).subquery()
     return select(newest.c.seq).order_by(newest.c.seq.desc()).limit(limit)
