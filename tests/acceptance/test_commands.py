@@ -95,16 +95,20 @@ def test_an_interrupted_imagine_cancels_its_job(server: Server, tmp_path: Path) 
         assert dev.get(f"/v1/jobs/{job['id']}").json()["state"] == "cancelled"
 
 
-def test_ctrl_c_leaves_no_trace_while_the_command_is_still_loading() -> None:
+@pytest.mark.parametrize("module", ["typer\n", "sqlalchemy\n", "mezzotint.gateway.app\n"])
+def test_ctrl_c_leaves_no_trace_while_the_command_is_still_loading(module: str) -> None:
     """Python tells which modules it loads; the signal comes amid them."""
     command = [sys.executable, "-X", "importtime", "-m", "mezzotint", "serve", "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        for line in process.stderr:
-            if line.endswith("typer\n"):
-                break
-        process.send_signal(signal.SIGINT)
-        told = process.stderr.read()
+        try:
+            for line in process.stderr:
+                if line.endswith(module):
+                    break
+            process.send_signal(signal.SIGINT)
+            told = process.communicate(timeout=60)[1]
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert "mezzotint: interrupted" in told
     assert "Traceback" not in told

@@ -1,6 +1,8 @@
 """Shared by every command: the data folder's flag, the printing of errors and of tables."""
 
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
@@ -52,6 +54,8 @@ class ExitCode(IntEnum):
 @contextmanager
 def report_errors() -> Iterator[None]:
     """An expected failure ends the command with its message and what to do, without a trace."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on Ctrl-C is an exception again
     try:
         yield
     except MezzotintError as error:
