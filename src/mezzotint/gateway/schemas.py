@@ -1,7 +1,7 @@
 """The JSON of the API. The page's TypeScript types are generated from these."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -93,13 +93,15 @@ class JobImage(BaseModel):
     height: int
 
     @classmethod
-    def of(cls, image: Image) -> "JobImage":
+    def of(cls, image: Image, **more: Any) -> Self:
+        """more: fields of a subclass."""
         return cls(
             url=link(f"/i/{image.webp}.webp"),
             png_url=link(f"/i/{image.png}.png"),
             seed=image.seed,
             width=image.width,
             height=image.height,
+            **more,
         )
 
 

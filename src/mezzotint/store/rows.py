@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, Table, bindparam, select, union_all
+from sqlalchemy import BindParameter, RowMapping, Select, Table, bindparam, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.ids import JobId, OwnerId, Sha256, TenantId, WorkerId
@@ -83,7 +83,7 @@ def newest_of_owners(
     query: Select[tuple[int]],
     table: Table,
     limit: int,
-    owners: Collection[OwnerId] | None,
+    owners: Collection[OwnerId | BindParameter[str]] | None,
     states: Collection[JobState] = (),
 ) -> Select[tuple[int]]:
     """The first rows of a query of `seq`, newest first. owners: whose; None: everybody's. states: of jobs; none: any.
@@ -97,7 +97,7 @@ def newest_of_owners(
         return _newest([theirs.where(table.c.state == state) for state in sorted(states)], table, limit)
     if owners is None:
         return query.order_by(table.c.seq.desc()).limit(limit)
-    return _newest([query.where(table.c.owner == owner) for owner in sorted(owners)], table, limit)
+    return _newest([query.where(table.c.owner == owner) for owner in owners], table, limit)
 
 
 def _newest(queries: Sequence[Select[tuple[int]]], table: Table, limit: int) -> Select[tuple[int]]:

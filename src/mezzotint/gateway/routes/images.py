@@ -16,7 +16,7 @@ from mezzotint.gateway.cursor import Cursor, next_cursor
 from mezzotint.gateway.dependencies import CallerClaims, ServiceDep
 from mezzotint.gateway.errors import ApiError
 from mezzotint.gateway.picture_response import PictureVersion, respond_with_picture
-from mezzotint.gateway.schemas import HistoryImage, ImagePage, JobImage, describe_errors
+from mezzotint.gateway.schemas import HistoryImage, ImagePage, describe_errors
 
 router = APIRouter(tags=["images"])
 NAME = re.compile(r"([0-9a-f]{64})\.(webp|png)")
@@ -40,8 +40,8 @@ async def list_images(
     words = tuple(q.split()[:MAX_WORDS])
     entries = await service.images.of_tenant(claims.tenant, limit, cursor, words, list_owners(claims, of))
     pictures = [
-        HistoryImage(
-            **JobImage.of(entry.image).model_dump(),
+        HistoryImage.of(
+            entry.image,
             job_id=entry.image.job,
             prompt=entry.raw_prompt,
             created_at=entry.image.created_at,
