@@ -1,6 +1,5 @@
 """A picture from outside becomes a source: decoded within bounds, looked at, stored by its content."""
 
-import os
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -37,16 +36,10 @@ TOO_MANY = Refusal(
 )
 RETRY_AFTER_S = 5
 MAX_DECODERS = 2
-"""Pictures that are decoded at once, each in a process of up to 400 MB."""
+"""Pictures that are decoded at once, each in a process of up to 400 MB that gives way to requests. With one process, a
+tenant's slowest picture would hold up everybody's."""
 MAX_WAITING = 8
 """Pictures of one tenant that are decoded or wait; each is up to 12 MiB of memory."""
-
-
-def count_decoders(cores: int | None = None) -> int:
-    """Pictures that are decoded at once: one core is left to requests. cores: default: those of this process."""
-    if cores is None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(MAX_DECODERS, cores - 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +50,7 @@ class Intake:
     objects: Objects
     is_blocked: Callable[[Pixels.Image], bool]
     decoders: DecoderPool = field(default_factory=DecoderPool)
-    threads: TenantThreads = field(default_factory=lambda: TenantThreads(count_decoders(), MAX_WAITING))
+    threads: TenantThreads = field(default_factory=lambda: TenantThreads(MAX_DECODERS, MAX_WAITING))
 
 
 async def upload(intake: Intake, data: bytes, claims: Claims, now: datetime) -> Source | Refusal:

@@ -321,10 +321,11 @@ async def test_pictures_of_one_tenant_hold_up_nobody_else(connect: Connect, serv
     async with connect("mallory", served=busy) as mallory, connect(served=busy) as ada:
         slow = [asyncio.create_task(mallory.post("/v1/uploads", content=SLOW)) for _ in range(MAX_WAITING)]
         try:
-            while not begun:
-                await asyncio.sleep(0.01)
-            await sent(ada)
-            refused = await mallory.post("/v1/uploads", content=SLOW)
+            async with asyncio.timeout(60):
+                while not begun:
+                    await asyncio.sleep(0.01)
+                await sent(ada)
+                refused = await mallory.post("/v1/uploads", content=SLOW)
             assert (refused.status_code, refused.json()["error"]["code"]) == (429, "too_many_at_once")
             assert int(refused.headers["Retry-After"]) >= 1
             assert len(begun) == 1
