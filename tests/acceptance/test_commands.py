@@ -79,12 +79,13 @@ def test_a_servers_refusal_exits_with_4_and_a_wrong_token_with_5(server: Server,
 
 def test_an_interrupted_imagine_cancels_its_job(server: Server, tmp_path: Path) -> None:
     prompt = "an interrupted apple --steps 80"
-    command = [MEZZOTINT, "imagine", prompt, "--out", str(tmp_path / "a.png"), "--server", server.url]
-    with server.client("dev") as dev:
+    flags = ["--out", str(tmp_path / "a.png"), "--server", server.url, "--token", server.token("walker")]
+    command = [MEZZOTINT, "imagine", prompt, *flags]
+    with server.client("walker") as walker:
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         job = None
         while job is None and process.poll() is None:
-            jobs = dev.get("/v1/jobs", params={"limit": 20}).json()["jobs"]
+            jobs = walker.get("/v1/jobs", params={"limit": 20}).json()["jobs"]
             job = next((one for one in jobs if "an interrupted" in one["prompt"] and one["step"] > 1), None)
         assert job is not None
         process.send_signal(signal.SIGINT)
@@ -92,7 +93,7 @@ def test_an_interrupted_imagine_cancels_its_job(server: Server, tmp_path: Path) 
         assert process.returncode == 130
         assert f"job {job['id']} cancelled" in told
         assert "Traceback" not in told
-        assert dev.get(f"/v1/jobs/{job['id']}").json()["state"] == "cancelled"
+        assert walker.get(f"/v1/jobs/{job['id']}").json()["state"] == "cancelled"
 
 
 @pytest.mark.parametrize("module", ["typer\n", "sqlalchemy\n", "mezzotint.gateway.app\n"])

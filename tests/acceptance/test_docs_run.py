@@ -50,8 +50,8 @@ def test_a_pages_commands_do_what_they_say(page: str, server: Server, tmp_path: 
     if "curl" in script:
         assert "event: succeeded" in done.stdout
         with server.client("dev") as page_of_dev:
-            images = page_of_dev.get("/v1/images").json()["images"]
-        assert any(image["prompt"] == "a red apple --seed 7" for image in images), "the page shows what was made here"
+            jobs = page_of_dev.get("/v1/jobs").json()["jobs"]
+        assert any(job["prompt"] == "a red apple --seed 7" for job in jobs), "the page shows what is made here"
 
 
 def test_a_teams_service_is_set_up_backed_up_and_restored_as_its_page_says(tmp_path: Path) -> None:

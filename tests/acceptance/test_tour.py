@@ -73,7 +73,7 @@ def test_an_automatic1111_client_draws_and_redraws(folder: Path) -> None:
 
 
 def test_what_was_used_is_told(folder: Path) -> None:
-    assert '"tenant":"me"' in (folder / "told").read_text()
+    assert '"tenant":"dev"' in (folder / "told").read_text()
 
 
 def settings(number: int, server: Server) -> dict[str, str]:

@@ -254,7 +254,9 @@ def decode_a_preview(bench: Bench, patch: pytest.MonkeyPatch) -> None:
     from mezzotint.engine import PreviewMap
 
     patch.setattr(
-        PreviewMap, "image", raiser(PreviewMap.image, lambda self, latents: latents.shape[-1] * self.scale == SIDE)
+        PreviewMap,
+        "image",
+        raiser(PreviewMap.image, lambda self, latents, *rest: latents.shape[-1] * self.scale == SIDE),
     )
 
 

@@ -45,7 +45,7 @@ from mezzotint.gateway.openai.schemas import (
 from mezzotint.gateway.openai.sizes import fit_size, parse_size
 from mezzotint.gateway.openai.stream import format_error_event, stream_events
 from mezzotint.gateway.service import Service
-from mezzotint.gateway.streams.event_stream import EventStream
+from mezzotint.gateway.streams.event_stream import EVENT, EventStream
 from mezzotint.media import convert_picture
 from mezzotint.policy.admission.model_choice import choose_requested_model
 from mezzotint.policy.admission.request import JobRequest, ParsedRequest
@@ -55,7 +55,7 @@ TOKEN_STEP_PX = 1000
 
 EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": EVENT}},
         "description": "the pictures, or with stream their events",
     }
 }

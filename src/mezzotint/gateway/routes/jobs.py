@@ -17,7 +17,7 @@ from mezzotint.gateway.image_requests import submit_jobs
 from mezzotint.gateway.network.path_prefix import link
 from mezzotint.gateway.schemas import Accepted, JobPage, JobView, NewJob, describe_errors
 from mezzotint.gateway.service import Service
-from mezzotint.gateway.streams.event_stream import EventStream
+from mezzotint.gateway.streams.event_stream import EVENT, EventStream
 from mezzotint.gateway.streams.job_events import (
     format_error_event,
     knows_end,
@@ -113,7 +113,7 @@ async def cancel_job(job_id: Id, service: ServiceDep, claims: CallerClaims) -> J
     response_class=StreamingResponse,
     responses={
         200: {
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {"text/event-stream": {"schema": EVENT}},
             "description": "see docs/reference/events.md",
         },
         204: {"description": "the job has ended, and `Last-Event-ID` is its last event"},

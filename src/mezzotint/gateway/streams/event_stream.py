@@ -13,6 +13,13 @@ from mezzotint.gateway.service import Service
 
 LAST_S = 2.0
 """Timeout of the last event, for a client that no longer reads."""
+EVENT = {
+    "type": "object",
+    "description": "one event of the stream",
+    "properties": {"id": {"type": "string"}, "event": {"type": "string"}, "data": {"type": "string"}},
+    "required": ["data"],
+}
+"""As the API's description has it; OpenAPI 3.1 has no word for a body that is a sequence."""
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
