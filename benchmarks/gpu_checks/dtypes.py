@@ -22,7 +22,7 @@ from mezzotint.engine.batching.merge import Layout, merge, split
 TOLERANCE_SHARE = 0.5
 SNAPSHOT_S = 0.002
 STOP_S: float = Settings.model_fields["shutdown_s"].default
-BEGIN_S = 60.0
+BEGIN_S = 180.0
 JOBS = {Size.FULL: 24, Size.TOY: 4}
 DTYPES = (torch.float16, torch.bfloat16)
 
