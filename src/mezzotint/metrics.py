@@ -170,7 +170,7 @@ class Metrics:
             self.unsaved.labels(reason=reason).inc(times)
 
     def gpu(self, device: str, reading: GpuReading) -> None:
-        """What the sensors of a device say now; those that it has not are left out."""
+        """Write down the present readings of a device's sensors; sensors that it lacks are left out."""
         found = {
             self.gpu_used: reading.used_bytes,
             self.gpu_total: reading.total_bytes,

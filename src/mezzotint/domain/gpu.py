@@ -1,4 +1,4 @@
-"""What a GPU's sensors say at one moment."""
+"""The readings of a GPU's sensors at one moment."""
 
 from dataclasses import dataclass
 

@@ -145,7 +145,7 @@ class JobError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutTexts:
-    """What the model read of texts that its text encoder cut; None: all of it."""
+    """The part of each text that the model read, where its text encoder cut it; None: all of it."""
 
     prompt: str | None = None
     negative_prompt: str | None = None

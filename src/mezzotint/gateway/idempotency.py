@@ -68,7 +68,7 @@ def name_try(request: Request, parsed: ParsedRequest, service: Service, owner: O
 
 
 def count_retries(request: Request) -> int:
-    """How often the client says that it sent the request before."""
+    """The number of earlier tries that the client announces."""
     told = request.headers.get("x-stainless-retry-count", "").strip()
     return min(int(told), MAX_RETRIES) if told.isascii() and told.isdigit() else 0
 

@@ -97,7 +97,7 @@ def select_succeeded(jobs: Iterable[Job]) -> list[Job]:
 
 
 def describe_cut_texts(jobs: Sequence[Job]) -> list[str]:
-    """What the model read of texts that it cut, as sentences."""
+    """Sentences on the part that the model read of texts that it cut."""
     cut = {name: read for job in jobs for name, read in asdict(job.cut_texts).items() if read is not None}
     return [
         f'The {name.replace("_", " ")} is longer than the model reads. It read: "{read}".' for name, read in cut.items()

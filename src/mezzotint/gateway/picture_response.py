@@ -33,7 +33,7 @@ class PictureVersion:
         return "*" in tags or self.etag in tags
 
     def is_older(self, if_modified_since: str | None) -> bool:
-        """What is no date is as if it were not there (RFC 9110, 13.1.3)."""
+        """A header that is no date is ignored (RFC 9110, 13.1.3)."""
         try:
             since = parsedate_to_datetime(if_modified_since or "")
         except (ValueError, OverflowError):

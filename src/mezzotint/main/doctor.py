@@ -129,7 +129,7 @@ def describe_reading(reading: GpuReading) -> str:
 
 
 def advise(reading: GpuReading) -> str:
-    """What to do about it; empty where all is well."""
+    """The advice for a finding; empty where all is well."""
     if reading.uncorrected_errors:
         return "the card's memory fails: look into `nvidia-smi -q -d ECC,PAGE_RETIREMENT`, reset or replace the card"
     if {"heat_hardware", "heat_software"} & set(reading.throttled_by):

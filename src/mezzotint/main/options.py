@@ -48,7 +48,6 @@ class ExitCode(IntEnum):
     """The server takes no such token, or wants one."""
     DEVICE_LOST = 75
     """The device failed: a temporary failure, in sysexits.h."""
-    INTERRUPTED = 130
 
 
 @contextmanager

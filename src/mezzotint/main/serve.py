@@ -283,7 +283,7 @@ def bind_socket(host: str, port: int) -> Iterator[socket.socket]:
 
 
 def command_name() -> str:
-    """What to type for this command: `mezzotint` where the shell finds it, else its path."""
+    """The command as a person types it: `mezzotint` where the shell finds it, else its path."""
     path, found = Path(sys.argv[0]), shutil.which("mezzotint")
     if path.name != "mezzotint":
         return f"{sys.executable} -m mezzotint"

@@ -1,4 +1,4 @@
-"""Who in a tenant may see and change whose jobs, pictures, uploads and webhooks: the one rule of every route."""
+"""The rule by which every route decides who in a tenant sees and changes jobs, pictures, uploads and webhooks."""
 
 from enum import IntEnum
 from typing import assert_never

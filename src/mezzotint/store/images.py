@@ -29,7 +29,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryShape:
-    """What decides the text of a query for pictures. num_owners: None for everybody's."""
+    """The properties of a question that decide its SQL. num_owners: None for everybody's."""
 
     num_owners: int | None
     num_words: int
@@ -85,7 +85,7 @@ class Images:
             is_continued=before is not None,
             limit=limit,
         )
-        given: dict[str, Any] = {"tenant": tenant, "before": before}
+        given: dict[str, Any] = {"tenant": tenant} if before is None else {"tenant": tenant, "before": before}
         given |= {f"owner_{n}": owner for n, owner in enumerate(owners or ())}
         given |= {f"word_{n}": f"%{escape_like(word.lower())}%" for n, word in enumerate(words)}
         async with self._database.read() as connection:
@@ -96,7 +96,7 @@ class Images:
         ]
 
     async def published_at(self, content: Sha256) -> datetime | None:
-        """When the hash first named a picture that passed the filter; None: it names none."""
+        """The instant at which the hash first named a picture that passed the filter; None: it names none."""
         query = select(images.c.created_at).where(or_(images.c.png == content, images.c.webp == content))
         async with self._database.read() as connection:
             first: datetime | None = await connection.scalar(query.order_by(images.c.seq).limit(1))

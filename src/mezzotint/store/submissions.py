@@ -80,7 +80,7 @@ def _to_submission(row: RowMapping) -> Submission:
 
 
 Named = tuple[TenantId, Once, tuple[JobId, ...], datetime]
-"""Whose request, its name, what it makes, and when."""
+"""A request's owner, its name, its jobs, and its instant."""
 
 
 NUM_OPEN: Any = literal_column(

@@ -143,7 +143,7 @@ class Uploads:
         return None if row is None else Source(content=Sha256(row.png), width=row.width, height=row.height)
 
     async def owners_of(self, tenant: TenantId, name: str) -> list[OwnerId]:
-        """Who in the tenant has an upload of that hash."""
+        """The owners in the tenant that have an upload of that hash."""
         query = select(uploads.c.owner).where(_named(tenant, name, None)).order_by(uploads.c.owner)
         async with self._database.read() as connection:
             return [OwnerId(owner) for owner in (await connection.execute(query)).scalars()]

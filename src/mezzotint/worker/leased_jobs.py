@@ -145,7 +145,7 @@ class LeasedJobs:
         return [task.get_name() for task in tasks]
 
     def _stop_at(self, share: float) -> float:
-        """When this share of the time of a stop is over."""
+        """The instant at which this share of the time of a stop is over."""
         assert self._stopped_at is not None
         return self._stopped_at + share * self.settings.shutdown_s
 

@@ -73,7 +73,7 @@ class GpuSensors:
         return count
 
     def _ask(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """What the library answers; None where the card cannot say it, or is lost."""
+        """The library's answer; None where the card cannot give it, or is lost."""
         try:
             return function(self._handle, *arguments)
         except (self._nvml.NVMLError, self._nvml.NVMLLibraryMismatchError):

@@ -1,4 +1,4 @@
-"""What the text encoders of a pipeline read of a prompt: they cut it at their own length, without a word."""
+"""The part of a prompt that a pipeline's text encoders read: they cut it at their own length, without a word."""
 
 import inspect
 import re

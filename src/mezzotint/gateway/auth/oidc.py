@@ -182,7 +182,7 @@ class OidcProvider:
         return Role.MANAGER if is_manager else Role.USER
 
     def _subject(self, claims: dict[str, Any]) -> str:
-        """Who of the tenant it is, where the tenant is named by another claim; hashed, since names have any length."""
+        """The owner in the tenant, where another claim names the tenant; hashed, since names have any length."""
         subject = claims.get("sub")
         if self._trust.tenant_claim == "sub" or subject is None:
             return ""

@@ -70,7 +70,7 @@ async def edit_image(request: Request, service: ServiceDep, claims: CallerClaims
 
 
 def _describe_unused(pictures: Pictures) -> list[str]:
-    """What of several pictures is not used. Answers 422 where a mask could be of any of them."""
+    """A note on the pictures that are not used. Answers 422 where a mask could be of any of them."""
     num_others = len(pictures.images) - 1
     if num_others and pictures.mask is not None:
         message = f"A mask is of one picture, and {num_others + 1} were sent."

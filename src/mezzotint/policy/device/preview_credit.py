@@ -22,5 +22,5 @@ def earn(credit: PreviewCredit, pass_s: float) -> PreviewCredit:
 
 
 def spend(credit: PreviewCredit, spent_s: float) -> PreviewCredit:
-    """What is spent beyond the credit is owed, and waited for."""
+    """Spend credit. Time beyond it is owed, and previews wait until it is earned."""
     return PreviewCredit(left_s=credit.left_s - spent_s, counted_s=credit.counted_s)

@@ -50,7 +50,7 @@ class Tenants:
         return known[1]
 
     async def find(self, among: Collection[TenantId]) -> dict[TenantId, Tenant]:
-        """Those of these tenants that have a row."""
+        """The tenants among these that have a row."""
         query = select(tenants).where(tenants.c.id.in_(among))
         async with self._database.read() as connection:
             found = [tenant_of(row) for row in (await connection.execute(query)).mappings()]

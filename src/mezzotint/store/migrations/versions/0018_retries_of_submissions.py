@@ -1,4 +1,4 @@
-"""How often a client said that it sent a request before: each first try makes jobs of its own."""
+"""Count the retries that a client announced: each first try makes jobs of its own."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What the model read of texts that its text encoder cut."""
+"""Keep the part that the model read of texts that its text encoder cut."""
 
 import sqlalchemy as sa
 from alembic import op
