@@ -116,8 +116,8 @@ def create_app(
     for module in (uploads, usage, webhooks, sign_in, keys, admin, operations, about, metrics):
         app.include_router(module.router, responses=errors_of_all)
     app.include_router(websocket.router)
-    # no coroutine: making the description takes a fifth of a second, in a thread
     app.openapi = partial(describe_api, app)  # type: ignore[method-assign]  # as FastAPI says to extend it
+    # no coroutine: making the description takes a fifth of a second, in a thread
     app.add_api_route("/openapi.json", lambda: JSONResponse(app.openapi()), include_in_schema=False)
     if (PAGE / "index.html").exists():
         app.mount("/", CompressedPage(PAGE), name="page")

@@ -173,11 +173,8 @@ class ServerProcess:
                     async with start_worker(settings, worker, self.catalog, self.upscaler, on_broken):
                         yield
 
-        def on_stop() -> None:
-            print("stopping: jobs under way are put aside with checkpoints", file=sys.stderr, flush=True)  # noqa: T201
-            service.streams.end_all()
-
-        server = build_server(create_app(service, running), settings, proxies, metrics, on_stop)
+        app = create_app(service, running)
+        server = build_server(app, settings, proxies, metrics, on_stop=service.streams.end_all)
 
         def on_broken(error: BaseException) -> None:
             self.broken_by = self.broken_by or error
