@@ -56,7 +56,7 @@ def test_a_prompt_becomes_a_picture_before_ones_eyes(server: Server, browser: Br
 def test_a_bad_prompt_is_answered_beside_the_box(server: Server, browser: Browser) -> None:
     with server.client() as ada:
         error = ada.post("/v1/jobs", json={"prompt": "a castle --sref 1"}).json()["error"]
-    with window(browser, server.url) as tab:
+    with window(browser, server.url, server.token("mistaken")) as tab:
         tab.make("a castle --sref 1")
         alert = tab.page.locator("form [role=alert]")
         expect(alert).to_contain_text(error["message"])
@@ -67,7 +67,7 @@ def test_a_bad_prompt_is_answered_beside_the_box(server: Server, browser: Browse
 
 
 def test_the_keyboard_is_enough(server: Server, browser: Browser) -> None:
-    with window(browser, server.url) as tab:
+    with window(browser, server.url, server.token("typist")) as tab:
         keys, page = tab.page.keyboard, tab.page
         expect(tab.prompt).to_be_focused()
         keys.type("a green heart")
@@ -100,7 +100,7 @@ def test_the_keyboard_is_enough(server: Server, browser: Browser) -> None:
 
 
 def test_a_narrow_screen_never_scrolls_sideways(server: Server, browser: Browser) -> None:
-    with window(browser, server.url, viewport={"width": 360, "height": 740}) as tab:
+    with window(browser, server.url, server.token("narrow"), viewport={"width": 360, "height": 740}) as tab:
         assert tab.sideways_px() == 0
         long = "a_very_long_word_without_any_place_to_break_it_" * 3
         tab.make(f"{long} --steps 80")
@@ -127,7 +127,7 @@ def test_more_jobs_than_connections_all_end_as_pictures(server: Server, browser:
 
 
 def test_a_job_is_cancelled_from_its_card(server: Server, browser: Browser) -> None:
-    with window(browser, server.url) as tab:
+    with window(browser, server.url, server.token("undecided")) as tab:
         tab.make("a snowman --steps 80")
         tab.page.get_by_role("button", name="Cancel a snowman").click()
         expect(tab.page.locator(".job-card")).to_contain_text("Cancelled")

@@ -40,5 +40,5 @@ def test_a_password_in_the_database_address_is_not_logged(tmp_path: Path) -> Non
         check=False,
     )
     assert done.returncode == 1
-    assert "storage_unavailable" in done.stderr
+    assert "[store_unusable]" in done.stderr
     assert "hunter2" not in done.stdout + done.stderr
