@@ -241,7 +241,7 @@ def serve(address: str, port: int) -> None:
     from mezzotint.gateway.rate_limits import RateLimits
     from mezzotint.gateway.wiring import build_service
     from mezzotint.main.served_models import freeze_collector
-    from mezzotint.safety.prefilter import PreFilter
+    from mezzotint.safety.text.prefilter import PreFilter
     from mezzotint.store import Database, EventBus, Objects, Store
     from tests.making import make_model
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-from mezzotint.safety.prefilter import PreFilter
+from mezzotint.safety.text.prefilter import PreFilter
 
 
 def rows_of(path: Path, half: int | None, where: str) -> list[dict[str, str]]:

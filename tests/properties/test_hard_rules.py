@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mezzotint.domain.refusal import RefusalCode
-from mezzotint.safety.folding import list_readings
-from mezzotint.safety.prefilter import PreFilter
+from mezzotint.safety.text.folding import list_readings
+from mezzotint.safety.text.prefilter import PreFilter
 
 ANY_TEXT = st.text(alphabet=st.characters(codec=None, exclude_categories=()), max_size=200)
 PREFILTER = PreFilter.load()

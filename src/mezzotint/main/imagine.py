@@ -25,7 +25,7 @@ from mezzotint.policy.admission.request import JobRequest
 
 if TYPE_CHECKING:
     from mezzotint.engine import Run
-    from mezzotint.safety.postfilter import PostFilter
+    from mezzotint.safety.image.postfilter import PostFilter
 
 SUFFIXES = (".png", ".webp")
 TOKEN_HINT = "Pass --token, or set MEZZOTINT_TOKEN; the server's operator makes one with `mezzotint token`."
@@ -43,8 +43,8 @@ def imagine(settings: Settings, prompt: str, out: Path, server: str | None) -> i
 
 
 def _draw_here(settings: Settings, prompt: str, out: Path) -> int:
-    from mezzotint.safety.postfilter import PostFilter
-    from mezzotint.safety.prefilter import PreFilter
+    from mezzotint.safety.image.postfilter import PostFilter
+    from mezzotint.safety.text.prefilter import PreFilter
 
     offers = find_models(settings)
     models = [offer.info for offer in offers]

@@ -48,7 +48,7 @@ from mezzotint.main.stores import check_objects, migrate_database, open_database
 from mezzotint.main.worker import build_worker, find_worker_models, load_image_filter, start_worker, utc_now
 from mezzotint.media.uploads.decoder_pool import DecoderPool
 from mezzotint.metrics import Metrics
-from mezzotint.safety.prefilter import PreFilter
+from mezzotint.safety.text.prefilter import PreFilter
 from mezzotint.store import LocalBuckets, Objects, RateBuckets, Store, ValkeyBuckets
 from mezzotint.store.objects import check_room
 from mezzotint.worker import Catalog

@@ -30,7 +30,7 @@ from mezzotint.main.served_models import (
 )
 from mezzotint.main.stores import check_objects, make_worker_id, migrate_database, open_database, open_desk
 from mezzotint.metrics import Metrics
-from mezzotint.safety.postfilter import PostFilter
+from mezzotint.safety.image.postfilter import PostFilter
 from mezzotint.store import Database, Store, Workers
 from mezzotint.worker import (
     Catalog,

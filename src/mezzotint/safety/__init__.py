@@ -1,4 +1,4 @@
-"""The eyes: what may be drawn (before any work) and what may be shown (before anything leaves).
+"""The safety filters: `text` decides what may be drawn, before any work; `image` what may be shown, before it leaves.
 
-Import from `safety.prefilter` or `safety.postfilter`: a gateway needs the first without the second's runtime.
+Import from the subpackages: a gateway needs the first without the second's runtime.
 """

@@ -17,7 +17,7 @@ from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Issuer, Service, create_app
 from mezzotint.gateway.wiring import build_service
 from mezzotint.media.uploads.decoder_pool import DecoderPool
-from mezzotint.safety.prefilter import PreFilter
+from mezzotint.safety.text.prefilter import PreFilter
 from mezzotint.store import Database, EventBus, Objects, Store
 from mezzotint.store.accounts.passwords import Passwords
 from tests.making import make_model

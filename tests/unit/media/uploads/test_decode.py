@@ -15,7 +15,7 @@ from mezzotint.media.transparency import lay_on_white
 from mezzotint.media.uploads import Undecodable
 from mezzotint.media.uploads.container import MAX_UPLOAD_PX
 from mezzotint.media.uploads.decode import VIEW_PX, Reading, decode, read_pixels
-from mezzotint.safety.postfilter import PostFilter
+from mezzotint.safety.image.postfilter import PostFilter
 
 
 def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:

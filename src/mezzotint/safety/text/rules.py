@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mezzotint.domain.errors import SettingInvalid
+from mezzotint.policy.safety.categories import SafetyCategory
 
 AGE_PLACE = "{minor age}"  # in a term, stands for every age below 18, in digits and in words
 _UNITS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -47,6 +48,10 @@ class Rule(_StrictModel):
     negative: tuple[str, ...] = ()
 
 
+def _describe_categories() -> dict[str, Category]:
+    return {category.value: Category(about=category.about, hint=category.hint) for category in SafetyCategory}
+
+
 class Rules(_StrictModel):
     """lists: terms by the list's name. harmless: phrases whose words do not count. The first rule that holds wins."""
 
@@ -75,8 +80,9 @@ def load_rules(path: Path | None) -> Rules:
 
     Raises: RulesInvalid, naming the file and what is wrong.
     """
-    source = files("mezzotint.safety").joinpath("rules.toml")
-    rules = Rules.model_validate(tomllib.loads(source.read_text(encoding="utf-8")))
+    source = files("mezzotint.safety.text").joinpath("rules.toml")
+    built_in = Rules.model_validate(tomllib.loads(source.read_text(encoding="utf-8")))
+    rules = _add_rules(Rules(categories=_describe_categories()), built_in)
     if path is not None:
         rules = _add_rules(rules, _read(path))
     for problem in _list_problems(rules):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from mezzotint.safety.postfilter import PostFilter
+from mezzotint.safety.image.postfilter import PostFilter
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from unicodedata import normalize
 import pytest
 
 from mezzotint.domain.refusal import Refusal, RefusalCode
-from mezzotint.safety.prefilter import PreFilter
-from mezzotint.safety.rules import RulesInvalid
+from mezzotint.safety.text.prefilter import PreFilter
+from mezzotint.safety.text.rules import RulesInvalid
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ import structlog
 from ahocorasick_rs import AhoCorasick
 
 from mezzotint.domain.refusal import Refusal, RefusalCode, refuse
-from mezzotint.safety.folding import fold, list_readings, space_words
-from mezzotint.safety.rules import Rules, RulesInvalid, load_rules
+from mezzotint.safety.text.folding import fold, list_readings, space_words
+from mezzotint.safety.text.rules import Rules, RulesInvalid, load_rules
 
 log = structlog.get_logger()
 

@@ -1,6 +1,6 @@
 """Readings of a text."""
 
-from mezzotint.safety.folding import fold, list_readings, space_words
+from mezzotint.safety.text.folding import fold, list_readings, space_words
 
 
 def test_plain_words_are_among_the_readings() -> None:

@@ -1,0 +1,1 @@
+"""Decide which content is refused: categories, verdicts, thresholds of the policy file. `safety` has classifiers."""

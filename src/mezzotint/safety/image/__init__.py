@@ -1,0 +1,1 @@
+"""The image filter: score pictures before they leave the server."""

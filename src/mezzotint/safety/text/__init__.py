@@ -1,0 +1,1 @@
+"""The text filter: decide about prompts before any work is done for them."""
