@@ -1,1 +1,4 @@
-"""The image filter: score pictures before they leave the server."""
+"""What is seen in a picture: classifiers, faces, text and perceptual hashes.
+
+Import from the modules: each brings its own runtime.
+"""
