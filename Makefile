@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SOURCES := pyproject.toml constraints.txt hatch_build.py $(shell find web -type f -not -path '*/node_modules/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types bench gpu-check web api docs clean
+.PHONY: help run test lint types bench eval gpu-check web api docs clean
 
 help: ## list the tasks
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ bench: $(VENV)/installed-dev ## run the benchmarks (minutes); results land in be
 	$(BIN)/python benchmarks/queue.py --out benchmarks/results/queue.json
 	$(BIN)/python benchmarks/gateway.py
 	$(BIN)/python benchmarks/decoding.py
+
+eval: $(VENV)/installed ## measure the filters and hold the figures against the gates (ARGS='--extra FILE')
+	$(BIN)/mezzotint eval safety --data $(DATA) $(ARGS)
 
 gpu-check: $(VENV)/installed-dev ## check a GPU in ten minutes (ARGS='--device cpu': what can be checked without one)
 	$(BIN)/python benchmarks/gpu_check.py $(ARGS)

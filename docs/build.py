@@ -12,6 +12,7 @@ from mezzotint.config import Settings
 from mezzotint.domain.errors import JobFault, MezzotintError
 from mezzotint.domain.job import TRANSITIONS
 from mezzotint.engine.models.catalog import ModelEntry, Quantization
+from mezzotint.evals.gates import load_gates
 from mezzotint.gateway.errors import ERRORS, find_status
 from mezzotint.metrics import Metrics
 from mezzotint.policy.admission.prompt_parameters import PARAMETERS, UNSUPPORTED, UNSUPPORTED_SHORT
@@ -30,6 +31,7 @@ def pages() -> dict[Path, str]:
         "reference/errors.md": errors(),
         "reference/prompt-parameters.md": prompt_parameters(),
         "reference/parameter-pictures.md": parameter_pictures(),
+        "reference/gates.md": gates(),
     }
     made["reference/metrics.md"] = metrics()
     made["reference/measurements.md"] = runpy.run_path(str(DOCS / "measured.py"))["page"](NOTICE)
@@ -126,6 +128,25 @@ def errors() -> str:
     lines += ["\n## Commands\n", "| code | meaning | what to do |", "| --- | --- | --- |"]
     others = [one for one in tree(MezzotintError) if not issubclass(one, JobFault)]
     lines += [f"| `{one.code}` | {first_line(one)} | {one.hint} |" for one in others]
+    return "\n".join(lines) + "\n"
+
+
+def gates() -> str:
+    lines = [NOTICE, "# The gates of `mezzotint eval`\n"]
+    lines.append(
+        "A figure that misses its bound fails the run: exit code 6. A gate whose figure was not measured, or on fewer\n"
+        "rows or pictures than it needs, or that compares with an accepted run where there is none, is withheld: the\n"
+        "report says why, and the exit code stays 0. A file for `--gates` has the form of\n"
+        "`src/mezzotint/evals/gates.toml` and replaces the gates that it names:\n"
+    )
+    lines += ["```toml", '[safety."golden_benign.refused"]', "below = 0.02", "min_num = 500", "```\n"]
+    lines.append(
+        "`at_least`, `at_most`, `above`, `below` bound the value; `max_drop` and `max_rise` bound the change against\n"
+        "the accepted run; `min_num` is the number of rows or pictures that the gate needs.\n"
+    )
+    lines += ["| evaluation | figure | bound | needs |", "| --- | --- | --- | --- |"]
+    for suite, table in load_gates().items():
+        lines += [f"| {suite} | `{name}` | {gate.describe()} | {gate.min_num or ''} |" for name, gate in table.items()]
     return "\n".join(lines) + "\n"
 
 

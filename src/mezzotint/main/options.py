@@ -46,6 +46,8 @@ class ExitCode(IntEnum):
     """The prompt or what it asks for was refused."""
     UNAUTHORIZED = 5
     """The server takes no such token, or wants one."""
+    GATE_FAILED = 6
+    """A figure of an evaluation missed the bound of its gate."""
     DEVICE_LOST = 75
     """The device failed: a temporary failure, in sysexits.h."""
 

@@ -1,0 +1,58 @@
+"""`mezzotint eval safety | accept`: measure, judge, report."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mezzotint.config import Settings, read_settings
+from mezzotint.evals.result import Suite
+from mezzotint.main.evals.finish import EvalRun, finish
+from mezzotint.main.options import Data, report_errors, setting_option
+
+app = typer.Typer(help="Measure the filters and the models, and hold the figures against gates.", no_args_is_help=True)
+Out = Annotated[Path | None, typer.Option(help="Folder of the results; default: `evals` in the data folder.")]
+GatesFile = Annotated[
+    Path | None, typer.Option("--gates", help="TOML file of gates that replace built-in ones, figure by figure.")
+]
+Limit = Annotated[int | None, typer.Option(min=1, help="At most this many rows of each set, evenly from all of it.")]
+Extra = Annotated[list[Path] | None, typer.Option(help="A labelled CSV file to measure, too; may be given again.")]
+Reference = Annotated[
+    str | None,
+    typer.Option(help="Name of the --extra file whose harmless rows fix the false-positive rates; default: all."),
+]
+RulesFile = Annotated[Path | None, setting_option("prefilter_rules", "The operator's file of hard rules.", "--rules")]
+
+
+@app.command()
+def safety(
+    extra: Extra = None,
+    reference: Reference = None,
+    rules: RulesFile = None,
+    limit: Limit = None,
+    out: Out = None,
+    gates: GatesFile = None,
+    data: Data = None,
+) -> None:
+    """Run the golden prompts, and others by path, through the text filter. Exit code 6: a gate failed."""
+    from mezzotint.main.evals.run_safety import run_safety
+
+    with report_errors():
+        run = _open_run(read_settings(data=data, prefilter_rules=rules), out, gates)
+        raise typer.Exit(finish(run, [run_safety(run.settings, extra or (), reference=reference, limit=limit)]))
+
+
+@app.command()
+def accept(
+    suite: Annotated[Suite, typer.Argument(help="The evaluation whose last run later ones are compared with.")],
+    out: Out = None,
+    data: Data = None,
+) -> None:
+    """Keep the last run as the accepted one."""
+    with report_errors():
+        run = _open_run(read_settings(data=data), out, None)
+        typer.echo(f"accepted: {run.folder.accept(suite)}")
+
+
+def _open_run(settings: Settings, out: Path | None, gates: Path | None) -> EvalRun:
+    return EvalRun.open(settings, out or settings.data / "evals", gates)

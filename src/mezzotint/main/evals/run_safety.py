@@ -1,0 +1,49 @@
+"""Run the evaluation of the text filter: the object that the gateway asks, on the golden sets and on files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mezzotint import __version__
+from mezzotint.config import Settings
+from mezzotint.evals.prompts import PromptSet, PromptsInvalid, read_golden, read_prompts
+from mezzotint.evals.result import EvalResult
+from mezzotint.evals.safety import Screen, Screening, measure_safety
+from mezzotint.main.evals.finish import progress_bar
+
+
+def run_safety(settings: Settings, extra: Sequence[Path], *, reference: str | None, limit: int | None) -> EvalResult:
+    """Raises: PromptsInvalid, RulesInvalid."""
+    golden = [read_golden(name, limit) for name in ("adversarial", "benign")]
+    more = [read_prompts(path, limit) for path in extra]
+    _check_names(more, reference)
+    screen, inputs = open_screen(settings)
+    total = sum(len(one.prompts) for one in (*golden, *more))
+    with progress_bar() as bar:
+        task = bar.add_task("screening prompts", total=total)
+        return measure_safety(
+            screen, golden, more, inputs=inputs, reference=reference, on_prompt=lambda: bar.advance(task)
+        )
+
+
+def open_screen(settings: Settings) -> tuple[Screen, dict[str, str]]:
+    """The gateway's text filter, and the versions that its answers depend on."""
+    from mezzotint.safety.text.prefilter import PreFilter
+
+    prefilter = PreFilter.load(settings.prefilter_rules)
+
+    def screen(text: str) -> Screening:
+        is_stopped = prefilter.check(text) is not None
+        return Screening(is_stopped, float(is_stopped))
+
+    inputs = {"mezzotint": __version__, "rules": str(settings.prefilter_rules or "built-in")}
+    return screen, inputs
+
+
+def _check_names(sets: Sequence[PromptSet], reference: str | None) -> None:
+    names = [one.name for one in sets]
+    if len(set(names)) < len(names):
+        raise PromptsInvalid("two --extra files have the same name: rename one, so that the report can tell them apart")
+    if reference is not None and reference not in names:
+        raise PromptsInvalid(
+            f"--reference {reference} is none of the --extra files: {', '.join(names) or 'none given'}"
+        )
