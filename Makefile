@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SOURCES := pyproject.toml constraints.txt hatch_build.py $(shell find web -type f -not -path '*/node_modules/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types bench eval gpu-check web api docs clean
+.PHONY: help run test lint types bench eval gpu-check web api docs golden clean
 
 help: ## list the tasks
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ web: $(VENV)/installed-dev ## rebuild the page
 
 api: $(VENV)/installed-dev ## write the OpenAPI contract that the page's types come from
 	$(BIN)/mezzotint openapi --out web/openapi.json
+
+golden: $(VENV)/installed-dev ## derive the disguised rows of the golden set again
+	$(BIN)/python -m mezzotint.evals.golden_sets
 
 docs: $(VENV)/installed-dev ## rewrite the pages that are made from the code
 	$(BIN)/python docs/build.py
