@@ -29,6 +29,7 @@ class Suite(StrEnum):
     """The evaluations, in the order in which `mezzotint eval all` runs them."""
 
     SAFETY = "safety"
+    REGRESSION = "regression"
 
 
 class _Frozen(BaseModel):
@@ -89,7 +90,8 @@ class Curve(_Frozen):
 
 
 class EvalResult(_Frozen):
-    """inputs: the versions and choices that the figures depend on. notes: sentences that a reader must know."""
+    """inputs: the versions and choices that the figures depend on. notes: sentences that a reader must know.
+    thumbnails: the pictures of a regression run by id, as `encode_thumbnail` makes them."""
 
     suite: Suite
     created_at: datetime
@@ -99,6 +101,7 @@ class EvalResult(_Frozen):
     bars: tuple[Bars, ...] = ()
     curves: tuple[Curve, ...] = ()
     notes: tuple[str, ...] = ()
+    thumbnails: Mapping[str, str] = {}
 
 
 def now() -> datetime:

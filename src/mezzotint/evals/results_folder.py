@@ -4,7 +4,7 @@ safety.json, safety.html       the last run
 accepted/safety.json           the run that later ones are compared with
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -18,10 +18,13 @@ class ResultsFolder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def find_accepted(self, suite: Suite) -> EvalResult | None:
-        """The accepted run; else the one that is shipped, else None."""
+    def find_accepted(self, suite: Suite, inputs: Mapping[str, str]) -> EvalResult | None:
+        """The accepted run; else the shipped one, where it was made with the model that `inputs` names; else None."""
         path = self._folder / "accepted" / f"{suite}.json"
-        return read_result(path) if path.exists() else find_shipped(suite)
+        if path.exists():
+            return read_result(path)
+        shipped = find_shipped(suite)
+        return shipped if shipped and shipped.inputs.get("model") == inputs.get("model") else None
 
     def save(self, judged: Sequence[JudgedResult], name: str) -> Path:
         """Keep each result and one report of all. Returns the report's path."""

@@ -1,4 +1,4 @@
-"""`mezzotint eval safety | accept`: measure, judge, report."""
+"""`mezzotint eval safety | regression | accept`: measure, judge, report."""
 
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +22,11 @@ Reference = Annotated[
     typer.Option(help="Name of the --extra file whose harmless rows fix the false-positive rates; default: all."),
 ]
 RulesFile = Annotated[Path | None, setting_option("prefilter_rules", "The operator's file of hard rules.", "--rules")]
+Model = Annotated[str | None, setting_option("model", "'starter', a diffusers folder, or a hub id.")]
+Models = Annotated[Path | None, setting_option("models", "TOML file of several models; the first is measured.")]
+OnDevice = Annotated[str | None, setting_option("device", "Where the model runs: auto, cpu, cuda, or cuda:1.")]
+Steps = Annotated[int | None, typer.Option(min=1, max=1000, help="Steps of each picture; default: the model's.")]
+Guidance = Annotated[float | None, typer.Option(min=0, max=50, help="Guidance scale; default: the model's.")]
 
 
 @app.command()
@@ -40,6 +45,29 @@ def safety(
     with report_errors():
         run = _open_run(read_settings(data=data, prefilter_rules=rules), out, gates)
         raise typer.Exit(finish(run, [run_safety(run.settings, extra or (), reference=reference, limit=limit)]))
+
+
+@app.command()
+def regression(
+    model: Model = None,
+    models: Models = None,
+    device: OnDevice = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    limit: Limit = None,
+    out: Out = None,
+    gates: GatesFile = None,
+    data: Data = None,
+) -> None:
+    """Draw fixed prompts with fixed seeds and compare with the accepted pictures. Exit code 6: a gate failed."""
+    from mezzotint.main.evals.draw import DrawChoices
+    from mezzotint.main.evals.run_pictures import run_regression
+
+    with report_errors():
+        settings = read_settings(data=data, model=model, models=models, device=device)
+        run = _open_run(settings, out, gates)
+        choices = DrawChoices(num_steps=steps, guidance_scale=guidance, limit=limit)
+        raise typer.Exit(finish(run, [run_regression(run, choices)]))
 
 
 @app.command()

@@ -36,7 +36,7 @@ def finish(run: EvalRun, results: Sequence[EvalResult], name: str | None = None)
     """Judge the results, keep them and their report, and print both. Returns the exit code."""
     judged = []
     for result in results:
-        accepted = run.folder.find_accepted(result.suite)
+        accepted = run.folder.find_accepted(result.suite, result.inputs)
         judged.append(JudgedResult(result, judge(result, run.gates, accepted), accepted))
     report = run.folder.save(judged, name or results[0].suite)
     for one in judged:

@@ -1,0 +1,83 @@
+"""Draw the fixed prompts of the picture evaluations with a served model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mezzotint import __version__
+from mezzotint.config import Settings
+from mezzotint.domain.errors import MezzotintError, RunFailed
+from mezzotint.domain.job import Parameters
+from mezzotint.evals.pictures.drawn import DrawnPicture, read_picture_prompts
+from mezzotint.main.evals.finish import progress_bar
+from mezzotint.main.served_models import ServedModel, build_catalog, find_models
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrawChoices:
+    """None: the model's own. limit: at most this many of the prompts."""
+
+    num_steps: int | None = None
+    guidance_scale: float | None = None
+    limit: int | None = None
+
+
+def draw_pictures(settings: Settings, choices: DrawChoices) -> tuple[tuple[DrawnPicture, ...], dict[str, str]]:
+    """Draw every prompt with its seed. Returns the pictures, and what they depend on.
+
+    Raises: StartError, RunFailed.
+    """
+    offer = find_models(settings)[0]
+    wanted = [
+        _parameters(offer, prompt, seed, choices)
+        for seed, prompt in enumerate(read_picture_prompts(choices.limit), start=1)
+    ]
+    pictures = _draw(settings, offer, wanted)
+    inputs = {
+        "mezzotint": __version__,
+        "model": offer.info.name,
+        "steps": str(wanted[0].num_steps),
+        "guidance": f"{wanted[0].guidance_scale:g}",
+        "size": f"{wanted[0].width} x {wanted[0].height} px",
+    }
+    return pictures, inputs
+
+
+def _parameters(offer: ServedModel, prompt: str, seed: int, choices: DrawChoices) -> Parameters:
+    info = offer.info
+    return Parameters(
+        prompt=prompt,
+        negative_prompt="",
+        seed=seed,
+        num_steps=choices.num_steps or info.default_steps,
+        guidance_scale=info.default_guidance if choices.guidance_scale is None else choices.guidance_scale,
+        width=info.native_width,
+        height=info.native_height,
+    )
+
+
+def _draw(settings: Settings, offer: ServedModel, wanted: Sequence[Parameters]) -> tuple[DrawnPicture, ...]:
+    with progress_bar() as bar:
+        task = bar.add_task("loading the model", total=sum(parameters.num_sampled for parameters in wanted))
+        catalog = build_catalog(settings, [offer])
+        catalog.prepare()
+        hub = catalog.load(offer.info.name, lambda share: None).hub
+        bar.update(task, description="drawing, steps")
+        from mezzotint.engine import call_kwargs
+
+        runs = [
+            hub.submit(call_kwargs(hub.pipeline, parameters), on_step=lambda run: bar.advance(task))
+            for parameters in wanted
+        ]
+        while hub.turn():
+            pass
+    for run in runs:
+        if isinstance(run.error, MezzotintError):
+            raise run.error
+        if run.error is not None:
+            raise RunFailed(f"the model could not draw: {run.error}") from run.error
+    return tuple(
+        DrawnPicture(
+            id=f"{parameters.seed}: {parameters.prompt}", prompt=parameters.prompt, picture=run.output.images[0]
+        )
+        for run, parameters in zip(runs, wanted, strict=True)
+    )
