@@ -7,6 +7,8 @@ from mezzotint.domain.ids import JobId, OwnerId, Sha256, TenantId
 from mezzotint.domain.job import Ending, Image, Job, JobState, Parameters, Timings
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.tier import Tier
+from mezzotint.policy.safety.categories import SafetyCategory
+from mezzotint.policy.safety.hard_rules import HardRule
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 _numbers = count(1)
@@ -73,6 +75,22 @@ def make_ending(
         images=images,
         cost_s=cost_s,
         resumed_cost_s=resumed_cost_s,
+    )
+
+
+def make_rule(
+    *groups: str, none_of: tuple[str, ...] = (), id: str | None = None, expires_at: datetime | None = None
+) -> HardRule:
+    """A rule on one term of each group."""
+    return HardRule(
+        id=id or f"rule_{next(_numbers):016x}",
+        category=SafetyCategory.DECEPTION,
+        all_of=tuple((term,) for term in groups),
+        none_of=none_of,
+        author="ops/sub:ops",
+        reason="an incident",
+        created_at=NOW,
+        expires_at=expires_at,
     )
 
 

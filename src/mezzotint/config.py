@@ -193,10 +193,15 @@ class Settings(BaseSettings):
         None, description="role that makes a manager of the tenant; default: none does"
     )
     refusals_per_tenant: int = Field(
-        1000, ge=0, le=1_000_000, description="refused prompts kept for audit, the newest of each tenant; 0: none"
+        1000, ge=0, le=1_000_000, description="refusals kept for audit, the newest of each tenant; 0: none"
     )
-    refusal_chars: int = Field(2000, ge=0, le=100_000, description="characters of a refused prompt that are kept")
-    refusal_days: float = Field(30, gt=0, le=3650, description="days after which a refused prompt is deleted")
+    refusal_prompts: bool = Field(
+        False, description="keep the text of refused prompts beside its hash, scores and versions"
+    )
+    refusal_chars: int = Field(
+        2000, ge=0, le=100_000, description="characters of a refused prompt that are kept, with `refusal_prompts`"
+    )
+    refusal_days: float = Field(30, gt=0, le=3650, description="days after which a refusal is deleted")
     unstarted_jobs_per_tenant: int = Field(
         1000,
         ge=1,

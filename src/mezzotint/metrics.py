@@ -139,6 +139,13 @@ class Metrics:
         self.decoders_lost = self._counter(
             "decoders_lost", "decoder processes that an uploaded picture ended: by its time, its memory or a crash"
         )
+        self.safety_overrides_version = self._gauge(
+            "safety_overrides_version", "number of the latest change of hard rules or of the dial that is in force here"
+        )
+        self.safety_overrides_read = self._gauge(
+            "safety_overrides_read_timestamp_seconds",
+            "when this process last looked for such changes; alert when it is a minute old",
+        )
         self.task_restarts = self._counter(
             "task_restarts", "background tasks that failed and were tried again; alert on any lasting rate", "task"
         )

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import TypeVar, overload
@@ -32,6 +32,7 @@ MAX_QUICK = 400
 """Characters."""
 MAX_RACES = 3
 """Two requests of one name that come together: the loser finds the winner's jobs at its second try."""
+APPEAL_HINT = "If that is a mistake, appeal: POST /v1/appeals with the refusal {id}."
 TAKEN = refuse(
     RefusalCode.IDEMPOTENCY_KEY_REUSED,
     "The Idempotency-Key was sent before, with another request.",
@@ -196,7 +197,7 @@ async def _submit(
     decision = await _compute(door, request, claims, partial(_decide, door, parsed, terms))
     if isinstance(decision, Refusal):
         if decision.code is RefusalCode.PROMPT_BLOCKED:
-            await door.refusals.record(claims.tenant, decision, request.prompt, now)
+            return await _keep_refusal(door, decision, request, claims, now)
         return decision
     name = door.upscaler if request.task is Task.UPSCALE else decision.model.name
     jobs = _make_jobs(name, decision, claims, now, standing.place)
@@ -209,6 +210,14 @@ async def _submit(
         door.bus.publish(job.id, Changed(job=job))
     door.bus.ring()
     return jobs
+
+
+async def _keep_refusal(door: Door, refusal: Refusal, request: JobRequest, claims: Claims, now: datetime) -> Refusal:
+    """Keep the audit row of a refusal. Returns the refusal with its id, and how to appeal against it."""
+    id = await door.refusals.record(claims.tenant, claims.owner, refusal, request.prompt, now)
+    if id is None:
+        return refusal
+    return replace(refusal, id=id, hint=f"{refusal.hint} {APPEAL_HINT.format(id=id)}")
 
 
 async def _find_source(door: Door, name: str | None, claims: Claims, now: datetime) -> Source | None:

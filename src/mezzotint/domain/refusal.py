@@ -1,6 +1,7 @@
 """A refusal is an expected outcome: a value, not an exception. It never becomes a job."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -33,10 +34,25 @@ class RefusalCode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SafetyEvidence:
+    """What a refusal for safety rests on. category: of the safety policy. rule: id of the hard rule in use that held;
+    empty: none. scores: by category, 0..1. overrides_version: of the rules in use and the dial. policy_version: of the
+    policy file.
+    """
+
+    category: str
+    rule: str = ""
+    scores: Mapping[str, float] = field(default_factory=dict)
+    overrides_version: int = 0
+    policy_version: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
     """message: what was wrong. hint: what to do about it. param: the request field it is about.
 
-    retry_after_s: when the same request may be taken; None where that is not known.
+    retry_after_s: when the same request may be taken; None where that is not known. evidence: of a refusal for safety.
+    id: of the kept refusal, against which its user may appeal; None where it is not kept.
     """
 
     code: RefusalCode
@@ -44,6 +60,8 @@ class Refusal:
     hint: str
     param: str | None = None
     retry_after_s: int | None = None
+    evidence: SafetyEvidence | None = None
+    id: str | None = None
 
 
 def refuse(code: RefusalCode, message: str, hint: str, param: str | None = None) -> Refusal:

@@ -96,6 +96,7 @@ def open_desk(settings: Settings, store: Store, metrics: Metrics) -> Desk:
 def read_retention(settings: Settings) -> Retention:
     return Retention(
         max_refusals=settings.refusals_per_tenant,
+        keeps_refused_prompts=settings.refusal_prompts,
         max_refusal_chars=settings.refusal_chars,
         refusals_for=timedelta(days=settings.refusal_days),
         max_unstarted=settings.unstarted_jobs_per_tenant,

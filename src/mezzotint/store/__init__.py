@@ -15,27 +15,37 @@ from mezzotint.store.objects import Objects
 from mezzotint.store.queue.candidates import WorkerOffer
 from mezzotint.store.queue.pressure import read_pressure
 from mezzotint.store.rate_buckets import LocalBuckets, RateBuckets, ValkeyBuckets
-from mezzotint.store.refusals import Refusals
+from mezzotint.store.refusals import KeptRefusal, Refusals
 from mezzotint.store.retention import RetentionSweep
+from mezzotint.store.safety.appeals import Appeals
+from mezzotint.store.safety.audit import SafetyAudit
+from mezzotint.store.safety.overrides import Overrides
+from mezzotint.store.safety.recent_prompts import PromptPair, RecentPrompts
 from mezzotint.store.submissions import Submissions
 from mezzotint.store.uploads import Uploads
 from mezzotint.store.webhooks import Webhooks
 from mezzotint.store.workers import Workers
 
 __all__ = [
+    "Appeals",
     "Changes",
     "Database",
     "EventBus",
     "Images",
     "Jobs",
+    "KeptRefusal",
     "Keys",
     "Ledger",
     "LocalBuckets",
     "Objects",
+    "Overrides",
     "PostgresEventBus",
+    "PromptPair",
     "RateBuckets",
+    "RecentPrompts",
     "Refusals",
     "RetentionSweep",
+    "SafetyAudit",
     "Store",
     "Submissions",
     "Tenants",

@@ -12,6 +12,10 @@ from mezzotint.store.jobs import Jobs
 from mezzotint.store.ledger import Ledger
 from mezzotint.store.refusals import Refusals
 from mezzotint.store.retention import RetentionSweep
+from mezzotint.store.safety.appeals import Appeals
+from mezzotint.store.safety.audit import SafetyAudit
+from mezzotint.store.safety.overrides import Overrides
+from mezzotint.store.safety.recent_prompts import RecentPrompts
 from mezzotint.store.submissions import Submissions
 from mezzotint.store.uploads import Uploads
 from mezzotint.store.webhooks import Webhooks
@@ -26,13 +30,17 @@ class Store:
     ) -> None:
         retention = retention or Retention()
         self.database = database
+        self.appeals = Appeals(database)
         self.changes = Changes(database)
         self.images = Images(database)
         self.jobs = Jobs(database)
         self.keys = Keys(database)
         self.ledger = Ledger(database)
+        self.overrides = Overrides(database)
+        self.recent_prompts = RecentPrompts(database)
         self.refusals = Refusals(database, retention)
         self.retention_sweep = RetentionSweep(database, retention)
+        self.safety_audit = SafetyAudit(database)
         self.submissions = Submissions(database)
         self.tenants = Tenants(database)
         self.uploads = Uploads(database)

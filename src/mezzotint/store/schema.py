@@ -210,9 +210,15 @@ refusals = Table(
     Column("tenant", String(64), nullable=False),
     Column("code", String(40), nullable=False),
     Column("message", Text, nullable=False),
-    Column("raw_prompt", Text, nullable=False),
+    Column("raw_prompt", Text, nullable=False),  # empty: only its hash is kept
     Column("created_at", Instant, nullable=False),
+    Column("id", String(40)),
+    Column("owner", String(80), nullable=False, server_default=""),  # empty: the whole tenant's
+    Column("category", String(40), nullable=False, server_default=""),
+    Column("text_hash", String(64), nullable=False, server_default=""),
+    Column("evidence", JSON),
     Index("refusals_of_tenant", "tenant", "seq"),
+    Index("refusals_by_id", "id", unique=True),
     sqlite_autoincrement=True,
 )
 

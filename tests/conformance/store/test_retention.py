@@ -7,7 +7,7 @@ from argon2 import PasswordHasher
 from sqlalchemy import func, insert, select
 
 from mezzotint.domain.claims import OWN, Role
-from mezzotint.domain.ids import TenantId, UserId, WebhookId, WorkerId
+from mezzotint.domain.ids import OwnerId, TenantId, UserId, WebhookId, WorkerId
 from mezzotint.domain.job import JobState
 from mezzotint.domain.key import KeyRequest
 from mezzotint.domain.refusal import Refusal, RefusalCode
@@ -25,7 +25,8 @@ pytestmark = pytest.mark.anyio
 ADA, BOB = TenantId("ada"), TenantId("bob")
 BLOCKED = Refusal(code=RefusalCode.PROMPT_BLOCKED, message="m", hint="h")
 DAY = timedelta(days=1)
-FEW = Retention(max_refusals=3, max_refusal_chars=10, max_unstarted=3)
+FEW = Retention(max_refusals=3, keeps_refused_prompts=True, max_refusal_chars=10, max_unstarted=3)
+ME = OwnerId("sub:ada")
 
 
 async def num_rows(database: Database, table: str) -> int:
@@ -36,9 +37,9 @@ async def num_rows(database: Database, table: str) -> int:
 
 async def test_a_tenants_newest_refused_prompts_are_kept_each_cut(database: Database) -> None:
     kept = Refusals(database, FEW)
-    await kept.record(BOB, BLOCKED, "bob's", NOW)
+    await kept.record(BOB, ME, BLOCKED, "bob's", NOW)
     for n in range(7):
-        await kept.record(ADA, BLOCKED, f"{n}" * 12_000, NOW)
+        await kept.record(ADA, ME, BLOCKED, f"{n}" * 12_000, NOW)
     async with database.read() as connection:
         rows = (await connection.execute(select(refusals.c.tenant, refusals.c.raw_prompt).order_by("seq"))).all()
     cut = [f"{str(n) * 10}… (11990 more characters)" for n in (4, 5, 6)]
@@ -48,11 +49,11 @@ async def test_a_tenants_newest_refused_prompts_are_kept_each_cut(database: Data
 async def test_refused_prompts_go_after_their_time_and_when_the_bound_is_lowered(database: Database) -> None:
     many = Refusals(database, Retention())
     for n in range(6):
-        await many.record(ADA, BLOCKED, "x", NOW + n * DAY)
+        await many.record(ADA, ME, BLOCKED, "x", NOW + n * DAY)
     assert await Refusals(database, Retention(refusals_for=3 * DAY)).sweep(NOW + 5 * DAY) == 2
     assert await num_rows(database, "refusals") == 4
     assert await Refusals(database, FEW).sweep(NOW + 5 * DAY) == 1
-    await Refusals(database, Retention(max_refusals=0)).record(ADA, BLOCKED, "x", NOW)
+    assert await Refusals(database, Retention(max_refusals=0)).record(ADA, ME, BLOCKED, "x", NOW) is None
     assert await num_rows(database, "refusals") == 3
 
 

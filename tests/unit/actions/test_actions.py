@@ -96,13 +96,20 @@ async def test_jobs_of_one_request_name_the_first_of_them_as_their_batch(desk: D
 async def test_one_blocked_choice_refuses_the_whole_request(desk: Desk) -> None:
     blocked = Refusal(code=RefusalCode.PROMPT_BLOCKED, message="m", hint="h")
     picky = replace(door(desk), check_prompt=lambda prompt, negative: blocked if "blue" in prompt else None)
-    assert await submit(picky, parse_request(JobRequest(prompt="a {red, blue} apple")), ADA, NOW) is blocked
+    refused = await submit(picky, parse_request(JobRequest(prompt="a {red, blue} apple")), ADA, NOW)
+    assert isinstance(refused, Refusal)
+    assert refused.message == "m"
     assert (await desk.jobs.standing(ADA.tenant, "2026-01"))[0] == 0
 
 
 async def test_a_blocked_prompt_is_refused_before_any_job(desk: Desk) -> None:
     blocked = Refusal(code=RefusalCode.PROMPT_BLOCKED, message="m", hint="h")
-    assert await submit(door(desk, blocked), parse_request(JobRequest(prompt="a red apple")), ADA, NOW) is blocked
+    refused = await submit(door(desk, blocked), parse_request(JobRequest(prompt="a red apple")), ADA, NOW)
+    assert isinstance(refused, Refusal)
+    assert refused.id is not None
+    assert refused == replace(blocked, id=refused.id, hint=refused.hint)
+    assert refused.hint.startswith("h If that is a mistake, appeal")
+    assert refused.id in refused.hint
     assert (await desk.jobs.standing(ADA.tenant, "2026-01"))[0] == 0
 
 

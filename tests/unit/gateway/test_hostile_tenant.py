@@ -16,7 +16,7 @@ from mezzotint.store import Database, Refusals, RetentionSweep
 
 pytestmark = pytest.mark.anyio
 Connect = Callable[..., httpx.AsyncClient]
-KEPT = Retention(max_refusals=20, max_unstarted=20)
+KEPT = Retention(max_refusals=20, keeps_refused_prompts=True, max_unstarted=20)
 NUM_TIMES = 60
 LONG = "nude child" + " " * 3000
 

@@ -5,68 +5,21 @@ towns, birds and professions keep their names. A term inside a harmless phrase d
 set of list names, is then held against the rules.
 """
 
-from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import accumulate
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
-from ahocorasick_rs import AhoCorasick
 
-from mezzotint.domain.refusal import Refusal, RefusalCode, refuse
-from mezzotint.safety.text.folding import fold, list_readings, space_words
+from mezzotint.domain.refusal import Refusal, RefusalCode, SafetyEvidence
+from mezzotint.policy.safety.hard_rules import HardRule
+from mezzotint.policy.safety.overrides import NO_OVERRIDES, SafetyOverrides
 from mezzotint.safety.text.rules import Rules, RulesInvalid, load_rules
+from mezzotint.safety.text.rules_in_use import RulesInUse, find_missing_list
+from mezzotint.safety.text.term_index import TermIndex
 
 log = structlog.get_logger()
-
-_MIN_INSIDE = 4  # letters of a term that is looked for inside spelt-out text, where word boundaries are lost
-_NUM_REMEMBERED = 128
-"""Texts: the choices of a request share a negative prompt, and a refused request is often sent again."""
-_HARMLESS = ""
-
-
-class _Index:
-    """The terms of the rules, searched together."""
-
-    def __init__(self, rules: Rules) -> None:
-        terms = [(space_words(fold(term)), name) for term, name in rules.terms()]
-        terms += [(space_words(fold(phrase)), _HARMLESS) for phrase in rules.harmless_phrases()]
-        words = [(term, name) for term, name in terms if term.strip()]
-        inside = [(term.replace(" ", ""), name) for term, name in words if name != _HARMLESS]
-        inside = [(term, name) for term, name in inside if len(term) >= _MIN_INSIDE]
-        self._word_lists = [name for _, name in words]
-        self._inside_lists = [name for _, name in inside]
-        self._words = AhoCorasick([term for term, _ in words])
-        self._inside = AhoCorasick([term for term, _ in inside])
-        self.lists_in = lru_cache(_NUM_REMEMBERED)(self._lists_in)
-
-    def _lists_in(self, text: str) -> frozenset[str]:
-        """Names of the lists of which the text has a term."""
-        readings = list_readings(text)
-        found = {name for worded in readings.worded for name in self._in_words(worded)}
-        for run in readings.spelt_out:
-            found.update(self._inside_lists[at] for at, _, _ in self._inside.find_matches_as_indexes(run, True))
-        return frozenset(found)
-
-    def _in_words(self, worded: str) -> set[str]:
-        matches = [
-            (self._word_lists[at], start, end)
-            for at, start, end in self._words.find_matches_as_indexes(worded, overlapping=True)
-        ]
-        harmless = sorted((start, end) for name, start, end in matches if name == _HARMLESS)
-        starts = [start for start, _ in harmless]
-        reaches = list(accumulate((end for _, end in harmless), max))
-        return {
-            name for name, start, end in matches if name != _HARMLESS and not _is_within(start, end, starts, reaches)
-        }
-
-
-def _is_within(start: int, end: int, starts: Sequence[int], reaches: Sequence[int]) -> bool:
-    """Whether one span holds the other. starts: of the spans, sorted. reaches: the furthest end up to each of them."""
-    at = bisect_right(starts, start)
-    return at > 0 and end <= reaches[at - 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,39 +27,57 @@ class _LoadedRules:
     """Rules ready for use, and the state of their file when they were read."""
 
     rules: Rules
-    index: _Index
+    index: TermIndex
     stamp: tuple[int, int] | None
 
 
 class PreFilter:
     """Blocks requests by rule. Safe to use from several threads."""
 
-    def __init__(self, path: Path | None, loaded: _LoadedRules) -> None:
+    def __init__(self, path: Path | None, loaded: _LoadedRules, overrides: Callable[[], SafetyOverrides]) -> None:
         self._path = path
         self._loaded = loaded
+        self._overrides = overrides
+        self._in_use = _CompiledOverrides(NO_OVERRIDES, loaded.rules, RulesInUse((), loaded.rules))
 
     @classmethod
-    def load(cls, path: Path | None = None) -> "PreFilter":
-        """With the built-in rules and those of the file, which may be changed while this runs.
+    def load(
+        cls, path: Path | None = None, overrides: Callable[[], SafetyOverrides] = lambda: NO_OVERRIDES
+    ) -> "PreFilter":
+        """With the built-in rules, those of the file, and those in `overrides`; both may change while this runs.
 
         Raises: RulesInvalid.
         """
-        return cls(path, _load(path, _read_stamp(path)))
+        return cls(path, _load(path, _read_stamp(path)), overrides)
 
     def check(self, prompt: str, negative_prompt: str = "") -> Refusal | None:
         """Refuse what a rule blocks; the refusal names the category, never the word."""
         self._reload_if_changed()
-        loaded = self._loaded
+        loaded, in_use = self._loaded, self._compile_overrides()
+        version = in_use.overrides.version
         found = loaded.index.lists_in(prompt)
-        if not found:
-            return None
-        avoided = loaded.index.lists_in(negative_prompt)
+        avoided = loaded.index.lists_in(negative_prompt) if found else frozenset()
         for rule in loaded.rules.rules:
             if found.issuperset(rule.all_of) and found.isdisjoint(rule.none_of) and avoided.issuperset(rule.negative):
-                category = loaded.rules.categories[rule.category]
-                message = f"The prompt looks like a request for {category.about}; such pictures are not made here."
-                return refuse(RefusalCode.PROMPT_BLOCKED, message, category.hint, "prompt")
-        return None
+                evidence = SafetyEvidence(category=rule.category, overrides_version=version)
+                return _refuse(loaded.rules, evidence)
+        held = in_use.rules.find(prompt, datetime.now(UTC))
+        if held is None:
+            return None
+        return _refuse(loaded.rules, SafetyEvidence(category=held.category, rule=held.id, overrides_version=version))
+
+    def compile_rule(self, rule: HardRule) -> Callable[[str, str], bool]:
+        """Make the check of one rule: (prompt, negative prompt) -> whether it blocks. Raises: RulesInvalid."""
+        compiled = RulesInUse([rule], self._loaded.rules)
+        return lambda prompt, negative_prompt: compiled.find(prompt, rule.created_at) is not None
+
+    def _compile_overrides(self) -> "_CompiledOverrides":
+        overrides, base = self._overrides(), self._loaded.rules
+        compiled = self._in_use
+        if compiled.overrides is not overrides or compiled.base is not base:
+            usable = [rule for rule in overrides.rules if _is_usable(rule, base)]
+            self._in_use = compiled = _CompiledOverrides(overrides, base, RulesInUse(usable, base))
+        return compiled
 
     def _reload_if_changed(self) -> None:
         stamp = _read_stamp(self._path)
@@ -121,6 +92,34 @@ class PreFilter:
             log.error("rules_not_reloaded", reason=str(error), hint=error.hint)
 
 
+@dataclass(frozen=True, slots=True)
+class _CompiledOverrides:
+    """base: the rules of the files that they were compiled with."""
+
+    overrides: SafetyOverrides
+    base: Rules
+    rules: RulesInUse
+
+
+def _refuse(rules: Rules, evidence: SafetyEvidence) -> Refusal:
+    category = rules.categories[evidence.category]
+    return Refusal(
+        code=RefusalCode.PROMPT_BLOCKED,
+        message=f"The prompt looks like a request for {category.about}; such pictures are not made here.",
+        hint=category.hint,
+        param="prompt",
+        evidence=evidence,
+    )
+
+
+def _is_usable(rule: HardRule, base: Rules) -> bool:
+    """Whether the rule's lists are there still: the operator's file may have lost one since the rule was added."""
+    missing = find_missing_list(rule, base)
+    if missing is not None:
+        log.error("hard_rule_not_used", rule=rule.id, missing_list=missing)
+    return missing is None
+
+
 def _read_stamp(path: Path | None) -> tuple[int, int] | None:
     """Modification time and size of the file; None when there is none."""
     try:
@@ -133,4 +132,4 @@ def _read_stamp(path: Path | None) -> tuple[int, int] | None:
 def _load(path: Path | None, stamp: tuple[int, int] | None) -> _LoadedRules:
     # The stamp was taken before the file is read: a write in between is seen as a change by the next check.
     rules = load_rules(path)
-    return _LoadedRules(rules, _Index(rules), stamp)
+    return _LoadedRules(rules, TermIndex(rules), stamp)

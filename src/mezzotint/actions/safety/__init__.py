@@ -1,0 +1,1 @@
+"""Changes of the safety policy while the server runs: hard rules, the dial, appeals."""
