@@ -256,7 +256,7 @@ def serve(address: str, port: int) -> None:
             issuer=issuer,
             models=[make_model()],
             check_prompt=check_prompt,
-            is_blocked=lambda picture: False,
+            is_upload_blocked=lambda picture, tier: False,
         )
         service = replace(service, rate_limits=RateLimits(scale=10))
         freeze_collector()

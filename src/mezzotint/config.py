@@ -113,13 +113,8 @@ class Settings(BaseSettings):
         "back; set it 3 below what a container or a service manager waits before it kills",
     )
     max_attempts: int = Field(5, ge=1, le=100, description="claims of one job before it is declared failed")
-    nsfw_threshold: float = Field(0.8, gt=0, le=1, description="score from which the image filter blocks a picture")
-    preview_nsfw_threshold: float = Field(
-        0.5,
-        gt=0,
-        le=1,
-        description="score from which a preview is blocked, and with it the later ones of its job; never above "
-        "`nsfw_threshold`",
+    safety_policy: Path | None = Field(
+        None, description="TOML file of the scores from which texts and pictures are blocked; default: the built-in one"
     )
     prefilter_rules: Path | None = Field(None, description="TOML file of hard rules, added to the built-in ones")
     token_secret: SecretStr | None = Field(

@@ -19,6 +19,7 @@ PHASES |= {"upload_s": "upload"}
 """Field of `Timings` -> value of the label `phase`."""
 SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 180, 300, 600, 1800)
 """From a filter's milliseconds to the half hour that a Free job may wait."""
+CLASSIFIER_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 WRITE_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -108,6 +109,13 @@ class Metrics:
             "reason",
         )
 
+        self.image_classifier = self._histogram(
+            "image_classifier_seconds", "time of one classifier for one picture", CLASSIFIER_SECONDS, "classifier"
+        )
+        self.image_verdicts = self._counter(
+            "image_verdicts", "pictures that the image filter judged", "use", "verdict", "category"
+        )
+
         self.checkpoints = self._counter(
             "checkpoints", "checkpoints by outcome: written, skipped (one was being written), late, failed", "result"
         )
@@ -161,6 +169,14 @@ class Metrics:
             seconds = getattr(timings, name)
             if seconds is not None:
                 self.phase.labels(lane=lane, phase=phase).observe(seconds)
+
+    def count_image_score(self, classifier: str, seconds: float) -> None:
+        """A classifier scored a picture."""
+        self.image_classifier.labels(classifier=classifier).observe(seconds)
+
+    def count_image_verdict(self, use: str, verdict: str, category: str) -> None:
+        """The image filter judged a picture. category: why it is not allowed; else empty."""
+        self.image_verdicts.labels(use=use, verdict=verdict, category=category).inc()
 
     def engine(self, new: EngineCounts) -> None:
         """Add what an engine counted since the last time."""

@@ -14,8 +14,9 @@ from mezzotint.domain.errors import StorageUnavailable
 from mezzotint.domain.ids import OwnerId, Sha256, TenantId
 from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.task import Source
+from mezzotint.domain.tier import Tier
 from mezzotint.media import content_hash
-from mezzotint.media.uploads import VIEW_PX, Reading, Undecodable
+from mezzotint.media.uploads import Reading, Undecodable
 from mezzotint.media.uploads.decoder_pool import DecoderPool, DecoderUnavailable
 from mezzotint.store import Objects, Uploads
 
@@ -48,14 +49,14 @@ class Intake:
 
     uploads: Uploads
     objects: Objects
-    is_blocked: Callable[[Pixels.Image], bool]
+    is_blocked: Callable[[Pixels.Image, Tier], bool]
     decoders: DecoderPool = field(default_factory=DecoderPool)
     threads: TenantThreads = field(default_factory=lambda: TenantThreads(MAX_DECODERS, MAX_WAITING))
 
 
 async def upload(intake: Intake, data: bytes, claims: Claims, now: datetime) -> Source | Refusal:
     """Keep the picture for jobs to come. The same pixels are kept once, under one name."""
-    taken = await _decode(intake, data, claims.tenant, Reading.PICTURE)
+    taken = await _decode(intake, data, claims, Reading.PICTURE)
     if isinstance(taken, Refusal):
         return taken
     source, png = taken
@@ -70,7 +71,7 @@ async def take_along(
     intake: Intake, data: bytes, claims: Claims, now: datetime, reading: Reading = Reading.PICTURE
 ) -> Source | Refusal:
     """Take the picture that came with a request. It goes when others need its place and its jobs have ended."""
-    taken = await _decode(intake, data, claims.tenant, reading)
+    taken = await _decode(intake, data, claims, reading)
     if isinstance(taken, Refusal):
         return taken
     source, png = taken
@@ -112,8 +113,8 @@ def upload_key(content: Sha256) -> str:
     return f"uploads/{content[:2]}/{content}.png"
 
 
-async def _decode(intake: Intake, data: bytes, tenant: TenantId, reading: Reading) -> tuple[Source, bytes] | Refusal:
-    return await intake.threads.run(tenant, _take, intake, data, reading)
+async def _decode(intake: Intake, data: bytes, claims: Claims, reading: Reading) -> tuple[Source, bytes] | Refusal:
+    return await intake.threads.run(claims.tenant, _take, intake, data, claims.tier, reading)
 
 
 async def _delete(intake: Intake, contents: Sequence[Sha256]) -> None:
@@ -126,7 +127,7 @@ async def _delete(intake: Intake, contents: Sequence[Sha256]) -> None:
             await intake.objects.put_once(key, data)
 
 
-def _take(intake: Intake, data: bytes, reading: Reading) -> tuple[Source, bytes] | Refusal:
+def _take(intake: Intake, data: bytes, tier: Tier, reading: Reading) -> tuple[Source, bytes] | Refusal:
     try:
         decoded = intake.decoders.decode(data, reading)
     except Undecodable as error:
@@ -138,7 +139,7 @@ def _take(intake: Intake, data: bytes, reading: Reading) -> tuple[Source, bytes]
         return Refusal(
             code=RefusalCode.OVERLOADED, message=message, hint="Try again later.", retry_after_s=RETRY_AFTER_S
         )
-    if intake.is_blocked(Pixels.frombytes("RGB", (VIEW_PX, VIEW_PX), decoded.view)):
+    if intake.is_blocked(Pixels.frombytes("RGB", decoded.view_size, decoded.view), tier):
         message = "The picture did not pass the image filter and was not kept."
         return Refusal(code=RefusalCode.UPLOAD_BLOCKED, message=message, hint="Choose another picture.")
     png = decoded.png

@@ -12,6 +12,7 @@ from mezzotint.actions.submit import Door
 from mezzotint.actions.upload import Intake
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.refusal import Refusal
+from mezzotint.domain.tier import Tier
 from mezzotint.gateway.auth.tokens import Issuer
 from mezzotint.gateway.forecast import Forecast
 from mezzotint.gateway.safe_http import PublicOnlyClient
@@ -31,10 +32,10 @@ def build_service(
     issuer: Issuer,
     models: Sequence[ModelInfo],
     check_prompt: Callable[[str, str], Refusal | None],
-    is_blocked: Callable[[Image], bool],
+    is_upload_blocked: Callable[[Image, Tier], bool],
 ) -> Service:
-    """A service that is ready at once and has no worker. models: the default first. check_prompt, is_blocked: the text
-    filter and the image filter, as `Door` and `Intake` want them."""
+    """A service that is ready at once and has no worker. models: the default first. check_prompt,
+    is_upload_blocked: the text filter and the image filter, as `Door` and `Intake` want them."""
     return Service(
         door=Door(
             jobs=store.jobs,
@@ -62,7 +63,7 @@ def build_service(
             derive=issuer.derive,
             now=utc_now,
         ),
-        intake=Intake(uploads=store.uploads, objects=desk.objects, is_blocked=is_blocked),
+        intake=Intake(uploads=store.uploads, objects=desk.objects, is_blocked=is_upload_blocked),
         issuer=issuer,
         accounts=Accounts(tenants=store.tenants, users=store.users, keys=store.keys),
         workers=store.workers,

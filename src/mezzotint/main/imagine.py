@@ -22,6 +22,7 @@ from mezzotint.main.served_models import ServedModel, build_catalog, find_models
 from mezzotint.policy.admission.admit import NUM_SEEDS, Terms, admit
 from mezzotint.policy.admission.prompt import parse_request
 from mezzotint.policy.admission.request import JobRequest
+from mezzotint.policy.safety.verdicts import SafetyVerdict
 
 if TYPE_CHECKING:
     from mezzotint.engine import Run
@@ -43,7 +44,8 @@ def imagine(settings: Settings, prompt: str, out: Path, server: str | None) -> i
 
 
 def _draw_here(settings: Settings, prompt: str, out: Path) -> int:
-    from mezzotint.safety.image.postfilter import PostFilter
+    from mezzotint.safety.image.loading import load_postfilter
+    from mezzotint.safety.policy_file import load_policy
     from mezzotint.safety.text.prefilter import PreFilter
 
     offers = find_models(settings)
@@ -59,7 +61,7 @@ def _draw_here(settings: Settings, prompt: str, out: Path) -> int:
         if refusal := rules.check(parameters.prompt, parameters.negative_prompt):
             return _print_error(ExitCode.REFUSED, refusal.message, refusal.hint, refusal.code)
     runs = _draw(settings, offer, wanted)
-    image_filter = PostFilter(threshold=settings.nsfw_threshold)
+    image_filter = load_postfilter(load_policy(settings.safety_policy))
     codes = [
         _save_picture(run, parameters, path, image_filter)
         for run, parameters, path in zip(runs, wanted, output_paths(out, len(runs)), strict=True)
@@ -98,7 +100,7 @@ def _save_picture(run: "Run", parameters: Parameters, out: Path, image_filter: "
     if run.error is not None:
         raise RunFailed(f"the model could not carry out the request: {run.error}") from run.error
     picture = run.output.images[0]
-    if image_filter.check(picture).is_blocked:
+    if image_filter.check(picture, Tier.PRO).verdict is not SafetyVerdict.ALLOW:
         message = "The finished picture did not pass the image filter."
         return _print_error(ExitCode.BLOCKED, message, ImageBlocked.hint, ImageBlocked.code)
     from mezzotint.media import encode

@@ -108,7 +108,7 @@ class ServerProcess:
         await check_objects(settings, desk.objects)
         background = BackgroundTasks(on_restart=metrics.count_restart)
         rules = PreFilter.load(settings.prefilter_rules)
-        image_filter = await load_image_filter(settings)
+        image_filter = await load_image_filter(settings, metrics)
         models = find_worker_models(self.catalog, self.upscaler)
         worker = None
         if settings.worker:
@@ -123,7 +123,7 @@ class ServerProcess:
             issuer=self.issuer,
             models=self.infos,
             check_prompt=rules.check,
-            is_blocked=image_filter.is_blocked,
+            is_upload_blocked=image_filter.is_upload_blocked,
         )
         service = replace(
             service,

@@ -30,7 +30,9 @@ from mezzotint.main.served_models import (
 )
 from mezzotint.main.stores import check_objects, make_worker_id, migrate_database, open_database, open_desk
 from mezzotint.metrics import Metrics
+from mezzotint.safety.image.loading import load_postfilter
 from mezzotint.safety.image.postfilter import PostFilter
+from mezzotint.safety.policy_file import load_policy
 from mezzotint.store import Database, Store, Workers
 from mezzotint.worker import (
     Catalog,
@@ -87,7 +89,7 @@ async def _run_worker(settings: Settings, catalog: Catalog, upscaler: Path | Non
         stop.set()
 
     background = BackgroundTasks(on_restart=metrics.count_restart)
-    models, image_filter = find_worker_models(catalog, upscaler), await load_image_filter(settings)
+    models, image_filter = find_worker_models(catalog, upscaler), await load_image_filter(settings, metrics)
     worker = build_worker(settings, database, desk, models=models, image_filter=image_filter, background=background)
     try:
         if settings.worker_metrics_port:
@@ -100,11 +102,9 @@ async def _run_worker(settings: Settings, catalog: Catalog, upscaler: Path | Non
     return WorkerEnd(broken_by=broken[0] if broken else None, is_device_busy=worker.is_device_busy)
 
 
-async def load_image_filter(settings: Settings) -> PostFilter:
+async def load_image_filter(settings: Settings, metrics: Metrics) -> PostFilter:
     """Load the post-filter on a thread."""
-    return await asyncio.to_thread(
-        PostFilter, threshold=settings.nsfw_threshold, preview_threshold=settings.preview_nsfw_threshold
-    )
+    return await asyncio.to_thread(lambda: load_postfilter(load_policy(settings.safety_policy), metrics))
 
 
 def find_worker_models(catalog: Catalog, upscaler: Path | None) -> frozenset[str]:

@@ -13,7 +13,10 @@ from PIL import Image as Pixels
 from mezzotint.actions.finish import Picture, store_pictures
 from mezzotint.domain.errors import EncodeFailed, FilterFailed, ImageBlocked, JobFault, RunFailed
 from mezzotint.domain.job import Ending, Image, Job, JobError, JobState, Timings
+from mezzotint.domain.tier import Tier
 from mezzotint.media import content_hash, encode, preview_data_url
+from mezzotint.policy.safety.images import ImageVerdict
+from mezzotint.policy.safety.verdicts import SafetyVerdict
 from mezzotint.store import Objects
 from mezzotint.worker.messages import RunEnded
 
@@ -27,9 +30,9 @@ log = structlog.get_logger()
 class ImageFilter(Protocol):
     """The post-filter. Its methods may take long and run on threads beside the event loop."""
 
-    def is_blocked(self, image: Pixels.Image, /) -> bool: ...
+    def check(self, image: Pixels.Image, tier: Tier, /) -> ImageVerdict: ...
 
-    def is_preview_blocked(self, image: Pixels.Image, /) -> bool: ...
+    def is_preview_blocked(self, image: Pixels.Image, tier: Tier, /) -> bool: ...
 
 
 async def postprocess(
@@ -49,11 +52,11 @@ async def postprocess(
     timings = Timings(queue_s=queue_s, load_s=load_s, denoise_s=report.denoise_s, decode_s=report.decode_s)
     started_at = time.monotonic()
     try:
-        verdicts = [await asyncio.to_thread(image_filter.is_blocked, picture) for picture in report.pictures]
+        verdicts = [await asyncio.to_thread(image_filter.check, picture, job.tier) for picture in report.pictures]
     except Exception as error:
         raise FilterFailed(f"The image filter failed ({type(error).__name__}).") from error
     timings = replace(timings, filter_s=time.monotonic() - started_at)
-    if any(verdicts):
+    if any(verdict.verdict is not SafetyVerdict.ALLOW for verdict in verdicts):
         blocked = JobError.of(ImageBlocked("The finished picture did not pass the image filter and was not kept."))
         return Ending(state=JobState.BLOCKED, at=now(), timings=timings, step=report.step, error=blocked)
     started_at = time.monotonic()
@@ -86,9 +89,9 @@ async def postprocess(
     )
 
 
-def encode_preview(rgb: "NDArray[np.uint8]", image_filter: ImageFilter) -> str | None:
+def encode_preview(rgb: "NDArray[np.uint8]", image_filter: ImageFilter, tier: Tier) -> str | None:
     """A data URL of an unfinished picture; None where the filter blocks it. rgb: [H, W, 3]."""
-    return None if image_filter.is_preview_blocked(Pixels.fromarray(rgb)) else preview_data_url(rgb)
+    return None if image_filter.is_preview_blocked(Pixels.fromarray(rgb), tier) else preview_data_url(rgb)
 
 
 def explain(job: Job, error: BaseException) -> JobFault:

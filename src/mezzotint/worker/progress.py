@@ -36,7 +36,7 @@ def publish_progress(jobs: LeasedJobs, leased: LeasedJob, report: StepDone) -> N
 async def _publish_preview(jobs: LeasedJobs, leased: LeasedJob, rgb: "NDArray[np.uint8]", num_steps: int) -> None:
     preview = None
     try:
-        preview = await asyncio.to_thread(encode_preview, rgb, jobs.image_filter)
+        preview = await asyncio.to_thread(encode_preview, rgb, jobs.image_filter, leased.job.tier)
     except Exception as error:  # a picture needs no previews; one that could not be looked at is not shown
         log.warning("preview not made", job=leased.job.id, exc_info=error)
     if preview is None:

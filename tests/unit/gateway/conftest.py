@@ -70,7 +70,7 @@ def service_on(database: Database, folder: Path, decoders: DecoderPool, password
         issuer=Issuer(SECRET),
         models=[make_model()],
         check_prompt=PreFilter.load(None).check,
-        is_blocked=lambda picture: False,
+        is_upload_blocked=lambda picture, tier: False,
     )
     return replace(service, intake=replace(service.intake, decoders=decoders), is_ready=lambda: False)
 

@@ -12,6 +12,8 @@ from mezzotint.actions.finish import Desk
 from mezzotint.domain.ids import WorkerId
 from mezzotint.domain.job import Job
 from mezzotint.metrics import Metrics
+from mezzotint.policy.safety.images import ImageVerdict
+from mezzotint.policy.safety.verdicts import SafetyVerdict
 from mezzotint.store import Database, EventBus, Jobs, Objects, WorkerOffer
 from mezzotint.worker.checkpoint_interval import CheckpointInterval
 from mezzotint.worker.job_states import LeaseState
@@ -26,10 +28,11 @@ ME = WorkerId("w")
 class PassingFilter:
     """Blocks nothing."""
 
-    def is_blocked(self, image: object) -> bool:
-        return False
+    def check(self, image: object, tier: object) -> ImageVerdict:
+        return ImageVerdict(verdict=SafetyVerdict.ALLOW)
 
-    is_preview_blocked = is_blocked
+    def is_preview_blocked(self, image: object, tier: object) -> bool:
+        return False
 
 
 @dataclass

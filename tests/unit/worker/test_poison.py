@@ -18,8 +18,11 @@ from mezzotint.domain.event import Progressed
 from mezzotint.domain.ids import JobId, Sha256, WorkerId
 from mezzotint.domain.job import Job, JobState
 from mezzotint.domain.task import Task
+from mezzotint.domain.tier import Tier
 from mezzotint.engine import Hub
 from mezzotint.main.served_models import build_catalog, find_models
+from mezzotint.policy.safety.images import ImageVerdict
+from mezzotint.policy.safety.verdicts import SafetyVerdict
 from mezzotint.store import Database, EventBus, Jobs, Objects, WorkerOffer
 from mezzotint.worker import (
     Catalog,
@@ -55,8 +58,8 @@ class Bench:
     desk: Desk
     catalog: Catalog
     poison: Job
-    is_blocked: Callable[[Any], bool] = lambda pixels: False
-    is_preview_blocked: Callable[[Any], bool] = lambda pixels: False
+    check: Callable[[Any, Tier], ImageVerdict] = lambda pixels, tier: ImageVerdict(verdict=SafetyVerdict.ALLOW)
+    is_preview_blocked: Callable[[Any, Tier], bool] = lambda pixels, tier: False
     max_attempts: int = 1
     broken: list[BaseException] = field(default_factory=list)
     told: dict[JobId, list[Progressed]] = field(default_factory=dict)
@@ -190,7 +193,7 @@ def decode_latents(bench: Bench, patch: pytest.MonkeyPatch) -> None:
 
 
 def look_at_the_picture(bench: Bench, patch: pytest.MonkeyPatch) -> None:
-    bench.is_blocked = raiser(bench.is_blocked, lambda pixels: pixels.width == SIDE)
+    bench.check = raiser(bench.check, lambda pixels, tier: pixels.width == SIDE)
 
 
 def encode(bench: Bench, patch: pytest.MonkeyPatch) -> None:
@@ -244,7 +247,7 @@ async def test_an_error_ends_its_job_alone_with_its_reason(
 
 
 def show_a_preview(bench: Bench, patch: pytest.MonkeyPatch) -> None:
-    def is_poison(rgb: Any, image_filter: object) -> bool:
+    def is_poison(rgb: Any, image_filter: object, tier: object) -> bool:
         return bool(rgb.shape[1] == SIDE)
 
     patch.setattr(progress, "encode_preview", raiser(progress.encode_preview, is_poison))
@@ -293,7 +296,7 @@ async def test_an_error_in_what_a_picture_does_not_need_costs_no_picture(
 async def test_previews_stop_at_the_first_that_the_filter_blocks(bench: Bench) -> None:
     looked_at: list[Any] = []
 
-    def blocks_the_second(pixels: Any) -> bool:
+    def blocks_the_second(pixels: Any, tier: Tier) -> bool:
         looked_at.append(pixels)
         return len(looked_at) == 2
 

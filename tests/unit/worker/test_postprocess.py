@@ -8,6 +8,9 @@ from PIL import Image as Pixels
 
 from mezzotint.domain.errors import NotFinite, StorageUnavailable
 from mezzotint.domain.job import Ending, Job, JobState
+from mezzotint.domain.tier import Tier
+from mezzotint.policy.safety.images import ImageVerdict
+from mezzotint.policy.safety.verdicts import SafetyVerdict
 from mezzotint.store import Objects
 from mezzotint.worker.messages import RunEnded
 from mezzotint.worker.postprocess import encode_preview, explain, postprocess
@@ -30,10 +33,11 @@ class Filter:
     def __init__(self, *, blocks: bool = False) -> None:
         self.blocks = blocks
 
-    def is_blocked(self, image: Pixels.Image) -> bool:
-        return self.blocks
+    def check(self, image: Pixels.Image, tier: Tier) -> ImageVerdict:
+        return ImageVerdict(verdict=SafetyVerdict.BLOCK if self.blocks else SafetyVerdict.ALLOW)
 
-    is_preview_blocked = is_blocked
+    def is_preview_blocked(self, image: Pixels.Image, tier: Tier) -> bool:
+        return self.blocks
 
 
 async def store(tmp_path: Path, job: Job, report: RunEnded, *, blocks: bool = False) -> Ending:
@@ -69,8 +73,8 @@ async def test_a_blocked_picture_is_never_stored(tmp_path: Path) -> None:
 
 def test_a_preview_that_the_filter_blocks_is_left_out() -> None:
     rgb = np.zeros((64, 64, 3), np.uint8)
-    assert encode_preview(rgb, Filter(blocks=True)) is None
-    assert (encode_preview(rgb, Filter()) or "").startswith("data:image/webp;base64,")
+    assert encode_preview(rgb, Filter(blocks=True), Tier.FREE) is None
+    assert (encode_preview(rgb, Filter(), Tier.FREE) or "").startswith("data:image/webp;base64,")
 
 
 def test_a_fault_of_the_job_is_told_with_its_own_code() -> None:

@@ -4,7 +4,7 @@ What a decoder process needs is here; the server's side is `decoder_pool.py`.
 """
 
 from mezzotint.media.uploads.container import MAX_UPLOAD_BYTES
-from mezzotint.media.uploads.decode import VIEW_PX, Decoded, Reading
+from mezzotint.media.uploads.decode import Decoded, Reading
 from mezzotint.media.uploads.undecodable import Undecodable
 
-__all__ = ["MAX_UPLOAD_BYTES", "VIEW_PX", "Decoded", "Reading", "Undecodable"]
+__all__ = ["MAX_UPLOAD_BYTES", "Decoded", "Reading", "Undecodable"]

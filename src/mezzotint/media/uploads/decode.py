@@ -17,7 +17,7 @@ from mezzotint.media.uploads.undecodable import Undecodable
 OPAQUE = 128  # of an alpha channel; less counts as transparent
 SMALL_PX = 1024 * 1024
 """Up to here the PNG is compressed well; of an 8 MB photograph that took ten times as long as reading it."""
-VIEW_PX = 256  # what the image filter shrinks every picture to
+VIEW_PX = 640  # longer sides are shrunk to it for the image filter, which needs no more to see faces and text
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -41,12 +41,22 @@ class Reading(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decoded:
     """png: RGB, or RGBA where some of it is transparent, of `width` x `height` px, without metadata. view: RGB bytes of
-    VIEW_PX x VIEW_PX px, as the image filter sees the picture."""
+    the picture for the image filter, of `view_size`."""
 
     width: int
     height: int
     png: bytes
     view: bytes
+
+    @property
+    def view_size(self) -> tuple[int, int]:
+        return fit_view(self.width, self.height)
+
+
+def fit_view(width: int, height: int) -> tuple[int, int]:
+    """Return the size of the view: as it is, or shrunk so that no side is longer than VIEW_PX."""
+    scale = min(1.0, VIEW_PX / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def decode(data: bytes, reading: Reading) -> Decoded:
@@ -102,6 +112,4 @@ READERS: dict[Reading, Callable[[Image.Image], Image.Image]] = {
 
 
 def _shrink_for_filter(picture: Image.Image) -> Image.Image:
-    """Scaled as the image filter does it first, to the same bytes; the test of it compares both."""
-    is_small = min(picture.size) < VIEW_PX
-    return picture.resize((VIEW_PX, VIEW_PX), Image.Resampling.BICUBIC if is_small else Image.Resampling.BILINEAR)
+    return picture.resize(fit_view(*picture.size), Image.Resampling.BILINEAR)

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from math import prod
 from typing import IO
 
 from mezzotint.config import harmless_environment
@@ -113,7 +114,10 @@ class _Decoder:
             raise Undecodable(content.decode())
         if outcome != DECODED:
             raise _DecoderLost
-        return Decoded(width=width, height=height, png=content, view=view)
+        decoded = Decoded(width=width, height=height, png=content, view=view)
+        if len(view) != 3 * prod(decoded.view_size):
+            raise _DecoderLost
+        return decoded
 
     def end(self) -> None:
         """Kill it, whatever it does."""

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.safety.categories import ANY, SafetyCategory
+from mezzotint.policy.safety.image_classifiers import BUILT_IN, ClassifierEntry, ClassifierKind, ImageUse
 from mezzotint.policy.safety.verdicts import Thresholds
 
 Score = Annotated[float, Field(ge=0, le=1)]
@@ -22,14 +23,6 @@ class LanguageGroup(StrEnum):
     ENGLISH = "english"
     KNOWN = "known"
     UNKNOWN = "unknown"
-
-
-class ImageUse(StrEnum):
-    """FINISHED: a picture to be delivered. UPLOAD: a picture that a user brings."""
-
-    FINISHED = "finished"
-    PREVIEW = "preview"
-    UPLOAD = "upload"
 
 
 class _StrictModel(BaseModel):
@@ -85,11 +78,22 @@ class GreyZone(_StrictModel):
 
 
 class SafetyPolicy(ThresholdTables):
-    """version: any text; audit rows name it. tiers: tables that replace entries of the common ones for one tier."""
+    """version: any text; audit rows name it. tiers: tables that replace entries of the common ones for one tier.
+
+    classifiers: by name, those that look at pictures.
+    """
 
     version: Annotated[str, Field(min_length=1, max_length=40)]
     grey: GreyZone = GreyZone()
     tiers: Mapping[Tier, ThresholdTables] = {}
+    classifiers: Mapping[str, ClassifierEntry] = BUILT_IN
+
+    @model_validator(mode="after")
+    def _check_classifiers(self) -> "SafetyPolicy":
+        for name, entry in self.classifiers.items():
+            if entry.kind is None and name not in list(ClassifierKind):
+                raise ValueError(f'the classifier "{name}" needs a kind: {", ".join(ClassifierKind)}')
+        return self
 
     def text_thresholds(self, group: LanguageGroup, tier: Tier) -> dict[str, Thresholds]:
         own = self.tiers[tier].text.get(group, {}) if tier in self.tiers else {}

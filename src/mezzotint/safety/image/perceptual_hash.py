@@ -21,6 +21,7 @@ MAX_DISTANCE = 31
 in 128 bits on average."""
 MIN_QUALITY = 50
 """PDQ's authors compare no hash of a picture with less detail: flat pictures resemble each other."""
+NUM_BITS = 256
 NUM_BYTES = 32
 MAX_SIDE_PX = 512  # larger pictures are shrunk first: the hash sees 64 x 64 samples
 _SAMPLES, _FREQUENCIES = 64, 16

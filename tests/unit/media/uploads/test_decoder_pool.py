@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from mezzotint.media.uploads import Reading, Undecodable
-from mezzotint.media.uploads.decode import VIEW_PX, read_pixels
+from mezzotint.media.uploads.decode import read_pixels
 from mezzotint.media.uploads.decoder_pool import MAX_BYTES, DecoderPool, DecoderUnavailable
 from tests.making_pictures import encode, mutations, noise, with_segment
 
@@ -42,7 +42,8 @@ def test_pixels_come_back_as_they_are(pool: DecoderPool, reading: Reading) -> No
     with Image.open(BytesIO(decoded.png)) as picture:
         assert picture.size == (decoded.width, decoded.height) == (48, 40)
         assert picture.tobytes() == read_pixels(SMALL, reading).tobytes()
-    assert len(decoded.view) == 3 * VIEW_PX * VIEW_PX
+    assert decoded.view_size == (48, 40)
+    assert len(decoded.view) == 3 * 48 * 40
 
 
 def test_a_process_is_started_when_it_is_needed_and_serves_again(pool: DecoderPool) -> None:

@@ -1,78 +1,176 @@
 """The image filter, with its real weights."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image
 
-from mezzotint.safety.image.postfilter import PostFilter
+from mezzotint.domain.tier import Tier
+from mezzotint.policy.safety.categories import SafetyCategory
+from mezzotint.policy.safety.document import SafetyPolicy
+from mezzotint.policy.safety.image_classifiers import ClassifierEntry, ImageUse
+from mezzotint.policy.safety.verdicts import SafetyVerdict
+from mezzotint.safety.image.loading import NoClassifier, load_postfilter
+from mezzotint.safety.image.perceptual_hash import HashIndex, hash_picture
+from mezzotint.safety.image.postfilter import LoadedClassifier, PostFilter
+from mezzotint.safety.policy_file import load_policy
+from tests.unit.safety.image.conftest import draw_apple
+
+NAN = float("nan")
 
 
-@pytest.fixture(scope="module")
-def postfilter() -> PostFilter:
-    return PostFilter()
+def make_policy(image: Mapping[str, object], **more: object) -> SafetyPolicy:
+    return SafetyPolicy.model_validate({"version": "test", "image": image, **more})
 
 
-def an_apple(side: int) -> Image.Image:
-    image = Image.new("RGB", (side, side), "white")
-    draw = ImageDraw.Draw(image)
-    draw.ellipse((side * 0.15, side * 0.25, side * 0.85, side * 0.95), fill=(215, 40, 50))
-    draw.rectangle((side * 0.48, side * 0.08, side * 0.52, side * 0.3), fill=(90, 60, 30))
-    return image
+@dataclass
+class FixedScores:
+    """A classifier that gives every picture the same scores, and counts the pictures."""
+
+    scores: Mapping[str, float]
+    name: str = "fixed"
+    version: str = "1"
+    num_asked: int = 0
+    classes: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        self.classes = self.classes or tuple(self.scores)
+
+    def score(self, image: Image.Image) -> Mapping[str, float]:
+        self.num_asked += 1
+        return self.scores
+
+
+def make_filter(policy: SafetyPolicy, *classifiers: FixedScores) -> PostFilter:
+    entry = ClassifierEntry(kind="graphic", uses=tuple(ImageUse))
+    loaded = [LoadedClassifier(name=str(number), entry=entry, classifier=one) for number, one in enumerate(classifiers)]
+    return PostFilter(loaded, policy)
 
 
 @pytest.mark.parametrize("side", [16, 64, 256, 1024])
 def test_a_drawn_apple_passes_at_any_size(postfilter: PostFilter, side: int) -> None:
-    verdict = postfilter.check(an_apple(side))
-    assert 0 <= verdict.nsfw < 0.2
-    assert not verdict.is_blocked
+    verdict = postfilter.check(draw_apple(side))
+    assert verdict.verdict is SafetyVerdict.ALLOW
+    assert set(verdict.scores) == {"open_nsfw", "graphic"}
+    assert all(0 <= score < 0.2 for scores in verdict.scores.values() for score in scores.values())
 
 
-def test_a_score_at_the_threshold_is_blocked() -> None:
-    score = PostFilter().check(an_apple(64)).nsfw
-    assert PostFilter(threshold=score).check(an_apple(64)).is_blocked
-    assert not PostFilter(threshold=float(np.nextafter(score, 1))).check(an_apple(64)).is_blocked
+def test_a_picture_that_a_classifier_takes_for_explicit_is_judged_by_the_policy_of_its_use_and_tier(
+    postfilter: PostFilter, suspicious: Image.Image
+) -> None:
+    score = postfilter.check(suspicious).scores["open_nsfw"]["sexual"]
+    assert score > 0.5
+    policy = load_policy().model_dump()
+    policy["image"]["finished"]["sexual"] = {"review": score / 2, "blur": score, "block": float(np.nextafter(score, 1))}
+    policy["tiers"] = {"pro": {"image": {"finished": {"sexual": {"block": score}}}}}
+    judging = load_postfilter(SafetyPolicy.model_validate(policy))
+    blurred = judging.check(suspicious, Tier.FREE)
+    assert (blurred.verdict, blurred.category) == (SafetyVerdict.BLUR, SafetyCategory.SEXUAL)
+    assert judging.check(suspicious, Tier.PRO).verdict is SafetyVerdict.BLOCK
 
 
-def test_a_picture_that_the_classifier_takes_for_explicit_is_blocked() -> None:
-    # Soft ellipses in skin tones: nothing, and yet 0.66 to the classifier.
-    image = Image.new("RGB", (64, 64), (0, 30, 80))
-    draw = ImageDraw.Draw(image)
-    for x, y, width, height, tone in (
-        *((43, 49, 22, 20, -5), (54, 30, 17, 11, -12), (35, 52, 11, 12, 4)),
-        *((17, 37, 20, 20, 24), (33, 57, 23, 5, -12), (35, 55, 19, 21, 3)),
-    ):
-        box = (x - width, y - height, x + width, y + height)
-        draw.ellipse(box, fill=(225 + tone, 170 + tone, 140 + tone))
-    verdict = PostFilter(threshold=0.5).check(image.filter(ImageFilter.GaussianBlur(2)))
-    assert verdict.nsfw > 0.5
-    assert verdict.is_blocked
-
-
-def test_the_same_picture_has_the_same_score_whatever_its_mode_or_size_class(postfilter: PostFilter) -> None:
-    apple = an_apple(64)
+def test_the_same_picture_has_the_same_scores_whatever_its_mode(postfilter: PostFilter, apple: Image.Image) -> None:
+    scores = postfilter.check(apple).scores
     with_alpha = apple.copy()
     with_alpha.putalpha(255)
-    enlarged = apple.resize((256, 256), Image.Resampling.BICUBIC)
-    score = postfilter.check(apple).nsfw
-    assert postfilter.check(apple).nsfw == score
-    assert postfilter.check(with_alpha).nsfw == score
-    assert postfilter.check(enlarged).nsfw == score
+    assert postfilter.check(apple).scores == scores
+    assert postfilter.check(with_alpha).scores == scores
 
 
-def test_pictures_that_are_not_square_and_of_one_colour_are_scored(postfilter: PostFilter) -> None:
-    for image in (Image.new("L", (64, 320)), Image.new("RGB", (320, 48), "white"), Image.new("RGB", (1, 1))):
-        assert 0 <= postfilter.check(image).nsfw <= 1
+@pytest.mark.parametrize("colour", ["black", "white", (40, 40, 40), (200, 20, 20), (224, 172, 105)])
+@pytest.mark.parametrize("size", [(64, 64), (64, 320), (1, 1), (320, 48)])
+def test_pictures_of_one_colour_pass(postfilter: PostFilter, colour: str, size: tuple[int, int]) -> None:
+    verdict = postfilter.check(Image.new("RGB", size, colour))
+    assert verdict.verdict is SafetyVerdict.ALLOW
+    assert verdict.scores["graphic"] == {"sexual": 0.0, "violence": 0.0}
 
 
-def test_a_preview_is_blocked_from_a_lower_score_than_a_picture() -> None:
-    apple = an_apple(64)
-    score = PostFilter().check(apple).nsfw
-    above = float(np.nextafter(score, 1))
-    eyes = PostFilter(threshold=above, preview_threshold=score)
-    assert (eyes.is_blocked(apple), eyes.is_preview_blocked(apple)) == (False, True)
-    assert not PostFilter(threshold=above, preview_threshold=above).is_preview_blocked(apple)
+def test_a_preview_is_blocked_from_a_lower_score_than_a_picture(
+    postfilter: PostFilter, suspicious: Image.Image
+) -> None:
+    assert postfilter.check(suspicious).verdict is SafetyVerdict.ALLOW
+    assert postfilter.is_preview_blocked(suspicious)
+    assert not postfilter.is_preview_blocked(draw_apple(64))
 
 
-def test_no_preview_is_shown_of_what_would_be_blocked_as_a_picture() -> None:
-    score = PostFilter().check(an_apple(64)).nsfw
-    assert PostFilter(threshold=score, preview_threshold=1.0).is_preview_blocked(an_apple(64))
+def test_no_preview_is_shown_of_what_would_be_blocked_as_a_picture(apple: Image.Image) -> None:
+    policy = make_policy({"finished": {"sexual": 0.4}, "preview": {"sexual": 1}})
+    assert make_filter(policy, FixedScores({"sexual": 0.4})).is_preview_blocked(apple)
+
+
+def test_an_upload_that_is_not_simply_allowed_is_refused(apple: Image.Image) -> None:
+    policy = make_policy({"upload": {"violence": {"review": 0.2, "block": 0.9}}})
+    assert make_filter(policy, FixedScores({"violence": 0.3})).is_upload_blocked(apple)
+    assert not make_filter(policy, FixedScores({"violence": 0.1})).is_upload_blocked(apple)
+
+
+@pytest.mark.parametrize("scores", [{"sexual": NAN}, {"violence": NAN}, {"hate": NAN, "sexual": 0.0}])
+def test_a_score_that_is_not_a_number_blocks_even_without_a_threshold(
+    apple: Image.Image, scores: dict[str, float]
+) -> None:
+    judging = make_filter(make_policy({"finished": {"sexual": 0.8}}), FixedScores({"sexual": 0.0}), FixedScores(scores))
+    assert judging.check(apple).verdict is SafetyVerdict.BLOCK
+
+
+def test_a_classifier_that_leaves_out_a_class_blocks(apple: Image.Image) -> None:
+    judging = make_filter(make_policy({"finished": {"sexual": 0.8}}), FixedScores({}, classes=("sexual",)))
+    assert judging.check(apple).verdict is SafetyVerdict.BLOCK
+
+
+def test_the_highest_score_among_classifiers_counts(apple: Image.Image) -> None:
+    policy = make_policy({"finished": {"sexual": 0.8, "violence": 0.7}})
+    judging = make_filter(policy, FixedScores({"sexual": 0.1, "violence": 0.75}), FixedScores({"sexual": 0.2}))
+    verdict = judging.check(apple)
+    assert (verdict.verdict, verdict.category) == (SafetyVerdict.BLOCK, SafetyCategory.VIOLENCE)
+    assert verdict.scores == {"0": {"sexual": 0.1, "violence": 0.75}, "1": {"sexual": 0.2}}
+
+
+def test_a_young_face_and_a_sexual_score_far_below_its_threshold_are_blocked_together(apple: Image.Image) -> None:
+    policy = make_policy({"finished": {"sexual": 0.8}})
+    faces, sexual = FixedScores({"young_face": 0.9}), FixedScores({"sexual": 0.35})
+    verdict = make_filter(policy, faces, sexual).check(apple)
+    assert (verdict.verdict, verdict.category) == (SafetyVerdict.BLOCK, SafetyCategory.SEXUAL_MINORS)
+    assert make_filter(policy, FixedScores({"young_face": 0.1}), sexual).check(apple).verdict is SafetyVerdict.ALLOW
+
+
+def test_faces_are_not_looked_for_where_nothing_sexual_is_seen(apple: Image.Image) -> None:
+    faces = FixedScores({"young_face": 1.0})
+    judging = make_filter(make_policy({"finished": {"sexual": 0.8}}), faces, FixedScores({"sexual": 0.1}))
+    assert judging.check(apple).verdict is SafetyVerdict.ALLOW
+    assert faces.num_asked == 0
+
+
+def test_a_near_copy_of_a_blocked_picture_is_blocked() -> None:
+    noise = Image.effect_noise((12, 12), 90).resize((192, 192), Image.Resampling.BICUBIC).convert("RGB")
+    judging = make_filter(make_policy({"finished": {"sexual": 0.8}}), FixedScores({"sexual": 0.0}))
+    assert judging.check(noise).verdict is SafetyVerdict.ALLOW
+    judging.blocked_pictures = HashIndex([("taken down", hash_picture(noise))])
+    mirrored = noise.transpose(Image.Transpose.FLIP_LEFT_RIGHT).resize((150, 150))
+    assert judging.check(mirrored).verdict is SafetyVerdict.BLOCK
+    assert judging.is_upload_blocked(mirrored)
+
+
+def test_the_version_changes_with_the_policy_and_the_classifiers(apple: Image.Image) -> None:
+    policy = make_policy({})
+    versions = {
+        make_filter(policy, FixedScores({"sexual": 0.0}, version="1")).version,
+        make_filter(policy, FixedScores({"sexual": 0.0}, version="2")).version,
+        make_filter(SafetyPolicy(version="other"), FixedScores({"sexual": 0.0}, version="1")).version,
+    }
+    assert len(versions) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"image": {"finished": {"hate": 0.5}}}, "a threshold for hate"),
+        ({"image": {"preview": {"violence": 0.5}}}, "a threshold for violence"),
+        ({"classifiers": {"open_nsfw": {"uses": ["finished", "preview", "upload"]}}, "image": {}}, "young faces"),
+    ],
+)
+def test_a_policy_that_no_classifier_can_keep_is_refused(change: dict[str, object], says: str) -> None:
+    policy = SafetyPolicy.model_validate(load_policy().model_dump() | change)
+    with pytest.raises(NoClassifier, match=says):
+        load_postfilter(policy)
