@@ -1,0 +1,61 @@
+"""What trains the filters shares no text with what measures them."""
+
+import csv
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mezzotint.evals.golden_sets import load_adversarial, load_benign
+from mezzotint.evals.near_copies import find_near_copies
+
+TWINS = Path(__file__).parents[3] / "training" / "safety" / "twins.csv"
+
+
+@pytest.fixture(scope="module")
+def twins() -> list[dict[str, str]]:
+    with TWINS.open(encoding="utf-8", newline="") as source:
+        return list(csv.DictReader(source))
+
+
+@pytest.fixture(scope="module")
+def golden() -> list[str]:
+    return [prompt.text for prompt in load_adversarial() if not prompt.base] + [prompt.text for prompt in load_benign()]
+
+
+def test_no_twin_is_a_near_copy_of_a_golden_row(twins: list[dict[str, str]], golden: list[str]) -> None:
+    assert [copy for copy in find_near_copies((twin["text"] for twin in twins), golden)] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "is_found"),
+    [
+        (lambda text: text.upper(), True),
+        (lambda text: text.replace(" ", "-") + "!", True),
+        (lambda text: f"please draw {text}", True),
+        (lambda text: " ".join(sorted(text.split())), True),
+        (lambda text: text[: len(text) // 4] + " over the hills and far away, a wholly different scene", False),
+    ],
+)
+def test_a_golden_row_that_was_changed_a_little_is_found(
+    golden: list[str], change: Callable[[str], str], is_found: bool
+) -> None:
+    text = max(golden[:200], key=len)
+    assert any(copy.copied == text for copy in find_near_copies([change(text)], golden)) is is_found
+
+
+def test_each_twin_is_a_pair_of_one_unsafe_and_one_safe_text(twins: list[dict[str, str]]) -> None:
+    labels: dict[tuple[str, str], list[str]] = {}
+    for twin in twins:
+        labels.setdefault((twin["twin"], twin["lang"]), []).append(twin["label"])
+    assert {tuple(pair) for pair in labels.values()} == {("unsafe", "safe")}
+    assert [text for text, count in Counter(twin["text"].casefold() for twin in twins).items() if count > 1] == []
+
+
+def test_the_twins_cover_every_category_and_eleven_languages(twins: list[dict[str, str]]) -> None:
+    assert len(twins) >= 1200
+    assert len({twin["lang"] for twin in twins}) >= 11
+    categories = Counter(twin["category"] for twin in twins if twin["label"] == "unsafe")
+    assert len(categories) == 8
+    assert min(categories.values()) >= 40
