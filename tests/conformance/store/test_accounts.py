@@ -1,5 +1,7 @@
 """Tenants, users, keys, sessions, workers and webhooks as every database must keep them."""
 
+import asyncio
+from collections.abc import Collection
 from datetime import timedelta
 
 import pytest
@@ -191,3 +193,20 @@ async def test_a_lanes_base_lasts_and_moves_its_weight(database: Database) -> No
     assert read.bases[Tier.FREE] == 1.5
     await lanes.set_base(Tier.FREE, None)
     assert (await lanes.read()).weights[Tier.FREE] == 1.0
+
+
+async def test_requests_of_many_tenants_at_once_share_reads_and_each_gets_its_own(
+    database: Database, tenant: Tenant
+) -> None:
+    class Counting(Tenants):
+        num_reads = 0
+
+        async def find(self, among: Collection[TenantId]) -> dict[TenantId, Tenant]:
+            self.num_reads += 1
+            return await super().find(among)
+
+    tenants = Counting(database)
+    asked = [ADA, *(TenantId(f"stranger-{number}") for number in range(40)), ADA]
+    found = await asyncio.gather(*map(tenants.present, asked))
+    assert found == [tenant, *[None] * 40, tenant]
+    assert tenants.num_reads <= 2

@@ -1,7 +1,7 @@
 """Rows of tenants."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import datetime
 
@@ -12,17 +12,20 @@ from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tenant import Tenant, Visibility
 from mezzotint.domain.tier import Tier
 from mezzotint.store.database import Database
+from mezzotint.store.group_commit import GroupCommit
 from mezzotint.store.schema import tenants
 
 FRESH_S = 2.0
 """How late a gateway may hear that another process changed or disabled a tenant."""
 MAX_KNOWN = 10_000
+MAX_READ_TOGETHER = 500
 
 
 class Tenants:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._known: dict[TenantId, tuple[float, Tenant | None]] = {}
+        self._reads = GroupCommit("read-tenants", self._read_many, MAX_READ_TOGETHER)
 
     async def add(self, tenant: Tenant) -> bool:
         """Returns whether the name was free."""
@@ -40,10 +43,13 @@ class Tenants:
         return None if row is None else tenant_of(row)
 
     async def present(self, tenant: TenantId) -> Tenant | None:
-        """The tenant's row, `FRESH_S` old at most: asked for at each request with a token."""
+        """The tenant's row, `FRESH_S` old at most: asked for at each request with a token.
+
+        Requests that arrive during a read share the next one.
+        """
         known = self._known.get(tenant)
         if known is None or time.monotonic() - known[0] > FRESH_S:
-            known = (time.monotonic(), await self.get(tenant))
+            known = (time.monotonic(), await self._reads.submit(tenant))
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
             self._known[tenant] = known
@@ -55,6 +61,10 @@ class Tenants:
         async with self._database.read() as connection:
             found = [tenant_of(row) for row in (await connection.execute(query)).mappings()]
         return {tenant.id: tenant for tenant in found}
+
+    async def _read_many(self, among: Sequence[TenantId]) -> list[Tenant | None]:
+        found = await self.find(among)
+        return [found.get(tenant) for tenant in among]
 
     async def page(self, limit: int, after: str = "") -> list[Tenant]:
         """Tenants by name, those after `after`."""
