@@ -140,7 +140,7 @@ def started(folder: Path, database: str, num_workers: int, *, faults: bool) -> I
             "MEZZOTINT_DEVICE": "cpu",
             "MEZZOTINT_MAX_ATTEMPTS": "50",
         }
-        environment |= {"OMP_NUM_THREADS": "1"}
+        environment |= {"OMP_NUM_THREADS": "1", "MEZZOTINT_PROVENANCE": "false"}  # equal pixels are equal files
         site = Site(folder=folder, url=f"http://127.0.0.1:{port}", processes=[], victims=[], environment=environment)
         serve = [MEZZOTINT, "serve", "--port", str(port)]
         if database == "postgres":

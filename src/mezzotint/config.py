@@ -117,6 +117,24 @@ class Settings(BaseSettings):
         None, description="TOML file of the scores from which texts and pictures are blocked; default: the built-in one"
     )
     prefilter_rules: Path | None = Field(None, description="TOML file of hard rules, added to the built-in ones")
+    provenance: bool = Field(
+        True, description="whether every finished picture is signed with C2PA content credentials; see provenance.md"
+    )
+    provenance_certificates: Path | None = Field(
+        None,
+        description="PEM file of the signer's certificate and its intermediates; default: a development authority, "
+        "made once in the data folder",
+    )
+    provenance_key: Path | None = Field(None, description="PEM file of that certificate's private key")
+    provenance_signer: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s/?#]+[^\s#]*$",
+        description="instead of `provenance_key`: URL of a remote signer, such as a KMS behind a small proxy",
+    )
+    provenance_signer_token: SecretStr | None = Field(None, description="bearer token that the remote signer wants")
+    provenance_anchors: Path | None = Field(
+        None, description="PEM file of authorities whose signatures count as trusted, beside this installation's own"
+    )
     token_secret: SecretStr | None = Field(
         None, description="key that signs tokens, 32 bytes or more; default: made once in the data folder"
     )

@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 
 from mezzotint.config import Settings
 from mezzotint.domain.claims import Role
@@ -134,3 +136,9 @@ def finished(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
         if job["finished_at"] is not None:
             return job
     pytest.fail(f"the job did not end: {job}")
+
+
+def pixels_of(client: httpx.Client, job: dict[str, Any]) -> list[bytes]:
+    """The RGB pixels of a job's pictures. Their files differ between two jobs: each is signed for its own."""
+    files = [client.get(image["png_url"]) for image in job["images"]]
+    return [Image.open(BytesIO(file.content)).convert("RGB").tobytes() for file in files]

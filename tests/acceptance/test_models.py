@@ -9,7 +9,7 @@ import httpx
 from safetensors.torch import load_file, save_file
 
 from mezzotint.engine.models import files
-from tests.acceptance.conftest import Server, finished, served
+from tests.acceptance.conftest import Server, finished, pixels_of, served
 
 STARTER = files.locate("starter")
 APPLE = {"prompt": "a red apple --seed 7 --steps 12", "new": True}
@@ -39,9 +39,9 @@ def asked(client: httpx.Client, model: str) -> dict[str, Any]:
     return answer.json()  # type: ignore[no-any-return]
 
 
-def picture(job: dict[str, Any]) -> str:
+def picture(client: httpx.Client, job: dict[str, Any]) -> bytes:
     assert job["state"] == "succeeded", job["error"]
-    return job["images"][0]["png_url"]  # type: ignore[no-any-return]
+    return pixels_of(client, job)[0]
 
 
 def meter(server: Server, name: str) -> float:
@@ -58,7 +58,7 @@ def test_three_models_share_memory_for_two(tmp_path: Path) -> None:
         states = {one["id"]: one["state"] for one in ada.get("/v1/models").json()["data"]}
         assert states == {"plain": "cold", "ink": "cold", "chalk": "cold"}
         both = [asked(ada, "plain"), asked(ada, "ink")]
-        plain, ink = (picture(finished(ada, job)) for job in both)
+        plain, ink = (picture(ada, finished(ada, job)) for job in both)
         assert plain != ink
         assert meter(server, "models_loaded") == 2
 
@@ -71,11 +71,11 @@ def test_three_models_share_memory_for_two(tmp_path: Path) -> None:
         assert shares[-1] == 1.0
         assert len(shares) > 1
         chalk = finished(ada, third)
-        assert picture(chalk) not in {plain, ink}
+        assert picture(ada, chalk) not in {plain, ink}
         assert chalk["timings"]["load_s"] > 0
         assert meter(server, "model_evictions_total") == 1
 
-        assert [picture(finished(ada, asked(ada, name))) for name in ("plain", "ink")] == [plain, ink]
+        assert [picture(ada, finished(ada, asked(ada, name))) for name in ("plain", "ink")] == [plain, ink]
         assert meter(server, "model_evictions_total") >= 2
         assert meter(server, "model_loads_total") >= 4
         assert meter(server, "models_loaded") == 2

@@ -60,10 +60,10 @@ def here(text: str, server: Server, token: str = "$TOKEN") -> str:
 
 
 def test_curl_and_openais_client_draw_the_same_apple(folder: Path) -> None:
-    apple = (folder / "apple.png").read_bytes()
-    assert apple.startswith(b"\x89PNG")
-    assert (folder / "apple-openai.png").read_bytes() == apple
-    assert (folder / "green-apple.png").read_bytes() != apple
+    apple, openai, green = (Image.open(folder / f"{name}.png") for name in ("apple", "apple-openai", "green-apple"))
+    assert apple.format == "PNG"
+    assert openai.tobytes() == apple.tobytes()
+    assert green.tobytes() != apple.tobytes()
 
 
 def test_an_automatic1111_client_draws_and_redraws(folder: Path) -> None:

@@ -28,6 +28,7 @@ MezzotintError
 │   ├── EngineFailed
 │   ├── FilterFailed
 │   ├── EncodeFailed
+│   ├── SigningFailed
 │   ├── ModelUnavailable
 │   ├── SourceMissing
 │   ├── JobUnreadable
@@ -243,6 +244,13 @@ class EncodeFailed(JobFault):
 
     code = "encode_failed"
     hint = "Ask for another size; the server's log has the cause."
+
+
+class SigningFailed(JobFault):
+    """The picture's content credentials could not be signed, so it was not delivered."""
+
+    code = "signing_failed"
+    hint = "Try again later; the server's log has the cause."
 
 
 class ModelUnavailable(JobFault):

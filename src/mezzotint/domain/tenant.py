@@ -29,13 +29,15 @@ class Visibility(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
-    """disabled_at: since when nothing of it is let in, tokens included."""
+    """disabled_at: since when nothing of it is let in, tokens included. shows_prompt: whether its pictures' content
+    credentials tell the prompt and the seed."""
 
     id: TenantId
     tier: Tier
     created_at: datetime
     disabled_at: datetime | None = None
     visibility: Visibility = Visibility.PRIVATE
+    shows_prompt: bool = False
 
 
 def is_tenant_name(name: str) -> bool:

@@ -77,6 +77,7 @@ ERRORS: dict[str, ErrorKind] = {
     "job_under_way": ErrorKind(504, "The picture is not there yet; the job goes on."),
     "storage_unavailable": ErrorKind(503, "The database or the object store does not answer."),
     "storage_full": ErrorKind(503, "The disk of the data folder is full."),
+    "signing_failed": ErrorKind(503, "The picture's content credentials could not be signed."),
     "image_blocked": ErrorKind(400, "The finished picture did not pass the image filter and was not kept."),
     "internal_error": ErrorKind(500, "The server failed; the request can be repeated."),
     "prompt_empty": ErrorKind(422, "The prompt has no words."),

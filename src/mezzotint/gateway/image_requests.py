@@ -15,7 +15,7 @@ from mezzotint.actions.finish import image_key
 from mezzotint.actions.submit import Repeated, submit_once
 from mezzotint.actions.upload import take_along
 from mezzotint.domain.claims import Claims
-from mezzotint.domain.errors import StorageUnavailable
+from mezzotint.domain.errors import SigningFailed, StorageUnavailable
 from mezzotint.domain.ids import Sha256
 from mezzotint.domain.job import Job, JobState
 from mezzotint.domain.refusal import Refusal
@@ -118,3 +118,13 @@ async def read_image(service: Service, content: Sha256, suffix: str) -> bytes:
     if data is None:
         raise ApiError("image_not_found", hint="It was deleted meanwhile; draw anew.")
     return data
+
+
+async def sign_variant(service: Service, data: bytes, stored: bytes) -> bytes:
+    """Sign a file that was made from a stored picture's, as that one is signed. Answers 503 when it cannot be."""
+    if service.signer is None or data == stored:
+        return data
+    try:
+        return await asyncio.to_thread(service.signer.sign_variant, data, stored, service.now())
+    except SigningFailed as error:
+        raise ApiError(error.code, message=str(error), hint=error.hint) from error

@@ -20,6 +20,7 @@ from mezzotint.gateway.forecast import Forecast
 from mezzotint.gateway.rate_limits import RateLimits
 from mezzotint.gateway.streams.open_streams import OpenStreams
 from mezzotint.gateway.webhook_delivery import WebhookSender
+from mezzotint.provenance import PictureSigner
 from mezzotint.store import Changes, Images, Keys, Ledger, Tenants, Users, Workers
 
 
@@ -75,6 +76,8 @@ class Service:
     cors_origins: whose pages may send requests from scripts.
     allowed_hosts: the names that a request's Host header may have beside this machine's own; None: any.
     metrics_token: the bearer token of /metrics; None: only this machine may read it.
+    signer: signs files that are made from a stored picture when it is asked for; None: they are not signed.
+    trust_anchors: authorities whose signatures count as trusted, PEM.
     """
 
     door: Door
@@ -108,6 +111,8 @@ class Service:
     cors_origins: tuple[str, ...] = ()
     allowed_hosts: frozenset[str] | None = None
     metrics_token: str | None = None
+    signer: PictureSigner | None = None
+    trust_anchors: str = ""
 
     @asynccontextmanager
     async def open_stream(self, claims: Claims) -> AsyncIterator[None]:

@@ -18,6 +18,7 @@ from mezzotint.main import jobs, keys, tenants, users, workers
 from mezzotint.main import models as registered
 from mezzotint.main.evals import commands as evals
 from mezzotint.main.options import Data, report_errors, setting_option
+from mezzotint.main.provenance import commands as provenance
 
 app = typer.Typer(
     name="mezzotint",
@@ -33,6 +34,7 @@ app.add_typer(registered.app, name="models")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(workers.app, name="workers")
 app.add_typer(evals.app, name="eval")
+app.add_typer(provenance.app, name="provenance")
 Model = Annotated[str | None, setting_option("model", "'starter', a diffusers folder, or a hub id such as owner/name.")]
 Models = Annotated[Path | None, setting_option("models", "TOML file of several models, instead of --model.")]
 Revision = Annotated[str | None, setting_option("revision", "Revision of a hub id.")]

@@ -4,7 +4,8 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,8 +63,9 @@ def _draw_here(settings: Settings, prompt: str, out: Path) -> int:
             return _print_error(ExitCode.REFUSED, refusal.message, refusal.hint, refusal.code)
     runs = _draw(settings, offer, wanted)
     image_filter = load_postfilter(load_policy(settings.safety_policy))
+    sign = _find_signing(settings, offer)
     codes = [
-        _save_picture(run, parameters, path, image_filter)
+        _save_picture(run, parameters, path, image_filter, sign)
         for run, parameters, path in zip(runs, wanted, output_paths(out, len(runs)), strict=True)
     ]
     return max(codes)
@@ -94,7 +96,27 @@ def _draw(settings: Settings, offer: ServedModel, wanted: Sequence[Parameters]) 
     return runs
 
 
-def _save_picture(run: "Run", parameters: Parameters, out: Path, image_filter: "PostFilter") -> int:
+def _find_signing(settings: Settings, offer: ServedModel) -> Callable[[bytes, Parameters], bytes]:
+    """A function that signs where there are certificates already. Raises: SettingInvalid."""
+    from mezzotint.main.provenance.signing import find_signer
+    from mezzotint.provenance.manifest import Model, describe_drawing
+    from mezzotint.provenance.model_hash import hash_weights
+
+    signer = find_signer(settings, makes_authority=False)
+    if signer is None:
+        return lambda data, parameters: data
+    model = Model(name=offer.info.name, sha256=hash_weights(offer.folder, {}))
+    at = datetime.now(UTC)
+    return lambda data, parameters: signer.sign(data, describe_drawing(parameters, model, at))
+
+
+def _save_picture(
+    run: "Run",
+    parameters: Parameters,
+    out: Path,
+    image_filter: "PostFilter",
+    sign: Callable[[bytes, Parameters], bytes],
+) -> int:
     if isinstance(run.error, MezzotintError):
         raise run.error
     if run.error is not None:
@@ -106,7 +128,7 @@ def _save_picture(run: "Run", parameters: Parameters, out: Path, image_filter: "
     from mezzotint.media import encode
 
     files = encode(picture)
-    write(out, files.png if out.suffix.lower() == ".png" else files.webp)
+    write(out, sign(files.png if out.suffix.lower() == ".png" else files.webp, parameters))
     print(f"{out}  {picture.width} x {picture.height} px  seed {parameters.seed}")  # noqa: T201
     return ExitCode.DONE
 

@@ -48,6 +48,8 @@ class ExitCode(IntEnum):
     """The server takes no such token, or wants one."""
     GATE_FAILED = 6
     """A figure of an evaluation missed the bound of its gate."""
+    UNPROVEN = 7
+    """The file bears no content credentials, or they do not hold, or nobody trusted vouches for them."""
     DEVICE_LOST = 75
     """The device failed: a temporary failure, in sysexits.h."""
 

@@ -36,16 +36,25 @@ from mezzotint.gateway.wiring import build_service
 from mezzotint.main.accounts import build_accounts, read_provider
 from mezzotint.main.data_folder import load_secret, lock_data_folder, prepare_data_folder
 from mezzotint.main.log import configure_log
+from mezzotint.main.provenance.signing import Signing, find_signer, read_anchors
 from mezzotint.main.served_models import (
     Findings,
     build_catalog,
     find_models,
     find_upscaler,
+    find_weights,
     freeze_collector,
     upscaler_name,
 )
 from mezzotint.main.stores import check_objects, migrate_database, open_database, open_desk, read_retention
-from mezzotint.main.worker import build_worker, find_worker_models, load_image_filter, start_worker, utc_now
+from mezzotint.main.worker import (
+    FinishingTools,
+    build_worker,
+    find_worker_models,
+    load_image_filter,
+    start_worker,
+    utc_now,
+)
 from mezzotint.media.uploads.decoder_pool import DecoderPool
 from mezzotint.metrics import Metrics
 from mezzotint.safety.text.prefilter import PreFilter
@@ -69,7 +78,8 @@ def serve(settings: Settings) -> None:
             infos = [replace(info, tasks=(*info.tasks, Task.UPSCALE)) for info in infos]
         with hold_data_folder(settings):
             catalog = build_catalog(settings, offers, Findings.of(settings.data))
-            server = ServerProcess(settings=settings, infos=infos, catalog=catalog, upscaler=upscaler)
+            signing = Signing(signer=find_signer(settings), places=find_weights(offers, upscaler))
+            server = ServerProcess(settings=settings, infos=infos, catalog=catalog, upscaler=upscaler, signing=signing)
             with asyncio.Runner(loop_factory=pick_event_loop()) as runner:
                 runner.run(server.run(listener))
     if server.broken_by is not None:
@@ -89,6 +99,7 @@ class ServerProcess:
     infos: Sequence[ModelInfo]
     catalog: Catalog
     upscaler: Path | None
+    signing: Signing = field(default_factory=Signing)
     broken_by: BaseException | None = None
     is_device_busy: bool = False
     issuer: Issuer = field(init=False)
@@ -112,9 +123,10 @@ class ServerProcess:
         models = find_worker_models(self.catalog, self.upscaler)
         worker = None
         if settings.worker:
-            worker = build_worker(
-                settings, database, desk, models=models, image_filter=image_filter, background=background
+            finishing = FinishingTools(
+                image_filter=image_filter, job_signer=self.signing.build_job_signer(settings, store.tenants)
             )
+            worker = build_worker(settings, database, desk, models=models, finishing=finishing, background=background)
         buckets = open_rate_buckets(settings)
         decoders = DecoderPool(on_lost=metrics.decoders_lost.inc)
         service = build_service(
@@ -151,6 +163,8 @@ class ServerProcess:
             path_prefix=read_path_prefix(settings),
             cors_origins=read_cors_origins(settings),
             check_storage=partial(check_storage, settings, desk.objects),
+            signer=self.signing.signer,
+            trust_anchors=read_anchors(settings),
             is_stopping=lambda: server.is_stopping,
             allowed_hosts=hosts,
             metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,

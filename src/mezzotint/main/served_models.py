@@ -128,6 +128,12 @@ def upscaler_name(path: Path | None) -> str:
     return "mezzotint-upscaler" if path.parent == BUILT_IN_UPSCALER else path.stem
 
 
+def find_weights(offers: Sequence[ServedModel], upscaler: Path | None) -> dict[str, Path]:
+    """The folder or file of each model's weights, by its name."""
+    places = {offer.info.name: offer.folder for offer in offers}
+    return places if upscaler is None else {**places, upscaler_name(upscaler): upscaler}
+
+
 def make_upscaler_loader(settings: Settings, path: Path | None) -> "Callable[[], Upscaler]":
     """A function that brings the upscaler into memory, on the thread that will use it."""
 

@@ -1,6 +1,7 @@
-"""`mezzotint tenants create | list | tier | visibility | disable | enable`."""
+"""`mezzotint tenants create | list | tier | visibility | credentials | disable | enable`."""
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -79,6 +80,29 @@ def visibility(
         require_found(found, "tenant", name)
         structlog.get_logger().info("tenant visibility set", tenant=name, visibility=visibility, by="command line")
         typer.echo(f"{name}  {visibility}")
+
+
+class Shown(StrEnum):
+    RECIPE = "recipe"
+    NOTHING = "nothing"
+
+
+@app.command()
+def credentials(
+    name: Name,
+    shown: Annotated[
+        Shown, typer.Argument(help="What pictures tell of how to draw them again: prompt, seed and steps, or nothing.")
+    ],
+    data: Data = None,
+) -> None:
+    """Say whether the tenant's new pictures tell everybody their prompts, in their content credentials."""
+    from mezzotint.main.accounts import require_found, with_accounts
+
+    with report_errors():
+        tells = shown is Shown.RECIPE
+        found = with_accounts(data, lambda accounts: accounts.tenants.set_shows_prompt(TenantId(name), tells))
+        require_found(found, "tenant", name)
+        typer.echo(f"{name}  {shown}")
 
 
 @app.command()

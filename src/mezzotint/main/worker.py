@@ -20,16 +20,19 @@ from mezzotint.domain.errors import SettingInvalid, StorageUnavailable
 from mezzotint.domain.gpu import GpuReading
 from mezzotint.main.data_folder import prepare_data_folder
 from mezzotint.main.log import configure_log
+from mezzotint.main.provenance.signing import Signing, find_signer
 from mezzotint.main.served_models import (
     Findings,
     build_catalog,
     find_models,
     find_upscaler,
+    find_weights,
     make_upscaler_loader,
     upscaler_name,
 )
 from mezzotint.main.stores import check_objects, make_worker_id, migrate_database, open_database, open_desk
 from mezzotint.metrics import Metrics
+from mezzotint.provenance import JobSigner
 from mezzotint.safety.image.loading import load_postfilter
 from mezzotint.safety.image.postfilter import PostFilter
 from mezzotint.safety.policy_file import load_policy
@@ -57,7 +60,9 @@ def run_worker(settings: Settings) -> None:
     offers = find_models(settings)
     prepare_data_folder(settings.data)
     catalog = build_catalog(settings, offers, Findings.of(settings.data))
-    ended = asyncio.run(_run_worker(settings, catalog, find_upscaler(settings)))
+    upscaler = find_upscaler(settings)
+    signing = Signing(signer=find_signer(settings), places=find_weights(offers, upscaler))
+    ended = asyncio.run(_run_worker(settings, catalog, upscaler, signing))
     if ended.broken_by is not None:
         raise ended.broken_by
     if ended.is_device_busy:
@@ -72,13 +77,14 @@ class WorkerEnd:
     is_device_busy: bool
 
 
-async def _run_worker(settings: Settings, catalog: Catalog, upscaler: Path | None) -> WorkerEnd:
+async def _run_worker(settings: Settings, catalog: Catalog, upscaler: Path | None, signing: Signing) -> WorkerEnd:
     metrics = Metrics()
     database = open_database(settings, metrics)
     if not database.is_postgres:
         raise SettingInvalid("a worker of its own needs --database postgresql://...; SQLite has its worker in `serve`")
     await migrate_database(settings, database)
-    desk = open_desk(settings, Store(database), metrics)
+    store = Store(database)
+    desk = open_desk(settings, store, metrics)
     await check_objects(settings, desk.objects)
     broken: list[BaseException] = []
     stop = asyncio.Event()
@@ -89,8 +95,12 @@ async def _run_worker(settings: Settings, catalog: Catalog, upscaler: Path | Non
         stop.set()
 
     background = BackgroundTasks(on_restart=metrics.count_restart)
-    models, image_filter = find_worker_models(catalog, upscaler), await load_image_filter(settings, metrics)
-    worker = build_worker(settings, database, desk, models=models, image_filter=image_filter, background=background)
+    models = find_worker_models(catalog, upscaler)
+    finishing = FinishingTools(
+        image_filter=await load_image_filter(settings, metrics),
+        job_signer=signing.build_job_signer(settings, store.tenants),
+    )
+    worker = build_worker(settings, database, desk, models=models, finishing=finishing, background=background)
     try:
         if settings.worker_metrics_port:
             start_http_server(settings.worker_metrics_port, addr="127.0.0.1", registry=metrics.registry)
@@ -100,6 +110,14 @@ async def _run_worker(settings: Settings, catalog: Catalog, upscaler: Path | Non
     finally:
         await database.close()
     return WorkerEnd(broken_by=broken[0] if broken else None, is_device_busy=worker.is_device_busy)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishingTools:
+    """What finished pictures pass through. job_signer: None where they are not signed."""
+
+    image_filter: PostFilter
+    job_signer: JobSigner | None
 
 
 async def load_image_filter(settings: Settings, metrics: Metrics) -> PostFilter:
@@ -118,7 +136,7 @@ def build_worker(
     desk: Desk,
     *,
     models: frozenset[str],
-    image_filter: PostFilter,
+    finishing: FinishingTools,
     background: BackgroundTasks,
 ) -> Worker:
     """Build a worker from the settings."""
@@ -134,7 +152,16 @@ def build_worker(
     every = None if settings.checkpoint_every == "auto" else settings.checkpoint_every
     interval = CheckpointInterval(every=every, uptime=Uptime(settings.data / "uptime.json"), metrics=desk.metrics)
     drain = Drain(Workers(database), worker_settings.id, utc_now)
-    return Worker(desk, image_filter, worker_settings, utc_now, interval, drain, background)
+    return Worker(
+        desk,
+        finishing.image_filter,
+        worker_settings,
+        utc_now,
+        interval,
+        drain,
+        job_signer=finishing.job_signer,
+        background=background,
+    )
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """A picture as the files that are delivered.
 
 The same pixels give the same bytes under the same Pillow: nothing of the time, the machine or the source image's own
-metadata is written. So a picture made again has the name of the first one.
+metadata is written. (The signature that follows is each job's own.)
 """
 
 from collections.abc import Mapping

@@ -17,6 +17,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
     text,
 )
 from sqlalchemy.types import TypeDecorator
@@ -230,6 +231,7 @@ tenants = Table(
     Column("created_at", Instant, nullable=False),
     Column("disabled_at", Instant),
     Column("visibility", String(8), nullable=False, server_default="private"),
+    Column("shows_prompt", Boolean, nullable=False, server_default=false()),
 )
 
 users = Table(

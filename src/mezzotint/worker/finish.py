@@ -10,11 +10,11 @@ import structlog
 from mezzotint.actions.finish import finish
 from mezzotint.actions.requeue import requeue
 from mezzotint.domain.errors import EngineFailed, JobFault, StorageUnavailable, WorkerLost
-from mezzotint.domain.job import Ending, JobState
+from mezzotint.domain.job import Ending, Job, JobState
 from mezzotint.policy.retry import DeadLetter, Failure, Retry, decide_retry
 from mezzotint.worker.leased_jobs import LeasedJob, LeasedJobs
 from mezzotint.worker.messages import PreemptReason, RunEnded, RunPreempted
-from mezzotint.worker.postprocess import explain, postprocess
+from mezzotint.worker.postprocess import Sign, explain, postprocess, unsigned
 from mezzotint.worker.save_checkpoint import save_checkpoint
 
 log = structlog.get_logger()
@@ -27,17 +27,23 @@ async def finish_job(jobs: LeasedJobs, leased: LeasedJob, report: RunEnded) -> N
         return
     load_s = report.begun_at - leased.claimed_at if report.begun_at is not None else None
     try:
+        sign = await jobs.retry_while_away(lambda: _prepare_signing(jobs, leased.job))
         ending = await jobs.retry_while_away(
-            lambda: postprocess(leased.job, report, jobs.image_filter, jobs.desk.objects, jobs.now, load_s=load_s)
+            lambda: postprocess(leased.job, report, jobs.image_filter, jobs.desk.objects, jobs.now, sign=sign)
         )
     except JobFault as error:
         log.warning("picture not kept", job=leased.job.id, exc_info=error)
         await fail_job(jobs, leased, error, report.cost_s)
         return
-    ending = replace(ending, cost_s=report.cost_s, resumed_cost_s=leased.resumed_cost_s)
+    timings = replace(ending.timings, load_s=load_s)
+    ending = replace(ending, timings=timings, cost_s=report.cost_s, resumed_cost_s=leased.resumed_cost_s)
     if await jobs.write_and_release(leased, lambda: finish(jobs.desk, leased.job, leased.lease, ending)):
         took = {name: round(took, 3) for name, took in asdict(ending.timings).items() if took is not None}
         log.info("job ended", job=leased.job.id, state=ending.state, **took)
+
+
+async def _prepare_signing(jobs: LeasedJobs, job: Job) -> Sign:
+    return unsigned if jobs.job_signer is None else await jobs.job_signer.prepare(job, jobs.now())
 
 
 async def fail_job(jobs: LeasedJobs, leased: LeasedJob, fault: JobFault, cost_s: float) -> None:

@@ -1,4 +1,4 @@
-"""From pixels to stored pictures: filter, encode, name by content, store. Only pictures that pass are stored."""
+"""From pixels to stored pictures: filter, encode, sign, name by content, store. Only pictures that pass are stored."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ import structlog
 from PIL import Image as Pixels
 
 from mezzotint.actions.finish import Picture, store_pictures
-from mezzotint.domain.errors import EncodeFailed, FilterFailed, ImageBlocked, JobFault, RunFailed
+from mezzotint.domain.errors import EncodeFailed, FilterFailed, ImageBlocked, JobFault, RunFailed, SigningFailed
 from mezzotint.domain.job import Ending, Image, Job, JobError, JobState, Timings
 from mezzotint.domain.tier import Tier
 from mezzotint.media import content_hash, encode, preview_data_url
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 log = structlog.get_logger()
+Sign = Callable[[bytes], bytes]
+"""Returns the file with its content credentials. Raises: SigningFailed."""
+
+
+def unsigned(file: bytes) -> bytes:
+    return file
 
 
 class ImageFilter(Protocol):
@@ -42,14 +48,15 @@ async def postprocess(
     objects: Objects,
     now: Callable[[], datetime],
     *,
-    load_s: float | None = None,
+    sign: Sign = unsigned,
 ) -> Ending:
     """Store the pictures of a run, unless the filter blocks one. Returns the end that the job's row will have.
 
-    Raises: FilterFailed, EncodeFailed; StorageUnavailable, after which it may be called again.
+    sign: called on a thread with each encoded file; what it returns is delivered.
+    Raises: FilterFailed, EncodeFailed, SigningFailed; StorageUnavailable, after which it may be called again.
     """
     queue_s = max((job.started_at - job.created_at).total_seconds(), 0.0) if job.started_at else None
-    timings = Timings(queue_s=queue_s, load_s=load_s, denoise_s=report.denoise_s, decode_s=report.decode_s)
+    timings = Timings(queue_s=queue_s, denoise_s=report.denoise_s, decode_s=report.decode_s)
     started_at = time.monotonic()
     try:
         verdicts = [await asyncio.to_thread(image_filter.check, picture, job.tier) for picture in report.pictures]
@@ -61,7 +68,9 @@ async def postprocess(
         return Ending(state=JobState.BLOCKED, at=now(), timings=timings, step=report.step, error=blocked)
     started_at = time.monotonic()
     try:
-        pictures = [await asyncio.to_thread(_encode_picture, picture) for picture in report.pictures]
+        pictures = [await asyncio.to_thread(_encode_picture, picture, sign) for picture in report.pictures]
+    except SigningFailed:
+        raise
     except Exception as error:
         raise EncodeFailed(f"The picture could not be encoded ({type(error).__name__}).") from error
     await store_pictures(objects, pictures)
@@ -102,13 +111,14 @@ def explain(job: Job, error: BaseException) -> JobFault:
     return RunFailed(f"The model could not carry out the request ({type(error).__name__}).")
 
 
-def _encode_picture(pixels: Pixels.Image) -> Picture:
+def _encode_picture(pixels: Pixels.Image, sign: Sign) -> Picture:
     files = encode(pixels)
+    png, webp = sign(files.png), sign(files.webp)
     return Picture(
-        png=files.png,
-        webp=files.webp,
-        png_hash=content_hash(files.png),
-        webp_hash=content_hash(files.webp),
+        png=png,
+        webp=webp,
+        png_hash=content_hash(png),
+        webp_hash=content_hash(webp),
         width=pixels.width,
         height=pixels.height,
     )

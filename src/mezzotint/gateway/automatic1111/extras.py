@@ -37,7 +37,7 @@ from mezzotint.gateway.bodies.large_bodies import (
 from mezzotint.gateway.dependencies import ServiceDep
 from mezzotint.gateway.errors import ApiError, unsupported_error
 from mezzotint.gateway.idempotency import name_try
-from mezzotint.gateway.image_requests import WAIT_S, read_image, select_succeeded, submit_jobs
+from mezzotint.gateway.image_requests import WAIT_S, read_image, select_succeeded, sign_variant, submit_jobs
 from mezzotint.gateway.service import Service
 from mezzotint.gateway.streams.wait import wait_until_final
 from mezzotint.media.resizing import Target, resize_png
@@ -114,7 +114,8 @@ async def enlarge_pictures(
     images = []
     for job, target in zip(await run_jobs(request, service, claims, requests), targets, strict=True):
         png = await read_image(service, job.images[0].png, "png")
-        images.append(await encode_base64(await asyncio.to_thread(resize_png, png, target)))
+        resized = await asyncio.to_thread(resize_png, png, target)
+        images.append(await encode_base64(await sign_variant(service, resized, png)))
     return images
 
 

@@ -20,7 +20,7 @@ from mezzotint.gateway.automatic1111.schemas import NO_SEED, Drawn, Txt2Img, des
 from mezzotint.gateway.bodies.large_bodies import encode_base64, respond_with_list
 from mezzotint.gateway.dependencies import ServiceDep
 from mezzotint.gateway.errors import unknown_model_error, unsupported_error
-from mezzotint.gateway.image_requests import describe_cut_texts, read_image, submit_and_wait
+from mezzotint.gateway.image_requests import describe_cut_texts, read_image, sign_variant, submit_and_wait
 from mezzotint.gateway.service import Service
 from mezzotint.media.png_text import add_text
 from mezzotint.policy.admission.request import JobRequest
@@ -131,7 +131,7 @@ def _choose_sampler(model: ModelInfo, body: Txt2Img) -> tuple[str | None, str]:
 async def _encode_image(service: Service, job: Job) -> str:
     """PNG in base64, with the text that tells how the picture was made: the caller knows it anyway."""
     png = await read_image(service, job.images[0].png, "png")
-    return await encode_base64(add_text(png, KEYWORD, format_infotext(job)))
+    return await encode_base64(await sign_variant(service, add_text(png, KEYWORD, format_infotext(job)), png))
 
 
 def _describe_images(body: Txt2Img, jobs: Sequence[Job], comment: str) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from mezzotint.gateway.image_requests import (
     describe_cut_texts,
     mark_delivered,
     read_image,
+    sign_variant,
     submit_and_wait,
     submit_jobs,
 )
@@ -199,7 +200,8 @@ async def _encode_image(service: Service, request: Request, options: ImageOption
     data = await (read_image(service, image.webp, "webp") if is_webp else read_image(service, image.png, "png"))
     if not is_stored or options.fitted is not None:
         quality = 100 if options.output_compression is None else options.output_compression
-        data = await asyncio.to_thread(convert_picture, data, options.form, quality, options.fitted)
+        variant = await asyncio.to_thread(convert_picture, data, options.form, quality, options.fitted)
+        data = await sign_variant(service, variant, data)
     return OpenAIImage(b64_json=await encode_base64(data), url=url)
 
 

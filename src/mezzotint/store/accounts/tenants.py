@@ -78,6 +78,9 @@ class Tenants:
     async def set_visibility(self, tenant: TenantId, visibility: Visibility) -> bool:
         return await self._set(tenant, visibility=visibility)
 
+    async def set_shows_prompt(self, tenant: TenantId, shows_prompt: bool) -> bool:
+        return await self._set(tenant, shows_prompt=shows_prompt)
+
     async def disable(self, tenant: TenantId, at: datetime | None) -> bool:
         """Let nothing of the tenant in any more; None lets it in again. Returns whether there is such a tenant."""
         return await self._set(tenant, disabled_at=at)
@@ -96,4 +99,5 @@ def tenant_of(row: RowMapping) -> Tenant:
         created_at=row["created_at"],
         disabled_at=row["disabled_at"],
         visibility=Visibility(row["visibility"]),
+        shows_prompt=bool(row["shows_prompt"]),
     )

@@ -1,0 +1,1 @@
+"""Content credentials: the identity that signs, and `mezzotint provenance`."""

@@ -1,0 +1,109 @@
+"""Certificates and keys that cannot sign are refused at the start, each with its reason; a remote signer is asked."""
+
+import json
+import threading
+from base64 import b64decode, b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from mezzotint.domain.errors import SigningFailed
+from mezzotint.provenance import Identity, IdentityInvalid, PictureSigner, Validity, read_credentials
+from mezzotint.provenance.authority import AuthorityFiles, make_authority
+from tests.unit.provenance.conftest import draw, write
+from tests.unit.provenance.test_signing import MANIFEST
+
+
+@contextmanager
+def running_signer(key: Path, broken: list[bool]) -> Iterator[str]:
+    """A remote signer, as a small proxy before a KMS is: it gets digests, and answers in DER. Yields its URL."""
+    private = load_pem_private_key(key.read_bytes(), None)
+    assert isinstance(private, ec.EllipticCurvePrivateKey)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            is_known = self.headers["authorization"] == "Bearer let me" and body["algorithm"] == "es256"
+            if not is_known or broken[0]:
+                self.send_error(503 if is_known else 401)
+                return
+            signature = private.sign(b64decode(body["digest"]), ec.ECDSA(Prehashed(hashes.SHA256())))
+            answer = json.dumps({"signature": b64encode(signature).decode()}).encode()
+            self.send_response(200)
+            self.send_header("content-length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/sign"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_a_remote_signer_signs_and_its_fault_is_told(authority: AuthorityFiles, root: str) -> None:
+    broken = [False]
+    with running_signer(authority.key, broken) as url:
+        signer = PictureSigner(Identity.from_remote(authority.chain, url, "let me"))
+        assert read_credentials(signer.sign(draw("PNG"), MANIFEST), root).validity is Validity.TRUSTED
+        broken[0] = True
+        with pytest.raises(SigningFailed, match="HTTPStatusError"):
+            signer.sign(draw("PNG"), MANIFEST)
+        broken[0] = False
+        assert read_credentials(signer.sign(draw("WEBP"), MANIFEST), root).validity is Validity.TRUSTED
+        with pytest.raises(IdentityInvalid, match="401"):
+            Identity.from_remote(authority.chain, url, "another token")
+
+
+def test_a_remote_signer_with_another_key_is_refused(authority: AuthorityFiles, tmp_path: Path) -> None:
+    make_authority(tmp_path / "other")
+    with (
+        running_signer(AuthorityFiles(tmp_path / "other").key, [False]) as url,
+        pytest.raises(IdentityInvalid, match="does not sign for"),
+    ):
+        Identity.from_remote(authority.chain, url, "let me")
+
+
+def test_what_cannot_sign_is_refused_with_its_reason(authority: AuthorityFiles, tmp_path: Path) -> None:
+    make_authority(tmp_path / "other")
+    leaf, intermediate = authority.chain.read_text().split("-----END CERTIFICATE-----\n")[:2]
+    turned = write(
+        tmp_path, "turned.pem", f"{intermediate}-----END CERTIFICATE-----\n{leaf}-----END CERTIFICATE-----\n"
+    )
+    text = write(tmp_path, "text.pem", "no certificate")
+    for chain, key, reason in [
+        (tmp_path / "nowhere.pem", authority.key, "cannot be read"),
+        (text, authority.key, "no certificates"),
+        (turned, authority.key, "authority's"),
+        (authority.root, authority.key, "authority's"),
+        (authority.chain, text, "no private key"),
+        (authority.chain, AuthorityFiles(tmp_path / "other").key, "not the key"),
+    ]:
+        with pytest.raises(IdentityInvalid, match=reason):
+            Identity.from_files(chain, key)
+
+
+def test_an_authority_is_made_once_and_closed_to_others(tmp_path: Path) -> None:
+    folder = tmp_path / "provenance"
+    assert make_authority(folder)
+    key = AuthorityFiles(folder).key.read_bytes()
+    assert not make_authority(folder)
+    assert AuthorityFiles(folder).key.read_bytes() == key
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert [path.name for path in tmp_path.iterdir()] == ["provenance"]
