@@ -139,6 +139,9 @@ class Settings(BaseSettings):
         None, description="key that signs tokens, 32 bytes or more; default: made once in the data folder"
     )
     token: SecretStr | None = Field(None, description="bearer token that `mezzotint imagine --server` sends")
+    eval_judge_key: SecretStr | None = Field(
+        None, description="bearer key of the judge that `mezzotint eval aesthetic --judge` asks"
+    )
     metrics_token: SecretStr | None = Field(
         None, description="bearer token that reads `/metrics`; without it only the server's own machine may"
     )

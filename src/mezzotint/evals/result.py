@@ -29,6 +29,7 @@ class Suite(StrEnum):
     """The evaluations, in the order in which `mezzotint eval all` runs them."""
 
     SAFETY = "safety"
+    AESTHETIC = "aesthetic"
     REGRESSION = "regression"
 
 

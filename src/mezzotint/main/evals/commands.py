@@ -1,4 +1,4 @@
-"""`mezzotint eval safety | regression | accept`: measure, judge, report."""
+"""`mezzotint eval safety | regression | aesthetic | accept`: measure, judge, report."""
 
 from pathlib import Path
 from typing import Annotated
@@ -27,6 +27,9 @@ Models = Annotated[Path | None, setting_option("models", "TOML file of several m
 OnDevice = Annotated[str | None, setting_option("device", "Where the model runs: auto, cpu, cuda, or cuda:1.")]
 Steps = Annotated[int | None, typer.Option(min=1, max=1000, help="Steps of each picture; default: the model's.")]
 Guidance = Annotated[float | None, typer.Option(min=0, max=50, help="Guidance scale; default: the model's.")]
+PicturesFile = Annotated[
+    Path | None, typer.Option("--pictures", help="CSV file (file, prompt) of pictures to measure; default: draw some.")
+]
 
 
 @app.command()
@@ -68,6 +71,37 @@ def regression(
         run = _open_run(settings, out, gates)
         choices = DrawChoices(num_steps=steps, guidance_scale=guidance, limit=limit)
         raise typer.Exit(finish(run, [run_regression(run, choices)]))
+
+
+@app.command()
+def aesthetic(
+    pictures: PicturesFile = None,
+    grades: Annotated[str | None, typer.Option(help="Column of --pictures with people's grades from 1 to 5.")] = None,
+    judge: Annotated[str | None, typer.Option(help="OpenAI-compatible endpoint, such as http://host/v1.")] = None,
+    judge_model: Annotated[str, typer.Option(help="The judge's model: one that takes pictures.")] = "",
+    votes: Annotated[int, typer.Option(min=1, max=20, help="Votes on each picture.")] = 3,
+    clip: Annotated[str | None, typer.Option(help="A CLIP model, folder or hub id, for --head.")] = None,
+    head: Annotated[Path | None, typer.Option(help="Weights of a linear aesthetic head over --clip.")] = None,
+    model: Model = None,
+    models: Models = None,
+    device: OnDevice = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    limit: Limit = None,
+    out: Out = None,
+    gates: GatesFile = None,
+    data: Data = None,
+) -> None:
+    """Grade pictures, drawn for it or your own: by a judge, a linear head, statistics. Exit code 6: a gate failed."""
+    from mezzotint.main.evals.draw import DrawChoices
+    from mezzotint.main.evals.run_pictures import Graders, run_aesthetic
+
+    with report_errors():
+        settings = read_settings(data=data, model=model, models=models, device=device)
+        run = _open_run(settings, out, gates)
+        choices = DrawChoices(num_steps=steps, guidance_scale=guidance, limit=limit, file=pictures, score=grades)
+        graders = Graders(judge=judge, judge_model=judge_model, num_votes=votes, clip=clip, head=head)
+        raise typer.Exit(finish(run, [run_aesthetic(run, choices, graders)]))
 
 
 @app.command()

@@ -2,23 +2,38 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from mezzotint import __version__
 from mezzotint.config import Settings
 from mezzotint.domain.errors import MezzotintError, RunFailed
 from mezzotint.domain.job import Parameters
-from mezzotint.evals.pictures.drawn import DrawnPicture, read_picture_prompts
+from mezzotint.evals.pictures.drawn import DrawnPicture, read_picture_prompts, read_pictures
 from mezzotint.main.evals.finish import progress_bar
 from mezzotint.main.served_models import ServedModel, build_catalog, find_models
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrawChoices:
-    """None: the model's own. limit: at most this many of the prompts."""
+    """None: the model's own. limit: at most this many of the prompts. file: a list of pictures to read instead, and
+    score its column of what people said."""
 
     num_steps: int | None = None
     guidance_scale: float | None = None
     limit: int | None = None
+    file: Path | None = None
+    score: str | None = None
+
+
+def get_pictures(settings: Settings, choices: DrawChoices) -> tuple[tuple[DrawnPicture, ...], dict[str, str]]:
+    """Read the pictures of a file, or draw some. Returns them, and what they depend on.
+
+    Raises: PicturesInvalid, StartError, RunFailed.
+    """
+    if choices.file is None:
+        return draw_pictures(settings, choices)
+    inputs = {"mezzotint": __version__, "pictures": str(choices.file)}
+    return read_pictures(choices.file, choices.score, choices.limit), inputs
 
 
 def draw_pictures(settings: Settings, choices: DrawChoices) -> tuple[tuple[DrawnPicture, ...], dict[str, str]]:

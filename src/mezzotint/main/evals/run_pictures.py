@@ -1,9 +1,37 @@
 """Run the evaluations that look at pictures."""
 
+from dataclasses import dataclass
+from pathlib import Path
+
+from mezzotint.domain.errors import ArgumentInvalid
+from mezzotint.evals.pictures.aesthetic import ScorePicture, measure_aesthetic
+from mezzotint.evals.pictures.judge import Judge, open_judge
 from mezzotint.evals.pictures.regression import measure_regression
 from mezzotint.evals.result import EvalResult, Suite
-from mezzotint.main.evals.draw import DrawChoices, draw_pictures
-from mezzotint.main.evals.finish import EvalRun
+from mezzotint.main.evals.draw import DrawChoices, draw_pictures, get_pictures
+from mezzotint.main.evals.finish import EvalRun, progress_bar
+
+
+class GradersInvalid(ArgumentInvalid):
+    """Flags of `mezzotint eval aesthetic` that need each other."""
+
+    hint = "Give --judge with --judge-model, and --head with --clip."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graders:
+    """judge: the address of an endpoint. clip, head: a CLIP model and a linear head over it."""
+
+    judge: str | None = None
+    judge_model: str = ""
+    num_votes: int = 3
+    clip: str | None = None
+    head: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Raises: GradersInvalid."""
+        if (self.judge is None) != (not self.judge_model) or (self.clip is None) != (self.head is None):
+            raise GradersInvalid("a judge or a linear head is given by half")
 
 
 def run_regression(run: EvalRun, choices: DrawChoices) -> EvalResult:
@@ -11,3 +39,36 @@ def run_regression(run: EvalRun, choices: DrawChoices) -> EvalResult:
     pictures, inputs = draw_pictures(run.settings, choices)
     accepted = run.folder.find_accepted(Suite.REGRESSION, inputs)
     return measure_regression(pictures, accepted, inputs=inputs)
+
+
+def run_aesthetic(run: EvalRun, choices: DrawChoices, graders: Graders) -> EvalResult:
+    """Raises: PicturesInvalid, JudgeUnusable, StartError, RunFailed."""
+    judge, head = _open_judge(run, graders), _load_head(graders)
+    pictures, inputs = get_pictures(run.settings, choices)
+    if judge:
+        inputs |= {"judge": graders.judge_model, "votes": str(graders.num_votes)}
+    with progress_bar() as bar:
+        task = bar.add_task("grading pictures", total=len(pictures) if judge else 0)
+        return measure_aesthetic(
+            pictures,
+            inputs=inputs,
+            judge=judge,
+            num_votes=graders.num_votes,
+            linear_head=head,
+            on_picture=lambda: bar.advance(task),
+        )
+
+
+def _open_judge(run: EvalRun, graders: Graders) -> Judge | None:
+    if graders.judge is None:
+        return None
+    key = run.settings.eval_judge_key
+    return open_judge(graders.judge, graders.judge_model, key.get_secret_value() if key else None)
+
+
+def _load_head(graders: Graders) -> ScorePicture | None:
+    if graders.clip is None or graders.head is None:
+        return None
+    from mezzotint.evals.pictures.clip import ClipScorer, load_linear_head
+
+    return load_linear_head(graders.head, ClipScorer(graders.clip))
