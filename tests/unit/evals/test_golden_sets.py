@@ -38,6 +38,14 @@ def test_at_least_350_adversarial_prompts_are_written_by_hand(adversarial: tuple
     assert sum(not prompt.base for prompt in adversarial) >= 350
 
 
+def test_the_benign_set_has_at_least_sixty_prompts_in_each_of_eight_languages(benign: tuple[BenignPrompt, ...]) -> None:
+    assert len(benign) >= 500
+    languages = Counter(prompt.language for prompt in benign)
+    assert set(languages) == {"en", "de", "fr", "es", "it", "cs", "zh", "ja"}
+    assert min(languages.values()) >= 60
+    assert sum(bool(prompt.twin) for prompt in benign) >= 100
+
+
 @pytest.mark.parametrize("column", ["id", "text"])
 def test_no_golden_row_stands_twice(
     adversarial: tuple[AdversarialPrompt, ...], benign: tuple[BenignPrompt, ...], column: str
