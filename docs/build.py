@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from mezzotint.config import Settings
 from mezzotint.domain.errors import JobFault, MezzotintError
 from mezzotint.domain.job import TRANSITIONS
+from mezzotint.domain.safety.takedown import TAKEDOWN_TRANSITIONS, UNDER_WAY
 from mezzotint.engine.models.catalog import ModelEntry, Quantization
 from mezzotint.evals.gates import load_gates
 from mezzotint.gateway.errors import ERRORS, find_status
@@ -46,7 +47,7 @@ def states() -> str:
     lines += [f"| {before} | {after} | {why} |" for before, to in TRANSITIONS.items() for after, why in to.items()]
     final = ", ".join(state for state in TRANSITIONS if state.is_final)
     lines.append(f"\nFinal: {final}. A refused prompt never becomes a job; it is an audit row.")
-    return "\n".join([*lines, *lease_states()]) + "\n"
+    return "\n".join([*lines, *lease_states(), *takedown_phases()]) + "\n"
 
 
 def lease_states() -> list[str]:
@@ -65,6 +66,19 @@ def lease_states() -> list[str]:
         "\nA message that a state does not list is ignored (`worker/job_states.py`). `lost`: the lease is over, and"
     )
     lines.append("the device still has the run. `released`: the worker has forgotten the job.")
+    return lines
+
+
+def takedown_phases() -> list[str]:
+    """The section about takedowns, one row a transition."""
+    table = TAKEDOWN_TRANSITIONS
+    lines = ["\n# The phases of a takedown\n", "```mermaid", "stateDiagram-v2", f"  [*] --> {next(iter(table))}"]
+    lines += [f"  {before} --> {after}" for before, to in table.items() for after in to]
+    lines += [f"  {phase} --> [*]" for phase, to in table.items() if not to]
+    lines += ["```\n", "| from | to | when |", "| --- | --- | --- |"]
+    lines += [f"| {before} | {after} | {why} |" for before, to in table.items() for after, why in to.items()]
+    waits = f"{', '.join(UNDER_WAY[:-1])} or {UNDER_WAY[-1]}"
+    lines.append(f"\nA process goes on by itself with one that is {waits}.")
     return lines
 
 

@@ -116,6 +116,14 @@ class Settings(BaseSettings):
     safety_policy: Path | None = Field(
         None, description="TOML file of the scores from which texts and pictures are blocked; default: the built-in one"
     )
+    takedown_days: float = Field(
+        30, gt=0, le=3650, description="days in which a takedown can be undone; then its pictures are deleted for good"
+    )
+    purge_url: str | None = Field(
+        None,
+        max_length=2000,
+        description="URL (https) that is told by a signed POST which addresses a CDN is to drop; default: no CDN",
+    )
     prefilter_rules: Path | None = Field(None, description="TOML file of hard rules, added to the built-in ones")
     provenance: bool = Field(
         True, description="whether every finished picture is signed with C2PA content credentials; see provenance.md"

@@ -154,6 +154,10 @@ class Metrics:
             "safety_overrides_read_timestamp_seconds",
             "when this process last looked for such changes; alert when it is a minute old",
         )
+        self.taken_down = self._counter("pictures_taken_down", "pictures and uploads that takedowns withdrew")
+        self.cache_purges = self._counter(
+            "cache_purges", "orders to caches to drop pictures that were taken down: taken, failed", "result"
+        )
         self.task_restarts = self._counter(
             "task_restarts", "background tasks that failed and were tried again; alert on any lasting rate", "task"
         )

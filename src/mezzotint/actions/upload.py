@@ -1,6 +1,6 @@
 """A picture from outside becomes a source: decoded within bounds, looked at, stored by its content."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -35,6 +35,11 @@ TOO_MANY = Refusal(
     message=f"You have {MAX_UPLOADS} uploads, or {MAX_BYTES >> 30} GiB of them, already.",
     hint=f"Delete one (DELETE /v1/uploads/{{id}}); what nothing uses goes after {KEPT / timedelta(hours=1):g} hours.",
 )
+BLOCKED = Refusal(
+    code=RefusalCode.UPLOAD_BLOCKED,
+    message="The picture did not pass the image filter and was not kept.",
+    hint="Choose another picture.",
+)
 RETRY_AFTER_S = 5
 MAX_DECODERS = 2
 """Pictures that are decoded at once, each in a process of up to 400 MB that gives way to requests. With one process, a
@@ -45,11 +50,13 @@ MAX_WAITING = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intake:
-    """is_blocked: the image filter. threads: tenants take turns in them, each with one picture at a time."""
+    """is_blocked: the image filter. is_listed: whether one of these hashes of files is on the blocklist. threads:
+    tenants take turns in them, each with one picture at a time."""
 
     uploads: Uploads
     objects: Objects
     is_blocked: Callable[[Pixels.Image, Tier], bool]
+    is_listed: Callable[[Collection[Sha256]], Awaitable[bool]]
     decoders: DecoderPool = field(default_factory=DecoderPool)
     threads: TenantThreads = field(default_factory=lambda: TenantThreads(MAX_DECODERS, MAX_WAITING))
 
@@ -114,7 +121,11 @@ def upload_key(content: Sha256) -> str:
 
 
 async def _decode(intake: Intake, data: bytes, claims: Claims, reading: Reading) -> tuple[Source, bytes] | Refusal:
-    return await intake.threads.run(claims.tenant, _take, intake, data, claims.tier, reading)
+    taken = await intake.threads.run(claims.tenant, _take, intake, data, claims.tier, reading)
+    if isinstance(taken, Refusal):
+        return taken
+    files = [taken[0].content, content_hash(data)]
+    return BLOCKED if await intake.is_listed(files) else taken
 
 
 async def _delete(intake: Intake, contents: Sequence[Sha256]) -> None:
@@ -140,8 +151,7 @@ def _take(intake: Intake, data: bytes, tier: Tier, reading: Reading) -> tuple[So
             code=RefusalCode.OVERLOADED, message=message, hint="Try again later.", retry_after_s=RETRY_AFTER_S
         )
     if intake.is_blocked(Pixels.frombytes("RGB", decoded.view_size, decoded.view), tier):
-        message = "The picture did not pass the image filter and was not kept."
-        return Refusal(code=RefusalCode.UPLOAD_BLOCKED, message=message, hint="Choose another picture.")
+        return BLOCKED
     png = decoded.png
     source = Source(content=content_hash(png), width=decoded.width, height=decoded.height, num_bytes=len(png))
     return source, png

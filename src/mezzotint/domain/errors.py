@@ -20,6 +20,7 @@ MezzotintError
 │   └── SettingInvalid
 ├── JobFault                   a job cannot go on; becomes the job's `error`
 │   ├── ImageBlocked
+│   ├── PictureTakenDown
 │   ├── NotFinite
 │   ├── StepBudgetExceeded
 │   ├── DeadlineExceeded
@@ -188,6 +189,13 @@ class ImageBlocked(JobFault):
 
     code = "image_blocked"
     hint = "Change the prompt or the seed."
+
+
+class PictureTakenDown(JobFault):
+    """The operators of this server took the picture down."""
+
+    code = "picture_taken_down"
+    hint = "If you think that is a mistake, appeal to who runs this server, and name the job."
 
 
 class NotFinite(JobFault):

@@ -10,6 +10,7 @@ OwnerId = NewType("OwnerId", str)
 """Who in a tenant a thing belongs to: a user's id, or the subject of a token."""
 WebhookId = NewType("WebhookId", str)
 WorkerId = NewType("WorkerId", str)
+TakedownId = NewType("TakedownId", str)
 Sha256 = NewType("Sha256", str)
 """64 lower-case hex digits."""
 OF_TENANT = OwnerId("")

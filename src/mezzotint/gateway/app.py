@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from mezzotint import __version__
+from mezzotint.actions.takedown.execute import TAKEDOWNS_EVERY_S, run_open_takedowns
 from mezzotint.actions.upload import SWEEP_S, sweep_uploads
 from mezzotint.gateway import automatic1111, openai
 from mezzotint.gateway.api_description import describe_api
@@ -34,6 +35,7 @@ from mezzotint.gateway.routes import (
     metrics,
     operations,
     sign_in,
+    takedowns,
     uploads,
     usage,
     webhooks,
@@ -76,6 +78,7 @@ async def run_background_tasks(service: Service | None) -> AsyncIterator[None]:
             run("credential check", CHECK_S, check_credentials, wake=streams.changed),
             run("log sweep", SWEEP_S, webhook_sender.sweep),
             run("upload sweep", SWEEP_S, lambda: sweep_uploads(service.intake, service.now())),
+            run("takedowns", TAKEDOWNS_EVERY_S, lambda: run_open_takedowns(service.takedowns)),
         ),
     ):
         yield
@@ -113,7 +116,7 @@ def create_app(
         app.include_router(module.router, responses=errors_of_all)
     for router in (*openai.ROUTERS, *automatic1111.ROUTERS):
         app.include_router(router)
-    for module in (uploads, usage, webhooks, sign_in, keys, admin, operations, about, metrics):
+    for module in (uploads, usage, webhooks, sign_in, keys, admin, operations, takedowns, about, metrics):
         app.include_router(module.router, responses=errors_of_all)
     app.include_router(websocket.router)
     app.openapi = partial(describe_api, app)  # type: ignore[method-assign]  # as FastAPI says to extend it

@@ -114,7 +114,8 @@ async def upload_image(service: Service, claims: Claims, param: str, data: bytes
 
 async def read_image(service: Service, content: Sha256, suffix: str) -> bytes:
     """The file of an image. suffix: webp or png."""
-    data = await service.desk.objects.get(image_key(content, suffix))
+    is_shown = await service.images.published_at(content) is not None
+    data = await service.desk.objects.get(image_key(content, suffix)) if is_shown else None
     if data is None:
         raise ApiError("image_not_found", hint="It was deleted meanwhile; draw anew.")
     return data

@@ -316,6 +316,7 @@ MEANINGS = {
     404: "no such thing, or not yours",
     408: "the body comes too slowly",
     409: "it meets something that is there already",
+    410: "it was taken down",
     413: "the body is too large",
     414: "the address is too long",
     422: "something in the request cannot be used",

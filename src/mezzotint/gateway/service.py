@@ -8,6 +8,7 @@ from typing import assert_never
 
 from mezzotint.actions.finish import Desk
 from mezzotint.actions.submit import Door
+from mezzotint.actions.takedown.work import TakedownWork
 from mezzotint.actions.upload import Intake
 from mezzotint.background import BackgroundTasks
 from mezzotint.domain.claims import Claims, Via
@@ -91,6 +92,7 @@ class Service:
     issuer: Issuer
     accounts: Accounts
     workers: Workers
+    takedowns: TakedownWork
     now: Callable[[], datetime]
     is_ready: Callable[[], bool]
     check_database: Callable[[], Awaitable[None]]

@@ -51,7 +51,7 @@ class WebhookSender:
 
     def secret(self, webhook: WebhookId) -> str:
         """The key with which the receiver checks signatures. It is not stored: it derives from the server's secret."""
-        return "whsec_" + base64.b64encode(self.derive(f"webhook:{webhook}")).decode()
+        return write_secret(self.derive(f"webhook:{webhook}"))
 
     @asynccontextmanager
     async def cancel_at_end(self) -> AsyncIterator[None]:
@@ -128,14 +128,22 @@ class WebhookSender:
             return None, f"The delivery failed: {type(error).__name__}."
 
     def sign(self, delivery: Delivery, body: bytes) -> dict[str, str]:
-        """The message's headers, signed as Standard Webhooks (standardwebhooks.com) specify."""
-        id, at = f"msg_{delivery.seq}", str(int(self.now().timestamp()))
-        key = self.derive(f"webhook:{delivery.webhook}")
-        mac = hmac.new(key, f"{id}.{at}.".encode() + body, hashlib.sha256).digest()
-        return {
-            "Content-Type": "application/json",
-            "User-Agent": "Mezzotint-Webhooks/1",
-            "webhook-id": id,
-            "webhook-timestamp": at,
-            "webhook-signature": "v1," + base64.b64encode(mac).decode(),
-        }
+        return sign_message(self.derive(f"webhook:{delivery.webhook}"), f"msg_{delivery.seq}", self.now(), body)
+
+
+def sign_message(key: bytes, id: str, now: datetime, body: bytes) -> dict[str, str]:
+    """The headers of a message, signed as Standard Webhooks (standardwebhooks.com) specify."""
+    at = str(int(now.timestamp()))
+    mac = hmac.new(key, f"{id}.{at}.".encode() + body, hashlib.sha256).digest()
+    return {
+        "Content-Type": "application/json",
+        "User-Agent": "Mezzotint-Webhooks/1",
+        "webhook-id": id,
+        "webhook-timestamp": at,
+        "webhook-signature": "v1," + base64.b64encode(mac).decode(),
+    }
+
+
+def write_secret(key: bytes) -> str:
+    """The key as Standard Webhooks write it, for the receiver."""
+    return "whsec_" + base64.b64encode(key).decode()

@@ -9,6 +9,7 @@ from PIL.Image import Image
 from mezzotint.actions.finish import Desk
 from mezzotint.actions.overload import Overload
 from mezzotint.actions.submit import Door
+from mezzotint.actions.takedown.work import QUARANTINE, TakedownWork
 from mezzotint.actions.upload import Intake
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.refusal import Refusal
@@ -18,7 +19,7 @@ from mezzotint.gateway.forecast import Forecast
 from mezzotint.gateway.safe_http import PublicOnlyClient
 from mezzotint.gateway.service import Accounts, Service
 from mezzotint.gateway.webhook_delivery import WebhookSender
-from mezzotint.store import Store, read_pressure
+from mezzotint.store import EncryptedObjects, Store, read_pressure
 
 
 def utc_now() -> datetime:
@@ -36,6 +37,11 @@ def build_service(
 ) -> Service:
     """A service that is ready at once and has no worker. models: the default first. check_prompt,
     is_upload_blocked: the text filter and the image filter, as `Door` and `Intake` want them."""
+
+    def find_category(prompt: str, negative_prompt: str) -> str | None:
+        refusal = check_prompt(prompt, negative_prompt)
+        return None if refusal is None or refusal.evidence is None else refusal.evidence.category
+
     return Service(
         door=Door(
             jobs=store.jobs,
@@ -63,10 +69,22 @@ def build_service(
             derive=issuer.derive,
             now=utc_now,
         ),
-        intake=Intake(uploads=store.uploads, objects=desk.objects, is_blocked=is_upload_blocked),
+        intake=Intake(
+            uploads=store.uploads,
+            objects=desk.objects,
+            is_blocked=is_upload_blocked,
+            is_listed=store.takedowns.is_listed,
+        ),
         issuer=issuer,
         accounts=Accounts(tenants=store.tenants, users=store.users, keys=store.keys),
         workers=store.workers,
+        takedowns=TakedownWork(
+            takedowns=store.takedowns,
+            desk=desk,
+            quarantine=EncryptedObjects(desk.objects, QUARANTINE, issuer.derive("quarantine")),
+            now=utc_now,
+            find_category=find_category,
+        ),
         now=utc_now,
         check_database=store.database.check,
         check_storage=desk.objects.check,

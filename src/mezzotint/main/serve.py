@@ -31,9 +31,9 @@ from mezzotint.gateway.network.path_prefix import read_prefix
 from mezzotint.gateway.network.server import build_server
 from mezzotint.gateway.rate_limits import RateLimits
 from mezzotint.gateway.routes.about import DEV_LIFETIME, DEV_TENANT
-from mezzotint.gateway.safe_http import Allowlist, PublicOnlyClient
 from mezzotint.gateway.wiring import build_service
 from mezzotint.main.accounts import build_accounts, read_provider
+from mezzotint.main.admin.takedowns import configure_takedowns, follow_blocklist, read_http_client
 from mezzotint.main.data_folder import load_secret, lock_data_folder, prepare_data_folder
 from mezzotint.main.log import configure_log
 from mezzotint.main.provenance.signing import Signing, find_signer, read_anchors
@@ -68,7 +68,14 @@ def serve(settings: Settings) -> None:
     if settings.dev and not is_loopback(settings.host):
         raise SettingInvalid(f"--dev hands out tokens; it works on loopback addresses only, not on {settings.host}")
     configure_log(settings)
-    for read in (read_provider, read_trusted_proxies, read_allowed_hosts, read_path_prefix, read_cors_origins):
+    for read in (
+        read_provider,
+        read_trusted_proxies,
+        read_allowed_hosts,
+        read_path_prefix,
+        read_cors_origins,
+        read_http_client,
+    ):
         read(settings)  # wrong settings stop the start before anything is made
     with bind_socket(settings.host, settings.port) as listener:
         offers = find_models(settings)
@@ -127,6 +134,7 @@ class ServerProcess:
                 image_filter=image_filter, job_signer=self.signing.build_job_signer(settings, store.tenants)
             )
             worker = build_worker(settings, database, desk, models=models, finishing=finishing, background=background)
+        http_client = read_http_client(settings)
         buckets = open_rate_buckets(settings)
         decoders = DecoderPool(on_lost=metrics.decoders_lost.inc)
         service = build_service(
@@ -141,10 +149,8 @@ class ServerProcess:
             service,
             door=replace(service.door, upscaler=upscaler_name(self.upscaler)),
             intake=replace(service.intake, decoders=decoders),
-            webhook_sender=replace(
-                service.webhook_sender,
-                http_client=PublicOnlyClient(allowlist=Allowlist.read(settings.webhook_inside)),
-            ),
+            webhook_sender=replace(service.webhook_sender, http_client=http_client),
+            takedowns=configure_takedowns(service.takedowns, settings, http_client, self.issuer.derive),
             accounts=build_accounts(store, settings),
             is_ready=lambda: worker is None or worker.is_ready,
             model_states=lambda: {} if worker is None else worker.model_states(),
@@ -176,7 +182,10 @@ class ServerProcess:
             sweep = background.run_forever(
                 "retention", SWEEP_S, lambda: enforce_retention(store.retention_sweep, utc_now())
             )
-            async with desk.bus.running(background), background.running(sweep):
+            async with (
+                desk.bus.running(background),
+                background.running(sweep, follow_blocklist(store.takedowns, image_filter, background)),
+            ):
                 if worker is None:
                     maintenance = Maintenance(
                         desk=desk, max_attempts=settings.max_attempts, now=utc_now, lease_s=settings.lease_s

@@ -18,6 +18,7 @@ from mezzotint.background import BackgroundTasks, end_process, handle_stop_signa
 from mezzotint.config import Settings
 from mezzotint.domain.errors import SettingInvalid, StorageUnavailable
 from mezzotint.domain.gpu import GpuReading
+from mezzotint.main.admin.takedowns import follow_blocklist
 from mezzotint.main.data_folder import prepare_data_folder
 from mezzotint.main.log import configure_log
 from mezzotint.main.provenance.signing import Signing, find_signer
@@ -96,15 +97,20 @@ async def _run_worker(settings: Settings, catalog: Catalog, upscaler: Path | Non
 
     background = BackgroundTasks(on_restart=metrics.count_restart)
     models = find_worker_models(catalog, upscaler)
+    image_filter = await load_image_filter(settings, metrics)
     finishing = FinishingTools(
-        image_filter=await load_image_filter(settings, metrics),
+        image_filter=image_filter,
         job_signer=signing.build_job_signer(settings, store.tenants),
     )
     worker = build_worker(settings, database, desk, models=models, finishing=finishing, background=background)
     try:
         if settings.worker_metrics_port:
             start_http_server(settings.worker_metrics_port, addr="127.0.0.1", registry=metrics.registry)
-        async with desk.bus.running(background), start_worker(settings, worker, catalog, upscaler, on_broken):
+        async with (
+            desk.bus.running(background),
+            background.running(follow_blocklist(store.takedowns, image_filter, background)),
+            start_worker(settings, worker, catalog, upscaler, on_broken),
+        ):
             print(f"worker {worker.settings.id} draws with {', '.join(catalog.num_bytes)}", flush=True)  # noqa: T201
             await stop.wait()
     finally:

@@ -19,8 +19,10 @@ from mezzotint.store.refusals import KeptRefusal, Refusals
 from mezzotint.store.retention import RetentionSweep
 from mezzotint.store.safety.appeals import Appeals
 from mezzotint.store.safety.audit import SafetyAudit
+from mezzotint.store.safety.encrypted_objects import EncryptedObjects
 from mezzotint.store.safety.overrides import Overrides
 from mezzotint.store.safety.recent_prompts import PromptPair, RecentPrompts
+from mezzotint.store.safety.takedowns import Takedowns
 from mezzotint.store.submissions import Submissions
 from mezzotint.store.uploads import Uploads
 from mezzotint.store.webhooks import Webhooks
@@ -30,6 +32,7 @@ __all__ = [
     "Appeals",
     "Changes",
     "Database",
+    "EncryptedObjects",
     "EventBus",
     "Images",
     "Jobs",
@@ -48,6 +51,7 @@ __all__ = [
     "SafetyAudit",
     "Store",
     "Submissions",
+    "Takedowns",
     "Tenants",
     "Uploads",
     "Users",

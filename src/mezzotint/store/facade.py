@@ -16,6 +16,7 @@ from mezzotint.store.safety.appeals import Appeals
 from mezzotint.store.safety.audit import SafetyAudit
 from mezzotint.store.safety.overrides import Overrides
 from mezzotint.store.safety.recent_prompts import RecentPrompts
+from mezzotint.store.safety.takedowns import Takedowns
 from mezzotint.store.submissions import Submissions
 from mezzotint.store.uploads import Uploads
 from mezzotint.store.webhooks import Webhooks
@@ -42,6 +43,7 @@ class Store:
         self.retention_sweep = RetentionSweep(database, retention)
         self.safety_audit = SafetyAudit(database)
         self.submissions = Submissions(database)
+        self.takedowns = Takedowns(database)
         self.tenants = Tenants(database)
         self.uploads = Uploads(database)
         self.users = Users(database, passwords)

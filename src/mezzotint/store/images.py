@@ -12,6 +12,7 @@ from mezzotint.domain.ids import OwnerId, Sha256, TenantId
 from mezzotint.domain.job import Image
 from mezzotint.store.database import Database
 from mezzotint.store.rows import image_of, newest_of_owners
+from mezzotint.store.safety.takedown_tables import blocklist
 from mezzotint.store.schema import images, jobs
 
 ESCAPE = "/"
@@ -96,8 +97,10 @@ class Images:
         ]
 
     async def published_at(self, content: Sha256) -> datetime | None:
-        """The instant at which the hash first named a picture that passed the filter; None: it names none."""
-        query = select(images.c.created_at).where(or_(images.c.png == content, images.c.webp == content))
+        """The instant at which the hash first named a picture that passed the filter; None: it names none that may be
+        shown."""
+        is_listed = select(blocklist.c.seq).where(blocklist.c.content == content).exists()
+        query = select(images.c.created_at).where(or_(images.c.png == content, images.c.webp == content), ~is_listed)
         async with self._database.read() as connection:
             first: datetime | None = await connection.scalar(query.order_by(images.c.seq).limit(1))
             return first

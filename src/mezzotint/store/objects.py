@@ -4,7 +4,7 @@ import asyncio
 import errno
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -66,6 +66,10 @@ class Objects:
         except FileNotFoundError:
             return None
 
+    async def sizes(self, keys: Collection[str]) -> dict[str, int]:
+        """Bytes of each object that is there. Raises: StorageUnavailable."""
+        return await self._translate_faults(partial(self._sizes, keys)) if keys else {}
+
     async def keys(self, prefix: str, before: datetime | None = None) -> list[str]:
         """The keys under a prefix such as `checkpoints/`, or those written before an instant.
 
@@ -111,6 +115,14 @@ class Objects:
     def _get(self, key: str) -> bytes:
         self._check(key)
         return bytes(obstore.get(self._store, key).bytes())
+
+    def _sizes(self, keys: Collection[str]) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for key in keys:
+            self._check(key)
+            with suppress(FileNotFoundError, NotFoundError):
+                found[key] = int(obstore.head(self._store, key)["size"])
+        return found
 
     def _keys(self, prefix: str, before: datetime | None) -> list[str]:
         found = [meta for page in obstore.list(self._store, prefix) for meta in page]

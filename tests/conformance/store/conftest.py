@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from itertools import count
 from pathlib import Path
+from shutil import copyfile
 
 import pytest
 
@@ -20,10 +21,21 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
     return url
 
 
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with all tables, which tests copy: to migrate takes longer than most of them."""
+    path = tmp_path_factory.mktemp("migrated") / "mezzotint.db"
+    Database(path).migrate()
+    return path
+
+
 @pytest.fixture
-async def database(address: Path | str) -> AsyncIterator[Database]:
+async def database(address: Path | str, migrated_file: Path) -> AsyncIterator[Database]:
     database = Database(address)
-    database.migrate()
+    if isinstance(address, Path):
+        copyfile(migrated_file, address)
+    else:
+        database.migrate()
     yield database
     await database.close()
 

@@ -10,9 +10,11 @@ def test_final_states_are_the_five_ends() -> None:
     assert final == {"succeeded", "blocked", "failed", "cancelled", "expired"}
 
 
-def test_an_ended_job_changes_only_when_a_dead_letter_is_retried() -> None:
+def test_an_ended_job_changes_only_by_an_admin() -> None:
     changes = {(state, after) for state in JobState if state.is_final for after in TRANSITIONS[state]}
-    assert changes == {(JobState.FAILED, JobState.QUEUED)}
+    retried = (JobState.FAILED, JobState.QUEUED)
+    taken_down, undone = (JobState.SUCCEEDED, JobState.BLOCKED), (JobState.BLOCKED, JobState.SUCCEEDED)
+    assert changes == {retried, taken_down, undone}
 
 
 def test_every_state_can_be_reached_from_the_queue() -> None:

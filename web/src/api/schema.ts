@@ -757,6 +757,93 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/admin/takedowns": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Takedowns
+         * @description The takedowns, newest first.
+         */
+        get: operations["list_takedowns"];
+        put?: never;
+        /**
+         * Create Takedown
+         * @description Take pictures down: from the answer on nobody gets them by any address, unless `phase` is still `withdrawing`.
+         *
+         *     A picture's bytes are taken, so every picture and upload with the same bytes goes too. The same selection again,
+         *     with nothing new in it, answers the takedown that is there.
+         */
+        post: operations["create_takedown"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/takedowns/plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Plan Takedown Of
+         * @description Count what a takedown would take. Changes nothing.
+         */
+        post: operations["plan_takedown_of"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/takedowns/{takedown_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Takedown
+         * @description A takedown, and how far it is.
+         */
+        get: operations["read_takedown"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/takedowns/{takedown_id}/undo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Undo Takedown Of
+         * @description Bring everything back that a takedown took, and take its hashes off the blocklist. Repeating it is harmless.
+         */
+        post: operations["undo_takedown_of"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/admin/tenants": {
         parameters: {
             query?: never;
@@ -2351,6 +2438,49 @@ export interface components {
              */
             old_password: string;
         };
+        /** NewTakedown */
+        NewTakedown: {
+            /**
+             * Categories
+             * @description what today's text filter finds in the prompt
+             */
+            categories?: components["schemas"]["SafetyCategory"][];
+            /**
+             * Near
+             * @description PDQ hashes: copies that look the same go too
+             */
+            near?: string[];
+            /**
+             * Pictures
+             * @description addresses (`/i/...`), SHA-256 hashes of files or uploads, or ids of jobs
+             */
+            pictures?: string[];
+            /**
+             * Reason
+             * @description for those who look at it later
+             */
+            reason: string;
+            /**
+             * Since
+             * @description made then or later
+             */
+            since?: string | null;
+            /**
+             * Tenant
+             * @description whose pictures
+             */
+            tenant?: string | null;
+            /**
+             * Until
+             * @description made before
+             */
+            until?: string | null;
+            /**
+             * Words
+             * @description each stands in the prompt
+             */
+            words?: string[];
+        };
         /** NewTenant */
         NewTenant: {
             /**
@@ -2519,6 +2649,11 @@ export interface components {
             grace_hours: number;
         };
         /**
+         * SafetyCategory
+         * @enum {string}
+         */
+        SafetyCategory: "sexual" | "sexual_minors" | "violence" | "hate" | "self_harm" | "illegal" | "harassment" | "deception" | "prompt_injection";
+        /**
          * Scope
          * @description A permission of a caller. Every way of signing in ends in a set of these; there is no other right.
          * @enum {string}
@@ -2656,6 +2791,150 @@ export interface components {
             expires_at: string;
             /** Token */
             token: string;
+        };
+        /** TakedownCount */
+        TakedownCount: {
+            /** Num Pictures */
+            num_pictures: number;
+            /** Num Uploads */
+            num_uploads: number;
+            /** Tenant */
+            tenant: string;
+        };
+        /** TakedownPage */
+        TakedownPage: {
+            /** Next Cursor */
+            next_cursor: string | null;
+            /** Takedowns */
+            takedowns: components["schemas"]["TakedownView"][];
+        };
+        /**
+         * TakedownPhase
+         * @enum {string}
+         */
+        TakedownPhase: "withdrawing" | "quarantining" | "purging" | "done" | "undoing" | "undone" | "erased";
+        /** TakedownPlanView */
+        TakedownPlanView: {
+            /**
+             * Is Complete
+             * @description false: the time did not suffice, there may be more
+             */
+            is_complete: boolean;
+            /**
+             * Num Bytes
+             * @description of all files of them
+             */
+            num_bytes: number;
+            /** Num Pictures */
+            num_pictures: number;
+            /**
+             * Num Seen
+             * @description pictures and uploads that were looked at
+             */
+            num_seen: number;
+            /** Num Uploads */
+            num_uploads: number;
+            /**
+             * Tenants
+             * @description those with the most first
+             */
+            tenants: components["schemas"]["TakedownCount"][];
+        };
+        /**
+         * TakedownSelection
+         * @description The pictures that meet every condition that is given; `pictures` and `near` count as one.
+         */
+        TakedownSelection: {
+            /**
+             * Categories
+             * @description what today's text filter finds in the prompt
+             */
+            categories?: components["schemas"]["SafetyCategory"][];
+            /**
+             * Near
+             * @description PDQ hashes: copies that look the same go too
+             */
+            near?: string[];
+            /**
+             * Pictures
+             * @description addresses (`/i/...`), SHA-256 hashes of files or uploads, or ids of jobs
+             */
+            pictures?: string[];
+            /**
+             * Since
+             * @description made then or later
+             */
+            since?: string | null;
+            /**
+             * Tenant
+             * @description whose pictures
+             */
+            tenant?: string | null;
+            /**
+             * Until
+             * @description made before
+             */
+            until?: string | null;
+            /**
+             * Words
+             * @description each stands in the prompt
+             */
+            words?: string[];
+        };
+        /** TakedownUndo */
+        TakedownUndo: {
+            /**
+             * Reason
+             * @description for those who look at it later
+             */
+            reason: string;
+        };
+        /** TakedownView */
+        TakedownView: {
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /**
+             * Ends At
+             * Format: date-time
+             * @description until then it can be undone
+             */
+            ends_at: string;
+            /**
+             * Failure
+             * @description why caches were not told yet
+             */
+            failure: string | null;
+            /** Id */
+            id: string;
+            /** Made By */
+            made_by: string;
+            /** Num Bytes */
+            num_bytes: number;
+            /**
+             * Num Moved
+             * @description pictures and uploads whose bytes are in quarantine
+             */
+            num_moved: number;
+            /** Num Pictures */
+            num_pictures: number;
+            /** Num Seen */
+            num_seen: number;
+            /** Num Uploads */
+            num_uploads: number;
+            phase: components["schemas"]["TakedownPhase"];
+            /** Reason */
+            reason: string;
+            /** Selection */
+            selection: {
+                [key: string]: unknown;
+            };
+            /** Undone At */
+            undone_at: string | null;
+            /** Undone By */
+            undone_by: string | null;
         };
         /**
          * Task
@@ -3046,6 +3325,15 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description it was taken down */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description the address is too long */
             414: {
                 headers: {
@@ -3126,6 +3414,13 @@ export interface operations {
             };
             /** @description no such thing, or not yours */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description it was taken down */
+            410: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6138,6 +6433,479 @@ export interface operations {
             };
             /** @description not allowed to this caller, tier or server */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description the address is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description something in the request cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description the database or the object store does not answer, or the server is full */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    list_takedowns: {
+        parameters: {
+            query?: {
+                limit?: number;
+                /** @description `next_cursor` of the last page */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TakedownPage"];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description the address is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description something in the request cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description the database or the object store does not answer, or the server is full */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    create_takedown: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewTakedown"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TakedownView"];
+                };
+            };
+            /** @description the body is not JSON in UTF-8 */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description the address is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description something in the request cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description the database or the object store does not answer, or the server is full */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    plan_takedown_of: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TakedownSelection"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TakedownPlanView"];
+                };
+            };
+            /** @description the body is not JSON in UTF-8 */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description the address is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description something in the request cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description the database or the object store does not answer, or the server is full */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    read_takedown: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the takedown's id */
+                takedown_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TakedownView"];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description no such thing, or not yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description the address is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description something in the request cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description the database or the object store does not answer, or the server is full */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    undo_takedown_of: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the takedown's id */
+                takedown_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TakedownUndo"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TakedownView"];
+                };
+            };
+            /** @description the body is not JSON in UTF-8 */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description no such thing, or not yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description it meets something that is there already */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

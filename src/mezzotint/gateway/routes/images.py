@@ -5,18 +5,24 @@ can deliver it (docs/decisions/0002).
 """
 
 import re
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from mezzotint.actions.finish import image_key
+from mezzotint.domain.claims import Scope
+from mezzotint.domain.errors import PictureTakenDown
 from mezzotint.domain.ids import Sha256
+from mezzotint.gateway.auth.authenticate import authenticate
 from mezzotint.gateway.auth.ownership import Of, Whose, list_owners
 from mezzotint.gateway.cursor import Cursor, next_cursor
 from mezzotint.gateway.dependencies import CallerClaims, ServiceDep
 from mezzotint.gateway.errors import ApiError
 from mezzotint.gateway.picture_response import PictureVersion, respond_with_picture
 from mezzotint.gateway.schemas import HistoryImage, ImagePage, describe_errors
+from mezzotint.gateway.service import Service
+from mezzotint.policy.safety.takedown import sees_tombstone
 
 router = APIRouter(tags=["images"])
 NAME = re.compile(r"([0-9a-f]{64})\.(webp|png)")
@@ -60,7 +66,7 @@ async def list_images(
         206: {"content": BYTES, "description": "the range that was asked for"},
         304: {"description": "the caller has it, by If-None-Match or If-Modified-Since"},
         416: {"description": "the file has no such range"},
-        **describe_errors(404, 422, 503),
+        **describe_errors(404, 410, 422, 503),
     },
 )
 async def download_image(
@@ -76,7 +82,22 @@ async def download_image(
     if match is not None and published_at is not None:
         data = await service.desk.objects.get(image_key(Sha256(match[1]), match[2]))
     if match is None or published_at is None or data is None:
+        if match is not None:
+            await check_tombstone(service, request, Sha256(match[1]))
         raise ApiError("image_not_found", hint="GET /v1/images lists yours.")
     version = PictureVersion(etag=f'"{match[1]}"', modified_at=published_at)
     headers = {"Cache-Control": IMMUTABLE}  # a file name here would win over the better one of the page's links
     return respond_with_picture(request, data, match[2], version, headers)
+
+
+async def check_tombstone(service: Service, request: Request, content: Sha256) -> None:
+    """Answers 410 to callers who saw the picture in their lists before it was taken down. To all others there is no
+    such picture: whether one was taken down is told to nobody who only knows its hash."""
+    owners = await service.takedowns.takedowns.owners_of_withdrawn(content)
+    if not owners:
+        return
+    claims = None
+    with suppress(ApiError):  # without a credential, or with one that is over: a stranger
+        claims = await authenticate(service, request, is_safe=True)
+    if claims is not None and Scope.READ in claims.scopes and sees_tombstone(claims, owners):
+        raise ApiError("picture_taken_down", hint=PictureTakenDown.hint)

@@ -14,9 +14,15 @@ class AuditAction(StrEnum):
     TIGHTENED = "tightened"
     TIGHTENING_ENDED = "tightening_ended"
     APPEAL_DECIDED = "appeal_decided"
+    TAKEN_DOWN = "taken_down"
+    TAKEDOWN_UNDONE = "takedown_undone"
 
 
-CHANGES_OVERRIDES = frozenset(AuditAction) - {AuditAction.APPEAL_DECIDED}
+CHANGES_OVERRIDES = frozenset(AuditAction) - {
+    AuditAction.APPEAL_DECIDED,
+    AuditAction.TAKEN_DOWN,
+    AuditAction.TAKEDOWN_UNDONE,
+}
 """Actions after which every process reads the safety overrides again."""
 
 

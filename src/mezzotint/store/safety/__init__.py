@@ -1,1 +1,1 @@
-"""Rows of the safety policy in use: hard rules, tightenings, appeals, and the audit of all changes."""
+"""Rows of the safety system: changes of the policy in use, appeals, takedowns and the blocklist."""

@@ -272,7 +272,9 @@ async def test_every_step_of_the_table_is_logged_once(jobs: Jobs, database: Data
     later = NOW + timedelta(hours=1)
     await jobs.expire(Tier.FREE, later, JobError(code="c", message="m", hint="h"), later)
     assert await logged(old) == [JobState.QUEUED, JobState.EXPIRED]
-    assert walked == {(before, after) for before, steps in TRANSITIONS.items() for after in steps}
+    by_takedowns = {(JobState.SUCCEEDED, JobState.BLOCKED), (JobState.BLOCKED, JobState.SUCCEEDED)}  # safety/
+    table = {(before, after) for before, steps in TRANSITIONS.items() for after in steps}
+    assert walked == table - by_takedowns
 
 
 async def test_old_jobs_expire_with_a_reason_unless_they_began(jobs: Jobs, database: Database) -> None:

@@ -10,10 +10,12 @@ from websockets.asyncio.client import connect as connect_socket
 from websockets.exceptions import InvalidStatus
 
 from mezzotint.actions.finish import image_key
+from mezzotint.actions.takedown.begin import begin_takedown
 from mezzotint.domain.claims import OWN
 from mezzotint.domain.ids import JobId, TenantId, WebhookId, WorkerId
 from mezzotint.domain.job import JobState
 from mezzotint.domain.key import KeyRequest
+from mezzotint.domain.safety.takedown import PictureSelection
 from mezzotint.domain.task import Source
 from mezzotint.domain.webhook import Webhook
 from mezzotint.gateway import Service, create_app
@@ -109,6 +111,11 @@ MATRIX: dict[str, Row | str] = {
     "GET /v1/admin/workers": ADMINS,
     "PATCH /v1/admin/workers": ADMINS,
     "PATCH /v1/admin/workers/{worker_id}": ADMINS,
+    "POST /v1/admin/takedowns/plan": ADMINS,
+    "POST /v1/admin/takedowns": Row(401, 403, 403, 201),
+    "GET /v1/admin/takedowns": ADMINS,
+    "GET /v1/admin/takedowns/{takedown_id}": ADMINS,
+    "POST /v1/admin/takedowns/{takedown_id}/undo": ADMINS,
 }
 
 BODIES: dict[str, Any] = {
@@ -130,6 +137,9 @@ BODIES: dict[str, Any] = {
     "PUT /v1/admin/lanes/{lane}": {"base": 1.5},
     "PATCH /v1/admin/workers": {"is_drained": True},
     "PATCH /v1/admin/workers/{worker_id}": {"is_drained": True},
+    "POST /v1/admin/takedowns/plan": {"tenant": "ada"},
+    "POST /v1/admin/takedowns/{takedown_id}/undo": {"reason": "mistaken"},
+    "POST /v1/admin/takedowns": {"pictures": ["f" * 64], "reason": "reported"},
 }
 
 
@@ -216,6 +226,10 @@ async def test_a_route_answers_each_credential_as_the_matrix_says(route: str, se
     await populate(service)
     owners = [who for who, kind in KINDS.items() if kind.acts_as == "owner"]
     things = {who: await things_of_ada(service, number) for number, who in enumerate(owners)}
+    if "/takedowns/" in route:
+        nothing = PictureSelection(tenant=TenantId("nobody"))
+        takedown = await begin_takedown(service.takedowns, nothing, reason="reported", made_by="ops")
+        things = {who: its | {"takedown_id": takedown.id} for who, its in things.items()}
     shown = {who: await kind.make(service) for who, kind in KINDS.items()}
     await disable_tenant(service)
     method, _, path = route.partition(" ")

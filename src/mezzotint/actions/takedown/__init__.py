@@ -1,0 +1,1 @@
+"""Pictures are taken down, and come back if that was a mistake."""

@@ -1,0 +1,1 @@
+"""Values of the safety system: takedowns and what belongs to them."""

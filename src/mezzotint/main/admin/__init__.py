@@ -1,0 +1,1 @@
+"""Commands of operators who look after what is shown."""
