@@ -3,11 +3,13 @@
 The transition table is the only description of a job's life; `docs/states.md` is generated from it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from mezzotint.domain.errors import JobFault
+from mezzotint.domain.held_image import HeldImage
 from mezzotint.domain.ids import OF_TENANT, JobId, OwnerId, Sha256, TenantId, WorkerId
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier
@@ -118,7 +120,12 @@ class CheckpointRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """A result of a job: the same picture as PNG and as WebP, each named by the hash of its bytes."""
+    """A result of a job: the same picture as PNG and as WebP, each named by the hash of its bytes.
+
+    verdict: of the image filter: allow, blur (this is a blurred picture, and no other is kept), or review (an admin
+    released it). scores: by classifier and class. filter_version: of the classifiers and the policy; None: made before
+    scores were kept.
+    """
 
     job: JobId
     position: int
@@ -128,6 +135,9 @@ class Image:
     width: int
     height: int
     created_at: datetime
+    verdict: str = "allow"
+    scores: Mapping[str, Mapping[str, float | None]] | None = None
+    filter_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,6 +234,7 @@ class Ending:
     step: int
     error: JobError | None = None
     images: tuple[Image, ...] = ()
+    held: tuple[HeldImage, ...] = ()
     cut_texts: CutTexts = field(default_factory=CutTexts)
     cost_s: float = 0.0
     resumed_cost_s: float = 0.0

@@ -91,6 +91,10 @@ class JobImage(BaseModel):
     seed: int
     width: int
     height: int
+    verdict: str = Field(
+        description="of the image filter: `allow`, `blur` (this picture is blurred, and no other is kept), or `review` "
+        "(an operator looked at it first)"
+    )
 
     @classmethod
     def of(cls, image: Image, **more: Any) -> Self:
@@ -101,6 +105,7 @@ class JobImage(BaseModel):
             seed=image.seed,
             width=image.width,
             height=image.height,
+            verdict=image.verdict,
             **more,
         )
 

@@ -122,14 +122,17 @@ def _save_picture(
     if run.error is not None:
         raise RunFailed(f"the model could not carry out the request: {run.error}") from run.error
     picture = run.output.images[0]
-    if image_filter.check(picture, Tier.PRO).verdict is not SafetyVerdict.ALLOW:
+    verdict = image_filter.check(picture, Tier.PRO)
+    if verdict.is_withheld:
         message = "The finished picture did not pass the image filter."
         return _print_error(ExitCode.BLOCKED, message, ImageBlocked.hint, ImageBlocked.code)
-    from mezzotint.media import encode
+    from mezzotint.media import blur_picture, encode
 
-    files = encode(picture)
+    is_blurred = verdict.verdict is SafetyVerdict.BLUR
+    files = encode(blur_picture(picture) if is_blurred else picture)
     write(out, sign(files.png if out.suffix.lower() == ".png" else files.webp, parameters))
-    print(f"{out}  {picture.width} x {picture.height} px  seed {parameters.seed}")  # noqa: T201
+    told = "  blurred by the image filter" if is_blurred else ""
+    print(f"{out}  {picture.width} x {picture.height} px  seed {parameters.seed}{told}")  # noqa: T201
     return ExitCode.DONE
 
 

@@ -193,4 +193,7 @@ def image_of(row: RowMapping) -> Image:
         width=row["width"],
         height=row["height"],
         created_at=row["created_at"],
+        verdict=row["verdict"],
+        scores=row["scores"],
+        filter_version=row["filter_version"],
     )

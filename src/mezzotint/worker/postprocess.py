@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
@@ -12,9 +12,10 @@ from PIL import Image as Pixels
 
 from mezzotint.actions.finish import Picture, store_pictures
 from mezzotint.domain.errors import EncodeFailed, FilterFailed, ImageBlocked, JobFault, RunFailed, SigningFailed
+from mezzotint.domain.held_image import HeldImage, HeldState
 from mezzotint.domain.job import Ending, Image, Job, JobError, JobState, Timings
 from mezzotint.domain.tier import Tier
-from mezzotint.media import content_hash, encode, preview_data_url
+from mezzotint.media import blur_picture, content_hash, encode, preview_data_url
 from mezzotint.policy.safety.images import ImageVerdict
 from mezzotint.policy.safety.verdicts import SafetyVerdict
 from mezzotint.store import Objects
@@ -63,12 +64,14 @@ async def postprocess(
     except Exception as error:
         raise FilterFailed(f"The image filter failed ({type(error).__name__}).") from error
     timings = replace(timings, filter_s=time.monotonic() - started_at)
-    if any(verdict.verdict is not SafetyVerdict.ALLOW for verdict in verdicts):
-        blocked = JobError.of(ImageBlocked("The finished picture did not pass the image filter and was not kept."))
-        return Ending(state=JobState.BLOCKED, at=now(), timings=timings, step=report.step, error=blocked)
+    if any(verdict.is_withheld for verdict in verdicts):
+        return _block(job, report, verdicts, timings, now())
     started_at = time.monotonic()
     try:
-        pictures = [await asyncio.to_thread(_encode_picture, picture, sign) for picture in report.pictures]
+        pictures = [
+            await asyncio.to_thread(_encode_picture, picture, verdict, sign)
+            for picture, verdict in zip(report.pictures, verdicts, strict=True)
+        ]
     except SigningFailed:
         raise
     except Exception as error:
@@ -85,8 +88,11 @@ async def postprocess(
             width=picture.width,
             height=picture.height,
             created_at=now(),
+            verdict=verdict.verdict,
+            scores=verdict.kept_scores,
+            filter_version=verdict.version,
         )
-        for position, picture in enumerate(pictures)
+        for position, (picture, verdict) in enumerate(zip(pictures, verdicts, strict=True))
     )
     return Ending(
         state=JobState.SUCCEEDED,
@@ -96,6 +102,28 @@ async def postprocess(
         images=images,
         cut_texts=report.cut_texts,
     )
+
+
+def _block(job: Job, report: RunEnded, verdicts: Sequence[ImageVerdict], timings: Timings, at: datetime) -> Ending:
+    """End the job without pictures; the scores of those that did not pass are kept, the pictures are not."""
+    held = tuple(
+        HeldImage(
+            job=job.id,
+            position=position,
+            state=HeldState.BLOCKED,
+            category=verdict.category or "",
+            scores=verdict.kept_scores,
+            filter_version=verdict.version,
+            seed=job.parameters.seed,
+            width=picture.width,
+            height=picture.height,
+            created_at=at,
+        )
+        for position, (picture, verdict) in enumerate(zip(report.pictures, verdicts, strict=True))
+        if verdict.is_withheld
+    )
+    blocked = JobError.of(ImageBlocked("The finished picture did not pass the image filter and was not kept."))
+    return Ending(state=JobState.BLOCKED, at=at, timings=timings, step=report.step, error=blocked, held=held)
 
 
 def encode_preview(rgb: "NDArray[np.uint8]", image_filter: ImageFilter, tier: Tier) -> str | None:
@@ -111,8 +139,8 @@ def explain(job: Job, error: BaseException) -> JobFault:
     return RunFailed(f"The model could not carry out the request ({type(error).__name__}).")
 
 
-def _encode_picture(pixels: Pixels.Image, sign: Sign) -> Picture:
-    files = encode(pixels)
+def _encode_picture(pixels: Pixels.Image, verdict: ImageVerdict, sign: Sign) -> Picture:
+    files = encode(blur_picture(pixels) if verdict.verdict is SafetyVerdict.BLUR else pixels)
     png, webp = sign(files.png), sign(files.webp)
     return Picture(
         png=png,

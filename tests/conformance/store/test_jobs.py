@@ -9,12 +9,14 @@ import pytest
 from sqlalchemy import select, update
 
 from mezzotint.domain.errors import LeaseLost
+from mezzotint.domain.held_image import HeldImage, HeldState
 from mezzotint.domain.ids import JobId, TenantId, WorkerId
 from mezzotint.domain.job import CheckpointRef, CutTexts, Job, JobState, Lease
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.fair_queue.state import RULES
 from mezzotint.policy.retry import Retry
-from mezzotint.store import Images, Jobs, WorkerOffer
+from mezzotint.store import Database, Images, Jobs, WorkerOffer
+from mezzotint.store.schema import held_images
 from mezzotint.store.schema import jobs as rows
 from tests.making import NOW, make_ending, make_image, make_job, make_parameters
 
@@ -298,3 +300,41 @@ async def test_what_was_read_of_cut_texts_is_kept_with_the_end(jobs: Jobs) -> No
     ended = await jobs.get(job.id)
     assert ended is not None
     assert (job.cut_texts, ended.cut_texts) == (CutTexts(), read)
+
+
+async def test_verdicts_and_scores_are_kept_with_pictures_and_with_those_that_are_not_delivered(
+    jobs: Jobs, database: Database
+) -> None:
+    scores = {"graphic": {"violence": 0.9125, "sexual": None}}
+    shown, withheld = make_job(), make_job()
+    picture = replace(make_image(shown), verdict="blur", scores=scores, filter_version="v1+ab")
+    held = HeldImage(
+        job=withheld.id,
+        position=0,
+        state=HeldState.BLOCKED,
+        category="violence",
+        scores=scores,
+        filter_version="v1+ab",
+        seed=7,
+        width=64,
+        height=64,
+        created_at=NOW,
+    )
+    for job, ending in (
+        (shown, make_ending(shown, images=(picture,))),
+        (withheld, replace(make_ending(withheld, JobState.BLOCKED), held=(held,))),
+    ):
+        await jobs.finish(job.id, await claimed(jobs, job), ending)
+    found = await jobs.get(shown.id)
+    assert found is not None
+    assert found.images == (picture,)
+    async with database.read() as connection:
+        (row,) = (await connection.execute(select(held_images))).mappings().all()
+    assert {name: row[name] for name in ("job", "tenant", "state", "category", "scores", "key")} == {
+        "job": withheld.id,
+        "tenant": withheld.tenant,
+        "state": "blocked",
+        "category": "violence",
+        "scores": scores,
+        "key": None,
+    }

@@ -7,8 +7,11 @@ import pytest
 from PIL import Image as Pixels
 
 from mezzotint.domain.errors import NotFinite, StorageUnavailable
+from mezzotint.domain.held_image import HeldState
 from mezzotint.domain.job import Ending, Job, JobState
 from mezzotint.domain.tier import Tier
+from mezzotint.media import blur_picture
+from mezzotint.policy.safety.categories import SafetyCategory
 from mezzotint.policy.safety.images import ImageVerdict
 from mezzotint.policy.safety.verdicts import SafetyVerdict
 from mezzotint.store import Objects
@@ -27,21 +30,24 @@ def ended(**changes: object) -> RunEnded:
     return RunEnded(job=make_job().id, step=30, denoise_s=1.5, decode_s=0.1, **changes)  # type: ignore[arg-type]
 
 
-class Filter:
-    """Blocks everything, or nothing."""
+SCORES = {"fixed": {"violence": 0.75, "sexual": float("nan")}}
 
-    def __init__(self, *, blocks: bool = False) -> None:
-        self.blocks = blocks
+
+class Filter:
+    """Gives every picture the same verdict."""
+
+    def __init__(self, verdict: SafetyVerdict = SafetyVerdict.ALLOW) -> None:
+        self.verdict = verdict
 
     def check(self, image: Pixels.Image, tier: Tier) -> ImageVerdict:
-        return ImageVerdict(verdict=SafetyVerdict.BLOCK if self.blocks else SafetyVerdict.ALLOW)
+        return ImageVerdict(verdict=self.verdict, category=SafetyCategory.VIOLENCE, scores=SCORES, version="v7")
 
     def is_preview_blocked(self, image: Pixels.Image, tier: Tier) -> bool:
-        return self.blocks
+        return self.verdict is not SafetyVerdict.ALLOW
 
 
-async def store(tmp_path: Path, job: Job, report: RunEnded, *, blocks: bool = False) -> Ending:
-    return await postprocess(job, report, Filter(blocks=blocks), Objects(tmp_path / "objects"), lambda: NOW)
+async def store(tmp_path: Path, job: Job, report: RunEnded, verdict: SafetyVerdict = SafetyVerdict.ALLOW) -> Ending:
+    return await postprocess(job, report, Filter(verdict), Objects(tmp_path / "objects"), lambda: NOW)
 
 
 def files(tmp_path: Path) -> list[Path]:
@@ -63,17 +69,33 @@ async def test_pictures_are_stored_under_the_hash_of_their_bytes(tmp_path: Path)
 
 async def test_a_blocked_picture_is_never_stored(tmp_path: Path) -> None:
     report = ended(pictures=(picture(),))
-    ending = await store(tmp_path, make_job(), report, blocks=True)
+    ending = await store(tmp_path, make_job(), report, SafetyVerdict.BLOCK)
     assert ending.state is JobState.BLOCKED
     assert ending.images == ()
     assert ending.error is not None
     assert ending.error.code == "image_blocked"
     assert files(tmp_path) == []
+    (held,) = ending.held
+    assert (held.state, held.category, held.key) == (HeldState.BLOCKED, "violence", None)
+    assert (held.scores, held.filter_version) == ({"fixed": {"violence": 0.75, "sexual": None}}, "v7")
+
+
+async def test_only_a_blurred_file_is_kept_of_a_picture_to_be_blurred(tmp_path: Path) -> None:
+    sharp = Pixels.effect_noise((96, 96), 80).convert("RGB")
+    ending = await store(tmp_path, make_job(), ended(pictures=(sharp,)), SafetyVerdict.BLUR)
+    (image,) = ending.images
+    assert (ending.state, image.verdict, image.filter_version) == (JobState.SUCCEEDED, "blur", "v7")
+    assert image.scores == {"fixed": {"violence": 0.75, "sexual": None}}
+    assert len(files(tmp_path)) == 2
+    for path in files(tmp_path):
+        with Pixels.open(path) as delivered:
+            assert delivered.size == sharp.size
+            assert delivered.convert("RGB").tobytes() == blur_picture(sharp).tobytes()
 
 
 def test_a_preview_that_the_filter_blocks_is_left_out() -> None:
     rgb = np.zeros((64, 64, 3), np.uint8)
-    assert encode_preview(rgb, Filter(blocks=True), Tier.FREE) is None
+    assert encode_preview(rgb, Filter(SafetyVerdict.BLOCK), Tier.FREE) is None
     assert (encode_preview(rgb, Filter(), Tier.FREE) or "").startswith("data:image/webp;base64,")
 
 

@@ -1717,6 +1717,11 @@ export interface components {
              * @description WebP; never changes, may be cached for ever
              */
             url: string;
+            /**
+             * Verdict
+             * @description of the image filter: `allow`, `blur` (this picture is blurred, and no other is kept), or `review` (an operator looked at it first)
+             */
+            verdict: string;
             /** Width */
             width: number;
         };
@@ -1789,6 +1794,11 @@ export interface components {
              * @description WebP; never changes, may be cached for ever
              */
             url: string;
+            /**
+             * Verdict
+             * @description of the image filter: `allow`, `blur` (this picture is blurred, and no other is kept), or `review` (an operator looked at it first)
+             */
+            verdict: string;
             /** Width */
             width: number;
         };

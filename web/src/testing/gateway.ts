@@ -115,7 +115,7 @@ export function aJob(changes: Partial<Job> = {}): Job {
 }
 
 export function anImage(changes: Partial<Image> = {}): Image {
-  return { url: "/i/aa.webp", png_url: "/i/aa.png", seed: 7, width: 64, height: 64, ...changes };
+  return { url: "/i/aa.webp", png_url: "/i/aa.png", seed: 7, width: 64, height: 64, verdict: "allow", ...changes };
 }
 
 export function anOwnImage(changes: Partial<OwnImage> = {}): OwnImage {

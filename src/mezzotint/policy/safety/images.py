@@ -33,8 +33,17 @@ class ImageVerdict:
     version: str = ""
 
     @property
-    def is_blocked(self) -> bool:
-        return self.verdict is SafetyVerdict.BLOCK
+    def kept_scores(self) -> dict[str, dict[str, float | None]]:
+        """The scores as a row keeps them: to four digits; None for what is not a number, which JSON cannot say."""
+        return {
+            classifier: {name: None if isnan(score) else round(score, 4) for name, score in of_one.items()}
+            for classifier, of_one in self.scores.items()
+        }
+
+    @property
+    def is_withheld(self) -> bool:
+        """Whether nothing of the picture is delivered."""
+        return self.verdict in {SafetyVerdict.BLOCK, SafetyVerdict.REVIEW}
 
 
 def judge_picture(scores: Scores, thresholds: Mapping[str, Thresholds]) -> SafetyDecision:

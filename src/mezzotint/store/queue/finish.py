@@ -25,7 +25,7 @@ from mezzotint.store.queue.transitions import (
     ledger_entry,
 )
 from mezzotint.store.rows import UNREADABLE, checkpoints_of, fields_of, job_of
-from mezzotint.store.schema import images, jobs
+from mezzotint.store.schema import held_images, images, jobs
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +58,12 @@ INSERT_IMAGES = Statement(
     values=IMAGE,
     sql=f"INSERT INTO images ({', '.join(IMAGE)}) SELECT {', '.join(IMAGE)} FROM given",
 )
+HELD_IMAGE = {name: type_ for name, type_ in types_of(held_images).items() if name != "seq"}
+INSERT_HELD_IMAGES = Statement(
+    name="insert_held_images",
+    values=HELD_IMAGE,
+    sql=f"INSERT INTO held_images ({', '.join(HELD_IMAGE)}) SELECT {', '.join(HELD_IMAGE)} FROM given",
+)
 
 
 async def finish_jobs(
@@ -79,6 +85,11 @@ async def finish_jobs(
             {"tenant": row["tenant"], "owner": row["owner"], **fields_of(picture)}
             for row, ending, _ in ended
             for picture in ending.images
+        ],
+        INSERT_HELD_IMAGES: [
+            {"tenant": row["tenant"], "owner": row["owner"], **fields_of(held)}
+            for row, ending, _ in ended
+            for held in ending.held
         ],
         UPSERT_LEDGER: [_entry(row, ending, worker) for row, ending, worker in ended],
         LOG_CHANGE: logged,
