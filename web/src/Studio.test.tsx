@@ -416,3 +416,34 @@ test("without the tenant's leave there is nothing to choose", async () => {
   await within(screen.getByRole("list", { name: "My pictures" })).findByAltText("a red apple");
   expect(screen.queryByRole("group", { name: "Whose pictures" })).toBeNull();
 });
+
+test("a picture's content credentials are read from its file when they are opened", async () => {
+  const origin = {
+    png: "aa",
+    validity: "trusted",
+    problems: [],
+    signer: "Mezzotint signer",
+    model: "mezzotint-starter",
+    made_at: "2026-11-28T17:03:11Z",
+    recipe: null,
+  };
+  const seen = open({
+    "GET /v1/images": () => json({ images: [anOwnImage()], next_cursor: null }),
+    "GET /v1/jobs/j1": () => json(aJob({ state: "succeeded", images: [anImage()] })),
+    "GET /v1/jobs/j1/provenance": () => json({ images: [{ ...origin, png: "bb", validity: "invalid" }, origin] }),
+  });
+  const summary = await screen.findByText("Content credentials");
+  expect(seen.some((request) => request.path.endsWith("/provenance"))).toBe(false);
+  await userEvent.click(summary);
+  const told = await screen.findByText(/^Signed; the signer is trusted here, by Mezzotint signer, made with mezzotint-starter, on .*2026/);
+  expect(told.textContent).toContain("without its prompt");
+});
+
+test("content credentials that cannot be read say so", async () => {
+  open({
+    "GET /v1/images": () => json({ images: [anOwnImage()], next_cursor: null }),
+    "GET /v1/jobs/j1": () => json(aJob({ state: "succeeded", images: [anImage()] })),
+  });
+  await userEvent.click(await screen.findByText("Content credentials"));
+  expect(await screen.findByText("They cannot be read at the moment.")).toBeTruthy();
+});

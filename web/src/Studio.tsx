@@ -116,6 +116,7 @@ export function Studio({ client }: { client: Client }) {
           onCancel={(id) => jobs.cancel([id])}
           onAsk={(asked) => void make(asked)}
           onUse={use}
+          loadOrigins={client.origins}
         />
       </div>
       <div className="works">

@@ -34,6 +34,7 @@ from mezzotint.gateway.routes import (
     keys,
     metrics,
     operations,
+    provenance,
     sign_in,
     takedowns,
     uploads,
@@ -116,7 +117,7 @@ def create_app(
         app.include_router(module.router, responses=errors_of_all)
     for router in (*openai.ROUTERS, *automatic1111.ROUTERS):
         app.include_router(router)
-    for module in (uploads, usage, webhooks, sign_in, keys, admin, operations, takedowns, about, metrics):
+    for module in (uploads, provenance, usage, webhooks, sign_in, keys, admin, operations, takedowns, about, metrics):
         app.include_router(module.router, responses=errors_of_all)
     app.include_router(websocket.router)
     app.openapi = partial(describe_api, app)  # type: ignore[method-assign]  # as FastAPI says to extend it

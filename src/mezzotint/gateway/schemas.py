@@ -13,6 +13,7 @@ from mezzotint.gateway.network.path_prefix import link
 from mezzotint.policy.admission.permutations import MAX_JOBS
 from mezzotint.policy.admission.request import JobRequest
 from mezzotint.policy.visibility import sees_tenant
+from mezzotint.provenance import Validity
 
 POSITIVE: dict[str, JsonValue] = {"minimum": 1}
 """Bounds in the schema alone: admission checks the values, with words of its own."""
@@ -211,6 +212,32 @@ class HistoryImage(JobImage):
 class ImagePage(BaseModel):
     images: list[HistoryImage]
     next_cursor: str | None
+
+
+class ImageOrigin(BaseModel):
+    """What a picture's content credentials say."""
+
+    png: str = Field(description="SHA-256 of the PNG that was read")
+    validity: Validity = Field(
+        description="`trusted`: they hold, and an authority that this server trusts vouches for the signer; `valid`: "
+        "they hold; `invalid`: the file was changed; `absent`: it has none"
+    )
+    problems: list[str] = Field(description="what does not hold, in C2PA's codes")
+    signer: str | None
+    issuer: str | None
+    software: str | None
+    made_at: str | None
+    actions: list[str] = Field(description="such as c2pa.created")
+    digital_source: str | None = Field(description="IPTC's word for the kind of picture")
+    job: str | None
+    model: str | None
+    model_sha256: str | None = Field(description="of the model's weights")
+    source_sha256: str | None = Field(description="of the picture that an edit began with")
+    recipe: dict[str, JsonValue] | None = Field(description="prompt, seed and steps, where the tenant shows them")
+
+
+class ImageOrigins(BaseModel):
+    images: list[ImageOrigin]
 
 
 class Progress(BaseModel):

@@ -15,7 +15,7 @@ def hash_weights(place: Path, known: MutableMapping[str, str]) -> str:
     """
     files = [place] if place.is_file() else sorted(one for one in place.rglob("*") if one.suffix in SUFFIXES)
     stats = [(one, one.stat()) for one in files]
-    state = "\n".join(f"{one} {stat.st_size} {stat.st_mtime_ns}" for one, stat in stats)
+    state = "\n".join([str(place), *(f"{one} {stat.st_size} {stat.st_mtime_ns}" for one, stat in stats)])
     key = hashlib.sha256(state.encode()).hexdigest()
     found = known.get(key)
     if found is None:

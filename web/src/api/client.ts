@@ -1,7 +1,7 @@
 import { here } from "./address";
 import { Failure } from "./failure";
 import type { Accepted, Asked, Health, ImagesPage, Job, JobsPage, JobState, ListedModel, Me, Model } from "./types";
-import type { Session, Usage, Whose } from "./types";
+import type { Origin, Session, Usage, Whose } from "./types";
 
 const PROTOCOL = "mezzotint"; // a browser sets no headers of a socket: the token comes as a second subprotocol
 
@@ -9,6 +9,8 @@ const PROTOCOL = "mezzotint"; // a browser sets no headers of a socket: the toke
 export interface Client {
   submit(asked: Asked): Promise<Accepted>;
   job(id: string, signal?: AbortSignal): Promise<Job>;
+  /** Where a job's pictures come from, as their files tell it. */
+  origins(id: string, signal?: AbortSignal): Promise<readonly Origin[]>;
   cancel(id: string): Promise<Job>;
   /** The newest jobs in these states, from a page's cursor on. */
   jobs(states: readonly JobState[], cursor: string | null, signal?: AbortSignal): Promise<JobsPage>;
@@ -48,6 +50,8 @@ export function createClient(token: string | null, onRefused: (failure: Failure)
         body: JSON.stringify({ ...asked, new: true }),
       }),
     job: (id, signal) => json(`/v1/jobs/${encodeURIComponent(id)}`, given(signal)),
+    origins: async (id, signal) =>
+      (await json<{ images: Origin[] }>(`/v1/jobs/${encodeURIComponent(id)}/provenance`, given(signal))).images,
     cancel: (id) => json(`/v1/jobs/${encodeURIComponent(id)}`, { method: "DELETE" }),
     jobs: (states, cursor, signal) => {
       const query = new URLSearchParams(states.map((state) => ["state", state]));

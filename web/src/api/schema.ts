@@ -1082,6 +1082,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/jobs/{job_id}/provenance": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Provenance
+         * @description What the content credentials of a job's pictures say, and whether they hold: read from the stored files.
+         */
+        get: operations["read_provenance"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/keys": {
         parameters: {
             query?: never;
@@ -1725,6 +1745,68 @@ export interface components {
             /** Width */
             width: number;
         };
+        /**
+         * ImageOrigin
+         * @description What a picture's content credentials say.
+         */
+        ImageOrigin: {
+            /**
+             * Actions
+             * @description such as c2pa.created
+             */
+            actions: string[];
+            /**
+             * Digital Source
+             * @description IPTC's word for the kind of picture
+             */
+            digital_source: string | null;
+            /** Issuer */
+            issuer: string | null;
+            /** Job */
+            job: string | null;
+            /** Made At */
+            made_at: string | null;
+            /** Model */
+            model: string | null;
+            /**
+             * Model Sha256
+             * @description of the model's weights
+             */
+            model_sha256: string | null;
+            /**
+             * Png
+             * @description SHA-256 of the PNG that was read
+             */
+            png: string;
+            /**
+             * Problems
+             * @description what does not hold, in C2PA's codes
+             */
+            problems: string[];
+            /**
+             * Recipe
+             * @description prompt, seed and steps, where the tenant shows them
+             */
+            recipe: {
+                [key: string]: components["schemas"]["JsonValue"];
+            } | null;
+            /** Signer */
+            signer: string | null;
+            /** Software */
+            software: string | null;
+            /**
+             * Source Sha256
+             * @description of the picture that an edit began with
+             */
+            source_sha256: string | null;
+            /** @description `trusted`: they hold, and an authority that this server trusts vouches for the signer; `valid`: they hold; `invalid`: the file was changed; `absent`: it has none */
+            validity: components["schemas"]["Validity"];
+        };
+        /** ImageOrigins */
+        ImageOrigins: {
+            /** Images */
+            images: components["schemas"]["ImageOrigin"][];
+        };
         /** ImagePage */
         ImagePage: {
             /** Images */
@@ -1932,6 +2014,7 @@ export interface components {
             step: number;
             timings: components["schemas"]["JobTimings"];
         };
+        JsonValue: unknown;
         /** KeyList */
         KeyList: {
             /** Keys */
@@ -3141,6 +3224,12 @@ export interface components {
             /** Error Type */
             type: string;
         };
+        /**
+         * Validity
+         * @description Whether the manifest of a file holds.
+         * @enum {string}
+         */
+        Validity: "absent" | "invalid" | "valid" | "trusted";
         /**
          * Via
          * @description How the caller signed in.
@@ -8836,6 +8925,83 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description no such thing, or not yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description the address is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description something in the request cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description the database or the object store does not answer, or the server is full */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    read_provenance: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the job's id */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImageOrigins"];
+                };
             };
             /** @description no valid key, token or session */
             401: {

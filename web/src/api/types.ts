@@ -14,6 +14,8 @@ export type JobsPage = Schemas["JobPage"];
 export type Image = Schemas["JobImage"];
 export type OwnImage = Schemas["HistoryImage"];
 export type ImagesPage = Schemas["ImagePage"];
+/** What the content credentials of a picture's file say. */
+export type Origin = Schemas["ImageOrigin"];
 export type Problem = Schemas["ErrorBody"];
 export type Me = Schemas["Me"];
 export type Usage = Schemas["UsageView"];

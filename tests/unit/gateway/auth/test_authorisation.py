@@ -67,6 +67,7 @@ MATRIX: dict[str, Row | str] = {
     "POST /v1/jobs": Row(401, 202, 202, 202),
     "GET /v1/jobs/{job_id}": OWNERS,
     "GET /v1/jobs/{job_id}/events": OWNERS,
+    "GET /v1/jobs/{job_id}/provenance": OWNERS,
     "DELETE /v1/jobs/{job_id}": OWNERS,
     "GET /v1/keys": SIGNED_IN,
     "POST /v1/keys": MAKES,
@@ -183,6 +184,7 @@ async def things_of_ada(service: Service, number: int) -> dict[str, str]:
     (taken,) = await service.desk.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
     assert taken.lease is not None
     await service.desk.objects.put(image_key(picture.webp, "webp"), b"RIFF")
+    await service.desk.objects.put(image_key(picture.png, "png"), b"\x89PNG")
     await service.desk.jobs.finish(job.id, taken.lease, make_ending(job, images=(picture,)))
     made = await service.accounts.keys.add(KeyRequest(tenant=TenantId("ada"), name="laptop", scopes=OWN), service.now())
     assert made is not None

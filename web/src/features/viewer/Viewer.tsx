@@ -1,5 +1,5 @@
 import { useRef } from "react";
-import type { Asked, Job, Model } from "../../api/types";
+import type { Asked, Job, Model, Origin } from "../../api/types";
 import { isOver, type Entry } from "../jobs/entries";
 import { JobEnding } from "../jobs/JobEnding";
 import { JobProgress } from "../jobs/JobProgress";
@@ -8,6 +8,7 @@ import { title } from "../prompt/words";
 import { Picture } from "../images/Picture";
 import { Details } from "./Details";
 import { Placeholder } from "./Placeholder";
+import { Provenance } from "./Provenance";
 import { Reworkings } from "./Reworkings";
 import { promptOf, type Shown } from "./shown";
 import "./viewer.css";
@@ -21,10 +22,11 @@ interface Props {
   model: Model | null;
   onAsk: (asked: Asked) => void;
   onUse: (prompt: string) => void;
+  loadOrigins: (job: string) => Promise<readonly Origin[]>;
 }
 
 /** A job at work, or a picture, named and dated like a print. */
-export function Viewer({ shown, job, model, onCancel, onAsk, onUse }: Props) {
+export function Viewer({ shown, job, model, onCancel, onAsk, onUse, loadOrigins }: Props) {
   const article = useRef<HTMLElement>(null);
   if (shown === null) return <NothingYet />;
 
@@ -69,6 +71,9 @@ export function Viewer({ shown, job, model, onCancel, onAsk, onUse }: Props) {
           </div>
           {model !== null && <Reworkings image={image} model={model} onAsk={onAsk} />}
           {job !== null && <Details job={job} image={image} />}
+          {job !== null && (
+            <Provenance key={image.png_url} load={() => loadOrigins(job.id)} png={image.png_url.replace(/^.*\/|\.png$/g, "")} />
+          )}
         </>
       )}
     </article>

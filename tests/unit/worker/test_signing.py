@@ -1,0 +1,68 @@
+"""A picture is signed before it is stored; one that cannot be signed is not delivered, and its job is tried again."""
+
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from PIL import Image as Pixels
+
+from mezzotint.actions.finish import image_key
+from mezzotint.domain.ids import TenantId
+from mezzotint.domain.job import JobState
+from mezzotint.provenance import Identity, JobSigner, PictureSigner, Validity, read_credentials
+from mezzotint.provenance.authority import AuthorityFiles, make_authority
+from mezzotint.worker.finish import finish_job
+from mezzotint.worker.job_states import LeaseState
+from tests.unit.worker.conftest import Leases
+from tests.unit.worker.test_finish import end_run
+
+pytestmark = pytest.mark.anyio
+
+
+async def shows_its_prompt(tenant: TenantId) -> bool:
+    return tenant == "ada"
+
+
+def make_signer(files: AuthorityFiles, identity: Identity | None = None) -> JobSigner:
+    signer = PictureSigner(identity or Identity.from_files(files.chain, files.key))
+    return JobSigner(signer=signer, hash_model=lambda name: "cd" * 32, shows_prompt=shows_its_prompt)
+
+
+async def test_what_is_stored_is_signed_for_its_job(leases: Leases, tmp_path: Path) -> None:
+    make_authority(tmp_path / "own")
+    files = AuthorityFiles(tmp_path / "own")
+    leases.jobs.job_signer = make_signer(files)
+    leased = await leases.lease(state=LeaseState.FINISHING)
+    await finish_job(leases.jobs, leased, end_run(leased))
+    (image,) = (await leases.row(leased)).images
+    for content, suffix in ((image.png, "png"), (image.webp, "webp")):
+        stored = await leases.jobs.desk.objects.get(image_key(content, suffix))
+        assert stored is not None
+        found = read_credentials(stored, files.root.read_text())
+        assert (found.validity, found.job) == (Validity.TRUSTED, leased.job.id)
+        assert (found.model, found.model_sha256) == (leased.job.model, "cd" * 32)
+        assert (found.recipe or {})["prompt"] == leased.job.parameters.prompt
+        with Pixels.open(BytesIO(stored)) as picture:
+            assert picture.size == (64, 64)
+
+
+async def test_a_job_whose_picture_cannot_be_signed_goes_back_to_the_queue(leases: Leases, tmp_path: Path) -> None:
+    make_authority(tmp_path / "own")
+    files = AuthorityFiles(tmp_path / "own")
+
+    def fail(data: bytes) -> bytes:
+        raise ConnectionError("the KMS is away")
+
+    broken = replace(Identity.from_files(files.chain, files.key), sign=fail)
+    leases.jobs.job_signer = make_signer(files, broken)
+    leases.jobs.settings = replace(leases.jobs.settings, max_attempts=2)
+    leased = await leases.lease(state=LeaseState.FINISHING)
+    await finish_job(leases.jobs, leased, end_run(leased))
+    assert (await leases.row(leased)).state is JobState.QUEUED
+    leases.jobs.settings = replace(leases.jobs.settings, max_attempts=1)
+    other = await leases.lease(state=LeaseState.FINISHING)
+    await finish_job(leases.jobs, other, end_run(other))
+    failed = await leases.row(other)
+    assert failed.error is not None
+    assert (failed.state, failed.error.code, failed.images) == (JobState.FAILED, "signing_failed", ())
