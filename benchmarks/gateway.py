@@ -237,11 +237,12 @@ def serve(address: str, port: int) -> None:
     import uvicorn
 
     from mezzotint.actions.finish import Desk
+    from mezzotint.actions.screen import TextScreen
     from mezzotint.gateway import Issuer, create_app
     from mezzotint.gateway.rate_limits import RateLimits
     from mezzotint.gateway.wiring import build_service
     from mezzotint.main.served_models import freeze_collector
-    from mezzotint.safety.text.prefilter import PreFilter
+    from mezzotint.safety.text.load import load_text_filter
     from mezzotint.store import Database, EventBus, Objects, Store
     from tests.making import make_model
 
@@ -249,13 +250,14 @@ def serve(address: str, port: int) -> None:
     store = Store(database)
     with tempfile.TemporaryDirectory() as folder:
         desk = Desk(jobs=store.jobs, objects=Objects(Path(folder)), bus=bus)
-        check_prompt = PreFilter.load(None).check
+        text_filter = load_text_filter(rules=None, policy=None, uses_classifier=True)
+        text_filter.wait_until_loaded()
         service = build_service(
             store,
             desk,
             issuer=issuer,
             models=[make_model()],
-            check_prompt=check_prompt,
+            screen=TextScreen(judge=text_filter.judge),
             is_upload_blocked=lambda picture, tier: False,
         )
         service = replace(service, rate_limits=RateLimits(scale=10))

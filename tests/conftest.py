@@ -15,6 +15,9 @@ settings.load_profile("any-machine")  # a slow example or a slow draw is the mac
 if "PYTEST_XDIST_WORKER" in os.environ:  # two processes of tests, and the servers they start, on two cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# servers that tests start answer sooner; tests of the text filter say that they want its classifier
+os.environ.setdefault("MEZZOTINT_TEXT_CLASSIFIER", "false")
+
 
 @pytest.fixture
 def anyio_backend() -> str:

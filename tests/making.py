@@ -1,14 +1,20 @@
 """Plain values for tests: a job with everything filled in but what the test is about."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
+from typing import Any
 
+from mezzotint.actions.screen import TextScreen
 from mezzotint.domain.ids import JobId, OwnerId, Sha256, TenantId
 from mezzotint.domain.job import Ending, Image, Job, JobState, Parameters, Timings
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.safety.categories import SafetyCategory
 from mezzotint.policy.safety.hard_rules import HardRule
+from mezzotint.policy.safety.text_verdict import TextStage, TextVerdict
+from mezzotint.policy.safety.verdicts import SafetyVerdict
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 _numbers = count(1)
@@ -107,4 +113,25 @@ def make_model() -> ModelInfo:
         default_guidance=3.5,
         knows=("fruit",),
         examples=("a red apple",),
+    )
+
+
+def make_text_verdict(*, is_blocked: bool = False, **changes: Any) -> TextVerdict:
+    verdict = TextVerdict(
+        verdict=SafetyVerdict.BLOCK if is_blocked else SafetyVerdict.ALLOW,
+        category=SafetyCategory.SEXUAL if is_blocked else "",
+        about="something" if is_blocked else "",
+        hint="Describe something else." if is_blocked else "",
+        stage=TextStage.RULES,
+        text_hash="0" * 64,
+        policy_version="1",
+        rules_version="1",
+    )
+    return replace(verdict, **changes)
+
+
+def make_screen(is_blocked: Callable[[str], bool] = lambda prompt: False) -> TextScreen:
+    """A text filter that blocks the prompts for which the function holds."""
+    return TextScreen(
+        judge=lambda prompt, negative_prompt="", tier=Tier.FREE: make_text_verdict(is_blocked=is_blocked(prompt))
     )

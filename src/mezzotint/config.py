@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mezzotint.domain.errors import SettingInvalid
 from mezzotint.domain.tier import Tier
+from mezzotint.policy.safety.guard_formats import GuardFormat
 
 STARTER = "starter"
 MIN_FREE_BYTES = 64 * 1024 * 1024
@@ -142,6 +143,33 @@ class Settings(BaseSettings):
     provenance_signer_token: SecretStr | None = Field(None, description="bearer token that the remote signer wants")
     provenance_anchors: Path | None = Field(
         None, description="PEM file of authorities whose signatures count as trusted, beside this installation's own"
+    )
+    text_classifier: bool = Field(
+        True,
+        description="trained heads score prompts after the hard rules (230 MiB, 1.6 s of a core at start); false: "
+        "rules alone, which miss most of what is said in other words or languages",
+    )
+    guard_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s?#]+$",
+        description="OpenAI-compatible API of a guard model, such as `http://127.0.0.1:8000/v1`, which decides where "
+        "the text filter is uncertain; default: none",
+    )
+    guard_format: GuardFormat = Field(
+        GuardFormat.QWEN3GUARD,
+        description="how the guard is asked and answers: `qwen3guard`, `llama-guard`, `shieldgemma` (chat), or "
+        "`openai` (moderations)",
+    )
+    guard_model: str = Field("", description="the guard's model, as its API names it")
+    guard_key: SecretStr | None = Field(None, description="API key of the guard")
+    guard_timeout_s: float = Field(2.0, gt=0, le=60, description="seconds that the guard may take for an answer")
+    guard_away: Literal["open", "closed"] = Field(
+        "open",
+        description="while the guard does not answer: `open`: the text filter's own verdict stands; `closed`: prompts "
+        "that the guard is to decide are refused with 503",
+    )
+    guard_always: bool = Field(
+        False, description="ask the guard about every prompt that the text filter lets pass, not only uncertain ones"
     )
     token_secret: SecretStr | None = Field(
         None, description="key that signs tokens, 32 bytes or more; default: made once in the data folder"

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mezzotint.domain.refusal import RefusalCode
 from mezzotint.safety.text.folding import list_readings
 from mezzotint.safety.text.prefilter import PreFilter
 
@@ -16,14 +15,14 @@ PREFILTER = PreFilter.load()
 
 @given(ANY_TEXT, ANY_TEXT)
 def test_any_text_is_answered(prompt: str, negative_prompt: str) -> None:
-    refusal = PREFILTER.check(prompt, negative_prompt)
-    assert refusal is None or refusal.code == RefusalCode.PROMPT_BLOCKED
+    rule = PREFILTER.find_rule(prompt, negative_prompt)
+    assert rule is None or rule.about
 
 
 @given(st.text(max_size=100), st.text(max_size=100))
 def test_what_stands_around_it_cannot_hide_an_explicit_word(before: str, after: str) -> None:
     # "anatomy" and the like excuse "explicit" words, but never this list; single letters beside it are not a disguise.
-    assert PREFILTER.check(f"{before} lolicon {after}") is not None
+    assert PREFILTER.find_rule(f"{before} lolicon {after}") is not None
 
 
 @pytest.mark.parametrize("hostile", ["a ", "s.e.x ", "4 ", "\u0301a", "ﷺ", "naked tree ", "-", "aaaa", "'"])

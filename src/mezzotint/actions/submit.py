@@ -9,6 +9,7 @@ from typing import TypeVar, overload
 
 from mezzotint.actions.open_tries import OpenTries
 from mezzotint.actions.overload import Overload
+from mezzotint.actions.screen import TextScreen, find_refusal
 from mezzotint.actions.tenant_threads import TenantThreads
 from mezzotint.domain.claims import Claims
 from mezzotint.domain.event import Changed
@@ -44,8 +45,8 @@ TAKEN = refuse(
 class Door:
     """The parts that admission needs.
 
-    model: the default; others: those that may be asked for beside it. check_prompt: the pre-filter,
-    (prompt, negative prompt) -> refusal or None. upscaler: its name, if there is one.
+    model: the default; others: those that may be asked for beside it. screen: the text filter. upscaler: its name, if
+    there is one.
     """
 
     jobs: Jobs
@@ -54,7 +55,7 @@ class Door:
     uploads: Uploads
     bus: EventBus
     model: ModelInfo
-    check_prompt: Callable[[str, str], Refusal | None]
+    screen: TextScreen
     overload: Overload
     metrics: Metrics = field(default_factory=Metrics)
     threads: TenantThreads = field(default_factory=TenantThreads)
@@ -194,11 +195,12 @@ async def _submit(
         source=await _find_source(door, request.source, claims, now),
         mask=await _find_source(door, request.mask, claims, now),
     )
-    decision = await _compute(door, request, claims, partial(_decide, door, parsed, terms))
+    decision = await _compute(door, request, claims, partial(admit, parsed, terms))
     if isinstance(decision, Refusal):
-        if decision.code is RefusalCode.PROMPT_BLOCKED:
-            return await _keep_refusal(door, decision, request, claims, now)
         return decision
+    if refusal := await _screen(door, decision, claims):
+        is_for_safety = refusal.code is RefusalCode.PROMPT_BLOCKED
+        return await _keep_refusal(door, refusal, request, claims, now) if is_for_safety else refusal
     name = door.upscaler if request.task is Task.UPSCALE else decision.model.name
     jobs = _make_jobs(name, decision, claims, now, standing.place)
     added = await door.jobs.add(*jobs, once=once, most_open=limits_of(claims.tier).max_open_jobs)
@@ -227,13 +229,9 @@ async def _find_source(door: Door, name: str | None, claims: Claims, now: dateti
     return await door.uploads.find(claims.tenant, name, now, visible_owners(claims))
 
 
-def _decide(door: Door, parsed: ParsedRequest, terms: Terms) -> Admit | Refusal:
-    """Admission and the text filter: pure computation, which may take a tenth of a second."""
-    decision = admit(parsed, terms)
-    if isinstance(decision, Refusal):
-        return decision
+async def _screen(door: Door, decision: Admit, claims: Claims) -> Refusal | None:
     texts = {(plan.parameters.prompt, plan.parameters.negative_prompt) for plan in decision.plans}
-    return next((refusal for text in sorted(texts) if (refusal := door.check_prompt(*text))), decision)
+    return find_refusal(await door.screen.screen_texts(sorted(texts), claims.tenant, claims.tier))
 
 
 def _make_jobs(model: str, decision: Admit, claims: Claims, now: datetime, place: LaneAssignment) -> tuple[Job, ...]:

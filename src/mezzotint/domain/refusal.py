@@ -31,13 +31,15 @@ class RefusalCode(StrEnum):
     TOO_MANY_OPEN_JOBS = "too_many_open_jobs"
     OVERLOADED = "overloaded"
     TOO_MANY_AT_ONCE = "too_many_at_once"
+    FILTER_UNAVAILABLE = "filter_unavailable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SafetyEvidence:
     """What a refusal for safety rests on. category: of the safety policy. rule: id of the hard rule in use that held;
     empty: none. scores: by category, 0..1. overrides_version: of the rules in use and the dial. policy_version: of the
-    policy file.
+    policy file. rules_version: of the files of rules. heads_version: of the trained heads. stage: of the text filter,
+    which decided. language: of the text, ISO 639.
     """
 
     category: str
@@ -45,6 +47,10 @@ class SafetyEvidence:
     scores: Mapping[str, float] = field(default_factory=dict)
     overrides_version: int = 0
     policy_version: str = ""
+    rules_version: str = ""
+    heads_version: str = ""
+    stage: str = ""
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

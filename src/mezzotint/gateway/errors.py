@@ -88,6 +88,7 @@ ERRORS: dict[str, ErrorKind] = {
     "prompt_empty": ErrorKind(422, "The prompt has no words."),
     "prompt_too_long": ErrorKind(422, "The prompt is longer than the server takes."),
     "prompt_control_character": ErrorKind(422, "The prompt has a control character."),
+    "filter_unavailable": ErrorKind(503, "The guard that looks at prompts does not answer."),
     "prompt_blocked": ErrorKind(422, "The safety rules do not allow the prompt."),
     "parameter_unknown": ErrorKind(422, "The prompt has a parameter that does not exist."),
     "parameter_invalid": ErrorKind(422, "A parameter has a value that cannot be used."),

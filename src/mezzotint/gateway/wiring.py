@@ -8,11 +8,11 @@ from PIL.Image import Image
 
 from mezzotint.actions.finish import Desk
 from mezzotint.actions.overload import Overload
+from mezzotint.actions.screen import TextScreen
 from mezzotint.actions.submit import Door
 from mezzotint.actions.takedown.work import QUARANTINE, TakedownWork
 from mezzotint.actions.upload import Intake
 from mezzotint.domain.model import ModelInfo
-from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway.auth.tokens import Issuer
 from mezzotint.gateway.forecast import Forecast
@@ -32,15 +32,15 @@ def build_service(
     *,
     issuer: Issuer,
     models: Sequence[ModelInfo],
-    check_prompt: Callable[[str, str], Refusal | None],
+    screen: TextScreen,
     is_upload_blocked: Callable[[Image, Tier], bool],
 ) -> Service:
-    """A service that is ready at once and has no worker. models: the default first. check_prompt,
-    is_upload_blocked: the text filter and the image filter, as `Door` and `Intake` want them."""
+    """A service that is ready at once and has no worker. models: the default first. screen, is_upload_blocked: the
+    text filter and the image filter, as `Door` and `Intake` want them."""
 
     def find_category(prompt: str, negative_prompt: str) -> str | None:
-        refusal = check_prompt(prompt, negative_prompt)
-        return None if refusal is None or refusal.evidence is None else refusal.evidence.category
+        verdict = screen.judge(prompt, negative_prompt)
+        return verdict.category if verdict.is_blocked else None
 
     return Service(
         door=Door(
@@ -51,7 +51,7 @@ def build_service(
             bus=desk.bus,
             model=models[0],
             others=tuple(models[1:]),
-            check_prompt=check_prompt,
+            screen=screen,
             overload=Overload(partial(read_pressure, store.database)),
             metrics=desk.metrics,
         ),

@@ -1,5 +1,6 @@
 """`mezzotint imagine`: one picture, drawn here or by a server."""
 
+import asyncio
 import json
 import os
 import secrets
@@ -13,8 +14,10 @@ import httpx
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from mezzotint.actions.screen import find_refusal
 from mezzotint.config import Settings
 from mezzotint.domain.errors import ImageBlocked, MezzotintError, OutputUnwritable, RunFailed, ServerUnreachable
+from mezzotint.domain.ids import TenantId
 from mezzotint.domain.job import JobState, Parameters
 from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.tier import Tier
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from mezzotint.engine import Run
     from mezzotint.safety.image.postfilter import PostFilter
 
+HERE = TenantId("here")
 SUFFIXES = (".png", ".webp")
 TOKEN_HINT = "Pass --token, or set MEZZOTINT_TOKEN; the server's operator makes one with `mezzotint token`."
 
@@ -47,7 +51,6 @@ def imagine(settings: Settings, prompt: str, out: Path, server: str | None) -> i
 def _draw_here(settings: Settings, prompt: str, out: Path) -> int:
     from mezzotint.safety.image.loading import load_postfilter
     from mezzotint.safety.policy_file import load_policy
-    from mezzotint.safety.text.prefilter import PreFilter
 
     offers = find_models(settings)
     models = [offer.info for offer in offers]
@@ -57,10 +60,8 @@ def _draw_here(settings: Settings, prompt: str, out: Path) -> int:
         return _print_error(ExitCode.REFUSED, decision.message, decision.hint, decision.code)
     offer = next(offer for offer in offers if offer.info is decision.model)
     wanted = [plan.parameters for plan in decision.plans]
-    rules = PreFilter.load(settings.prefilter_rules)
-    for parameters in wanted:
-        if refusal := rules.check(parameters.prompt, parameters.negative_prompt):
-            return _print_error(ExitCode.REFUSED, refusal.message, refusal.hint, refusal.code)
+    if refusal := asyncio.run(_screen(settings, wanted)):
+        return _print_error(ExitCode.REFUSED, refusal.message, refusal.hint, refusal.code)
     runs = _draw(settings, offer, wanted)
     image_filter = load_postfilter(load_policy(settings.safety_policy))
     sign = _find_signing(settings, offer)
@@ -69,6 +70,18 @@ def _draw_here(settings: Settings, prompt: str, out: Path) -> int:
         for run, parameters, path in zip(runs, wanted, output_paths(out, len(runs)), strict=True)
     ]
     return max(codes)
+
+
+async def _screen(settings: Settings, wanted: Sequence[Parameters]) -> Refusal | None:
+    from mezzotint.main.filters.text_screen import build_screen, build_text_filter
+
+    screen = build_screen(settings, build_text_filter(settings))
+    try:
+        texts = [(parameters.prompt, parameters.negative_prompt) for parameters in wanted]
+        screened = await screen.screen_texts(texts, HERE, Tier.PRO)
+    finally:
+        await screen.close()
+    return find_refusal(screened)
 
 
 def _draw(settings: Settings, offer: ServedModel, wanted: Sequence[Parameters]) -> "list[Run]":

@@ -35,6 +35,7 @@ from mezzotint.gateway.wiring import build_service
 from mezzotint.main.accounts import build_accounts, read_provider
 from mezzotint.main.admin.takedowns import configure_takedowns, follow_blocklist, read_http_client
 from mezzotint.main.data_folder import load_secret, lock_data_folder, prepare_data_folder
+from mezzotint.main.filters.text_screen import build_screen, build_text_filter
 from mezzotint.main.log import configure_log
 from mezzotint.main.provenance.signing import Signing, find_signer, read_anchors
 from mezzotint.main.served_models import (
@@ -57,7 +58,6 @@ from mezzotint.main.worker import (
 )
 from mezzotint.media.uploads.decoder_pool import DecoderPool
 from mezzotint.metrics import Metrics
-from mezzotint.safety.text.prefilter import PreFilter
 from mezzotint.store import LocalBuckets, Objects, RateBuckets, Store, ValkeyBuckets
 from mezzotint.store.objects import check_room
 from mezzotint.worker import Catalog
@@ -125,7 +125,8 @@ class ServerProcess:
         desk = open_desk(settings, store, metrics)
         await check_objects(settings, desk.objects)
         background = BackgroundTasks(on_restart=metrics.count_restart)
-        rules = PreFilter.load(settings.prefilter_rules)
+        text_filter = build_text_filter(settings)
+        screen = build_screen(settings, text_filter)
         image_filter = await load_image_filter(settings, metrics)
         models = find_worker_models(self.catalog, self.upscaler)
         worker = None
@@ -142,7 +143,7 @@ class ServerProcess:
             desk,
             issuer=self.issuer,
             models=self.infos,
-            check_prompt=rules.check,
+            screen=screen,
             is_upload_blocked=image_filter.is_upload_blocked,
         )
         service = replace(
@@ -203,12 +204,14 @@ class ServerProcess:
             self.broken_by = self.broken_by or error
             server.should_exit = True
 
+        await asyncio.to_thread(text_filter.wait_until_loaded)
         print_start_message(settings, self.infos, self.issuer, listener.getsockname()[1])
         try:
             await server.serve(sockets=[listener])
         finally:
             self.is_device_busy = worker is not None and worker.is_device_busy
             decoders.close()
+            await screen.close()
             await buckets.close()
             await database.close()
 

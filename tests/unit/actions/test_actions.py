@@ -15,6 +15,7 @@ from mezzotint.actions.finish import Desk, finish
 from mezzotint.actions.maintain import delete_unreferenced_checkpoints
 from mezzotint.actions.overload import Overload
 from mezzotint.actions.requeue import requeue_lost
+from mezzotint.actions.screen import TextScreen
 from mezzotint.actions.submit import Door, submit
 from mezzotint.domain.claims import Claims
 from mezzotint.domain.errors import LeaseLost, WorkerLost
@@ -37,7 +38,7 @@ from mezzotint.store import (
     WorkerOffer,
     read_pressure,
 )
-from tests.making import NOW, make_ending, make_job, make_model
+from tests.making import NOW, make_ending, make_job, make_model, make_screen
 
 pytestmark = pytest.mark.anyio
 ADA = Claims(tenant=TenantId("ada"), tier=Tier.FREE, expires_at=datetime(2030, 1, 1, tzinfo=UTC))
@@ -53,7 +54,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     await database.close()
 
 
-def door(desk: Desk, blocked: Refusal | None = None) -> Door:
+def door(desk: Desk, screen: TextScreen | None = None) -> Door:
     return Door(
         jobs=desk.jobs,
         refusals=Refusals(desk.jobs._database, Retention()),
@@ -61,7 +62,7 @@ def door(desk: Desk, blocked: Refusal | None = None) -> Door:
         uploads=Uploads(desk.jobs._database),
         bus=desk.bus,
         model=make_model(),
-        check_prompt=lambda prompt, negative: blocked,
+        screen=screen or make_screen(),
         overload=Overload(partial(read_pressure, desk.jobs._database)),
     )
 
@@ -94,21 +95,20 @@ async def test_jobs_of_one_request_name_the_first_of_them_as_their_batch(desk: D
 
 
 async def test_one_blocked_choice_refuses_the_whole_request(desk: Desk) -> None:
-    blocked = Refusal(code=RefusalCode.PROMPT_BLOCKED, message="m", hint="h")
-    picky = replace(door(desk), check_prompt=lambda prompt, negative: blocked if "blue" in prompt else None)
+    picky = door(desk, make_screen(lambda prompt: "blue" in prompt))
     refused = await submit(picky, parse_request(JobRequest(prompt="a {red, blue} apple")), ADA, NOW)
     assert isinstance(refused, Refusal)
-    assert refused.message == "m"
+    assert refused.code is RefusalCode.PROMPT_BLOCKED
     assert (await desk.jobs.standing(ADA.tenant, "2026-01"))[0] == 0
 
 
 async def test_a_blocked_prompt_is_refused_before_any_job(desk: Desk) -> None:
-    blocked = Refusal(code=RefusalCode.PROMPT_BLOCKED, message="m", hint="h")
-    refused = await submit(door(desk, blocked), parse_request(JobRequest(prompt="a red apple")), ADA, NOW)
+    picky = door(desk, make_screen(lambda prompt: True))
+    refused = await submit(picky, parse_request(JobRequest(prompt="a red apple")), ADA, NOW)
     assert isinstance(refused, Refusal)
+    assert refused.code is RefusalCode.PROMPT_BLOCKED
     assert refused.id is not None
-    assert refused == replace(blocked, id=refused.id, hint=refused.hint)
-    assert refused.hint.startswith("h If that is a mistake, appeal")
+    assert refused.hint.startswith("Describe something else. If that is a mistake, appeal")
     assert refused.id in refused.hint
     assert (await desk.jobs.standing(ADA.tenant, "2026-01"))[0] == 0
 

@@ -12,17 +12,19 @@ import pytest
 from argon2 import PasswordHasher
 
 from mezzotint.actions.finish import Desk
+from mezzotint.actions.screen import TextScreen
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Issuer, Service, create_app
 from mezzotint.gateway.wiring import build_service
 from mezzotint.media.uploads.decoder_pool import DecoderPool
-from mezzotint.safety.text.prefilter import PreFilter
+from mezzotint.safety.text.load import load_text_filter
 from mezzotint.store import Database, EventBus, Objects, Store
 from mezzotint.store.accounts.passwords import Passwords
 from tests.making import make_model
 
 SECRET = b"s" * 32
+RULES = load_text_filter(rules=None, policy=None, uses_classifier=False)
 QUICK_HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
@@ -69,7 +71,7 @@ def service_on(database: Database, folder: Path, decoders: DecoderPool, password
         desk,
         issuer=Issuer(SECRET),
         models=[make_model()],
-        check_prompt=PreFilter.load(None).check,
+        screen=TextScreen(judge=RULES.judge),
         is_upload_blocked=lambda picture, tier: False,
     )
     return replace(service, intake=replace(service.intake, decoders=decoders), is_ready=lambda: False)

@@ -6,12 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from mezzotint.domain.refusal import Refusal, RefusalCode, refuse
 from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.gateway import Service
 from mezzotint.gateway.rate_limits import RateLimits
 from mezzotint.store import LocalBuckets
-from tests.making import make_job
+from tests.making import make_job, make_screen
 from tests.unit.gateway.conftest import Connect
 
 pytestmark = pytest.mark.anyio
@@ -111,11 +110,11 @@ async def test_a_tenant_whose_requests_keep_being_refused_is_slowed_before_they_
     read: list[str] = []
     rate_limits = RateLimits(buckets=LocalBuckets(clock=lambda: now[0]), clock=lambda: now[0])
 
-    def check_prompt(prompt: str, negative: str) -> Refusal | None:
+    def is_blocked(prompt: str) -> bool:
         read.append(prompt)
-        return refuse(RefusalCode.PROMPT_BLOCKED, "No.", "Write of something else.")
+        return True
 
-    served = replace(service, rate_limits=rate_limits, door=replace(service.door, check_prompt=check_prompt))
+    served = replace(service, rate_limits=rate_limits, door=replace(service.door, screen=make_screen(is_blocked)))
     burst = limits_of(Tier.FREE).request_burst
     async with connect("ada", served=served) as ada, connect("eve", served=served) as eve:
         while not rate_limits.waiting:

@@ -10,6 +10,9 @@ from mezzotint.evals.result import EvalResult
 from mezzotint.evals.safety import Screen, Screening, measure_safety
 from mezzotint.main.evals.finish import progress_bar
 
+RULE_SCORE = 1e6
+"""Of what a rule stops: above every classifier's, which is a score as a share of its threshold."""
+
 
 def run_safety(settings: Settings, extra: Sequence[Path], *, reference: str | None, limit: int | None) -> EvalResult:
     """Raises: PromptsInvalid, RulesInvalid."""
@@ -27,15 +30,22 @@ def run_safety(settings: Settings, extra: Sequence[Path], *, reference: str | No
 
 def open_screen(settings: Settings) -> tuple[Screen, dict[str, str]]:
     """The gateway's text filter, and the versions that its answers depend on."""
-    from mezzotint.safety.text.prefilter import PreFilter
+    from mezzotint.main.filters.text_screen import build_text_filter
 
-    prefilter = PreFilter.load(settings.prefilter_rules)
+    text_filter = build_text_filter(settings)
 
     def screen(text: str) -> Screening:
-        is_stopped = prefilter.check(text) is not None
-        return Screening(is_stopped, float(is_stopped))
+        verdict = text_filter.judge(text)
+        is_by_rule = verdict.is_blocked and not verdict.scores
+        return Screening(verdict.is_blocked, RULE_SCORE if is_by_rule else verdict.nearness)
 
-    inputs = {"mezzotint": __version__, "rules": str(settings.prefilter_rules or "built-in")}
+    versions = text_filter.judge("a red apple")
+    inputs = {
+        "mezzotint": __version__,
+        "rules": versions.rules_version,
+        "policy": versions.policy_version,
+        "heads": versions.heads_version or "none",
+    }
     return screen, inputs
 
 

@@ -6,13 +6,12 @@ set of list names, is then held against the rules.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
 
-from mezzotint.domain.refusal import Refusal, RefusalCode, SafetyEvidence
 from mezzotint.policy.safety.hard_rules import HardRule
 from mezzotint.policy.safety.overrides import NO_OVERRIDES, SafetyOverrides
 from mezzotint.safety.text.rules import Rules, RulesInvalid, load_rules
@@ -20,6 +19,18 @@ from mezzotint.safety.text.rules_in_use import RulesInUse, find_missing_list
 from mezzotint.safety.text.term_index import TermIndex
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleMatch:
+    """A rule that blocks a prompt. category: its id. rule: id of a rule in use; empty: of a file. about, hint: as
+    `Category` has them.
+    """
+
+    category: str
+    rule: str = ""
+    about: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +61,24 @@ class PreFilter:
         """
         return cls(path, _load(path, _read_stamp(path)), overrides)
 
-    def check(self, prompt: str, negative_prompt: str = "") -> Refusal | None:
-        """Refuse what a rule blocks; the refusal names the category, never the word."""
+    @property
+    def version(self) -> str:
+        """Names the rules in force."""
+        return self._loaded.rules.version
+
+    def find_rule(self, prompt: str, negative_prompt: str = "") -> RuleMatch | None:
+        """Find the first rule that blocks the prompt."""
         self._reload_if_changed()
         loaded, in_use = self._loaded, self._compile_overrides()
-        version = in_use.overrides.version
         found = loaded.index.lists_in(prompt)
         avoided = loaded.index.lists_in(negative_prompt) if found else frozenset()
         for rule in loaded.rules.rules:
             if found.issuperset(rule.all_of) and found.isdisjoint(rule.none_of) and avoided.issuperset(rule.negative):
-                evidence = SafetyEvidence(category=rule.category, overrides_version=version)
-                return _refuse(loaded.rules, evidence)
+                return _describe(loaded.rules, RuleMatch(category=rule.category))
         held = in_use.rules.find(prompt, datetime.now(UTC))
         if held is None:
             return None
-        return _refuse(loaded.rules, SafetyEvidence(category=held.category, rule=held.id, overrides_version=version))
+        return _describe(loaded.rules, RuleMatch(category=held.category, rule=held.id))
 
     def compile_rule(self, rule: HardRule) -> Callable[[str, str], bool]:
         """Make the check of one rule: (prompt, negative prompt) -> whether it blocks. Raises: RulesInvalid."""
@@ -101,15 +115,9 @@ class _CompiledOverrides:
     rules: RulesInUse
 
 
-def _refuse(rules: Rules, evidence: SafetyEvidence) -> Refusal:
-    category = rules.categories[evidence.category]
-    return Refusal(
-        code=RefusalCode.PROMPT_BLOCKED,
-        message=f"The prompt looks like a request for {category.about}; such pictures are not made here.",
-        hint=category.hint,
-        param="prompt",
-        evidence=evidence,
-    )
+def _describe(rules: Rules, match: RuleMatch) -> RuleMatch:
+    category = rules.categories[match.category]
+    return replace(match, about=category.about, hint=category.hint)
 
 
 def _is_usable(rule: HardRule, base: Rules) -> bool:

@@ -1,10 +1,29 @@
-"""Prepare a text for the classifiers: the same form in training and in serving."""
+"""Prepare a text for the classifiers, and read what is disguised in it as a person would.
 
+Training and serving prepare texts alike.
+"""
+
+import re
 import unicodedata
+
+from mezzotint.safety.text.folding import fold, list_readings
 
 MAX_SCORED = 2_000
 """Characters of a text that the classifiers read; the hard rules read all of it."""
-_INVISIBLE = frozenset({"Cf", "Cc"})
+MAX_READINGS = 6
+MAX_DISGUISED = 3_000
+"""Readings of a disguised text that are scored beside the text as it stands, and their characters together."""
+_INVISIBLE = frozenset({"Cf", "Cc", "Cs"})
+_SIGN = "[*_.~^|+•·-]"
+_DISGUISES = re.compile(
+    r"[a-z][03457@$!|€][a-z]"  # a digit or sign for a letter inside a word; 1 and 8 are common in names of things
+    r"|(?<!\S)[@$5][a-z]{2,}"
+    rf"|(?<!\w)\w(?:(?:{_SIGN}|\s)\w){{2,}}(?!\w)"  # letters spelt out
+    r"|[a-z]{2,}[*_~^|•·]+[a-z]+"
+    r"|[a-z][\u0300-\u036f\u0483-\u0489]"  # a mark that makes no letter of an alphabet
+    r"|(\w)\1{2,}"
+)
+_LETTERS = re.compile(r"[^\W\d_]+")
 
 
 def prepare_text(text: str) -> str:
@@ -15,3 +34,30 @@ def prepare_text(text: str) -> str:
     if not spaced.isprintable():
         spaced = "".join(letter for letter in spaced if unicodedata.category(letter) not in _INVISIBLE)
     return " ".join(spaced.lower().split())
+
+
+def list_scored_readings(text: str) -> tuple[str, ...]:
+    """The prepared text, cut to `MAX_SCORED`, and where it is disguised the readings of the folded text, too."""
+    prepared = prepare_text(text[: 2 * MAX_SCORED])[:MAX_SCORED]
+    if not is_disguised(prepared):
+        return (prepared,)
+    found = list_readings(prepared).worded
+    # the plainest first: most letters in the fewest words
+    readings = sorted({one.strip() for one in found} - {prepared}, key=lambda one: (len(one.split()), len(one), one))
+    num_fitting = max(1, min(MAX_READINGS, MAX_DISGUISED // max(1, len(prepared))))
+    return (prepared, *readings[:num_fitting])
+
+
+def is_disguised(prepared: str) -> bool:
+    """Whether a reading of the text may say what its letters do not. Errs towards yes; it costs time alone."""
+    if _DISGUISES.search(prepared):
+        return True
+    return not prepared.isascii() and any(map(_is_mixed, _LETTERS.findall(prepared)))
+
+
+def _is_mixed(word: str) -> bool:
+    """Whether look-alikes or marks stand among plain Latin letters, or make up a word that reads as plain Latin."""
+    if word.isascii() or len(word) < 2:
+        return False
+    bare = "".join(letter for letter in unicodedata.normalize("NFD", word) if unicodedata.category(letter) != "Mn")
+    return not bare.isascii() and fold(word).isascii()

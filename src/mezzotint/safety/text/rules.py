@@ -5,6 +5,8 @@ The form of the file stands in docs/how-to/add-a-hard-rule.md.
 
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 
@@ -59,6 +61,11 @@ class Rules(_StrictModel):
     lists: Mapping[str, tuple[str, ...]] = {}
     harmless: tuple[str, ...] = ()
     rules: tuple[Rule, ...] = ()
+
+    @cached_property
+    def version(self) -> str:
+        """Names exactly these rules: the beginning of their SHA-256."""
+        return sha256(self.model_dump_json().encode()).hexdigest()[:12]
 
     def terms(self) -> Iterator[tuple[str, str]]:
         """Each term with its list's name."""

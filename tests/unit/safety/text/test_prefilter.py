@@ -7,8 +7,7 @@ from unicodedata import normalize
 
 import pytest
 
-from mezzotint.domain.refusal import Refusal, RefusalCode
-from mezzotint.safety.text.prefilter import PreFilter
+from mezzotint.safety.text.prefilter import PreFilter, RuleMatch
 from mezzotint.safety.text.rules import RulesInvalid
 
 
@@ -17,12 +16,10 @@ def prefilter() -> PreFilter:
     return PreFilter.load()
 
 
-def about(refusal: Refusal | None) -> str:
-    assert refusal is not None
-    assert refusal.code == RefusalCode.PROMPT_BLOCKED
-    assert refusal.param == "prompt"
-    assert refusal.hint
-    return refusal.message
+def about(rule: RuleMatch | None) -> str:
+    assert rule is not None
+    assert rule.hint
+    return rule.about
 
 
 @pytest.mark.parametrize(
@@ -50,7 +47,7 @@ def about(refusal: Refusal | None) -> str:
     ],
 )
 def test_sexual_content_with_minors_is_blocked_whatever_the_setting(prefilter: PreFilter, prompt: str) -> None:
-    assert "minors" in about(prefilter.check(prompt))
+    assert "minors" in about(prefilter.find_rule(prompt))
 
 
 @pytest.mark.parametrize(
@@ -72,12 +69,12 @@ def test_sexual_content_with_minors_is_blocked_whatever_the_setting(prefilter: P
     ],
 )
 def test_children_in_ordinary_pictures_are_welcome(prefilter: PreFilter, prompt: str) -> None:
-    assert prefilter.check(prompt) is None
+    assert prefilter.find_rule(prompt) is None
 
 
 def test_a_negative_prompt_that_asks_for_no_adults_turns_nudity_into_a_matter_of_minors(prefilter: PreFilter) -> None:
-    assert prefilter.check("nude statue of a woman, marble") is None
-    assert "minors" in about(prefilter.check("nude statue of a woman, marble", "adult, grown-up"))
+    assert prefilter.find_rule("nude statue of a woman, marble") is None
+    assert "minors" in about(prefilter.find_rule("nude statue of a woman, marble", "adult, grown-up"))
 
 
 @pytest.mark.parametrize(
@@ -93,19 +90,19 @@ def test_a_negative_prompt_that_asks_for_no_adults_turns_nudity_into_a_matter_of
     ],
 )
 def test_each_category_is_blocked_and_named(prefilter: PreFilter, prompt: str, category: str) -> None:
-    assert category in about(prefilter.check(prompt))
+    assert category in about(prefilter.find_rule(prompt))
 
 
 def test_the_message_names_the_category_and_never_the_word(prefilter: PreFilter) -> None:
-    refusal = prefilter.check("a nude woman on a sofa")
-    assert refusal is not None
-    assert "nude" not in f"{refusal.message} {refusal.hint}"
+    rule = prefilter.find_rule("a nude woman on a sofa")
+    assert rule is not None
+    assert "nude" not in f"{rule.about} {rule.hint}"
 
 
 def test_self_harm_is_answered_with_where_to_find_help(prefilter: PreFilter) -> None:
-    refusal = prefilter.check("a man hanging himself")
-    assert refusal is not None
-    assert "findahelpline.com" in refusal.hint
+    rule = prefilter.find_rule("a man hanging himself")
+    assert rule is not None
+    assert "findahelpline.com" in rule.hint
 
 
 @pytest.mark.parametrize(
@@ -125,7 +122,7 @@ def test_self_harm_is_answered_with_where_to_find_help(prefilter: PreFilter) -> 
     ],
 )
 def test_innocent_words_pass(prefilter: PreFilter, prompt: str) -> None:
-    assert prefilter.check(prompt) is None
+    assert prefilter.find_rule(prompt) is None
 
 
 def _mathematical_bold(text: str) -> str:
@@ -157,28 +154,28 @@ def _mathematical_bold(text: str) -> str:
     ],
 )
 def test_disguised_words_are_read(prefilter: PreFilter, disguise: Callable[[str], str]) -> None:
-    assert about(prefilter.check(disguise("a nude woman")))
+    assert about(prefilter.find_rule(disguise("a nude woman")))
 
 
 def test_ligatures_around_a_word_do_not_hide_it(prefilter: PreFilter) -> None:
     ligatures = "\ufdfa " * 440  # about as many as a prompt may have
-    assert about(prefilter.check(f"{ligatures}a nude woman {ligatures}"))
+    assert about(prefilter.find_rule(f"{ligatures}a nude woman {ligatures}"))
 
 
 def test_a_word_counts_though_it_stands_inside_a_harmless_phrase_elsewhere(prefilter: PreFilter) -> None:
     phrases = "nude lipstick, naked mole rat, " * 60
-    assert prefilter.check(phrases) is None
-    assert about(prefilter.check(f"{phrases} a nude woman {phrases}"))
+    assert prefilter.find_rule(phrases) is None
+    assert about(prefilter.find_rule(f"{phrases} a nude woman {phrases}"))
 
 
 def test_a_protective_negative_prompt_is_not_held_against_its_author(prefilter: PreFilter) -> None:
-    assert prefilter.check("a portrait of a woman", "nsfw, nude, naked, blood, gore, bikini, lingerie") is None
+    assert prefilter.find_rule("a portrait of a woman", "nsfw, nude, naked, blood, gore, bikini, lingerie") is None
 
 
 def test_undressing_by_negative_prompt_is_blocked(prefilter: PreFilter) -> None:
-    assert "sexual" in about(prefilter.check("a portrait of a woman", "clothes"))
-    assert prefilter.check("an empty wardrobe", "clothes") is None
-    assert prefilter.check("a portrait of a woman", "torn clothes") is None
+    assert "sexual" in about(prefilter.find_rule("a portrait of a woman", "clothes"))
+    assert prefilter.find_rule("an empty wardrobe", "clothes") is None
+    assert prefilter.find_rule("a portrait of a woman", "torn clothes") is None
 
 
 OWN = """
@@ -203,37 +200,37 @@ def test_an_operators_rules_are_added_to_the_built_in_ones(tmp_path: Path) -> No
     path = tmp_path / "rules.toml"
     _write(path, OWN, at_s=1)
     prefilter = PreFilter.load(path)
-    refusal = prefilter.check("an ACME rocket")
-    assert refusal is not None
-    assert "our competitor" in refusal.message
-    assert refusal.hint == "Draw ours."
-    assert prefilter.check("a naked child")
+    rule = prefilter.find_rule("an ACME rocket")
+    assert rule is not None
+    assert "our competitor" in rule.about
+    assert rule.hint == "Draw ours."
+    assert prefilter.find_rule("a naked child")
 
 
 def test_a_list_of_a_built_in_name_grows(tmp_path: Path) -> None:
     path = tmp_path / "rules.toml"
     _write(path, '[lists]\nnudity = ["starkers"]\n', at_s=1)
     prefilter = PreFilter.load(path)
-    assert prefilter.check("starkers on a sofa")
-    assert prefilter.check("nude on a sofa")
+    assert prefilter.find_rule("starkers on a sofa")
+    assert prefilter.find_rule("nude on a sofa")
 
 
 def test_a_harmless_phrase_of_the_operator_is_let_through(tmp_path: Path) -> None:
     path = tmp_path / "rules.toml"
     _write(path, 'harmless = ["nude restaurant"]\n', at_s=1)
     prefilter = PreFilter.load(path)
-    assert prefilter.check("the Nude Restaurant's sign") is None
-    assert prefilter.check("a nude in the Nude Restaurant")
+    assert prefilter.find_rule("the Nude Restaurant's sign") is None
+    assert prefilter.find_rule("a nude in the Nude Restaurant")
 
 
 def test_rules_change_while_the_filter_runs(tmp_path: Path) -> None:
     path = tmp_path / "rules.toml"
     _write(path, OWN, at_s=1)
     prefilter = PreFilter.load(path)
-    assert prefilter.check("a zebra by acme")
+    assert prefilter.find_rule("a zebra by acme")
     _write(path, OWN.replace("acme", "zork"), at_s=2)
-    assert prefilter.check("a zebra by acme") is None
-    assert prefilter.check("a zebra by zork")
+    assert prefilter.find_rule("a zebra by acme") is None
+    assert prefilter.find_rule("a zebra by zork")
 
 
 @pytest.mark.parametrize("broken", ["[lists", "", None])
@@ -245,9 +242,9 @@ def test_a_broken_or_vanished_file_leaves_the_last_good_rules_in_force(tmp_path:
         path.unlink()
     else:
         _write(path, broken or '[[rules]]\ncategory = "none"\nall_of = []\n', at_s=2)
-    assert prefilter.check("a rocket by acme")
+    assert prefilter.find_rule("a rocket by acme")
     _write(path, OWN.replace("acme", "zork"), at_s=3)
-    assert prefilter.check("a rocket by zork")
+    assert prefilter.find_rule("a rocket by zork")
 
 
 @pytest.mark.parametrize(

@@ -33,30 +33,25 @@ def prefilter(board: Board) -> PreFilter:
 
 
 def test_a_rule_stops_prompts_from_when_it_is_there_until_it_is_gone(prefilter: PreFilter, board: Board) -> None:
-    assert prefilter.check("acme rocket skates on a road") is None
+    assert prefilter.find_rule("acme rocket skates on a road") is None
     rule = make_rule("acme", "rocket skates", none_of=("test report",))
     board.put(rule)
-    refusal = prefilter.check("ACME's r0cket skates on a road")
-    assert refusal is not None
-    assert refusal.evidence is not None
-    assert (refusal.evidence.rule, refusal.evidence.category, refusal.evidence.overrides_version) == (
-        rule.id,
-        "deception",
-        1,
-    )
-    assert "acme" not in refusal.message.lower()
-    assert prefilter.check("rocket skates on a road") is None
-    assert prefilter.check("a test report about acme rocket skates") is None
+    found = prefilter.find_rule("ACME's r0cket skates on a road")
+    assert found is not None
+    assert (found.rule, found.category) == (rule.id, "deception")
+    assert "acme" not in found.about.lower()
+    assert prefilter.find_rule("rocket skates on a road") is None
+    assert prefilter.find_rule("a test report about acme rocket skates") is None
     board.put()
-    assert prefilter.check("acme rocket skates on a road") is None
+    assert prefilter.find_rule("acme rocket skates on a road") is None
 
 
 def test_a_rule_lets_go_by_itself_at_its_end(prefilter: PreFilter, board: Board) -> None:
     board.put(make_rule("acme", expires_at=datetime.now(UTC) + timedelta(hours=1)), make_rule("emca"))
-    assert prefilter.check("an acme anvil") is not None
+    assert prefilter.find_rule("an acme anvil") is not None
     board.put(make_rule("acme", expires_at=datetime.now(UTC) - timedelta(seconds=1)), make_rule("emca"))
-    assert prefilter.check("an acme anvil") is None
-    assert prefilter.check("an emca anvil") is not None
+    assert prefilter.find_rule("an acme anvil") is None
+    assert prefilter.find_rule("an emca anvil") is not None
 
 
 def test_a_term_may_name_a_list_of_the_rules_files(board: Board, tmp_path: Path) -> None:
@@ -64,11 +59,11 @@ def test_a_term_may_name_a_list_of_the_rules_files(board: Board, tmp_path: Path)
     own.write_text('[lists]\nrival = ["rocket skates"]\n')
     prefilter = PreFilter.load(own, lambda: board.current)
     board.put(make_rule("@rival", "canyon"), make_rule("anvil"))
-    assert prefilter.check("a canyon with rocket skates") is not None
-    assert prefilter.check("a canyon") is None
+    assert prefilter.find_rule("a canyon with rocket skates") is not None
+    assert prefilter.find_rule("a canyon") is None
     own.write_text('[lists]\nother = ["x y"]\n')
-    assert prefilter.check("a canyon with rocket skates") is None, "its list is gone"
-    assert prefilter.check("an anvil") is not None, "the other rules hold"
+    assert prefilter.find_rule("a canyon with rocket skates") is None, "its list is gone"
+    assert prefilter.find_rule("an anvil") is not None, "the other rules hold"
 
 
 def test_a_rule_by_itself_can_be_tried(prefilter: PreFilter) -> None:
@@ -82,7 +77,6 @@ def test_a_rule_by_itself_can_be_tried(prefilter: PreFilter) -> None:
 
 def test_the_first_rules_category_is_told_and_the_built_in_rules_come_first(prefilter: PreFilter, board: Board) -> None:
     board.put(make_rule("woman"))
-    refusal = prefilter.check("a nude woman")
-    assert refusal is not None
-    assert refusal.evidence is not None
-    assert (refusal.evidence.category, refusal.evidence.rule) == ("sexual", "")
+    found = prefilter.find_rule("a nude woman")
+    assert found is not None
+    assert (found.category, found.rule) == ("sexual", "")

@@ -1,0 +1,79 @@
+"""Screen the texts of a request off the event loop: by the text filter, then by an operator's guard where in doubt."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+from mezzotint.actions.tenant_threads import TenantThreads
+from mezzotint.domain.ids import TenantId
+from mezzotint.domain.refusal import Refusal
+from mezzotint.domain.tier import Tier
+from mezzotint.policy.safety.text_verdict import TextVerdict
+
+MAX_AT_ONCE = 1_000
+"""Requests of one tenant that wait for their screening: its rate limit is reached before."""
+
+
+class JudgeText(Protocol):
+    def __call__(self, prompt: str, negative_prompt: str = "", tier: Tier = Tier.FREE) -> TextVerdict:
+        """Compute a verdict, for some milliseconds."""
+        ...
+
+
+class Guard(Protocol):
+    """A guard model that an operator runs."""
+
+    async def review(self, prompt: str, verdict: TextVerdict) -> TextVerdict | Refusal:
+        """Decide about a text that the filter is uncertain of. A refusal where the guard is away and must not be."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextScreen:
+    """judge: the text filter. guard: None where the operator has none. asks_always: the guard is asked about every text
+    that passes, too."""
+
+    judge: JudgeText
+    guard: Guard | None = None
+    asks_always: bool = False
+    threads: TenantThreads = field(default_factory=lambda: TenantThreads(max_at_once=MAX_AT_ONCE))
+
+    async def screen_texts(
+        self, texts: Sequence[tuple[str, str]], tenant: TenantId, tier: Tier
+    ) -> tuple[TextVerdict, ...] | Refusal:
+        """Verdicts of texts, (prompt, negative prompt) each, up to the first that is blocked."""
+        judged = await self.threads.run(tenant, partial(self._judge_texts, texts, tier))
+        if isinstance(judged, Refusal) or self.guard is None:
+            return judged
+        verdicts: list[TextVerdict] = []
+        for (prompt, _), judgement in zip(texts, judged, strict=False):
+            verdict = judgement
+            if judgement.is_uncertain or (self.asks_always and not judgement.is_blocked):
+                reviewed = await self.guard.review(prompt, judgement)
+                if isinstance(reviewed, Refusal):
+                    return reviewed
+                verdict = reviewed
+            verdicts.append(verdict)
+            if verdict.is_blocked:
+                break
+        return tuple(verdicts)
+
+    async def close(self) -> None:
+        if self.guard is not None:
+            await self.guard.close()
+
+    def _judge_texts(self, texts: Sequence[tuple[str, str]], tier: Tier) -> tuple[TextVerdict, ...]:
+        verdicts: list[TextVerdict] = []
+        for prompt, negative_prompt in texts:
+            verdicts.append(self.judge(prompt, negative_prompt, tier))
+            if verdicts[-1].is_blocked and not (self.guard and verdicts[-1].is_uncertain):
+                break
+        return tuple(verdicts)
+
+
+def find_refusal(screened: tuple[TextVerdict, ...] | Refusal) -> Refusal | None:
+    """The refusal of the first text that is blocked."""
+    return screened if isinstance(screened, Refusal) else next(filter(None, (one.refuse() for one in screened)), None)

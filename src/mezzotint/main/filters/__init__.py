@@ -1,0 +1,1 @@
+"""The safety filters, built from the settings."""

@@ -1,0 +1,115 @@
+"""Score a text by trained heads: every reading of it, whole and in parts, so that no harmless part hides another."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mezzotint.policy.safety.categories import ANY
+from mezzotint.safety.text.encoder import EncodedText, SentenceEncoder, Span
+from mezzotint.safety.text.fast_head import FastHead
+from mezzotint.safety.text.heads_file import heads_folder, read_heads, sigmoid
+from mezzotint.safety.text.languages import Language, Languages
+from mezzotint.safety.text.readings import list_scored_readings
+from mezzotint.safety.text.strong_head import StrongHead
+
+Array = NDArray[np.float32]
+WINDOW, STRIDE = 24, 12
+"""Tokens of a window, and between the beginnings of two."""
+MIN_SENTENCE = 3
+"""Tokens of which fewer are scored as part of the whole alone."""
+MAX_TOKENS = 600
+MAX_STRONG_CHARS = 400
+"""Longest text that the strong head reads whole; of a longer one it reads the part that the fast head finds worst."""
+_SENTENCE_END = re.compile(r"[.!?;|。！？；।]+(?:\s|$)|[。！？；।]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FastScores:
+    """logits: by output, of the worst part. worst: that part's text. language: of the text as it stands."""
+
+    logits: Mapping[str, float]
+    worst: str
+    language: Language
+
+    @property
+    def scores(self) -> dict[str, float]:
+        return to_scores(self.logits)
+
+
+class TextClassifier:
+    """The encoder, the language model and the heads. Safe to use from several threads."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        """Load all of it: about 230 MB, 1.6 s of CPU time. Raises: ModelMissing, ModelCorrupt."""
+        folder = folder or heads_folder()
+        heads = read_heads(folder)
+        self.version = heads.version
+        self._encoder = SentenceEncoder()
+        self._languages = Languages()
+        self._fast = FastHead(folder, heads.fast)
+        self._strong = StrongHead(folder, heads.strong) if heads.strong is not None else None
+        self._share = heads.blend.strong
+
+    def score_fast(self, text: str) -> FastScores:
+        """Score every reading of the text, each whole, by sentence and by window."""
+        readings = list_scored_readings(text)
+        language = self._languages.identify(readings[0])
+        logits, parts = zip(*(self._score_reading(one) for one in readings), strict=True)
+        worst = int(np.argmax([self._badness(one) for one in logits]))
+        highest = np.max(np.stack(logits), axis=0)
+        by_output = dict(zip(self._fast.outputs, map(float, highest), strict=True))
+        return FastScores(logits=by_output, worst=parts[worst], language=language)
+
+    def score_strong(self, fast: FastScores) -> dict[str, float] | None:
+        """Blend the strong head's score of the worst part with the fast head's; None where it knows no such text."""
+        if self._strong is None or fast.language.code not in self._strong.languages:
+            return None
+        strong = dict(zip(self._strong.outputs, map(float, self._strong.score(fast.worst)), strict=True))
+        share = self._share
+        blended = {name: share * strong[name] + (1 - share) * fast.logits.get(name, strong[name]) for name in strong}
+        return to_scores({**fast.logits, **blended})
+
+    def _score_reading(self, text: str) -> tuple[Array, str]:
+        """The highest logit of each output over the parts of the text, and the worst part."""
+        encoded = self._encoder.encode_text(text, MAX_TOKENS)
+        spans = list_spans(text, encoded)
+        logits = self._fast.score(self._encoder.embed_spans(encoded, spans))
+        if len(text) <= MAX_STRONG_CHARS or len(spans) == 1:
+            return logits.max(axis=0), text[:MAX_STRONG_CHARS]
+        worst = 1 + int(np.argmax([self._badness(row) for row in logits[1:]]))
+        first, last = spans[worst][0], spans[worst][1] - 1
+        return logits.max(axis=0), text[encoded.offsets[first][0] : encoded.offsets[last][1]][:MAX_STRONG_CHARS]
+
+    def _badness(self, logits: Array) -> float:
+        outputs = self._fast.outputs
+        return float(logits[outputs.index(ANY)] if ANY in outputs else logits.max())
+
+
+def list_spans(text: str, encoded: EncodedText) -> list[Span]:
+    """The parts of a text that are scored, as token ranges: the whole first, then its sentences, then windows."""
+    num = len(encoded)
+    spans = [(0, num)]
+    ends = [match.end() for match in _SENTENCE_END.finditer(text)]
+    sentences = _cut_at(ends, encoded.offsets)
+    if len(sentences) > 1:
+        spans += [(start, end) for start, end in sentences if end - start >= MIN_SENTENCE]
+    if num > WINDOW + STRIDE:
+        spans += [(start, min(start + WINDOW, num)) for start in range(0, num - STRIDE, STRIDE)]
+    return list(dict.fromkeys(spans))
+
+
+def _cut_at(ends: Sequence[int], offsets: Sequence[Span]) -> list[Span]:
+    """Token ranges between places in the text."""
+    starts = np.fromiter((start for start, _ in offsets), dtype=np.int64, count=len(offsets))
+    cuts = sorted({0, len(offsets), *(int(at) for at in np.searchsorted(starts, ends))})
+    return list(pairwise(cuts))
+
+
+def to_scores(logits: Mapping[str, float]) -> dict[str, float]:
+    values = sigmoid(np.array(list(logits.values()), dtype=np.float32))
+    return {name: round(float(value), 4) for name, value in zip(logits, values, strict=True)}

