@@ -237,10 +237,12 @@ def serve(address: str, port: int) -> None:
     import uvicorn
 
     from mezzotint.actions.finish import Desk
+    from mezzotint.actions.safety.overrides import OverridesFollower
     from mezzotint.actions.screen import TextScreen
     from mezzotint.gateway import Issuer, create_app
     from mezzotint.gateway.rate_limits import RateLimits
-    from mezzotint.gateway.wiring import build_service
+    from mezzotint.gateway.wiring import Filters, build_service, utc_now
+    from mezzotint.main.safety.controls import build_controls
     from mezzotint.main.served_models import freeze_collector
     from mezzotint.safety.text.load import load_text_filter
     from mezzotint.store import Database, EventBus, Objects, Store
@@ -250,15 +252,19 @@ def serve(address: str, port: int) -> None:
     store = Store(database)
     with tempfile.TemporaryDirectory() as folder:
         desk = Desk(jobs=store.jobs, objects=Objects(Path(folder)), bus=bus)
-        text_filter = load_text_filter(rules=None, policy=None, uses_classifier=True)
+        follower = OverridesFollower(overrides=store.overrides, now=utc_now)
+        text_filter = load_text_filter(rules=None, policy=None, uses_classifier=True, overrides=follower.read_current)
         text_filter.wait_until_loaded()
         service = build_service(
             store,
             desk,
             issuer=issuer,
             models=[make_model()],
-            screen=TextScreen(judge=text_filter.judge),
-            is_upload_blocked=lambda picture, tier: False,
+            filters=Filters(
+                screen=TextScreen(judge=text_filter.judge),
+                is_upload_blocked=lambda picture, tier: False,
+                safety=build_controls(store, follower, text_filter),
+            ),
         )
         service = replace(service, rate_limits=RateLimits(scale=10))
         freeze_collector()

@@ -17,6 +17,7 @@ from mezzotint.evals.gates import load_gates
 from mezzotint.gateway.errors import ERRORS, find_status
 from mezzotint.metrics import Metrics
 from mezzotint.policy.admission.prompt_parameters import PARAMETERS, UNSUPPORTED, UNSUPPORTED_SHORT
+from mezzotint.policy.safety.appeals import TRANSITIONS as APPEAL_TRANSITIONS
 from mezzotint.worker.job_states import TRANSITIONS as WORKER_TRANSITIONS
 
 DOCS = Path(__file__).parent
@@ -47,7 +48,7 @@ def states() -> str:
     lines += [f"| {before} | {after} | {why} |" for before, to in TRANSITIONS.items() for after, why in to.items()]
     final = ", ".join(state for state in TRANSITIONS if state.is_final)
     lines.append(f"\nFinal: {final}. A refused prompt never becomes a job; it is an audit row.")
-    return "\n".join([*lines, *lease_states(), *takedown_phases()]) + "\n"
+    return "\n".join([*lines, *lease_states(), *appeal_states(), *takedown_phases()]) + "\n"
 
 
 def lease_states() -> list[str]:
@@ -79,6 +80,16 @@ def takedown_phases() -> list[str]:
     lines += [f"| {before} | {after} | {why} |" for before, to in table.items() for after, why in to.items()]
     waits = f"{', '.join(UNDER_WAY[:-1])} or {UNDER_WAY[-1]}"
     lines.append(f"\nA process goes on by itself with one that is {waits}.")
+    return lines
+
+
+def appeal_states() -> list[str]:
+    lines = ["\n# The states of an appeal\n", "```mermaid", "stateDiagram-v2", "  [*] --> open"]
+    rows = [(before, after, why) for before, to in APPEAL_TRANSITIONS.items() for after, why in to.items()]
+    lines += [f"  {before} --> {after}" for before, after, _ in rows]
+    lines += ["```\n", "| from | to | when |", "| --- | --- | --- |"]
+    lines += [f"| {before} | {after} | {why} |" for before, after, why in rows]
+    lines.append("\n`upheld`: the refusal was right. `overturned`: it was wrong.")
     return lines
 
 

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from mezzotint import __version__
+from mezzotint.actions.safety.overrides import REFRESH_S
 from mezzotint.actions.takedown.execute import TAKEDOWNS_EVERY_S, run_open_takedowns
 from mezzotint.actions.upload import SWEEP_S, sweep_uploads
 from mezzotint.gateway import automatic1111, openai
@@ -29,12 +30,14 @@ from mezzotint.gateway.rate_limits import RateLimitMiddleware, RateLimits
 from mezzotint.gateway.routes import (
     about,
     admin,
+    appeals,
     images,
     jobs,
     keys,
     metrics,
     operations,
     provenance,
+    safety,
     sign_in,
     takedowns,
     uploads,
@@ -78,6 +81,7 @@ async def run_background_tasks(service: Service | None) -> AsyncIterator[None]:
             run("webhook delivery", DELIVER_EVERY_S, webhook_sender.deliver_due, wake=webhook_sender.has_room),
             run("credential check", CHECK_S, check_credentials, wake=streams.changed),
             run("log sweep", SWEEP_S, webhook_sender.sweep),
+            run("safety overrides", REFRESH_S, service.safety.follower.refresh),
             run("upload sweep", SWEEP_S, lambda: sweep_uploads(service.intake, service.now())),
             run("takedowns", TAKEDOWNS_EVERY_S, lambda: run_open_takedowns(service.takedowns)),
         ),
@@ -117,7 +121,9 @@ def create_app(
         app.include_router(module.router, responses=errors_of_all)
     for router in (*openai.ROUTERS, *automatic1111.ROUTERS):
         app.include_router(router)
-    for module in (uploads, provenance, usage, webhooks, sign_in, keys, admin, operations, takedowns, about, metrics):
+    for module in (uploads, provenance, usage, webhooks, sign_in, keys, appeals, about, metrics):
+        app.include_router(module.router, responses=errors_of_all)
+    for module in (admin, operations, safety, takedowns):
         app.include_router(module.router, responses=errors_of_all)
     app.include_router(websocket.router)
     app.openapi = partial(describe_api, app)  # type: ignore[method-assign]  # as FastAPI says to extend it

@@ -66,6 +66,18 @@ ERRORS: dict[str, ErrorKind] = {
     "job_not_found": ErrorKind(404, "No such job, or it is not yours."),
     "job_not_failed": ErrorKind(409, "The job is no dead letter."),
     "weight_invalid": ErrorKind(422, "The weight is out of the lane's bounds."),
+    "rule_invalid": ErrorKind(422, "The hard rule cannot be used."),
+    "rule_blocks_too_much": ErrorKind(409, "The hard rule would refuse harmless prompts of the golden set."),
+    "too_many_rules": ErrorKind(429, "As many hard rules as there may be are in force."),
+    "rule_not_found": ErrorKind(404, "No such hard rule is in force."),
+    "tightening_invalid": ErrorKind(422, "The thresholds cannot be tightened so."),
+    "tightening_not_found": ErrorKind(404, "No such tightening is in force."),
+    "refusal_not_found": ErrorKind(404, "No such refusal, or it is not yours, or it is kept no more."),
+    "appeal_not_found": ErrorKind(404, "No such appeal."),
+    "appeal_exists": ErrorKind(409, "There is an appeal against the refusal already."),
+    "appeal_decided": ErrorKind(409, "The appeal was decided so already."),
+    "appeal_prompt_differs": ErrorKind(422, "The prompt is not the one that was refused."),
+    "too_many_appeals": ErrorKind(429, "The tenant has as many undecided appeals as it may have."),
     "worker_not_found": ErrorKind(404, "No such worker was heard of lately."),
     "upload_not_found": ErrorKind(404, "No such upload, or it is not yours."),
     "upload_in_use": ErrorKind(409, "A job that has not ended begins with the upload."),
@@ -134,8 +146,10 @@ class ApiError(Exception):
         message: str | None = None,
         param: str | None = None,
         retry_after_s: int | None = None,
+        refusal_id: str | None = None,
     ) -> None:
         self.code, self.hint, self.param = code, hint, param
+        self.refusal_id = refusal_id
         self.message = ERRORS[code].meaning if message is None else message
         self.status = find_status(code)
         self.retry_after_s = retry_after_s or RETRY_AFTER_S
@@ -159,6 +173,8 @@ class ApiError(Exception):
 
     def response(self) -> JSONResponse:
         error = {"code": self.code, "message": self.message, "hint": self.hint, "param": self.param}
+        if self.refusal_id is not None:
+            error["refusal_id"] = self.refusal_id
         return JSONResponse({"error": error}, self.status, self.headers)
 
 
@@ -181,4 +197,5 @@ def translate_refusal(refusal: Refusal) -> ApiError:
         message=refusal.message,
         param=refusal.param,
         retry_after_s=refusal.retry_after_s,
+        refusal_id=refusal.id,
     )

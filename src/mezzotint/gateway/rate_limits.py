@@ -30,6 +30,8 @@ from mezzotint.store import LocalBuckets, RateBuckets
 SIGN_IN_FROM_NETWORK = Rate(num=20, period_s=300, burst=20)
 SIGN_IN_TO_NAME = Rate(num=30, period_s=3600, burst=10)
 """Counted for each network: strangers elsewhere cannot use up the tries of the name's owner."""
+APPEALS = Rate(num=20, period_s=3600, burst=10)
+"""Appeals of one owner: people read each of them."""
 REFUSED_SHARE = 0.1
 """Share of a caller's rate at which its requests may be refused; at once as many as requests."""
 REFUSED = frozenset({400, 403, 408, 413, 415, 422})
@@ -74,6 +76,10 @@ class RateLimits:
         if network is not None:
             await self._pour(connection, f"sign-in:{network}", SIGN_IN_FROM_NETWORK)
         await self._pour(connection, f"sign-in-to:{network or 'this machine'}:{name}", SIGN_IN_TO_NAME)
+
+    async def count_appeal(self, connection: HTTPConnection, claims: Claims) -> None:
+        """Answers 429."""
+        await self._pour(connection, f"appeal:{claims.tenant}:{claims.owner}", APPEALS)
 
     @contextmanager
     def stream(self, claims: Claims) -> Iterator[None]:

@@ -335,6 +335,7 @@ class ErrorBody(BaseModel):
     message: str
     hint: str
     param: str | None = None
+    refusal_id: str | None = Field(None, description="of a refusal for safety: what an appeal names")
 
 
 class Error(BaseModel):

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from mezzotint.actions.finish import Desk
+from mezzotint.actions.safety.controls import SafetyControls
 from mezzotint.actions.submit import Door
 from mezzotint.actions.takedown.work import TakedownWork
 from mezzotint.actions.upload import Intake
@@ -93,6 +94,7 @@ class Service:
     accounts: Accounts
     workers: Workers
     takedowns: TakedownWork
+    safety: SafetyControls
     now: Callable[[], datetime]
     is_ready: Callable[[], bool]
     check_database: Callable[[], Awaitable[None]]

@@ -1,6 +1,7 @@
 """The gateway's parts, put together over a store. `serve`, benchmarks and tests replace what they have of their own."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
@@ -8,6 +9,7 @@ from PIL.Image import Image
 
 from mezzotint.actions.finish import Desk
 from mezzotint.actions.overload import Overload
+from mezzotint.actions.safety.controls import SafetyControls
 from mezzotint.actions.screen import TextScreen
 from mezzotint.actions.submit import Door
 from mezzotint.actions.takedown.work import QUARANTINE, TakedownWork
@@ -26,20 +28,24 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """screen, is_upload_blocked: the text filter and the image filter, as `Door` and `Intake` want them. safety:
+    how admins change what they refuse.
+    """
+
+    screen: TextScreen
+    is_upload_blocked: Callable[[Image, Tier], bool]
+    safety: SafetyControls
+
+
 def build_service(
-    store: Store,
-    desk: Desk,
-    *,
-    issuer: Issuer,
-    models: Sequence[ModelInfo],
-    screen: TextScreen,
-    is_upload_blocked: Callable[[Image, Tier], bool],
+    store: Store, desk: Desk, *, issuer: Issuer, models: Sequence[ModelInfo], filters: Filters
 ) -> Service:
-    """A service that is ready at once and has no worker. models: the default first. screen, is_upload_blocked: the
-    text filter and the image filter, as `Door` and `Intake` want them."""
+    """A service that is ready at once and has no worker. models: the default first."""
 
     def find_category(prompt: str, negative_prompt: str) -> str | None:
-        verdict = screen.judge(prompt, negative_prompt)
+        verdict = filters.screen.judge(prompt, negative_prompt)
         return verdict.category if verdict.is_blocked else None
 
     return Service(
@@ -51,7 +57,7 @@ def build_service(
             bus=desk.bus,
             model=models[0],
             others=tuple(models[1:]),
-            screen=screen,
+            screen=filters.screen,
             overload=Overload(partial(read_pressure, store.database)),
             metrics=desk.metrics,
         ),
@@ -72,7 +78,7 @@ def build_service(
         intake=Intake(
             uploads=store.uploads,
             objects=desk.objects,
-            is_blocked=is_upload_blocked,
+            is_blocked=filters.is_upload_blocked,
             is_listed=store.takedowns.is_listed,
         ),
         issuer=issuer,
@@ -85,6 +91,7 @@ def build_service(
             now=utc_now,
             find_category=find_category,
         ),
+        safety=filters.safety,
         now=utc_now,
         check_database=store.database.check,
         check_storage=desk.objects.check,

@@ -19,6 +19,7 @@ from mezzotint.main import models as registered
 from mezzotint.main.evals import commands as evals
 from mezzotint.main.options import Data, report_errors, setting_option
 from mezzotint.main.provenance import commands as provenance
+from mezzotint.main.safety import appeals, dial, rules
 
 app = typer.Typer(
     name="mezzotint",
@@ -35,6 +36,10 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(workers.app, name="workers")
 app.add_typer(evals.app, name="eval")
 app.add_typer(provenance.app, name="provenance")
+app.add_typer(rules.app, name="rules")
+app.add_typer(appeals.app, name="appeals")
+app.add_typer(dial.app, name="safety")
+app.command()(dial.tighten)
 Model = Annotated[str | None, setting_option("model", "'starter', a diffusers folder, or a hub id such as owner/name.")]
 Models = Annotated[Path | None, setting_option("models", "TOML file of several models, instead of --model.")]
 Revision = Annotated[str | None, setting_option("revision", "Revision of a hub id.")]

@@ -31,13 +31,14 @@ from mezzotint.gateway.network.path_prefix import read_prefix
 from mezzotint.gateway.network.server import build_server
 from mezzotint.gateway.rate_limits import RateLimits
 from mezzotint.gateway.routes.about import DEV_LIFETIME, DEV_TENANT
-from mezzotint.gateway.wiring import build_service
+from mezzotint.gateway.wiring import Filters, build_service
 from mezzotint.main.accounts import build_accounts, read_provider
 from mezzotint.main.admin.takedowns import configure_takedowns, follow_blocklist, read_http_client
 from mezzotint.main.data_folder import load_secret, lock_data_folder, prepare_data_folder
 from mezzotint.main.filters.text_screen import build_screen, build_text_filter
 from mezzotint.main.log import configure_log
 from mezzotint.main.provenance.signing import Signing, find_signer, read_anchors
+from mezzotint.main.safety.controls import build_controls, follow_overrides
 from mezzotint.main.served_models import (
     Findings,
     build_catalog,
@@ -125,16 +126,23 @@ class ServerProcess:
         desk = open_desk(settings, store, metrics)
         await check_objects(settings, desk.objects)
         background = BackgroundTasks(on_restart=metrics.count_restart)
-        text_filter = build_text_filter(settings)
+        follower = await follow_overrides(store, metrics)
+        text_filter = build_text_filter(settings, follower.read_current)
         screen = build_screen(settings, text_filter)
-        image_filter = await load_image_filter(settings, metrics)
-        models = find_worker_models(self.catalog, self.upscaler)
+        image_filter = await load_image_filter(settings, metrics, follower)
         worker = None
         if settings.worker:
             finishing = FinishingTools(
                 image_filter=image_filter, job_signer=self.signing.build_job_signer(settings, store.tenants)
             )
-            worker = build_worker(settings, database, desk, models=models, finishing=finishing, background=background)
+            worker = build_worker(
+                settings,
+                database,
+                desk,
+                models=find_worker_models(self.catalog, self.upscaler),
+                finishing=finishing,
+                background=background,
+            )
         http_client = read_http_client(settings)
         buckets = open_rate_buckets(settings)
         decoders = DecoderPool(on_lost=metrics.decoders_lost.inc)
@@ -143,8 +151,11 @@ class ServerProcess:
             desk,
             issuer=self.issuer,
             models=self.infos,
-            screen=screen,
-            is_upload_blocked=image_filter.is_upload_blocked,
+            filters=Filters(
+                screen=screen,
+                is_upload_blocked=image_filter.is_upload_blocked,
+                safety=build_controls(store, follower, text_filter),
+            ),
         )
         service = replace(
             service,

@@ -14,6 +14,7 @@ from prometheus_client import start_http_server
 
 from mezzotint.actions.finish import Desk
 from mezzotint.actions.maintain import delete_unreferenced_checkpoints
+from mezzotint.actions.safety.overrides import REFRESH_S, OverridesFollower
 from mezzotint.background import BackgroundTasks, end_process, handle_stop_signals
 from mezzotint.config import Settings
 from mezzotint.domain.errors import SettingInvalid, StorageUnavailable
@@ -22,6 +23,7 @@ from mezzotint.main.admin.takedowns import follow_blocklist
 from mezzotint.main.data_folder import prepare_data_folder
 from mezzotint.main.log import configure_log
 from mezzotint.main.provenance.signing import Signing, find_signer
+from mezzotint.main.safety.controls import follow_overrides
 from mezzotint.main.served_models import (
     Findings,
     build_catalog,
@@ -97,7 +99,8 @@ async def _run_worker(settings: Settings, catalog: Catalog, upscaler: Path | Non
 
     background = BackgroundTasks(on_restart=metrics.count_restart)
     models = find_worker_models(catalog, upscaler)
-    image_filter = await load_image_filter(settings, metrics)
+    follower = await follow_overrides(store, metrics)
+    image_filter = await load_image_filter(settings, metrics, follower)
     finishing = FinishingTools(
         image_filter=image_filter,
         job_signer=signing.build_job_signer(settings, store.tenants),
@@ -109,6 +112,7 @@ async def _run_worker(settings: Settings, catalog: Catalog, upscaler: Path | Non
         async with (
             desk.bus.running(background),
             background.running(follow_blocklist(store.takedowns, image_filter, background)),
+            background.running(background.run_forever("safety overrides", REFRESH_S, follower.refresh)),
             start_worker(settings, worker, catalog, upscaler, on_broken),
         ):
             print(f"worker {worker.settings.id} draws with {', '.join(catalog.num_bytes)}", flush=True)  # noqa: T201
@@ -126,9 +130,13 @@ class FinishingTools:
     job_signer: JobSigner | None
 
 
-async def load_image_filter(settings: Settings, metrics: Metrics) -> PostFilter:
-    """Load the post-filter on a thread."""
-    return await asyncio.to_thread(lambda: load_postfilter(load_policy(settings.safety_policy), metrics))
+async def load_image_filter(settings: Settings, metrics: Metrics, follower: OverridesFollower) -> PostFilter:
+    """Load the post-filter on a thread. follower: of the dial that tightens its thresholds."""
+
+    def load() -> PostFilter:
+        return load_postfilter(load_policy(settings.safety_policy), metrics, follower.read_current)
+
+    return await asyncio.to_thread(load)
 
 
 def find_worker_models(catalog: Catalog, upscaler: Path | None) -> frozenset[str]:

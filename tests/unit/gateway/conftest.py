@@ -12,11 +12,13 @@ import pytest
 from argon2 import PasswordHasher
 
 from mezzotint.actions.finish import Desk
+from mezzotint.actions.safety.overrides import OverridesFollower
 from mezzotint.actions.screen import TextScreen
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Issuer, Service, create_app
-from mezzotint.gateway.wiring import build_service
+from mezzotint.gateway.wiring import Filters, build_service, utc_now
+from mezzotint.main.safety.controls import build_controls
 from mezzotint.media.uploads.decoder_pool import DecoderPool
 from mezzotint.safety.text.load import load_text_filter
 from mezzotint.store import Database, EventBus, Objects, Store
@@ -24,7 +26,6 @@ from mezzotint.store.accounts.passwords import Passwords
 from tests.making import make_model
 
 SECRET = b"s" * 32
-RULES = load_text_filter(rules=None, policy=None, uses_classifier=False)
 QUICK_HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
@@ -66,13 +67,18 @@ def service_on(database: Database, folder: Path, decoders: DecoderPool, password
     """The gateway's parts as `serve` puts them together, over a migrated database and a folder for objects."""
     store = Store(database, passwords=passwords)
     desk = Desk(jobs=store.jobs, objects=Objects(folder / "objects"), bus=EventBus())
+    follower = OverridesFollower(overrides=store.overrides, now=utc_now)
+    rules = load_text_filter(rules=None, policy=None, uses_classifier=False, overrides=follower.read_current)
     service = build_service(
         store,
         desk,
         issuer=Issuer(SECRET),
         models=[make_model()],
-        screen=TextScreen(judge=RULES.judge),
-        is_upload_blocked=lambda picture, tier: False,
+        filters=Filters(
+            screen=TextScreen(judge=rules.judge),
+            is_upload_blocked=lambda picture, tier: False,
+            safety=build_controls(store, follower, rules),
+        ),
     )
     return replace(service, intake=replace(service.intake, decoders=decoders), is_ready=lambda: False)
 

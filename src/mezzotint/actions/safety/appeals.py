@@ -18,7 +18,7 @@ class AppealFault(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LabelledPrompt:
+class DecidedPrompt:
     """A row for the evaluation harness. label: safe or unsafe. prompt: empty where nobody gave or kept it."""
 
     label: str
@@ -47,10 +47,10 @@ async def appeal_against(
     return AppealFault.EXISTS if await controls.appeals.find_of(refusal.id) else AppealFault.TOO_MANY
 
 
-async def list_labelled_prompts(controls: SafetyControls) -> AsyncIterator[LabelledPrompt]:
+async def list_decided_prompts(controls: SafetyControls) -> AsyncIterator[DecidedPrompt]:
     """The decided appeals as labelled data, newest first. Raises: StorageUnavailable."""
     async for appeal in controls.appeals.decided():
-        yield LabelledPrompt(
+        yield DecidedPrompt(
             label=LABELS[appeal.state],
             category=appeal.evidence.category,
             prompt=appeal.prompt or "",

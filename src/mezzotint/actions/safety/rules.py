@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -11,13 +11,15 @@ import structlog
 
 from mezzotint.actions.safety.controls import SafetyControls, Stops
 from mezzotint.domain.errors import SettingInvalid
-from mezzotint.policy.safety.audit import SafetyChange
+from mezzotint.policy.safety.audit import AuditAction, AuditEntry, SafetyChange
 from mezzotint.policy.safety.categories import SafetyCategory
 from mezzotint.policy.safety.hard_rules import HardRule, blocks_too_much, find_rule_fault
 from mezzotint.store import PromptPair
 
 NUM_RECENT = 10_000
 """Prompts on which a rule is tried."""
+NUM_JUDGED = 500
+"""Stopped prompts that the whole filter judges, the newest: it takes milliseconds for each."""
 NUM_SHOWN = 20
 """Texts that a trial shows of each kind."""
 PAST = "Give it an end that is still to come, or none."
@@ -38,7 +40,8 @@ class RuleDraft:
 class RuleTrial:
     """The effect that a rule would have. "Newly": that no filter refuses without it.
 
-    num_recent: prompts of the newest jobs and kept refusals that it was tried on. stopped_prompts, refused_benign: the
+    num_recent: prompts of the newest jobs and kept refusals that it was tried on. num_newly_stopped: among the newest
+    `NUM_JUDGED` that it stops. stopped_prompts, refused_benign: the
     first of those texts.
     """
 
@@ -72,10 +75,29 @@ class RuleRejected:
     trial: RuleTrial | None = None
 
 
-async def try_rule(controls: SafetyControls, draft: RuleDraft, change: SafetyChange) -> RuleTrial | RuleRejected:
-    """Count what a rule would stop, and change nothing. Raises: StorageUnavailable."""
+async def try_rule(
+    controls: SafetyControls, draft: RuleDraft, change: SafetyChange, *, shows_prompts: bool = False
+) -> RuleTrial | RuleRejected:
+    """Count what a rule would stop, and change nothing. shows_prompts: with some of the texts; the audit tells of it.
+
+    Raises: StorageUnavailable.
+    """
     made = _make_rule(controls, draft, change)
-    return made if isinstance(made, RuleRejected) else await _try(controls, made[1])
+    if isinstance(made, RuleRejected):
+        return made
+    trial = await _try(controls, made[1])
+    if not shows_prompts:
+        return replace(trial, stopped_prompts=())
+    await controls.audit.add(
+        AuditEntry(
+            change=change,
+            action=AuditAction.PROMPTS_SHOWN,
+            subject="",
+            before=None,
+            after={"all_of": draft.all_of, "none_of": draft.none_of, "num_shown": len(trial.stopped_prompts)},
+        )
+    )
+    return trial
 
 
 async def add_rule(
@@ -100,7 +122,7 @@ async def add_rule(
         return RuleRejected(fault=RuleFault.TOO_MANY, hint="Remove rules that are no longer needed.")
     await controls.follower.refresh()
     log.info("hard rule added", rule=rule.id, category=rule.category, by=change.author, is_forced=is_forced)
-    return rule, trial
+    return rule, replace(trial, stopped_prompts=())
 
 
 async def date_rule(
@@ -140,7 +162,7 @@ def _make_rule(
         expires_at=draft.expires_at,
     )
     try:
-        return rule, controls.compile_rule(rule)
+        return rule, controls.compiler.compile_rule(rule)
     except SettingInvalid as error:
         return RuleRejected(fault=RuleFault.INVALID, hint=str(error))
 
@@ -159,7 +181,7 @@ def _count(controls: SafetyControls, stops: Stops, recent: Sequence[PromptPair])
     return RuleTrial(
         num_recent=len(recent),
         num_stopped=len(stopped),
-        num_newly_stopped=sum(not controls.is_refused(*pair) for pair in stopped),
+        num_newly_stopped=sum(not controls.is_refused(*pair) for pair in stopped[:NUM_JUDGED]),
         num_adversarial=len(golden.adversarial),
         num_newly_caught=len(caught),
         num_benign=len(golden.benign),

@@ -13,8 +13,10 @@ from mezzotint.domain.webhook import Webhook
 from mezzotint.gateway.errors import ApiError
 from mezzotint.gateway.service import Service
 from mezzotint.policy.visibility import Access, decide_access, own, sees_tenant
+from mezzotint.store import KeptRefusal
 
 JOB_ID = re.compile(r"job_[0-9a-f]{24}")
+REFUSAL_ID = re.compile(r"ref_[0-9a-f]{24}")
 WEBHOOK_ID = re.compile(r"wh_[0-9a-f]{16}")
 
 
@@ -57,6 +59,14 @@ async def find_webhook(service: Service, claims: Claims, webhook_id: str, needed
         raise ApiError("webhook_not_found", hint="GET /v1/webhooks lists yours.")
     check_access(access, needed)
     return webhook
+
+
+async def find_refusal(service: Service, claims: Claims, refusal_id: str) -> KeptRefusal:
+    """The caller's own refusal. Answers 404 for all others, also where the tenant shows its work."""
+    refusal = await service.safety.refusals.get(refusal_id) if REFUSAL_ID.fullmatch(refusal_id) else None
+    if refusal is None or refusal.tenant != claims.tenant or refusal.owner not in own(claims):
+        raise ApiError("refusal_not_found", hint="The answer to the refused request names it.", param="refusal_id")
+    return refusal
 
 
 async def find_owners_of_upload(service: Service, claims: Claims, upload_id: str) -> frozenset[OwnerId]:

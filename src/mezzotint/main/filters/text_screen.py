@@ -1,16 +1,27 @@
 """Build the text filter and the client of an operator's guard from the settings."""
 
+from collections.abc import Callable
+
 from mezzotint.actions.screen import TextScreen
 from mezzotint.config import Settings
+from mezzotint.policy.safety.overrides import NO_OVERRIDES, SafetyOverrides
 from mezzotint.safety.text.guard import GuardClient, GuardSettings
 from mezzotint.safety.text.load import load_text_filter
 from mezzotint.safety.text.text_filter import TextFilter
 
 
-def build_text_filter(settings: Settings) -> TextFilter:
-    """Begin to load the text filter. Raises: RulesInvalid, SafetyPolicyInvalid."""
+def build_text_filter(
+    settings: Settings, overrides: Callable[[], SafetyOverrides] = lambda: NO_OVERRIDES
+) -> TextFilter:
+    """Begin to load the text filter. overrides: what admins change meanwhile.
+
+    Raises: RulesInvalid, SafetyPolicyInvalid.
+    """
     return load_text_filter(
-        rules=settings.prefilter_rules, policy=settings.safety_policy, uses_classifier=settings.text_classifier
+        rules=settings.prefilter_rules,
+        policy=settings.safety_policy,
+        uses_classifier=settings.text_classifier,
+        overrides=overrides,
     )
 
 

@@ -16,13 +16,19 @@ class AuditAction(StrEnum):
     APPEAL_DECIDED = "appeal_decided"
     TAKEN_DOWN = "taken_down"
     TAKEDOWN_UNDONE = "takedown_undone"
+    PROMPTS_SHOWN = "prompts_shown"
+    """An admin tried a rule and asked for prompts that it would stop."""
 
 
-CHANGES_OVERRIDES = frozenset(AuditAction) - {
-    AuditAction.APPEAL_DECIDED,
-    AuditAction.TAKEN_DOWN,
-    AuditAction.TAKEDOWN_UNDONE,
-}
+CHANGES_OVERRIDES = frozenset(
+    {
+        AuditAction.RULE_ADDED,
+        AuditAction.RULE_CHANGED,
+        AuditAction.RULE_REMOVED,
+        AuditAction.TIGHTENED,
+        AuditAction.TIGHTENING_ENDED,
+    }
+)
 """Actions after which every process reads the safety overrides again."""
 
 

@@ -6,6 +6,7 @@ from mezzotint.domain.errors import SettingInvalid
 from mezzotint.policy.safety.document import SafetyPolicy
 from mezzotint.policy.safety.image_classifiers import ClassifierEntry, ClassifierKind, ImageUse
 from mezzotint.policy.safety.images import YOUNG_FACE
+from mezzotint.policy.safety.overrides import NO_OVERRIDES, SafetyOverrides
 from mezzotint.safety.image.classifier import ImageClassifier
 from mezzotint.safety.image.postfilter import LoadedClassifier, Meter, PostFilter
 
@@ -14,7 +15,11 @@ class NoClassifier(SettingInvalid):
     hint = "See docs/how-to/change-the-safety-policy.md for which classifier scores which class."
 
 
-def load_postfilter(policy: SafetyPolicy, meter: Meter | None = None) -> PostFilter:
+def load_postfilter(
+    policy: SafetyPolicy,
+    meter: Meter | None = None,
+    overrides: Callable[[], SafetyOverrides] = lambda: NO_OVERRIDES,
+) -> PostFilter:
     """Load every classifier of the policy. Raises: ModelMissing, ModelCorrupt, NoClassifier, SettingInvalid."""
     loaded = [
         LoadedClassifier(name=name, entry=entry, classifier=_load(name, entry))
@@ -22,7 +27,7 @@ def load_postfilter(policy: SafetyPolicy, meter: Meter | None = None) -> PostFil
         if entry.uses
     ]
     _check_coverage(policy, loaded)
-    return PostFilter(loaded, policy, meter)
+    return PostFilter(loaded, policy, meter, overrides)
 
 
 def _load(name: str, entry: ClassifierEntry) -> ImageClassifier:

@@ -2,18 +2,21 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Protocol
 
 from PIL import Image
 
 from mezzotint.domain.tier import Tier
+from mezzotint.policy.safety.dial import tighten_thresholds
 from mezzotint.policy.safety.document import SafetyPolicy
 from mezzotint.policy.safety.image_classifiers import ClassifierEntry, ImageUse
 from mezzotint.policy.safety.images import YOUNG_FACE, ImageVerdict, judge_picture, must_look_at_faces
-from mezzotint.policy.safety.verdicts import SafetyVerdict
+from mezzotint.policy.safety.overrides import NO_OVERRIDES, SafetyOverrides
+from mezzotint.policy.safety.verdicts import SafetyVerdict, Thresholds
 from mezzotint.safety.image.classifier import ImageClassifier
 from mezzotint.safety.image.perceptual_hash import NUM_BITS, HashIndex
 
@@ -42,11 +45,15 @@ class PostFilter:
     """Judges finished pictures, previews and uploads, on the CPU. Safe to use from several threads."""
 
     def __init__(
-        self, classifiers: Sequence[LoadedClassifier], policy: SafetyPolicy, meter: Meter | None = None
+        self,
+        classifiers: Sequence[LoadedClassifier],
+        policy: SafetyPolicy,
+        meter: Meter | None = None,
+        overrides: Callable[[], SafetyOverrides] = lambda: NO_OVERRIDES,
     ) -> None:
-        """classifiers: asked in this order, those that look at faces last."""
+        """classifiers: asked in this order, those that look at faces last. overrides: of the policy's thresholds."""
         self._classifiers = sorted(classifiers, key=lambda one: YOUNG_FACE in one.classifier.classes)
-        self._policy, self._meter = policy, meter
+        self._policy, self._meter, self._overrides = policy, meter, overrides
         self.blocked_pictures = HashIndex()
         """Pictures whose near copies are blocked. Replace it whole."""
         versions = ",".join(f"{one.name}={one.classifier.version}" for one in self._classifiers)
@@ -60,7 +67,7 @@ class PostFilter:
             verdict = ImageVerdict(verdict=SafetyVerdict.BLOCK, scores=scores, version=self.version)
         else:
             scores = self._score(rgb, use)
-            decision = judge_picture(scores, self._policy.image_thresholds(use, tier))
+            decision = judge_picture(scores, self._thresholds(use, tier))
             verdict = ImageVerdict(
                 verdict=decision.verdict, category=decision.category, scores=scores, version=self.version
             )
@@ -71,12 +78,17 @@ class PostFilter:
     def is_preview_blocked(self, image: Image.Image, tier: Tier = Tier.FREE) -> bool:
         """Whether a picture that is not finished is kept from its owner: also where a finished one would be."""
         verdict = self.check(image, tier, ImageUse.PREVIEW)
-        finished = judge_picture(verdict.scores, self._policy.image_thresholds(ImageUse.FINISHED, tier))
+        finished = judge_picture(verdict.scores, self._thresholds(ImageUse.FINISHED, tier))
         return {verdict.verdict, finished.verdict} != {SafetyVerdict.ALLOW}
 
     def is_upload_blocked(self, image: Image.Image, tier: Tier = Tier.FREE) -> bool:
         """Whether a picture that a user brings is refused: whatever is not simply allowed."""
         return self.check(image, tier, ImageUse.UPLOAD).verdict is not SafetyVerdict.ALLOW
+
+    def _thresholds(self, use: ImageUse, tier: Tier) -> Mapping[str, Thresholds]:
+        """The policy's thresholds, tightened as the dial says at the moment."""
+        factors = self._overrides().threshold_factors(datetime.now(UTC))
+        return tighten_thresholds(self._policy.image_thresholds(use, tier), factors)
 
     def _score(self, rgb: Image.Image, use: ImageUse) -> dict[str, dict[str, float]]:
         scores: dict[str, dict[str, float]] = {}

@@ -16,6 +16,7 @@ from mezzotint.domain.tier import Tier
 from mezzotint.policy.safety.categories import ANY
 from mezzotint.policy.safety.dial import tighten_thresholds
 from mezzotint.policy.safety.document import LanguageGroup, SafetyPolicy
+from mezzotint.policy.safety.hard_rules import HardRule
 from mezzotint.policy.safety.overrides import NO_OVERRIDES, SafetyOverrides
 from mezzotint.policy.safety.text_verdict import UNNAMED_ABOUT, UNNAMED_HINT, TextStage, TextVerdict
 from mezzotint.policy.safety.verdicts import SafetyDecision, SafetyVerdict, Thresholds, decide
@@ -63,6 +64,10 @@ class TextFilter:
         """Raises: ModelMissing, ModelCorrupt, TimeoutError."""
         if self._classifier is not None:
             self._classifier.result(timeout_s)
+
+    def compile_rule(self, rule: HardRule) -> Callable[[str, str], bool]:
+        """Make the check of one rule: (prompt, negative prompt) -> whether it blocks. Raises: RulesInvalid."""
+        return self._rules.compile_rule(rule)
 
     def judge(self, prompt: str, negative_prompt: str = "", tier: Tier = Tier.FREE) -> TextVerdict:
         """Decide about a prompt. Takes some milliseconds: call it in a thread. Raises: ModelMissing, ModelCorrupt."""

@@ -47,6 +47,11 @@ class SafetyAudit:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    async def add(self, entry: AuditEntry) -> None:
+        """Add a row for something that changes no other row."""
+        async with self._database.write() as connection:
+            await write_audit(self._database, connection, entry)
+
     async def page(
         self, limit: int, before: int | None = None, actions: Collection[AuditAction] = ()
     ) -> list[tuple[int, AuditEntry]]:

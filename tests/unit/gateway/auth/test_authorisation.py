@@ -12,9 +12,10 @@ from websockets.exceptions import InvalidStatus
 from mezzotint.actions.finish import image_key
 from mezzotint.actions.takedown.begin import begin_takedown
 from mezzotint.domain.claims import OWN
-from mezzotint.domain.ids import JobId, TenantId, WebhookId, WorkerId
+from mezzotint.domain.ids import OF_TENANT, JobId, TenantId, WebhookId, WorkerId
 from mezzotint.domain.job import JobState
 from mezzotint.domain.key import KeyRequest
+from mezzotint.domain.refusal import Refusal, RefusalCode
 from mezzotint.domain.safety.takedown import PictureSelection
 from mezzotint.domain.task import Source
 from mezzotint.domain.webhook import Webhook
@@ -43,7 +44,9 @@ MAKES = Row(401, 201, 201, 201)
 OWNERS = Row(401, 404, 200, 404)
 ENDS_OWN = Row(401, 404, 204, 404)
 ADMINS = Row(401, 403, 403, 200)
+NOT_THERE = Row(401, 403, 403, 404)
 CLOSED = Row(403, 403, 403, 403)
+BLOCKED = Refusal(code=RefusalCode.PROMPT_BLOCKED, message="m", hint="h")
 ELSEWHERE = "tests/unit/gateway/streams/test_websocket.py"
 LISTS = ("schedulers", "upscalers", "scripts", "embeddings", "cmd-flags", "memory")
 
@@ -117,6 +120,20 @@ MATRIX: dict[str, Row | str] = {
     "GET /v1/admin/takedowns": ADMINS,
     "GET /v1/admin/takedowns/{takedown_id}": ADMINS,
     "POST /v1/admin/takedowns/{takedown_id}/undo": ADMINS,
+    "GET /v1/appeals": SIGNED_IN,
+    "POST /v1/appeals": Row(401, 404, 201, 404),
+    "GET /v1/admin/safety/rules": ADMINS,
+    "POST /v1/admin/safety/rules": Row(401, 403, 403, 422),  # a rule without terms
+    "POST /v1/admin/safety/rules/trial": Row(401, 403, 403, 422),
+    "PATCH /v1/admin/safety/rules/{rule_id}": NOT_THERE,
+    "DELETE /v1/admin/safety/rules/{rule_id}": Row(401, 403, 403, 422),  # without a reason
+    "GET /v1/admin/safety/tightenings": ADMINS,
+    "POST /v1/admin/safety/tightenings": Row(401, 403, 403, 201),
+    "DELETE /v1/admin/safety/tightenings/{tightening_id}": Row(401, 403, 403, 422),
+    "GET /v1/admin/safety/audit": ADMINS,
+    "GET /v1/admin/safety/refusals": ADMINS,
+    "GET /v1/admin/safety/appeals": ADMINS,
+    "POST /v1/admin/safety/appeals/{appeal_id}/decision": NOT_THERE,
 }
 
 BODIES: dict[str, Any] = {
@@ -141,6 +158,11 @@ BODIES: dict[str, Any] = {
     "POST /v1/admin/takedowns/plan": {"tenant": "ada"},
     "POST /v1/admin/takedowns/{takedown_id}/undo": {"reason": "mistaken"},
     "POST /v1/admin/takedowns": {"pictures": ["f" * 64], "reason": "reported"},
+    "POST /v1/admin/safety/rules": {"category": "hate", "all_of": [], "reason": "an incident"},
+    "POST /v1/admin/safety/rules/trial": {"category": "hate", "all_of": [], "reason": "an incident"},
+    "PATCH /v1/admin/safety/rules/{rule_id}": {"expires_at": None, "reason": "an incident"},
+    "POST /v1/admin/safety/tightenings": {"by": 0.1, "hours": 24, "reason": "an incident"},
+    "POST /v1/admin/safety/appeals/{appeal_id}/decision": {"outcome": "upheld", "note": "it was right"},
 }
 
 
@@ -193,7 +215,13 @@ async def things_of_ada(service: Service, number: int) -> dict[str, str]:
     await service.webhook_sender.webhooks.add(webhook, 100)
     await service.intake.uploads.keep(TenantId("ada"), Source(content=picture.png, width=64, height=64), NOW, 100)
     await service.workers.record_heartbeat(WorkerId("w"), service.now())
+    refusal_id = await service.door.refusals.record(TenantId("ada"), OF_TENANT, BLOCKED, "a prompt", NOW)
+    assert refusal_id is not None
     return {
+        "refusal_id": refusal_id,
+        "rule_id": "rule_0",
+        "tightening_id": "tgt_0",
+        "appeal_id": "app_0",
         "worker_id": "w",
         "lane": "free",
         "job_id": job.id,
@@ -241,6 +269,8 @@ async def test_a_route_answers_each_credential_as_the_matrix_says(route: str, se
         body = BODIES.get(route)
         if route == "POST /v1/admin/tenants":
             body = {"id": f"newcomer-{number}"}
+        if route == "POST /v1/appeals":
+            body = {"refusal_id": its["refusal_id"], "explanation": "it is a plough"}
         there = httpx.ASGITransport(app, client=(f"203.0.113.{number}", 1))  # not this machine, to which more is open
         async with httpx.AsyncClient(transport=there, base_url="http://127.0.0.1:8400") as client:
             answer = await client.request(method, path.format(**its), json=body, headers=shown[who])

@@ -1,7 +1,8 @@
 """The image filter, with its real weights."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -9,8 +10,10 @@ from PIL import Image
 
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.safety.categories import SafetyCategory
+from mezzotint.policy.safety.dial import Tightening
 from mezzotint.policy.safety.document import SafetyPolicy
 from mezzotint.policy.safety.image_classifiers import ClassifierEntry, ImageUse
+from mezzotint.policy.safety.overrides import NO_OVERRIDES, SafetyOverrides
 from mezzotint.policy.safety.verdicts import SafetyVerdict
 from mezzotint.safety.image.loading import NoClassifier, load_postfilter
 from mezzotint.safety.image.perceptual_hash import HashIndex, hash_picture
@@ -43,10 +46,12 @@ class FixedScores:
         return self.scores
 
 
-def make_filter(policy: SafetyPolicy, *classifiers: FixedScores) -> PostFilter:
+def make_filter(
+    policy: SafetyPolicy, *classifiers: FixedScores, overrides: SafetyOverrides = NO_OVERRIDES
+) -> PostFilter:
     entry = ClassifierEntry(kind="graphic", uses=tuple(ImageUse))
     loaded = [LoadedClassifier(name=str(number), entry=entry, classifier=one) for number, one in enumerate(classifiers)]
-    return PostFilter(loaded, policy)
+    return PostFilter(loaded, policy, overrides=lambda: overrides)
 
 
 @pytest.mark.parametrize("side", [16, 64, 256, 1024])
@@ -104,6 +109,29 @@ def test_an_upload_that_is_not_simply_allowed_is_refused(apple: Image.Image) -> 
     policy = make_policy({"upload": {"violence": {"review": 0.2, "block": 0.9}}})
     assert make_filter(policy, FixedScores({"violence": 0.3})).is_upload_blocked(apple)
     assert not make_filter(policy, FixedScores({"violence": 0.1})).is_upload_blocked(apple)
+
+
+def test_the_dial_blocks_from_a_lower_score_until_it_gives_back(apple: Image.Image) -> None:
+    policy = make_policy({use.value: {"violence": 0.8, "sexual": 0.8} for use in ImageUse})
+    scores = FixedScores({"violence": 0.7, "sexual": 0.7})
+    assert make_filter(policy, scores).check(apple).verdict is SafetyVerdict.ALLOW
+    now = datetime.now(UTC)
+    tight = Tightening(
+        id="tgt_1",
+        category=SafetyCategory.VIOLENCE,
+        by=0.2,
+        starts_at=now - timedelta(hours=1),
+        ends_at=now + timedelta(hours=1),
+        author="ops/sub:ops",
+        reason="a wave",
+    )
+    strict = make_filter(policy, scores, overrides=SafetyOverrides(version=1, tightenings=(tight,)))
+    verdict = strict.check(apple)
+    assert (verdict.verdict, verdict.category) == (SafetyVerdict.BLOCK, SafetyCategory.VIOLENCE)
+    assert strict.is_preview_blocked(apple)
+    assert strict.is_upload_blocked(apple)
+    over = SafetyOverrides(version=1, tightenings=(replace(tight, ends_at=now),))
+    assert make_filter(policy, scores, overrides=over).check(apple).verdict is SafetyVerdict.ALLOW
 
 
 @pytest.mark.parametrize("scores", [{"sexual": NAN}, {"violence": NAN}, {"hate": NAN, "sexual": 0.0}])
