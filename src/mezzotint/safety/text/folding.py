@@ -5,8 +5,10 @@ readings, and a rule may match in any of them. Time is linear in the text.
 """
 
 import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, product
+from string import digits
 from unicodedata import category, normalize
 
 # What Unicode's compatibility forms leave apart though the eye does not: Cyrillic, Greek, Armenian, Latin.
@@ -16,7 +18,8 @@ _LOOK_ALIKES = {
     **str.maketrans("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "ABEZHIKMNOPTYX"),
     **str.maketrans("αβεηικνορτυχγω", "abenikvoptuxyw"),
     **str.maketrans("օոսհց", "onuhg"),
-    **str.maketrans("ıɑɡɩøłđħŧʏɪʀɴʟᴀᴇᴏᴜ", "iagioldhtyirnlaeou"),
+    **str.maketrans("ıɑɡɩøłđħŧ", "iagioldht"),
+    **str.maketrans("ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ", "abcdefghijklmnoprstuvwyz"),
 }
 # Letters drawn as emoji have no compatibility form either: circled, squared, and those that flags are made of.
 _EMOJI_LETTERS = {first + at: chr(ord("a") + at) for first in (0x1F150, 0x1F170, 0x1F1E6) for at in range(26)}
@@ -28,7 +31,19 @@ _IGNORED = frozenset({"Mn", "Me", "Cf"})  # combining marks, joiners, zero width
 _BETWEEN_WORDS = re.compile(r"[^\w]+|_+")
 _INSIDE_WORDS = re.compile(r"[^\w\s'’]+|_+")
 _LONG_RUN = re.compile(r"(\w)\1{2,}")
+_MAX_RUNS = 4  # of a stretched word; its shorter forms are tried one by one
 _MIN_SPELT_OUT = 3  # letters: "a b" is two words, "s e x" is one
+_MIN_LEET_NUMBER = 4  # signs
+_NUM_NEIGHBOURS = 3  # words that may belong to the same term as a spelt-out one
+
+
+@dataclass(frozen=True, slots=True)
+class SpeltOut:
+    """letters: words that were spelt out, with no boundary between them. before, after: the words beside them."""
+
+    before: tuple[str, ...]
+    letters: str
+    after: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +51,7 @@ class Readings:
     """worded: readings with a space before, between and after words. spelt_out: words of unknown boundaries."""
 
     worded: frozenset[str]
-    spelt_out: frozenset[str]
+    spelt_out: frozenset[SpeltOut]
 
 
 def fold(text: str) -> str:
@@ -52,37 +67,73 @@ def space_words(folded: str) -> str:
     return f" {_BETWEEN_WORDS.sub(' ', folded).strip()} "
 
 
-def list_readings(text: str) -> Readings:
-    """Make every reading in which the rules look for terms."""
+def list_readings(text: str, known_words: Collection[str] = ()) -> Readings:
+    """Make every reading in which the rules look for terms. known_words: the forms that stretched words may have."""
     folded = fold(text)
     worded: set[str] = set()
-    spelt_out: set[str] = set()
-    leet = (" ".join(_read_leet(word, letters) for word in folded.split()) for letters in _LEET_READINGS)
-    for base in {folded, *leet}:
+    spelt_out: set[SpeltOut] = set()
+    for base in {folded, *_list_leet_readings(folded)}:
         words = space_words(base)
         joined, runs = _join_letters(words)
         spelt_out.update(runs)
         worded.update((words, joined, space_words(_INSIDE_WORDS.sub("", base))))
-    for words in tuple(worded):
+    for words in filter(_LONG_RUN.search, tuple(worded)):
         worded.update(_LONG_RUN.sub(kept, words) for kept in (r"\1", r"\1\1"))
+        worded.add(f" {' '.join(_shorten_runs(word, known_words) for word in words.split())} ")
     return Readings(frozenset(worded), frozenset(spelt_out))
 
 
+def _list_leet_readings(folded: str) -> Iterator[str]:
+    words = folded.split()
+    if _LEET_SIGNS.isdisjoint(folded):
+        return
+    for letters in _LEET_READINGS:
+        yield " ".join(_read_leet(word, letters) for word in words)
+        yield " ".join(word.translate(letters) if _is_leet(word) else word for word in words)  # "!" at the end an i
+        yield " ".join(word if word.isdigit() else _read_leet(word, letters) for word in words)  # 4 ca75
+    # In `4y34r` the 4 is a 4; in `0ld` the 0 is none, for no number begins with it.
+    starts = [0 if word.startswith("0") else len(word) - len(word.lstrip(digits)) for word in words]
+    yield " ".join(word[:at] + _read_leet(word[at:], _LEET_READINGS[0]) for word, at in zip(words, starts, strict=True))
+
+
 def _read_leet(word: str, letters: dict[int, str]) -> str:
-    """Read digits and signs as letters in a word that also has letters, or that is one sign."""
     core = word.rstrip("!.,;:?")
-    is_mixed = not _LEET_SIGNS.isdisjoint(core) and (len(core) == 1 or any(map(str.isalpha, core)))
-    return core.translate(letters) if is_mixed else word
+    return core.translate(letters) if _is_leet(core) else word
 
 
-def _join_letters(words: str) -> tuple[str, list[str]]:
+def _is_leet(word: str) -> bool:
+    """Whether digits and signs may be letters: the word has letters as well, is one sign, or is long."""
+    if _LEET_SIGNS.isdisjoint(word):
+        return False
+    return len(word) == 1 or len(word) >= _MIN_LEET_NUMBER or any(map(str.isalpha, word))
+
+
+def _shorten_runs(word: str, known_words: Collection[str]) -> str:
+    """The known word that this one stretches: each long run stands for one letter or for two."""
+    runs = list(_LONG_RUN.finditer(word))
+    if not runs:
+        return word
+    if len(runs) <= _MAX_RUNS:
+        for lengths in product((1, 2), repeat=len(runs)):
+            kept = iter(lengths)
+            form = _LONG_RUN.sub(lambda run, kept=kept: run[1] * next(kept), word)  # type: ignore[misc]
+            if form in known_words:
+                return form
+    return _LONG_RUN.sub(r"\1", word)
+
+
+def _join_letters(words: str) -> tuple[str, list[SpeltOut]]:
     """The words with spelt-out letters put together, and what was put together. words: as `space_words` returns it."""
     out: list[str] = []
-    runs: list[str] = []
-    for is_letter, group in groupby(words.split(), key=lambda word: len(word) == 1):
+    places: list[int] = []
+    for is_letter, group in groupby(words.split(), key=lambda word: len(word) == 1 and word.isalpha()):
         members = list(group)
         if is_letter and len(members) >= _MIN_SPELT_OUT:
-            runs.append("".join(members))
-            members = runs[-1:]
+            places.append(len(out))
+            members = ["".join(members)]
         out.extend(members)
+    runs = [
+        SpeltOut(tuple(out[max(0, at - _NUM_NEIGHBOURS) : at]), out[at], tuple(out[at + 1 : at + 1 + _NUM_NEIGHBOURS]))
+        for at in places
+    ]
     return f" {' '.join(out)} ", runs

@@ -1,13 +1,13 @@
 """Find the terms of all lists in a text at once, in each of its readings."""
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import accumulate
 
 from ahocorasick_rs import AhoCorasick
 
-from mezzotint.safety.text.folding import fold, list_readings, space_words
+from mezzotint.safety.text.folding import SpeltOut, fold, list_readings, space_words
 from mezzotint.safety.text.rules import Rules
 
 _MIN_INSIDE = 4  # letters of a term that is looked for inside spelt-out text, where word boundaries are lost
@@ -25,6 +25,7 @@ class TermIndex:
         words = [(term, name) for term, name in terms if term.strip()]
         inside = [(term.replace(" ", ""), name) for term, name in words if name != _HARMLESS]
         inside = [(term, name) for term, name in inside if len(term) >= _MIN_INSIDE]
+        self._known_words = frozenset(word for term, _ in words for word in term.split())
         self._word_lists = [name for _, name in words]
         self._inside_lists = [name for _, name in inside]
         self._words = AhoCorasick([term for term, _ in words])
@@ -33,11 +34,21 @@ class TermIndex:
 
     def _lists_in(self, text: str) -> frozenset[str]:
         """Names of the lists of which the text has a term."""
-        readings = list_readings(text)
+        readings = list_readings(text, self._known_words)
         found = {name for worded in readings.worded for name in self._in_words(worded)}
         for run in readings.spelt_out:
-            found.update(self._inside_lists[at] for at, _, _ in self._inside.find_matches_as_indexes(run, True))
+            found.update(self._in_spelt_out(run))
         return frozenset(found)
+
+    def _in_spelt_out(self, run: SpeltOut) -> Iterator[str]:
+        """Lists of the terms that have letters of the run. Among the words beside it a term ends where a word does."""
+        words = (*run.before, run.letters, *run.after)
+        bounds = (0, *accumulate(map(len, words)))
+        first, last = bounds[len(run.before)], bounds[len(run.before) + 1]
+        for at, start, end in self._inside.find_matches_as_indexes("".join(words), overlapping=True):
+            is_of_run = start < last and end > first
+            if is_of_run and (start >= first or start in bounds) and (end <= last or end in bounds):
+                yield self._inside_lists[at]
 
     def _in_words(self, worded: str) -> set[str]:
         matches = [

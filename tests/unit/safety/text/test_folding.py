@@ -1,6 +1,6 @@
 """Readings of a text."""
 
-from mezzotint.safety.text.folding import fold, list_readings, space_words
+from mezzotint.safety.text.folding import SpeltOut, fold, list_readings, space_words
 
 
 def test_plain_words_are_among_the_readings() -> None:
@@ -19,11 +19,28 @@ def test_a_digit_is_read_both_as_itself_and_as_a_letter() -> None:
 def test_spelt_out_words_are_joined_from_three_letters_on() -> None:
     readings = list_readings("a b then c.a.t")
     assert " a b then cat " in readings.worded
-    assert readings.spelt_out == {"cat"}
+    assert readings.spelt_out == {SpeltOut(("a", "b", "then"), "cat", ())}
+
+
+def test_a_digit_beside_spelt_out_letters_is_no_letter_of_theirs() -> None:
+    assert " 9 cats " in list_readings("9 c a t s").worded
+
+
+def test_the_number_that_a_word_begins_with_stays_a_number() -> None:
+    worded = list_readings("4y34r 0ld").worded
+    assert " 4year old " in worded
 
 
 def test_long_runs_of_a_letter_are_read_as_one_and_as_two() -> None:
     assert {" bok ", " book "} <= list_readings("boooook").worded
+
+
+def test_stretched_words_are_read_as_the_known_words_that_they_stretch() -> None:
+    assert " three cats boo " in list_readings("thrrreeee cattts boooo", {"three", "cats", "boo"}).worded
+
+
+def test_small_capitals_fold_to_plain_letters() -> None:
+    assert fold("ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ") == "abcdefghijklmnoprstuvwyz"
 
 
 def test_words_are_bounded_by_single_spaces() -> None:
