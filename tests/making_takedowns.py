@@ -11,7 +11,10 @@ from mezzotint.actions.takedown.work import QUARANTINE, TakedownWork
 from mezzotint.domain.ids import TenantId, WorkerId
 from mezzotint.domain.job import Image, Job
 from mezzotint.domain.task import Source
+from mezzotint.domain.tier import Tier
 from mezzotint.media import content_hash, encode
+from mezzotint.policy.safety.images import ImageVerdict
+from mezzotint.policy.safety.verdicts import SafetyVerdict
 from mezzotint.store import Database, EncryptedObjects, EventBus, Objects, Store, WorkerOffer
 from tests.making import NOW, make_ending, make_job
 
@@ -90,3 +93,9 @@ async def keep_upload(store: Store, objects: Objects, tenant: str, picture: Pict
 
 def days(number: float) -> timedelta:
     return timedelta(days=number)
+
+
+def judge_brightness(pixels: Pixels.Image, tier: Tier) -> ImageVerdict:
+    """An image filter that scores how bright a picture is."""
+    score = min(1.0, 0.6 + sum(pixels.convert("L").resize((1, 1)).tobytes()) / 1e4)
+    return ImageVerdict(verdict=SafetyVerdict.ALLOW, scores={"brightness": {"violence": score}})

@@ -11,6 +11,7 @@ OwnerId = NewType("OwnerId", str)
 WebhookId = NewType("WebhookId", str)
 WorkerId = NewType("WorkerId", str)
 TakedownId = NewType("TakedownId", str)
+AuditId = NewType("AuditId", str)
 Sha256 = NewType("Sha256", str)
 """64 lower-case hex digits."""
 OF_TENANT = OwnerId("")

@@ -10,7 +10,7 @@ from PIL.Image import Image
 from mezzotint.actions.finish import Desk
 from mezzotint.actions.overload import Overload
 from mezzotint.actions.safety.controls import SafetyControls
-from mezzotint.actions.screen import TextScreen
+from mezzotint.actions.screen import JudgeText, TextScreen
 from mezzotint.actions.submit import Door
 from mezzotint.actions.takedown.work import QUARANTINE, TakedownWork
 from mezzotint.actions.upload import Intake
@@ -43,11 +43,6 @@ def build_service(
     store: Store, desk: Desk, *, issuer: Issuer, models: Sequence[ModelInfo], filters: Filters
 ) -> Service:
     """A service that is ready at once and has no worker. models: the default first."""
-
-    def find_category(prompt: str, negative_prompt: str) -> str | None:
-        verdict = filters.screen.judge(prompt, negative_prompt)
-        return verdict.category if verdict.is_blocked else None
-
     return Service(
         door=Door(
             jobs=store.jobs,
@@ -84,16 +79,26 @@ def build_service(
         issuer=issuer,
         accounts=Accounts(tenants=store.tenants, users=store.users, keys=store.keys),
         workers=store.workers,
-        takedowns=TakedownWork(
-            takedowns=store.takedowns,
-            desk=desk,
-            quarantine=EncryptedObjects(desk.objects, QUARANTINE, issuer.derive("quarantine")),
-            now=utc_now,
-            find_category=find_category,
-        ),
+        takedowns=build_takedowns(store, desk, issuer.derive, filters.screen.judge),
         safety=filters.safety,
         now=utc_now,
         check_database=store.database.check,
         check_storage=desk.objects.check,
         is_ready=lambda: True,
+    )
+
+
+def build_takedowns(store: Store, desk: Desk, derive: Callable[[str], bytes], judge: JudgeText) -> TakedownWork:
+    """What takedowns work with, without caches to purge. derive: as of `WebhookSender`. judge: the text filter."""
+
+    def find_category(prompt: str, negative_prompt: str) -> str | None:
+        verdict = judge(prompt, negative_prompt)
+        return verdict.category if verdict.is_blocked else None
+
+    return TakedownWork(
+        takedowns=store.takedowns,
+        desk=desk,
+        quarantine=EncryptedObjects(desk.objects, QUARANTINE, derive("quarantine")),
+        now=utc_now,
+        find_category=find_category,
     )

@@ -20,6 +20,8 @@ from mezzotint.main.evals import commands as evals
 from mezzotint.main.options import Data, report_errors, setting_option
 from mezzotint.main.provenance import commands as provenance
 from mezzotint.main.safety import appeals, dial, rules
+from mezzotint.main.takedown import audit_commands
+from mezzotint.main.takedown import commands as takedown
 
 app = typer.Typer(
     name="mezzotint",
@@ -34,6 +36,8 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(registered.app, name="models")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(workers.app, name="workers")
+app.add_typer(takedown.app, name="takedown")
+app.add_typer(audit_commands.app, name="audit")
 app.add_typer(evals.app, name="eval")
 app.add_typer(provenance.app, name="provenance")
 app.add_typer(rules.app, name="rules")

@@ -19,7 +19,6 @@ from mezzotint.background import BackgroundTasks, end_process, handle_stop_signa
 from mezzotint.config import Settings
 from mezzotint.domain.errors import SettingInvalid, StorageUnavailable
 from mezzotint.domain.gpu import GpuReading
-from mezzotint.main.admin.takedowns import follow_blocklist
 from mezzotint.main.data_folder import prepare_data_folder
 from mezzotint.main.log import configure_log
 from mezzotint.main.provenance.signing import Signing, find_signer
@@ -34,6 +33,7 @@ from mezzotint.main.served_models import (
     upscaler_name,
 )
 from mezzotint.main.stores import check_objects, make_worker_id, migrate_database, open_database, open_desk
+from mezzotint.main.takedown.wiring import follow_blocklist
 from mezzotint.metrics import Metrics
 from mezzotint.provenance import JobSigner
 from mezzotint.safety.image.loading import load_postfilter

@@ -21,6 +21,7 @@ from mezzotint.store.safety.appeals import Appeals
 from mezzotint.store.safety.audit import SafetyAudit
 from mezzotint.store.safety.encrypted_objects import EncryptedObjects
 from mezzotint.store.safety.overrides import Overrides
+from mezzotint.store.safety.picture_audits import PictureAudits
 from mezzotint.store.safety.recent_prompts import PromptPair, RecentPrompts
 from mezzotint.store.safety.takedowns import Takedowns
 from mezzotint.store.submissions import Submissions
@@ -42,6 +43,7 @@ __all__ = [
     "LocalBuckets",
     "Objects",
     "Overrides",
+    "PictureAudits",
     "PostgresEventBus",
     "PromptPair",
     "RateBuckets",

@@ -15,6 +15,7 @@ from mezzotint.store.retention import RetentionSweep
 from mezzotint.store.safety.appeals import Appeals
 from mezzotint.store.safety.audit import SafetyAudit
 from mezzotint.store.safety.overrides import Overrides
+from mezzotint.store.safety.picture_audits import PictureAudits
 from mezzotint.store.safety.recent_prompts import RecentPrompts
 from mezzotint.store.safety.takedowns import Takedowns
 from mezzotint.store.submissions import Submissions
@@ -38,6 +39,7 @@ class Store:
         self.keys = Keys(database)
         self.ledger = Ledger(database)
         self.overrides = Overrides(database)
+        self.picture_audits = PictureAudits(database)
         self.recent_prompts = RecentPrompts(database)
         self.refusals = Refusals(database, retention)
         self.retention_sweep = RetentionSweep(database, retention)

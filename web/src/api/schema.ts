@@ -2976,6 +2976,12 @@ export interface components {
              */
             categories?: components["schemas"]["SafetyCategory"][];
             /**
+             * Copies
+             * @description pictures that look the same as those in `pictures` go too; it looks at all files: slow
+             * @default false
+             */
+            copies: boolean;
+            /**
              * Near
              * @description PDQ hashes: copies that look the same go too
              */
@@ -3489,6 +3495,12 @@ export interface components {
              * @description what today's text filter finds in the prompt
              */
             categories?: components["schemas"]["SafetyCategory"][];
+            /**
+             * Copies
+             * @description pictures that look the same as those in `pictures` go too; it looks at all files: slow
+             * @default false
+             */
+            copies: boolean;
             /**
              * Near
              * @description PDQ hashes: copies that look the same go too

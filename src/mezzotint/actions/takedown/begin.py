@@ -1,9 +1,10 @@
 """Begin a takedown, and begin to undo one. What is left of either goes on in the background."""
 
 import secrets
+from collections.abc import Callable
 from enum import StrEnum
 
-from mezzotint.actions.takedown.execute import run_takedown
+from mezzotint.actions.takedown.execute import ignore, run_takedown
 from mezzotint.actions.takedown.work import TakedownWork
 from mezzotint.domain.ids import TakedownId
 from mezzotint.domain.safety.takedown import PictureSelection, Takedown, TakedownPhase
@@ -22,11 +23,18 @@ class UndoRefusal(StrEnum):
 
 
 async def begin_takedown(
-    work: TakedownWork, selection: PictureSelection, *, reason: str, made_by: str, within_s: float = ANSWER_S
+    work: TakedownWork,
+    selection: PictureSelection,
+    *,
+    reason: str,
+    made_by: str,
+    within_s: float = ANSWER_S,
+    on_step: Callable[[Takedown], None] = ignore,
 ) -> Takedown:
     """Take down what is selected. A selection that was taken down already, with nothing new in it, is that takedown.
 
-    within_s: how long it is worked on before it is returned. Raises: SelectionInvalid, StorageUnavailable.
+    within_s: how long it is worked on before it is returned. on_step: as of `run_takedown`.
+    Raises: SelectionInvalid, StorageUnavailable.
     """
     check_selection(selection)
     now = work.now()
@@ -41,11 +49,17 @@ async def begin_takedown(
         last_seq=await work.takedowns.newest_picture(),
     )
     begun = await work.takedowns.add(takedown)
-    return await run_takedown(work, begun.id, within_s) or begun
+    return await run_takedown(work, begun.id, within_s, on_step) or begun
 
 
 async def undo_takedown(
-    work: TakedownWork, takedown: Takedown, *, undone_by: str, reason: str, within_s: float = ANSWER_S
+    work: TakedownWork,
+    takedown: Takedown,
+    *,
+    undone_by: str,
+    reason: str,
+    within_s: float = ANSWER_S,
+    on_step: Callable[[Takedown], None] = ignore,
 ) -> Takedown | UndoRefusal:
     """Bring everything back. One that is undone stays as it is. Raises: StorageUnavailable."""
     if takedown.phase not in {TakedownPhase.UNDOING, TakedownPhase.UNDONE}:
@@ -53,4 +67,4 @@ async def undo_takedown(
             is_early = takedown.phase in {TakedownPhase.WITHDRAWING, TakedownPhase.QUARANTINING}
             return UndoRefusal.UNDER_WAY if is_early else UndoRefusal.ERASED
         await work.takedowns.begin_undo(takedown, SafetyChange(author=undone_by, reason=reason, at=work.now()))
-    return await run_takedown(work, takedown.id, within_s) or takedown
+    return await run_takedown(work, takedown.id, within_s, on_step) or takedown

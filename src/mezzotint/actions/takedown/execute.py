@@ -7,7 +7,7 @@ then caches are told. `domain/safety/takedown.py` has the phases.
 import asyncio
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import assert_never
 
 import structlog
@@ -28,14 +28,25 @@ RUN_S = 5.0
 """How long the background task works on one takedown before it looks at the next."""
 
 
-async def run_takedown(work: TakedownWork, id: TakedownId, within_s: float = math.inf) -> Takedown | None:
+def ignore(takedown: Takedown) -> None:
+    """Nobody watches."""
+
+
+async def run_takedown(
+    work: TakedownWork,
+    id: TakedownId,
+    within_s: float = math.inf,
+    on_step: Callable[[Takedown], None] = ignore,
+) -> Takedown | None:
     """Work on a takedown until nothing is left to do at present, or the time is over. Returns it as it is then.
 
-    Raises: StorageUnavailable.
+    on_step: told how far it is before each step. Raises: StorageUnavailable.
     """
     until = time.monotonic() + within_s
     while True:
         takedown = await work.takedowns.get(id)
+        if takedown is not None:
+            on_step(takedown)
         is_waiting = takedown is not None and takedown.next_at is not None and takedown.next_at > work.now()
         if takedown is None or not takedown.phase.is_under_way or is_waiting or time.monotonic() >= until:
             return takedown

@@ -4,7 +4,7 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 
 import structlog
@@ -14,7 +14,7 @@ from mezzotint.actions.takedown.work import TakedownWork, list_keys
 from mezzotint.domain.ids import Sha256
 from mezzotint.domain.safety.takedown import BlockedPicture, PictureSelection, StoredPicture, TakedownPlan
 from mezzotint.policy.safety.takedown import extend_plan, is_named
-from mezzotint.safety.image.perceptual_hash import HashIndex, PictureHash, hash_picture
+from mezzotint.safety.image.perceptual_hash import MIN_QUALITY, HashIndex, PictureHash, hash_picture
 
 log = structlog.get_logger()
 PAGE = 100
@@ -62,6 +62,22 @@ async def read_pages(work: TakedownWork, selection: PictureSelection) -> AsyncIt
     while page := await work.takedowns.uploaded(selection, after, PAGE):
         after = page[-1].seq
         yield page
+
+
+async def name_copies(work: TakedownWork, selection: PictureSelection) -> PictureSelection:
+    """The selection with the PDQ hashes of the pictures that it names: copies of them go too, whatever their files.
+
+    Pictures with too little detail for such a hash add none.
+    """
+    named = PictureSelection(contents=selection.contents, jobs=selection.jobs)
+    pictures = [one async for page in read_pages(work, named) for one in page] if named != PictureSelection() else []
+    near = dict.fromkeys(selection.near)
+    for one in pictures:
+        data = await work.desk.objects.get(list_keys(one)[0])
+        found = None if data is None else await asyncio.to_thread(describe_picture, data)
+        if found is not None and found.quality >= MIN_QUALITY:
+            near[found.pdq] = None
+    return replace(selection, near=tuple(near))
 
 
 async def choose_pictures(

@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from mezzotint.domain.ids import JobId, OwnerId, Sha256, TakedownId, TenantId
+from mezzotint.domain.tier import Tier
 
 
 class TakedownPhase(StrEnum):
@@ -88,7 +89,8 @@ class PictureSelection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredPicture:
-    """A picture as its row has it. webp: None for an upload. seq: its place among those of its kind."""
+    """A picture as its row has it. webp: None for an upload. seq: its place among those of its kind. tier: of its
+    job."""
 
     seq: int
     kind: PictureKind
@@ -99,6 +101,7 @@ class StoredPicture:
     job: JobId | None = None
     prompt: str = ""
     negative_prompt: str = ""
+    tier: Tier = Tier.FREE
     created_at: datetime | None = None
 
 

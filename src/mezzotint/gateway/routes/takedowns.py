@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from mezzotint.actions.takedown.begin import UndoRefusal, begin_takedown, undo_takedown
-from mezzotint.actions.takedown.select import plan_takedown
+from mezzotint.actions.takedown.select import name_copies, plan_takedown
 from mezzotint.domain.ids import TakedownId, TenantId
 from mezzotint.domain.safety.takedown import PictureSelection, Takedown, TakedownPhase
 from mezzotint.gateway.cursor import Cursor, next_cursor
@@ -43,6 +43,9 @@ class TakedownSelection(BaseModel):
     near: list[Annotated[str, Field(max_length=64)]] = Field(
         default_factory=list, max_length=MAX_NAMED, description="PDQ hashes: copies that look the same go too"
     )
+    copies: bool = Field(
+        False, description="pictures that look the same as those in `pictures` go too; it looks at all files: slow"
+    )
     tenant: str | None = Field(None, max_length=64, description="whose pictures")
     words: list[str] = Field(default_factory=list, max_length=MAX_WORDS, description="each stands in the prompt")
     categories: list[SafetyCategory] = Field(
@@ -51,7 +54,7 @@ class TakedownSelection(BaseModel):
     since: AwareDatetime | None = Field(None, description="made then or later")
     until: AwareDatetime | None = Field(None, description="made before")
 
-    def read(self) -> PictureSelection:
+    async def read(self, service: Service) -> PictureSelection:
         """Answers 422."""
         try:
             contents, jobs = read_picture_names(self.pictures)
@@ -66,6 +69,9 @@ class TakedownSelection(BaseModel):
                 until=self.until,
             )
             check_selection(selection)
+            if self.copies:
+                selection = await name_copies(service.takedowns, selection)
+                check_selection(selection)
         except SelectionInvalid as error:
             hint = "POST /v1/admin/takedowns/plan shows what a selection takes, and changes nothing."
             raise ApiError("selection_invalid", message=str(error), hint=hint, param=error.param) from error
@@ -129,7 +135,7 @@ class TakedownPage(BaseModel):
 @router.post("/plan", responses=describe_errors(400, 413))
 async def plan_takedown_of(body: TakedownSelection, service: ServiceDep, admin: AdminClaims) -> TakedownPlanView:
     """Count what a takedown would take. Changes nothing."""
-    planned = await plan_takedown(service.takedowns, body.read(), PLAN_S)
+    planned = await plan_takedown(service.takedowns, await body.read(service), PLAN_S)
     plan = planned.plan
     tenants = sorted(
         plan.pictures_of.keys() | plan.uploads_of.keys(),
@@ -160,7 +166,8 @@ async def create_takedown(
     with nothing new in it, answers the takedown that is there.
     """
     made_by = f"{admin.tenant}/{admin.owner}"
-    takedown = await begin_takedown(service.takedowns, body.read(), reason=body.reason, made_by=made_by)
+    selection = await body.read(service)
+    takedown = await begin_takedown(service.takedowns, selection, reason=body.reason, made_by=made_by)
     log.warning("takedown", id=takedown.id, phase=takedown.phase, pictures=takedown.num_pictures, by=made_by)
     response.status_code = 202 if takedown.phase.is_under_way else 201
     return TakedownView.of(takedown)

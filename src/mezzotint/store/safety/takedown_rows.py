@@ -17,6 +17,7 @@ from mezzotint.domain.safety.takedown import (
     TakedownPhase,
     WithdrawnPicture,
 )
+from mezzotint.domain.tier import Tier
 
 INSTANTS = ("since", "until", "created_at", "used_at")
 """Keys of the documents here whose values are instants."""
@@ -75,6 +76,7 @@ def drawn_picture_of(row: RowMapping) -> StoredPicture:
         job=JobId(row["job"]),
         prompt=row["raw_prompt"],
         negative_prompt=row["parameters"].get("negative_prompt", ""),
+        tier=Tier(row["tier"]),
         created_at=row["created_at"],
     )
 

@@ -123,6 +123,12 @@ class Takedowns:
             rows = (await connection.execute(_drawn(selection, after, last, limit))).mappings().all()
         return [drawn_picture_of(row) for row in rows]
 
+    async def count_drawn(self, selection: PictureSelection, after: int, last: int) -> int:
+        """How many pictures `drawn` gives in all."""
+        every = _drawn(selection, after, last, None).order_by(None).subquery()
+        async with self._database.read() as connection:
+            return int((await connection.execute(select(func.count()).select_from(every))).scalar_one())
+
     async def uploaded(self, selection: PictureSelection, after: int, limit: int) -> list[StoredPicture]:
         """Uploads in their order; none where the selection looks at prompts or names jobs alone."""
         if selection.is_of_prompts or (selection.jobs and not (selection.contents or selection.near)):
@@ -291,10 +297,10 @@ async def _change_phase(connection: AsyncConnection, takedown: Takedown, phase: 
 
 
 def _with_prompts() -> Select[Any]:
-    return select(images, jobs.c.raw_prompt, jobs.c.parameters).join(jobs, jobs.c.id == images.c.job)
+    return select(images, jobs.c.raw_prompt, jobs.c.parameters, jobs.c.tier).join(jobs, jobs.c.id == images.c.job)
 
 
-def _drawn(selection: PictureSelection, after: int, last: int, limit: int) -> Select[Any]:
+def _drawn(selection: PictureSelection, after: int, last: int, limit: int | None) -> Select[Any]:
     query = _with_prompts().where(images.c.seq > after, images.c.seq <= last)
     named: list[ColumnElement[bool]] = []
     if selection.contents:

@@ -14,7 +14,7 @@ from mezzotint.actions.takedown.execute import (
     take_step,
     withdraw_late_arrivals,
 )
-from mezzotint.actions.takedown.select import plan_takedown
+from mezzotint.actions.takedown.select import name_copies, plan_takedown
 from mezzotint.actions.takedown.work import TakedownWork
 from mezzotint.domain.ids import OwnerId, TenantId
 from mezzotint.domain.job import JobState
@@ -150,6 +150,7 @@ async def test_a_near_copy_goes_and_is_not_let_in_again(database: Database, loca
     await finish_with(local.desk, copy, tenant="bob")
     await finish_with(local.desk, PICTURES[1], tenant="bob")
     _, image = await finish_with(local.desk, PICTURES[0], tenant="ada")
+    with_copies = await name_copies(local, PictureSelection(contents=(image.webp,)))
     await take_down(local, contents=(image.png,))
     (listed,) = await local.takedowns.blocked_pictures()
     known: list[HashIndex] = []
@@ -160,7 +161,8 @@ async def test_a_near_copy_goes_and_is_not_let_in_again(database: Database, loca
     assert index.find(small) is not None
     assert index.find(draw_pixels(1)) is None
     assert await local.takedowns.is_listed([image.webp])
-    done = await take_down(local, near=(listed.pdq,))
+    assert with_copies.near == (listed.pdq,)
+    done = await take_down(local, near=with_copies.near)
     assert done.num_pictures == 1
     assert await shown(database, BOB) == [PICTURES[1].png_hash]
 

@@ -3,17 +3,29 @@
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import timedelta
+from typing import TypeVar
 
+from mezzotint.actions.safety.overrides import OverridesFollower
 from mezzotint.actions.takedown.blocklist import REFRESH_S, BlocklistReader
 from mezzotint.actions.takedown.work import TakedownWork
 from mezzotint.background import BackgroundTasks
 from mezzotint.config import Settings
 from mezzotint.domain.errors import SettingInvalid
+from mezzotint.gateway import Issuer
 from mezzotint.gateway.cache_purge import CachePurger
 from mezzotint.gateway.safe_http import Allowlist, PublicOnlyClient
+from mezzotint.gateway.wiring import build_takedowns, utc_now
+from mezzotint.main.data_folder import load_secret
+from mezzotint.main.filters.text_screen import build_text_filter
+from mezzotint.main.stores import open_desk
+from mezzotint.main.with_database import with_database
+from mezzotint.metrics import Metrics
 from mezzotint.safety.image.perceptual_hash import HashIndex
 from mezzotint.safety.image.postfilter import PostFilter
-from mezzotint.store import Takedowns
+from mezzotint.safety.text.text_filter import TextFilter
+from mezzotint.store import Database, Store, Takedowns
+
+T = TypeVar("T")
 
 
 def read_http_client(settings: Settings) -> PublicOnlyClient:
@@ -45,3 +57,27 @@ def configure_takedowns(
     base_url = settings.public_url or settings.root_path
     purger = CachePurger(url=settings.purge_url, base_url=base_url, http_client=client, derive=derive, now=work.now)
     return replace(configured, purge=purger.purge)
+
+
+def with_takedowns(settings: Settings, work: Callable[[Store, TakedownWork], Coroutine[None, None, T]]) -> T:
+    """Run a command's work on the store that the settings name, and its takedowns.
+
+    Raises: DatabaseMissing, StoreUnusable, SettingInvalid, RulesInvalid.
+    """
+    client = read_http_client(settings)
+    derive = Issuer(load_secret(settings, make=False)).derive
+
+    async def work_on(database: Database) -> T:
+        store = Store(database)
+        text_filter = await load_present_text_filter(settings, store)
+        takedowns = build_takedowns(store, open_desk(settings, store, Metrics()), derive, text_filter.judge)
+        return await work(store, configure_takedowns(takedowns, settings, client, derive))
+
+    return with_database(settings, work_on)
+
+
+async def load_present_text_filter(settings: Settings, store: Store) -> TextFilter:
+    """The text filter with the rules and the dial as admins have set them. Raises: RulesInvalid, StorageUnavailable."""
+    follower = OverridesFollower(overrides=store.overrides, now=utc_now)
+    await follower.refresh()
+    return build_text_filter(settings, follower.read_current)
