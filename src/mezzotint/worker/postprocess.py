@@ -16,6 +16,7 @@ from mezzotint.domain.held_image import HeldImage, HeldState
 from mezzotint.domain.job import Ending, Image, Job, JobError, JobState, Timings
 from mezzotint.domain.tier import Tier
 from mezzotint.media import blur_picture, content_hash, encode, preview_data_url
+from mezzotint.policy.safety.categories import SafetyCategory
 from mezzotint.policy.safety.images import ImageVerdict
 from mezzotint.policy.safety.verdicts import SafetyVerdict
 from mezzotint.store import Objects
@@ -122,8 +123,16 @@ def _block(job: Job, report: RunEnded, verdicts: Sequence[ImageVerdict], timings
         for position, (picture, verdict) in enumerate(zip(report.pictures, verdicts, strict=True))
         if verdict.is_withheld
     )
-    blocked = JobError.of(ImageBlocked("The finished picture did not pass the image filter and was not kept."))
-    return Ending(state=JobState.BLOCKED, at=at, timings=timings, step=report.step, error=blocked, held=held)
+    error = _explain_block(job, next((one.category for one in held if one.category), ""))
+    return Ending(state=JobState.BLOCKED, at=at, timings=timings, step=report.step, error=error, held=held)
+
+
+def _explain_block(job: Job, category: str) -> JobError:
+    """The error names the category, and how to appeal."""
+    about = f" ({SafetyCategory(category).about})" if category in set(SafetyCategory) else ""
+    fault = ImageBlocked(f"The finished picture did not pass the image filter{about} and was not kept.")
+    fault.hint = f"{ImageBlocked.hint} If that is a mistake, appeal: POST /v1/appeals with the refusal {job.id}."
+    return JobError.of(fault)
 
 
 def encode_preview(rgb: "NDArray[np.uint8]", image_filter: ImageFilter, tier: Tier) -> str | None:

@@ -74,6 +74,8 @@ async def test_a_blocked_picture_is_never_stored(tmp_path: Path) -> None:
     assert ending.images == ()
     assert ending.error is not None
     assert ending.error.code == "image_blocked"
+    assert "gore or extreme violence" in ending.error.message
+    assert "POST /v1/appeals with the refusal job_" in ending.error.hint
     assert files(tmp_path) == []
     (held,) = ending.held
     assert (held.state, held.category, held.key) == (HeldState.BLOCKED, "violence", None)

@@ -1139,7 +1139,7 @@ export interface paths {
         put?: never;
         /**
          * Create Appeal
-         * @description Ask who runs this server to look again at a prompt of yours that was refused.
+         * @description Ask who runs this server to look again at a prompt of yours that was refused, or a picture that was blocked.
          */
         post: operations["create_appeal"];
         delete?: never;
@@ -2652,7 +2652,7 @@ export interface components {
             prompt?: string | null;
             /**
              * Refusal Id
-             * @description `refusal_id` of the error that refused your prompt
+             * @description `refusal_id` of the error that refused your prompt, or the blocked job's id
              */
             refusal_id: string;
         };

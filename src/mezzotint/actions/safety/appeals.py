@@ -7,7 +7,7 @@ from enum import StrEnum
 from hashlib import sha256
 
 from mezzotint.actions.safety.controls import SafetyControls
-from mezzotint.policy.safety.appeals import LABELS, Appeal
+from mezzotint.policy.safety.appeals import LABELS, PICTURE, Appeal
 from mezzotint.store import KeptRefusal
 
 
@@ -19,9 +19,11 @@ class AppealFault(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecidedPrompt:
-    """A row for the evaluation harness. label: safe or unsafe. prompt: empty where nobody gave or kept it."""
+    """A row for the evaluation harness. label: safe or unsafe. of: prompt, or picture where the picture was blocked and
+    not the prompt. prompt: empty where nobody gave or kept it."""
 
     label: str
+    of: str
     category: str
     prompt: str
     text_hash: str
@@ -52,6 +54,7 @@ async def list_decided_prompts(controls: SafetyControls) -> AsyncIterator[Decide
     async for appeal in controls.appeals.decided():
         yield DecidedPrompt(
             label=LABELS[appeal.state],
+            of=PICTURE if appeal.evidence.stage == PICTURE else "prompt",
             category=appeal.evidence.category,
             prompt=appeal.prompt or "",
             text_hash=appeal.text_hash,

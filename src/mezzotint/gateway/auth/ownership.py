@@ -62,8 +62,15 @@ async def find_webhook(service: Service, claims: Claims, webhook_id: str, needed
 
 
 async def find_refusal(service: Service, claims: Claims, refusal_id: str) -> KeptRefusal:
-    """The caller's own refusal. Answers 404 for all others, also where the tenant shows its work."""
-    refusal = await service.safety.refusals.get(refusal_id) if REFUSAL_ID.fullmatch(refusal_id) else None
+    """The caller's own refusal, of a prompt or, by the job's id, of a finished picture.
+
+    Answers 404 for all others, also where the tenant shows its work.
+    """
+    refusal = None
+    if REFUSAL_ID.fullmatch(refusal_id):
+        refusal = await service.safety.refusals.get(refusal_id)
+    elif JOB_ID.fullmatch(refusal_id):
+        refusal = await service.safety.appeals.find_blocked_picture(JobId(refusal_id))
     if refusal is None or refusal.tenant != claims.tenant or refusal.owner not in own(claims):
         raise ApiError("refusal_not_found", hint="The answer to the refused request names it.", param="refusal_id")
     return refusal

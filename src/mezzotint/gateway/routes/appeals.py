@@ -26,7 +26,9 @@ HINTS = {
 class NewAppeal(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    refusal_id: str = Field(max_length=40, description="`refusal_id` of the error that refused your prompt")
+    refusal_id: str = Field(
+        max_length=40, description="`refusal_id` of the error that refused your prompt, or the blocked job's id"
+    )
     explanation: str = Field(min_length=1, max_length=2000, description="why the prompt is harmless")
     prompt: str | None = Field(
         None,
@@ -60,7 +62,7 @@ class AppealPage(BaseModel):
 
 @router.post("", status_code=201, responses=describe_errors(400, 404, 409, 413))
 async def create_appeal(body: NewAppeal, request: Request, service: ServiceDep, claims: CallerClaims) -> AppealView:
-    """Ask who runs this server to look again at a prompt of yours that was refused."""
+    """Ask who runs this server to look again at a prompt of yours that was refused, or a picture that was blocked."""
     await service.rate_limits.count_appeal(request, claims)
     refusal = await find_refusal(service, claims, body.refusal_id)
     made = await appeal_against(service.safety, refusal, body.explanation, body.prompt, service.now())

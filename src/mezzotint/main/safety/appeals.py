@@ -101,14 +101,14 @@ def export(
 
 
 def _format(rows: Sequence[DecidedPrompt], suffix: str) -> str:
-    """CSV has the rows with a text alone: the harness reads it."""
+    """CSV has the prompts with their text alone: the harness reads it."""
     documents = [{**asdict(row), "decided_at": f"{row.decided_at:%Y-%m-%dT%H:%M:%SZ}"} for row in rows]
     if suffix == ".jsonl":
         return "".join(json.dumps(document, ensure_ascii=False) + "\n" for document in documents)
     text = io.StringIO()
     writer = csv.DictWriter(text, [field.name for field in fields(DecidedPrompt)], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(document for document in documents if document["prompt"])
+    writer.writerows(document for document in documents if document["prompt"] and document["of"] == "prompt")
     return text.getvalue()
 
 

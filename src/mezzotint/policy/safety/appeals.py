@@ -7,6 +7,8 @@ from enum import StrEnum
 from mezzotint.domain.ids import OwnerId, TenantId
 from mezzotint.domain.refusal import SafetyEvidence
 
+PICTURE = "picture"
+"""The stage of a refusal whose finished picture was blocked; others are of prompts."""
 MAX_OPEN = 100
 """Open appeals of one tenant."""
 
@@ -38,9 +40,9 @@ def can_decide(state: AppealState, outcome: AppealState) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Appeal:
-    """refusal: id of the refusal it is about. text_hash: SHA-256 of the prompt. explanation: the user's words.
-
-    prompt: as it was refused, where the user gave it or the server kept it. note: the admin's words.
+    """refusal: id of the refusal it is about, or of the job whose picture was blocked. text_hash: SHA-256 of the
+    prompt. explanation: the user's words. prompt: as it was refused, where the user gave it or the server kept it.
+    note: the admin's words.
     """
 
     id: str

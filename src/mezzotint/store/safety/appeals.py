@@ -8,14 +8,17 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, RowMapping, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from mezzotint.domain.ids import OwnerId, TenantId
+from mezzotint.domain.ids import JobId, OwnerId, TenantId
+from mezzotint.domain.job import JobState
 from mezzotint.domain.refusal import SafetyEvidence
-from mezzotint.policy.safety.appeals import MAX_OPEN, Appeal, AppealState, can_decide
+from mezzotint.policy.safety.appeals import MAX_OPEN, PICTURE, Appeal, AppealState, can_decide
 from mezzotint.policy.safety.audit import AuditAction, AuditEntry, SafetyChange
 from mezzotint.store.database import Database
+from mezzotint.store.digest import digest
 from mezzotint.store.refusals import KeptRefusal
 from mezzotint.store.safety.audit import write_audit
 from mezzotint.store.safety.tables import appeals
+from mezzotint.store.schema import held_images, jobs
 
 PAGE = 500
 
@@ -51,6 +54,15 @@ class Appeals:
                 return appeal_of(added.mappings().one())
         except IntegrityError:
             return None
+
+    async def find_blocked_picture(self, job: JobId) -> KeptRefusal | None:
+        """The refusal of a finished picture, which has the job's id. None: the job was not blocked."""
+        blocked = select(jobs).where(jobs.c.id == job, jobs.c.state == JobState.BLOCKED)
+        of_job = select(held_images).where(held_images.c.job == job).order_by(held_images.c.position).limit(1)
+        async with self._database.read() as connection:
+            row = (await connection.execute(blocked)).mappings().first()
+            held = (await connection.execute(of_job)).mappings().first()
+        return None if row is None else blocked_picture_of(row, held)
 
     async def find_of(self, refusal: str) -> Appeal | None:
         """The appeal against a refusal."""
@@ -118,6 +130,31 @@ class Appeals:
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).mappings().all()
         return [(row["seq"], appeal_of(row)) for row in rows]
+
+
+def blocked_picture_of(job: RowMapping, held: RowMapping | None) -> KeptRefusal:
+    """held: the first picture that did not pass; None for jobs of before they were kept."""
+    by_classifier = {} if held is None else held["scores"]
+    scores: dict[str, float] = {}
+    for of_one in by_classifier.values():
+        for name, score in of_one.items():
+            scores[name] = max(scores.get(name, 0.0), score or 0.0)
+    return KeptRefusal(
+        id=job["id"],
+        tenant=TenantId(job["tenant"]),
+        owner=OwnerId(job["owner"]),
+        code=job["error"]["code"],
+        message=job["error"]["message"],
+        text_hash=digest(job["raw_prompt"]),
+        prompt=job["raw_prompt"],
+        evidence=SafetyEvidence(
+            category="" if held is None else held["category"],
+            scores=scores,
+            policy_version="" if held is None else held["filter_version"],
+            stage=PICTURE,
+        ),
+        created_at=job["finished_at"],
+    )
 
 
 def appeal_of(row: RowMapping) -> Appeal:

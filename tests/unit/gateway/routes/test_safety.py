@@ -12,16 +12,20 @@ from typing import Any
 import httpx
 import pytest
 
+from mezzotint.actions.safety.appeals import list_decided_prompts
 from mezzotint.actions.safety.controls import GoldenPrompts
 from mezzotint.actions.safety.rules import NUM_RECENT
 from mezzotint.domain.claims import Role
 from mezzotint.domain.errors import StorageUnavailable
-from mezzotint.domain.ids import TenantId
+from mezzotint.domain.held_image import HeldImage, HeldState
+from mezzotint.domain.ids import TenantId, WorkerId
+from mezzotint.domain.job import JobError, JobState
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Service, create_app
 from mezzotint.media.uploads.decoder_pool import DecoderPool
 from mezzotint.policy.retention import Retention
-from mezzotint.store import Database, Refusals
+from mezzotint.store import Database, Refusals, WorkerOffer
+from tests.making import NOW, make_ending, make_job
 from tests.unit.gateway.conftest import database_away, service_on
 from tests.unit.gateway.serving import serving
 
@@ -69,7 +73,7 @@ async def refuse(client: httpx.AsyncClient, prompt: str = BLOCKED) -> str:
     return str(answer.json()["error"]["refusal_id"])
 
 
-def error(answer: httpx.Response, status: int) -> str:
+def error_code(answer: httpx.Response, status: int) -> str:
     assert answer.status_code == status, answer.text
     return str(answer.json()["error"]["code"])
 
@@ -83,7 +87,7 @@ async def test_a_rule_is_in_force_from_when_it_is_added_until_it_is_removed(
     rule = added.json()
     assert (rule["version"], rule["author"], rule["reason"]) == (1, "ops/sub:ops", "a wave of fakes")
     refused = await ask(ada, "acme rocket skates")
-    assert error(refused, 422) == "prompt_blocked"
+    assert error_code(refused, 422) == "prompt_blocked"
     assert "deceives about a real person" in refused.json()["error"]["message"]
     assert (await ask(ada, "an anvil")).status_code == 202
     dated = await admin.patch(
@@ -96,7 +100,7 @@ async def test_a_rule_is_in_force_from_when_it_is_added_until_it_is_removed(
     assert (await ask(ada, "acme rocket skates")).status_code == 202
     assert (await admin.get("/rules")).json()["rules"] == []
     assert len((await admin.get("/rules", params={"ended": True})).json()["rules"]) == 1
-    assert error(await admin.delete(f"/rules/{rule['id']}", params={"reason": "again"}), 404) == "rule_not_found"
+    assert error_code(await admin.delete(f"/rules/{rule['id']}", params={"reason": "again"}), 404) == "rule_not_found"
 
 
 async def test_a_trial_counts_recent_and_golden_prompts_and_changes_nothing(
@@ -143,7 +147,7 @@ async def test_a_rule_that_refuses_benign_golden_prompts_is_added_only_by_force(
 ) -> None:
     broad = {**RULE, "all_of": [["anvil"]]}
     refused = await admin.post("/rules", json=broad)
-    assert error(refused, 409) == "rule_blocks_too_much"
+    assert error_code(refused, 409) == "rule_blocks_too_much"
     assert "1 of the golden set's 1 benign prompts" in refused.json()["error"]["hint"]
     assert (await ask(ada, "an anvil")).status_code == 202
     trial = (await admin.post("/rules/trial", json=broad)).json()
@@ -151,7 +155,7 @@ async def test_a_rule_that_refuses_benign_golden_prompts_is_added_only_by_force(
     forced = await admin.post("/rules", json={**broad, "force": True})
     assert forced.status_code == 201
     assert forced.json()["trial"]["num_newly_refused"] == 1
-    assert error(await ask(ada, "an anvil"), 422) == "prompt_blocked"
+    assert error_code(await ask(ada, "an anvil"), 422) == "prompt_blocked"
 
 
 async def test_the_real_golden_sets_are_what_a_rule_is_tried_on(service: Service) -> None:
@@ -175,7 +179,7 @@ async def test_a_rule_that_cannot_be_used_is_refused_with_what_to_do(
     admin: httpx.AsyncClient, wrong: dict[str, Any]
 ) -> None:
     answer = await admin.post("/rules", json={**RULE, **wrong})
-    assert error(answer, 422) == "rule_invalid"
+    assert error_code(answer, 422) == "rule_invalid"
     assert answer.json()["error"]["hint"]
 
 
@@ -194,9 +198,9 @@ async def test_thresholds_are_tightened_for_a_time_and_given_back(admin: httpx.A
     assert ended.is_success
     assert served.safety.follower.current.threshold_factors(datetime.now(UTC))["sexual"] == 1
     again = await admin.delete(f"/tightenings/{made.json()['id']}", params={"reason": "again"})
-    assert error(again, 404) == "tightening_not_found"
+    assert error_code(again, 404) == "tightening_not_found"
     of_minors = {"by": 0.1, "hours": 1, "reason": "x", "category": "sexual_minors"}
-    assert error(await admin.post("/tightenings", json=of_minors), 422) == "tightening_invalid"
+    assert error_code(await admin.post("/tightenings", json=of_minors), 422) == "tightening_invalid"
 
 
 async def test_the_audit_is_read_in_pages(admin: httpx.AsyncClient) -> None:
@@ -235,19 +239,19 @@ async def test_an_appeal_waits_for_an_admin_and_its_outcome_is_told(
     body = {"refusal_id": refusal, "explanation": "a statue", "prompt": BLOCKED}
     made = await ada.post("/v1/appeals", json=body)
     assert (made.status_code, made.json()["state"], made.json()["category"]) == (201, "open", "sexual")
-    assert error(await ada.post("/v1/appeals", json=body), 409) == "appeal_exists"
+    assert error_code(await ada.post("/v1/appeals", json=body), 409) == "appeal_exists"
     (queued,) = (await admin.get("/appeals", params={"state": "open"})).json()["appeals"]
     assert (queued["prompt"], queued["explanation"], queued["tenant"]) == (BLOCKED, "a statue", "ada")
     decision = {"outcome": "overturned", "note": "it is one"}
     decided = await admin.post(f"/appeals/{queued['id']}/decision", json=decision)
     assert (decided.json()["state"], decided.json()["decided_by"]) == ("overturned", "ops/sub:ops")
-    assert error(await admin.post(f"/appeals/{queued['id']}/decision", json=decision), 409) == "appeal_decided"
+    assert error_code(await admin.post(f"/appeals/{queued['id']}/decision", json=decision), 409) == "appeal_decided"
     (told,) = (await ada.get("/v1/appeals")).json()["appeals"]
     assert (told["state"], told["note"]) == ("overturned", "it is one")
     assert "decided_by" not in told
     assert (await admin.get("/appeals", params={"state": "open"})).json()["appeals"] == []
     open_again = await admin.post(f"/appeals/{queued['id']}/decision", json={"outcome": "open", "note": "x"})
-    assert error(open_again, 422) == "field_invalid"
+    assert error_code(open_again, 422) == "field_invalid"
 
 
 async def test_only_the_refused_user_appeals_and_only_with_the_refused_prompt(
@@ -256,15 +260,51 @@ async def test_only_the_refused_user_appeals_and_only_with_the_refused_prompt(
     refusal = await refuse(ada)
     async with connect("eve", served=served) as eve:
         answer = await eve.post("/v1/appeals", json={"refusal_id": refusal, "explanation": "x"})
-        assert error(answer, 404) == "refusal_not_found"
+        assert error_code(answer, 404) == "refusal_not_found"
         assert (await eve.get("/v1/appeals")).json()["appeals"] == []
     other = {"refusal_id": refusal, "explanation": "x", "prompt": "a clothed woman"}
-    assert error(await ada.post("/v1/appeals", json=other), 422) == "appeal_prompt_differs"
+    assert error_code(await ada.post("/v1/appeals", json=other), 422) == "appeal_prompt_differs"
     unknown = {"refusal_id": "ref_" + "0" * 24, "explanation": "x"}
-    assert error(await ada.post("/v1/appeals", json=unknown), 404) == "refusal_not_found"
+    assert error_code(await ada.post("/v1/appeals", json=unknown), 404) == "refusal_not_found"
     await ada.post("/v1/appeals", json={"refusal_id": refusal, "explanation": "x"})
     (mine,) = await served.safety.appeals.page(10)
     assert mine[1].prompt is None, "neither shown by the user nor kept by the server"
+
+
+async def test_a_blocked_picture_is_appealed_by_its_jobs_id(
+    admin: httpx.AsyncClient, ada: httpx.AsyncClient, served: Service, connect: Connect
+) -> None:
+    drawn, blocked = make_job(owner="sub:ada"), make_job(owner="sub:ada")
+    for job, state in ((drawn, JobState.SUCCEEDED), (blocked, JobState.BLOCKED)):
+        await served.desk.jobs.add(job)
+        (taken,) = await served.desk.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
+        assert taken.lease is not None
+        held = HeldImage(
+            job=job.id,
+            position=0,
+            state=HeldState.BLOCKED,
+            category="violence",
+            scores={"graphic": {"violence": 0.9, "sexual": None}},
+            filter_version="1+abc",
+            seed=7,
+            width=64,
+            height=64,
+            created_at=NOW,
+        )
+        error = JobError(code="image_blocked", message="m", hint="h") if state is JobState.BLOCKED else None
+        ending = replace(make_ending(job, state), error=error, held=(held,) if error else ())
+        await served.desk.jobs.finish(job.id, taken.lease, ending)
+    body = {"refusal_id": blocked.id, "explanation": "tomato juice"}
+    async with connect("eve", served=served) as eve:
+        assert error_code(await eve.post("/v1/appeals", json=body), 404) == "refusal_not_found"
+    made = await ada.post("/v1/appeals", json=body)
+    assert (made.status_code, made.json()["category"]) == (201, "violence")
+    assert error_code(await ada.post("/v1/appeals", json={**body, "refusal_id": drawn.id}), 404) == "refusal_not_found"
+    (queued,) = (await admin.get("/appeals")).json()["appeals"]
+    assert (queued["refusal_id"], queued["prompt"]) == (blocked.id, blocked.raw_prompt)
+    await admin.post(f"/appeals/{queued['id']}/decision", json={"outcome": "overturned", "note": "it is"})
+    (row,) = [row async for row in list_decided_prompts(served.safety)]
+    assert (row.label, row.of, row.category, row.policy_version) == ("safe", "picture", "violence", "1+abc")
 
 
 async def test_appeals_are_rate_limited(ada: httpx.AsyncClient, served: Service, connect: Connect) -> None:
