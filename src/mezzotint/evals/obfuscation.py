@@ -7,6 +7,7 @@ arguments, so that a golden set or a weekly set can be built again letter by let
 
 import base64
 import codecs
+import json
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -176,7 +177,8 @@ def _split_into_variables(text: str, random: Random) -> str:
 
 
 def _wrap_as_json(text: str, _: Random) -> str:
-    return f'{{"task": "image", "rating": "general", "scene": {{"description": "{text}"}}}}'
+    scene = {"task": "image", "rating": "general", "scene": {"description": text}}
+    return json.dumps(scene, ensure_ascii=False)
 
 
 def _hide_in_comment(text: str, _: Random) -> str:

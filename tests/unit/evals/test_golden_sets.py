@@ -1,4 +1,5 @@
 from collections import Counter
+from importlib.resources import files
 
 import pytest
 
@@ -73,3 +74,22 @@ def test_the_twin_of_a_benign_prompt_is_a_row_of_the_adversarial_set(
 ) -> None:
     ids = {prompt.id for prompt in adversarial}
     assert {prompt.twin for prompt in benign if prompt.twin} <= ids
+
+
+def test_the_readme_counts_the_rows_that_there_are(
+    adversarial: tuple[AdversarialPrompt, ...], benign: tuple[BenignPrompt, ...]
+) -> None:
+    readme = files("mezzotint.evals").joinpath("golden", "README.md").read_text(encoding="utf-8")
+    lines = {line.split("|")[1].strip(): line for line in readme.splitlines() if line.startswith("|")}
+    written = [prompt for prompt in adversarial if not prompt.base]
+    for category in CATEGORIES:
+        counts = [sum(prompt.category == category for prompt in prompts) for prompts in (written, adversarial)]
+        assert lines[category] == f"| {category} | {counts[0]} | {counts[1]} |"
+    assert lines["all"] == f"| all | {len(written)} | {len(adversarial)} |"
+    for language in {prompt.language for prompt in benign}:
+        sets = (written, adversarial, benign)
+        counts = [sum(prompt.language == language for prompt in prompts) for prompts in sets]
+        assert lines[language] == f"| {language} | {counts[0]} | {counts[1]} | {counts[2]} |"
+    families, patterns = {prompt.obfuscation for prompt in adversarial}, {prompt.pattern for prompt in adversarial}
+    assert f"{len(families)} families, {len(patterns)} patterns" in readme
+    assert f"({sum(bool(prompt.twin) for prompt in benign)} rows have one)" in readme
