@@ -244,6 +244,8 @@ def serve(address: str, port: int) -> None:
     from mezzotint.gateway.wiring import Filters, build_service, utc_now
     from mezzotint.main.safety.controls import build_controls
     from mezzotint.main.served_models import freeze_collector
+    from mezzotint.safety.image.postfilter import PostFilter
+    from mezzotint.safety.policy_file import load_policy
     from mezzotint.safety.text.load import load_text_filter
     from mezzotint.store import Database, EventBus, Objects, Store
     from tests.making import make_model
@@ -262,7 +264,7 @@ def serve(address: str, port: int) -> None:
             models=[make_model()],
             filters=Filters(
                 screen=TextScreen(judge=text_filter.judge),
-                is_upload_blocked=lambda picture, tier: False,
+                image_filter=PostFilter([], load_policy()),
                 safety=build_controls(store, follower, text_filter),
             ),
         )

@@ -17,6 +17,7 @@ from mezzotint.domain.task import Source
 from mezzotint.domain.tier import Tier
 from mezzotint.media import content_hash
 from mezzotint.media.uploads import Reading, Undecodable
+from mezzotint.media.uploads.decode import Decoded
 from mezzotint.media.uploads.decoder_pool import DecoderPool, DecoderUnavailable
 from mezzotint.store import Objects, Uploads
 
@@ -138,9 +139,10 @@ async def _delete(intake: Intake, contents: Sequence[Sha256]) -> None:
             await intake.objects.put_once(key, data)
 
 
-def _take(intake: Intake, data: bytes, tier: Tier, reading: Reading) -> tuple[Source, bytes] | Refusal:
+def decode_picture(intake: Intake, data: bytes, reading: Reading) -> Decoded | Refusal:
+    """Decode within bounds; blocks for up to seconds."""
     try:
-        decoded = intake.decoders.decode(data, reading)
+        return intake.decoders.decode(data, reading)
     except Undecodable as error:
         hint = "Send one PNG, JPEG, WebP, GIF, BMP, TIFF or AVIF picture."
         return Refusal(code=RefusalCode.UPLOAD_INVALID, message=str(error), hint=hint)
@@ -150,7 +152,18 @@ def _take(intake: Intake, data: bytes, tier: Tier, reading: Reading) -> tuple[So
         return Refusal(
             code=RefusalCode.OVERLOADED, message=message, hint="Try again later.", retry_after_s=RETRY_AFTER_S
         )
-    if intake.is_blocked(Pixels.frombytes("RGB", decoded.view_size, decoded.view), tier):
+
+
+def view_picture(decoded: Decoded) -> Pixels.Image:
+    """The picture as filters see it."""
+    return Pixels.frombytes("RGB", decoded.view_size, decoded.view)
+
+
+def _take(intake: Intake, data: bytes, tier: Tier, reading: Reading) -> tuple[Source, bytes] | Refusal:
+    decoded = decode_picture(intake, data, reading)
+    if isinstance(decoded, Refusal):
+        return decoded
+    if intake.is_blocked(view_picture(decoded), tier):
         return BLOCKED
     png = decoded.png
     source = Source(content=content_hash(png), width=decoded.width, height=decoded.height, num_bytes=len(png))

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from mezzotint.actions.finish import Desk
+from mezzotint.actions.moderate import JudgePicture
 from mezzotint.actions.safety.controls import SafetyControls
 from mezzotint.actions.submit import Door
 from mezzotint.actions.takedown.work import TakedownWork
@@ -90,6 +91,7 @@ class Service:
     webhook_sender: WebhookSender
     forecast: Forecast
     intake: Intake
+    judge_picture: JudgePicture
     issuer: Issuer
     accounts: Accounts
     workers: Workers

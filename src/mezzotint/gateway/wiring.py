@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from typing import Protocol
 
 from PIL.Image import Image
 
@@ -21,7 +22,18 @@ from mezzotint.gateway.forecast import Forecast
 from mezzotint.gateway.safe_http import PublicOnlyClient
 from mezzotint.gateway.service import Accounts, Service
 from mezzotint.gateway.webhook_delivery import WebhookSender
+from mezzotint.policy.safety.images import ImageVerdict
 from mezzotint.store import EncryptedObjects, Store, read_pressure
+
+
+class ImageFilter(Protocol):
+    """Judges pictures; takes tens of milliseconds, in the caller's thread."""
+
+    def check(self, image: Image, tier: Tier, /) -> ImageVerdict:
+        """Judge a finished picture."""
+        ...
+
+    def is_upload_blocked(self, image: Image, tier: Tier, /) -> bool: ...
 
 
 def utc_now() -> datetime:
@@ -30,12 +42,10 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filters:
-    """screen, is_upload_blocked: the text filter and the image filter, as `Door` and `Intake` want them. safety:
-    how admins change what they refuse.
-    """
+    """screen: the text filter. safety: how admins change what the filters refuse."""
 
     screen: TextScreen
-    is_upload_blocked: Callable[[Image, Tier], bool]
+    image_filter: ImageFilter
     safety: SafetyControls
 
 
@@ -73,9 +83,10 @@ def build_service(
         intake=Intake(
             uploads=store.uploads,
             objects=desk.objects,
-            is_blocked=filters.is_upload_blocked,
+            is_blocked=filters.image_filter.is_upload_blocked,
             is_listed=store.takedowns.is_listed,
         ),
+        judge_picture=filters.image_filter.check,
         issuer=issuer,
         accounts=Accounts(tenants=store.tenants, users=store.users, keys=store.keys),
         workers=store.workers,

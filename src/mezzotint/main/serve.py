@@ -153,7 +153,7 @@ class ServerProcess:
             models=self.infos,
             filters=Filters(
                 screen=screen,
-                is_upload_blocked=image_filter.is_upload_blocked,
+                image_filter=image_filter,
                 safety=build_controls(store, follower, text_filter),
             ),
         )

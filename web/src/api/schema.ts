@@ -1462,6 +1462,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/moderations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Moderate
+         * @description Verdicts on texts and pictures by the safety policy; nothing is kept.
+         */
+        post: operations["moderate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/password": {
         parameters: {
             query?: never;
@@ -2202,6 +2222,14 @@ export interface components {
             /** Next Cursor */
             next_cursor: string | null;
         };
+        /** ImageUrl */
+        ImageUrl: {
+            /**
+             * Url
+             * @description a data: URL with a picture in base64
+             */
+            url: string;
+        };
         /** ImagesAnswer */
         ImagesAnswer: {
             /**
@@ -2586,6 +2614,36 @@ export interface components {
             samplers: string[];
             /** Tasks */
             tasks: components["schemas"]["Task"][];
+        };
+        /** ModerationAnswer */
+        ModerationAnswer: {
+            /** Id */
+            id: string;
+            /** Model */
+            model: string;
+            /** Results */
+            results: components["schemas"]["ModerationResult"][];
+        };
+        /** ModerationResult */
+        ModerationResult: {
+            /** Categories */
+            categories: {
+                [key: string]: boolean;
+            };
+            /** Category Applied Input Types */
+            category_applied_input_types: {
+                [key: string]: ("text" | "image")[];
+            };
+            /** Category Scores */
+            category_scores: {
+                [key: string]: number;
+            };
+            /**
+             * Flagged
+             * @description whether the policy stops it, or a picture would not be delivered as it is
+             */
+            flagged: boolean;
+            mezzotint: components["schemas"]["OwnVerdict"];
         };
         /** MonthUsage */
         MonthUsage: {
@@ -3122,6 +3180,38 @@ export interface components {
             object: "list";
         };
         /**
+         * OwnVerdict
+         * @description What this server tells beyond OpenAI's API. category: the one that decided, of the safety policy; empty: none.
+         */
+        OwnVerdict: {
+            /** Category */
+            category: string;
+            /** Heads Version */
+            heads_version: string;
+            /** Language */
+            language: string;
+            /** Policy Version */
+            policy_version: string;
+            /** Rules Version */
+            rules_version: string;
+            /** Scores */
+            scores: {
+                [key: string]: number;
+            };
+            /** Stage */
+            stage: string;
+            verdict: components["schemas"]["SafetyVerdict"];
+        };
+        /** PicturePart */
+        PicturePart: {
+            image_url: components["schemas"]["ImageUrl"];
+            /**
+             * Type
+             * @constant
+             */
+            type: "image_url";
+        };
+        /**
          * PictureReference
          * @description A picture in a JSON body.
          */
@@ -3298,6 +3388,12 @@ export interface components {
          * @enum {string}
          */
         SafetyCategory: "sexual" | "sexual_minors" | "violence" | "hate" | "self_harm" | "illegal" | "harassment" | "deception" | "prompt_injection";
+        /**
+         * SafetyVerdict
+         * @description From mild to severe. REVIEW: it passes, and an operator is shown it. BLUR: a blurred picture is delivered.
+         * @enum {string}
+         */
+        SafetyVerdict: "allow" | "review" | "blur" | "block";
         /**
          * Scope
          * @description A permission of a caller. Every way of signing in ends in a set of these; there is no other right.
@@ -3628,6 +3724,16 @@ export interface components {
             id: string;
             tier: components["schemas"]["Tier"];
             visibility: components["schemas"]["Visibility"];
+        };
+        /** TextPart */
+        TextPart: {
+            /** Text */
+            text: string;
+            /**
+             * Type
+             * @constant
+             */
+            type: "text";
         };
         /**
          * Tier
@@ -11560,6 +11666,113 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description the database or the object store does not answer, or the server is full */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+        };
+    };
+    moderate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Input
+                     * @description a text, texts, or parts: text and image_url
+                     */
+                    input: string | string[] | (components["schemas"]["TextPart"] | components["schemas"]["PicturePart"])[];
+                    /**
+                     * Model
+                     * @description any name is taken; one filter judges all
+                     */
+                    model?: string | null;
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModerationAnswer"];
+                };
+            };
+            /** @description the body is not JSON in UTF-8 */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description the body comes too slowly */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
+                };
+            };
+            /** @description the server failed */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAIError"];
                 };
             };
             /** @description the database or the object store does not answer, or the server is full */

@@ -16,6 +16,7 @@ STREAMED = frozenset(
         "/v1/uploads",
         "/v1/images/edits",
         "/v1/images/variations",
+        "/v1/moderations",
         "/sdapi/v1/img2img",
         "/sdapi/v1/extra-single-image",
         "/sdapi/v1/extra-batch-images",

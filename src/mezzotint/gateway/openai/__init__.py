@@ -1,5 +1,5 @@
-"""OpenAI's Images API, for clients that were written for it."""
+"""OpenAI's Images and Moderations APIs, for clients that were written for it."""
 
-from mezzotint.gateway.openai import edits, images, models
+from mezzotint.gateway.openai import edits, images, models, moderations
 
-ROUTERS = (edits.router, images.router, models.router)
+ROUTERS = (edits.router, images.router, models.router, moderations.router)

@@ -8,8 +8,9 @@ import unicodedata
 
 from mezzotint.safety.text.folding import fold, list_readings
 
-MAX_SCORED = 2_000
-"""Characters of a text that the classifiers read; the hard rules read all of it."""
+MAX_SCORED = 8_000
+"""Characters of a prepared text that the classifiers read: four times the longest prompt, since preparing may lengthen
+it. The hard rules read all of it."""
 MAX_READINGS = 6
 MAX_DISGUISED = 3_000
 """Readings of a disguised text that are scored beside the text as it stands, and their characters together."""
@@ -38,7 +39,7 @@ def prepare_text(text: str) -> str:
 
 def list_scored_readings(text: str) -> tuple[str, ...]:
     """The prepared text, cut to `MAX_SCORED`, and where it is disguised the readings of the folded text, too."""
-    prepared = prepare_text(text[: 2 * MAX_SCORED])[:MAX_SCORED]
+    prepared = prepare_text(text)[:MAX_SCORED]
     if not is_disguised(prepared):
         return (prepared,)
     found = list_readings(prepared).worded

@@ -83,6 +83,7 @@ MATRIX: dict[str, Row | str] = {
     "POST /v1/images/generations": Row(401, 400, 400, 400),  # a prompt that is refused: nobody draws here
     "POST /v1/images/edits": Row(401, 400, 400, 400),  # no form
     "POST /v1/images/variations": Row(401, 400, 400, 400),
+    "POST /v1/moderations": Row(401, 200, 200, 200),
     "POST /v1/uploads": Row(401, 422, 422, 422),  # no picture in the body
     "DELETE /v1/uploads/{upload_id}": ENDS_OWN,
     "POST /sdapi/v1/txt2img": Row(401, 422, 422, 422),  # again a prompt that is refused
@@ -142,6 +143,7 @@ BODIES: dict[str, Any] = {
     "PUT /v1/password": {"old_password": "x", "new_password": "four words in a row"},
     "POST /v1/jobs": {"prompt": "a red apple", "new": True},
     "POST /v1/images/generations": {"prompt": ""},
+    "POST /v1/moderations": {"input": "a red apple"},
     "POST /sdapi/v1/txt2img": {"prompt": ""},
     "POST /sdapi/v1/img2img": {"prompt": "", "init_images": []},
     "POST /sdapi/v1/options": {},

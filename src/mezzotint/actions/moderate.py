@@ -1,0 +1,38 @@
+"""Judge texts and pictures for clients that only want a verdict: by the filters and the policy that judge requests."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from PIL.Image import Image
+
+from mezzotint.actions.screen import TextScreen
+from mezzotint.actions.upload import Intake, decode_picture, view_picture
+from mezzotint.domain.claims import Claims
+from mezzotint.domain.refusal import Refusal
+from mezzotint.domain.tier import Tier
+from mezzotint.media import content_hash
+from mezzotint.media.uploads import Reading
+from mezzotint.policy.safety.images import ImageVerdict
+from mezzotint.policy.safety.text_verdict import TextVerdict
+from mezzotint.policy.safety.verdicts import SafetyVerdict
+
+JudgePicture = Callable[[Image, Tier], ImageVerdict]
+"""The image filter's verdict on a finished picture of a tier."""
+
+
+async def moderate_text(screen: TextScreen, text: str, claims: Claims) -> TextVerdict | Refusal:
+    screened = await screen.screen_texts([(text, "")], claims.tenant, claims.tier)
+    return screened if isinstance(screened, Refusal) else screened[0]
+
+
+async def moderate_picture(intake: Intake, judge: JudgePicture, data: bytes, claims: Claims) -> ImageVerdict | Refusal:
+    """Judge a picture file, which is not kept. A refusal where it cannot be read."""
+
+    def decode_and_judge() -> ImageVerdict | Refusal:
+        decoded = decode_picture(intake, data, Reading.PICTURE)
+        return decoded if isinstance(decoded, Refusal) else judge(view_picture(decoded), claims.tier)
+
+    judged = await intake.threads.run(claims.tenant, decode_and_judge)
+    if isinstance(judged, ImageVerdict) and await intake.is_listed([content_hash(data)]):
+        return replace(judged, verdict=SafetyVerdict.BLOCK)
+    return judged
