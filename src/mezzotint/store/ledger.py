@@ -2,14 +2,16 @@
 
 from collections import defaultdict
 from dataclasses import replace
+from datetime import datetime
 
 from sqlalchemy import func, select
 
 from mezzotint.domain.ids import TenantId
+from mezzotint.domain.job import JobState
 from mezzotint.domain.usage import MonthlyUsage
 from mezzotint.store.database import Database
 from mezzotint.store.queue.transitions import CHARGED
-from mezzotint.store.schema import images, ledger
+from mezzotint.store.schema import images, jobs, ledger
 
 
 class Ledger:
@@ -35,3 +37,10 @@ class Ledger:
                     waived_s=so_far.waived_s + (0.0 if kind == CHARGED else gpu_s),
                 )
         return sorted(found.values(), key=lambda usage: usage.month, reverse=True)
+
+    async def spent_by_state(self, since: datetime) -> dict[JobState, tuple[int, float]]:
+        """Of the jobs that ended since then, all tenants': their number and GPU-seconds by the state they ended in."""
+        sums = select(jobs.c.state, func.count(), func.sum(ledger.c.gpu_s)).join(jobs, jobs.c.id == ledger.c.job)
+        rows = sums.where(ledger.c.at >= since).group_by(jobs.c.state)
+        async with self._database.read() as connection:
+            return {JobState(state): (num, gpu_s) for state, num, gpu_s in await connection.execute(rows)}

@@ -79,6 +79,12 @@ class Refusals:
             rows = (await connection.execute(query)).mappings().all()
         return [(row["seq"], refusal_of(row)) for row in rows]
 
+    async def count(self, code: str, since: datetime) -> int:
+        """How many of one code are kept of all tenants since then."""
+        wanted = select(func.count()).where(refusals.c.code == code, refusals.c.created_at >= since)
+        async with self._database.read() as connection:
+            return int((await connection.execute(wanted)).scalar_one())
+
     async def sweep(self, now: datetime) -> int:
         """Delete those of long ago, and what an earlier, higher bound left. Returns how many."""
         most = self._retention.max_refusals

@@ -46,3 +46,12 @@ async def test_what_failed_jobs_took_is_waived(database: Database, jobs: Jobs) -
     await ended(jobs, state=JobState.BLOCKED)
     (month,) = await Ledger(database).usage(ADA, MONTH)
     assert month == MonthlyUsage(month=MONTH, num_jobs=2, num_images=0, num_steps=60, gpu_s=2.5, waived_s=2.5)
+
+
+async def test_spending_is_summed_by_the_state_that_jobs_ended_in(database: Database, jobs: Jobs) -> None:
+    await ended(jobs)
+    await ended(jobs, tenant="eve")
+    await ended(jobs, state=JobState.BLOCKED)
+    await ended(jobs, months=-1)
+    spent = await Ledger(database).spent_by_state(NOW)
+    assert spent == {JobState.SUCCEEDED: (2, 5.0), JobState.BLOCKED: (1, 2.5)}
