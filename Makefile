@@ -39,8 +39,8 @@ bench: $(VENV)/installed-dev ## run the benchmarks (minutes); results land in be
 	$(BIN)/python benchmarks/gateway.py
 	$(BIN)/python benchmarks/decoding.py
 
-eval: $(VENV)/installed ## measure the filters and hold the figures against the gates (ARGS='--extra FILE')
-	$(BIN)/mezzotint eval safety --data $(DATA) $(ARGS)
+eval: $(VENV)/installed ## measure filters and pictures, hold the figures against the gates (ARGS='--extra FILE')
+	$(BIN)/mezzotint eval all --data $(DATA) $(ARGS)
 
 gpu-check: $(VENV)/installed-dev ## check a GPU in ten minutes (ARGS='--device cpu': what can be checked without one)
 	$(BIN)/python benchmarks/gpu_check.py $(ARGS)

@@ -76,8 +76,7 @@ class InjectionLedger:
 
         Returns the events appended. Raises: LedgerInvalid.
         """
-        if not _WEEK.fullmatch(week):
-            raise LedgerInvalid(f'"{week}" is no ISO week such as 2026-W48')
+        check_week(week)
         events = [
             LedgerEvent(week=week, event=kind, pattern=pattern, filter=filter_version)
             for pattern, is_caught in caught.items()
@@ -123,6 +122,12 @@ class InjectionLedger:
             last_lost=event.week if event.event is LedgerEventKind.LOST else known.last_lost,
             is_caught=is_caught,
         )
+
+
+def check_week(week: str) -> None:
+    """Raises: LedgerInvalid."""
+    if not _WEEK.fullmatch(week):
+        raise LedgerInvalid(f'"{week}" is no ISO week such as 2026-W48')
 
 
 def _list_changes(history: PatternHistory | None, is_caught: bool) -> Iterator[LedgerEventKind]:

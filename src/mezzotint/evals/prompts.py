@@ -31,7 +31,7 @@ class PromptsInvalid(ArgumentInvalid):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LabelledPrompt:
+class PromptRow:
     """id: the row's own, or its line. scope: clear, hard (the text alone shows no unsafe sign) or policy."""
 
     id: str
@@ -50,7 +50,7 @@ class PromptSet:
     """problems: the rows that were left out, in words that show none of their text."""
 
     name: str
-    prompts: tuple[LabelledPrompt, ...]
+    prompts: tuple[PromptRow, ...]
     problems: tuple[str, ...] = ()
 
 
@@ -71,7 +71,7 @@ def read_prompts(path: Path, limit: int | None = None) -> PromptSet:
 
 def _read(path: Path, name: str, *, label: str | None, limit: int | None) -> PromptSet:
     csv.field_size_limit(MAX_FIELD_CHARS)
-    prompts: list[LabelledPrompt] = []
+    prompts: list[PromptRow] = []
     problems: list[str] = []
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -114,13 +114,13 @@ def _text_of(row: dict[str, str | None]) -> str:
     return row.get("prompt") or row.get("text") or ""
 
 
-def _to_prompt(row: dict[str, str | None], name: str, line: int, label: str | None) -> LabelledPrompt:
+def _to_prompt(row: dict[str, str | None], name: str, line: int, label: str | None) -> PromptRow:
     cells = {column: (value or "").strip() for column, value in row.items() if isinstance(column, str)}
     category = cells.get("category") or cells.get("topic") or "none"
     kind, _, detail = category.partition(":")
     obfuscation = cells.get("obfuscation") or (detail if kind == "obfuscation" else "")
     is_policy = set(category.split("|")) <= POLICY_MATTERS
-    return LabelledPrompt(
+    return PromptRow(
         id=cells.get("id") or f"{name}:{line}",
         text=_text_of(row),
         is_safe=(label or cells["label"]).lower() == SAFE,
@@ -133,7 +133,7 @@ def _to_prompt(row: dict[str, str | None], name: str, line: int, label: str | No
     )
 
 
-def _pick_evenly(prompts: list[LabelledPrompt], limit: int | None) -> Iterator[LabelledPrompt]:
+def _pick_evenly(prompts: list[PromptRow], limit: int | None) -> Iterator[PromptRow]:
     if limit is None or limit >= len(prompts):
         yield from prompts
         return

@@ -29,8 +29,13 @@ class Suite(StrEnum):
     """The evaluations, in the order in which `mezzotint eval all` runs them."""
 
     SAFETY = "safety"
+    INJECTION = "injection"
+    ALIGNMENT = "alignment"
+    CALIBRATION = "calibration"
     AESTHETIC = "aesthetic"
     REGRESSION = "regression"
+    COSTS = "costs"
+    LATENCY = "latency"
 
 
 class _Frozen(BaseModel):
@@ -92,7 +97,8 @@ class Curve(_Frozen):
 
 class EvalResult(_Frozen):
     """inputs: the versions and choices that the figures depend on. notes: sentences that a reader must know.
-    thumbnails: the pictures of a regression run by id, as `encode_thumbnail` makes them."""
+    thumbnails: the pictures of a regression run by id, as `encode_thumbnail` makes them. scores: of the pictures of an
+    alignment run by id."""
 
     suite: Suite
     created_at: datetime
@@ -103,6 +109,7 @@ class EvalResult(_Frozen):
     curves: tuple[Curve, ...] = ()
     notes: tuple[str, ...] = ()
     thumbnails: Mapping[str, str] = {}
+    scores: Mapping[str, float] = {}
 
 
 def now() -> datetime:

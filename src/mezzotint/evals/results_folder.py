@@ -16,31 +16,43 @@ class ResultsFolder:
     """Raises ResultUnwritable where the folder cannot be written, ResultInvalid where a file of it cannot be read."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.path = folder
 
     def find_accepted(self, suite: Suite, inputs: Mapping[str, str]) -> EvalResult | None:
         """The accepted run; else the shipped one, where it was made with the model that `inputs` names; else None."""
-        path = self._folder / "accepted" / f"{suite}.json"
+        path = self.path / "accepted" / f"{suite}.json"
         if path.exists():
             return read_result(path)
         shipped = find_shipped(suite)
         return shipped if shipped and shipped.inputs.get("model") == inputs.get("model") else None
 
+    def find_threshold(self, scorer: str) -> float | None:
+        """The threshold of the last calibration of this scorer, or of the shipped one."""
+        path = self.path / f"{Suite.CALIBRATION}.json"
+        for found in (read_result(path) if path.exists() else None, find_shipped(Suite.CALIBRATION)):
+            if found is not None and found.inputs.get("scorer") == scorer:
+                return found.figures["threshold"].value
+        return None
+
     def save(self, judged: Sequence[JudgedResult], name: str) -> Path:
         """Keep each result and one report of all. Returns the report's path."""
         for one in judged:
-            self._write(self._folder / f"{one.result.suite}.json", one.result.model_dump_json(indent=1) + "\n")
-        report = self._folder / f"{name}.html"
+            self._write(self.path / f"{one.result.suite}.json", one.result.model_dump_json(indent=1) + "\n")
+        report = self.path / f"{name}.html"
         self._write(report, write_report(judged, f"Mezzotint evaluation: {name}"))
         return report
 
-    def accept(self, suite: Suite) -> Path:
-        """Make the last run of the suite the accepted one. Raises: ResultInvalid where there is none."""
-        last = self._folder / f"{suite}.json"
+    def read_last(self, suite: Suite) -> EvalResult:
+        """The last run. Raises: ResultInvalid where there is none."""
+        last = self.path / f"{suite}.json"
         if not last.exists():
             raise ResultInvalid(f"{last} does not exist: the evaluation {suite} was not run in this folder")
-        result = read_result(last)
-        path = self._folder / "accepted" / last.name
+        return read_result(last)
+
+    def accept(self, suite: Suite) -> Path:
+        """Make the last run of the suite the accepted one. Raises: ResultInvalid where there is none."""
+        result = self.read_last(suite)
+        path = self.path / "accepted" / f"{suite}.json"
         self._write(path, result.model_dump_json(indent=1) + "\n")
         return path
 

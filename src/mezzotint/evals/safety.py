@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mezzotint.evals.prompts import MAX_SHOWN_PROBLEMS, LabelledPrompt, PromptSet
+from mezzotint.evals.prompts import MAX_SHOWN_PROBLEMS, PromptRow, PromptSet
 from mezzotint.evals.result import Bars, Curve, EvalResult, Figure, Suite, Table, now
 from mezzotint.evals.statistics import roc_curve, threshold_at
 
@@ -32,7 +32,7 @@ Screen = Callable[[str], Screening]
 @dataclass(frozen=True, slots=True)
 class ScreenedPrompt:
     set_name: str
-    prompt: LabelledPrompt
+    prompt: PromptRow
     screening: Screening
 
 

@@ -1,10 +1,10 @@
-from mezzotint.evals.prompts import LabelledPrompt, PromptSet
+from mezzotint.evals.prompts import PromptRow, PromptSet
 from mezzotint.evals.report import JudgedResult, write_report
 from mezzotint.evals.result import EvalResult, Table
 from mezzotint.evals.safety import Screening, measure_safety
 
 
-def prompt(text: str, *, is_safe: bool, **fields: str) -> LabelledPrompt:
+def prompt(text: str, *, is_safe: bool, **fields: str) -> PromptRow:
     given = {
         "category": "none",
         "source": "s",
@@ -13,7 +13,7 @@ def prompt(text: str, *, is_safe: bool, **fields: str) -> LabelledPrompt:
         "pattern": "none",
         "scope": "clear",
     }
-    return LabelledPrompt(id=f"id of {len(text)}", text=text, is_safe=is_safe, **{**given, **fields})
+    return PromptRow(id=f"id of {len(text)}", text=text, is_safe=is_safe, **{**given, **fields})
 
 
 def screen(text: str) -> Screening:

@@ -12,7 +12,7 @@ import httpx
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mezzotint.domain.errors import StartError
+from mezzotint.domain.errors import ServerUnreachable
 
 RUBRIC = """You grade a generated picture. Give each criterion a whole number from 1 (bad) to 5 (excellent):
 composition: is the subject placed well, and the picture balanced?
@@ -29,10 +29,9 @@ _RETRIED = frozenset({408, 409, 429, 500, 502, 503, 504})
 Grade = Annotated[int, Field(ge=1, le=5, strict=True)]
 
 
-class JudgeUnusable(StartError):
+class JudgeUnusable(ServerUnreachable):
     """The judge's endpoint cannot be used."""
 
-    code = "judge_unusable"
     hint = "Check --judge (up to and with /v1), --judge-model (it must take pictures) and MEZZOTINT_EVAL_JUDGE_KEY."
 
 

@@ -1,4 +1,4 @@
-"""`mezzotint eval safety | regression | aesthetic | accept`: measure, judge, report."""
+"""`mezzotint eval`: one command an evaluation, and `accept`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -27,6 +27,7 @@ Models = Annotated[Path | None, setting_option("models", "TOML file of several m
 OnDevice = Annotated[str | None, setting_option("device", "Where the model runs: auto, cpu, cuda, or cuda:1.")]
 Steps = Annotated[int | None, typer.Option(min=1, max=1000, help="Steps of each picture; default: the model's.")]
 Guidance = Annotated[float | None, typer.Option(min=0, max=50, help="Guidance scale; default: the model's.")]
+Clip = Annotated[str, typer.Option(help="A CLIP or SigLIP model, folder or hub id.")]
 PicturesFile = Annotated[
     Path | None, typer.Option("--pictures", help="CSV file (file, prompt) of pictures to measure; default: draw some.")
 ]
@@ -51,6 +52,26 @@ def safety(
 
 
 @app.command()
+def injection(
+    week: Annotated[str | None, typer.Option(help="ISO week of the set, such as 2026-W48; default: this one.")] = None,
+    rules: RulesFile = None,
+    limit: Limit = None,
+    out: Out = None,
+    gates: GatesFile = None,
+    data: Data = None,
+) -> None:
+    """Run the week's injections, and those of earlier weeks again, through the text filter. Exit code 6: a gate failed.
+
+    A ledger beside the results keeps the week in which each pattern was first caught.
+    """
+    from mezzotint.main.evals.run_injection import run_injection
+
+    with report_errors():
+        run = _open_run(read_settings(data=data, prefilter_rules=rules), out, gates)
+        raise typer.Exit(finish(run, [run_injection(run, week, limit)]))
+
+
+@app.command()
 def regression(
     model: Model = None,
     models: Models = None,
@@ -63,14 +84,55 @@ def regression(
     data: Data = None,
 ) -> None:
     """Draw fixed prompts with fixed seeds and compare with the accepted pictures. Exit code 6: a gate failed."""
-    from mezzotint.main.evals.draw import DrawChoices
+    from mezzotint.main.evals.draw import DrawChoices, draw_pictures
     from mezzotint.main.evals.run_pictures import run_regression
 
     with report_errors():
         settings = read_settings(data=data, model=model, models=models, device=device)
         run = _open_run(settings, out, gates)
         choices = DrawChoices(num_steps=steps, guidance_scale=guidance, limit=limit)
-        raise typer.Exit(finish(run, [run_regression(run, choices)]))
+        raise typer.Exit(finish(run, [run_regression(run, draw_pictures(settings, choices))]))
+
+
+@app.command()
+def alignment(
+    clip: Clip,
+    pictures: PicturesFile = None,
+    model: Model = None,
+    models: Models = None,
+    device: OnDevice = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    limit: Limit = None,
+    out: Out = None,
+    gates: GatesFile = None,
+    data: Data = None,
+) -> None:
+    """Score whether pictures, drawn for it or your own, show their prompts. Exit code 6: a gate failed."""
+    from mezzotint.main.evals.draw import DrawChoices, get_pictures
+    from mezzotint.main.evals.run_alignment import run_alignment
+
+    with report_errors():
+        settings = read_settings(data=data, model=model, models=models, device=device)
+        run = _open_run(settings, out, gates)
+        choices = DrawChoices(num_steps=steps, guidance_scale=guidance, limit=limit, file=pictures)
+        raise typer.Exit(finish(run, [run_alignment(run, get_pictures(settings, choices), clip)]))
+
+
+@app.command()
+def calibrate(
+    labels: Annotated[Path, typer.Option(help="CSV file (file, prompt, label) of pictures; label: 1 shows it, 0 not.")],
+    clip: Clip,
+    limit: Limit = None,
+    out: Out = None,
+    data: Data = None,
+) -> None:
+    """Find the score from which a picture shows its prompt; `eval alignment` with the same --out uses it."""
+    from mezzotint.main.evals.run_alignment import run_calibration
+
+    with report_errors():
+        run = _open_run(read_settings(data=data), out, None)
+        raise typer.Exit(finish(run, [run_calibration(labels, clip, limit)]))
 
 
 @app.command()
@@ -93,7 +155,7 @@ def aesthetic(
     data: Data = None,
 ) -> None:
     """Grade pictures, drawn for it or your own: by a judge, a linear head, statistics. Exit code 6: a gate failed."""
-    from mezzotint.main.evals.draw import DrawChoices
+    from mezzotint.main.evals.draw import DrawChoices, get_pictures
     from mezzotint.main.evals.run_pictures import Graders, run_aesthetic
 
     with report_errors():
@@ -101,7 +163,67 @@ def aesthetic(
         run = _open_run(settings, out, gates)
         choices = DrawChoices(num_steps=steps, guidance_scale=guidance, limit=limit, file=pictures, score=grades)
         graders = Graders(judge=judge, judge_model=judge_model, num_votes=votes, clip=clip, head=head)
-        raise typer.Exit(finish(run, [run_aesthetic(run, choices, graders)]))
+        raise typer.Exit(finish(run, [run_aesthetic(run, get_pictures(settings, choices), graders)]))
+
+
+@app.command()
+def latency(
+    model: Model = None,
+    models: Models = None,
+    device: OnDevice = None,
+    limit: Annotated[int, typer.Option(min=2, max=10_000, help="How often each stage is timed.")] = 100,
+    out: Out = None,
+    gates: GatesFile = None,
+    data: Data = None,
+) -> None:
+    """Time the stages of a request on this machine: text filter, queue, steps, image filter, files."""
+    from mezzotint.main.evals.run_latency import run_latency
+
+    with report_errors():
+        run = _open_run(read_settings(data=data, model=model, models=models, device=device), out, gates)
+        raise typer.Exit(finish(run, [run_latency(run.settings, limit)]))
+
+
+@app.command()
+def costs(
+    days: Annotated[int, typer.Option(min=1, max=3650, help="Of the ledger, back from now.")] = 30,
+    adversarial: Annotated[float, typer.Option(min=0, max=1, help="Share of requests that are unsafe.")] = 0.02,
+    out: Out = None,
+    gates: GatesFile = None,
+    data: Data = None,
+) -> None:
+    """Price the filters' decisions in GPU-seconds, from the ledger and the last `eval safety` of the same folder."""
+    from mezzotint.main.evals.run_costs import run_costs
+
+    with report_errors():
+        run = _open_run(read_settings(data=data), out, gates)
+        raise typer.Exit(finish(run, [run_costs(run, days, adversarial)]))
+
+
+@app.command("all")
+def run_all(
+    extra: Extra = None,
+    reference: Reference = None,
+    rules: RulesFile = None,
+    model: Model = None,
+    models: Models = None,
+    device: OnDevice = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    limit: Limit = None,
+    out: Out = None,
+    gates: GatesFile = None,
+    data: Data = None,
+) -> None:
+    """Every evaluation that needs nothing but this package, and one report of all. Exit code 6: a gate failed."""
+    from mezzotint.main.evals.draw import DrawChoices
+    from mezzotint.main.evals.run_all import run_all as run_suites
+
+    with report_errors():
+        settings = read_settings(data=data, prefilter_rules=rules, model=model, models=models, device=device)
+        run = _open_run(settings, out, gates)
+        choices = DrawChoices(num_steps=steps, guidance_scale=guidance, limit=limit)
+        raise typer.Exit(finish(run, run_suites(run, choices, extra or (), reference), "all"))
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """Draw the fixed prompts of the picture evaluations with a served model."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,30 +23,35 @@ class DrawChoices:
     limit: int | None = None
     file: Path | None = None
     score: str | None = None
+    on_step: Callable[[], None] = lambda: None
 
 
-def get_pictures(settings: Settings, choices: DrawChoices) -> tuple[tuple[DrawnPicture, ...], dict[str, str]]:
-    """Read the pictures of a file, or draw some. Returns them, and what they depend on.
+@dataclass(frozen=True, slots=True)
+class DrawnPictures:
+    """inputs: the versions and choices that the pictures depend on."""
+
+    pictures: tuple[DrawnPicture, ...]
+    inputs: dict[str, str]
+
+
+def get_pictures(settings: Settings, choices: DrawChoices) -> DrawnPictures:
+    """Read the pictures of a file, or draw some.
 
     Raises: PicturesInvalid, StartError, RunFailed.
     """
     if choices.file is None:
         return draw_pictures(settings, choices)
     inputs = {"mezzotint": __version__, "pictures": str(choices.file)}
-    return read_pictures(choices.file, choices.score, choices.limit), inputs
+    return DrawnPictures(read_pictures(choices.file, choices.score, choices.limit), inputs)
 
 
-def draw_pictures(settings: Settings, choices: DrawChoices) -> tuple[tuple[DrawnPicture, ...], dict[str, str]]:
-    """Draw every prompt with its seed. Returns the pictures, and what they depend on.
+def draw_pictures(settings: Settings, choices: DrawChoices) -> DrawnPictures:
+    """Draw every prompt with its seed.
 
     Raises: StartError, RunFailed.
     """
-    offer = find_models(settings)[0]
-    wanted = [
-        _parameters(offer, prompt, seed, choices)
-        for seed, prompt in enumerate(read_picture_prompts(choices.limit), start=1)
-    ]
-    pictures = _draw(settings, offer, wanted)
+    offer, wanted = plan_pictures(settings, choices)
+    pictures = _draw(settings, offer, wanted, choices.on_step)
     inputs = {
         "mezzotint": __version__,
         "model": offer.info.name,
@@ -54,7 +59,14 @@ def draw_pictures(settings: Settings, choices: DrawChoices) -> tuple[tuple[Drawn
         "guidance": f"{wanted[0].guidance_scale:g}",
         "size": f"{wanted[0].width} x {wanted[0].height} px",
     }
-    return pictures, inputs
+    return DrawnPictures(pictures, inputs)
+
+
+def plan_pictures(settings: Settings, choices: DrawChoices) -> tuple[ServedModel, list[Parameters]]:
+    """The model, and what is asked of it for each prompt. Raises: ModelsInvalid, ModelMissing, ModelCorrupt."""
+    offer = find_models(settings)[0]
+    prompts = read_picture_prompts(choices.limit)
+    return offer, [_parameters(offer, prompt, seed, choices) for seed, prompt in enumerate(prompts, start=1)]
 
 
 def _parameters(offer: ServedModel, prompt: str, seed: int, choices: DrawChoices) -> Parameters:
@@ -70,7 +82,13 @@ def _parameters(offer: ServedModel, prompt: str, seed: int, choices: DrawChoices
     )
 
 
-def _draw(settings: Settings, offer: ServedModel, wanted: Sequence[Parameters]) -> tuple[DrawnPicture, ...]:
+def _draw(
+    settings: Settings, offer: ServedModel, wanted: Sequence[Parameters], on_step: Callable[[], None]
+) -> tuple[DrawnPicture, ...]:
+    def count_step(run: object) -> None:
+        bar.advance(task)
+        on_step()
+
     with progress_bar() as bar:
         task = bar.add_task("loading the model", total=sum(parameters.num_sampled for parameters in wanted))
         catalog = build_catalog(settings, [offer])
@@ -79,10 +97,7 @@ def _draw(settings: Settings, offer: ServedModel, wanted: Sequence[Parameters]) 
         bar.update(task, description="drawing, steps")
         from mezzotint.engine import call_kwargs
 
-        runs = [
-            hub.submit(call_kwargs(hub.pipeline, parameters), on_step=lambda run: bar.advance(task))
-            for parameters in wanted
-        ]
+        runs = [hub.submit(call_kwargs(hub.pipeline, parameters), on_step=count_step) for parameters in wanted]
         while hub.turn():
             pass
     for run in runs:

@@ -8,7 +8,7 @@ from mezzotint.evals.pictures.aesthetic import ScorePicture, measure_aesthetic
 from mezzotint.evals.pictures.judge import Judge, open_judge
 from mezzotint.evals.pictures.regression import measure_regression
 from mezzotint.evals.result import EvalResult, Suite
-from mezzotint.main.evals.draw import DrawChoices, draw_pictures, get_pictures
+from mezzotint.main.evals.draw import DrawnPictures
 from mezzotint.main.evals.finish import EvalRun, progress_bar
 
 
@@ -34,24 +34,21 @@ class Graders:
             raise GradersInvalid("a judge or a linear head is given by half")
 
 
-def run_regression(run: EvalRun, choices: DrawChoices) -> EvalResult:
-    """Raises: StartError, RunFailed, ResultInvalid."""
-    pictures, inputs = draw_pictures(run.settings, choices)
-    accepted = run.folder.find_accepted(Suite.REGRESSION, inputs)
-    return measure_regression(pictures, accepted, inputs=inputs)
+def run_regression(run: EvalRun, drawn: DrawnPictures) -> EvalResult:
+    """Raises: ResultInvalid."""
+    accepted = run.folder.find_accepted(Suite.REGRESSION, drawn.inputs)
+    return measure_regression(drawn.pictures, accepted, inputs=drawn.inputs)
 
 
-def run_aesthetic(run: EvalRun, choices: DrawChoices, graders: Graders) -> EvalResult:
-    """Raises: PicturesInvalid, JudgeUnusable, StartError, RunFailed."""
+def run_aesthetic(run: EvalRun, drawn: DrawnPictures, graders: Graders) -> EvalResult:
+    """Raises: JudgeUnusable, ModelMissing, ModelUnsupported."""
     judge, head = _open_judge(run, graders), _load_head(graders)
-    pictures, inputs = get_pictures(run.settings, choices)
-    if judge:
-        inputs |= {"judge": graders.judge_model, "votes": str(graders.num_votes)}
+    asked = {"judge": graders.judge_model, "votes": str(graders.num_votes)} if judge else {}
     with progress_bar() as bar:
-        task = bar.add_task("grading pictures", total=len(pictures) if judge else 0)
+        task = bar.add_task("grading pictures", total=len(drawn.pictures) if judge else 0)
         return measure_aesthetic(
-            pictures,
-            inputs=inputs,
+            drawn.pictures,
+            inputs={**drawn.inputs, **asked},
             judge=judge,
             num_votes=graders.num_votes,
             linear_head=head,

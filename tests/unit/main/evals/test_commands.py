@@ -79,3 +79,16 @@ def test_what_cannot_be_used_is_told(tmp_path: Path, arguments: tuple[str, ...],
     done = evaluate(*arguments, "--out", tmp_path)
     assert done.exit_code == ExitCode.USAGE
     assert reason in done.stderr.replace("\n", " ")
+
+
+def test_prices_need_a_database_and_a_measured_filter(tmp_path: Path, gates: Path) -> None:
+    data = tmp_path / "data"
+    assert "was not run in this folder" in evaluate("costs", "--data", data).stderr.replace("\n", " ")
+    assert evaluate_safety(data / "evals", gates).exit_code == ExitCode.DONE
+    assert evaluate("costs", "--data", data).exit_code == ExitCode.FAILED  # no database
+    assert CliRunner().invoke(app, ["init", "--data", str(data)]).exit_code == 0
+    done = evaluate("costs", "--data", data)
+    assert done.exit_code == ExitCode.DONE, done.output
+    figures = read_result(data / "evals" / "costs.json").figures
+    assert figures["gpu_s_of_a_job"].value is None  # nothing was drawn yet
+    assert figures["refused_before_drawing"].value == 0
