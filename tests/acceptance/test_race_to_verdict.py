@@ -1,106 +1,45 @@
-"""No picture is reachable before its verdict, by any path: a whole service, and a filter that is held back.
-
-Extend `list_addresses` when a new path can show a picture.
-"""
+"""No picture is reachable before its verdict, nor after its takedown, by any path: a whole service is asked."""
 
 import asyncio
-import base64
 import contextlib
 import re
-import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-from PIL import Image
-from websockets.asyncio.client import connect
 
+from mezzotint.actions.takedown.execute import run_open_takedowns
 from mezzotint.config import Settings
-from mezzotint.domain.claims import Role
-from mezzotint.domain.ids import TenantId, WorkerId
-from mezzotint.domain.tier import Tier
-from mezzotint.gateway import Service
 from mezzotint.main.served_models import build_catalog, find_models
-from mezzotint.media import blur_picture, content_hash, encode
+from mezzotint.media import blur_picture
 from mezzotint.media.uploads.decoder_pool import DecoderPool
-from mezzotint.policy.safety.images import ImageVerdict
 from mezzotint.policy.safety.verdicts import SafetyVerdict
 from mezzotint.store import Database
-from mezzotint.worker import Catalog, CheckpointInterval, DeviceThread, LoadedModel, Worker, WorkerSettings
+from mezzotint.worker import LoadedModel
+from tests.acceptance.paths import (
+    PICTURE,
+    Answer,
+    DrawnPictures,
+    HeldBackFilter,
+    Parts,
+    ask_everything,
+    asking_for_pictures,
+    check_it_is_no_source,
+    name_files,
+    poll_until,
+    probe,
+    probe_until,
+    shows_file,
+    working,
+)
 from tests.unit.gateway.conftest import service_on
 from tests.unit.gateway.serving import serving
-from tests.unit.gateway.webhook_receiver import Clock, Receiver, deliver_all, sender_of
+from tests.unit.gateway.webhook_receiver import deliver_all
 
 pytestmark = pytest.mark.anyio
-PICTURE = re.compile(rb"\x89PNG|RIFF....WEBP|data:image|iVBORw0KGgo|UklGR|/i/[0-9a-f]{64}", re.DOTALL)
-"""A picture's file, its base64, or its address."""
-ENOUGH_ROUNDS = 3
-PATIENCE_S = 120
-
-
-@dataclass
-class HeldBackFilter:
-    """Gives each verdict only when the test lets it, and keeps the pictures that it was shown."""
-
-    verdict: SafetyVerdict
-    shows_previews: bool
-    may_judge: threading.Event = field(default_factory=threading.Event)
-    may_judge_previews: threading.Event = field(default_factory=threading.Event)
-    pictures: list[Image.Image] = field(default_factory=list)
-    previews: list[Image.Image] = field(default_factory=list)
-
-    def check(self, image: Image.Image, tier: Tier) -> ImageVerdict:
-        self.pictures.append(image)
-        assert self.may_judge.wait(PATIENCE_S)
-        return ImageVerdict(verdict=self.verdict)
-
-    def is_preview_blocked(self, image: Image.Image, tier: Tier) -> bool:
-        self.previews.append(image)
-        assert self.may_judge_previews.wait(PATIENCE_S)
-        return not self.shows_previews
-
-
-@dataclass
-class Stage:
-    """The service with its worker, and all that it sent to anybody: by path, the bytes."""
-
-    service: Service
-    address: str
-    folder: Path
-    image_filter: HeldBackFilter
-    receiver: Receiver
-    sent: dict[str, list[bytes]] = field(default_factory=dict)
-    num_requests: Counter[str] = field(default_factory=Counter)
-
-    def note(self, path: str, data: bytes) -> None:
-        self.num_requests[path] += 1
-        self.sent.setdefault(path, []).append(data)
-
-    def client(self, *, admin: bool = False) -> httpx.AsyncClient:
-        issuer = self.service.issuer
-        role = Role.ADMIN if admin else Role.USER
-        token = issuer.issue(TenantId("ada"), Tier.PRO, datetime.now(UTC), timedelta(minutes=9), role=role)
-        return httpx.AsyncClient(
-            base_url=f"http://{self.address}", headers={"Authorization": f"Bearer {token}"}, timeout=PATIENCE_S
-        )
-
-    def paths_with_pictures(self) -> set[str]:
-        return {path for path, answers in self.sent.items() if any(PICTURE.search(data) for data in answers)}
-
-    def stored_pictures(self) -> list[Path]:
-        """Files of the object store and the database in which a picture can be recognised."""
-        files = [path for path in self.folder.rglob("*") if path.is_file()]
-        return [path for path in files if re.search(rb"\x89PNG|RIFF....WEBP|data:image", path.read_bytes(), re.DOTALL)]
-
-
-Parts = tuple[DecoderPool, Catalog]
 
 
 @pytest.fixture(scope="module")
@@ -119,140 +58,6 @@ def parts() -> Iterator[Parts]:
         yield decoders, replace(catalog, load=load)
 
 
-@asynccontextmanager
-async def working(tmp_path: Path, parts: Parts, image_filter: HeldBackFilter) -> AsyncIterator[Stage]:
-    # the filter's threads wait here: the default pool has no other ones left on a small machine
-    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(32))
-    database = Database(tmp_path / "mezzotint.db")
-    await asyncio.to_thread(database.migrate)
-    decoders, catalog = parts
-    service = service_on(database, tmp_path, decoders)
-    service = replace(
-        service,
-        door=replace(service.door, model=find_models(Settings())[0].info),
-        is_ready=lambda: True,
-        webhook_sender=sender_of(service, Clock(datetime.now(UTC) + timedelta(minutes=5))),
-    )
-    worker_settings = WorkerSettings(id=WorkerId("w"), max_runs=4, lease_s=60, max_attempts=1)
-    worker = Worker(service.desk, image_filter, worker_settings, lambda: datetime.now(UTC), CheckpointInterval(every=2))
-    device = DeviceThread(catalog, worker.reporter(), worker.wants_preview, worker.interval, lambda: None)
-    broken: list[BaseException] = []
-    async with Receiver().listening() as receiver, serving(service) as address:
-        async with worker.running(device, broken.append):
-            yield Stage(service=service, address=address, folder=tmp_path, image_filter=image_filter, receiver=receiver)
-            image_filter.may_judge.set()
-            image_filter.may_judge_previews.set()
-        assert broken == []
-    await database.close()
-
-
-async def listen_to_events(stage: Stage, job: str) -> None:
-    async with stage.client() as client, client.stream("GET", f"/v1/jobs/{job}/events") as stream:
-        async for line in stream.aiter_lines():
-            stage.note("server-sent events", line.encode())
-
-
-async def listen_to_socket(stage: Stage) -> None:
-    headers = dict(stage.client().headers)
-    address = f"ws://{stage.address}/v1/ws"
-    with contextlib.suppress(asyncio.CancelledError):
-        async with connect(address, additional_headers={"Authorization": headers["authorization"]}) as socket:
-            while True:
-                message = await socket.recv()
-                stage.note("WebSocket", message.encode() if isinstance(message, str) else message)
-
-
-async def ask_openai(stage: Stage, *, streams: bool) -> None:
-    body: dict[str, Any] = {"prompt": "a blue car --seed 2 --steps 6", "size": "64x64"}
-    if streams:
-        body |= {"stream": True, "partial_images": 3}
-    path = "OpenAI stream" if streams else "OpenAI"
-    async with stage.client() as client, client.stream("POST", "/v1/images/generations", json=body) as answer:
-        async for line in answer.aiter_lines():
-            stage.note(path, line.encode())
-
-
-async def ask_automatic1111(stage: Stage) -> None:
-    async with stage.client() as client:
-        body = {"prompt": "a green heart", "seed": 3, "width": 64, "height": 64, "steps": 6}
-        stage.note("AUTOMATIC1111", (await client.post("/sdapi/v1/txt2img", json=body)).content)
-
-
-async def wait_for_the_end(stage: Stage, job: str) -> None:
-    async with stage.client() as client:
-        stage.note("long poll", (await client.get(f"/v1/jobs/{job}?wait=60")).content)
-
-
-def list_addresses(stage: Stage, job: str) -> dict[str, str]:
-    """Everything that can be asked for, by a name: also the addresses that the pictures will have."""
-    addresses = {
-        "job": f"/v1/jobs/{job}",
-        "jobs": "/v1/jobs",
-        "history": "/v1/images",
-        "search": "/v1/images?q=apple",
-        "all jobs": "/v1/admin/jobs",
-        "job of an admin": f"/v1/admin/jobs/{job}",
-        "AUTOMATIC1111 progress": "/sdapi/v1/progress",
-        "page": "/",
-        "metrics": "/metrics",
-    }
-    for number, picture in enumerate(list(stage.image_filter.pictures)):
-        for kind, data in name_files(picture).items():
-            addresses[f"file {number} {kind}"] = f"/i/{content_hash(data)}.{kind}"
-    return addresses
-
-
-def name_files(picture: Image.Image) -> dict[str, bytes]:
-    files = encode(picture)
-    return {"png": files.png, "webp": files.webp}
-
-
-async def ask_everything(stage: Stage, job: str) -> None:
-    async with stage.client(admin=True) as client:
-        for name, address in list_addresses(stage, job).items():
-            stage.note(name, (await client.get(address)).content)
-    await deliver_all(stage.service.webhook_sender)
-    for _, body in stage.receiver.got:
-        stage.note("webhook", body)
-
-
-async def check_it_is_no_source(stage: Stage, job: str) -> None:
-    """A picture that cannot be fetched must not be drawn upon either."""
-    async with stage.client() as client:
-        answer = await client.post("/v1/jobs", json={"prompt": "a pear", "task": "variation", "source": job})
-    assert answer.status_code in {404, 422}, answer.text
-
-
-async def poll_until(stage: Stage, job: str, is_reached: Callable[[], bool]) -> None:
-    """Ask everything in turn until a moment, and some rounds more."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not is_reached():
-            await ask_everything(stage, job)
-            await asyncio.sleep(0.2)  # leaves the processor to the model
-        for _ in range(ENOUGH_ROUNDS):
-            await ask_everything(stage, job)
-
-
-@asynccontextmanager
-async def asking_for_pictures(stage: Stage) -> AsyncIterator[str]:
-    """Four jobs by four interfaces, and everybody who listens; ends when all of them have their answer."""
-    async with stage.client() as client:
-        hook = {"url": f"http://receiver.test:{stage.receiver.port}/hook"}
-        assert (await client.post("/v1/webhooks", json=hook)).status_code == 201
-        made = await client.post("/v1/jobs", json={"prompt": "a red apple --seed 1 --steps 6"})
-        job = made.json()["id"]
-    socket = asyncio.create_task(listen_to_socket(stage))
-    async with asyncio.TaskGroup() as group:
-        group.create_task(listen_to_events(stage, job))
-        group.create_task(wait_for_the_end(stage, job))
-        group.create_task(ask_openai(stage, streams=True))
-        group.create_task(ask_openai(stage, streams=False))
-        group.create_task(ask_automatic1111(stage))
-        yield job
-    socket.cancel()
-    await socket
-
-
 async def test_no_path_shows_a_preview_or_a_picture_before_its_verdict_and_all_show_it_after(
     tmp_path: Path, parts: Parts
 ) -> None:
@@ -268,7 +73,7 @@ async def test_no_path_shows_a_preview_or_a_picture_before_its_verdict_and_all_s
             assert not any(re.search(rb"/i/[0-9a-f]{64}", data) for all in stage.sent.values() for data in all)
             assert [path for path in stage.stored_pictures() if "images" in path.parts] == []
             files = [data for picture in image_filter.pictures for data in name_files(picture).values()]
-            assert not any(_shows(data, sent) for data in files for all in stage.sent.values() for sent in all)
+            assert not any(shows_file(data, sent) for data in files for all in stage.sent.values() for sent in all)
             await check_it_is_no_source(stage, job)
             num_before = sum(stage.num_requests.values())
             image_filter.may_judge.set()
@@ -309,9 +114,59 @@ async def test_of_a_blurred_picture_only_the_blurred_file_is_reachable(tmp_path:
         sharp = [data for picture in image_filter.pictures for data in name_files(picture).values()]
         blurred = [name_files(blur_picture(picture))["png"] for picture in image_filter.pictures]
         assert delivered.content in blurred
-        assert not any(_shows(data, sent) for data in sharp for all in stage.sent.values() for sent in all)
+        assert not any(shows_file(data, sent) for data in sharp for all in stage.sent.values() for sent in all)
         assert not set(sharp) & {path.read_bytes() for path in stage.stored_pictures()}
 
 
-def _shows(file: bytes, sent: bytes) -> bool:
-    return file in sent or base64.b64encode(file) in sent or content_hash(file).encode() in sent
+async def test_no_path_of_any_gateway_gives_a_picture_after_its_takedown(tmp_path: Path, parts: Parts) -> None:
+    image_filter = HeldBackFilter(SafetyVerdict.ALLOW, shows_previews=True)
+    image_filter.may_judge_previews.set()
+    image_filter.may_judge.set()
+    other = Database(tmp_path / "mezzotint.db")
+    answers: list[Answer] = []
+    async with working(tmp_path, parts, image_filter) as stage, stage.client(admin=True) as admin:
+        async with asking_for_pictures(stage):
+            pass
+        body = {"prompt": "a red apple --seed 1 --steps 6"}
+        named = {"Idempotency-Key": "the first"}
+        assert (await admin.post("/v1/jobs", json=body, headers=named)).status_code == 202
+        await wait_for_all(admin)
+        drawn = await DrawnPictures.read(admin)
+        assert (len(drawn.jobs), len(drawn.tags)) == (5, 6), "two pairs of jobs drew the same bytes"
+        gateway = service_on(other, tmp_path, parts[0])
+        async with serving(gateway) as second:
+            gateways = (stage.address, second)
+            await probe(stage, second, drawn, answers)
+            before = Counter(answer.path for answer in answers if answer.shows)
+            assert set(before) == {answer.path for answer in answers} - {"page", "AUTOMATIC1111 progress"}
+            num_told = len(stage.receiver.got)
+            stop = asyncio.Event()
+            async with asyncio.TaskGroup() as group:
+                for address in gateways:
+                    group.create_task(probe_until(stage, address, drawn, answers, stop))
+                taken = await admin.post("/v1/admin/takedowns", json={"tenant": "ada", "reason": "reported"})
+                answered_at = asyncio.get_running_loop().time()
+                assert (taken.status_code, taken.json()["phase"]) == (201, "done"), taken.text
+                await probe(stage, stage.address, drawn, answers)
+                stop.set()
+            later = [answer for answer in answers if answer.begun_at >= answered_at]
+            assert [answer.path for answer in later if answer.shows] == []
+            assert {answer.path for answer in later} == {answer.path for answer in answers}
+            assert len(later) > len(drawn.list_requests()), len(answers)
+            anew = {"prompt": "a red apple --seed 1 --steps 6", "size": "64x64"}
+            drawn_again = await admin.post("/v1/images/generations", json=anew)
+            assert PICTURE.search(drawn_again.content) is None, "the same bytes are on the blocklist"
+            await run_open_takedowns(stage.service.takedowns)
+            await probe(stage, second, drawn, answers)
+            assert not any(answer.shows for answer in answers if answer.begun_at >= answered_at)
+        await deliver_all(stage.service.webhook_sender)
+        told = [body for _, body in stage.receiver.got[num_told:]]
+        assert told, "their owner's webhook hears of it"
+        assert not any(PICTURE.search(body) for body in told)
+        assert stage.stored_pictures() == [], "what is in quarantine cannot be read"
+    await other.close()
+
+
+async def wait_for_all(client: httpx.AsyncClient) -> None:
+    for job in (await client.get("/v1/jobs")).json()["jobs"]:
+        assert (await client.get(f"/v1/jobs/{job['id']}?wait=60")).json()["state"] == "succeeded"
