@@ -49,6 +49,7 @@ def imagine(settings: Settings, prompt: str, out: Path, server: str | None) -> i
 
 
 def _draw_here(settings: Settings, prompt: str, out: Path) -> int:
+    from mezzotint.main.filters.text_screen import build_text_filter
     from mezzotint.safety.image.loading import load_postfilter
     from mezzotint.safety.policy_file import load_policy
 
@@ -63,7 +64,8 @@ def _draw_here(settings: Settings, prompt: str, out: Path) -> int:
     if refusal := asyncio.run(_screen(settings, wanted)):
         return _print_error(ExitCode.REFUSED, refusal.message, refusal.hint, refusal.code)
     runs = _draw(settings, offer, wanted)
-    image_filter = load_postfilter(load_policy(settings.safety_policy))
+    policy = load_policy(settings.safety_policy)
+    image_filter = load_postfilter(policy, load_judge=lambda: build_text_filter(settings).judge)
     sign = _find_signing(settings, offer)
     codes = [
         _save_picture(run, parameters, path, image_filter, sign)

@@ -20,6 +20,7 @@ from mezzotint.config import Settings
 from mezzotint.domain.errors import SettingInvalid, StorageUnavailable
 from mezzotint.domain.gpu import GpuReading
 from mezzotint.main.data_folder import prepare_data_folder
+from mezzotint.main.filters.text_screen import build_text_filter
 from mezzotint.main.log import configure_log
 from mezzotint.main.provenance.signing import Signing, find_signer
 from mezzotint.main.safety.controls import follow_overrides
@@ -134,7 +135,9 @@ async def load_image_filter(settings: Settings, metrics: Metrics, follower: Over
     """Load the post-filter on a thread. follower: of the dial that tightens its thresholds."""
 
     def load() -> PostFilter:
-        return load_postfilter(load_policy(settings.safety_policy), metrics, follower.read_current)
+        overrides = follower.read_current
+        policy = load_policy(settings.safety_policy)
+        return load_postfilter(policy, metrics, overrides, lambda: build_text_filter(settings, overrides).judge)
 
     return await asyncio.to_thread(load)
 

@@ -19,6 +19,8 @@ YOUNG_FACE: Final = "young_face"
 MIN_YOUNG: Final = 0.3
 MIN_SEXUAL: Final = 0.3
 """A picture with both scores from here on is blocked as sexual content with minors, whatever the policy file says."""
+MIN_MINORS: Final = 0.5
+"""The same, of a classifier that scores this class itself: the text in the picture, or an operator's own."""
 Scores = Mapping[str, Mapping[str, float]]
 """By the classifier's name, its score by class."""
 
@@ -54,6 +56,8 @@ def judge_picture(scores: Scores, thresholds: Mapping[str, Thresholds]) -> Safet
     if any(isnan(score) for of_one in scores.values() for score in of_one.values()):
         return SafetyDecision(verdict=SafetyVerdict.BLOCK)
     highest = find_highest(scores)
+    if highest.get(SafetyCategory.SEXUAL_MINORS, 0.0) >= MIN_MINORS:
+        return BLOCKED_MINORS
     if highest.pop(YOUNG_FACE, 0.0) >= MIN_YOUNG and highest.get(SafetyCategory.SEXUAL, 0.0) >= MIN_SEXUAL:
         return BLOCKED_MINORS
     return decide(thresholds, highest)

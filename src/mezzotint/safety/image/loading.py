@@ -1,6 +1,8 @@
 """Load the classifiers that the safety policy names."""
 
 from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
 
 from mezzotint.domain.errors import SettingInvalid
 from mezzotint.policy.safety.document import SafetyPolicy
@@ -8,7 +10,9 @@ from mezzotint.policy.safety.image_classifiers import ClassifierEntry, Classifie
 from mezzotint.policy.safety.images import YOUNG_FACE
 from mezzotint.policy.safety.overrides import NO_OVERRIDES, SafetyOverrides
 from mezzotint.safety.image.classifier import ImageClassifier
+from mezzotint.safety.image.picture_text import JudgeText, PictureText
 from mezzotint.safety.image.postfilter import LoadedClassifier, Meter, PostFilter
+from mezzotint.safety.text.load import load_text_filter
 
 
 class NoClassifier(SettingInvalid):
@@ -19,10 +23,14 @@ def load_postfilter(
     policy: SafetyPolicy,
     meter: Meter | None = None,
     overrides: Callable[[], SafetyOverrides] = lambda: NO_OVERRIDES,
+    load_judge: Callable[[], JudgeText] | None = None,
 ) -> PostFilter:
-    """Load every classifier of the policy. Raises: ModelMissing, ModelCorrupt, NoClassifier, SettingInvalid."""
+    """Load every classifier of the policy. load_judge: gives the text filter, by default the built-in one.
+
+    Raises: ModelMissing, ModelCorrupt, NoClassifier, SettingInvalid.
+    """
     loaded = [
-        LoadedClassifier(name=name, entry=entry, classifier=_load(name, entry))
+        LoadedClassifier(name=name, entry=entry, classifier=_load(name, entry, load_judge or _load_built_in_judge))
         for name, entry in policy.classifiers.items()
         if entry.uses
     ]
@@ -30,33 +38,40 @@ def load_postfilter(
     return PostFilter(loaded, policy, meter, overrides)
 
 
-def _load(name: str, entry: ClassifierEntry) -> ImageClassifier:
-    return LOADERS[entry.kind or ClassifierKind(name)](entry)
+def _load(name: str, entry: ClassifierEntry, load_judge: Callable[[], JudgeText]) -> ImageClassifier:
+    """The runtime of each is imported only where it is used."""
+    kind = entry.kind or ClassifierKind(name)
+    match kind:
+        case ClassifierKind.TEXT:
+            return PictureText(load_judge)
+        case ClassifierKind.TRANSFORMERS | ClassifierKind.CLIP:
+            return _load_operator_model(name, entry)
+        case _:
+            module, built_in = BUILT_IN_CLASSES[kind]
+            loaded: ImageClassifier = getattr(import_module(f"mezzotint.safety.image.{module}"), built_in)()
+            return loaded
 
 
-def _load_open_nsfw(entry: ClassifierEntry) -> ImageClassifier:
-    from mezzotint.safety.image.open_nsfw import OpenNsfw
-
-    return OpenNsfw()
-
-
-def _load_graphic(entry: ClassifierEntry) -> ImageClassifier:
-    from mezzotint.safety.image.graphic import GraphicClassifier
-
-    return GraphicClassifier()
-
-
-def _load_young_faces(entry: ClassifierEntry) -> ImageClassifier:
-    from mezzotint.safety.image.young_face import YoungFaces
-
-    return YoungFaces()
-
-
-LOADERS: dict[ClassifierKind, Callable[[ClassifierEntry], ImageClassifier]] = {
-    ClassifierKind.OPEN_NSFW: _load_open_nsfw,
-    ClassifierKind.GRAPHIC: _load_graphic,
-    ClassifierKind.YOUNG_FACE: _load_young_faces,
+BUILT_IN_CLASSES = {
+    ClassifierKind.OPEN_NSFW: ("open_nsfw", "OpenNsfw"),
+    ClassifierKind.GRAPHIC: ("graphic", "GraphicClassifier"),
+    ClassifierKind.YOUNG_FACE: ("young_face", "YoungFaces"),
+    ClassifierKind.NUDE_REGIONS: ("nude_regions", "NudeRegions"),
 }
+"""Module and class."""
+
+
+def _load_operator_model(name: str, entry: ClassifierEntry) -> ImageClassifier:
+    from mezzotint.safety.image.operator_models import ClipClassifier, TransformersClassifier
+
+    path = Path(entry.path or "")
+    if entry.kind is ClassifierKind.CLIP:
+        return ClipClassifier(name, path, entry.prompts)
+    return TransformersClassifier(name, path, entry.labels)
+
+
+def _load_built_in_judge() -> JudgeText:
+    return load_text_filter(rules=None, policy=None, uses_classifier=True).judge
 
 
 def _check_coverage(policy: SafetyPolicy, loaded: list[LoadedClassifier]) -> None:

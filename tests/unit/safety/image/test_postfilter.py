@@ -54,7 +54,7 @@ def make_filter(
     return PostFilter(loaded, policy, overrides=lambda: overrides)
 
 
-@pytest.mark.parametrize("side", [16, 64, 256, 1024])
+@pytest.mark.parametrize("side", [16, 64, 256, 500])
 def test_a_drawn_apple_passes_at_any_size(postfilter: PostFilter, side: int) -> None:
     verdict = postfilter.check(draw_apple(side))
     assert verdict.verdict is SafetyVerdict.ALLOW
@@ -193,7 +193,7 @@ def test_the_version_changes_with_the_policy_and_the_classifiers(apple: Image.Im
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"image": {"finished": {"hate": 0.5}}}, "a threshold for hate"),
+        ({"image": {"upload": {"hate": 0.5}}}, "a threshold for hate"),
         ({"image": {"preview": {"violence": 0.5}}}, "a threshold for violence"),
         ({"classifiers": {"open_nsfw": {"uses": ["finished", "preview", "upload"]}}, "image": {}}, "young faces"),
     ],
