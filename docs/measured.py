@@ -9,7 +9,7 @@ RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
 
 def page(notice: str) -> str:
     sections = [engine(), overhead(), endurance(), crash(), durability(), fairness(), queue(), gateway(), decoding()]
-    sections += [loop_lag(), soak()]
+    sections += [loop_lag(), soak(), provenance()]
     head = (
         "# What was measured\n\n"
         "On two cores without a GPU; no figure here is of one. Ratios are of the same work in the same run, taken in\n"
@@ -208,6 +208,18 @@ def soak() -> list[str]:
         f" succeeded: {jobs.get('succeeded', 0)} of {sum(jobs.values())}. Memory after the first attack"
         f" {found['memory'][0]['after_attack_mib']:.0f} MiB, after the last {last['after_attack_mib']:.0f} MiB."
     )
+    return lines
+
+
+def provenance() -> list[str]:
+    lines = [f"## Content credentials ({script('provenance')})\n"]
+    lines.append("CPU time of one file of noise, with a key in a file.\n")
+    lines += table("", "file", "manifest", "to sign", "to read and verify")
+    for one in read("provenance")["files"]:
+        name, sizes = f"{one['format']}, {one['side_px']} px", (one["bytes"], one["manifest_bytes"])
+        lines.append(
+            row(name, *(f"{size / 1000:.0f} KB" for size in sizes), f"{one['sign_ms']} ms", f"{one['read_ms']} ms")
+        )
     return lines
 
 

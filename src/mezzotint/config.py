@@ -141,6 +141,11 @@ class Settings(BaseSettings):
         description="instead of `provenance_key`: URL of a remote signer, such as a KMS behind a small proxy",
     )
     provenance_signer_token: SecretStr | None = Field(None, description="bearer token that the remote signer wants")
+    watermark: bool = Field(
+        False,
+        description="whether pictures of 256 px a side and more bear an invisible mark that names their job; changes "
+        "pixels; see provenance.md",
+    )
     provenance_anchors: Path | None = Field(
         None, description="PEM file of authorities whose signatures count as trusted, beside this installation's own"
     )

@@ -133,7 +133,7 @@ class ServerProcess:
         worker = None
         if settings.worker:
             finishing = FinishingTools(
-                image_filter=image_filter, job_signer=self.signing.build_job_signer(settings, store.tenants)
+                image_filter=image_filter, job_provenance=self.signing.build_job_provenance(settings, store.tenants)
             )
             worker = build_worker(
                 settings,

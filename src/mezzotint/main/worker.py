@@ -36,7 +36,7 @@ from mezzotint.main.served_models import (
 from mezzotint.main.stores import check_objects, make_worker_id, migrate_database, open_database, open_desk
 from mezzotint.main.takedown.wiring import follow_blocklist
 from mezzotint.metrics import Metrics
-from mezzotint.provenance import JobSigner
+from mezzotint.provenance import JobProvenance
 from mezzotint.safety.image.loading import load_postfilter
 from mezzotint.safety.image.postfilter import PostFilter
 from mezzotint.safety.policy_file import load_policy
@@ -104,7 +104,7 @@ async def _run_worker(settings: Settings, catalog: Catalog, upscaler: Path | Non
     image_filter = await load_image_filter(settings, metrics, follower)
     finishing = FinishingTools(
         image_filter=image_filter,
-        job_signer=signing.build_job_signer(settings, store.tenants),
+        job_provenance=signing.build_job_provenance(settings, store.tenants),
     )
     worker = build_worker(settings, database, desk, models=models, finishing=finishing, background=background)
     try:
@@ -125,10 +125,10 @@ async def _run_worker(settings: Settings, catalog: Catalog, upscaler: Path | Non
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishingTools:
-    """What finished pictures pass through. job_signer: None where they are not signed."""
+    """What finished pictures pass through. job_provenance: None where they are not signed."""
 
     image_filter: PostFilter
-    job_signer: JobSigner | None
+    job_provenance: JobProvenance | None
 
 
 async def load_image_filter(settings: Settings, metrics: Metrics, follower: OverridesFollower) -> PostFilter:
@@ -176,7 +176,7 @@ def build_worker(
         utc_now,
         interval,
         drain,
-        job_signer=finishing.job_signer,
+        job_provenance=finishing.job_provenance,
         background=background,
     )
 

@@ -1,7 +1,7 @@
 """Where a picture comes from: C2PA manifests, signed into every delivered file (docs/decisions/0009)."""
 
 from mezzotint.provenance.identity import Identity, IdentityInvalid
-from mezzotint.provenance.job_signer import JobSigner
+from mezzotint.provenance.job_provenance import JobProvenance, PictureTools, payload_of
 from mezzotint.provenance.read import ContentCredentials, NoPicture, Validity, read_credentials
 from mezzotint.provenance.signer import PictureSigner
 
@@ -9,9 +9,11 @@ __all__ = [
     "ContentCredentials",
     "Identity",
     "IdentityInvalid",
-    "JobSigner",
+    "JobProvenance",
     "NoPicture",
     "PictureSigner",
+    "PictureTools",
     "Validity",
+    "payload_of",
     "read_credentials",
 ]

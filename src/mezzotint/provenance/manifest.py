@@ -17,6 +17,8 @@ GENERATION = "org.mezzotint.generation"
 """Label of the assertion that names the job, the model and, if the tenant wishes, the prompt."""
 IPTC = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 SOURCE = "source"
+MIN_MARKED_PX = 256
+"""Sides that an invisible mark needs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,9 +29,18 @@ class Model:
     sha256: str | None
 
 
-def describe_job(job: Job, model: Model, at: datetime, *, shows_prompt: bool) -> dict[str, Any]:
-    """The manifest of a job's pictures. at: when they were made. shows_prompt: whether it tells the whole recipe."""
-    return describe_drawing(job.parameters, model, at, job=job.id, shows_prompt=shows_prompt)
+def describe_job(
+    job: Job, model: Model, at: datetime, *, shows_prompt: bool, is_marked: bool = False
+) -> dict[str, Any]:
+    """The manifest of a job's pictures.
+
+    at: when they were made. shows_prompt: whether it tells the whole recipe. is_marked: whether pictures that are large
+    enough bear an invisible mark.
+    """
+    manifest = describe_drawing(job.parameters, model, at, job=job.id, shows_prompt=shows_prompt)
+    if is_marked and min(job.parameters.width, job.parameters.height) >= MIN_MARKED_PX:
+        manifest["assertions"][0]["data"]["actions"].append({"action": "c2pa.watermarked", "when": _write_instant(at)})
+    return manifest
 
 
 def describe_drawing(

@@ -12,9 +12,10 @@ from mezzotint.actions.requeue import requeue
 from mezzotint.domain.errors import EngineFailed, JobFault, StorageUnavailable, WorkerLost
 from mezzotint.domain.job import Ending, Job, JobState
 from mezzotint.policy.retry import DeadLetter, Failure, Retry, decide_retry
+from mezzotint.provenance import PictureTools
 from mezzotint.worker.leased_jobs import LeasedJob, LeasedJobs
 from mezzotint.worker.messages import PreemptReason, RunEnded, RunPreempted
-from mezzotint.worker.postprocess import Sign, explain, postprocess, unsigned
+from mezzotint.worker.postprocess import UNTOUCHED, explain, postprocess
 from mezzotint.worker.save_checkpoint import save_checkpoint
 
 log = structlog.get_logger()
@@ -27,9 +28,9 @@ async def finish_job(jobs: LeasedJobs, leased: LeasedJob, report: RunEnded) -> N
         return
     load_s = report.begun_at - leased.claimed_at if report.begun_at is not None else None
     try:
-        sign = await jobs.retry_while_away(lambda: _prepare_signing(jobs, leased.job))
+        tools = await jobs.retry_while_away(lambda: _prepare_tools(jobs, leased.job))
         ending = await jobs.retry_while_away(
-            lambda: postprocess(leased.job, report, jobs.image_filter, jobs.desk.objects, jobs.now, sign=sign)
+            lambda: postprocess(leased.job, report, jobs.image_filter, jobs.desk.objects, jobs.now, tools=tools)
         )
     except JobFault as error:
         log.warning("picture not kept", job=leased.job.id, exc_info=error)
@@ -42,8 +43,8 @@ async def finish_job(jobs: LeasedJobs, leased: LeasedJob, report: RunEnded) -> N
         log.info("job ended", job=leased.job.id, state=ending.state, **took)
 
 
-async def _prepare_signing(jobs: LeasedJobs, job: Job) -> Sign:
-    return unsigned if jobs.job_signer is None else await jobs.job_signer.prepare(job, jobs.now())
+async def _prepare_tools(jobs: LeasedJobs, job: Job) -> PictureTools:
+    return UNTOUCHED if jobs.job_provenance is None else await jobs.job_provenance.prepare(job, jobs.now())
 
 
 async def fail_job(jobs: LeasedJobs, leased: LeasedJob, fault: JobFault, cost_s: float) -> None:

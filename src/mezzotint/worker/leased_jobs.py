@@ -14,7 +14,7 @@ from mezzotint.domain.errors import LeaseLost, StorageFull, StorageUnavailable
 from mezzotint.domain.event import Progressed
 from mezzotint.domain.ids import JobId, WorkerId
 from mezzotint.domain.job import CheckpointRef, Job, Lease
-from mezzotint.provenance import JobSigner
+from mezzotint.provenance import JobProvenance
 from mezzotint.worker.checkpoint_interval import CheckpointInterval
 from mezzotint.worker.job_states import JobAction, JobMessage, LeaseState, next_state
 from mezzotint.worker.messages import Command, DeviceFailed, Report, TaskFailed
@@ -80,7 +80,7 @@ class LeasedJobs:
     interval: CheckpointInterval
     models: ModelStates
     image_filter: ImageFilter
-    job_signer: JobSigner | None
+    job_provenance: JobProvenance | None
     send: Callable[[Command], None] = field(init=False)
     by_id: dict[JobId, LeasedJob] = field(default_factory=dict)
     reports: asyncio.Queue[Report] = field(default_factory=asyncio.Queue)

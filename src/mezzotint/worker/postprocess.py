@@ -1,4 +1,4 @@
-"""From pixels to stored pictures: filter, encode, sign, name by content, store. Only pictures that pass are stored."""
+"""From pixels to stored pictures: filter, mark, encode, sign, name by content, store. Only what passes is stored."""
 
 import asyncio
 import time
@@ -19,6 +19,7 @@ from mezzotint.media import blur_picture, content_hash, encode, preview_data_url
 from mezzotint.policy.safety.categories import SafetyCategory
 from mezzotint.policy.safety.images import ImageVerdict
 from mezzotint.policy.safety.verdicts import SafetyVerdict
+from mezzotint.provenance import PictureTools
 from mezzotint.store import Objects
 from mezzotint.worker.messages import RunEnded
 
@@ -27,12 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 log = structlog.get_logger()
-Sign = Callable[[bytes], bytes]
-"""Returns the file with its content credentials. Raises: SigningFailed."""
-
-
-def unsigned(file: bytes) -> bytes:
-    return file
+UNTOUCHED = PictureTools()
 
 
 class ImageFilter(Protocol):
@@ -50,11 +46,11 @@ async def postprocess(
     objects: Objects,
     now: Callable[[], datetime],
     *,
-    sign: Sign = unsigned,
+    tools: PictureTools = UNTOUCHED,
 ) -> Ending:
     """Store the pictures of a run, unless the filter blocks one. Returns the end that the job's row will have.
 
-    sign: called on a thread with each encoded file; what it returns is delivered.
+    tools: mark the pixels and sign the files, on a thread.
     Raises: FilterFailed, EncodeFailed, SigningFailed; StorageUnavailable, after which it may be called again.
     """
     queue_s = max((job.started_at - job.created_at).total_seconds(), 0.0) if job.started_at else None
@@ -70,7 +66,7 @@ async def postprocess(
     started_at = time.monotonic()
     try:
         pictures = [
-            await asyncio.to_thread(_encode_picture, picture, verdict, sign)
+            await asyncio.to_thread(_encode_picture, picture, verdict, tools)
             for picture, verdict in zip(report.pictures, verdicts, strict=True)
         ]
     except SigningFailed:
@@ -148,9 +144,9 @@ def explain(job: Job, error: BaseException) -> JobFault:
     return RunFailed(f"The model could not carry out the request ({type(error).__name__}).")
 
 
-def _encode_picture(pixels: Pixels.Image, verdict: ImageVerdict, sign: Sign) -> Picture:
-    files = encode(blur_picture(pixels) if verdict.verdict is SafetyVerdict.BLUR else pixels)
-    png, webp = sign(files.png), sign(files.webp)
+def _encode_picture(pixels: Pixels.Image, verdict: ImageVerdict, tools: PictureTools) -> Picture:
+    files = encode(tools.mark(blur_picture(pixels) if verdict.verdict is SafetyVerdict.BLUR else pixels))
+    png, webp = tools.sign(files.png), tools.sign(files.webp)
     return Picture(
         png=png,
         webp=webp,

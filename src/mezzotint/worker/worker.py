@@ -20,7 +20,7 @@ from mezzotint.background import BackgroundTasks
 from mezzotint.domain.event import LoadProgress
 from mezzotint.domain.ids import JobId
 from mezzotint.engine.errors import DeviceLost
-from mezzotint.provenance import JobSigner
+from mezzotint.provenance import JobProvenance
 from mezzotint.worker.checkpoint_interval import CheckpointInterval
 from mezzotint.worker.claim_loop import CLAIM_EVERY_S, ClaimLoop
 from mezzotint.worker.device import DeviceThread
@@ -48,7 +48,7 @@ DEVICE_SHARE, SAVE_SHARE = 0.6, 0.85
 
 @dataclass(slots=True)
 class Worker:
-    """drain: None where operators cannot drain it. job_signer: None where pictures are not signed."""
+    """drain: None where operators cannot drain it. job_provenance: None where pictures are not signed."""
 
     desk: Desk
     image_filter: ImageFilter
@@ -56,7 +56,7 @@ class Worker:
     now: Callable[[], datetime]
     interval: CheckpointInterval = field(default_factory=lambda: CheckpointInterval(every=10))
     drain: Drain | None = None
-    job_signer: JobSigner | None = None
+    job_provenance: JobProvenance | None = None
     background: BackgroundTasks = field(default_factory=BackgroundTasks)
     is_device_busy: bool = field(default=False, init=False)
     """After a stop: whether the device's thread still computes."""
@@ -71,7 +71,7 @@ class Worker:
             interval=self.interval,
             models=ModelStates(metrics=self.desk.metrics),
             image_filter=self.image_filter,
-            job_signer=self.job_signer,
+            job_provenance=self.job_provenance,
         )
 
     @property

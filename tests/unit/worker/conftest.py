@@ -77,7 +77,7 @@ async def leases(tmp_path: Path) -> AsyncIterator[Leases]:
             interval=CheckpointInterval(every=2),
             models=ModelStates(metrics=desk.metrics),
             image_filter=PassingFilter(),
-            job_signer=None,
+            job_provenance=None,
         ),
     )
     made.jobs.send = made.sent.append

@@ -1,5 +1,6 @@
 """`mezzotint provenance init | verify`."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,12 +41,15 @@ def verify(
     anchors: Annotated[
         Path | None, typer.Option(help="PEM file of authorities to trust, beside this installation's own root.")
     ] = None,
+    watermark: Annotated[
+        bool, typer.Option("--watermark", metavar="", help="Look for the invisible mark, too: some seconds.")
+    ] = False,
     data: Data = None,
 ) -> None:
     """Say whether a file's content credentials hold, who signed, when and what. Exit code 0: trusted; 7: not."""
     from mezzotint.config import read_settings
     from mezzotint.domain.errors import ArgumentInvalid
-    from mezzotint.main.provenance.signing import read_anchors
+    from mezzotint.main.provenance.signing import find_watermark_key, read_anchors
     from mezzotint.provenance import NoPicture, Validity, read_credentials
 
     with report_errors():
@@ -61,7 +65,10 @@ def verify(
         except OSError as error:
             raise ArgumentInvalid(f"{file} cannot be read: {error.strerror}") from error
         typer.echo(f"{file}: {VERDICTS[found.validity]}")
-        for name, text in _describe(found):
+        lines = _describe(found)
+        if watermark or settings.watermark:
+            lines.append(("mark", _describe_mark(content, find_watermark_key(settings))))
+        for name, text in lines:
             typer.echo(f"  {name:<9}{text}")
         raise typer.Exit(ExitCode.DONE if found.validity is Validity.TRUSTED else ExitCode.UNPROVEN)
 
@@ -88,3 +95,21 @@ def _describe(found: "ContentCredentials") -> list[tuple[str, str]]:
         "recipe": found.recipe and ", ".join(f"{name}: {value}" for name, value in found.recipe.items()),
     }
     return [(name, text) for name, text in lines.items() if text]
+
+
+def _describe_mark(content: bytes, key: bytes) -> str:
+    """Raises: ArgumentInvalid."""
+    from PIL import Image
+
+    from mezzotint.domain.errors import ArgumentInvalid
+    from mezzotint.provenance.watermark import find_mark
+
+    try:
+        with Image.open(BytesIO(content), formats=("PNG", "JPEG", "WEBP", "AVIF")) as picture:
+            found = find_mark(picture, key)
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise ArgumentInvalid(f"the picture cannot be decoded: {error}") from error
+    if found is None:
+        return "none of this server's"
+    part = "" if found.part == 1 else f", a part of the picture ({found.part:.0%} of its shorter side)"
+    return f"job_{found.payload:08x}...{part}{', mirrored' if found.is_mirrored else ''}"

@@ -9,8 +9,10 @@ import structlog
 from mezzotint.config import Settings
 from mezzotint.domain.errors import DataFolderUnusable, SettingInvalid
 from mezzotint.domain.ids import TenantId
+from mezzotint.gateway import Issuer
+from mezzotint.main.data_folder import load_secret
 from mezzotint.main.json_cache import JsonCache
-from mezzotint.provenance import Identity, IdentityInvalid, JobSigner, PictureSigner
+from mezzotint.provenance import Identity, IdentityInvalid, JobProvenance, PictureSigner
 from mezzotint.provenance.authority import AuthorityFiles, make_authority
 from mezzotint.provenance.model_hash import hash_weights
 from mezzotint.store import Tenants
@@ -70,6 +72,14 @@ def read_anchors(settings: Settings) -> str:
     return "\n".join(texts)
 
 
+def find_watermark_key(settings: Settings, *, make: bool = False) -> bytes:
+    """Follows from the secret that signs tokens: processes that share it read each other's marks.
+
+    make: whether a secret is made where there is none. Raises: SettingInvalid, DataFolderUnusable, DatabaseMissing.
+    """
+    return Issuer(load_secret(settings, make=make)).derive("watermark")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signing:
     """signer: None where nothing is signed. places: folder or file of each model's weights, by its name."""
@@ -77,8 +87,9 @@ class Signing:
     signer: PictureSigner | None = None
     places: Mapping[str, Path] = field(default_factory=dict)
 
-    def build_job_signer(self, settings: Settings, tenants: Tenants) -> JobSigner | None:
-        if self.signer is None:
+    def build_job_provenance(self, settings: Settings, tenants: Tenants) -> JobProvenance | None:
+        watermark_key = find_watermark_key(settings, make=True) if settings.watermark else None
+        if self.signer is None and watermark_key is None:
             return None
         hashes = ModelHashes(places=self.places, known=JsonCache(settings.data / "model-hashes.json"))
 
@@ -86,7 +97,12 @@ class Signing:
             found = await tenants.present(tenant)
             return found is not None and found.shows_prompt
 
-        return JobSigner(signer=self.signer, hash_model=hashes.hash_model, shows_prompt=shows_prompt)
+        return JobProvenance(
+            signer=self.signer,
+            hash_model=hashes.hash_model,
+            shows_prompt=shows_prompt,
+            watermark_key=watermark_key,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,71 @@
+"""The traces of origin that a job's pictures get: a mark in the pixels, a manifest in the files."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from PIL import Image
+
+from mezzotint.domain.ids import JobId, TenantId
+from mezzotint.domain.job import Job
+from mezzotint.provenance.manifest import Model, describe_job
+from mezzotint.provenance.signer import PictureSigner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureTools:
+    """What a picture and its files pass through before they are stored; both take their time on a thread.
+
+    mark: of the pixels. sign: of each encoded file; raises SigningFailed.
+    """
+
+    mark: Callable[[Image.Image], Image.Image] = lambda picture: picture
+    sign: Callable[[bytes], bytes] = lambda file: file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobProvenance:
+    """signer, watermark_key: None where files are not signed, or pixels not marked. hash_model: SHA-256 of a model's
+    weights by its name, None if unknown; may take seconds the first time. shows_prompt: whether a tenant wants its
+    prompts in its pictures; raises StorageUnavailable."""
+
+    signer: PictureSigner | None
+    hash_model: Callable[[str], str | None]
+    shows_prompt: Callable[[TenantId], Awaitable[bool]]
+    watermark_key: bytes | None = None
+
+    async def prepare(self, job: Job, at: datetime) -> PictureTools:
+        """Raises: StorageUnavailable."""
+        mark, sign = PictureTools().mark, PictureTools().sign
+        if self.watermark_key is not None:
+            mark = _make_marker(job.id, self.watermark_key)
+        if self.signer is not None:
+            sign = await self._make_signing(self.signer, job, at)
+        return PictureTools(mark=mark, sign=sign)
+
+    async def _make_signing(self, signer: PictureSigner, job: Job, at: datetime) -> Callable[[bytes], bytes]:
+        sha256 = await asyncio.to_thread(self.hash_model, job.model)
+        shows_prompt = await self.shows_prompt(job.tenant)
+        manifest = describe_job(
+            job,
+            Model(name=job.model, sha256=sha256),
+            at,
+            shows_prompt=shows_prompt,
+            is_marked=self.watermark_key is not None,
+        )
+        return lambda file: signer.sign(file, manifest)
+
+
+def payload_of(job: JobId) -> int:
+    """The 32 bits of a mark: the first eight hex digits of the job's id, which are random."""
+    return int(job.removeprefix("job_")[:8], 16)
+
+
+def _make_marker(job: JobId, key: bytes) -> Callable[[Image.Image], Image.Image]:
+    def mark(picture: Image.Image) -> Image.Image:
+        from mezzotint.provenance.watermark import embed_mark
+
+        return embed_mark(picture, key, payload_of(job))
+
+    return mark
