@@ -43,8 +43,12 @@ def read_golden() -> GoldenPrompts:
     )
 
 
-def with_controls(settings: Settings, work: Callable[[SafetyControls], Coroutine[None, None, T]]) -> T:
+def with_controls(
+    settings: Settings, work: Callable[[SafetyControls], Coroutine[None, None, T]], *, tries_rules: bool = False
+) -> T:
     """Run a command's work on the safety policy in use; servers and workers on the same database follow by themselves.
+
+    tries_rules: the whole text filter is loaded, which takes a second or two; else its rules alone.
 
     Raises: DatabaseMissing, StoreUnusable, RulesInvalid.
     """
@@ -52,8 +56,9 @@ def with_controls(settings: Settings, work: Callable[[SafetyControls], Coroutine
     async def work_on(database: Database) -> T:
         store = Store(database, read_retention(settings))
         follower = await follow_overrides(store, Metrics())
-        text_filter = build_text_filter(settings, follower.read_current)
+        text_filter = build_text_filter(used, follower.read_current)
         return await work(build_controls(store, follower, text_filter))
 
+    used = settings if tries_rules else settings.model_copy(update={"text_classifier": False})
     configure_log(settings)
     return with_database(settings, work_on)

@@ -55,7 +55,9 @@ def add(
         change = describe_change(reason)
         draft = _draft(category, all_of, none_of, expires, change.at)
         settings = read_settings(data=data, prefilter_rules=rules)
-        added = with_controls(settings, lambda controls: add_rule(controls, draft, change, is_forced=force))
+        added = with_controls(
+            settings, lambda controls: add_rule(controls, draft, change, is_forced=force), tries_rules=True
+        )
         if isinstance(added, RuleRejected):
             raise _reject(added)
         rule, trial = added
@@ -82,7 +84,9 @@ def try_out(
         change = describe_change("a trial")
         draft = _draft(category, all_of, none_of, None, change.at)
         settings = read_settings(data=data, prefilter_rules=rules)
-        tried = with_controls(settings, lambda controls: try_rule(controls, draft, change, shows_prompts=show_prompts))
+        tried = with_controls(
+            settings, lambda controls: try_rule(controls, draft, change, shows_prompts=show_prompts), tries_rules=True
+        )
         if isinstance(tried, RuleRejected):
             raise _reject(tried)
         _print_trial(tried)
