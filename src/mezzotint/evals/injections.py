@@ -38,7 +38,7 @@ class Position(StrEnum):
     END = "end"
 
 
-class Scope(StrEnum):
+class DisguiseExtent(StrEnum):
     """Extent of the disguise: the request alone, or the lead as well."""
 
     REQUEST = "request"
@@ -62,7 +62,7 @@ class Pattern:
     carrier: str
     position: Position
     lead: Lead
-    scope: Scope
+    scope: DisguiseExtent
     disguises: tuple[str, ...]
     request: str
 
@@ -167,7 +167,7 @@ def _draw_pattern(random: Random) -> Pattern:
             random.randint(1, len(lead["claims"])),
             random.randint(1, len(lead["orders"])),
         ),
-        scope=random.choice(list(Scope)),
+        scope=random.choice(list(DisguiseExtent)),
         disguises=tuple(_draw_disguises(language, random)),
         request=request,
     )
@@ -187,14 +187,14 @@ def _compose(pattern: Pattern) -> InjectionPrompt | None:
     parts = _load_parts()
     request = parts.requests[pattern.request]
     lead = _write_lead(pattern.lead)
-    plain = request.text if pattern.scope == Scope.REQUEST else f"{lead} {request.text}"
+    plain = request.text if pattern.scope == DisguiseExtent.REQUEST else f"{lead} {request.text}"
     text = plain
     for disguise in pattern.disguises:
         before = text
         text = disguise_all(text, [parts.disguises[disguise]], Random(pattern.id))
         if text == before:
             return None
-    injected = f"{lead} {text}" if pattern.scope == Scope.REQUEST else text
+    injected = f"{lead} {text}" if pattern.scope == DisguiseExtent.REQUEST else text
     carried = _place(parts.carriers[pattern.carrier], pattern.position, injected)
     return InjectionPrompt(pattern.id, carried, request.language, request.category, pattern)
 
@@ -219,7 +219,7 @@ def _parse_pattern(pattern_id: str) -> Pattern:
         carrier=carrier,
         position=Position(position),
         lead=Lead(language, int(opener), int(claim), int(order)),
-        scope=Scope(scope),
+        scope=DisguiseExtent(scope),
         disguises=() if disguise == _NOT_DISGUISED else tuple(disguise.split("+")),
         request=request,
     )

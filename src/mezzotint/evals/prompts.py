@@ -32,9 +32,12 @@ class PromptsInvalid(ArgumentInvalid):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptRow:
-    """id: the row's own, or its line. scope: clear, hard (the text alone shows no unsafe sign) or policy."""
+    """id: the row's own, or its line. base: the id of the row that this one was derived from, or its own.
+    scope: clear, hard (the text alone shows no unsafe sign) or policy.
+    """
 
     id: str
+    base: str
     text: str
     is_safe: bool
     category: str
@@ -120,8 +123,10 @@ def _to_prompt(row: dict[str, str | None], name: str, line: int, label: str | No
     kind, _, detail = category.partition(":")
     obfuscation = cells.get("obfuscation") or (detail if kind == "obfuscation" else "")
     is_policy = set(category.split("|")) <= POLICY_MATTERS
+    id = cells.get("id") or f"{name}:{line}"
     return PromptRow(
-        id=cells.get("id") or f"{name}:{line}",
+        id=id,
+        base=cells.get("base") or id,
         text=_text_of(row),
         is_safe=(label or cells["label"]).lower() == SAFE,
         category=category,

@@ -37,6 +37,20 @@ def share_interval(num_hits: int, num_all: int, *, seed: int = 0) -> Interval:
     return _percentiles(draws)
 
 
+def clustered_share_interval(hits: ArrayLike, sizes: ArrayLike, *, seed: int = 0) -> Interval:
+    """Bootstrap of a share whose trials come in clusters that go together, such as disguises of one prompt.
+
+    hits, sizes: of each cluster. Whole clusters are resampled; where no trial of any differs from the others, the end
+    that does not vary is the exact bound of as many trials as there are clusters.
+    """
+    hits_of, sizes_of = np.asarray(hits, np.int64), np.asarray(sizes, np.int64)
+    num_hits, num_all = int(hits_of.sum()), int(sizes_of.sum())
+    if num_hits in (0, num_all) or len(sizes_of) == num_all:
+        return share_interval(len(sizes_of) if num_hits == num_all else num_hits, len(sizes_of), seed=seed)
+    rows = np.random.default_rng(seed).integers(len(sizes_of), size=(NUM_RESAMPLES, len(sizes_of)))
+    return _percentiles(hits_of[rows].sum(1) / sizes_of[rows].sum(1))
+
+
 def bootstrap_interval(
     statistic: Callable[..., float], *samples: ArrayLike, num_resamples: int = NUM_RESAMPLES, seed: int = 0
 ) -> Interval:

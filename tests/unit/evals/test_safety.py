@@ -13,7 +13,7 @@ def prompt(text: str, *, is_safe: bool, **fields: str) -> PromptRow:
         "pattern": "none",
         "scope": "clear",
     }
-    return PromptRow(id=f"id of {len(text)}", text=text, is_safe=is_safe, **{**given, **fields})
+    return PromptRow(id=f"id of {len(text)}", base=text, text=text, is_safe=is_safe, **{**given, **fields})
 
 
 def screen(text: str) -> Screening:

@@ -6,6 +6,7 @@ import pytest
 from mezzotint.evals.statistics import (
     best_threshold,
     bootstrap_interval,
+    clustered_share_interval,
     rank,
     roc_curve,
     share_interval,
@@ -38,6 +39,15 @@ def test_the_interval_of_a_share_covers_the_truth_about_as_often_as_it_says() ->
     intervals = [share_interval(int(num), 200) for num in hits]
     covered = sum(interval.low <= 0.3 <= interval.high for interval in intervals)
     assert 0.90 <= covered / 300 <= 0.98
+
+
+def test_disguises_of_one_prompt_count_as_one_prompt() -> None:
+    alone = share_interval(200, 400)
+    together = clustered_share_interval([10] * 20 + [0] * 20, [10] * 40)
+    assert together.high - together.low > 2.5 * (alone.high - alone.low)
+    assert clustered_share_interval([1, 0] * 200, [1] * 400) == alone
+    assert clustered_share_interval([10] * 40, [10] * 40) == share_interval(40, 40)
+    assert clustered_share_interval([0] * 40, [10] * 40) == share_interval(0, 40)
 
 
 def test_samples_are_resampled_in_pairs() -> None:
