@@ -195,7 +195,7 @@ class PictureTakenDown(JobFault):
     """The operators of this server took the picture down."""
 
     code = "picture_taken_down"
-    hint = "If you think that is a mistake, appeal to who runs this server, and name the job."
+    hint = "If you think that is a mistake, appeal: POST /v1/appeals with the job's id as `refusal_id`."
 
 
 class NotFinite(JobFault):

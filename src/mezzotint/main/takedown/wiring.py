@@ -3,14 +3,17 @@
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import timedelta
+from functools import cache
 from typing import TypeVar
 
 from mezzotint.actions.safety.overrides import OverridesFollower
+from mezzotint.actions.screen import JudgeText
 from mezzotint.actions.takedown.blocklist import REFRESH_S, BlocklistReader
 from mezzotint.actions.takedown.work import TakedownWork
 from mezzotint.background import BackgroundTasks
 from mezzotint.config import Settings
 from mezzotint.domain.errors import SettingInvalid
+from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Issuer
 from mezzotint.gateway.cache_purge import CachePurger
 from mezzotint.gateway.safe_http import Allowlist, PublicOnlyClient
@@ -20,6 +23,7 @@ from mezzotint.main.filters.text_screen import build_text_filter
 from mezzotint.main.stores import open_desk
 from mezzotint.main.with_database import with_database
 from mezzotint.metrics import Metrics
+from mezzotint.policy.safety.text_verdict import TextVerdict
 from mezzotint.safety.image.perceptual_hash import HashIndex
 from mezzotint.safety.image.postfilter import PostFilter
 from mezzotint.safety.text.text_filter import TextFilter
@@ -69,15 +73,26 @@ def with_takedowns(settings: Settings, work: Callable[[Store, TakedownWork], Cor
 
     async def work_on(database: Database) -> T:
         store = Store(database)
-        text_filter = await load_present_text_filter(settings, store)
-        takedowns = build_takedowns(store, open_desk(settings, store, Metrics()), derive, text_filter.judge)
+        judge = await follow_text_filter(settings, store)
+        takedowns = build_takedowns(store, open_desk(settings, store, Metrics()), derive, judge)
         return await work(store, configure_takedowns(takedowns, settings, client, derive))
 
     return with_database(settings, work_on)
 
 
-async def load_present_text_filter(settings: Settings, store: Store) -> TextFilter:
-    """The text filter with the rules and the dial as admins have set them. Raises: RulesInvalid, StorageUnavailable."""
+async def follow_text_filter(settings: Settings, store: Store) -> JudgeText:
+    """The text filter with the rules and the dial as admins have set them, loaded when it is asked for the first time.
+
+    Raises: StorageUnavailable.
+    """
     follower = OverridesFollower(overrides=store.overrides, now=utc_now)
     await follower.refresh()
-    return build_text_filter(settings, follower.read_current)
+
+    @cache
+    def load() -> TextFilter:
+        return build_text_filter(settings, follower.read_current)
+
+    def judge(prompt: str, negative_prompt: str = "", tier: Tier = Tier.FREE) -> TextVerdict:
+        return load().judge(prompt, negative_prompt, tier)
+
+    return judge

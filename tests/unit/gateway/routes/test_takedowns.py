@@ -69,10 +69,12 @@ async def test_its_owner_is_told_and_a_stranger_is_not(
                 codes = [(one.status_code, one.json()["error"]["code"]) for one in answers]
                 gone, unknown = (410, "picture_taken_down"), (404, "image_not_found")
                 assert codes == [gone, unknown, unknown]
-            assert "appeal" in (await ada.get(path)).json()["error"]["hint"]
+            assert "POST /v1/appeals" in (await ada.get(path)).json()["error"]["hint"]
             assert (await ada.head(path)).status_code == 410
         told = (await ada.get(f"/v1/jobs/{job.id}")).json()
         assert (told["state"], told["images"], told["error"]["code"]) == ("blocked", [], "picture_taken_down")
+        appeal = {"refusal_id": job.id, "explanation": "a statue in a museum"}
+        assert [(await one.post("/v1/appeals", json=appeal)).status_code for one in (eve, ada)] == [404, 201]
         assert (await ada.get("/v1/images")).json()["images"] == []
         assert (await ada.get("/v1/images", params={"q": "apple"})).json()["images"] == []
         assert await service.intake.uploads.find(TenantId("ada"), image.png, NOW) is None, "no job begins with it"
