@@ -10,6 +10,7 @@ from random import Random
 
 from mezzotint.evals.obfuscation import LETTERS, Obfuscation
 from mezzotint.policy.safety.categories import SafetyCategory
+from mezzotint.safety.text.folding import fold
 from mezzotint.safety.text.rules import Rule, Rules
 
 _JOINTS = (" ", ", ", " and ", " with ", ". A garden in spring. ", " / ", "\n", " - ", " in oil on canvas, ")
@@ -38,12 +39,12 @@ def compose_minors(rules: Rules, seed: str = "minors") -> Iterator[ComposedPromp
 
 
 def disguise_minors(rules: Rules, seed: str = "minors") -> Iterator[ComposedPrompt]:
-    """The same prompts, each in a disguise by letters that the filter undoes; one disguise after the other."""
+    """The same prompts in Latin letters, each in a disguise that the filter undoes; one disguise after the other."""
     random = Random(f"disguised {seed}")
     disguises: Sequence[Obfuscation] = [
         way for way in LETTERS if way.name not in _OTHER_WORDS and way.pattern not in _NOT_UNDONE
     ]
-    for at, prompt in enumerate(compose_minors(rules, seed)):
+    for at, prompt in enumerate(one for one in compose_minors(rules, seed) if fold(one.text).isascii()):
         disguise = disguises[at % len(disguises)]
         text = disguise.disguise(prompt.text, random)
         yield ComposedPrompt(f"{prompt.id}~{disguise.pattern}", text, prompt.negative_prompt, disguise.pattern)

@@ -59,7 +59,8 @@ def fold(text: str) -> str:
     if text.isascii():
         return text.casefold()  # nothing below U+0080 is a disguise
     visible = "".join(character for character in normalize("NFKD", text) if category(character) not in _IGNORED)
-    return visible.translate(_LOOK_ALIKES).translate(_EMOJI_LETTERS).casefold()
+    # again after lower case is made: of rare Latin letters the table has the small form alone
+    return visible.translate(_LOOK_ALIKES).translate(_EMOJI_LETTERS).casefold().translate(_LOOK_ALIKES)
 
 
 def space_words(folded: str) -> str:

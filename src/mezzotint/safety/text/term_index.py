@@ -1,5 +1,6 @@
 """Find the terms of all lists in a text at once, in each of its readings."""
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -11,6 +12,8 @@ from mezzotint.safety.text.folding import SpeltOut, fold, list_readings, space_w
 from mezzotint.safety.text.rules import Rules
 
 _MIN_INSIDE = 4  # letters of a term that is looked for inside spelt-out text, where word boundaries are lost
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+"""Thai, Lao, Burmese, Khmer, kana and Chinese characters."""
 _NUM_REMEMBERED = 128
 """Texts: the choices of a request share a negative prompt, and a refused request is often sent again."""
 _HARMLESS = ""
@@ -22,7 +25,7 @@ class TermIndex:
     def __init__(self, rules: Rules) -> None:
         terms = [(space_words(fold(term)), name) for term, name in rules.terms()]
         terms += [(space_words(fold(phrase)), _HARMLESS) for phrase in rules.harmless_phrases()]
-        words = [(term, name) for term, name in terms if term.strip()]
+        words = [(_bound(term), name) for term, name in terms if term.strip()]
         inside = [(term.replace(" ", ""), name) for term, name in words if name != _HARMLESS]
         inside = [(term, name) for term, name in inside if len(term) >= _MIN_INSIDE]
         self._known_words = frozenset(word for term, _ in words for word in term.split())
@@ -61,6 +64,11 @@ class TermIndex:
         return {
             name for name, start, end in matches if name != _HARMLESS and not _is_within(start, end, starts, reaches)
         }
+
+
+def _bound(term: str) -> str:
+    """The term as it is searched for: as whole words, or inside of them in a script without spaces between words."""
+    return term.strip() if _UNSPACED.search(term) else term
 
 
 def _is_within(start: int, end: int, starts: Sequence[int], reaches: Sequence[int]) -> bool:
