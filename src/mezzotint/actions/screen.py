@@ -77,3 +77,15 @@ class TextScreen:
 def find_refusal(screened: tuple[TextVerdict, ...] | Refusal) -> Refusal | None:
     """The refusal of the first text that is blocked."""
     return screened if isinstance(screened, Refusal) else next(filter(None, (one.refuse() for one in screened)), None)
+
+
+def describe_verdict(verdict: TextVerdict) -> dict[str, str | float]:
+    """What a log line tells of a verdict: enough to find the prompt by its hash, and none of its words."""
+    return {
+        "category": verdict.category,
+        "nearness": round(verdict.nearness, 3),
+        "stage": verdict.stage,
+        "text_hash": verdict.text_hash,
+        "policy_version": verdict.policy_version,
+        "heads_version": verdict.heads_version,
+    }

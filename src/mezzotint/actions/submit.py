@@ -7,9 +7,11 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar, overload
 
+import structlog
+
 from mezzotint.actions.open_tries import OpenTries
 from mezzotint.actions.overload import Overload
-from mezzotint.actions.screen import TextScreen, find_refusal
+from mezzotint.actions.screen import TextScreen, describe_verdict, find_refusal
 from mezzotint.actions.tenant_threads import TenantThreads
 from mezzotint.domain.claims import Claims
 from mezzotint.domain.event import Changed
@@ -25,9 +27,11 @@ from mezzotint.policy.admission.admit import NUM_SEEDS, Admit, Terms, admit, che
 from mezzotint.policy.admission.prompt import parse_request
 from mezzotint.policy.admission.quota import LaneAssignment, assign_lane
 from mezzotint.policy.admission.request import JobRequest, ParsedRequest
+from mezzotint.policy.safety.verdicts import SafetyVerdict
 from mezzotint.policy.visibility import visible_owners
 from mezzotint.store import EventBus, Jobs, Refusals, Submissions, Uploads
 
+log = structlog.get_logger()
 Result = TypeVar("Result")
 MAX_QUICK = 400
 """Characters."""
@@ -231,7 +235,12 @@ async def _find_source(door: Door, name: str | None, claims: Claims, now: dateti
 
 async def _screen(door: Door, decision: Admit, claims: Claims) -> Refusal | None:
     texts = {(plan.parameters.prompt, plan.parameters.negative_prompt) for plan in decision.plans}
-    return find_refusal(await door.screen.screen_texts(sorted(texts), claims.tenant, claims.tier))
+    screened = await door.screen.screen_texts(sorted(texts), claims.tenant, claims.tier)
+    if isinstance(screened, tuple):
+        for verdict in screened:
+            if verdict.verdict is SafetyVerdict.REVIEW:
+                log.info("prompt_to_review", tenant=claims.tenant, **describe_verdict(verdict))
+    return find_refusal(screened)
 
 
 def _make_jobs(model: str, decision: Admit, claims: Claims, now: datetime, place: LaneAssignment) -> tuple[Job, ...]:
