@@ -1,0 +1,184 @@
+"""Turn logits into probabilities, choose thresholds, and write the folder of heads that ships.
+
+    python training/safety/calibrate.py --data DATA --cache CACHE --run RUN [--strong RUN] --heads HEADS --version V
+
+Every score used here is of a row that its head was not trained on: the fast head's five-fold, the strong head's of
+the fifth that was held out of it and of rows that may not train. Parts of a text are scored as the service does.
+
+Thresholds: of all tables whose false refusals stay under the limits below, the one that refuses most. The `any` output
+gets a share r of the harmless rows, each category r / 6: one number decides the table of a group of languages.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from encoder import MAX_TOKENS_SERVED
+from numpy.typing import NDArray
+from rows import FOLDS, OUTPUTS, Row, fold_of, read_rows
+from served import ServedRows, score_strong
+from sklearn.linear_model import LogisticRegression
+from train_fast import load_head
+
+Array = NDArray[np.float32]
+
+# The largest share of harmless rows refused, by group of languages: of each set or source.
+LIMITS = {
+    "english": {"C": 0.017, "D": 0.025, "E": 0.03, "twins": 0.12},
+    "known": {"captions de": 0.016, "captions fr": 0.016, "captions zh": 0.016},
+    "unknown": {"captions cs": 0.016},
+}
+_CATEGORY_SHARE = 1 / 6
+_MAX_ROWS = {"M": 6000, "H": 5000, "T": 1500}
+BLEND = 0.6
+HELD_OUT_OF_STRONG = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Calibrated logits [n, K]. final: blended where both heads scored the row unseen. seen: whether they did not."""
+
+    rows: Sequence[Row]
+    groups: NDArray[np.str_]
+    fast: Array
+    final: Array
+    is_unseen: NDArray[np.bool_]
+
+
+def rows_to_score(data: Path) -> list[Row]:
+    """All prompts and captions, and of the largest sets as many as settle a threshold; the same ones every time."""
+    rows = [row for row in read_rows(data) if row.source not in {"requests", "scenes"}]
+    chosen = [row for row in rows if row.set not in _MAX_ROWS]
+    for name, count in _MAX_ROWS.items():
+        chosen += sorted((row for row in rows if row.set == name), key=lambda row: row.key)[:count]
+    return chosen
+
+
+def fit_calibration(logits: Array, rows: Sequence[Row]) -> Array:
+    """[K, 2] scale and offset: sigmoid(scale * logit + offset) is a probability where half of the texts are unsafe."""
+    harmless = np.array([not row.is_unsafe and row.set in {"C", "D", "E", "W", "K"} for row in rows])
+    table = np.zeros((len(OUTPUTS), 2), np.float32)
+    for at, name in enumerate(OUTPUTS):
+        positive = np.array([row.is_unsafe and row.is_clear and (at == 0 or name in row.categories) for row in rows])
+        chosen = positive | harmless
+        model = LogisticRegression(class_weight="balanced").fit(logits[chosen, at : at + 1], positive[chosen])
+        table[at] = model.coef_[0, 0], model.intercept_[0]
+    return table
+
+
+def label_of(row: Row) -> str:
+    """The name under which LIMITS counts a harmless row; empty for the others."""
+    if row.is_unsafe or (row.set == "C" and not row.is_clear):
+        return ""
+    if row.set == "K":
+        return f"captions {row.language}"
+    return {"C": "C", "D": "D", "E": "E"}.get(row.set, "twins" if row.source == "twins" else "")
+
+
+def choose_thresholds(logits: Array, rows: Sequence[Row], limits: dict[str, float]) -> Array:
+    """[K] logits from which a text is refused."""
+    labels = np.array([label_of(row) for row in rows])
+    harmless = logits[np.isin(labels, list(limits))]
+    best = np.quantile(harmless, 1 - 1e-4, axis=0)
+    for share in np.geomspace(0.002, 0.2, 120):
+        of_any = np.quantile(harmless[:, 0], 1 - share)
+        rest = np.quantile(harmless[:, 1:], 1 - share * _CATEGORY_SHARE, axis=0)
+        table = np.concatenate([[of_any], rest])
+        stopped = (logits >= table).any(axis=1)
+        if any(stopped[labels == name].mean() > limit for name, limit in limits.items()):
+            break
+        best = table
+    return best
+
+
+def score_rows(data: Path, cache: Path, run: Path, strong: Path | None) -> tuple[Scored, Array, Array | None]:
+    """The rows with calibrated logits, and the calibration of both heads."""
+    rows = rows_to_score(data)
+    served = ServedRows(rows, cache / "parts.npz")
+    folds = [load_head(run / f"fast_without_{fold}.npz") for fold in range(FOLDS)]
+    raw = served.fast_logits(load_head(run / "fast.npz"), folds)
+    calibration = fit_calibration(raw, rows)
+    fast = raw * calibration[:, 0] + calibration[:, 1]
+    if strong is None:
+        return Scored(rows, served.groups, fast, fast, np.ones(len(rows), bool)), calibration, None
+    english = served.groups == "english"
+    unseen = np.array([not row.may_train or fold_of(row) == HELD_OUT_OF_STRONG for row in rows])
+    asked = np.flatnonzero(english & unseen)
+    strong_raw = score_strong(strong / "minilm_int8.onnx", [rows[at] for at in asked])
+    of_strong = fit_calibration(strong_raw, [rows[at] for at in asked])
+    final = fast.copy()
+    final[asked] = BLEND * (strong_raw * of_strong[:, 0] + of_strong[:, 1]) + (1 - BLEND) * fast[asked]
+    return Scored(rows, served.groups, fast, final, ~english | unseen), calibration, of_strong
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--run", type=Path, required=True, help="where train_fast.py wrote")
+    parser.add_argument("--strong", type=Path, help="where export_strong.py wrote")
+    parser.add_argument("--heads", type=Path, required=True)
+    parser.add_argument("--version", required=True)
+    asked = parser.parse_args()
+    scored, of_fast, of_strong = score_rows(asked.data, asked.cache, asked.run, asked.strong)
+    suggested = {}
+    for group, limits in LIMITS.items():
+        chosen = np.flatnonzero((scored.groups == group) & scored.is_unseen)
+        table = choose_thresholds(scored.final[chosen], [scored.rows[at] for at in chosen], limits)
+        scores = 1 / (1 + np.exp(-table))
+        suggested[group] = {name: round(float(score), 4) for name, score in zip(OUTPUTS, scores, strict=True)}
+    _write(asked, of_fast, of_strong, suggested)
+
+
+def _write(asked: argparse.Namespace, of_fast: Array, of_strong: Array | None, suggested: dict[str, object]) -> None:
+    head = load_head(asked.run / "fast.npz")
+    asked.heads.mkdir(parents=True, exist_ok=True)
+    np.savez(
+        asked.heads / "fast_head.npz",
+        hidden_weights=head.hidden_weights,
+        hidden_bias=head.hidden_bias,
+        weights=head.weights,
+        bias=head.bias,
+        outputs=np.array(OUTPUTS),
+        calibration=of_fast,
+    )
+    rows = [row for row in read_rows(asked.data) if row.may_train]
+    content: dict[str, object] = {
+        "version": asked.version,
+        "fast": {"file": "fast_head.npz", "sha256": _hash(asked.heads / "fast_head.npz"), **_origin(rows)},
+    }
+    if of_strong is not None:
+        for name in ("minilm_int8.onnx", "minilm_tokenizer.json"):
+            (asked.heads / name).write_bytes((asked.strong / name).read_bytes())
+        content["strong"] = {
+            "file": "minilm_int8.onnx",
+            "sha256": _hash(asked.heads / "minilm_int8.onnx"),
+            "tokenizer": "minilm_tokenizer.json",
+            "tokenizer_sha256": _hash(asked.heads / "minilm_tokenizer.json"),
+            "outputs": OUTPUTS,
+            "calibration": of_strong.round(4).tolist(),
+            "languages": ["en"],
+            "max_tokens": MAX_TOKENS_SERVED,
+            **_origin([row for row in rows if row.language == "en"]),
+        }
+        content["blend"] = {"strong": BLEND}
+    content["suggested_thresholds"] = suggested
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    (asked.heads / "heads.json").write_text(text, encoding="utf-8")
+    print(json.dumps(suggested, indent=1))
+
+
+def _origin(rows: Sequence[Row]) -> dict[str, object]:
+    return {"licence": "Apache-2.0", "trained_on": sorted({f"{row.source} ({row.licence})" for row in rows})}
+
+
+def _hash(path: Path) -> str:
+    return sha256(path.read_bytes()).hexdigest()
+
+
+if __name__ == "__main__":
+    main()

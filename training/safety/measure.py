@@ -1,0 +1,183 @@
+"""Measure the heads: sources never seen, five-fold, shipped thresholds, languages, chat requests. Writes one JSON.
+
+    python training/safety/measure.py --data DATA --cache CACHE --run RUN [--strong RUN] [--left-out RUNS] \\
+        --heads HEADS --out benchmarks/results/text_safety_heads.json
+
+RUNS holds a folder for each source left out of the strong head's training (`train_strong.py --leave-out`), with its
+exported model. Intervals are 95 % by bootstrap over rows, thresholds drawn anew each time.
+"""
+
+import argparse
+import json
+import os
+import platform
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from calibrate import BLEND, Scored, label_of, score_rows
+from numpy.typing import NDArray
+from rows import OUTPUTS, Row, fold_of
+from served import score_strong
+from train_fast import FastTraining
+
+Floats = NDArray[np.float64]
+_TWIN_SOURCES = {"overt": ("overt_benign",)}
+_LEFT_OUT = ("overt", "i2p", "nibbler", "t2vsafety", "ring_a_bell")
+_UNSEEN_BENIGN = frozenset({"pickapic_test", "partiprompts", "geneval"})
+_CHAT = ("ailuminate", "catqa", "multijail")
+_ROUNDS = 400
+_SEEDS = 3
+
+
+def catch_rate(unsafe: Floats, harmless: Floats, false_rate: float) -> dict[str, float]:
+    """Percent of `unsafe` above the score that `false_rate` of `harmless` reach, with its interval."""
+    chance = np.random.default_rng(14)
+
+    def rate(some: Floats, others: Floats) -> float:
+        return 100 * float((some > np.quantile(others, 1 - false_rate)).mean())
+
+    drawn = [rate(chance.choice(unsafe, len(unsafe)), chance.choice(harmless, len(harmless))) for _ in range(_ROUNDS)]
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    found = {"percent": rate(unsafe, harmless), "low": float(low), "high": float(high)}
+    return {**{name: round(value, 1) for name, value in found.items()}, "rows": len(unsafe)}
+
+
+def share(stopped: NDArray[np.bool_]) -> dict[str, float]:
+    return {"percent": round(100 * float(stopped.mean()), 2), "rows": len(stopped)} if len(stopped) else {"rows": 0}
+
+
+def leave_sources_out(training: FastTraining, strong_runs: Path | None) -> dict[str, object]:
+    """Train without a source and its harmless twins; threshold at 2 % of cleaned rows of C that were not trained on."""
+    rows = training.rows
+    is_benign = np.array([_is_unseen_benign(row) for row in rows])
+    found: dict[str, object] = {}
+    for source in _LEFT_OUT:
+        left = {source, *_TWIN_SOURCES.get(source, ())}
+        unsafe = np.array([row.source == source and row.set == "A" and row.is_clear for row in rows])
+        asked = np.flatnonzero(unsafe | is_benign)
+        one = unsafe[asked]
+        runs = [_fast_scores(training, left, seed, asked) for seed in range(_SEEDS)]
+        by_seed = [catch_rate(run[one], run[~one], 0.02)["percent"] for run in runs]
+        mean = np.mean(runs, axis=0)
+        entry: dict[str, object] = {"fast": catch_rate(mean[one], mean[~one], 0.02), "fast_by_seed": by_seed}
+        model = strong_runs / source / "minilm_int8.onnx" if strong_runs else None
+        if model is not None and model.exists():
+            strong = score_strong(model, [rows[at] for at in asked])[:, 0].astype(np.float64)
+            blended = BLEND * _standard(strong, ~one) + (1 - BLEND) * _standard(mean, ~one)
+            entry["strong"] = catch_rate(strong[one], strong[~one], 0.02)
+            entry["blended"] = catch_rate(blended[one], blended[~one], 0.02)
+        found[source] = entry
+        print(source, entry, flush=True)
+    return found
+
+
+def _fast_scores(training: FastTraining, left: set[str], seed: int, asked: NDArray[np.intp]) -> Floats:
+    head = training.train(lambda row: row.source not in left and not _is_unseen_benign(row), [seed])
+    return head.logits(training.vectors[asked])[:, 0].astype(np.float64)
+
+
+def _is_unseen_benign(row: Row) -> bool:
+    """The rows of C that measure sources left out: three whole sources, a fifth of the others, the unlicensed."""
+    if row.set != "C" or not row.is_clear:
+        return False
+    return row.source in _UNSEEN_BENIGN or not row.may_train or fold_of(row) == 0
+
+
+def _standard(scores: Floats, harmless: NDArray[np.bool_]) -> Floats:
+    return (scores - scores[harmless].mean()) / scores[harmless].std()
+
+
+def measure_fixed_rates(scored: Scored, logits: NDArray[np.float32]) -> dict[str, object]:
+    """Rows unseen by their head, at fixed rates of false refusals."""
+    rows, any_score = scored.rows, logits[:, 0].astype(np.float64)
+    use = scored.is_unseen
+
+    def pick(keep: Callable[[Row], bool]) -> Floats:
+        return any_score[use & np.array([keep(row) for row in rows])]
+
+    benign = pick(lambda row: label_of(row) == "C")
+    found: dict[str, object] = {
+        "public A, 2 % of C": catch_rate(pick(lambda row: row.set == "A" and row.is_clear), benign, 0.02),
+        "D refused at 2 % of C": share(pick(lambda row: label_of(row) == "D") > np.quantile(benign, 0.98)),
+    }
+    for kind in ("sexual", "violence", "hate", "self_harm", "illegal", "harassment"):
+        scores = pick(lambda row, kind=kind: row.set == "A" and row.is_clear and kind in row.categories)  # type: ignore[misc]
+        found[f"public A, {kind}, 2 % of C"] = catch_rate(scores, benign, 0.02)
+    for source in _CHAT:
+        scores = pick(
+            lambda row, source=source: row.source == source and row.is_clear and row.language == "en"  # type: ignore[misc]
+        )
+        found[f"{source} en, 2 % of C"] = catch_rate(scores, benign, 0.02)
+    return found
+
+
+def measure_hate(scored: Scored) -> dict[str, object]:
+    """Multilingual HateCheck, whole functionalities unseen; at 5 % of captions and of its own harmless rows."""
+    score = np.maximum(scored.fast[:, OUTPUTS.index("hate")], scored.fast[:, 0]).astype(np.float64)
+    rows = scored.rows
+    captions = score[np.array([row.set == "K" and scored.groups[at] != "unknown" for at, row in enumerate(rows)])]
+    found: dict[str, object] = {}
+    for language in sorted({row.language for row in rows if row.source == "mhc"}):
+        of_language = [row.source == "mhc" and row.language == language for row in rows]
+        unsafe = score[np.array([one and row.is_unsafe for one, row in zip(of_language, rows, strict=True)])]
+        harmless = score[np.array([one and not row.is_unsafe for one, row in zip(of_language, rows, strict=True)])]
+        found[language] = {
+            "5 % of captions": catch_rate(unsafe, captions, 0.05),
+            "5 % of its harmless rows": catch_rate(unsafe, harmless, 0.05),
+        }
+    return found
+
+
+def measure_thresholds(scored: Scored, thresholds: dict[str, dict[str, float]]) -> dict[str, object]:
+    """Percent refused at the thresholds that ship, of rows unseen by their head, by set, source and language."""
+    table = np.array([[thresholds[str(group)][name] for name in OUTPUTS] for group in scored.groups])
+    stopped = (1 / (1 + np.exp(-scored.final)) >= table).any(axis=1)
+    found: dict[str, dict[str, object]] = {"unsafe": {}, "harmless": {}}
+    names: dict[tuple[str, str], list[int]] = {}
+    for at, row in enumerate(scored.rows):
+        counted = scored.is_unseen[at] and (row.is_clear if row.is_unsafe or row.set == "C" else True)
+        for name in _names_of(row) if counted else ():
+            names.setdefault(("unsafe" if row.is_unsafe else "harmless", name), []).append(at)
+    for (side, name), chosen in sorted(names.items()):
+        found[side][name] = share(stopped[chosen])
+    return dict(found)
+
+
+def _names_of(row: Row) -> Sequence[str]:
+    kinds = [f"{row.set}, {kind}" for kind in row.categories] if row.set in {"A", "M"} else []
+    return (row.set, f"{row.set} {row.source} {row.language}", *kinds)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--strong", type=Path)
+    parser.add_argument("--left-out", type=Path)
+    parser.add_argument("--heads", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    heads = json.loads((asked.heads / "heads.json").read_text(encoding="utf-8"))
+    scored, _, _ = score_rows(asked.data, asked.cache, asked.run, asked.strong)
+    result = {
+        "heads": heads["version"],
+        "hardware": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()},
+        "seeds": _SEEDS,
+        "at the thresholds that ship": measure_thresholds(scored, heads["suggested_thresholds"]),
+        "five-fold, fast head": measure_fixed_rates(scored, scored.fast),
+        "hate in ten languages, functionalities unseen": measure_hate(scored),
+    }
+    if asked.strong:
+        result["blended, on the fifth unseen by the strong head"] = measure_fixed_rates(scored, scored.final)
+    result["sources left out, 2 % of cleaned C"] = leave_sources_out(
+        FastTraining(asked.data, asked.cache), asked.left_out
+    )
+    asked.out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Score rows as the service does: every reading, sentence and window of a text, the worst part counts."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from encoder import MAX_TOKENS_SERVED, tokenize
+from fit import Head
+from numpy.typing import NDArray
+from rows import FOLDS, OUTPUTS, Row, fold_of
+
+from mezzotint.safety.text.classifier import MAX_STRONG_CHARS, MAX_TOKENS, list_spans
+from mezzotint.safety.text.encoder import SentenceEncoder
+from mezzotint.safety.text.languages import Languages
+from mezzotint.safety.text.readings import list_scored_readings, prepare_text
+
+Array = NDArray[np.float32]
+Kept = dict[str, tuple[str, NDArray[np.float16]]]  # by row: the group of languages, and [parts, 512]
+
+
+class ServedRows:
+    """The parts of each row as the service cuts them, and the group of languages whose thresholds hold for it."""
+
+    def __init__(self, rows: Sequence[Row], cache: Path) -> None:
+        self.rows = rows
+        kept = _read_parts(cache)
+        if lacking := [row for row in rows if row.key not in kept]:
+            kept.update(_embed_parts(lacking))
+            _write_parts(cache, kept)
+        parts = [kept[row.key][1] for row in rows]
+        self.groups = np.array([kept[row.key][0] for row in rows])
+        self._parts = np.concatenate(parts)
+        self._starts = np.cumsum([0, *map(len, parts)])[:-1]
+
+    def fast_logits(self, shipped: Head, of_folds: Sequence[Head]) -> Array:
+        """[n, K]: the highest of each output over the parts, by a head that has not been trained on the row."""
+        own = np.repeat(np.arange(len(self.rows)), np.diff([*self._starts, len(self._parts)]))
+        head_of = np.array([fold_of(row) if row.may_train else FOLDS for row in self.rows])
+        logits = np.zeros((len(self._parts), len(OUTPUTS)), np.float32)
+        for number, head in enumerate([*of_folds, shipped]):
+            chosen = head_of[own] == number
+            logits[chosen] = head.logits(self._parts[chosen].astype(np.float32))
+        return np.maximum.reduceat(logits, self._starts)
+
+
+def _embed_parts(rows: Sequence[Row]) -> Kept:
+    encoder, languages = SentenceEncoder(), Languages()
+    found: Kept = {}
+    for row in rows:
+        readings = list_scored_readings(row.text)
+        vectors = np.concatenate([_embed_reading(encoder, text) for text in readings]).astype(np.float16)
+        found[row.key] = str(languages.identify(readings[0]).group), vectors
+    return found
+
+
+def _read_parts(cache: Path) -> Kept:
+    if not cache.exists():
+        return {}
+    with np.load(cache) as kept:
+        parts = np.split(kept["parts"], kept["starts"][1:])
+        return dict(zip(kept["keys"].tolist(), zip(kept["groups"].tolist(), parts, strict=True), strict=True))
+
+
+def _write_parts(cache: Path, kept: Kept) -> None:
+    parts = [vectors for _, vectors in kept.values()]
+    np.savez(
+        cache,
+        keys=np.array(list(kept)),
+        groups=np.array([group for group, _ in kept.values()]),
+        parts=np.concatenate(parts),
+        starts=np.cumsum([0, *map(len, parts)])[:-1],
+    )
+
+
+def _embed_reading(encoder: SentenceEncoder, text: str) -> Array:
+    encoded = encoder.encode_text(text, MAX_TOKENS)
+    return encoder.embed_spans(encoded, list_spans(text, encoded))
+
+
+def score_strong(model: Path, rows: Sequence[Row]) -> Array:
+    """[n, K] logits of the exported head, as the service runs it."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    sequences = tokenize([prepare_text(row.text)[:MAX_STRONG_CHARS] for row in rows], MAX_TOKENS_SERVED)
+    logits = np.zeros((len(rows), len(OUTPUTS)), np.float32)
+    for at, ids in enumerate(sequences):
+        one = np.array([ids], np.int64)
+        logits[at] = session.run(["logits"], {"input_ids": one, "attention_mask": np.ones_like(one)})[0][0]
+    return logits
