@@ -33,15 +33,31 @@ class ServedRows:
         self._parts = np.concatenate(parts)
         self._starts = np.cumsum([0, *map(len, parts)])[:-1]
 
+    def parts_beside_whole(self) -> tuple[list[Row], NDArray[np.float32]]:
+        """Each part but the whole text, with its row."""
+        own = np.repeat(np.arange(len(self.rows)), np.diff([*self._starts, len(self._parts)]))
+        beside = np.setdiff1d(np.arange(len(self._parts)), self._starts)
+        return [self.rows[at] for at in own[beside]], self._parts[beside].astype(np.float32)
+
     def fast_logits(self, shipped: Head, of_folds: Sequence[Head]) -> Array:
-        """[n, K]: the highest of each output over the parts, by a head that has not been trained on the row."""
+        """[parts, K] by a head that has not been trained on the part's row."""
         own = np.repeat(np.arange(len(self.rows)), np.diff([*self._starts, len(self._parts)]))
         head_of = np.array([fold_of(row) if row.may_train else FOLDS for row in self.rows])
         logits = np.zeros((len(self._parts), len(OUTPUTS)), np.float32)
         for number, head in enumerate([*of_folds, shipped]):
             chosen = head_of[own] == number
             logits[chosen] = head.logits(self._parts[chosen].astype(np.float32))
-        return np.maximum.reduceat(logits, self._starts)
+        return logits
+
+    def of_whole(self, logits: Array) -> Array:
+        """[parts, K] -> [n, K]: of the whole texts as they stand."""
+        return logits[self._starts]
+
+    def highest(self, logits: Array, discount: float) -> Array:
+        """[parts, K] -> [n, K]: the highest of each output, those of parts and other readings less `discount`."""
+        lowered = logits - np.float32(discount)
+        lowered[self._starts] = logits[self._starts]
+        return np.maximum.reduceat(lowered, self._starts)
 
 
 def _embed_parts(rows: Sequence[Row]) -> Kept:

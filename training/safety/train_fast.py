@@ -8,6 +8,7 @@ Writes `RUN/fast.npz` (the head that ships: trained on every row that may, the m
 
 import argparse
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,29 +16,40 @@ import torch
 from augment import augmented
 from embed import VectorCache
 from fit import Head, average, fit_head
-from numpy.typing import NDArray
 from rows import FOLDS, Row, fold_of, read_rows
+from served import ServedRows
+
+PARTS_FROM = frozenset("CDE")
+PART_WEIGHT = 0.3
 
 
 class FastTraining:
-    """Rows, their copies and the vectors of both."""
+    """Rows, their copies, the parts of the harmless ones, and the vectors of all.
+
+    The service takes the highest score of any sentence or window. A head that has seen only whole texts finds harm in
+    the fragments of harmless ones, so that thresholds would have to rise: it caught 43 instead of 56 % of the unsafe
+    prompts at the same rate of false refusals.
+    """
 
     def __init__(self, data: Path, cache: Path) -> None:
         vectors = VectorCache(cache / "fast.npz")
         self.rows = read_rows(data)
-        self._copies = augmented([row for row in self.rows if row.may_train], seed=1)
+        copies = augmented([row for row in self.rows if row.may_train], seed=1)
+        harmless = [row for row in self.rows if row.may_train and not row.is_unsafe and row.set in PARTS_FROM]
+        parts, of_parts = ServedRows(harmless, cache / "parts.npz").parts_beside_whole()
         self.vectors = vectors.embed([row.text for row in self.rows])
-        self._of_copies = vectors.embed([row.text for row in self._copies])
+        self._all = [
+            *self.rows,
+            *copies,
+            *(replace(row, weight=PART_WEIGHT * row.weight) for row in parts),
+        ]
+        self._vectors = np.concatenate([self.vectors, vectors.embed([row.text for row in copies]), of_parts])
 
     def train(self, keep: Callable[[Row], bool], seeds: Sequence[int]) -> Head:
         """The mean head of the seeds, trained on the rows that may train and that `keep` keeps."""
-        rows: list[Row] = []
-        vectors: list[NDArray[np.float32]] = []
-        for some, of_some in ((self.rows, self.vectors), (self._copies, self._of_copies)):
-            chosen = [at for at, row in enumerate(some) if row.may_train and keep(row)]
-            rows += [some[at] for at in chosen]
-            vectors.append(of_some[chosen])
-        return average([fit_head(np.concatenate(vectors), rows, seed) for seed in seeds])
+        chosen = [at for at, row in enumerate(self._all) if row.may_train and keep(row)]
+        rows = [self._all[at] for at in chosen]
+        return average([fit_head(self._vectors[chosen], rows, seed) for seed in seeds])
 
 
 def save_head(path: Path, head: Head) -> None:
