@@ -6,7 +6,8 @@ Every score used here is of a row that its head was not trained on: the fast hea
 the fifth that was held out of it and of rows that may not train. Parts of a text are scored as the service does.
 
 Thresholds: of all tables whose false refusals stay under the limits below, the one that refuses most. The `any` output
-gets a share r of the harmless rows, each category r / 6: one number decides the table of a group of languages.
+gets a share r of the harmless rows, each category r / 40 (they add little to `any`, and false
+refusals of their own): one number decides the table of a group of languages.
 """
 
 import argparse
@@ -28,11 +29,11 @@ Array = NDArray[np.float32]
 
 # The largest share of harmless rows refused, by group of languages: of each set or source.
 LIMITS = {
-    "english": {"C": 0.017, "D": 0.025, "E": 0.03, "twins": 0.12},
+    "english": {"C": 0.019, "D": 0.028, "E": 0.04},
     "known": {"captions de": 0.016, "captions fr": 0.016, "captions zh": 0.016},
     "unknown": {"captions cs": 0.016},
 }
-_CATEGORY_SHARE = 1 / 6
+_CATEGORY_SHARE = 1 / 40
 _MAX_ROWS = {"M": 6000, "H": 5000, "T": 1500}
 BLEND = 0.6
 # Taken off the calibrated logit of a sentence, a window or a disguised reading: a fragment of a harmless text looks

@@ -55,12 +55,14 @@ class TextClassifier:
         self._fast = FastHead(folder, heads.fast)
         self._strong = StrongHead(folder, heads.strong) if heads.strong is not None else None
         self._share = heads.blend.strong
+        self._part_discount = heads.part_discount
 
     def score_fast(self, text: str) -> FastScores:
         """Score every reading of the text, each whole, by sentence and by window."""
         readings = list_scored_readings(text)
         language = self._languages.identify(readings[0])
-        logits, parts = zip(*(self._score_reading(one) for one in readings), strict=True)
+        scored = [self._score_reading(one, is_plain=at == 0) for at, one in enumerate(readings)]
+        logits, parts = zip(*scored, strict=True)
         worst = int(np.argmax([self._badness(one) for one in logits]))
         highest = np.max(np.stack(logits), axis=0)
         by_output = dict(zip(self._fast.outputs, map(float, highest), strict=True))
@@ -75,11 +77,15 @@ class TextClassifier:
         blended = {name: share * strong[name] + (1 - share) * fast.logits.get(name, strong[name]) for name in strong}
         return to_scores({**fast.logits, **blended})
 
-    def _score_reading(self, text: str) -> tuple[Array, str]:
-        """The highest logit of each output over the parts of the text, and the worst part."""
+    def _score_reading(self, text: str, *, is_plain: bool) -> tuple[Array, str]:
+        """The highest logit of each output over the parts of the text, and the worst part.
+
+        Fragments and readings of harmless texts look harmful more often than the texts themselves: they score less.
+        """
         encoded = self._encoder.encode_text(text, MAX_TOKENS)
         spans = list_spans(text, encoded)
         logits = self._fast.score(self._encoder.embed_spans(encoded, spans))
+        logits[1 if is_plain else 0 :] -= np.float32(self._part_discount)
         if len(text) <= MAX_STRONG_CHARS or len(spans) == 1:
             return logits.max(axis=0), text[:MAX_STRONG_CHARS]
         worst = 1 + int(np.argmax([self._badness(row) for row in logits[1:]]))

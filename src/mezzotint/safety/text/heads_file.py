@@ -43,10 +43,13 @@ class Blend(BaseModel):
 
 
 class Heads(BaseModel):
+    """part_discount: taken off the logits of sentences, windows and disguised readings."""
+
     version: str
     fast: FastEntry
     strong: StrongEntry | None = None
     blend: Blend = Blend()
+    part_discount: Annotated[float, Field(ge=0)] = 0.0
 
 
 def heads_folder() -> Path:
