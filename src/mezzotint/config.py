@@ -238,6 +238,10 @@ class Settings(BaseSettings):
     oidc_issuer: str | None = Field(None, description="`iss` of the OIDC provider whose tokens are taken too")
     oidc_audience: str | None = Field(None, description="`aud` that the provider's tokens must name")
     oidc_jwks: str | None = Field(None, description="URL (https) or file of the provider's public keys (JWKS)")
+    oidc_client_id: str | None = Field(
+        None, description="this server's client at the provider: the page then has a button to sign in there"
+    )
+    oidc_client_secret: SecretStr | None = Field(None, description="that client's secret; default: a public client")
     oidc_tenant_claim: str = Field("sub", description="claim that names the tenant")
     oidc_tenant_prefix: str = Field(
         "oidc.", max_length=24, description="put before that name; empty: provider and server share one set of names"

@@ -6,6 +6,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.acceptance.browsing import browser, needs_chromium, window
 from tests.acceptance.conftest import Server, served
+from tests.oidc_provider import CLIENT, SECRET, running_provider
 
 __all__ = ["browser"]
 pytestmark = needs_chromium
@@ -166,6 +167,24 @@ def test_without_dev_mode_an_account_or_a_token_opens_the_page(tmp_path: Path, b
         assert "token" not in page.url
         page.get_by_role("button", name="Sign out").click()
         make_an_account_and_come_back(page)
+
+
+def test_a_person_of_the_organisation_signs_in_through_its_provider(tmp_path: Path, browser: Browser) -> None:
+    with running_provider() as provider:
+        settings = {
+            "MEZZOTINT_OIDC_ISSUER": provider.url,
+            "MEZZOTINT_OIDC_AUDIENCE": "mezzotint",
+            "MEZZOTINT_OIDC_JWKS": f"{provider.url}/keys",
+            "MEZZOTINT_OIDC_CLIENT_ID": CLIENT,
+            "MEZZOTINT_OIDC_CLIENT_SECRET": SECRET,
+        }
+        with served(tmp_path, **settings) as server, browser.new_context() as context:
+            page = context.new_page()
+            page.goto(server.url)
+            page.get_by_role("link", name="Sign in with your organisation").click()
+            expect(page.get_by_text("oidc.ada")).to_be_visible()
+            page.reload()
+            expect(page.get_by_text("oidc.ada")).to_be_visible()
 
 
 def test_a_link_with_a_token_signs_nobody_in_unasked(tmp_path: Path, browser: Browser) -> None:

@@ -37,6 +37,7 @@ from mezzotint.gateway.routes import (
     metrics,
     operations,
     provenance,
+    provider_sign_in,
     safety,
     sign_in,
     takedowns,
@@ -121,7 +122,7 @@ def create_app(
         app.include_router(module.router, responses=errors_of_all)
     for router in (*openai.ROUTERS, *automatic1111.ROUTERS):
         app.include_router(router)
-    for module in (uploads, provenance, usage, webhooks, sign_in, keys, appeals, about, metrics):
+    for module in (uploads, provenance, usage, webhooks, sign_in, provider_sign_in, keys, appeals, about, metrics):
         app.include_router(module.router, responses=errors_of_all)
     for module in (admin, operations, safety, takedowns):
         app.include_router(module.router, responses=errors_of_all)

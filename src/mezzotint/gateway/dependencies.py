@@ -8,6 +8,7 @@ from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBea
 from mezzotint.domain.claims import Claims, Scope
 from mezzotint.gateway.auth import session_cookie
 from mezzotint.gateway.auth.authenticate import authenticate, require_scope
+from mezzotint.gateway.network.path_prefix import link
 from mezzotint.gateway.service import Service
 
 
@@ -17,6 +18,13 @@ async def get_service(request: Request) -> Service:
 
 
 ServiceDep = Annotated[Service, Depends(get_service)]
+
+
+def find_base_url(service: Service, request: Request) -> str:
+    """The URL by which the client reaches this server, without a slash at its end."""
+    return service.public_url or str(request.base_url).rstrip("/") + link("")
+
+
 bearer = HTTPBearer(auto_error=False, description="An API key (`mz_...`) or a token.")
 session = APIKeyCookie(
     name=session_cookie.PLAIN, auto_error=False, description="What POST /v1/sign-in sets, for the page."

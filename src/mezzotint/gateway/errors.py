@@ -38,6 +38,7 @@ ERRORS: dict[str, ErrorKind] = {
     "name_invalid": ErrorKind(422, "The name cannot be used."),
     "name_taken": ErrorKind(409, "The name is taken."),
     "sign_up_closed": ErrorKind(403, "This server does not let people sign up by themselves."),
+    "provider_missing": ErrorKind(404, "No OIDC provider signs people in at the page of this server."),
     "key_not_found": ErrorKind(404, "No such key, or it is not yours, or it is over."),
     "too_many_keys": ErrorKind(429, "The tenant has as many keys as it may have."),
     "sign_in_required": ErrorKind(403, "The server hands out tokens by itself only with --dev."),

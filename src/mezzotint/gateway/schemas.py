@@ -324,6 +324,7 @@ class Health(BaseModel):
     version: str
     model: ModelHealth
     can_sign_up: bool = Field(description="whether strangers may make an account")
+    has_provider: bool = Field(description="whether people sign in at the page through an OIDC provider")
 
 
 class Readiness(BaseModel):

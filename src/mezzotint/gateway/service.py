@@ -17,6 +17,7 @@ from mezzotint.domain.claims import Claims, Via
 from mezzotint.domain.event import LoadProgress
 from mezzotint.gateway.auth.guess_limits import GuessLimits
 from mezzotint.gateway.auth.oidc import OidcProvider
+from mezzotint.gateway.auth.oidc_sign_in import OidcSignIn
 from mezzotint.gateway.auth.tokens import Issuer
 from mezzotint.gateway.bodies.request_bodies import RequestBodies
 from mezzotint.gateway.forecast import Forecast
@@ -29,12 +30,14 @@ from mezzotint.store import Changes, Images, Keys, Ledger, Tenants, Users, Worke
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accounts:
-    """Tenants, users and keys. provider: an OIDC provider whose tokens are accepted too. can_sign_up: anybody may."""
+    """Tenants, users and keys. provider: an OIDC provider whose tokens are accepted too; oidc_sign_in: the page's
+    way in through it. can_sign_up: anybody may."""
 
     tenants: Tenants
     users: Users
     keys: Keys
     provider: OidcProvider | None = None
+    oidc_sign_in: OidcSignIn | None = None
     can_sign_up: bool = False
     session_lifetime: timedelta = field(default=timedelta(days=14))
 

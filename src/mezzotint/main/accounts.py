@@ -10,6 +10,7 @@ from mezzotint.config import Settings, read_settings
 from mezzotint.domain.errors import NotKnown, SettingInvalid
 from mezzotint.gateway import Accounts, KeySet, OidcConfig, OidcProvider
 from mezzotint.gateway.auth.oidc import read_from_file, read_from_url
+from mezzotint.gateway.auth.oidc_sign_in import OidcSignIn
 from mezzotint.gateway.network.addresses import is_loopback
 from mezzotint.main.with_database import with_database
 from mezzotint.store import Store
@@ -19,11 +20,13 @@ T = TypeVar("T")
 
 def build_accounts(store: Store, settings: Settings) -> Accounts:
     """Raises: SettingInvalid."""
+    provider = read_provider(settings)
     return Accounts(
         tenants=store.tenants,
         users=store.users,
         keys=store.keys,
-        provider=read_provider(settings),
+        provider=provider,
+        oidc_sign_in=build_oidc_sign_in(provider, settings),
         can_sign_up=settings.sign_up,
         session_lifetime=timedelta(days=settings.session_days),
     )
@@ -44,6 +47,7 @@ def read_provider(settings: Settings) -> OidcProvider | None:
     trust = OidcConfig(
         issuer=settings.oidc_issuer,
         audience=settings.oidc_audience,
+        client_id=settings.oidc_client_id,
         tenant_claim=settings.oidc_tenant_claim,
         tenant_prefix=settings.oidc_tenant_prefix,
         tier_claim=settings.oidc_tier_claim,
@@ -53,6 +57,25 @@ def read_provider(settings: Settings) -> OidcProvider | None:
         manager_role=settings.oidc_manager_role,
     )
     return OidcProvider(trust, open_key_set(settings.oidc_jwks))
+
+
+def build_oidc_sign_in(provider: OidcProvider | None, settings: Settings) -> OidcSignIn | None:
+    """The page's way in through the provider; None without a client. Raises: SettingInvalid."""
+    if settings.oidc_client_id is None:
+        return None
+    if provider is None or settings.oidc_issuer is None:
+        raise SettingInvalid("oidc_client_id: a client takes a provider too: oidc_issuer, oidc_audience, oidc_jwks")
+    parts = urlsplit(settings.oidc_issuer)
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
+        raise SettingInvalid("oidc_issuer: people can only be sent to a provider with an https address")
+    secret = settings.oidc_client_secret
+    return OidcSignIn(
+        provider=provider,
+        issuer=settings.oidc_issuer,
+        client_id=settings.oidc_client_id,
+        secret=secret.get_secret_value() if secret else "",
+        fetch=read_from_url(f"{settings.oidc_issuer.rstrip('/')}/.well-known/openid-configuration"),
+    )
 
 
 def open_key_set(place: str) -> KeySet:

@@ -97,6 +97,9 @@ export async function health(signal?: AbortSignal): Promise<Health> {
   return (await (await request("/healthz", given(signal))).json()) as Health;
 }
 
+/** Where the browser goes to sign in through an OIDC provider. */
+export const providerSignIn = here("/v1/sign-in/provider");
+
 async function request(path: string, init: RequestInit): Promise<Response> {
   let response: Response;
   try {

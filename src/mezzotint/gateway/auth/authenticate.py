@@ -27,9 +27,8 @@ async def authenticate(service: Service, connection: HTTPConnection, *, is_safe:
     if not is_safe and not session_cookie.is_from_our_page(connection):
         hint = "Use the server's own page, or send an API key instead of the cookie."
         raise ApiError("cross_site", hint=hint)
-    return await check_credential(
-        service.guess_limits, service.rate_limits, connection, secret, partial(_read_session, service)
-    )
+    read = _read_key_or_token if "." in secret else _read_session  # an OIDC provider's ID token, or a session's name
+    return await check_credential(service.guess_limits, service.rate_limits, connection, secret, partial(read, service))
 
 
 async def _read_session(service: Service, secret: str) -> Claims:

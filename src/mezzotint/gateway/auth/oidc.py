@@ -39,6 +39,7 @@ log = structlog.get_logger()
 class OidcConfig:
     """Which claims of a provider's tokens are trusted.
 
+    client_id: of the page at the provider, whose ID tokens are taken too.
     tenant_prefix: put before the tenant claim, so that a provider's names cannot meet the names given here.
     default_tier: of a token without a tier claim; None refuses it. admin_role, manager_role: None lets no such token be
     one.
@@ -46,6 +47,7 @@ class OidcConfig:
 
     issuer: str
     audience: str
+    client_id: str | None = None
     tenant_claim: str = "sub"
     tenant_prefix: str = "oidc."
     tier_claim: str = "tier"
@@ -155,7 +157,7 @@ class OidcProvider:
                 key,
                 algorithms=[key.algorithm_name],
                 issuer=self._trust.issuer,
-                audience=self._trust.audience,
+                audience=[name for name in (self._trust.audience, self._trust.client_id) if name],
                 leeway=LEEWAY_S,
                 options={"require": ["iss", "aud", "exp", self._trust.tenant_claim]},
             )

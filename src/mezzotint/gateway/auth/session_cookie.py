@@ -5,7 +5,7 @@ that changes something must show by Sec-Fetch-Site or Origin that our own page m
 forge either header, so no token in forms is needed.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from fastapi import Response
 from starlette.requests import HTTPConnection
@@ -13,6 +13,8 @@ from starlette.requests import HTTPConnection
 PLAIN = "mezzotint_session"
 SECURE = f"__Host-{PLAIN}"
 """Browsers take this name only over HTTPS, from this very host."""
+ATTEMPT = "mezzotint_sign_in"
+"""Kept while the browser is at an OIDC provider. Lax, since the provider's site sends it back."""
 
 
 def is_secure(connection: HTTPConnection) -> bool:
@@ -52,3 +54,28 @@ def is_from_our_page(connection: HTTPConnection) -> bool:
 def is_our_origin(connection: HTTPConnection) -> bool:
     scheme = "https" if is_secure(connection) else "http"
     return connection.headers.get("origin") == f"{scheme}://{connection.headers.get('host', '')}"
+
+
+def read_attempt(connection: HTTPConnection) -> str | None:
+    return connection.cookies.get(_attempt_name(connection))
+
+
+def set_attempt(response: Response, connection: HTTPConnection, attempt: str, lifetime: timedelta) -> None:
+    response.set_cookie(
+        _attempt_name(connection),
+        attempt,
+        max_age=int(lifetime.total_seconds()),
+        path="/",
+        secure=is_secure(connection),
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def delete_attempt(response: Response, connection: HTTPConnection) -> None:
+    secure = is_secure(connection)
+    response.delete_cookie(_attempt_name(connection), path="/", secure=secure, httponly=True, samesite="lax")
+
+
+def _attempt_name(connection: HTTPConnection) -> str:
+    return f"__Host-{ATTEMPT}" if is_secure(connection) else ATTEMPT

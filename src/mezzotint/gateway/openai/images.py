@@ -19,7 +19,7 @@ from mezzotint.domain.job import Image, Job
 from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.tier import limits_of
 from mezzotint.gateway.bodies.large_bodies import encode_base64, respond_with_list
-from mezzotint.gateway.dependencies import CallerClaims, ServiceDep
+from mezzotint.gateway.dependencies import CallerClaims, ServiceDep, find_base_url
 from mezzotint.gateway.errors import ApiError, unsupported_error
 from mezzotint.gateway.idempotency import name_try
 from mezzotint.gateway.image_requests import (
@@ -30,7 +30,6 @@ from mezzotint.gateway.image_requests import (
     submit_and_wait,
     submit_jobs,
 )
-from mezzotint.gateway.network.path_prefix import link
 from mezzotint.gateway.openai.errors import OpenAIRoute
 from mezzotint.gateway.openai.fields import OWN_SAMPLER, RANDOM_SEED, name_fields_as_sent, read_field
 from mezzotint.gateway.openai.schemas import (
@@ -193,7 +192,7 @@ async def _encode_image(service: Service, request: Request, options: ImageOption
     is_stored = is_stored_so(options)
     if is_stored and options.response_format != "b64_json":
         name = f"{image.webp}.webp" if options.form == "webp" else f"{image.png}.png"
-        url = f"{service.public_url or str(request.base_url).rstrip('/') + link('')}/i/{name}"
+        url = f"{find_base_url(service, request)}/i/{name}"
     if options.response_format == "url":
         return OpenAIImage(url=url)
     is_webp = is_stored and options.form == "webp"

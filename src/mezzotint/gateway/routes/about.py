@@ -46,8 +46,13 @@ async def check_health(service: ServiceDep) -> Health:
     is_ready = service.is_ready()
     name = service.door.model.name
     model = ModelHealth(name=name, state="ready" if is_ready else "loading", share=service.share_read(name))
-    can_sign_up = service.accounts.can_sign_up
-    return Health(status="ok" if is_ready else "starting", version=__version__, model=model, can_sign_up=can_sign_up)
+    return Health(
+        status="ok" if is_ready else "starting",
+        version=__version__,
+        model=model,
+        can_sign_up=service.accounts.can_sign_up,
+        has_provider=service.accounts.oidc_sign_in is not None,
+    )
 
 
 @router.get("/readyz", responses=describe_errors(503))

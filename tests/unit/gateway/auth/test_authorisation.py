@@ -61,6 +61,8 @@ MATRIX: dict[str, Row | str] = {
     "POST /v1/session": CLOSED,
     "POST /v1/sign-in": Row(401, 401, 401, 401),
     "POST /v1/sign-up": CLOSED,
+    "GET /v1/sign-in/provider": Row(404, 404, 404, 404),
+    "GET /v1/sign-in/provider/callback": Row(404, 404, 404, 404),
     "POST /v1/sign-out": Row(204, 204, 204, 204),
     "PUT /v1/password": Row(401, 403, 403, 403),
     "GET /v1/me": SIGNED_IN,

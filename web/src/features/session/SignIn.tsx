@@ -1,5 +1,5 @@
 import { useEffect, useState } from "react";
-import { health } from "../../api/client";
+import { health, providerSignIn } from "../../api/client";
 import { problemOf } from "../../api/failure";
 import type { Problem } from "../../api/types";
 import { ProblemNote } from "../problem/ProblemNote";
@@ -8,12 +8,12 @@ import { TokenForm } from "./TokenForm";
 import type { Session } from "./useSession";
 import "./session.css";
 
-/** The ways in: a name and a password, a new account where strangers are let in, or a token. */
+/** The ways in: a name and a password, a new account where strangers are let in, a provider, or a token. */
 export function SignIn({ session }: { session: Session }) {
   const [problem, setProblem] = useState<Problem | null>(session.problem);
   const [isChecking, setIsChecking] = useState(false);
   const [isNew, setIsNew] = useState(false);
-  const canSignUp = useCanSignUp();
+  const { canSignUp, hasProvider } = useWaysIn();
 
   async function attempt(way: () => Promise<void>) {
     setIsChecking(true);
@@ -48,6 +48,11 @@ export function SignIn({ session }: { session: Session }) {
           {isNew ? "I have an account" : "Make an account"}
         </button>
       )}
+      {hasProvider && (
+        <a className="button" href={providerSignIn}>
+          Sign in with your organisation
+        </a>
+      )}
       <TokenForm
         isChecking={isChecking}
         onSubmit={(token) => void attempt(() => session.present(token))}
@@ -57,16 +62,18 @@ export function SignIn({ session }: { session: Session }) {
   );
 }
 
-/** Whether strangers may make themselves an account; not, while that is unknown. */
-function useCanSignUp(): boolean {
-  const [canSignUp, setCanSignUp] = useState(false);
+const NO_OTHER_WAY = { canSignUp: false, hasProvider: false };
+
+/** What the server offers beside names and tokens; nothing, while that is unknown. */
+function useWaysIn(): typeof NO_OTHER_WAY {
+  const [ways, setWays] = useState(NO_OTHER_WAY);
   useEffect(() => {
     const leaving = new AbortController();
     health(leaving.signal).then(
-      (said) => setCanSignUp(said.can_sign_up),
-      () => setCanSignUp(false),
+      (said) => setWays({ canSignUp: said.can_sign_up, hasProvider: said.has_provider }),
+      () => setWays(NO_OTHER_WAY),
     );
     return () => leaving.abort();
   }, []);
-  return canSignUp;
+  return ways;
 }

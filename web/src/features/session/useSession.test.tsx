@@ -25,8 +25,16 @@ function Door() {
   );
 }
 
-const healthy = (canSignUp: boolean) => () =>
-  json({ status: "ok", version: "1", model: { name: "m", state: "ready" }, can_sign_up: canSignUp });
+const healthy =
+  (canSignUp: boolean, hasProvider = false) =>
+  () =>
+    json({
+      status: "ok",
+      version: "1",
+      model: { name: "m", state: "ready" },
+      can_sign_up: canSignUp,
+      has_provider: hasProvider,
+    });
 
 async function fillIn(name: string, password: string, button: string) {
   await userEvent.clear(await screen.findByLabelText("Name or e-mail"));
@@ -232,4 +240,24 @@ test("an account can be made where the server lets strangers in, and only there"
   await fillIn("eve", "four words in a row", "Sign up");
   await screen.findByText("inside");
   expect(seen.at(-1)?.path).toBe("/v1/sign-up");
+});
+
+test("a server with a provider offers its sign-in, and a browser that comes back is in", async () => {
+  answer({ "POST /v1/session": signInRequired, "GET /healthz": healthy(false, true) });
+  const { unmount } = render(<Door />);
+  const link = await screen.findByRole("link", { name: "Sign in with your organisation" });
+  expect(link.getAttribute("href")).toBe("/v1/sign-in/provider");
+  unmount();
+  history.replaceState(null, "", "/#signed-in");
+  render(<Door />);
+  await screen.findByText("inside");
+  expect(location.hash).toBe("");
+});
+
+test("a sign-in that the provider refused is told", async () => {
+  history.replaceState(null, "", "/#sign-in-failed");
+  answer({ "GET /healthz": healthy(false, true) });
+  render(<Door />);
+  await screen.findByText(/organisation's sign-in did not work/);
+  expect(location.hash).toBe("");
 });

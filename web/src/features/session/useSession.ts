@@ -7,6 +7,12 @@ const KEY = "mezzotint.token";
 /** Set in this browser while a cookie may hold a session; the cookie itself is not for scripts. */
 const HAS_COOKIE = "mezzotint.session";
 
+const PROVIDER_FAILED: Problem = {
+  code: "provider_refused",
+  message: "Your organisation's sign-in did not work.",
+  hint: "Try again within ten minutes; if it persists, ask who runs this server: its log says why.",
+};
+
 type State = { kind: "opening" } | { kind: "out"; problem: Problem | null } | { kind: "in"; token: string | null };
 
 /** A token that a link brought, which the server takes. Nobody is signed in by it until `accept`. */
@@ -39,7 +45,8 @@ export interface Session {
   signOut(): void;
 }
 
-/** Who is signed in: by a token of this tab's storage, by a cookie, by a --dev server, or, once that is confirmed, by a
+/** Who is signed in: by a token of this tab's storage, by a cookie (of a name or of an OIDC
+ * provider), by a --dev server, or, once that is confirmed, by a
  * token from the address (`#token=`). */
 export function useSession(): Session {
   const [state, setState] = useState<State>({ kind: "opening" });
@@ -98,7 +105,10 @@ export function useSession(): Session {
       if (linked.current !== null) void consider(token);
     }
     look();
-    if (linked.current === null) resume();
+    const outcome = takeProviderOutcome();
+    if (outcome === "signed-in") localStorage.setItem(HAS_COOKIE, "yes");
+    if (outcome === "sign-in-failed") setState({ kind: "out", problem: PROVIDER_FAILED });
+    else if (linked.current === null) resume();
     addEventListener("hashchange", look);
     return () => removeEventListener("hashchange", look);
   }, [consider, resume]);
@@ -162,6 +172,14 @@ export function useSession(): Session {
     open: () => ask(false),
     signOut: leave,
   };
+}
+
+/** How a sign-in through the provider ended, after which the server sends the browser here; null: there was none. */
+function takeProviderOutcome(): string | null {
+  const outcome = location.hash.slice(1);
+  if (outcome !== "signed-in" && outcome !== "sign-in-failed") return null;
+  history.replaceState(null, "", location.pathname + location.search);
+  return outcome;
 }
 
 function hasSession(): boolean {
