@@ -26,7 +26,7 @@ from mezzotint.policy.safety.images import ImageVerdict
 from mezzotint.store import EncryptedObjects, Store, read_pressure
 
 
-class ImageFilter(Protocol):
+class PictureFilter(Protocol):
     """Judges pictures; takes tens of milliseconds, in the caller's thread."""
 
     def check(self, image: Image, tier: Tier, /) -> ImageVerdict:
@@ -45,7 +45,7 @@ class Filters:
     """screen: the text filter. safety: how admins change what the filters refuse."""
 
     screen: TextScreen
-    image_filter: ImageFilter
+    image_filter: PictureFilter
     safety: SafetyControls
 
 

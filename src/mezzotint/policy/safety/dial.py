@@ -36,14 +36,14 @@ class Tightening:
 
 
 def threshold_factors(tightenings: Iterable[Tightening], now: datetime) -> dict[str, float]:
-    """The factor of the thresholds of each category, and of `ANY`, at the moment: from `MIN_FACTOR` to 1.
+    """The factor of the thresholds of each category that has any, and of `ANY`, at the moment: `MIN_FACTOR` to 1.
 
     `ANY` is tightened by those of all categories alone.
     """
     in_force = [one for one in tightenings if one.is_in_force(now)]
     return {
         name: max(MIN_FACTOR, prod(1 - one.by for one in in_force if one.category in (None, name)))
-        for name in (*SafetyCategory, ANY)
+        for name in (*(category for category in SafetyCategory if category.has_threshold), ANY)
     }
 
 

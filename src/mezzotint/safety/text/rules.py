@@ -28,18 +28,18 @@ class RulesInvalid(SettingInvalid):
     hint = "See docs/how-to/add-a-hard-rule.md for the form of the file."
 
 
-class _StrictModel(BaseModel):
+class _RulesModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Category(_StrictModel):
+class Category(_RulesModel):
     """The subject of rules. about: completes "... looks like a request for". hint: what the user can do."""
 
     about: str
     hint: str = "Describe something else."
 
 
-class Rule(_StrictModel):
+class Rule(_RulesModel):
     """Names of lists. A rule blocks when the prompt has a term of each list in `all_of` and of none in `none_of`,
     and the negative prompt has a term of each list in `negative`.
     """
@@ -54,7 +54,7 @@ def _describe_categories() -> dict[str, Category]:
     return {category.value: Category(about=category.about, hint=category.hint) for category in SafetyCategory}
 
 
-class Rules(_StrictModel):
+class Rules(_RulesModel):
     """lists: terms by the list's name. harmless: phrases whose words do not count. The first rule that holds wins."""
 
     categories: Mapping[str, Category] = {}

@@ -48,6 +48,7 @@ DELETES = Row(204, {PRIVATE: 404, MANAGERS: 404, SHARED: 403}, {PRIVATE: 404, MA
 ROUTES = {
     "GET /v1/jobs/{job_id}": SEES,
     "GET /v1/jobs/{job_id}/events": SEES,
+    "GET /v1/jobs/{job_id}/provenance": SEES,
     "DELETE /v1/jobs/{job_id}": CHANGES,
     "GET /v1/webhooks/{webhook_id}": SEES,
     "DELETE /v1/webhooks/{webhook_id}": DELETES,

@@ -75,6 +75,7 @@ def test_one_category_is_tightened_alone_and_all_of_them_with_the_score_that_nam
     assert {name for name, factor in of_one.items() if factor != 1} == {SafetyCategory.VIOLENCE}
     of_all = threshold_factors([make_tightening(None, 0.5), make_tightening(SafetyCategory.VIOLENCE, 0.5)], NOW)
     assert (of_all[ANY], of_all[SafetyCategory.VIOLENCE]) == (0.5, 0.25)
+    assert SafetyCategory.SEXUAL_MINORS not in of_all, "it has no threshold"
 
 
 def test_each_verdicts_threshold_of_a_category_is_tightened_and_those_without_one_stay_without() -> None:
