@@ -154,6 +154,11 @@ class Settings(BaseSettings):
         description="trained heads score prompts after the hard rules (230 MiB, 1.6 s of a core at start); false: "
         "rules alone, which miss most of what is said in other words or languages",
     )
+    text_heads: Path | None = Field(
+        None,
+        description="folder of trained heads (`heads.json` and the files that it names) instead of the built-in ones; "
+        "`training/safety` makes them",
+    )
     guard_url: str | None = Field(
         None,
         pattern=r"^https?://[^\s?#]+$",

@@ -21,6 +21,7 @@ def build_text_filter(
         rules=settings.prefilter_rules,
         policy=settings.safety_policy,
         uses_classifier=settings.text_classifier,
+        heads=settings.text_heads,
         overrides=overrides,
     )
 

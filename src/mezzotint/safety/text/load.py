@@ -24,32 +24,35 @@ def load_text_filter(
     rules: Path | None,
     policy: Path | None,
     uses_classifier: bool,
+    heads: Path | None = None,
     overrides: Callable[[], SafetyOverrides] = lambda: NO_OVERRIDES,
 ) -> TextFilter:
     """Load the rules and the policy, and begin to load the classifier in a thread.
 
-    rules, policy: an operator's files; None: the built-in ones alone. overrides: what admins change meanwhile.
+    rules, policy, heads: an operator's files and folder; None: the built-in ones alone. overrides: what admins change
+    meanwhile.
 
     Raises: RulesInvalid, SafetyPolicyInvalid.
     """
     loaded_policy, loaded_rules = load_policy(policy), PreFilter.load(rules, overrides)
-    return TextFilter(loaded_rules, loaded_policy, start_loading_classifier() if uses_classifier else None, overrides)
+    classifier = start_loading_classifier(heads) if uses_classifier else None
+    return TextFilter(loaded_rules, loaded_policy, classifier, overrides)
 
 
-def start_loading_classifier() -> "Future[TextClassifier]":
+def start_loading_classifier(heads: Path | None) -> "Future[TextClassifier]":
     executor = ThreadPoolExecutor(1, thread_name_prefix="text-classifier")
     try:
-        return executor.submit(_load_classifier)
+        return executor.submit(_load_classifier, heads)
     finally:
         executor.shutdown(wait=False)
 
 
-def _load_classifier() -> "TextClassifier":
+def _load_classifier(heads: Path | None) -> "TextClassifier":
     """Raises: ModelMissing, ModelCorrupt."""
     before = time.monotonic()
     from mezzotint.safety.text.classifier import TextClassifier  # numpy and onnxruntime: not where rules are enough
 
-    classifier = TextClassifier()
+    classifier = TextClassifier(heads)
     seconds = round(time.monotonic() - before, 2)
     log.info("text_classifier_loaded", version=classifier.version, seconds=seconds)
     return classifier

@@ -3,6 +3,7 @@
 from pathlib import Path
 from shutil import copytree
 
+import numpy as np
 import pytest
 
 from mezzotint.domain.errors import ModelCorrupt, ModelMissing
@@ -104,3 +105,25 @@ def test_a_head_that_is_damaged_or_missing_is_refused(tmp_path: Path) -> None:
         verify_file(folder, fast.file, fast.sha256)
     with pytest.raises(ModelMissing, match="absent"):
         read_heads(tmp_path / "absent")
+
+
+class Certain:
+    """A strong head that is sure of harm."""
+
+    outputs, languages = (ANY,), frozenset({"en"})
+
+    def score(self, text: str) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+        return np.array([9.0], dtype=np.float32)
+
+
+def test_the_strong_heads_score_is_blended_where_it_knows_the_language(
+    classifier: TextClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fast = classifier.score_fast(CALM)
+    assert classifier._strong is None or fast.language.code in classifier._strong.languages
+    monkeypatch.setattr(classifier, "_strong", Certain())
+    blended = classifier.score_strong(fast)
+    assert blended is not None
+    assert fast.scores[ANY] < blended[ANY] < 0.9999
+    assert blended["violence"] == fast.scores["violence"], "what it does not score stays as it was"
+    assert classifier.score_strong(classifier.score_fast("ein roter apfel auf einem alten holztisch")) is None
