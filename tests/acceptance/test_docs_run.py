@@ -80,6 +80,7 @@ def test_a_teams_service_is_set_up_backed_up_and_restored_as_its_page_says(tmp_p
     data.mkdir()
     run(back_up[2:])
     assert (data / "objects" / "kept").read_bytes() == b"a picture"
+    assert (data / "provenance" / "key.pem").is_file()
     people = run([f"{MEZZOTINT} users list --data {data}"])
     assert "ada@example.org" in people
     assert "bob@example.org" in people

@@ -1,10 +1,11 @@
-"""`mezzotint init`: the data folder, the secret, the database and the object store, before any server runs."""
+"""`mezzotint init`: data folder, secret, signing authority, database and object store, before any server runs."""
 
 import asyncio
 
 from mezzotint.config import Settings
 from mezzotint.domain.errors import DatabaseMissing
 from mezzotint.main.data_folder import load_secret, prepare_data_folder
+from mezzotint.main.provenance.signing import find_signer
 from mezzotint.main.stores import (
     check_objects,
     describe_database,
@@ -21,6 +22,7 @@ def init(settings: Settings) -> None:
     """Make what is missing, and leave alone what is there. Raises: StartError."""
     prepare_data_folder(settings.data)
     load_secret(settings)
+    find_signer(settings)
     made = asyncio.run(_make_stores(settings))
     print(f"data      {settings.data.resolve()}")  # noqa: T201
     print(f"database  {describe_database(settings)}  ({'made' if made else 'was there'})")  # noqa: T201

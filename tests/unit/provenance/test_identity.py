@@ -5,21 +5,39 @@ import threading
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from mezzotint.domain.errors import SigningFailed
 from mezzotint.provenance import Identity, IdentityInvalid, PictureSigner, Validity, read_credentials
 from mezzotint.provenance.authority import AuthorityFiles, make_authority
+from mezzotint.provenance.identity import Algorithm
 from tests.unit.provenance.conftest import draw, write
 from tests.unit.provenance.test_signing import MANIFEST
+
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+USAGES = (
+    "digital_signature",
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
+    "encipher_only",
+    "decipher_only",
+)
 
 
 @contextmanager
@@ -107,3 +125,43 @@ def test_an_authority_is_made_once_and_closed_to_others(tmp_path: Path) -> None:
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
     assert folder.stat().st_mode & 0o777 == 0o700
     assert [path.name for path in tmp_path.iterdir()] == ["provenance"]
+
+
+@pytest.mark.parametrize("algorithm", [Algorithm.ES384, Algorithm.PS256])
+def test_other_kinds_of_keys_sign_too(tmp_path: Path, algorithm: Algorithm) -> None:
+    own = ec.generate_private_key(ec.SECP256R1())
+    key: PrivateKey = ec.generate_private_key(ec.SECP384R1())
+    if algorithm is Algorithm.PS256:
+        key = rsa.generate_private_key(65537, 2048)
+    root = issue("root", own.public_key(), "root", own, is_authority=True)
+    leaf = issue("signer", key.public_key(), "root", own, is_authority=False)
+    chain = write(tmp_path, "chain.pem", leaf.public_bytes(Encoding.PEM))
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    identity = Identity.from_files(chain, write(tmp_path, "key.pem", pem))
+    assert identity.algorithm is algorithm
+    found = read_credentials(
+        PictureSigner(identity).sign(draw("PNG"), MANIFEST), root.public_bytes(Encoding.PEM).decode()
+    )
+    assert (found.validity, found.problems, found.signer) == (Validity.TRUSTED, (), "signer")
+
+
+def issue(
+    name: str, public: PublicKey, issuer: str, issuing: ec.EllipticCurvePrivateKey, *, is_authority: bool
+) -> x509.Certificate:
+    """As an authority outside would."""
+    organisation = x509.NameAttribute(NameOID.ORGANIZATION_NAME, "X")
+    names = {one: x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, one), organisation]) for one in (name, issuer)}
+    now = datetime.now(UTC)
+    usages = dict.fromkeys(USAGES, False) | {"key_cert_sign" if is_authority else "digital_signature": True}
+    builder = (
+        x509.CertificateBuilder(names[issuer], names[name], public, x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
+        .add_extension(x509.KeyUsage(**usages), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuing.public_key()), critical=False)
+    )
+    if not is_authority:
+        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False)
+    return builder.sign(issuing, hashes.SHA256())

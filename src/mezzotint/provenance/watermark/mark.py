@@ -110,7 +110,8 @@ def find_mark(picture: Image.Image, key: bytes) -> Found | None:
             spectrum = measure(plane)
             sureness, shift = layout.find_shift(spectrum)
             look = Look(sureness, shift, spectrum, float(share), is_mirrored)
-            if share == 1.0 and (found := _read(layout, look)) is not None:
+            is_likely = share == 1.0 or sureness >= SURE
+            if is_likely and (found := _read(layout, look)) is not None:
                 return found
             best = sorted([*best, look], key=lambda look: -look.sureness)[:NUM_BEST]
     return next((found for look in best if (found := _read(layout, look)) is not None), None)
