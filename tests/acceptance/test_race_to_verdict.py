@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from mezzotint.actions.takedown.execute import run_open_takedowns
+from mezzotint.actions.takedown.execute import withdraw_late_arrivals
 from mezzotint.config import Settings
 from mezzotint.main.served_models import build_catalog, find_models
 from mezzotint.media import blur_picture
@@ -156,7 +156,7 @@ async def test_no_path_of_any_gateway_gives_a_picture_after_its_takedown(tmp_pat
             anew = {"prompt": "a red apple --seed 1 --steps 6", "size": "64x64"}
             drawn_again = await admin.post("/v1/images/generations", json=anew)
             assert PICTURE.search(drawn_again.content) is None, "the same bytes are on the blocklist"
-            await run_open_takedowns(stage.service.takedowns)
+            await withdraw_late_arrivals(stage.service.takedowns)
             await probe(stage, second, drawn, answers)
             assert not any(answer.shows for answer in answers if answer.begun_at >= answered_at)
         await deliver_all(stage.service.webhook_sender)

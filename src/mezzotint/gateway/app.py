@@ -11,7 +11,12 @@ from fastapi.responses import HTMLResponse, JSONResponse
 
 from mezzotint import __version__
 from mezzotint.actions.safety.overrides import REFRESH_S
-from mezzotint.actions.takedown.execute import TAKEDOWNS_EVERY_S, run_open_takedowns
+from mezzotint.actions.takedown.execute import (
+    LATE_ARRIVALS_EVERY_S,
+    TAKEDOWNS_EVERY_S,
+    run_open_takedowns,
+    withdraw_late_arrivals,
+)
 from mezzotint.actions.upload import SWEEP_S, sweep_uploads
 from mezzotint.gateway import automatic1111, openai
 from mezzotint.gateway.api_description import describe_api
@@ -85,6 +90,7 @@ async def run_background_tasks(service: Service | None) -> AsyncIterator[None]:
             run("safety overrides", REFRESH_S, service.safety.follower.refresh),
             run("upload sweep", SWEEP_S, lambda: sweep_uploads(service.intake, service.now())),
             run("takedowns", TAKEDOWNS_EVERY_S, lambda: run_open_takedowns(service.takedowns)),
+            run("late arrivals", LATE_ARRIVALS_EVERY_S, lambda: withdraw_late_arrivals(service.takedowns)),
         ),
     ):
         yield

@@ -190,3 +190,27 @@ def test_an_audit_that_was_killed_goes_on_where_it_was(data: Path) -> None:
         assert len(found[0]) == 3
 
     on_database(data, resume)
+
+
+def test_the_image_filter_of_a_process_follows_the_blocklist(data: Path) -> None:
+    from mezzotint.background import BackgroundTasks
+    from mezzotint.main.takedown.wiring import follow_blocklist
+    from mezzotint.policy.safety.verdicts import SafetyVerdict
+    from mezzotint.safety.image.postfilter import PostFilter
+    from mezzotint.safety.policy_file import load_policy
+
+    image_filter = PostFilter([], load_policy(None))
+    smaller = draw_pixels(0).resize((80, 80))
+    assert image_filter.check(smaller).verdict is SafetyVerdict.ALLOW
+    assert run(data, "takedown", "create", PICTURES[0].png_hash, "--reason", "reported", "--yes").exit_code == 0
+
+    async def follow(database: Database) -> None:
+        background = BackgroundTasks()
+        async with background.running(follow_blocklist(Store(database).takedowns, image_filter, background)):
+            async with asyncio.timeout(30):
+                while image_filter.check(smaller).verdict is not SafetyVerdict.BLOCK:
+                    await asyncio.sleep(0.01)  # the task tells nobody that it has read
+
+    on_database(data, follow)
+    assert image_filter.check(draw_pixels(0)).verdict is SafetyVerdict.BLOCK
+    assert image_filter.check(draw_pixels(2)).verdict is SafetyVerdict.ALLOW

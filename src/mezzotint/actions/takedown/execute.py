@@ -24,6 +24,8 @@ log = structlog.get_logger()
 MOVED_AT_ONCE = 20
 PURGED_AT_ONCE = 100
 TAKEDOWNS_EVERY_S = 5.0
+LATE_ARRIVALS_EVERY_S = 60.0
+"""Long, since each look searches the whole blocklist; what it has not found yet is delivered to nobody."""
 RUN_S = 5.0
 """How long the background task works on one takedown before it looks at the next."""
 
@@ -72,7 +74,7 @@ async def take_step(work: TakedownWork, takedown: Takedown) -> None:
 
 
 async def run_open_takedowns(work: TakedownWork) -> None:
-    """Go on with every takedown that is under way; then withdraw what came back, and delete what is over.
+    """Go on with every takedown that is under way, and delete what is over.
 
     One that fails does not hold up the others. Raises: StorageUnavailable.
     """
@@ -81,7 +83,6 @@ async def run_open_takedowns(work: TakedownWork) -> None:
             await run_takedown(work, takedown.id, RUN_S)
         except Exception:
             log.exception("takedown not carried on", takedown=takedown.id, phase=takedown.phase)
-    await withdraw_late_arrivals(work)
     for takedown in await work.takedowns.over(work.now()):
         num_deleted = await work.quarantine.delete_all(f"{takedown.id}/")
         await work.takedowns.advance(takedown, TakedownPhase.ERASED)
