@@ -25,6 +25,7 @@ _LOOK_ALIKES = {
 _EMOJI_LETTERS = {first + at: chr(ord("a") + at) for first in (0x1F150, 0x1F170, 0x1F1E6) for at in range(26)}
 _LEET = dict(zip("0345789@$!|+€", "oeastbgasilte", strict=True))
 _LEET_READINGS = tuple(str.maketrans({**_LEET, "1": one}) for one in "il")
+_LEET_WITHOUT_DIGITS = {code: letter for code, letter in _LEET_READINGS[0].items() if not chr(code).isdigit()}
 _LEET_SIGNS = frozenset({*_LEET, "1"})
 
 _IGNORED = frozenset({"Mn", "Me", "Cf"})  # combining marks, joiners, zero widths, tags
@@ -59,8 +60,10 @@ def fold(text: str) -> str:
     if text.isascii():
         return text.casefold()  # nothing below U+0080 is a disguise
     visible = "".join(character for character in normalize("NFKD", text) if category(character) not in _IGNORED)
-    # again after lower case is made: of rare Latin letters the table has the small form alone
-    return visible.translate(_LOOK_ALIKES).translate(_EMOJI_LETTERS).casefold().translate(_LOOK_ALIKES)
+    # Hangul is put together again: a syllable counts as one letter, as in "세 글 자". The table is read again after
+    # lower case is made: of rare Latin letters it has the small form alone.
+    letters = normalize("NFC", visible).translate(_LOOK_ALIKES).translate(_EMOJI_LETTERS)
+    return letters.casefold().translate(_LOOK_ALIKES)
 
 
 def space_words(folded: str) -> str:
@@ -80,7 +83,8 @@ def list_readings(text: str, known_words: Collection[str] = ()) -> Readings:
         worded.update((words, joined, space_words(_INSIDE_WORDS.sub("", base))))
     for words in filter(_LONG_RUN.search, tuple(worded)):
         worded.update(_LONG_RUN.sub(kept, words) for kept in (r"\1", r"\1\1"))
-        worded.add(f" {' '.join(_shorten_runs(word, known_words) for word in words.split())} ")
+        for lengths in ((1, 2), (2, 1)):  # "mannn" may be man or mann
+            worded.add(f" {' '.join(_shorten_runs(word, known_words, lengths) for word in words.split())} ")
     return Readings(frozenset(worded), frozenset(spelt_out))
 
 
@@ -88,17 +92,18 @@ def _list_leet_readings(folded: str) -> Iterator[str]:
     words = folded.split()
     if _LEET_SIGNS.isdisjoint(folded):
         return
-    for letters in _LEET_READINGS:
-        yield " ".join(_read_leet(word, letters) for word in words)
-        yield " ".join(word.translate(letters) if _is_leet(word) else word for word in words)  # "!" at the end an i
-        yield " ".join(word if word.isdigit() else _read_leet(word, letters) for word in words)  # 4 ca75
+    yield folded.translate(_LEET_WITHOUT_DIGITS)
+    for letters, tail, keeps_numbers in product(_LEET_READINGS, ("!.,;:?", ""), (False, True)):
+        # A "!" at the end may be an i; in `4 ca75` the 4 is a 4.
+        yield " ".join(word if keeps_numbers and word.isdigit() else _read_leet(word, letters, tail) for word in words)
     # In `4y34r` the 4 is a 4; in `0ld` the 0 is none, for no number begins with it.
     starts = [0 if word.startswith("0") else len(word) - len(word.lstrip(digits)) for word in words]
     yield " ".join(word[:at] + _read_leet(word[at:], _LEET_READINGS[0]) for word, at in zip(words, starts, strict=True))
 
 
-def _read_leet(word: str, letters: dict[int, str]) -> str:
-    core = word.rstrip("!.,;:?")
+def _read_leet(word: str, letters: dict[int, str], tail: str = "!.,;:?") -> str:
+    """tail: signs that are no letters at the end of the word; they go."""
+    core = word.rstrip(tail) if tail else word
     return core.translate(letters) if _is_leet(core) else word
 
 
@@ -109,14 +114,14 @@ def _is_leet(word: str) -> bool:
     return len(word) == 1 or len(word) >= _MIN_LEET_NUMBER or any(map(str.isalpha, word))
 
 
-def _shorten_runs(word: str, known_words: Collection[str]) -> str:
-    """The known word that this one stretches: each long run stands for one letter or for two."""
+def _shorten_runs(word: str, known_words: Collection[str], lengths: tuple[int, int]) -> str:
+    """The known word that this one stretches: a long run stands for so many letters, the first length tried first."""
     runs = list(_LONG_RUN.finditer(word))
     if not runs:
         return word
     if len(runs) <= _MAX_RUNS:
-        for lengths in product((1, 2), repeat=len(runs)):
-            kept = iter(lengths)
+        for kept_lengths in product(lengths, repeat=len(runs)):
+            kept = iter(kept_lengths)
             form = _LONG_RUN.sub(lambda run, kept=kept: run[1] * next(kept), word)  # type: ignore[misc]
             if form in known_words:
                 return form

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from mezzotint.domain.errors import SettingInvalid
 from mezzotint.policy.safety.categories import SafetyCategory
 
+_BUILT_IN = ("rules.toml", "rules_languages.toml")
 AGE_PLACE = "{minor age}"  # in a term, stands for every age below 18, in digits and in words
 _UNITS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _TEENS = ("ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen")
@@ -87,13 +88,14 @@ def load_rules(path: Path | None) -> Rules:
 
     Raises: RulesInvalid, naming the file and what is wrong.
     """
-    source = files("mezzotint.safety.text").joinpath("rules.toml")
-    built_in = Rules.model_validate(tomllib.loads(source.read_text(encoding="utf-8")))
-    rules = _add_rules(Rules(categories=_describe_categories()), built_in)
+    rules = Rules(categories=_describe_categories())
+    for name in _BUILT_IN:
+        text = files("mezzotint.safety.text").joinpath(name).read_text(encoding="utf-8")
+        rules = _add_rules(rules, Rules.model_validate(tomllib.loads(text)))
     if path is not None:
         rules = _add_rules(rules, _read(path))
     for problem in _list_problems(rules):
-        raise RulesInvalid(f"{path or source}: {problem}")
+        raise RulesInvalid(f"{path or 'built-in rules'}: {problem}")
     return rules
 
 

@@ -12,8 +12,8 @@ from mezzotint.safety.text.folding import SpeltOut, fold, list_readings, space_w
 from mezzotint.safety.text.rules import Rules
 
 _MIN_INSIDE = 4  # letters of a term that is looked for inside spelt-out text, where word boundaries are lost
-_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
-"""Thai, Lao, Burmese, Khmer, kana and Chinese characters."""
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
+"""Thai, Lao, Burmese, Khmer, kana, Chinese characters and Hangul, whose endings follow without a space."""
 _NUM_REMEMBERED = 128
 """Texts: the choices of a request share a negative prompt, and a refused request is often sent again."""
 _HARMLESS = ""
@@ -57,6 +57,7 @@ class TermIndex:
         matches = [
             (self._word_lists[at], start, end)
             for at, start, end in self._words.find_matches_as_indexes(worded, overlapping=True)
+            if not (worded[start].isdigit() and start > 0 and worded[start - 1].isdigit())  # 5岁 is no part of 25岁
         ]
         harmless = sorted((start, end) for name, start, end in matches if name == _HARMLESS)
         starts = [start for start, _ in harmless]

@@ -37,6 +37,11 @@ def test_long_runs_of_a_letter_are_read_as_one_and_as_two() -> None:
 
 def test_stretched_words_are_read_as_the_known_words_that_they_stretch() -> None:
     assert " three cats boo " in list_readings("thrrreeee cattts boooo", {"three", "cats", "boo"}).worded
+    assert {" man ", " mann "} <= list_readings("mannnn", {"man", "mann"}).worded
+
+
+def test_spelt_out_hangul_is_joined() -> None:
+    assert " 고양이 " in list_readings("고 양 이").worded
 
 
 def test_small_capitals_fold_to_plain_letters() -> None:
