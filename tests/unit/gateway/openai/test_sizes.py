@@ -11,14 +11,15 @@ from PIL import Image
 
 from mezzotint.actions.cancel import cancel
 from mezzotint.actions.finish import image_key
-from mezzotint.domain.ids import JobId
+from mezzotint.domain.ids import JobId, WorkerId
 from mezzotint.gateway import Service
 from mezzotint.gateway.openai.images import collect_images
 from mezzotint.gateway.openai.schemas import NewImages
 from mezzotint.gateway.openai.sizes import fit_size
 from mezzotint.policy.admission.prompt import parse_request
 from mezzotint.policy.admission.request import JobRequest
-from tests.making import make_image, make_job
+from mezzotint.store import WorkerOffer
+from tests.making import NOW, make_ending, make_image, make_job
 from tests.unit.gateway.conftest import Connect
 from tests.unit.gateway.openai.test_images import GENERATE, first_job
 
@@ -63,6 +64,10 @@ async def test_the_answer_has_the_size_asked_for_and_says_what_was_drawn(service
     Image.new("RGB", (width, height), "red").save(buffer, "PNG")
     job = make_job()
     job = replace(job, images=(replace(make_image(job), width=width, height=height),))
+    await service.desk.jobs.add(job)
+    (taken,) = await service.desk.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
+    assert taken.lease is not None
+    await service.desk.jobs.finish(job.id, taken.lease, make_ending(job, images=job.images))
     await service.desk.objects.put(image_key(job.images[0].png, "png"), buffer.getvalue())
     buffer.seek(0)
     Image.open(buffer).save(webp := BytesIO(), "WEBP")
