@@ -11,6 +11,9 @@ from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.safety.text_verdict import TextVerdict
 
+NUM_THREADS = 1
+"""The heads hold the interpreter's lock for half of their time: a second thread judged no more prompts, and delayed the
+event loop by twice as much."""
 MAX_AT_ONCE = 1_000
 """Requests of one tenant that wait for their screening: its rate limit is reached before."""
 
@@ -39,7 +42,7 @@ class TextScreen:
     judge: JudgeText
     guard: Guard | None = None
     asks_always: bool = False
-    threads: TenantThreads = field(default_factory=lambda: TenantThreads(max_at_once=MAX_AT_ONCE))
+    threads: TenantThreads = field(default_factory=lambda: TenantThreads(NUM_THREADS, MAX_AT_ONCE))
 
     async def screen_texts(
         self, texts: Sequence[tuple[str, str]], tenant: TenantId, tier: Tier
