@@ -27,7 +27,9 @@ Models = Annotated[Path | None, setting_option("models", "TOML file of several m
 OnDevice = Annotated[str | None, setting_option("device", "Where the model runs: auto, cpu, cuda, or cuda:1.")]
 Steps = Annotated[int | None, typer.Option(min=1, max=1000, help="Steps of each picture; default: the model's.")]
 Guidance = Annotated[float | None, typer.Option(min=0, max=50, help="Guidance scale; default: the model's.")]
-Clip = Annotated[str, typer.Option(help="A CLIP or SigLIP model, folder or hub id.")]
+Clip = Annotated[
+    str | None, typer.Option(help="A CLIP or SigLIP model, folder or hub id; default: the built-in aligner.")
+]
 PicturesFile = Annotated[
     Path | None, typer.Option("--pictures", help="CSV file (file, prompt) of pictures to measure; default: draw some.")
 ]
@@ -96,8 +98,8 @@ def regression(
 
 @app.command()
 def alignment(
-    clip: Clip,
     pictures: PicturesFile = None,
+    clip: Clip = None,
     model: Model = None,
     models: Models = None,
     device: OnDevice = None,
@@ -122,7 +124,7 @@ def alignment(
 @app.command()
 def calibrate(
     labels: Annotated[Path, typer.Option(help="CSV file (file, prompt, label) of pictures; label: 1 shows it, 0 not.")],
-    clip: Clip,
+    clip: Clip = None,
     limit: Limit = None,
     out: Out = None,
     data: Data = None,

@@ -9,8 +9,10 @@ from mezzotint.evals.result import EvalResult, Suite
 from mezzotint.main.evals.draw import DrawnPictures
 from mezzotint.main.evals.finish import EvalRun, progress_bar
 
+BUILT_IN = "built-in aligner"
 
-def run_alignment(run: EvalRun, drawn: DrawnPictures, clip: str) -> EvalResult:
+
+def run_alignment(run: EvalRun, drawn: DrawnPictures, clip: str | None) -> EvalResult:
     """Raises: ModelMissing, ModelCorrupt, ModelUnsupported, ResultInvalid."""
     scorer = load_scorer(clip)
     accepted = run.folder.find_accepted(Suite.ALIGNMENT, drawn.inputs)
@@ -27,7 +29,7 @@ def run_alignment(run: EvalRun, drawn: DrawnPictures, clip: str) -> EvalResult:
         )
 
 
-def run_calibration(labels: Path, clip: str, limit: int | None) -> EvalResult:
+def run_calibration(labels: Path, clip: str | None, limit: int | None) -> EvalResult:
     """Raises: PicturesInvalid, StartError."""
     pictures = read_pictures(labels, score="label", limit=limit)
     if {picture.score for picture in pictures} != {0.0, 1.0}:
@@ -36,8 +38,12 @@ def run_calibration(labels: Path, clip: str, limit: int | None) -> EvalResult:
     return calibrate(pictures, load_scorer(clip), inputs=inputs)
 
 
-def load_scorer(clip: str) -> Scorer:
-    """Raises: ModelMissing, ModelUnsupported."""
-    from mezzotint.evals.pictures.clip import ClipScorer
+def load_scorer(clip: str | None) -> Scorer:
+    """Raises: ModelMissing, ModelCorrupt, ModelUnsupported."""
+    if clip is not None:
+        from mezzotint.evals.pictures.clip import ClipScorer
 
-    return Scorer(name=clip, score=ClipScorer(clip).score)
+        return Scorer(name=clip, score=ClipScorer(clip).score)
+    from mezzotint.evals.pictures.aligner import Aligner
+
+    return Scorer(name=BUILT_IN, score=Aligner().score)
