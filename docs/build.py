@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from mezzotint.config import Settings
 from mezzotint.domain.errors import JobFault, MezzotintError
+from mezzotint.domain.held_image import HELD_TRANSITIONS
 from mezzotint.domain.job import TRANSITIONS
 from mezzotint.domain.safety.takedown import TAKEDOWN_TRANSITIONS, UNDER_WAY
 from mezzotint.engine.models.catalog import ModelEntry, Quantization
@@ -48,7 +49,7 @@ def states() -> str:
     lines += [f"| {before} | {after} | {why} |" for before, to in TRANSITIONS.items() for after, why in to.items()]
     final = ", ".join(state for state in TRANSITIONS if state.is_final)
     lines.append(f"\nFinal: {final}. A refused prompt never becomes a job; it is an audit row.")
-    return "\n".join([*lines, *lease_states(), *appeal_states(), *takedown_phases()]) + "\n"
+    return "\n".join([*lines, *lease_states(), *appeal_states(), *held_image_states(), *takedown_phases()]) + "\n"
 
 
 def lease_states() -> list[str]:
@@ -81,6 +82,13 @@ def takedown_phases() -> list[str]:
     waits = f"{', '.join(UNDER_WAY[:-1])} or {UNDER_WAY[-1]}"
     lines.append(f"\nA process goes on by itself with one that is {waits}.")
     return lines
+
+
+def held_image_states() -> list[str]:
+    """The section about pictures that are not delivered, one row a transition."""
+    table = HELD_TRANSITIONS
+    lines = ["\n# The states of a picture that is not delivered\n", "| from | to | when |", "| --- | --- | --- |"]
+    return lines + [f"| {before} | {after} | {why} |" for before, to in table.items() for after, why in to.items()]
 
 
 def appeal_states() -> list[str]:

@@ -10,6 +10,7 @@ from mezzotint.domain.ids import JobId, Sha256
 from mezzotint.domain.job import Ending, Job, Lease
 from mezzotint.metrics import Metrics
 from mezzotint.store import EventBus, Jobs, Objects
+from mezzotint.store.safety.encrypted_objects import EncryptedObjects
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,13 +26,25 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Originals:
+    """Pictures that are not delivered, encrypted. keeps_blocked: whether those that were blocked are kept, too."""
+
+    objects: EncryptedObjects
+    keeps_blocked: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """The stores that an action writes a job to, the bus that tells its watchers, and the metrics."""
+    """The stores that an action writes a job to, the bus that tells its watchers, and the metrics.
+
+    originals: None where no picture is kept that is not delivered.
+    """
 
     jobs: Jobs
     objects: Objects
     bus: EventBus
     metrics: Metrics = field(default_factory=Metrics)
+    originals: Originals | None = None
 
 
 async def store_pictures(objects: Objects, pictures: Sequence[Picture]) -> None:

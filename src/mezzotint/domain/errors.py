@@ -20,6 +20,7 @@ MezzotintError
 │   └── SettingInvalid
 ├── JobFault                   a job cannot go on; becomes the job's `error`
 │   ├── ImageBlocked
+│   ├── ImageInReview
 │   ├── PictureTakenDown
 │   ├── NotFinite
 │   ├── StepBudgetExceeded
@@ -189,6 +190,13 @@ class ImageBlocked(JobFault):
 
     code = "image_blocked"
     hint = "Change the prompt or the seed."
+
+
+class ImageInReview(JobFault):
+    """An operator looks at the finished picture before it is delivered."""
+
+    code = "image_in_review"
+    hint = "Read the job again later: it succeeds when the picture is released."
 
 
 class PictureTakenDown(JobFault):

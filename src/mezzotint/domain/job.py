@@ -46,7 +46,7 @@ TRANSITIONS: dict[JobState, dict[JobState, str]] = {
         JobState.CANCELLED: "its owner cancels it",
     },
     JobState.SUCCEEDED: {JobState.BLOCKED: "an admin takes its pictures down"},
-    JobState.BLOCKED: {JobState.SUCCEEDED: "the takedown of its pictures is undone"},
+    JobState.BLOCKED: {JobState.SUCCEEDED: "the takedown of its pictures is undone, or an admin releases them"},
     JobState.FAILED: {JobState.QUEUED: "an admin retries the dead letter"},
     JobState.CANCELLED: {},
     JobState.EXPIRED: {},

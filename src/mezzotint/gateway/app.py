@@ -10,6 +10,8 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from mezzotint import __version__
+from mezzotint.actions.review import SWEEP_S as HELD_SWEEP_S
+from mezzotint.actions.review import sweep_held_pictures
 from mezzotint.actions.safety.overrides import REFRESH_S
 from mezzotint.actions.takedown.execute import (
     LATE_ARRIVALS_EVERY_S,
@@ -43,6 +45,7 @@ from mezzotint.gateway.routes import (
     operations,
     provenance,
     provider_sign_in,
+    reviews,
     safety,
     sign_in,
     takedowns,
@@ -89,6 +92,7 @@ async def run_background_tasks(service: Service | None) -> AsyncIterator[None]:
             run("log sweep", SWEEP_S, webhook_sender.sweep),
             run("safety overrides", REFRESH_S, service.safety.follower.refresh),
             run("upload sweep", SWEEP_S, lambda: sweep_uploads(service.intake, service.now())),
+            run("held pictures", HELD_SWEEP_S, lambda: sweep_held_pictures(service.reviews)),
             run("takedowns", TAKEDOWNS_EVERY_S, lambda: run_open_takedowns(service.takedowns)),
             run("late arrivals", LATE_ARRIVALS_EVERY_S, lambda: withdraw_late_arrivals(service.takedowns)),
         ),
@@ -130,7 +134,7 @@ def create_app(
         app.include_router(router)
     for module in (uploads, provenance, usage, webhooks, sign_in, provider_sign_in, keys, appeals, about, metrics):
         app.include_router(module.router, responses=errors_of_all)
-    for module in (admin, operations, safety, takedowns):
+    for module in (admin, operations, safety, takedowns, reviews):
         app.include_router(module.router, responses=errors_of_all)
     app.include_router(websocket.router)
     app.openapi = partial(describe_api, app)  # type: ignore[method-assign]  # as FastAPI says to extend it

@@ -8,6 +8,7 @@ from typing import assert_never
 
 from mezzotint.actions.finish import Desk
 from mezzotint.actions.moderate import JudgePicture
+from mezzotint.actions.review import Reviews
 from mezzotint.actions.safety.controls import SafetyControls
 from mezzotint.actions.submit import Door
 from mezzotint.actions.takedown.work import TakedownWork
@@ -99,6 +100,7 @@ class Service:
     accounts: Accounts
     workers: Workers
     takedowns: TakedownWork
+    reviews: Reviews
     safety: SafetyControls
     now: Callable[[], datetime]
     is_ready: Callable[[], bool]

@@ -10,6 +10,7 @@ from PIL.Image import Image
 
 from mezzotint.actions.finish import Desk
 from mezzotint.actions.overload import Overload
+from mezzotint.actions.review import Reviews, with_originals
 from mezzotint.actions.safety.controls import SafetyControls
 from mezzotint.actions.screen import JudgeText, TextScreen
 from mezzotint.actions.submit import Door
@@ -22,6 +23,7 @@ from mezzotint.gateway.forecast import Forecast
 from mezzotint.gateway.safe_http import PublicOnlyClient
 from mezzotint.gateway.service import Accounts, Service
 from mezzotint.gateway.webhook_delivery import WebhookSender
+from mezzotint.policy.safety.document import OriginalsPolicy
 from mezzotint.policy.safety.images import ImageVerdict
 from mezzotint.store import EncryptedObjects, Store, read_pressure
 
@@ -90,6 +92,7 @@ def build_service(
         issuer=issuer,
         accounts=Accounts(tenants=store.tenants, users=store.users, keys=store.keys),
         workers=store.workers,
+        reviews=build_reviews(store, desk, issuer.derive, OriginalsPolicy()),
         takedowns=build_takedowns(store, desk, issuer.derive, filters.screen.judge),
         safety=filters.safety,
         now=utc_now,
@@ -97,6 +100,12 @@ def build_service(
         check_storage=desk.objects.check,
         is_ready=lambda: True,
     )
+
+
+def build_reviews(store: Store, desk: Desk, derive: Callable[[str], bytes], policy: OriginalsPolicy) -> Reviews:
+    """policy: how long pictures that are not delivered are kept. derive: as of `WebhookSender`."""
+    desk = desk if desk.originals else with_originals(desk, derive, policy)
+    return Reviews(held=store.held_images, desk=desk, policy=policy, now=utc_now)
 
 
 def build_takedowns(store: Store, desk: Desk, derive: Callable[[str], bytes], judge: JudgeText) -> TakedownWork:

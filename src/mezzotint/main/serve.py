@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from mezzotint import __version__
 from mezzotint.actions.maintain import Maintenance, maintain_queue
 from mezzotint.actions.retention import SWEEP_S, enforce_retention
+from mezzotint.actions.review import with_originals
 from mezzotint.background import BackgroundTasks, end_process
 from mezzotint.config import Settings
 from mezzotint.domain.errors import PortInUse, SettingInvalid
@@ -59,6 +60,8 @@ from mezzotint.main.worker import (
 )
 from mezzotint.media.uploads.decoder_pool import DecoderPool
 from mezzotint.metrics import Metrics
+from mezzotint.policy.safety.document import OriginalsPolicy
+from mezzotint.safety.policy_file import load_policy
 from mezzotint.store import LocalBuckets, Objects, RateBuckets, Store, ValkeyBuckets
 from mezzotint.store.objects import check_room
 from mezzotint.worker import Catalog
@@ -111,9 +114,11 @@ class ServerProcess:
     broken_by: BaseException | None = None
     is_device_busy: bool = False
     issuer: Issuer = field(init=False)
+    kept: OriginalsPolicy = field(init=False)
 
     def __post_init__(self) -> None:
         self.issuer = Issuer(load_secret(self.settings))
+        self.kept = load_policy(self.settings.safety_policy).originals
 
     async def run(self, listener: socket.socket) -> None:
         """Serve on a bound socket until a signal, or until the worker breaks (then `broken_by` says by what)."""
@@ -123,7 +128,7 @@ class ServerProcess:
         database = open_database(settings, metrics)
         await migrate_database(settings, database)
         store = Store(database, read_retention(settings))
-        desk = open_desk(settings, store, metrics)
+        desk = with_originals(open_desk(settings, store, metrics), self.issuer.derive, self.kept)
         await check_objects(settings, desk.objects)
         background = BackgroundTasks(on_restart=metrics.count_restart)
         follower = await follow_overrides(store, metrics)
@@ -162,6 +167,7 @@ class ServerProcess:
             door=replace(service.door, upscaler=upscaler_name(self.upscaler)),
             intake=replace(service.intake, decoders=decoders),
             webhook_sender=replace(service.webhook_sender, http_client=http_client),
+            reviews=replace(service.reviews, policy=self.kept),
             takedowns=configure_takedowns(service.takedowns, settings, http_client, self.issuer.derive),
             accounts=build_accounts(store, settings),
             is_ready=lambda: worker is None or worker.is_ready,

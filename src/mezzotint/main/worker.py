@@ -14,12 +14,14 @@ from prometheus_client import start_http_server
 
 from mezzotint.actions.finish import Desk
 from mezzotint.actions.maintain import delete_unreferenced_checkpoints
+from mezzotint.actions.review import with_originals
 from mezzotint.actions.safety.overrides import REFRESH_S, OverridesFollower
 from mezzotint.background import BackgroundTasks, end_process, handle_stop_signals
 from mezzotint.config import Settings
 from mezzotint.domain.errors import SettingInvalid, StorageUnavailable
 from mezzotint.domain.gpu import GpuReading
-from mezzotint.main.data_folder import prepare_data_folder
+from mezzotint.gateway import Issuer
+from mezzotint.main.data_folder import load_secret, prepare_data_folder
 from mezzotint.main.filters.text_screen import build_text_filter
 from mezzotint.main.log import configure_log
 from mezzotint.main.provenance.signing import Signing, find_signer
@@ -89,6 +91,11 @@ async def _run_worker(settings: Settings, catalog: Catalog, upscaler: Path | Non
     await migrate_database(settings, database)
     store = Store(database)
     desk = open_desk(settings, store, metrics)
+    policy = load_policy(settings.safety_policy)
+    if policy.keeps_originals and settings.token_secret is None:
+        raise SettingInvalid("token_secret: the safety policy keeps pictures: gateways and workers need the same one")
+    derive = Issuer(load_secret(settings)).derive
+    desk = with_originals(desk, derive, policy.originals)
     await check_objects(settings, desk.objects)
     broken: list[BaseException] = []
     stop = asyncio.Event()

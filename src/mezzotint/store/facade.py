@@ -14,6 +14,7 @@ from mezzotint.store.refusals import Refusals
 from mezzotint.store.retention import RetentionSweep
 from mezzotint.store.safety.appeals import Appeals
 from mezzotint.store.safety.audit import SafetyAudit
+from mezzotint.store.safety.held_images import HeldImages
 from mezzotint.store.safety.overrides import Overrides
 from mezzotint.store.safety.picture_audits import PictureAudits
 from mezzotint.store.safety.recent_prompts import RecentPrompts
@@ -34,6 +35,7 @@ class Store:
         self.database = database
         self.appeals = Appeals(database)
         self.changes = Changes(database)
+        self.held_images = HeldImages(database)
         self.images = Images(database)
         self.jobs = Jobs(database)
         self.keys = Keys(database)

@@ -15,7 +15,7 @@ from mezzotint.policy.retry import DeadLetter, Failure, Retry, decide_retry
 from mezzotint.provenance import PictureTools
 from mezzotint.worker.leased_jobs import LeasedJob, LeasedJobs
 from mezzotint.worker.messages import PreemptReason, RunEnded, RunPreempted
-from mezzotint.worker.postprocess import UNTOUCHED, explain, postprocess
+from mezzotint.worker.postprocess import UNTOUCHED, PictureStorage, explain, postprocess
 from mezzotint.worker.save_checkpoint import save_checkpoint
 
 log = structlog.get_logger()
@@ -27,10 +27,11 @@ async def finish_job(jobs: LeasedJobs, leased: LeasedJob, report: RunEnded) -> N
         await fail_job(jobs, leased, explain(leased.job, report.error), report.cost_s)
         return
     load_s = report.begun_at - leased.claimed_at if report.begun_at is not None else None
+    storage = PictureStorage(objects=jobs.desk.objects, originals=jobs.desk.originals)
     try:
         tools = await jobs.retry_while_away(lambda: _prepare_tools(jobs, leased.job))
         ending = await jobs.retry_while_away(
-            lambda: postprocess(leased.job, report, jobs.image_filter, jobs.desk.objects, jobs.now, tools=tools)
+            lambda: postprocess(leased.job, report, jobs.image_filter, storage, jobs.now, tools=tools)
         )
     except JobFault as error:
         log.warning("picture not kept", job=leased.job.id, exc_info=error)

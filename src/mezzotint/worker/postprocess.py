@@ -3,16 +3,25 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
 from PIL import Image as Pixels
 
-from mezzotint.actions.finish import Picture, store_pictures
-from mezzotint.domain.errors import EncodeFailed, FilterFailed, ImageBlocked, JobFault, RunFailed, SigningFailed
+from mezzotint.actions.finish import Originals, Picture, store_pictures
+from mezzotint.domain.errors import (
+    EncodeFailed,
+    FilterFailed,
+    ImageBlocked,
+    ImageInReview,
+    JobFault,
+    RunFailed,
+    SigningFailed,
+)
 from mezzotint.domain.held_image import HeldImage, HeldState
+from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Ending, Image, Job, JobError, JobState, Timings
 from mezzotint.domain.tier import Tier
 from mezzotint.media import blur_picture, content_hash, encode, preview_data_url
@@ -31,6 +40,14 @@ log = structlog.get_logger()
 UNTOUCHED = PictureTools()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureStorage:
+    """objects: of pictures that are delivered. originals: of those that are not; None: none are kept."""
+
+    objects: Objects
+    originals: Originals | None = None
+
+
 class ImageFilter(Protocol):
     """The post-filter. Its methods may take long and run on threads beside the event loop."""
 
@@ -43,7 +60,7 @@ async def postprocess(
     job: Job,
     report: RunEnded,
     image_filter: ImageFilter,
-    objects: Objects,
+    storage: PictureStorage,
     now: Callable[[], datetime],
     *,
     tools: PictureTools = UNTOUCHED,
@@ -62,18 +79,15 @@ async def postprocess(
         raise FilterFailed(f"The image filter failed ({type(error).__name__}).") from error
     timings = replace(timings, filter_s=time.monotonic() - started_at)
     if any(verdict.is_withheld for verdict in verdicts):
-        return _block(job, report, verdicts, timings, now())
+        ending = Ending(state=JobState.BLOCKED, at=now(), timings=timings, step=report.step, cut_texts=report.cut_texts)
+        is_review = storage.originals is not None and not any(verdict.is_blocked for verdict in verdicts)
+        is_kept = storage.originals is not None and (is_review or storage.originals.keeps_blocked)
+        kept = await _encode_pictures(report, verdicts, tools) if is_kept else ()
+        held = _list_held(job, report, verdicts, ending.at, is_review=is_review)
+        return await _withhold(storage.originals, held, kept, ending)
     started_at = time.monotonic()
-    try:
-        pictures = [
-            await asyncio.to_thread(_encode_picture, picture, verdict, tools)
-            for picture, verdict in zip(report.pictures, verdicts, strict=True)
-        ]
-    except SigningFailed:
-        raise
-    except Exception as error:
-        raise EncodeFailed(f"The picture could not be encoded ({type(error).__name__}).") from error
-    await store_pictures(objects, pictures)
+    pictures = await _encode_pictures(report, verdicts, tools)
+    await store_pictures(storage.objects, pictures)
     timings = replace(timings, upload_s=time.monotonic() - started_at)
     images = tuple(
         Image(
@@ -101,13 +115,28 @@ async def postprocess(
     )
 
 
-def _block(job: Job, report: RunEnded, verdicts: Sequence[ImageVerdict], timings: Timings, at: datetime) -> Ending:
-    """End the job without pictures; the scores of those that did not pass are kept, the pictures are not."""
-    held = tuple(
+async def _encode_pictures(report: RunEnded, verdicts: Sequence[ImageVerdict], tools: PictureTools) -> list[Picture]:
+    """Raises: EncodeFailed, SigningFailed."""
+    try:
+        return [
+            await asyncio.to_thread(_encode_picture, picture, verdict, tools)
+            for picture, verdict in zip(report.pictures, verdicts, strict=True)
+        ]
+    except SigningFailed:
+        raise
+    except Exception as error:
+        raise EncodeFailed(f"The picture could not be encoded ({type(error).__name__}).") from error
+
+
+def _list_held(
+    job: Job, report: RunEnded, verdicts: Sequence[ImageVerdict], at: datetime, *, is_review: bool
+) -> list[HeldImage]:
+    """The pictures that a row is kept of: in a review all of the job's, else those that did not pass."""
+    return [
         HeldImage(
             job=job.id,
             position=position,
-            state=HeldState.BLOCKED,
+            state=HeldState.REVIEW if is_review else HeldState.BLOCKED,
             category=verdict.category or "",
             scores=verdict.kept_scores,
             filter_version=verdict.version,
@@ -117,17 +146,38 @@ def _block(job: Job, report: RunEnded, verdicts: Sequence[ImageVerdict], timings
             created_at=at,
         )
         for position, (picture, verdict) in enumerate(zip(report.pictures, verdicts, strict=True))
-        if verdict.is_withheld
-    )
-    error = _explain_block(job, next((one.category for one in held if one.category), ""))
-    return Ending(state=JobState.BLOCKED, at=at, timings=timings, step=report.step, error=error, held=held)
+        if is_review or verdict.is_withheld
+    ]
 
 
-def _explain_block(job: Job, category: str) -> JobError:
+async def _withhold(
+    originals: Originals | None, held: Sequence[HeldImage], kept: Sequence[Picture], ending: Ending
+) -> Ending:
+    """End the job without pictures. Originals are kept encrypted where the job waits for a review, or the policy says.
+
+    kept: all pictures of the job; empty: none is kept.
+    """
+    if originals is not None and kept:
+        for one in held:
+            await originals.objects.put(f"{_key_of(one)}png", kept[one.position].png)
+            await originals.objects.put(f"{_key_of(one)}webp", kept[one.position].webp)
+        held = [replace(one, key=_key_of(one)) for one in held]
+    if held[0].state is HeldState.REVIEW:
+        error = JobError.of(ImageInReview(ImageInReview.__doc__))
+    else:
+        error = _explain_block(held[0].job, next((one.category for one in held if one.category), ""))
+    return replace(ending, error=error, held=tuple(held))
+
+
+def _key_of(held: HeldImage) -> str:
+    return f"{held.job}/{held.position}/"
+
+
+def _explain_block(job: JobId, category: str) -> JobError:
     """The error names the category, and how to appeal."""
     about = f" ({SafetyCategory(category).about})" if category in set(SafetyCategory) else ""
     fault = ImageBlocked(f"The finished picture did not pass the image filter{about} and was not kept.")
-    fault.hint = f"{ImageBlocked.hint} If that is a mistake, appeal: POST /v1/appeals with the refusal {job.id}."
+    fault.hint = f"{ImageBlocked.hint} If that is a mistake, appeal: POST /v1/appeals with the refusal {job}."
     return JobError.of(fault)
 
 

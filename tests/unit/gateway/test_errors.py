@@ -32,7 +32,7 @@ def raised_codes() -> Iterator[str]:
 
 def test_every_code_that_is_raised_is_in_the_table_and_every_other_is_not() -> None:
     storage = {StorageUnavailable.code, StorageFull.code}
-    known = {*raised_codes(), *CREDENTIAL_CODES, *RefusalCode, *storage, "image_blocked"}
+    known = {*raised_codes(), *CREDENTIAL_CODES, *RefusalCode, *storage, "image_blocked", "image_in_review"}
     assert known == set(ERRORS)
 
 
@@ -44,7 +44,9 @@ def test_every_limit_of_number_of_a_tenant_answers_429() -> None:
 
 @pytest.mark.parametrize("fault", JobFault.__subclasses__(), ids=lambda fault: fault.code)
 def test_the_fault_of_a_job_is_the_servers_unless_the_filter_blocked_its_picture(fault: type[JobFault]) -> None:
-    assert find_status(fault.code) == {"image_blocked": 400, "storage_unavailable": 503}.get(fault.code, 500)
+    own = {"image_blocked": 400, "image_in_review": 400, "picture_taken_down": 410}
+    own |= {"signing_failed": 503, "storage_unavailable": 503}
+    assert find_status(fault.code) == own.get(fault.code, 500)
 
 
 def test_a_code_without_a_message_of_its_own_must_be_in_the_table() -> None:

@@ -16,7 +16,7 @@ from mezzotint.policy.safety.images import ImageVerdict
 from mezzotint.policy.safety.verdicts import SafetyVerdict
 from mezzotint.store import Objects
 from mezzotint.worker.messages import RunEnded
-from mezzotint.worker.postprocess import encode_preview, explain, postprocess
+from mezzotint.worker.postprocess import PictureStorage, encode_preview, explain, postprocess
 from tests.making import NOW, make_job
 
 pytestmark = pytest.mark.anyio
@@ -47,7 +47,9 @@ class Filter:
 
 
 async def store(tmp_path: Path, job: Job, report: RunEnded, verdict: SafetyVerdict = SafetyVerdict.ALLOW) -> Ending:
-    return await postprocess(job, report, Filter(verdict), Objects(tmp_path / "objects"), lambda: NOW)
+    return await postprocess(
+        job, report, Filter(verdict), PictureStorage(objects=Objects(tmp_path / "objects")), lambda: NOW
+    )
 
 
 def files(tmp_path: Path) -> list[Path]:

@@ -757,6 +757,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/admin/reviews": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Reviews
+         * @description Finished pictures that were not delivered, newest first.
+         */
+        get: operations["list_reviews"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/reviews/{job_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Decide Review
+         * @description Release the pictures of a job, which has succeeded then, or deny them. Watchers and webhooks are told.
+         */
+        post: operations["decide_review"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/reviews/{job_id}/{position}.png": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * View Held Image
+         * @description Look at a picture that was not delivered. An audit row says who did.
+         */
+        get: operations["view_held_image"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/admin/safety/appeals": {
         parameters: {
             query?: never;
@@ -1987,7 +2047,7 @@ export interface components {
          * AuditAction
          * @enum {string}
          */
-        AuditAction: "rule_added" | "rule_changed" | "rule_removed" | "tightened" | "tightening_ended" | "appeal_decided" | "taken_down" | "takedown_undone" | "prompts_shown";
+        AuditAction: "rule_added" | "rule_changed" | "rule_removed" | "tightened" | "tightening_ended" | "appeal_decided" | "taken_down" | "takedown_undone" | "picture_viewed" | "picture_released" | "picture_denied" | "prompts_shown";
         /** AuditPage */
         AuditPage: {
             /** Entries */
@@ -2161,6 +2221,58 @@ export interface components {
             /** Version */
             version: string;
         };
+        /** HeldImagePage */
+        HeldImagePage: {
+            /** Images */
+            images: components["schemas"]["HeldImageView"][];
+            /** Next Cursor */
+            next_cursor: string | null;
+        };
+        /** HeldImageView */
+        HeldImageView: {
+            /**
+             * Category
+             * @description why, as the safety policy names it; may be empty
+             */
+            category: string;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Decided At */
+            decided_at: string | null;
+            /** Decided By */
+            decided_by: string | null;
+            /** Filter Version */
+            filter_version: string;
+            /**
+             * Is Kept
+             * @description whether the original can be looked at
+             */
+            is_kept: boolean;
+            /** Job Id */
+            job_id: string;
+            /** Position */
+            position: number;
+            /**
+             * Scores
+             * @description by classifier and class
+             */
+            scores: {
+                [key: string]: {
+                    [key: string]: number | null;
+                };
+            };
+            state: components["schemas"]["HeldState"];
+            /** Tenant */
+            tenant: string;
+        };
+        /**
+         * HeldState
+         * @enum {string}
+         */
+        HeldState: "blocked" | "review" | "released" | "denied";
         /** HistoryImage */
         HistoryImage: {
             /**
@@ -3377,6 +3489,19 @@ export interface components {
              */
             text_hash: string;
         };
+        /** ReviewDecision */
+        ReviewDecision: {
+            /**
+             * Reason
+             * @description for those who look at it later
+             */
+            reason: string;
+            /**
+             * Release
+             * @description true delivers the job's pictures, false blocks them
+             */
+            release: boolean;
+        };
         /** Rotation */
         Rotation: {
             /**
@@ -3436,7 +3561,8 @@ export interface components {
         SafetyCategory: "sexual" | "sexual_minors" | "violence" | "hate" | "self_harm" | "illegal" | "harassment" | "deception" | "prompt_injection";
         /**
          * SafetyVerdict
-         * @description From mild to severe. REVIEW: it passes, and an operator is shown it. BLUR: a blurred picture is delivered.
+         * @description From mild to severe. REVIEW: a text passes, and its audit row says so; a picture is kept back until an admin
+         *     decides. BLUR: a blurred picture is delivered.
          * @enum {string}
          */
         SafetyVerdict: "allow" | "review" | "blur" | "block";
@@ -7339,6 +7465,280 @@ export interface operations {
             };
             /** @description the body is too large */
             413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description the address is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description something in the request cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description the database or the object store does not answer, or the server is full */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    list_reviews: {
+        parameters: {
+            query?: {
+                limit?: number;
+                /** @description `blocked` lists what the filter blocked */
+                state?: components["schemas"]["HeldState"];
+                /** @description `next_cursor` of the last page */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HeldImagePage"];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description the address is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description something in the request cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description the database or the object store does not answer, or the server is full */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    decide_review: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the job's id */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReviewDecision"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description the body is not JSON in UTF-8 */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description no such thing, or not yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description the address is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description something in the request cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description the database or the object store does not answer, or the server is full */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    view_held_image: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the job's id */
+                job_id: string;
+                /** @description of the picture in its job */
+                position: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the PNG */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/png": string;
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description not allowed to this caller, tier or server */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description no such thing, or not yours */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -17,7 +17,9 @@ TYPES = {
     409: "conflict_error",
     429: "rate_limit_error",
 }
-RENAMED = {RefusalCode.PROMPT_BLOCKED: "moderation_blocked", "image_blocked": "moderation_blocked"}
+RENAMED = {RefusalCode.PROMPT_BLOCKED: "moderation_blocked", "image_blocked": "moderation_blocked"} | {
+    "image_in_review": "moderation_blocked"
+}
 """Codes that its clients look for."""
 
 

@@ -16,6 +16,10 @@ class AuditAction(StrEnum):
     APPEAL_DECIDED = "appeal_decided"
     TAKEN_DOWN = "taken_down"
     TAKEDOWN_UNDONE = "takedown_undone"
+    PICTURE_VIEWED = "picture_viewed"
+    """An admin looked at a picture that was not delivered."""
+    PICTURE_RELEASED = "picture_released"
+    PICTURE_DENIED = "picture_denied"
     PROMPTS_SHOWN = "prompts_shown"
     """An admin tried a rule and asked for prompts that it would stop."""
 

@@ -77,6 +77,15 @@ class GreyZone(_StrictModel):
     high: Annotated[float, Field(ge=1)] = 1.5
 
 
+class OriginalsPolicy(_StrictModel):
+    """How many days pictures that are not delivered are kept, encrypted. review_days: for an admin to decide, then they
+    are denied. blocked_days: those that were blocked; 0: not kept.
+    """
+
+    review_days: Annotated[float, Field(gt=0, le=3650)] = 14
+    blocked_days: Annotated[float, Field(ge=0, le=3650)] = 0
+
+
 class SafetyPolicy(ThresholdTables):
     """version: any text; audit rows name it. tiers: tables that replace entries of the common ones for one tier.
 
@@ -87,6 +96,15 @@ class SafetyPolicy(ThresholdTables):
     grey: GreyZone = GreyZone()
     tiers: Mapping[Tier, ThresholdTables] = {}
     classifiers: Mapping[str, ClassifierEntry] = BUILT_IN
+    originals: OriginalsPolicy = OriginalsPolicy()
+
+    @property
+    def keeps_originals(self) -> bool:
+        """Whether a picture that is not delivered may be kept."""
+        tables = (part.image.get(ImageUse.FINISHED, {}) for part in (self, *self.tiers.values()))
+        return self.originals.blocked_days > 0 or any(
+            entry.review is not None for table in tables for entry in table.values()
+        )
 
     @model_validator(mode="after")
     def _check_classifiers(self) -> "SafetyPolicy":

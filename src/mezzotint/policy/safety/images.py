@@ -43,6 +43,10 @@ class ImageVerdict:
         }
 
     @property
+    def is_blocked(self) -> bool:
+        return self.verdict is SafetyVerdict.BLOCK
+
+    @property
     def is_withheld(self) -> bool:
         """Whether nothing of the picture is delivered."""
         return self.verdict in {SafetyVerdict.BLOCK, SafetyVerdict.REVIEW}

@@ -8,7 +8,9 @@ from mezzotint.policy.safety.categories import ANY, SafetyCategory
 
 
 class SafetyVerdict(StrEnum):
-    """From mild to severe. REVIEW: it passes, and an operator is shown it. BLUR: a blurred picture is delivered."""
+    """From mild to severe. REVIEW: a text passes, and its audit row says so; a picture is kept back until an admin
+    decides. BLUR: a blurred picture is delivered.
+    """
 
     ALLOW = "allow"
     REVIEW = "review"

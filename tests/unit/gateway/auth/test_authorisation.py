@@ -123,6 +123,9 @@ MATRIX: dict[str, Row | str] = {
     "GET /v1/admin/takedowns": ADMINS,
     "GET /v1/admin/takedowns/{takedown_id}": ADMINS,
     "POST /v1/admin/takedowns/{takedown_id}/undo": ADMINS,
+    "GET /v1/admin/reviews": ADMINS,
+    "GET /v1/admin/reviews/{job_id}/{position}.png": NOT_THERE,
+    "POST /v1/admin/reviews/{job_id}": NOT_THERE,
     "GET /v1/appeals": SIGNED_IN,
     "POST /v1/appeals": Row(401, 404, 201, 404),
     "GET /v1/admin/safety/rules": ADMINS,
@@ -162,6 +165,7 @@ BODIES: dict[str, Any] = {
     "POST /v1/admin/takedowns/plan": {"tenant": "ada"},
     "POST /v1/admin/takedowns/{takedown_id}/undo": {"reason": "mistaken"},
     "POST /v1/admin/takedowns": {"pictures": ["f" * 64], "reason": "reported"},
+    "POST /v1/admin/reviews/{job_id}": {"release": True, "reason": "harmless"},
     "POST /v1/admin/safety/rules": {"category": "hate", "all_of": [], "reason": "an incident"},
     "POST /v1/admin/safety/rules/trial": {"category": "hate", "all_of": [], "reason": "an incident"},
     "PATCH /v1/admin/safety/rules/{rule_id}": {"expires_at": None, "reason": "an incident"},
@@ -223,6 +227,7 @@ async def things_of_ada(service: Service, number: int) -> dict[str, str]:
     assert refusal_id is not None
     return {
         "refusal_id": refusal_id,
+        "position": "0",
         "rule_id": "rule_0",
         "tightening_id": "tgt_0",
         "appeal_id": "app_0",
