@@ -6,8 +6,8 @@ Every score used here is of a row that its head was not trained on: the fast hea
 the fifth that was held out of it and of rows that may not train. Parts of a text are scored as the service does.
 
 Thresholds: of all tables whose false refusals stay under the limits below, the one that refuses most. The `any` output
-gets a share r of the harmless rows, each category r / 40 (they add little to `any`, and false
-refusals of their own): one number decides the table of a group of languages.
+gets a share r of the harmless rows, each category a part of r: in English 1 / 40, where categories add little but false
+refusals of their own. One number r decides the table of a group of languages.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from encoder import MAX_TOKENS_SERVED
@@ -29,13 +30,13 @@ Array = NDArray[np.float32]
 
 # The largest share of harmless rows refused, by group of languages: of each set or source.
 LIMITS = {
-    "english": {"C": 0.019, "D": 0.028, "E": 0.04},
-    "known": {"captions de": 0.016, "captions fr": 0.016, "captions zh": 0.016},
+    "english": {"C": 0.019, "D": 0.028, "E": 0.04, "captions en": 0.029},
+    "known": {"captions de": 0.016, "captions fr": 0.016, "captions zh": 0.016, "twins": 0.12},
     "unknown": {"captions cs": 0.016},
 }
-_CATEGORY_SHARE = 1 / 40
-_MAX_ROWS = {"M": 6000, "H": 5000, "T": 1500}
-BLEND = 0.6
+_CATEGORY_SHARE = {"english": 1 / 40, "known": 1 / 4, "unknown": 1 / 4}
+_MAX_ROWS = {"M": 4000, "H": 5000, "T": 800}
+BLEND = 0.7
 # Taken off the calibrated logit of a sentence, a window or a disguised reading: a fragment of a harmless text looks
 # harmful more often than the text.
 PART_DISCOUNT = 1.5
@@ -44,18 +45,24 @@ HELD_OUT_OF_STRONG = 0
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Calibrated logits [n, K]. final: blended where both heads scored the row unseen. seen: whether they did not."""
+    """Calibrated logits [n, K]. final: blended where both heads scored the row and is_unseen says that neither knew it.
+
+    weights: an English row of the fifth that the strong head did not see stands for five of its source; a row that
+    may not train stands for itself. So every source counts as in the whole set.
+    """
 
     rows: Sequence[Row]
     groups: NDArray[np.str_]
     fast: Array
     final: Array
     is_unseen: NDArray[np.bool_]
+    weights: Array
 
 
 def rows_to_score(data: Path) -> list[Row]:
     """All prompts and captions, and of the largest sets as many as settle a threshold; the same ones every time."""
     rows = [row for row in read_rows(data) if row.source not in {"requests", "scenes"}]
+    rows = [row for row in rows if row.set != "A" or row.is_clear]
     chosen = [row for row in rows if row.set not in _MAX_ROWS]
     for name, count in _MAX_ROWS.items():
         chosen += sorted((row for row in rows if row.set == name), key=lambda row: row.key)[:count]
@@ -83,20 +90,29 @@ def label_of(row: Row) -> str:
     return {"C": "C", "D": "D", "E": "E"}.get(row.set, "twins" if row.source == "twins" else "")
 
 
-def choose_thresholds(logits: Array, rows: Sequence[Row], limits: dict[str, float]) -> Array:
+def choose_thresholds(logits: Array, rows: Sequence[Row], weights: Array, group: str) -> Array:
     """[K] logits from which a text is refused."""
+    limits, share_of_category = LIMITS[group], _CATEGORY_SHARE[group]
     labels = np.array([label_of(row) for row in rows])
-    harmless = logits[np.isin(labels, list(limits))]
-    best = np.quantile(harmless, 1 - 1e-4, axis=0)
+    harmless = np.isin(labels, list(limits))
+    best = logits[harmless].max(axis=0)
     for share in np.geomspace(0.002, 0.2, 120):
-        of_any = np.quantile(harmless[:, 0], 1 - share)
-        rest = np.quantile(harmless[:, 1:], 1 - share * _CATEGORY_SHARE, axis=0)
-        table = np.concatenate([[of_any], rest])
+        shares = [share, *(share * share_of_category for _ in OUTPUTS[1:])]
+        table = np.array(
+            [quantile(logits[harmless, at], 1 - one, weights[harmless]) for at, one in enumerate(shares)], np.float32
+        )
         stopped = (logits >= table).any(axis=1)
-        if any(stopped[labels == name].mean() > limit for name, limit in limits.items()):
+        if any(
+            np.average(stopped[labels == name], weights=weights[labels == name]) > limit
+            for name, limit in limits.items()
+        ):
             break
         best = table
     return best
+
+
+def quantile(values: NDArray[Any], share: float, weights: NDArray[Any]) -> float:
+    return float(np.quantile(values, share, weights=weights, method="inverted_cdf"))
 
 
 def score_rows(data: Path, cache: Path, run: Path, strong: Path | None) -> tuple[Scored, Array, Array | None]:
@@ -108,7 +124,8 @@ def score_rows(data: Path, cache: Path, run: Path, strong: Path | None) -> tuple
     calibration = fit_calibration(served.of_whole(raw), rows)
     fast = served.highest(raw * calibration[:, 0] + calibration[:, 1], PART_DISCOUNT)
     if strong is None:
-        return Scored(rows, served.groups, fast, fast, np.ones(len(rows), bool)), calibration, None
+        same = np.ones(len(rows), np.float32)
+        return Scored(rows, served.groups, fast, fast, same > 0, same), calibration, None
     english = served.groups == "english"
     unseen = np.array([not row.may_train or fold_of(row) == HELD_OUT_OF_STRONG for row in rows])
     asked = np.flatnonzero(english & unseen)
@@ -116,7 +133,9 @@ def score_rows(data: Path, cache: Path, run: Path, strong: Path | None) -> tuple
     of_strong = fit_calibration(strong_raw, [rows[at] for at in asked])
     final = fast.copy()
     final[asked] = BLEND * (strong_raw * of_strong[:, 0] + of_strong[:, 1]) + (1 - BLEND) * fast[asked]
-    return Scored(rows, served.groups, fast, final, ~english | unseen), calibration, of_strong
+    stands_for = np.array([FOLDS if row.may_train else 1 for row in rows], np.float32)
+    weights = np.where(english, stands_for, 1).astype(np.float32)
+    return Scored(rows, served.groups, fast, final, ~english | unseen, weights), calibration, of_strong
 
 
 def main() -> None:
@@ -130,9 +149,11 @@ def main() -> None:
     asked = parser.parse_args()
     scored, of_fast, of_strong = score_rows(asked.data, asked.cache, asked.run, asked.strong)
     suggested = {}
-    for group, limits in LIMITS.items():
+    for group in LIMITS:
         chosen = np.flatnonzero((scored.groups == group) & scored.is_unseen)
-        table = choose_thresholds(scored.final[chosen], [scored.rows[at] for at in chosen], limits)
+        table = choose_thresholds(
+            scored.final[chosen], [scored.rows[at] for at in chosen], scored.weights[chosen], group
+        )
         scores = 1 / (1 + np.exp(-table))
         suggested[group] = {name: round(float(score), 4) for name, score in zip(OUTPUTS, scores, strict=True)}
     _write(asked, of_fast, of_strong, suggested)

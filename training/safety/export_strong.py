@@ -1,8 +1,6 @@
 """Export the tuned MiniLM as int8 ONNX (per channel, dynamic activations, about 23 MB) with its tokenizer.
 
-    python training/safety/export_strong.py RUN/model.pt --out RUN [--towards-pretrained 0.3]
-
-`--towards-pretrained` mixes the encoder's weights with the pretrained ones: it forgets less of what it knew.
+python training/safety/export_strong.py RUN/model.pt --out RUN
 """
 
 import argparse
@@ -15,17 +13,11 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 
-def load_classifier(path: Path, towards_pretrained: float) -> Classifier:
+def load_classifier(path: Path) -> Classifier:
+    """path: `model.pt`, or the `checkpoint.pt` of a training that was cut short."""
+    state = torch.load(path, weights_only=True)
     network = Classifier()
-    pretrained = {name: value.clone() for name, value in network.encoder.state_dict().items()}
-    network.load_state_dict(torch.load(path, weights_only=True))
-    if towards_pretrained:
-        tuned = network.encoder.state_dict()
-        mixed = {
-            name: torch.lerp(value, pretrained[name], towards_pretrained) if value.is_floating_point() else value
-            for name, value in tuned.items()
-        }
-        network.encoder.load_state_dict(mixed)
+    network.load_state_dict(state.get("network", state))
     return network.eval()
 
 
@@ -55,10 +47,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--towards-pretrained", type=float, default=0.0)
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    export(load_classifier(asked.model, asked.towards_pretrained), asked.out / "minilm_int8.onnx")
+    export(load_classifier(asked.model), asked.out / "minilm_int8.onnx")
     shutil.copy(TOKENIZER_FILE, asked.out / "minilm_tokenizer.json")
 
 

@@ -1,7 +1,7 @@
 """Measure the heads: sources never seen, five-fold, shipped thresholds, languages, chat requests. Writes one JSON.
 
     python training/safety/measure.py --data DATA --cache CACHE --run RUN [--strong RUN] [--left-out RUNS] \\
-        --heads HEADS --out benchmarks/results/text_safety_heads.json
+        --out benchmarks/results/text_safety_heads.json
 
 RUNS holds a folder for each source left out of the strong head's training (`train_strong.py --leave-out`), with its
 exported model. Intervals are 95 % by bootstrap over rows, thresholds drawn anew each time.
@@ -11,12 +11,15 @@ import argparse
 import json
 import os
 import platform
+import tomllib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from calibrate import BLEND, Scored, label_of, score_rows
+from calibrate import BLEND, Scored, label_of, quantile, score_rows
 from numpy.typing import NDArray
 from rows import OUTPUTS, Row, fold_of
 from served import score_strong
@@ -28,27 +31,45 @@ _LEFT_OUT = ("overt", "i2p", "nibbler", "t2vsafety", "ring_a_bell")
 _UNSEEN_BENIGN = frozenset({"pickapic_test", "partiprompts", "geneval"})
 _CHAT = ("ailuminate", "catqa", "multijail")
 _ROUNDS = 400
-_SEEDS = 3
 
 
-def catch_rate(unsafe: Floats, harmless: Floats, false_rate: float) -> dict[str, float]:
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Scores of rows, and for how many rows of its source each stands."""
+
+    scores: Floats
+    weights: Floats
+
+    def draw(self, chance: np.random.Generator) -> "Sample":
+        drawn = chance.choice(self.scores, len(self.scores), p=self.weights / self.weights.sum())
+        return Sample(drawn, np.ones(len(drawn)))
+
+
+def plain(scores: Floats) -> Sample:
+    return Sample(scores, np.ones(len(scores)))
+
+
+def catch_rate(unsafe: Sample, harmless: Sample, false_rate: float) -> dict[str, float]:
     """Percent of `unsafe` above the score that `false_rate` of `harmless` reach, with its interval."""
     chance = np.random.default_rng(14)
-
-    def rate(some: Floats, others: Floats) -> float:
-        return 100 * float((some > np.quantile(others, 1 - false_rate)).mean())
-
-    drawn = [rate(chance.choice(unsafe, len(unsafe)), chance.choice(harmless, len(harmless))) for _ in range(_ROUNDS)]
+    drawn = [_rate(unsafe.draw(chance), harmless.draw(chance), false_rate) for _ in range(_ROUNDS)]
     low, high = np.percentile(drawn, [2.5, 97.5])
-    found = {"percent": rate(unsafe, harmless), "low": float(low), "high": float(high)}
-    return {**{name: round(value, 1) for name, value in found.items()}, "rows": len(unsafe)}
+    found = {"percent": _rate(unsafe, harmless, false_rate), "low": float(low), "high": float(high)}
+    return {**{name: round(value, 1) for name, value in found.items()}, "rows": len(unsafe.scores)}
 
 
-def share(stopped: NDArray[np.bool_]) -> dict[str, float]:
-    return {"percent": round(100 * float(stopped.mean()), 2), "rows": len(stopped)} if len(stopped) else {"rows": 0}
+def _rate(some: Sample, others: Sample, false_rate: float) -> float:
+    threshold = quantile(others.scores, 1 - false_rate, others.weights)
+    return 100 * float(np.average(some.scores > threshold, weights=some.weights))
 
 
-def leave_sources_out(training: FastTraining, strong_runs: Path | None) -> dict[str, object]:
+def share(stopped: NDArray[np.bool_], weights: Floats) -> dict[str, float]:
+    if not len(stopped):
+        return {"rows": 0}
+    return {"percent": round(100 * float(np.average(stopped, weights=weights)), 2), "rows": len(stopped)}
+
+
+def leave_sources_out(training: FastTraining, strong_runs: Path | None, num_seeds: int) -> dict[str, object]:
     """Train without a source and its harmless twins; threshold at 2 % of cleaned rows of C that were not trained on."""
     rows = training.rows
     is_benign = np.array([_is_unseen_benign(row) for row in rows])
@@ -58,16 +79,19 @@ def leave_sources_out(training: FastTraining, strong_runs: Path | None) -> dict[
         unsafe = np.array([row.source == source and row.set == "A" and row.is_clear for row in rows])
         asked = np.flatnonzero(unsafe | is_benign)
         one = unsafe[asked]
-        runs = [_fast_scores(training, left, seed, asked) for seed in range(_SEEDS)]
-        by_seed = [catch_rate(run[one], run[~one], 0.02)["percent"] for run in runs]
+        runs = [_fast_scores(training, left, seed, asked) for seed in range(num_seeds)]
+        by_seed = [catch_rate(plain(run[one]), plain(run[~one]), 0.02)["percent"] for run in runs]
         mean = np.mean(runs, axis=0)
-        entry: dict[str, object] = {"fast": catch_rate(mean[one], mean[~one], 0.02), "fast_by_seed": by_seed}
+        entry: dict[str, object] = {
+            "fast": catch_rate(plain(mean[one]), plain(mean[~one]), 0.02),
+            "fast_by_seed": by_seed,
+        }
         model = strong_runs / source / "minilm_int8.onnx" if strong_runs else None
         if model is not None and model.exists():
             strong = score_strong(model, [rows[at] for at in asked])[:, 0].astype(np.float64)
             blended = BLEND * _standard(strong, ~one) + (1 - BLEND) * _standard(mean, ~one)
-            entry["strong"] = catch_rate(strong[one], strong[~one], 0.02)
-            entry["blended"] = catch_rate(blended[one], blended[~one], 0.02)
+            entry["strong"] = catch_rate(plain(strong[one]), plain(strong[~one]), 0.02)
+            entry["blended"] = catch_rate(plain(blended[one]), plain(blended[~one]), 0.02)
         found[source] = entry
         print(source, entry, flush=True)
     return found
@@ -94,13 +118,16 @@ def measure_fixed_rates(scored: Scored, logits: NDArray[np.float32]) -> dict[str
     rows, any_score = scored.rows, logits[:, 0].astype(np.float64)
     use = scored.is_unseen
 
-    def pick(keep: Callable[[Row], bool]) -> Floats:
-        return any_score[use & np.array([keep(row) for row in rows])]
+    def pick(keep: Callable[[Row], bool]) -> Sample:
+        chosen = use & np.array([keep(row) for row in rows])
+        return Sample(any_score[chosen], scored.weights[chosen].astype(np.float64))
 
     benign = pick(lambda row: label_of(row) == "C")
+    edge = pick(lambda row: label_of(row) == "D")
+    at_two_percent = quantile(benign.scores, 0.98, benign.weights)
     found: dict[str, object] = {
         "public A, 2 % of C": catch_rate(pick(lambda row: row.set == "A" and row.is_clear), benign, 0.02),
-        "D refused at 2 % of C": share(pick(lambda row: label_of(row) == "D") > np.quantile(benign, 0.98)),
+        "D refused at 2 % of C": share(edge.scores > at_two_percent, edge.weights),
     }
     for kind in ("sexual", "violence", "hate", "self_harm", "illegal", "harassment"):
         scores = pick(lambda row, kind=kind: row.set == "A" and row.is_clear and kind in row.categories)  # type: ignore[misc]
@@ -124,16 +151,22 @@ def measure_hate(scored: Scored) -> dict[str, object]:
         unsafe = score[np.array([one and row.is_unsafe for one, row in zip(of_language, rows, strict=True)])]
         harmless = score[np.array([one and not row.is_unsafe for one, row in zip(of_language, rows, strict=True)])]
         found[language] = {
-            "5 % of captions": catch_rate(unsafe, captions, 0.05),
-            "5 % of its harmless rows": catch_rate(unsafe, harmless, 0.05),
+            "5 % of captions": catch_rate(plain(unsafe), plain(captions), 0.05),
+            "5 % of its harmless rows": catch_rate(plain(unsafe), plain(harmless), 0.05),
         }
     return found
 
 
-def measure_thresholds(scored: Scored, thresholds: dict[str, dict[str, float]]) -> dict[str, object]:
-    """Percent refused at the thresholds that ship, of rows unseen by their head, by set, source and language."""
-    table = np.array([[thresholds[str(group)][name] for name in OUTPUTS] for group in scored.groups])
-    stopped = (1 / (1 + np.exp(-scored.final)) >= table).any(axis=1)
+def measure_thresholds(scored: Scored, policy: dict[str, Any]) -> dict[str, object]:
+    """Percent refused by the policy, of rows unseen by their head, by set, source and language.
+
+    The strong head is asked where the policy's grey zone says so.
+    """
+    table = np.array([[policy["text"][str(group)][name] for name in OUTPUTS] for group in scored.groups])
+    fast, final = (1 / (1 + np.exp(-logits)) for logits in (scored.fast, scored.final))
+    nearness = (fast / table).max(axis=1)
+    is_grey = (nearness >= policy["grey"]["low"]) & (nearness < policy["grey"]["high"])
+    stopped = (np.where(is_grey[:, None], final, fast) >= table).any(axis=1)
     found: dict[str, dict[str, object]] = {"unsafe": {}, "harmless": {}}
     names: dict[tuple[str, str], list[int]] = {}
     for at, row in enumerate(scored.rows):
@@ -141,7 +174,7 @@ def measure_thresholds(scored: Scored, thresholds: dict[str, dict[str, float]]) 
         for name in _names_of(row) if counted else ():
             names.setdefault(("unsafe" if row.is_unsafe else "harmless", name), []).append(at)
     for (side, name), chosen in sorted(names.items()):
-        found[side][name] = share(stopped[chosen])
+        found[side][name] = share(stopped[chosen], scored.weights[chosen].astype(np.float64))
     return dict(found)
 
 
@@ -157,25 +190,30 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--strong", type=Path)
     parser.add_argument("--left-out", type=Path)
-    parser.add_argument("--heads", type=Path, required=True)
+    parser.add_argument("--policy", type=Path, default=Path("src/mezzotint/safety/policy.toml"))
+    parser.add_argument("--keep-left-out", action="store_true", help="take sources left out from --out as it is")
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    heads = json.loads((asked.heads / "heads.json").read_text(encoding="utf-8"))
+    policy = tomllib.loads(asked.policy.read_text(encoding="utf-8"))
     scored, _, _ = score_rows(asked.data, asked.cache, asked.run, asked.strong)
     result = {
-        "heads": heads["version"],
+        "policy": policy["version"],
         "hardware": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()},
-        "seeds": _SEEDS,
-        "at the thresholds that ship": measure_thresholds(scored, heads["suggested_thresholds"]),
-        "five-fold, fast head": measure_fixed_rates(scored, scored.fast),
+        "seeds": asked.seeds,
+        "at the thresholds that ship": measure_thresholds(scored, policy),
+        "fast head alone, on rows unseen by both": measure_fixed_rates(scored, scored.fast),
         "hate in ten languages, functionalities unseen": measure_hate(scored),
     }
     if asked.strong:
-        result["blended, on the fifth unseen by the strong head"] = measure_fixed_rates(scored, scored.final)
-    result["sources left out, 2 % of cleaned C"] = leave_sources_out(
-        FastTraining(asked.data, asked.cache), asked.left_out
-    )
+        result["both heads, on rows unseen by both"] = measure_fixed_rates(scored, scored.final)
+    name = "sources left out, 2 % of cleaned C"
+    if asked.keep_left_out:
+        result[name] = json.loads(asked.out.read_text(encoding="utf-8"))[name]
+    else:
+        training = FastTraining(asked.data, asked.cache)
+        result[name] = leave_sources_out(training, asked.left_out, asked.seeds)
     asked.out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -95,13 +95,25 @@ def _embed_reading(encoder: SentenceEncoder, text: str) -> Array:
 
 
 def score_strong(model: Path, rows: Sequence[Row]) -> Array:
-    """[n, K] logits of the exported head, as the service runs it."""
+    """[n, K] logits of the exported head, as the service runs it; kept in a file beside the model."""
+    cache = model.with_suffix(".scores.npz")
+    kept: dict[str, Array] = {}
+    if cache.exists():
+        with np.load(cache) as file:
+            kept = dict(zip(file["keys"].tolist(), file["logits"], strict=True))
+    if lacking := [row for row in rows if row.key not in kept]:
+        kept.update(_run_strong(model, lacking))
+        np.savez(cache, keys=np.array(list(kept)), logits=np.stack(list(kept.values())))
+    return np.stack([kept[row.key] for row in rows])
+
+
+def _run_strong(model: Path, rows: Sequence[Row]) -> dict[str, Array]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
     sequences = tokenize([prepare_text(row.text)[:MAX_STRONG_CHARS] for row in rows], MAX_TOKENS_SERVED)
-    logits = np.zeros((len(rows), len(OUTPUTS)), np.float32)
-    for at, ids in enumerate(sequences):
+    found: dict[str, Array] = {}
+    for row, ids in zip(rows, sequences, strict=True):
         one = np.array([ids], np.int64)
-        logits[at] = session.run(["logits"], {"input_ids": one, "attention_mask": np.ones_like(one)})[0][0]
-    return logits
+        found[row.key] = session.run(["logits"], {"input_ids": one, "attention_mask": np.ones_like(one)})[0][0]
+    return found
