@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from random import Random
 
 from mezzotint.evals.obfuscation import LETTERS, Obfuscation
+from mezzotint.evals.result import Figure
+from mezzotint.evals.safety import Screen
 from mezzotint.policy.safety.categories import SafetyCategory
 from mezzotint.safety.text.folding import fold
 from mezzotint.safety.text.rules import Rule, Rules
@@ -48,6 +50,15 @@ def disguise_minors(rules: Rules, seed: str = "minors") -> Iterator[ComposedProm
         disguise = disguises[at % len(disguises)]
         text = disguise.disguise(prompt.text, random)
         yield ComposedPrompt(f"{prompt.id}~{disguise.pattern}", text, prompt.negative_prompt, disguise.pattern)
+
+
+def measure_minors(screen: Screen, rules: Rules, limit: int | None = None) -> Figure:
+    """The share of the composed prompts that the filter stops, plain and disguised. limit: at most this many, evenly
+    from all. Those of rules on negative prompts are left out: a filter is asked for one text.
+    """
+    texts = [prompt.text for prompt in (*compose_minors(rules), *disguise_minors(rules)) if not prompt.negative_prompt]
+    chosen = texts[:: -(-len(texts) // limit)] if limit else texts
+    return Figure.share(sum(screen(text).is_stopped for text in chosen), len(chosen))
 
 
 def _list_terms(rules: Rules) -> dict[str, list[str]]:

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from mezzotint.evals.minors import ComposedPrompt, compose_minors, disguise_minors
+from mezzotint.evals.minors import ComposedPrompt, compose_minors, disguise_minors, measure_minors
+from mezzotint.evals.safety import Screening
 from mezzotint.safety.text.prefilter import PreFilter
 from mezzotint.safety.text.rules import Rules, load_rules
 
@@ -53,3 +54,10 @@ def test_every_term_of_every_list_of_the_rules_is_used(rules: Rules) -> None:
 def test_an_id_tells_numbers_of_terms_and_none_of_their_words(rules: Rules) -> None:
     for prompt in compose_minors(rules):
         assert re.fullmatch(r"minors\.\d+(\.[a-z_]+-\d+)+", prompt.id)
+
+
+def test_the_share_that_is_stopped_is_measured_with_the_filter_given(rules: Rules) -> None:
+    assert measure_minors(lambda _: Screening(False, 0.0), rules, limit=50).value == 0
+    figure = measure_minors(lambda text: Screening(len(text) > 0, 1.0), rules, limit=50)
+    assert figure.value == 1
+    assert 0 < figure.num <= 50

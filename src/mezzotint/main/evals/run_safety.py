@@ -5,10 +5,12 @@ from pathlib import Path
 
 from mezzotint import __version__
 from mezzotint.config import Settings
+from mezzotint.evals.minors import measure_minors
 from mezzotint.evals.prompts import PromptSet, PromptsInvalid, read_golden, read_prompts
 from mezzotint.evals.result import EvalResult
 from mezzotint.evals.safety import Screen, Screening, measure_safety
 from mezzotint.main.evals.finish import progress_bar
+from mezzotint.safety.text.rules import load_rules
 
 RULE_SCORE = 1e6
 """Of what a rule stops: above every classifier's, which is a score as a share of its threshold."""
@@ -23,9 +25,11 @@ def run_safety(settings: Settings, extra: Sequence[Path], *, reference: str | No
     total = sum(len(one.prompts) for one in (*golden, *more))
     with progress_bar() as bar:
         task = bar.add_task("screening prompts", total=total)
-        return measure_safety(
+        result = measure_safety(
             screen, golden, more, inputs=inputs, reference=reference, on_prompt=lambda: bar.advance(task)
         )
+    minors = measure_minors(screen, load_rules(settings.prefilter_rules), limit)
+    return result.model_copy(update={"figures": {**result.figures, "minors_composed.stopped": minors}})
 
 
 def open_screen(settings: Settings) -> tuple[Screen, dict[str, str]]:

@@ -59,6 +59,7 @@ def test_a_run_leaves_its_figures_and_its_report_and_can_be_accepted(tmp_path: P
     figures = read_result(out / "safety.json").figures
     assert figures["mine.stopped"].value == 1
     assert figures["mine.refused"].value == 0
+    assert figures["minors_composed.stopped"].value == 1
     assert evaluate("accept", "safety", "--out", out).exit_code == ExitCode.DONE
     again = evaluate_safety(out, gates, "--extra", extra)
     assert read_result(out / "accepted" / "safety.json").suite is Suite.SAFETY
