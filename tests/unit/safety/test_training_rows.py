@@ -1,6 +1,7 @@
 """Which rows may train weights that ship, and how the training changes them."""
 
 import csv
+import json
 import re
 import sys
 from pathlib import Path
@@ -66,3 +67,14 @@ def test_each_handwritten_request_has_a_harmless_one_in_the_same_words(rows: Mod
     assert len(groups) > 100
     for labels in groups.values():
         assert labels.count(True) == labels.count(False)
+
+
+def test_the_heads_that_ship_name_sources_that_may_ship_and_are_small(rows: ModuleType) -> None:
+    heads = TRAINING.parents[1] / "src/mezzotint/safety/text/heads"
+    listed = json.loads((heads / "heads.json").read_text(encoding="utf8"))
+    for head in ("fast", "strong"):
+        assert len(listed[head]["trained_on"]) > 20
+        for entry in listed[head]["trained_on"]:
+            source, licence = entry.removesuffix(")").split(" (", 1)
+            assert rows.may_ship(licence, source), entry
+    assert sum(file.stat().st_size for file in heads.iterdir()) < 30_000_000
