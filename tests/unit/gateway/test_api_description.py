@@ -25,6 +25,14 @@ VERBS = {
         "skip",
         "set",
         "refresh",
+        "decide",
+        "finish",
+        "moderate",
+        "plan",
+        "start",
+        "try",
+        "undo",
+        "view",
     ),
 }
 

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from mezzotint import gateway
-from mezzotint.domain.errors import JobFault, StorageFull, StorageUnavailable
+from mezzotint.actions.safety.appeals import AppealFault
+from mezzotint.actions.safety.rules import RuleFault
+from mezzotint.actions.takedown.begin import UndoRefusal
+from mezzotint.domain.errors import JobFault, SigningFailed, StorageFull, StorageUnavailable
 from mezzotint.domain.refusal import RefusalCode
 from mezzotint.gateway.errors import ERRORS, ApiError, find_status
 
@@ -32,7 +35,9 @@ def raised_codes() -> Iterator[str]:
 
 def test_every_code_that_is_raised_is_in_the_table_and_every_other_is_not() -> None:
     storage = {StorageUnavailable.code, StorageFull.code}
-    known = {*raised_codes(), *CREDENTIAL_CODES, *RefusalCode, *storage, "image_blocked", "image_in_review"}
+    pictures = {"image_blocked", "image_in_review", SigningFailed.code}
+    outcomes = {*RefusalCode, *RuleFault, *AppealFault, *UndoRefusal}
+    known = {*raised_codes(), *CREDENTIAL_CODES, *outcomes, *storage, *pictures}
     assert known == set(ERRORS)
 
 

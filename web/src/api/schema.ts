@@ -911,10 +911,10 @@ export interface paths {
         get: operations["list_rules"];
         put?: never;
         /**
-         * Add Hard Rule
+         * Create Hard Rule
          * @description Put a rule into force in every process of this database, within seconds.
          */
-        post: operations["add_hard_rule"];
+        post: operations["create_hard_rule"];
         delete?: never;
         options?: never;
         head?: never;
@@ -952,17 +952,17 @@ export interface paths {
         put?: never;
         post?: never;
         /**
-         * Remove Hard Rule
+         * Delete Hard Rule
          * @description Take a rule out of force.
          */
-        delete: operations["remove_hard_rule"];
+        delete: operations["delete_hard_rule"];
         options?: never;
         head?: never;
         /**
-         * Date Hard Rule
+         * Change Hard Rule
          * @description Give a rule another end, or none.
          */
-        patch: operations["date_hard_rule"];
+        patch: operations["change_hard_rule"];
         trace?: never;
     };
     "/v1/admin/safety/tightenings": {
@@ -979,10 +979,10 @@ export interface paths {
         get: operations["read_dial"];
         put?: never;
         /**
-         * Tighten Thresholds
+         * Create Tightening
          * @description Make thresholds stricter for a time, in every process of this database.
          */
-        post: operations["tighten_thresholds"];
+        post: operations["create_tightening"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1000,10 +1000,10 @@ export interface paths {
         put?: never;
         post?: never;
         /**
-         * Give Back Tightening
+         * Delete Tightening
          * @description End a tightening before its time.
          */
-        delete: operations["give_back_tightening"];
+        delete: operations["delete_tightening"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1532,10 +1532,10 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Moderate
+         * Moderate Inputs
          * @description Verdicts on texts and pictures by the safety policy; nothing is kept.
          */
-        post: operations["moderate"];
+        post: operations["moderate_inputs"];
         delete?: never;
         options?: never;
         head?: never;
@@ -8215,7 +8215,7 @@ export interface operations {
             };
         };
     };
-    add_hard_rule: {
+    create_hard_rule: {
         parameters: {
             query?: never;
             header?: never;
@@ -8416,7 +8416,7 @@ export interface operations {
             };
         };
     };
-    remove_hard_rule: {
+    delete_hard_rule: {
         parameters: {
             query: {
                 /** @description the audit keeps it */
@@ -8504,7 +8504,7 @@ export interface operations {
             };
         };
     };
-    date_hard_rule: {
+    change_hard_rule: {
         parameters: {
             query?: never;
             header?: never;
@@ -8685,7 +8685,7 @@ export interface operations {
             };
         };
     };
-    tighten_thresholds: {
+    create_tightening: {
         parameters: {
             query?: never;
             header?: never;
@@ -8781,7 +8781,7 @@ export interface operations {
             };
         };
     };
-    give_back_tightening: {
+    delete_tightening: {
         parameters: {
             query: {
                 /** @description the audit keeps it */
@@ -12125,7 +12125,7 @@ export interface operations {
             };
         };
     };
-    moderate: {
+    moderate_inputs: {
         parameters: {
             query?: never;
             header?: never;

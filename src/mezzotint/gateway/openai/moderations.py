@@ -146,7 +146,7 @@ router = APIRouter(
 
 
 @router.post("", openapi_extra={"requestBody": describe_json_body(ModerationRequest)})
-async def moderate(request: Request, service: ServiceDep, claims: CallerClaims) -> ModerationAnswer:
+async def moderate_inputs(request: Request, service: ServiceDep, claims: CallerClaims) -> ModerationAnswer:
     """Verdicts on texts and pictures by the safety policy; nothing is kept."""
     with reserve_memory(request, claims, MAX_PICTURES_BYTES):
         body = await read_json(request, ModerationRequest)

@@ -238,7 +238,7 @@ async def try_hard_rule(body: TriedRule, service: ServiceDep, admin: AdminClaims
 
 
 @router.post("/rules", status_code=201, responses=describe_errors(400, 409, 413))
-async def add_hard_rule(body: NewRule, service: ServiceDep, admin: AdminClaims) -> AddedRule:
+async def create_hard_rule(body: NewRule, service: ServiceDep, admin: AdminClaims) -> AddedRule:
     """Put a rule into force in every process of this database, within seconds."""
     change = describe_change(service, admin, body.reason)
     added = await add_rule(service.safety, body.draft(), change, is_forced=body.force)
@@ -249,7 +249,7 @@ async def add_hard_rule(body: NewRule, service: ServiceDep, admin: AdminClaims) 
 
 
 @router.patch("/rules/{rule_id}", responses=describe_errors(400, 404, 413))
-async def date_hard_rule(rule_id: Id, body: RuleChange, service: ServiceDep, admin: AdminClaims) -> RuleView:
+async def change_hard_rule(rule_id: Id, body: RuleChange, service: ServiceDep, admin: AdminClaims) -> RuleView:
     """Give a rule another end, or none."""
     change = describe_change(service, admin, body.reason)
     dated = await date_rule(service.safety, rule_id, body.expires_at, change)
@@ -259,7 +259,7 @@ async def date_hard_rule(rule_id: Id, body: RuleChange, service: ServiceDep, adm
 
 
 @router.delete("/rules/{rule_id}", responses=describe_errors(404))
-async def remove_hard_rule(rule_id: Id, reason: ReasonQuery, service: ServiceDep, admin: AdminClaims) -> RuleView:
+async def delete_hard_rule(rule_id: Id, reason: ReasonQuery, service: ServiceDep, admin: AdminClaims) -> RuleView:
     """Take a rule out of force."""
     removed = await remove_rule(service.safety, rule_id, describe_change(service, admin, reason))
     return show_rule(removed)
@@ -276,7 +276,7 @@ async def read_dial(service: ServiceDep, admin: AdminClaims) -> Dial:
 
 
 @router.post("/tightenings", status_code=201, responses=describe_errors(400, 413))
-async def tighten_thresholds(body: NewTightening, service: ServiceDep, admin: AdminClaims) -> TighteningView:
+async def create_tightening(body: NewTightening, service: ServiceDep, admin: AdminClaims) -> TighteningView:
     """Make thresholds stricter for a time, in every process of this database."""
     request = TighteningRequest(category=body.category, by=body.by, lasts=timedelta(hours=body.hours))
     made = await tighten(service.safety, request, describe_change(service, admin, body.reason))
@@ -286,7 +286,7 @@ async def tighten_thresholds(body: NewTightening, service: ServiceDep, admin: Ad
 
 
 @router.delete("/tightenings/{tightening_id}", responses=describe_errors(404))
-async def give_back_tightening(
+async def delete_tightening(
     tightening_id: Id, reason: ReasonQuery, service: ServiceDep, admin: AdminClaims
 ) -> TighteningView:
     """End a tightening before its time."""
