@@ -246,6 +246,7 @@ def test_doctor_finds_a_healthy_machine_and_names_what_is_broken(tmp_path: Path)
     assert well.returncode == 0, well.stdout
     assert "torch" in well.stdout
     assert "mezzotint-starter" in well.stdout
+    assert "graphic (finished, upload); text (finished)" in well.stdout, "the image filter's classifiers"
     assert not (tmp_path / "data").exists()
     ill = mezzotint("doctor", "--model", "/no/such/model", "--port", "0")
     assert ill.returncode == 1

