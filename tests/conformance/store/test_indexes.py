@@ -209,7 +209,7 @@ async def test_every_change_of_many_rows_stands_by_itself_and_finds_its_rows_by_
     """As an administrator would paste it."""
     modules = (changes, claim, enqueue, finish, queue_flows, settle, transitions, jobs_module)
     statements = {one for module in modules for one in vars(module).values() if isinstance(one, Statement)}
-    assert len(statements) == 16
+    assert len(statements) == 17
     explain = "EXPLAIN" if full.is_postgres else "EXPLAIN QUERY PLAN"
     async with full.read() as connection:
         for one in statements:

@@ -12536,6 +12536,15 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description the body is not JSON in UTF-8 */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description no such thing, or not yours */
             404: {
                 headers: {

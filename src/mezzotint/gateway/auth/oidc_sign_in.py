@@ -25,7 +25,7 @@ from mezzotint.gateway.auth.oidc import FETCH_S, FRESH_S, OidcProvider
 from mezzotint.gateway.network.addresses import is_loopback
 
 MAX_ANSWER_BYTES = 64 * 1024
-MAX_CODE = 4096
+MAX_CODE = 2048
 MAX_COOKIE_BYTES = 3800
 """Browsers keep no cookie whose name, value and attributes exceed 4,096 bytes."""
 log = structlog.get_logger()

@@ -18,7 +18,8 @@ from mezzotint.gateway.service import Service
 router = APIRouter(prefix="/v1/sign-in/provider", tags=["sign-in"])
 ATTEMPT_LIFETIME = timedelta(minutes=10)
 REDIRECTS: dict[int | str, dict[str, str]] = {303: {"description": "to the provider, or back to the page"}}
-Text = Annotated[str, Query(max_length=MAX_CODE)]
+Code = Annotated[str, Query(max_length=MAX_CODE)]
+Text = Annotated[str, Query(max_length=200)]
 log = structlog.get_logger()
 
 
@@ -35,9 +36,11 @@ async def start_provider_sign_in(request: Request, service: ServiceDep) -> Respo
     return response
 
 
-@router.get("/callback", status_code=303, response_class=Response, responses=REDIRECTS | describe_errors(404, 422, 429))
+@router.get(
+    "/callback", status_code=303, response_class=Response, responses=REDIRECTS | describe_errors(400, 404, 422, 429)
+)
 async def finish_provider_sign_in(
-    request: Request, service: ServiceDep, state: Text = "", code: Text = "", error: Text = ""
+    request: Request, service: ServiceDep, state: Text = "", code: Code = "", error: Text = ""
 ) -> Response:
     """Open a session for whom the provider sent back with a code; the address `#sign-in-failed` tells the page of a
     failure."""
