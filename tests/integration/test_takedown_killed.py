@@ -32,7 +32,8 @@ async def draw_pictures(address: str, folder: Path) -> None:
 
 
 def count_files(folder: Path, prefix: str) -> int:
-    return sum(path.is_file() for path in (folder / prefix).rglob("*"))
+    """Without those that the store began to write when its process was killed: it names them `...#1`."""
+    return sum(path.is_file() and "#" not in path.name for path in (folder / prefix).rglob("*"))
 
 
 def wait_for(server: Server, phase: str) -> dict[str, Any]:

@@ -132,9 +132,9 @@ def create_app(
         app.include_router(module.router, responses=errors_of_all)
     for router in (*openai.ROUTERS, *automatic1111.ROUTERS):
         app.include_router(router)
-    for module in (uploads, provenance, usage, webhooks, sign_in, provider_sign_in, keys, appeals, about, metrics):
+    for module in (uploads, provenance, usage, webhooks, sign_in, provider_sign_in, keys, appeals):
         app.include_router(module.router, responses=errors_of_all)
-    for module in (admin, operations, safety, takedowns, reviews):
+    for module in (admin, operations, safety, takedowns, reviews, about, metrics):
         app.include_router(module.router, responses=errors_of_all)
     app.include_router(websocket.router)
     app.openapi = partial(describe_api, app)  # type: ignore[method-assign]  # as FastAPI says to extend it
