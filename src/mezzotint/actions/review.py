@@ -26,7 +26,7 @@ UNDECIDED = "nobody looked at it in time"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reviews:
-    """What reviews work with. desk: with its originals. policy: how long they are kept."""
+    """The stores and clock of reviews. desk: with its originals. policy: how long they are kept."""
 
     held: HeldImages
     desk: Desk

@@ -83,7 +83,7 @@ def find_refusal(screened: tuple[TextVerdict, ...] | Refusal) -> Refusal | None:
 
 
 def describe_verdict(verdict: TextVerdict) -> dict[str, str | float]:
-    """What a log line tells of a verdict: enough to find the prompt by its hash, and none of its words."""
+    """The fields of a log line about a verdict: enough to find the prompt by its hash, and none of its words."""
     return {
         "category": verdict.category,
         "nearness": round(verdict.nearness, 3),

@@ -31,7 +31,7 @@ class FilterRates:
 def price_filters(
     traffic: FilterTraffic, rates: FilterRates, adversarial_share: float, *, inputs: Mapping[str, str]
 ) -> EvalResult:
-    """What blocked pictures cost, what would be spent without the text filter, and how many harmless requests it
+    """Cost of blocked pictures, what would be spent without the text filter, and how many harmless requests it
     turned away."""
     num_drawn = traffic.num_succeeded + traffic.num_blocked
     per_job = (traffic.gpu_s_succeeded + traffic.gpu_s_blocked) / num_drawn if num_drawn else float("nan")

@@ -215,7 +215,7 @@ class ImagePage(BaseModel):
 
 
 class ImageOrigin(BaseModel):
-    """What a picture's content credentials say."""
+    """A picture's content credentials, as its file states them."""
 
     png: str = Field(description="SHA-256 of the PNG that was read")
     validity: Validity = Field(

@@ -109,7 +109,7 @@ def build_reviews(store: Store, desk: Desk, derive: Callable[[str], bytes], poli
 
 
 def build_takedowns(store: Store, desk: Desk, derive: Callable[[str], bytes], judge: JudgeText) -> TakedownWork:
-    """What takedowns work with, without caches to purge. derive: as of `WebhookSender`. judge: the text filter."""
+    """Takedowns without caches to purge. derive: as of `WebhookSender`. judge: the text filter."""
 
     def find_category(prompt: str, negative_prompt: str) -> str | None:
         verdict = judge(prompt, negative_prompt)

@@ -132,7 +132,7 @@ async def _run_worker(settings: Settings, catalog: Catalog, upscaler: Path | Non
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishingTools:
-    """What finished pictures pass through. job_provenance: None where they are not signed."""
+    """The steps that finished pictures pass. job_provenance: None where they are not signed."""
 
     image_filter: PostFilter
     job_provenance: JobProvenance | None

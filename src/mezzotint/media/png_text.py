@@ -15,7 +15,7 @@ HEAD_BYTES = 33
 MAX_CHUNKS = 10_000
 MAX_TEXTS = 100
 MAX_TEXT_BYTES = 64 * 1024
-"""Of one text, once it is decompressed; a longer one is left out."""
+"""Size limit of one text, once it is decompressed; a longer one is left out."""
 LENGTH = Struct(">I")
 
 

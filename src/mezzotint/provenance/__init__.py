@@ -1,4 +1,4 @@
-"""Where a picture comes from: C2PA manifests, signed into every delivered file (docs/decisions/0009)."""
+"""Content credentials of pictures: C2PA manifests, signed into every delivered file (docs/decisions/0009)."""
 
 from mezzotint.provenance.identity import Identity, IdentityInvalid
 from mezzotint.provenance.job_provenance import JobProvenance, PictureTools, payload_of

@@ -15,7 +15,7 @@ from mezzotint.provenance.signer import PictureSigner
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureTools:
-    """What a picture and its files pass through before they are stored; both take their time on a thread.
+    """Marks pictures and signs their files before they are stored; both take their time on a thread.
 
     mark: of the pixels. sign: of each encoded file; raises SigningFailed.
     """

@@ -39,7 +39,7 @@ class Ledger:
         return sorted(found.values(), key=lambda usage: usage.month, reverse=True)
 
     async def spent_by_state(self, since: datetime) -> dict[JobState, tuple[int, float]]:
-        """Of the jobs that ended since then, all tenants': their number and GPU-seconds by the state they ended in."""
+        """Number and GPU-seconds of all tenants' jobs that ended since then, by the state they ended in."""
         sums = select(jobs.c.state, func.count(), func.sum(ledger.c.gpu_s)).join(jobs, jobs.c.id == ledger.c.job)
         rows = sums.where(ledger.c.at >= since).group_by(jobs.c.state)
         async with self._database.read() as connection:

@@ -77,7 +77,7 @@ export interface paths {
         };
         /**
          * Read Cmd Flags
-         * @description Of AUTOMATIC1111's flags those that hold here.
+         * @description The flags of AUTOMATIC1111 that hold here.
          */
         get: operations["read_cmd_flags"];
         put?: never;
@@ -642,7 +642,7 @@ export interface paths {
         };
         /**
          * List Upscalers
-         * @description What extra-single-image takes as `upscaler_1`.
+         * @description The names that extra-single-image takes as `upscaler_1`.
          */
         get: operations["list_upscalers"];
         put?: never;
@@ -866,7 +866,7 @@ export interface paths {
         };
         /**
          * List Audit
-         * @description Who changed what when and why, newest first.
+         * @description The audit of changes: by whom, when, from what to what and why; newest first.
          */
         get: operations["list_audit"];
         put?: never;
@@ -1367,7 +1367,7 @@ export interface paths {
         };
         /**
          * Read Provenance
-         * @description What the content credentials of a job's pictures say, and whether they hold: read from the stored files.
+         * @description The content credentials of a job's pictures, and whether they hold: read from the stored files.
          */
         get: operations["read_provenance"];
         put?: never;
@@ -2313,7 +2313,7 @@ export interface components {
         };
         /**
          * ImageOrigin
-         * @description What a picture's content credentials say.
+         * @description A picture's content credentials, as its file states them.
          */
         ImageOrigin: {
             /**
@@ -2835,7 +2835,7 @@ export interface components {
         };
         /**
          * NamedItem
-         * @description Of a list that is empty here: these are parts that no model of this server has.
+         * @description An item of a list that is empty here: no model of this server has such parts.
          */
         NamedItem: {
             /** Name */
@@ -3339,7 +3339,7 @@ export interface components {
         };
         /**
          * OwnVerdict
-         * @description What this server tells beyond OpenAI's API. category: the one that decided, of the safety policy; empty: none.
+         * @description The verdict's details beyond OpenAI's API. category: the one that decided, of the safety policy; empty: none.
          */
         OwnVerdict: {
             /** Category */
@@ -4222,7 +4222,7 @@ export interface components {
         };
         /**
          * Whose
-         * @description Whose things a list has.
+         * @description The owners whose things a list has.
          * @enum {string}
          */
         Whose: "mine" | "tenant";

@@ -83,7 +83,7 @@ async def name_copies(work: TakedownWork, selection: PictureSelection) -> Pictur
 async def choose_pictures(
     work: TakedownWork, selection: PictureSelection, page: Sequence[StoredPicture]
 ) -> list[StoredPicture]:
-    """Those of a page that meet the conditions which the database cannot ask."""
+    """The rows of a page that meet the conditions which the database cannot ask."""
     chosen = list(page)
     if selection.categories:
         found = await asyncio.to_thread(lambda: [work.find_category(one.prompt, one.negative_prompt) for one in chosen])

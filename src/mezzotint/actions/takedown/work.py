@@ -1,4 +1,4 @@
-"""What takedowns work with."""
+"""The stores, filter and clock of takedowns."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field

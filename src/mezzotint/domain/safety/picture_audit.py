@@ -13,7 +13,7 @@ class AuditPhase(StrEnum):
 
 
 class FoundIn(StrEnum):
-    """What today's filters would stop: the text, the picture, or both."""
+    """Subject of a finding, which today's filters would stop: the text, the picture, or both."""
 
     PROMPT = "prompt"
     PICTURE = "picture"

@@ -21,9 +21,9 @@ from mezzotint.domain.errors import ModelCorrupt, ModelMissing
 
 SUMS = "SHA256SUMS"
 MAX_TEXT_BYTES = 8 << 20
-"""Of a JSON file or of SHA256SUMS; the index of a model in a hundred files has some 200 KB."""
+"""Size limit of a JSON file or of SHA256SUMS; the index of a model in a hundred files has some 200 KB."""
 MAX_HEADER_BYTES = 16 << 20
-"""Of a safetensors file: some 100,000 tensors. safetensors itself would parse 100 MB."""
+"""Size limit of the header of a safetensors file: some 100,000 tensors. safetensors itself would parse 100 MB."""
 WEIGHTS_SUFFIXES = frozenset({".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf"})
 SUMS_LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](.+)")
 

@@ -37,7 +37,7 @@ class SignInFailed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignInAttempt:
-    """What the browser keeps while it is at the provider."""
+    """The secrets that the browser keeps in a cookie while it is at the provider."""
 
     state: str
     nonce: str

@@ -21,7 +21,7 @@ WEBHOOK_ID = re.compile(r"wh_[0-9a-f]{16}")
 
 
 class Whose(StrEnum):
-    """Whose things a list has."""
+    """The owners whose things a list has."""
 
     MINE = "mine"
     TENANT = "tenant"

@@ -51,7 +51,7 @@ router = APIRouter(
 )
 SWITCHES = ("gfpgan_visibility", "codeformer_visibility")
 SCALES = (2, 4)
-"""Of the upscaler; what lies between is drawn at the next one and made smaller."""
+"""Factors of the upscaler; a factor between them is drawn at the next one and made smaller."""
 
 
 @router.post(

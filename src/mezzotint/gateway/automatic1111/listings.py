@@ -49,7 +49,7 @@ async def list_schedules(service: ServiceDep, claims: BasicCallerClaims) -> list
 
 @router.get("/upscalers")
 async def list_upscalers(service: ServiceDep, claims: BasicCallerClaims) -> list[SdUpscaler]:
-    """What extra-single-image takes as `upscaler_1`."""
+    """The names that extra-single-image takes as `upscaler_1`."""
     names = [NO_UPSCALER, *filter(None, [service.door.upscaler])]
     return [SdUpscaler(name=name, scale=MAX_SCALE) for name in names]
 
@@ -66,7 +66,7 @@ async def list_embeddings(claims: BasicCallerClaims) -> SdEmbeddings:
 
 @router.get("/cmd-flags")
 async def read_cmd_flags(claims: BasicCallerClaims) -> dict[str, bool]:
-    """Of AUTOMATIC1111's flags those that hold here."""
+    """The flags of AUTOMATIC1111 that hold here."""
     return {"api": True, "nowebui": True, "lowvram": False, "medvram": False}
 
 

@@ -14,7 +14,7 @@ from mezzotint.gateway.schemas import MEANINGS
 NO_SEED = -1
 NO_UPSCALER = "None"
 MAX_PICTURES = 40
-"""Of one request, for all that it draws or enlarges."""
+"""Limit of one request, for all that it draws or enlarges."""
 
 
 class SdapiRequest(BaseModel):
@@ -155,7 +155,7 @@ class SdUpscaler(BaseModel):
 
 
 class NamedItem(BaseModel):
-    """Of a list that is empty here: these are parts that no model of this server has."""
+    """An item of a list that is empty here: no model of this server has such parts."""
 
     name: str
 

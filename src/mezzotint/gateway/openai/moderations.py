@@ -87,7 +87,7 @@ class ModerationRequest(BaseModel):
 
 
 class OwnVerdict(BaseModel):
-    """What this server tells beyond OpenAI's API. category: the one that decided, of the safety policy; empty: none."""
+    """The verdict's details beyond OpenAI's API. category: the one that decided, of the safety policy; empty: none."""
 
     verdict: SafetyVerdict
     category: str

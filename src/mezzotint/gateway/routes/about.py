@@ -80,7 +80,7 @@ async def list_missing(service: Service) -> list[str]:
 
 
 async def _find_fault(check: Callable[[], Awaitable[None]], what: str) -> str:
-    """What a check finds wrong; empty: nothing."""
+    """The fault that a check finds; empty: none."""
     try:
         async with asyncio.timeout(CHECK_S):
             await check()

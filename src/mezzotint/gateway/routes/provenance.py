@@ -19,7 +19,7 @@ router = APIRouter(tags=["images"], responses=describe_errors(401, 404, 422, 503
 
 @router.get("/v1/jobs/{job_id}/provenance")
 async def read_provenance(job_id: Id, service: ServiceDep, claims: CallerClaims) -> ImageOrigins:
-    """What the content credentials of a job's pictures say, and whether they hold: read from the stored files."""
+    """The content credentials of a job's pictures, and whether they hold: read from the stored files."""
     job = await find_job(service, claims, job_id)
     return ImageOrigins(images=[await _read_origin(service, image) for image in job.images])
 

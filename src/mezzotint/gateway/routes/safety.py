@@ -306,7 +306,7 @@ async def list_audit(
     ] = frozenset(),
     limit: Limit = 20,
 ) -> AuditPage:
-    """Who changed what when and why, newest first."""
+    """The audit of changes: by whom, when, from what to what and why; newest first."""
     page = await service.safety.audit.page(limit, cursor, action)
     entries = [
         AuditView(

@@ -13,7 +13,7 @@ from mezzotint.main.evals.finish import progress_bar
 from mezzotint.safety.text.rules import load_rules
 
 RULE_SCORE = 1e6
-"""Of what a rule stops: above every classifier's, which is a score as a share of its threshold."""
+"""Score of a text that a rule stops: above every classifier's, which is a score as a share of its threshold."""
 
 
 def run_safety(settings: Settings, extra: Sequence[Path], *, reference: str | None, limit: int | None) -> EvalResult:

@@ -74,7 +74,7 @@ def give_back(
 
 @app.command()
 def audit(limit: Limit = 50, data: Data = None) -> None:
-    """Who changed which rule, threshold or appeal, when, from what to what, and why."""
+    """List the changes of rules, thresholds and appeals: by whom, when, from what to what, and why."""
     from mezzotint.main.safety.controls import with_controls
 
     with report_errors():

@@ -28,5 +28,5 @@ def parse_instant(text: str | None, now: datetime) -> datetime | None:
 
 
 def name_author() -> str:
-    """Who runs the command, as the safety audit writes it."""
+    """The person who runs the command, as the safety audit writes it."""
     return f"command:{getuser()}"

@@ -1,4 +1,4 @@
-"""What takedowns work with, as the settings say: for the server and for commands."""
+"""The stores, filter and clock of takedowns, as the settings say: for the server and for commands."""
 
 from collections.abc import Callable, Coroutine
 from dataclasses import replace

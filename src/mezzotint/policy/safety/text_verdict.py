@@ -9,7 +9,7 @@ from mezzotint.policy.safety.verdicts import SafetyVerdict
 
 UNNAMED_ABOUT = "content that is not allowed"
 UNNAMED_HINT = "Describe something else."
-"""Of a refusal without a category."""
+"""Hint of a refusal without a category."""
 
 
 class TextStage(StrEnum):

@@ -46,7 +46,7 @@ NUM_PARTS = 190
 MAX_ASPECT = 16
 """Longer pictures are not searched: with a shorter side of SHORT_PX a strip of three rows has 20 million px."""
 NUM_BEST = 3
-"""Of all looks, how many are decoded."""
+"""Number of looks that are decoded, of all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,7 +34,7 @@ PLACES = np.argwhere(_half & (_radius >= LOW) & (_radius <= HIGH))
 
 @dataclass(frozen=True, slots=True)
 class MarkLayout:
-    """What a key decides. sync, data: places [n, 2] in the tile's spectrum. sync_signs: complex, +-1 +-1j each.
+    """The pattern of a key. sync, data: places [n, 2] in the tile's spectrum. sync_signs: complex, +-1 +-1j each.
     scramble: +-1 for the real and the imaginary part of each data place, in turn."""
 
     sync: NDArray[np.int64]

@@ -16,7 +16,7 @@ class ImageClassifier(Protocol):
 
     @property
     def version(self) -> str:
-        """Of its weights; part of the filter's version."""
+        """Version of its weights; part of the filter's version."""
         ...
 
     @property

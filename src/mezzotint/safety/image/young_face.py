@@ -17,7 +17,7 @@ GROWN_UP = 21
 MAX_FACES = 8
 
 PLACES = np.array([(0.2273, 0.2214), (0.7528, 0.2212), (0.490127, 0.515625)], dtype=np.float32)
-"""Where the mean face of the network's training has its eyes and nose, in a square without its margin."""
+"""Places of the eyes and the nose in the mean face of the network's training, in a square without its margin."""
 
 
 class YoungFaces:

@@ -9,7 +9,7 @@ from mezzotint.domain.errors import StorageUnavailable
 from mezzotint.store.objects import Objects
 
 NONCE_BYTES = 12
-"""Of GCM; at random, so that one key may encrypt 2^32 objects (NIST SP 800-38D, 8.3)."""
+"""Bytes of a GCM nonce; it is random, so that one key may encrypt 2^32 objects (NIST SP 800-38D, 8.3)."""
 
 
 class EncryptedObjects:

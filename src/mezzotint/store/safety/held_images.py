@@ -37,7 +37,7 @@ class HeldImages:
         self._database = database
 
     async def page(self, limit: int, before: int | None, state: HeldState) -> list[HeldEntry]:
-        """Those in a state, newest first."""
+        """Held pictures in a state, newest first."""
         query = select(held_images).where(held_images.c.state == state).order_by(held_images.c.seq.desc()).limit(limit)
         if before is not None:
             query = query.where(held_images.c.seq < before)
@@ -91,7 +91,7 @@ class HeldImages:
         return True
 
     async def find_due(self, state: HeldState, before: datetime) -> list[HeldEntry]:
-        """Those in a state from before an instant whose originals are kept."""
+        """Held pictures in a state from before an instant whose originals are kept."""
         query = select(held_images).where(held_images.c.state == state, held_images.c.created_at < before)
         query = query.where(held_images.c.key.is_not(None)).order_by(held_images.c.seq).limit(MANY)
         async with self._database.read() as connection:

@@ -58,7 +58,7 @@ class PictureAudits:
             await connection.execute(update(audits).where(audits.c.id == id).values(phase=AuditPhase.DONE))
 
     async def findings(self, id: AuditId) -> AsyncGenerator[AuditFinding]:
-        """What the audit found, oldest picture first; read in pages."""
+        """The audit's findings, oldest picture first; read in pages."""
         after = 0
         while True:
             query = select(findings).where(findings.c.audit == id, findings.c.picture > after)

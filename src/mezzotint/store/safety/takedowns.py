@@ -104,11 +104,11 @@ class Takedowns:
             return [(row["seq"], takedown_of(row)) for row in (await connection.execute(query)).mappings()]
 
     async def under_way(self) -> list[Takedown]:
-        """Those that a process has work with, oldest first."""
+        """Takedowns that a process has work with, oldest first."""
         return await self._read(select(takedowns).where(takedowns.c.phase.in_(UNDER_WAY)).order_by(takedowns.c.seq))
 
     async def over(self, now: datetime) -> list[Takedown]:
-        """Those that cannot be undone any more and still have bytes in quarantine."""
+        """Takedowns that cannot be undone any more and still have bytes in quarantine."""
         is_over = takedowns.c.phase.in_([TakedownPhase.DONE]) & (takedowns.c.ends_at <= now)
         return await self._read(select(takedowns).where(is_over))
 
@@ -204,7 +204,7 @@ class Takedowns:
     async def withdrawn(
         self, id: TakedownId, limit: int, *, after: int = 0, is_moved: bool | None = None
     ) -> list[WithdrawnPicture]:
-        """What the takedown took, in order. is_moved: only where the bytes are, or are not, in quarantine."""
+        """The rows that the takedown took, in order. is_moved: only where the bytes are, or are not, in quarantine."""
         query = select(withdrawn).where(withdrawn.c.takedown == id, withdrawn.c.seq > after)
         if is_moved is not None:
             query = query.where(withdrawn.c.is_moved == is_moved)
@@ -257,7 +257,7 @@ class Takedowns:
             return [JobId(id) for id in found.scalars()]
 
     async def owners_of_withdrawn(self, content: str) -> list[tuple[TenantId, OwnerId]]:
-        """Whose pictures with that hash were taken down."""
+        """Tenants whose pictures with that hash were taken down."""
         named = or_(withdrawn.c.png == content, withdrawn.c.webp == content)
         query = select(withdrawn.c.tenant, withdrawn.c.owner).where(named).distinct()
         async with self._database.read() as connection:
