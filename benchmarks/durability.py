@@ -141,6 +141,7 @@ def started(folder: Path, database: str, num_workers: int, *, faults: bool) -> I
             "MEZZOTINT_MAX_ATTEMPTS": "50",
         }
         environment |= {"OMP_NUM_THREADS": "1", "MEZZOTINT_PROVENANCE": "false"}  # equal pixels are equal files
+        environment["MEZZOTINT_REUSE"] = "false"  # and equal requests are drawn
         site = Site(folder=folder, url=f"http://127.0.0.1:{port}", processes=[], victims=[], environment=environment)
         serve = [MEZZOTINT, "serve", "--port", str(port)]
         if database == "postgres":

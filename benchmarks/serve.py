@@ -52,8 +52,9 @@ class Server:
     def __init__(self, data: Path, *flags: str, **environment: str) -> None:
         begun = time.monotonic()
         command = [MEZZOTINT, "serve", "--dev", "--port", "0", "--data", str(data), *flags]
+        environment = {**os.environ, "MEZZOTINT_REUSE": "false", **environment}  # equal requests are drawn
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, **environment}
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
         )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()

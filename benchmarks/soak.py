@@ -237,6 +237,7 @@ def serving(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
         port = int(probe.getsockname()[1])
     command = [MEZZOTINT, "serve", "--port", str(port), "--data", str(folder / "data"), "--device", "cpu"]
     environment = {**os.environ, "MEZZOTINT_TOKEN_SECRET": SECRET.decode(), "OMP_NUM_THREADS": "1"}
+    environment["MEZZOTINT_REUSE"] = "false"  # equal requests are drawn
     with (
         (folder / "log").open("wb") as log,
         subprocess.Popen(command, env=environment, stdout=log, stderr=log) as process,

@@ -17,6 +17,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # two processes of tests, and the serve
 
 # servers that tests start answer sooner; tests of the text filter say that they want its classifier
 os.environ.setdefault("MEZZOTINT_TEXT_CLASSIFIER", "false")
+# what a test has drawn twice is drawn twice; tests of reuse say that they want it
+os.environ.setdefault("MEZZOTINT_REUSE", "false")
 
 
 @pytest.fixture

@@ -113,6 +113,14 @@ class Settings(BaseSettings):
         description="seconds after a stop signal in which runs are put aside with checkpoints and their jobs given "
         "back; set it 3 below what a container or a service manager waits before it kills",
     )
+    reuse: bool = Field(
+        True,
+        description="exact mode: a request with a fixed seed that was drawn before is answered with the stored picture "
+        "(see reuse.md); a tenant can be left out, and so can a request (`new`)",
+    )
+    reuse_charge: float = Field(
+        0.0, ge=0, le=1, description="share of a picture's GPU-seconds that is charged when it is reused"
+    )
     max_attempts: int = Field(5, ge=1, le=100, description="claims of one job before it is declared failed")
     safety_policy: Path | None = Field(
         None, description="TOML file of the scores from which texts and pictures are blocked; default: the built-in one"

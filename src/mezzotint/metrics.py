@@ -135,6 +135,15 @@ class Metrics:
         self.resumed = self._counter(
             "resumes", "starts of jobs that had run before, by what they went on from: newest, older, noise", "source"
         )
+        self.reuses = self._counter(
+            "reuses",
+            "looks for a stored picture of an equal request: hit, miss, gone (it was taken down meanwhile), blocked "
+            "(today's filter does not let it pass)",
+            "result",
+        )
+        self.reuse_saved = self._counter(
+            "reuse_saved_gpu_seconds", "time in passes that the reused pictures had taken when they were drawn"
+        )
         self.connections = self._gauge("connections", "open connections of this gateway")
         self.connections_ended = self._counter(
             "connections_ended",

@@ -56,11 +56,25 @@ async def store_pictures(objects: Objects, pictures: Sequence[Picture]) -> None:
 
 async def finish(desk: Desk, job: Job, lease: Lease, ending: Ending) -> None:
     """Write the end of a running job and tell its watchers. Raises: LeaseLost."""
-    ended = await desk.jobs.finish(job.id, lease, ending)
+    await _announce_end(desk, await desk.jobs.finish(job.id, lease, ending), ending)
+
+
+async def finish_reused(desk: Desk, job: Job, lease: Lease, ending: Ending) -> bool:
+    """End a running job with the pictures of another. Returns False, and writes nothing, where these are gone.
+
+    Raises: LeaseLost.
+    """
+    ended = await desk.jobs.finish_reused(job.id, lease, ending)
+    if ended is not None:
+        await _announce_end(desk, ended, ending)
+    return ended is not None
+
+
+async def _announce_end(desk: Desk, job: Job, ending: Ending) -> None:
     desk.metrics.measured(job.lane, ending.state, ending.timings)
     desk.metrics.gpu_seconds.labels(lane=job.lane).inc(ending.cost_s)
-    desk.bus.publish(job.id, Changed(job=ended))
-    if ended.checkpoints:
+    desk.bus.publish(job.id, Changed(job=job))
+    if job.checkpoints:
         with suppress(StorageUnavailable):  # it has ended all the same; the sweep finds what is left
             await drop_checkpoints(desk, job.id)
 

@@ -16,7 +16,7 @@ from mezzotint.actions.tenant_threads import TenantThreads
 from mezzotint.domain.claims import Claims
 from mezzotint.domain.event import Changed
 from mezzotint.domain.ids import JobId
-from mezzotint.domain.job import Job, JobState
+from mezzotint.domain.job import Job, JobState, ReuseScope
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.refusal import Refusal, RefusalCode, refuse
 from mezzotint.domain.submission import Once, Submission, TooManyOpen
@@ -27,6 +27,7 @@ from mezzotint.policy.admission.admit import NUM_SEEDS, Admit, Terms, admit, che
 from mezzotint.policy.admission.prompt import parse_request
 from mezzotint.policy.admission.quota import LaneAssignment, assign_lane
 from mezzotint.policy.admission.request import JobRequest, ParsedRequest
+from mezzotint.policy.reuse import choose_reuse_scope
 from mezzotint.policy.safety.verdicts import SafetyVerdict
 from mezzotint.policy.visibility import visible_owners
 from mezzotint.store import EventBus, Jobs, Refusals, Submissions, Uploads
@@ -206,7 +207,8 @@ async def _submit(
         is_for_safety = refusal.code is RefusalCode.PROMPT_BLOCKED
         return await _keep_refusal(door, refusal, request, claims, now) if is_for_safety else refusal
     name = door.upscaler if request.task is Task.UPSCALE else decision.model.name
-    jobs = _make_jobs(name, decision, claims, now, standing.place)
+    scope = choose_reuse_scope(claims, has_fixed_seed=parsed.has_fixed_seed, is_new=request.is_new)
+    jobs = _make_jobs(name, decision, claims, now, place=standing.place, reuse_scope=scope)
     added = await door.jobs.add(*jobs, once=once, most_open=limits_of(claims.tier).max_open_jobs)
     if isinstance(added, TooManyOpen):  # others of the tenant came in since its open jobs were counted
         return check_open_jobs(added.num_open, len(jobs), claims.tier)
@@ -243,7 +245,15 @@ async def _screen(door: Door, decision: Admit, claims: Claims) -> Refusal | None
     return find_refusal(screened)
 
 
-def _make_jobs(model: str, decision: Admit, claims: Claims, now: datetime, place: LaneAssignment) -> tuple[Job, ...]:
+def _make_jobs(
+    model: str,
+    decision: Admit,
+    claims: Claims,
+    now: datetime,
+    *,
+    place: LaneAssignment,
+    reuse_scope: ReuseScope | None,
+) -> tuple[Job, ...]:
     ids = [JobId(f"job_{secrets.token_hex(12)}") for _ in decision.plans]
     return tuple(
         Job(
@@ -258,6 +268,7 @@ def _make_jobs(model: str, decision: Admit, claims: Claims, now: datetime, place
             created_at=now,
             batch=ids[0] if len(ids) > 1 else None,
             is_over_quota=place.is_over_quota,
+            reuse_scope=reuse_scope,
         )
         for id, plan in zip(ids, decision.plans, strict=True)
     )

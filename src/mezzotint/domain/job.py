@@ -29,6 +29,15 @@ class JobState(StrEnum):
         return self not in OPEN
 
 
+class ReuseScope(StrEnum):
+    """Whose stored pictures may answer a job in the place of a new one: those that its asker sees."""
+
+    OWN = "own"
+    """The owner's, and the whole tenant's."""
+    TENANT = "tenant"
+    """Everybody's of the tenant."""
+
+
 OPEN = (JobState.QUEUED, JobState.RUNNING)
 """States of jobs that count against their tenant's limit."""
 
@@ -183,7 +192,8 @@ class Job:
     checkpoint. `batch`: the first job of the same request, where it made several. `is_over_quota`: it waits in the free
     lane because its tenant's month is used up. `due_at`: of its next try, while it waits for that. `cost_s`:
     GPU-seconds that it took so far, as far as they are saved. `num_losses`: workers that ended while they ran it, since
-    it last got further than the step `lost_step`, which it had reached then."""
+    it last got further than the step `lost_step`, which it had reached then. `reuse_scope`: whose pictures may answer
+    it; None: it is drawn. `reused_from`: the job whose picture answered it."""
 
     id: JobId
     tenant: TenantId
@@ -210,6 +220,8 @@ class Job:
     cost_s: float = 0.0
     num_losses: int = 0
     lost_step: int = 0
+    reuse_scope: ReuseScope | None = None
+    reused_from: JobId | None = None
 
     @property
     def lane(self) -> Tier:
@@ -225,7 +237,9 @@ class Job:
 class Ending:
     """How a running job ends: everything that is written in one transaction.
 
-    cost_s: GPU-seconds of this attempt. resumed_cost_s: those before the checkpoint that it went on from.
+    cost_s: GPU-seconds of this attempt. resumed_cost_s: those before the checkpoint that it went on from. reuse_key: by
+    which later jobs find these pictures; None: they are not reused. reused_from: the job whose pictures these are;
+    reuse_charge_s: GPU-seconds that are charged for them, though none were spent.
     """
 
     state: JobState
@@ -238,8 +252,11 @@ class Ending:
     cut_texts: CutTexts = field(default_factory=CutTexts)
     cost_s: float = 0.0
     resumed_cost_s: float = 0.0
+    reuse_key: str | None = None
+    reused_from: JobId | None = None
+    reuse_charge_s: float = 0.0
 
     @property
     def charged_s(self) -> float:
         """GPU-seconds of the picture; steps that were repeated after a crash count once."""
-        return self.resumed_cost_s + self.cost_s
+        return self.resumed_cost_s + self.cost_s + self.reuse_charge_s

@@ -30,7 +30,8 @@ class Visibility(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
     """disabled_at: since when nothing of it is let in, tokens included. shows_prompt: whether its pictures' content
-    credentials tell the prompt and the seed."""
+    credentials tell the prompt and the seed. reuses_pictures: whether its equal requests may be answered from a stored
+    picture."""
 
     id: TenantId
     tier: Tier
@@ -38,6 +39,7 @@ class Tenant:
     disabled_at: datetime | None = None
     visibility: Visibility = Visibility.PRIVATE
     shows_prompt: bool = False
+    reuses_pictures: bool = True
 
 
 def is_tenant_name(name: str) -> bool:

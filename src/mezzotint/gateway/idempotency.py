@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 import secrets
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 
 from fastapi import Request
@@ -85,5 +85,5 @@ def _read_key(request: Request, owner: OwnerId, body: str, now: datetime) -> Onc
 
 
 def content_hash(owner: OwnerId, path: str, job_request: JobRequest, user: str = "") -> str:
-    text = json.dumps([owner, path, asdict(job_request), user], sort_keys=True, default=str)
+    text = json.dumps([owner, path, asdict(replace(job_request, is_new=False)), user], sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

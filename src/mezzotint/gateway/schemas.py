@@ -62,11 +62,13 @@ class NewJob(BaseModel):
     sampler: str | None = Field(None, description="one of the model's `samplers`; default: the model's own")
     repeat: int | None = Field(None, ge=1, le=MAX_JOBS, description="so many jobs, each with a seed of its own")
     new: bool = Field(
-        False, description="a new picture, though the same request is under way; matters only without a fixed seed"
+        False,
+        description="a picture drawn for this request: without a fixed seed another one though the same request is "
+        "under way, with one never a stored picture",
     )
 
     def request(self) -> JobRequest:
-        return JobRequest(**self.model_dump(exclude={"new"}))
+        return JobRequest(**self.model_dump(exclude={"new"}), is_new=self.new)
 
 
 class JobParameters(BaseModel):
@@ -153,6 +155,8 @@ class JobView(BaseModel):
     negative_prompt_read: str | None = Field(None, description="the same of the negative prompt")
     batch: str | None = Field(description="id of the first job of the same request, where it made several")
     owner: str | None = Field(description="`owner` of GET /v1/me for who made it; null: the whole tenant's")
+    reused: bool = Field(False, description="whether it was answered with the stored picture of an equal request")
+    reused_from: str | None = Field(None, description="id of the job that drew the picture")
 
     @classmethod
     def of(cls, job: Job, position: int | None = None, estimated_wait_s: float | None = None) -> "JobView":
@@ -177,6 +181,8 @@ class JobView(BaseModel):
             negative_prompt_read=job.cut_texts.negative_prompt,
             batch=job.batch,
             owner=job.owner or None,
+            reused=job.reused_from is not None,
+            reused_from=job.reused_from,
         )
 
 

@@ -1,4 +1,4 @@
-"""`mezzotint tenants create | list | tier | visibility | credentials | disable | enable`."""
+"""`mezzotint tenants create | list | tier | visibility | credentials | reuse | disable | enable`."""
 
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -103,6 +103,29 @@ def credentials(
         found = with_accounts(data, lambda accounts: accounts.tenants.set_shows_prompt(TenantId(name), tells))
         require_found(found, "tenant", name)
         typer.echo(f"{name}  {shown}")
+
+
+class Reuse(StrEnum):
+    ON = "on"
+    OFF = "off"
+
+
+@app.command()
+def reuse(
+    name: Name,
+    switch: Annotated[
+        Reuse, typer.Argument(help="Whether an equal request with a fixed seed is answered from the stored picture.")
+    ],
+    data: Data = None,
+) -> None:
+    """Let a tenant's equal requests be answered from stored pictures, or have each of them drawn."""
+    from mezzotint.main.accounts import require_found, with_accounts
+
+    with report_errors():
+        is_on = switch is Reuse.ON
+        found = with_accounts(data, lambda accounts: accounts.tenants.set_reuses_pictures(TenantId(name), is_on))
+        require_found(found, "tenant", name)
+        typer.echo(f"{name}  {switch}")
 
 
 @app.command()

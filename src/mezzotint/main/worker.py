@@ -172,6 +172,8 @@ def build_worker(
         shutdown_s=settings.shutdown_s,
         models=models,
         is_alone=not database.is_postgres,
+        reuses_pictures=settings.reuse,
+        reuse_charge=settings.reuse_charge,
     )
     every = None if settings.checkpoint_every == "auto" else settings.checkpoint_every
     interval = CheckpointInterval(every=every, uptime=Uptime(settings.data / "uptime.json"), metrics=desk.metrics)

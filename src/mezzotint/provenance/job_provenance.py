@@ -44,6 +44,13 @@ class JobProvenance:
             sign = await self._make_signing(self.signer, job, at)
         return PictureTools(mark=mark, sign=sign)
 
+    async def describe(self, tenant: TenantId) -> str:
+        """The traces that a tenant's pictures get, as a text without the job. Raises: StorageUnavailable."""
+        marks = "marked" if self.watermark_key is not None else ""
+        if self.signer is None:
+            return marks
+        return f"{marks} signed" + (" with prompt" if await self.shows_prompt(tenant) else "")
+
     async def _make_signing(self, signer: PictureSigner, job: Job, at: datetime) -> Callable[[bytes], bytes]:
         sha256 = await asyncio.to_thread(self.hash_model, job.model)
         shows_prompt = await self.shows_prompt(job.tenant)

@@ -23,6 +23,7 @@ from mezzotint.store.queue.claim import Claimer, ClaimRequest
 from mezzotint.store.queue.enqueue import Enqueuer
 from mezzotint.store.queue.finish import FinishRequest, finish_jobs
 from mezzotint.store.queue.lanes import Lanes
+from mezzotint.store.queue.reuse import find_reusable, is_source_there
 from mezzotint.store.queue.settle import ShareCorrection, correct
 from mezzotint.store.rows import get_job, jobs_of, newest_of_owners
 from mezzotint.store.schema import checkpoints, jobs, ledger
@@ -239,6 +240,25 @@ class Jobs:
     async def finish(self, job: JobId, lease: Lease, ending: Ending) -> Job:
         """End a running job, with its pictures and its charge, once. Raises: LeaseLost."""
         return await self._finishes.submit(FinishRequest(job, lease, ending))
+
+    async def find_reusable(self, job: Job, key: str) -> Job | None:
+        """A job whose stored pictures may answer this one. key: of `policy/reuse.py`."""
+        async with self._database.read() as connection:
+            return await find_reusable(connection, job, key)
+
+    async def finish_reused(self, job: JobId, lease: Lease, ending: Ending) -> Job | None:
+        """End a running job with the pictures of another; None, and nothing written, where these are gone.
+
+        Raises: LeaseLost.
+        """
+        async with self._settle_after() as (connection, owed):
+            if not await is_source_there(connection, ending):
+                return None
+            ended, corrections = await finish_jobs(connection, [FinishRequest(job, lease, ending)])
+            owed.extend(corrections)
+        if job not in ended:
+            raise LeaseLost(f"job {job} is no longer held by {lease.worker}")
+        return ended[job]
 
     async def _finish_all(self, together: Sequence[FinishRequest]) -> list[Job | LeaseLost]:
         async with self._settle_after() as (connection, owed):

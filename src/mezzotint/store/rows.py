@@ -16,6 +16,7 @@ from mezzotint.domain.job import (
     JobState,
     Lease,
     Parameters,
+    ReuseScope,
     Timings,
     remaining_cost,
 )
@@ -129,6 +130,7 @@ def row_of(job: Job) -> dict[str, Any]:
         "created_at": job.created_at,
         "timings": fields_of(job.timings),
         "batch": job.batch,
+        "reuse_scope": job.reuse_scope,
     }
 
 
@@ -159,6 +161,8 @@ def job_of(row: RowMapping, pictures: Sequence[Image], saved: Sequence[Checkpoin
         cost_s=row["cost_s"],
         num_losses=row["num_losses"],
         lost_step=row["lost_step"],
+        reuse_scope=ReuseScope(row["reuse_scope"]) if row["reuse_scope"] else None,
+        reused_from=JobId(row["reused_from"]) if row["reused_from"] else None,
     )
 
 

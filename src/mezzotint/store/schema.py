@@ -19,6 +19,7 @@ from sqlalchemy import (
     Text,
     false,
     text,
+    true,
 )
 from sqlalchemy.types import TypeDecorator
 
@@ -84,6 +85,9 @@ jobs = Table(
     Column("cost_s", Float, nullable=False, default=0.0),
     Column("num_losses", Integer, nullable=False, server_default="0"),
     Column("lost_step", Integer, nullable=False, server_default="0"),
+    Column("reuse_scope", String(8)),
+    Column("reuse_key", String(64)),  # of a job whose pictures may answer others
+    Column("reused_from", String(40)),
     _some("jobs_waiting", "waits_in", "seq", where="waits_in"),
     _some("jobs_waiting_of_tenant", "waits_in", "tenant", "seq", where="waits_in"),
     _some("jobs_due", "due_at", where="due_at"),
@@ -92,6 +96,7 @@ jobs = Table(
     Index("jobs_of_tenant", "tenant", "seq"),
     Index("jobs_of_owner", "tenant", "owner", "seq"),
     Index("jobs_of_tenant_in_state", "tenant", "state", "seq"),
+    _some("jobs_reusable", "tenant", "reuse_key", "seq", where="reuse_key"),
     _some("jobs_leases", "lease_expires_at", where="lease_expires_at"),
     Index("jobs_suspected", "waits_in", postgresql_where=text("num_losses > 0"), sqlite_where=text("num_losses > 0")),
     sqlite_autoincrement=True,
@@ -260,6 +265,7 @@ tenants = Table(
     Column("disabled_at", Instant),
     Column("visibility", String(8), nullable=False, server_default="private"),
     Column("shows_prompt", Boolean, nullable=False, server_default=false()),
+    Column("reuses_pictures", Boolean, nullable=False, server_default=true()),
 )
 
 users = Table(

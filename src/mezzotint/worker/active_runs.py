@@ -21,7 +21,7 @@ class ActiveRun:
     """A run on the device. stop: end it. finish: from its output to pictures. Instants are of `time.monotonic`.
 
     begun_step: of its checkpoint. num_bytes: in memory. has_previews: none has failed so far. hub: of its engine; None
-    for an upscale. cut_texts: what its model reads of those that it cuts.
+    for an upscale. cut_texts: what its model reads of those that it cuts. fingerprint: of its engine, in exact mode.
     """
 
     job: Job
@@ -35,6 +35,7 @@ class ActiveRun:
     has_previews: bool = True
     hub: "Hub | None" = None
     cut_texts: CutTexts = field(default_factory=CutTexts)
+    fingerprint: str | None = None
 
 
 @dataclass(slots=True)

@@ -232,6 +232,7 @@ class DeviceThread:
             loaded.hub.cancel(run)
 
         active = ActiveRun(job=job, run=run, stop=stop, finish=finish, started_at=now, stepped_at=now, hub=loaded.hub)
+        active.fingerprint = loaded.fingerprint
         active.cut_texts = CutTexts(**find_cut_texts(assignment.pipeline, assignment.kwargs))
         active.begun_step, active.num_bytes = run.steps, self._run_memory.estimate_bytes(job)
         self._active[job.id] = active
@@ -332,6 +333,7 @@ class DeviceThread:
                     decode_s=now - active.stepped_at,
                     cost_s=active.run.cost_s,
                     cut_texts=active.cut_texts,
+                    fingerprint=active.fingerprint,
                 )
             )
 

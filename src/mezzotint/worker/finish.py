@@ -12,10 +12,12 @@ from mezzotint.actions.requeue import requeue
 from mezzotint.domain.errors import EngineFailed, JobFault, StorageUnavailable, WorkerLost
 from mezzotint.domain.job import Ending, Job, JobState
 from mezzotint.policy.retry import DeadLetter, Failure, Retry, decide_retry
+from mezzotint.policy.safety.verdicts import SafetyVerdict
 from mezzotint.provenance import PictureTools
 from mezzotint.worker.leased_jobs import LeasedJob, LeasedJobs
 from mezzotint.worker.messages import PreemptReason, RunEnded, RunPreempted
 from mezzotint.worker.postprocess import UNTOUCHED, PictureStorage, explain, postprocess
+from mezzotint.worker.reuse import make_key
 from mezzotint.worker.save_checkpoint import save_checkpoint
 
 log = structlog.get_logger()
@@ -38,6 +40,10 @@ async def finish_job(jobs: LeasedJobs, leased: LeasedJob, report: RunEnded) -> N
         await fail_job(jobs, leased, error, report.cost_s)
         return
     timings = replace(ending.timings, load_s=load_s)
+    if report.fingerprint is not None and all(image.verdict == SafetyVerdict.ALLOW for image in ending.images):
+        fingerprint = report.fingerprint
+        key = await jobs.retry_while_away(lambda: make_key(jobs, leased.job, fingerprint))
+        ending = replace(ending, reuse_key=key if ending.images else None)
     ending = replace(ending, timings=timings, cost_s=report.cost_s, resumed_cost_s=leased.resumed_cost_s)
     if await jobs.write_and_release(leased, lambda: finish(jobs.desk, leased.job, leased.lease, ending)):
         took = {name: round(took, 3) for name, took in asdict(ending.timings).items() if took is not None}

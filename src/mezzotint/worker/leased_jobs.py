@@ -55,6 +55,8 @@ class WorkerSettings:
     that a stop may take.
 
     models: names of the models that it runs; None: any. is_alone: there is no other worker that could take a job.
+    reuses_pictures: equal requests are answered from the store. reuse_charge: share of the drawing's GPU-seconds that
+    is charged then.
     """
 
     id: WorkerId
@@ -64,6 +66,8 @@ class WorkerSettings:
     shutdown_s: float = 20.0
     models: frozenset[str] | None = None
     is_alone: bool = True
+    reuses_pictures: bool = True
+    reuse_charge: float = 0.0
 
 
 @dataclass(slots=True, kw_only=True)

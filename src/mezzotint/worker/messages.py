@@ -34,13 +34,15 @@ class ModelsReady:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheChanged:
     """A model was loaded or evicted, or a load failed. cold: models that are not in memory. loaded, load_s: the model
-    that was just loaded, and its seconds. evicted: the models that made room for it."""
+    that was just loaded, and its seconds; fingerprint: its engine's, in exact mode. evicted: the models that made room
+    for it."""
 
     cold: frozenset[str]
     num_loaded: int
     loaded: str | None
     load_s: float
     evicted: tuple[str, ...]
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +93,7 @@ class RunEnded:
 
     begun_at: when the engine took the run, by `time.monotonic`. denoise_s, decode_s: shared with the other runs.
     cost_s: the run's own share, by rows, of the passes it took part in. cut_texts: what was read
-    of those that were cut.
+    of those that were cut. fingerprint: of the engine that drew, in exact mode.
     """
 
     job: JobId
@@ -103,6 +105,7 @@ class RunEnded:
     decode_s: float | None = None
     cost_s: float = 0.0
     cut_texts: CutTexts = field(default_factory=CutTexts)
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

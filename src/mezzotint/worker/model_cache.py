@@ -1,9 +1,11 @@
 """An LRU cache of models in memory: loaded on demand, kept while there is room. For the device's thread alone."""
 
+import json
 import time
 import traceback
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import TYPE_CHECKING, assert_never
 
 import structlog
@@ -30,6 +32,13 @@ class LoadedModel:
     previews: "PreviewMap | None"
     embeddings: "EmbeddingCache | None" = None
     num_bytes: int = 0
+
+    @property
+    def fingerprint(self) -> str | None:
+        """SHA-256 of all that decides the bits of its pictures; None in fast mode, where other runs do, too."""
+        if not self.hub.numerics.exact:
+            return None
+        return sha256(json.dumps(self.hub.fingerprint, sort_keys=True).encode()).hexdigest()
 
     def assign(self, command: "Start") -> "Assignment":
         """The pipeline call for a command. Raises: RunFailed."""
@@ -196,4 +205,14 @@ class ModelCache:
     def _report_change(self, *, loaded: str | None = None, load_s: float = 0.0, evicted: tuple[str, ...] = ()) -> None:
         cold = frozenset(self.catalog.num_bytes) - frozenset(self.loaded)
         num_loaded = len(self.loaded)
-        self.report(CacheChanged(cold=cold, num_loaded=num_loaded, loaded=loaded, load_s=load_s, evicted=evicted))
+        fingerprint = self.loaded[loaded].fingerprint if loaded is not None else None
+        self.report(
+            CacheChanged(
+                cold=cold,
+                num_loaded=num_loaded,
+                loaded=loaded,
+                load_s=load_s,
+                evicted=evicted,
+                fingerprint=fingerprint,
+            )
+        )

@@ -1,6 +1,6 @@
 """The states of the models in the device's memory, as the device's thread reports them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mezzotint.domain.event import LoadProgress
 from mezzotint.metrics import Metrics
@@ -9,11 +9,13 @@ from mezzotint.worker.messages import CacheChanged
 
 @dataclass(slots=True, kw_only=True)
 class ModelStates:
-    """cold: models that would have to be loaded first. loading: the one that is being loaded."""
+    """cold: models that would have to be loaded first. loading: the one that is being loaded. fingerprints: of the
+    engines of models that are loaded, in exact mode."""
 
     metrics: Metrics
     cold: frozenset[str] = frozenset()
     loading: LoadProgress | None = None
+    fingerprints: dict[str, str] = field(default_factory=dict)
 
     def note(self, report: LoadProgress | CacheChanged) -> None:
         if isinstance(report, LoadProgress):
@@ -23,6 +25,10 @@ class ModelStates:
         if report.loaded is not None:
             self.metrics.model_loads.labels(model=report.loaded).inc()
             self.metrics.model_load_seconds.observe(report.load_s)
+            if report.fingerprint is not None:
+                self.fingerprints[report.loaded] = report.fingerprint
+        for model in self.cold & self.fingerprints.keys():
+            del self.fingerprints[model]
         for model in report.evicted:
             self.metrics.model_evictions.labels(model=model).inc()
         self.metrics.models_loaded.set(report.num_loaded)

@@ -11,6 +11,7 @@ from mezzotint.domain.job import CheckpointRef
 from mezzotint.worker.job_states import JobAction, JobMessage
 from mezzotint.worker.leased_jobs import LeasedJob, LeasedJobs
 from mezzotint.worker.messages import RunEnded, Start
+from mezzotint.worker.reuse import reuse_pictures
 
 log = structlog.get_logger()
 
@@ -20,6 +21,8 @@ async def start_job(jobs: LeasedJobs, leased: LeasedJob) -> None:
     prepared = await jobs.retry_while_away(lambda: _prepare(jobs, leased))
     if isinstance(prepared, RunEnded):
         jobs.reports.put_nowait(prepared)
+    elif prepared.resume is None and await jobs.retry_while_away(lambda: reuse_pictures(jobs, leased)):
+        return
     elif jobs.receive(leased, JobMessage.PREPARED) is JobAction.START:
         jobs.send(prepared)
 

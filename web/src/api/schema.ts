@@ -1135,7 +1135,8 @@ export interface paths {
         head?: never;
         /**
          * Change Tenant
-         * @description Give a tenant another tier, shut it out or let it in again, or say who in it sees each other's work.
+         * @description Give a tenant another tier, shut it out or let it in again, say who in it sees each other's work, or whether its
+         *     equal requests are answered from a stored picture.
          */
         patch: operations["change_tenant"];
         trace?: never;
@@ -1854,6 +1855,17 @@ export interface components {
              * @description what the model read of the prompt, where its text encoder cut it; null: all, or not drawn yet
              */
             prompt_read?: string | null;
+            /**
+             * Reused
+             * @description whether it was answered with the stored picture of an equal request
+             * @default false
+             */
+            reused: boolean;
+            /**
+             * Reused From
+             * @description id of the job that drew the picture
+             */
+            reused_from?: string | null;
             /** Started At */
             started_at: string | null;
             state: components["schemas"]["JobState"];
@@ -1987,6 +1999,17 @@ export interface components {
              * @description what the model read of the prompt, where its text encoder cut it; null: all, or not drawn yet
              */
             prompt_read?: string | null;
+            /**
+             * Reused
+             * @description whether it was answered with the stored picture of an equal request
+             * @default false
+             */
+            reused: boolean;
+            /**
+             * Reused From
+             * @description id of the job that drew the picture
+             */
+            reused_from?: string | null;
             /** Started At */
             started_at: string | null;
             state: components["schemas"]["JobState"];
@@ -2581,6 +2604,17 @@ export interface components {
              * @description what the model read of the prompt, where its text encoder cut it; null: all, or not drawn yet
              */
             prompt_read?: string | null;
+            /**
+             * Reused
+             * @description whether it was answered with the stored picture of an equal request
+             * @default false
+             */
+            reused: boolean;
+            /**
+             * Reused From
+             * @description id of the job that drew the picture
+             */
+            reused_from?: string | null;
             /** Started At */
             started_at: string | null;
             state: components["schemas"]["JobState"];
@@ -3047,7 +3081,7 @@ export interface components {
             negative_prompt?: string | null;
             /**
              * New
-             * @description a new picture, though the same request is under way; matters only without a fixed seed
+             * @description a picture drawn for this request: without a fixed seed another one though the same request is under way, with one never a stored picture
              * @default false
              */
             new: boolean;
@@ -3869,6 +3903,11 @@ export interface components {
              * @description true shuts out its users, keys and tokens
              */
             is_disabled?: boolean | null;
+            /**
+             * Reuses Pictures
+             * @description whether its equal requests with a fixed seed are answered from a stored picture
+             */
+            reuses_pictures?: boolean | null;
             tier?: components["schemas"]["Tier"] | null;
             /** @description who sees what others of it made: nobody, its managers, or everybody of it */
             visibility?: components["schemas"]["Visibility"] | null;
@@ -3894,6 +3933,8 @@ export interface components {
             disabled_at: string | null;
             /** Id */
             id: string;
+            /** Reuses Pictures */
+            reuses_pictures: boolean;
             tier: components["schemas"]["Tier"];
             visibility: components["schemas"]["Visibility"];
         };

@@ -110,6 +110,8 @@ export function aJob(changes: Partial<Job> = {}): Job {
     negative_prompt_read: null,
     batch: null,
     owner: null,
+    reused: false,
+    reused_from: null,
     ...changes,
   };
 }

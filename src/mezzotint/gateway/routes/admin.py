@@ -31,6 +31,7 @@ class TenantView(BaseModel):
     created_at: datetime
     disabled_at: datetime | None
     visibility: Visibility
+    reuses_pictures: bool
 
 
 class TenantPage(BaseModel):
@@ -52,6 +53,9 @@ class TenantChange(BaseModel):
     is_disabled: bool | None = Field(None, description="true shuts out its users, keys and tokens")
     visibility: Visibility | None = Field(
         None, description="who sees what others of it made: nobody, its managers, or everybody of it"
+    )
+    reuses_pictures: bool | None = Field(
+        None, description="whether its equal requests with a fixed seed are answered from a stored picture"
     )
 
 
@@ -96,7 +100,8 @@ async def create_tenant(body: NewTenant, service: ServiceDep, admin: AdminClaims
 
 @router.patch("/tenants/{name}", responses=describe_errors(400, 404, 413))
 async def change_tenant(name: Name, body: TenantChange, service: ServiceDep, admin: AdminClaims) -> TenantView:
-    """Give a tenant another tier, shut it out or let it in again, or say who in it sees each other's work."""
+    """Give a tenant another tier, shut it out or let it in again, say who in it sees each other's work, or whether its
+    equal requests are answered from a stored picture."""
     tenant = await find_tenant(service, name)
     if body.tier is not None:
         await service.accounts.tenants.set_tier(tenant.id, body.tier)
@@ -107,6 +112,8 @@ async def change_tenant(name: Name, body: TenantChange, service: ServiceDep, adm
         await service.accounts.tenants.set_visibility(tenant.id, body.visibility)
         service.streams.changed.set()
         log.info("tenant visibility set", tenant=tenant.id, visibility=body.visibility, by=admin.owner)
+    if body.reuses_pictures is not None:
+        await service.accounts.tenants.set_reuses_pictures(tenant.id, body.reuses_pictures)
     return TenantView.model_validate(await find_tenant(service, name), from_attributes=True)
 
 

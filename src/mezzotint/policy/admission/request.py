@@ -14,7 +14,7 @@ class JobRequest:
     model: its name; None: the default.
     source, mask: a picture's hash, or a job's id for its first picture. zoom, left, top, right, bottom: how an outpaint
     grows the canvas; the sides in px. is_plain: braces in the prompt are characters, not choices,
-    and parameters are read at its end alone.
+    and parameters are read at its end alone. is_new: no stored picture answers it.
     """
 
     prompt: str
@@ -38,6 +38,7 @@ class JobRequest:
     sampler: str | None = None
     repeat: int | None = None
     is_plain: bool = False
+    is_new: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -81,6 +81,9 @@ class Tenants:
     async def set_shows_prompt(self, tenant: TenantId, shows_prompt: bool) -> bool:
         return await self._set(tenant, shows_prompt=shows_prompt)
 
+    async def set_reuses_pictures(self, tenant: TenantId, reuses_pictures: bool) -> bool:
+        return await self._set(tenant, reuses_pictures=reuses_pictures)
+
     async def disable(self, tenant: TenantId, at: datetime | None) -> bool:
         """Let nothing of the tenant in any more; None lets it in again. Returns whether there is such a tenant."""
         return await self._set(tenant, disabled_at=at)
@@ -100,4 +103,5 @@ def tenant_of(row: RowMapping) -> Tenant:
         disabled_at=row["disabled_at"],
         visibility=Visibility(row["visibility"]),
         shows_prompt=bool(row["shows_prompt"]),
+        reuses_pictures=bool(row["reuses_pictures"]),
     )

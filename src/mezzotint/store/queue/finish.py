@@ -40,12 +40,13 @@ class FinishRequest:
 END_JOBS = Statement(  # `finished_at` is never before `started_at`: the clock may be set back
     name="end_jobs",
     values={**LEASE_KEY, "at": jobs.c.finished_at.type}
-    | {name: jobs.c[name].type for name in ("state", "timings", "cut_texts", "error", "step", "cost_s")},
+    | {name: jobs.c[name].type for name in ("state", "timings", "cut_texts", "error", "step", "cost_s")}
+    | {name: jobs.c[name].type for name in ("reuse_key", "reused_from")},
     sql=f"""
     UPDATE jobs SET
         state = given.state, finished_at = CASE WHEN started_at > given.at THEN started_at ELSE given.at END,
         timings = given.timings, cut_texts = given.cut_texts, error = given.error, step = given.step,
-        cost_s = given.cost_s,
+        cost_s = given.cost_s, reuse_key = given.reuse_key, reused_from = given.reused_from,
         lease_worker = NULL, lease_expires_at = NULL
     FROM given WHERE {IS_HELD}
     RETURNING {columns_of(jobs)}, EXISTS (SELECT 1 FROM checkpoints WHERE checkpoints.job = jobs.id) AS has_saved""",
@@ -117,15 +118,18 @@ def _row_of(request: FinishRequest) -> Values:
         "error": fields_of(ending.error) if ending.error else None,
         "step": ending.step,
         "cost_s": ending.charged_s,
+        "reuse_key": ending.reuse_key,
+        "reused_from": ending.reused_from,
     }
 
 
 def _settling(row: RowMapping, ending: Ending) -> StoppedJob:
-    is_lost, charge = ending.state is JobState.FAILED, charge_on(row)
+    is_free = ending.state is JobState.FAILED or ending.reused_from is not None
+    charge = charge_on(row)
 
     def done_at(pace_s: float | None) -> MeasuredWork:
-        cost = 0.0 if is_lost else measured_cost(charge.cost, ending.cost_s, pace_s)
-        return MeasuredWork(cost=cost, gpu_s=0.0 if is_lost else ending.cost_s, at=ending.at)
+        cost = 0.0 if is_free else measured_cost(charge.cost, ending.cost_s, pace_s)
+        return MeasuredWork(cost=cost, gpu_s=0.0 if is_free else ending.cost_s, at=ending.at)
 
     lane, tenant = Tier(row["lane"]), TenantId(row["tenant"])
     return StoppedJob(lane=lane, tenant=tenant, charge=charge, done_at=done_at, timed_cost=charge.cost)

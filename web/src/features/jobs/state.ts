@@ -14,7 +14,7 @@ export function describe(job: Job): string {
     case "running":
       return job.step >= job.num_steps ? "Finishing" : `Step ${job.step} of ${job.num_steps}`;
     case "succeeded":
-      return "Done";
+      return job.reused ? "Done, reused" : "Done";
     case "blocked":
       return "Held back by the safety filter";
     case "failed":

@@ -4,15 +4,17 @@ import type { Image, Job } from "../../api/types";
 export function Details({ job, image }: { job: Job; image: Image }) {
   const { parameters, timings } = job;
   const isDrawn = parameters.task !== "upscale";
+  const hasSteps = isDrawn && !job.reused;
   const rows: [string, string | null][] = [
     ["Size", `${image.width} × ${image.height} px`],
     ["Model", job.model],
     ["Enlarged", parameters.scale === null ? null : `${parameters.scale}×`],
     ["Strength", parameters.strength === null ? null : String(parameters.strength)],
-    ["Steps", isDrawn ? String(job.step) : null], // a variation takes a part of those that were asked for
+    ["Steps", hasSteps ? String(job.step) : null], // a variation takes a part of those that were asked for
     ["Guidance", isDrawn ? String(parameters.guidance_scale) : null],
     ["Without", isDrawn ? parameters.negative_prompt || null : null],
     ["Waited", seconds(timings.queue_s)],
+    ["Reused", job.reused ? "drawn before, for an equal request" : null],
     ["Drawn in", isDrawn ? seconds(timings.denoise_s) : null],
   ];
   return (
