@@ -14,6 +14,7 @@ import structlog
 
 from mezzotint.policy.safety.hard_rules import HardRule
 from mezzotint.policy.safety.overrides import NO_OVERRIDES, SafetyOverrides
+from mezzotint.safety.text.decodings import list_decoded
 from mezzotint.safety.text.rules import Rules, RulesInvalid, load_rules
 from mezzotint.safety.text.rules_in_use import RulesInUse, find_missing_list
 from mezzotint.safety.text.term_index import TermIndex
@@ -67,8 +68,14 @@ class PreFilter:
         return self._loaded.rules.version
 
     def find_rule(self, prompt: str, negative_prompt: str = "") -> RuleMatch | None:
-        """Find the first rule that blocks the prompt."""
+        """Find the first rule that blocks the prompt, or what an encoding hides in it."""
         self._reload_if_changed()
+        for text in (prompt, *list_decoded(prompt)):
+            if (match := self._find_in(text, negative_prompt)) is not None:
+                return match
+        return None
+
+    def _find_in(self, prompt: str, negative_prompt: str) -> RuleMatch | None:
         loaded, in_use = self._loaded, self._compile_overrides()
         found = loaded.index.lists_in(prompt)
         avoided = loaded.index.lists_in(negative_prompt) if found else frozenset()

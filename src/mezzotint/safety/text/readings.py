@@ -6,6 +6,7 @@ Training and serving prepare texts alike.
 import re
 import unicodedata
 
+from mezzotint.safety.text.decodings import list_decoded
 from mezzotint.safety.text.folding import fold, list_readings
 
 MAX_SCORED = 8_000
@@ -14,6 +15,8 @@ it. The hard rules read all of it."""
 MAX_READINGS = 6
 MAX_DISGUISED = 3_000
 """Readings of a disguised text that are scored beside the text as it stands, and their characters together."""
+MAX_READINGS_IN_ALL = 12
+"""With what encodings hide."""
 _INVISIBLE = frozenset({"Cf", "Cc", "Cs"})
 _SIGN = "[*_.~^|+•·-]"
 _DISGUISES = re.compile(
@@ -38,15 +41,23 @@ def prepare_text(text: str) -> str:
 
 
 def list_scored_readings(text: str) -> tuple[str, ...]:
-    """The prepared text, cut to `MAX_SCORED`, and where it is disguised the readings of the folded text, too."""
+    """The prepared text, cut to `MAX_SCORED`; then the readings of the folded text where it is disguised, and what
+    encodings hide in it, read alike.
+    """
     prepared = prepare_text(text)[:MAX_SCORED]
+    found = [prepared, *_list_disguised(prepared)]
+    for decoded in map(prepare_text, list_decoded(text)):
+        found += (decoded, *_list_disguised(decoded)[:2])
+    return tuple(dict.fromkeys(found))[:MAX_READINGS_IN_ALL]
+
+
+def _list_disguised(prepared: str) -> list[str]:
+    """Readings of a disguised text, the plainest first: most letters in the fewest words."""
     if not is_disguised(prepared):
-        return (prepared,)
+        return []
     found = list_readings(prepared).worded
-    # the plainest first: most letters in the fewest words
     readings = sorted({one.strip() for one in found} - {prepared}, key=lambda one: (len(one.split()), len(one), one))
-    num_fitting = max(1, min(MAX_READINGS, MAX_DISGUISED // max(1, len(prepared))))
-    return (prepared, *readings[:num_fitting])
+    return readings[: max(1, min(MAX_READINGS, MAX_DISGUISED // max(1, len(prepared))))]
 
 
 def is_disguised(prepared: str) -> bool:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from mezzotint.domain.errors import SettingInvalid
 from mezzotint.policy.safety.categories import SafetyCategory
 
-_BUILT_IN = ("rules.toml", "rules_languages.toml")
+_BUILT_IN = ("rules.toml", "rules_languages.toml", "rules_deeds.toml")
 AGE_PLACE = "{minor age}"  # in a term, stands for every age below 18, in digits and in words
 _UNITS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _TEENS = ("ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen")
