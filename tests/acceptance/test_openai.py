@@ -291,7 +291,8 @@ def test_equal_calls_that_come_together_get_different_pictures(server: Server) -
     assert len({answer._request_id for answer in answers}) == 4
     url = (answers[0].data or [])[0].url
     assert url is not None
-    assert b64encode(httpx.get(url).content).decode() == (answers[0].data or [])[0].b64_json
+    shown = Image.open(BytesIO(httpx.get(url).content)).tobytes()
+    assert shown == Image.open(BytesIO(b64decode((answers[0].data or [])[0].b64_json or ""))).tobytes()
 
 
 def pixels(encoded: str) -> bytes:

@@ -1,5 +1,5 @@
 // @vitest-environment jsdom
-import { act, cleanup, render, screen, within } from "@testing-library/react";
+import { act, cleanup, fireEvent, render, screen, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { createClient } from "./api/client";
@@ -446,4 +446,34 @@ test("content credentials that cannot be read say so", async () => {
   });
   await userEvent.click(await screen.findByText("Content credentials"));
   expect(await screen.findByText("They cannot be read at the moment.")).toBeTruthy();
+});
+
+test("a dropped file fills the prompt and is made again as exactly as it tells", async () => {
+  const request = { prompt: "a red apple", seed: 7, num_steps: 30, sampler: null, width: 64, height: 64 };
+  const found = {
+    origin: "automatic1111",
+    software: "v1.10.1",
+    prompt: "a red apple --seed 7 --steps 30",
+    request,
+    notes: ['starter has no sampler "Heun"; its own is used.'],
+    pairs: {},
+  };
+  const seen = open({ "POST /v1/inspect": () => json(found), "POST /v1/jobs": () => accepted(aJob()) });
+  const file = new File(["png"], "apple.png", { type: "image/png" });
+  fireEvent.drop(box(), { dataTransfer: { files: [file], types: ["Files"] } });
+  const note = await screen.findByRole("region", { name: "How apple.png was drawn" });
+  expect((box() as HTMLTextAreaElement).value).toBe("a red apple --seed 7 --steps 30");
+  expect(note.textContent).toContain("by v1.10.1: 30 steps, seed 7");
+  expect(within(note).getByText('starter has no sampler "Heun"; its own is used.')).toBeTruthy();
+  await userEvent.click(within(note).getByRole("button", { name: "Make again" }));
+  const { sampler: _, ...told } = request;
+  expect(seen.find(({ path, method }) => path === "/v1/jobs" && method === "POST")?.body).toEqual({ ...told, new: true });
+});
+
+test("a file that tells nothing is said beside the prompt, which stays", async () => {
+  open({ "POST /v1/inspect": () => refusal(422, "recipe_missing", "The file does not tell how.", "Ask for the original.") });
+  await userEvent.type(box(), "a cat");
+  await userEvent.upload(screen.getByLabelText("Read a file"), new File(["x"], "x.png", { type: "image/png" }));
+  expect(await screen.findByText("The file does not tell how.")).toBeTruthy();
+  expect((box() as HTMLTextAreaElement).value).toBe("a cat");
 });

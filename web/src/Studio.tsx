@@ -1,7 +1,7 @@
 import { useCallback, useEffect, useRef, useState } from "react";
 import type { Client } from "./api/client";
 import { Failure, problemOf } from "./api/failure";
-import type { Asked, OwnImage, Problem } from "./api/types";
+import type { Asked, OwnImage, Problem, Recipe } from "./api/types";
 import { ImageGrid } from "./features/images/ImageGrid";
 import { keyOf, useImages } from "./features/images/useImages";
 import { Announcer } from "./features/jobs/Announcer";
@@ -16,6 +16,7 @@ import { again } from "./features/prompt/again";
 import { keepDraft, takeDraft } from "./features/prompt/draft";
 import { PromptBox } from "./features/prompt/PromptBox";
 import { title } from "./features/prompt/words";
+import { RecipeNote } from "./features/recipe/RecipeNote";
 import { Viewer } from "./features/viewer/Viewer";
 import { chooseShown, type Choice } from "./features/viewer/shown";
 import { useJobOf } from "./features/viewer/useJobOf";
@@ -40,6 +41,7 @@ export function Studio({ client }: { client: Client }) {
   const newest = images.images[0];
   const usage = useUsage(client, newest === undefined ? null : keyOf(newest));
   const [prompt, setPrompt] = useState(takeDraft);
+  const [recipe, setRecipe] = useState<{ file: string; found: Recipe } | null>(null);
   const [isSending, setIsSending] = useState(false);
   const [choice, setChoice] = useState<Choice | null>(null);
   const last = useRef({ wish: "", at: -TWICE_MS });
@@ -79,6 +81,18 @@ export function Studio({ client }: { client: Client }) {
     }
   }
 
+  async function read(file: File) {
+    setProblem(null);
+    setRecipe(null);
+    try {
+      const found = await client.inspect(file);
+      setRecipe({ file: file.name, found });
+      setPrompt(found.prompt);
+    } catch (error) {
+      setProblem(problemOf(error));
+    }
+  }
+
   const show = useCallback((next: Choice) => {
     setChoice(next);
     bringIntoView(viewer.current);
@@ -106,7 +120,9 @@ export function Studio({ client }: { client: Client }) {
             setProblem(null);
             box.current?.focus();
           }}
+          onFile={(file) => void read(file)}
         />
+        <RecipeNote recipe={recipe} onAgain={(asked) => void make(asked)} onDismiss={() => setRecipe(null)} />
       </div>
       <div className="table" ref={viewer}>
         <Viewer
@@ -117,6 +133,7 @@ export function Studio({ client }: { client: Client }) {
           onAsk={(asked) => void make(asked)}
           onUse={use}
           loadOrigins={client.origins}
+          loadFile={client.file}
         />
       </div>
       <div className="works">

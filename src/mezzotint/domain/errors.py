@@ -172,6 +172,13 @@ class ArgumentInvalid(StartError):
     hint = "Nothing was changed; try again with one that does."
 
 
+class RecipeMissing(StartError):
+    """A picture's file does not tell how it was drawn."""
+
+    code = "recipe_missing"
+    hint = "Sites and messengers often remove it; ask for the original file."
+
+
 class SettingInvalid(StartError):
     """A setting has a value that cannot be used."""
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from mezzotint.domain.ids import TenantId
+from mezzotint.domain.recipe import RecipeAudience
 from mezzotint.domain.tier import Tier
 
 TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -29,16 +30,16 @@ class Visibility(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
-    """disabled_at: since when nothing of it is let in, tokens included. shows_prompt: whether its pictures' content
-    credentials tell the prompt and the seed. reuses_pictures: whether its equal requests may be answered from a stored
-    picture."""
+    """disabled_at: since when nothing of it is let in, tokens included. recipe_audience: who finds prompt, seed and
+    settings in the files of its pictures, their content credentials included. reuses_pictures: whether its equal
+    requests may be answered from a stored picture."""
 
     id: TenantId
     tier: Tier
     created_at: datetime
     disabled_at: datetime | None = None
     visibility: Visibility = Visibility.PRIVATE
-    shows_prompt: bool = False
+    recipe_audience: RecipeAudience = RecipeAudience.OWNER
     reuses_pictures: bool = True
 
 

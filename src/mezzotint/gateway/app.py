@@ -45,6 +45,7 @@ from mezzotint.gateway.routes import (
     operations,
     provenance,
     provider_sign_in,
+    recipes,
     reviews,
     safety,
     sign_in,
@@ -132,7 +133,7 @@ def create_app(
         app.include_router(module.router, responses=errors_of_all)
     for router in (*openai.ROUTERS, *automatic1111.ROUTERS):
         app.include_router(router)
-    for module in (uploads, provenance, usage, webhooks, sign_in, provider_sign_in, keys, appeals):
+    for module in (uploads, recipes, provenance, usage, webhooks, sign_in, provider_sign_in, keys, appeals):
         app.include_router(module.router, responses=errors_of_all)
     for module in (admin, operations, safety, takedowns, reviews, about, metrics):
         app.include_router(module.router, responses=errors_of_all)

@@ -116,6 +116,7 @@ ERRORS: dict[str, ErrorKind] = {
     "permutation_invalid": ErrorKind(422, "The choices in braces cannot be read."),
     "too_many_jobs_at_once": ErrorKind(422, "The request alone makes more jobs than any request may."),
     "upload_invalid": ErrorKind(422, "The upload is not a picture that the server can read."),
+    "recipe_missing": ErrorKind(422, "The file does not tell how the picture was drawn."),
     "upload_blocked": ErrorKind(422, "The image filter does not allow the upload."),
     "too_many_uploads": ErrorKind(429, "The tenant keeps as many uploads as it may have."),
     "size_invalid": ErrorKind(422, "The model cannot draw pictures of that size."),

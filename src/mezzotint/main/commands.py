@@ -19,6 +19,7 @@ from mezzotint.main import models as registered
 from mezzotint.main.evals import commands as evals
 from mezzotint.main.options import Data, report_errors, setting_option
 from mezzotint.main.provenance import commands as provenance
+from mezzotint.main.provenance.inspect import inspect
 from mezzotint.main.safety import appeals, dial, rules
 from mezzotint.main.takedown import audit_commands
 from mezzotint.main.takedown import commands as takedown
@@ -44,6 +45,7 @@ app.add_typer(rules.app, name="rules")
 app.add_typer(appeals.app, name="appeals")
 app.add_typer(dial.app, name="safety")
 app.command()(dial.tighten)
+app.command()(inspect)
 Model = Annotated[str | None, setting_option("model", "'starter', a diffusers folder, or a hub id such as owner/name.")]
 Models = Annotated[Path | None, setting_option("models", "TOML file of several models, instead of --model.")]
 Revision = Annotated[str | None, setting_option("revision", "Revision of a hub id.")]

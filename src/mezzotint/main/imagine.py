@@ -7,6 +7,7 @@ import secrets
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from mezzotint.config import Settings
 from mezzotint.domain.errors import ImageBlocked, MezzotintError, OutputUnwritable, RunFailed, ServerUnreachable
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.job import JobState, Parameters
+from mezzotint.domain.recipe import Recipe
 from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.tier import Tier
 from mezzotint.main.options import ExitCode
@@ -50,6 +52,7 @@ def imagine(settings: Settings, prompt: str, out: Path, server: str | None) -> i
 
 def _draw_here(settings: Settings, prompt: str, out: Path) -> int:
     from mezzotint.main.filters.text_screen import build_text_filter
+    from mezzotint.media.metadata import SOFTWARE
     from mezzotint.safety.image.loading import load_postfilter
     from mezzotint.safety.policy_file import load_policy
 
@@ -67,10 +70,10 @@ def _draw_here(settings: Settings, prompt: str, out: Path) -> int:
     policy = load_policy(settings.safety_policy)
     image_filter = load_postfilter(policy, load_judge=lambda: build_text_filter(settings).judge)
     sign = _find_signing(settings, offer)
-    codes = [
-        _save_picture(run, parameters, path, image_filter, sign)
-        for run, parameters, path in zip(runs, wanted, output_paths(out, len(runs)), strict=True)
-    ]
+    codes = []
+    for run, parameters, path in zip(runs, wanted, output_paths(out, len(runs)), strict=True):
+        recipe = Recipe.of(parameters, offer.info.name, SOFTWARE)
+        codes.append(_save_picture(run, recipe, path, image_filter, partial(sign, parameters)))
     return max(codes)
 
 
@@ -111,7 +114,7 @@ def _draw(settings: Settings, offer: ServedModel, wanted: Sequence[Parameters]) 
     return runs
 
 
-def _find_signing(settings: Settings, offer: ServedModel) -> Callable[[bytes, Parameters], bytes]:
+def _find_signing(settings: Settings, offer: ServedModel) -> Callable[[Parameters, bytes], bytes]:
     """A function that signs where there are certificates already. Raises: SettingInvalid."""
     from mezzotint.main.provenance.signing import find_signer
     from mezzotint.provenance.manifest import Model, describe_drawing
@@ -119,18 +122,14 @@ def _find_signing(settings: Settings, offer: ServedModel) -> Callable[[bytes, Pa
 
     signer = find_signer(settings, makes_authority=False)
     if signer is None:
-        return lambda data, parameters: data
+        return lambda parameters, data: data
     model = Model(name=offer.info.name, sha256=hash_weights(offer.folder, {}))
     at = datetime.now(UTC)
-    return lambda data, parameters: signer.sign(data, describe_drawing(parameters, model, at))
+    return lambda parameters, data: signer.sign(data, describe_drawing(parameters, model, at))
 
 
 def _save_picture(
-    run: "Run",
-    parameters: Parameters,
-    out: Path,
-    image_filter: "PostFilter",
-    sign: Callable[[bytes, Parameters], bytes],
+    run: "Run", recipe: Recipe, out: Path, image_filter: "PostFilter", sign: Callable[[bytes], bytes]
 ) -> int:
     if isinstance(run.error, MezzotintError):
         raise run.error
@@ -142,12 +141,14 @@ def _save_picture(
         message = "The finished picture did not pass the image filter."
         return _print_error(ExitCode.BLOCKED, message, ImageBlocked.hint, ImageBlocked.code)
     from mezzotint.media import blur_picture, encode
+    from mezzotint.media.metadata import embed_recipe
 
     is_blurred = verdict.verdict is SafetyVerdict.BLUR
     files = encode(blur_picture(picture) if is_blurred else picture)
-    write(out, sign(files.png if out.suffix.lower() == ".png" else files.webp, parameters))
+    data = embed_recipe(files.png if out.suffix.lower() == ".png" else files.webp, recipe)
+    write(out, sign(data))
     told = "  blurred by the image filter" if is_blurred else ""
-    print(f"{out}  {picture.width} x {picture.height} px  seed {parameters.seed}{told}")  # noqa: T201
+    print(f"{out}  {picture.width} x {picture.height} px  seed {recipe.seed}{told}")  # noqa: T201
     return ExitCode.DONE
 
 
@@ -216,8 +217,7 @@ def _fetch(client: httpx.Client, job: dict[str, Any], out: Path) -> int:
         code = ExitCode.BLOCKED if job["state"] == JobState.BLOCKED else ExitCode.FAILED
         return _print_error(code, error["message"], error["hint"], error["code"])
     image = job["images"][0]
-    address = client.base_url.join(image["png_url"] if out.suffix.lower() == ".png" else image["url"])
-    data = client.get(address)
+    data = client.get(f"/v1/jobs/{job['id']}/files/0{out.suffix.lower()}")
     data.raise_for_status()
     write(out, data.content)
     print(f"{out}  {image['width']} x {image['height']} px  seed {image['seed']}")  # noqa: T201

@@ -1,4 +1,4 @@
-"""`mezzotint tenants create | list | tier | visibility | credentials | reuse | disable | enable`."""
+"""`mezzotint tenants create | list | tier | visibility | metadata | reuse | disable | enable`."""
 
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -8,6 +8,7 @@ import typer
 
 from mezzotint.domain.errors import NameTaken
 from mezzotint.domain.ids import TenantId
+from mezzotint.domain.recipe import RecipeAudience
 from mezzotint.domain.tenant import Tenant, Visibility
 from mezzotint.domain.tier import Tier
 from mezzotint.main.options import Data, print_table, report_errors
@@ -82,27 +83,24 @@ def visibility(
         typer.echo(f"{name}  {visibility}")
 
 
-class Shown(StrEnum):
-    RECIPE = "recipe"
-    NOTHING = "nothing"
-
-
 @app.command()
-def credentials(
+def metadata(
     name: Name,
-    shown: Annotated[
-        Shown, typer.Argument(help="What pictures tell of how to draw them again: prompt, seed and steps, or nothing.")
+    audience: Annotated[
+        RecipeAudience,
+        typer.Argument(
+            help="Nobody, the owner in files that answer its own requests, or everybody who has a picture's address."
+        ),
     ],
     data: Data = None,
 ) -> None:
-    """Say whether the tenant's new pictures tell everybody their prompts, in their content credentials."""
+    """Say who finds prompt, seed and settings in the files of the tenant's new pictures."""
     from mezzotint.main.accounts import require_found, with_accounts
 
     with report_errors():
-        tells = shown is Shown.RECIPE
-        found = with_accounts(data, lambda accounts: accounts.tenants.set_shows_prompt(TenantId(name), tells))
+        found = with_accounts(data, lambda accounts: accounts.tenants.set_recipe_audience(TenantId(name), audience))
         require_found(found, "tenant", name)
-        typer.echo(f"{name}  {shown}")
+        typer.echo(f"{name}  {audience}")
 
 
 class Reuse(StrEnum):

@@ -132,10 +132,10 @@ async def _run_worker(settings: Settings, catalog: Catalog, upscaler: Path | Non
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishingTools:
-    """The steps that finished pictures pass. job_provenance: None where they are not signed."""
+    """The steps that finished pictures pass."""
 
     image_filter: PostFilter
-    job_provenance: JobProvenance | None
+    job_provenance: JobProvenance
 
 
 async def load_image_filter(settings: Settings, metrics: Metrics, follower: OverridesFollower) -> PostFilter:

@@ -17,22 +17,24 @@ from mezzotint.provenance.signer import PictureSigner
 class PictureTools:
     """Marks pictures and signs their files before they are stored; both take their time on a thread.
 
-    mark: of the pixels. sign: of each encoded file; raises SigningFailed.
+    mark: of the pixels. sign: of each encoded file; raises SigningFailed. shows_recipe: whether stored files, which
+    anybody may read who has their address, tell prompt, seed and settings.
     """
 
     mark: Callable[[Image.Image], Image.Image] = lambda picture: picture
     sign: Callable[[bytes], bytes] = lambda file: file
+    shows_recipe: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobProvenance:
     """signer, watermark_key: None where files are not signed, or pixels not marked. hash_model: SHA-256 of a model's
-    weights by its name, None if unknown; may take seconds the first time. shows_prompt: whether a tenant wants its
-    prompts in its pictures; raises StorageUnavailable."""
+    weights by its name, None if unknown; may take seconds the first time. shows_recipe: whether a tenant wants
+    everybody to find its prompts in its pictures; raises StorageUnavailable."""
 
     signer: PictureSigner | None
     hash_model: Callable[[str], str | None]
-    shows_prompt: Callable[[TenantId], Awaitable[bool]]
+    shows_recipe: Callable[[TenantId], Awaitable[bool]]
     watermark_key: bytes | None = None
 
     async def prepare(self, job: Job, at: datetime) -> PictureTools:
@@ -40,25 +42,25 @@ class JobProvenance:
         mark, sign = PictureTools().mark, PictureTools().sign
         if self.watermark_key is not None:
             mark = _make_marker(job.id, self.watermark_key)
+        shows_recipe = await self.shows_recipe(job.tenant)
         if self.signer is not None:
-            sign = await self._make_signing(self.signer, job, at)
-        return PictureTools(mark=mark, sign=sign)
+            sign = await self._make_signing(self.signer, job, at, shows_recipe=shows_recipe)
+        return PictureTools(mark=mark, sign=sign, shows_recipe=shows_recipe)
 
     async def describe(self, tenant: TenantId) -> str:
         """The traces that a tenant's pictures get, as a text without the job. Raises: StorageUnavailable."""
-        marks = "marked" if self.watermark_key is not None else ""
-        if self.signer is None:
-            return marks
-        return f"{marks} signed" + (" with prompt" if await self.shows_prompt(tenant) else "")
+        traces = ("marked" if self.watermark_key is not None else "", "signed" if self.signer is not None else "")
+        return " ".join(traces) + (" with recipe" if await self.shows_recipe(tenant) else "")
 
-    async def _make_signing(self, signer: PictureSigner, job: Job, at: datetime) -> Callable[[bytes], bytes]:
+    async def _make_signing(
+        self, signer: PictureSigner, job: Job, at: datetime, *, shows_recipe: bool
+    ) -> Callable[[bytes], bytes]:
         sha256 = await asyncio.to_thread(self.hash_model, job.model)
-        shows_prompt = await self.shows_prompt(job.tenant)
         manifest = describe_job(
             job,
             Model(name=job.model, sha256=sha256),
             at,
-            shows_prompt=shows_prompt,
+            shows_prompt=shows_recipe,
             is_marked=self.watermark_key is not None,
         )
         return lambda file: signer.sign(file, manifest)

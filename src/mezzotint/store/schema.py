@@ -17,7 +17,6 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    false,
     text,
     true,
 )
@@ -264,7 +263,7 @@ tenants = Table(
     Column("created_at", Instant, nullable=False),
     Column("disabled_at", Instant),
     Column("visibility", String(8), nullable=False, server_default="private"),
-    Column("shows_prompt", Boolean, nullable=False, server_default=false()),
+    Column("recipe_audience", String(9), nullable=False, server_default="owner"),
     Column("reuses_pictures", Boolean, nullable=False, server_default=true()),
 )
 

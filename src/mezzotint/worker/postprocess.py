@@ -23,8 +23,10 @@ from mezzotint.domain.errors import (
 from mezzotint.domain.held_image import HeldImage, HeldState
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Ending, Image, Job, JobError, JobState, Timings
+from mezzotint.domain.recipe import Recipe
 from mezzotint.domain.tier import Tier
 from mezzotint.media import blur_picture, content_hash, encode, preview_data_url
+from mezzotint.media.metadata import SOFTWARE, embed_recipe
 from mezzotint.policy.safety.categories import SafetyCategory
 from mezzotint.policy.safety.images import ImageVerdict
 from mezzotint.policy.safety.verdicts import SafetyVerdict
@@ -82,11 +84,11 @@ async def postprocess(
         ending = Ending(state=JobState.BLOCKED, at=now(), timings=timings, step=report.step, cut_texts=report.cut_texts)
         is_review = storage.originals is not None and not any(verdict.is_blocked for verdict in verdicts)
         is_kept = storage.originals is not None and (is_review or storage.originals.keeps_blocked)
-        kept = await _encode_pictures(report, verdicts, tools) if is_kept else ()
+        kept = await _encode_pictures(job, report, verdicts, tools) if is_kept else ()
         held = _list_held(job, report, verdicts, ending.at, is_review=is_review)
         return await _withhold(storage.originals, held, kept, ending)
     started_at = time.monotonic()
-    pictures = await _encode_pictures(report, verdicts, tools)
+    pictures = await _encode_pictures(job, report, verdicts, tools)
     await store_pictures(storage.objects, pictures)
     timings = replace(timings, upload_s=time.monotonic() - started_at)
     images = tuple(
@@ -115,11 +117,14 @@ async def postprocess(
     )
 
 
-async def _encode_pictures(report: RunEnded, verdicts: Sequence[ImageVerdict], tools: PictureTools) -> list[Picture]:
+async def _encode_pictures(
+    job: Job, report: RunEnded, verdicts: Sequence[ImageVerdict], tools: PictureTools
+) -> list[Picture]:
     """Raises: EncodeFailed, SigningFailed."""
+    recipe = Recipe.of_job(job, SOFTWARE) if tools.shows_recipe else None
     try:
         return [
-            await asyncio.to_thread(_encode_picture, picture, verdict, tools)
+            await asyncio.to_thread(_encode_picture, picture, verdict, tools, recipe)
             for picture, verdict in zip(report.pictures, verdicts, strict=True)
         ]
     except SigningFailed:
@@ -194,9 +199,12 @@ def explain(job: Job, error: BaseException) -> JobFault:
     return RunFailed(f"The model could not carry out the request ({type(error).__name__}).")
 
 
-def _encode_picture(pixels: Pixels.Image, verdict: ImageVerdict, tools: PictureTools) -> Picture:
-    files = encode(tools.mark(blur_picture(pixels) if verdict.verdict is SafetyVerdict.BLUR else pixels))
-    png, webp = tools.sign(files.png), tools.sign(files.webp)
+def _encode_picture(pixels: Pixels.Image, verdict: ImageVerdict, tools: PictureTools, recipe: Recipe | None) -> Picture:
+    encoded = encode(tools.mark(blur_picture(pixels) if verdict.verdict is SafetyVerdict.BLUR else pixels))
+    files = (encoded.png, encoded.webp)
+    if recipe is not None:
+        files = (embed_recipe(encoded.png, recipe), embed_recipe(encoded.webp, recipe))
+    png, webp = tools.sign(files[0]), tools.sign(files[1])
     return Picture(
         png=png,
         webp=webp,

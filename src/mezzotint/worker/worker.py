@@ -48,7 +48,7 @@ DEVICE_SHARE, SAVE_SHARE = 0.6, 0.85
 
 @dataclass(slots=True)
 class Worker:
-    """drain: None where operators cannot drain it. job_provenance: None where pictures are not signed."""
+    """drain: None where operators cannot drain it. job_provenance: None where pictures are stored as they are."""
 
     desk: Desk
     image_filter: ImageFilter

@@ -10,6 +10,7 @@ from mezzotint.config import read_settings
 from mezzotint.domain.claims import Claims, Scope
 from mezzotint.domain.errors import SettingInvalid
 from mezzotint.domain.ids import TenantId
+from mezzotint.domain.recipe import RecipeAudience
 from mezzotint.main import app
 from mezzotint.main.accounts import open_key_set, read_provider, with_accounts
 
@@ -31,8 +32,9 @@ def test_tenants_are_made_listed_moved_and_shut_out(tmp_path: Path) -> None:
     assert mezzotint(tmp_path, "tenants", "tier", "acme", "pro").exit_code == 0
     assert mezzotint(tmp_path, "tenants", "visibility", "acme", "shared").exit_code == 0
     assert mezzotint(tmp_path, "tenants", "visibility", "acme", "all").exit_code != 0
-    assert mezzotint(tmp_path, "tenants", "credentials", "acme", "recipe").exit_code == 0
-    assert with_accounts(tmp_path, lambda accounts: accounts.tenants.get(TenantId("acme"))).shows_prompt
+    assert mezzotint(tmp_path, "tenants", "metadata", "acme", "everybody").exit_code == 0
+    acme = with_accounts(tmp_path, lambda accounts: accounts.tenants.get(TenantId("acme")))
+    assert acme.recipe_audience is RecipeAudience.EVERYBODY
     assert mezzotint(tmp_path, "tenants", "disable", "acme").exit_code == 0
     (row,) = mezzotint(tmp_path, "tenants", "list").stdout.splitlines()[1:]
     assert row.split()[:4] == ["acme", "pro", "shared", "disabled"]

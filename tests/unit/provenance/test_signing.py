@@ -12,7 +12,7 @@ from mezzotint.domain.errors import SigningFailed
 from mezzotint.domain.ids import Sha256
 from mezzotint.domain.task import Task
 from mezzotint.media import convert_picture
-from mezzotint.media.png_text import add_text, read_texts
+from mezzotint.media.metadata.png_text import add_text, read_texts
 from mezzotint.provenance import Identity, NoPicture, PictureSigner, Validity, read_credentials
 from mezzotint.provenance.authority import AuthorityFiles, make_authority
 from mezzotint.provenance.manifest import Model, describe_job

@@ -10,6 +10,8 @@ from PIL import Image as Pixels
 from mezzotint.actions.finish import image_key
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.job import JobState
+from mezzotint.domain.recipe import Recipe
+from mezzotint.media.metadata import SOFTWARE, read_metadata
 from mezzotint.provenance import Identity, JobProvenance, PictureSigner, Validity, payload_of, read_credentials
 from mezzotint.provenance.authority import AuthorityFiles, make_authority
 from mezzotint.provenance.watermark import find_mark
@@ -28,7 +30,7 @@ async def shows_its_prompt(tenant: TenantId) -> bool:
 
 def make_signer(files: AuthorityFiles, identity: Identity | None = None) -> JobProvenance:
     signer = PictureSigner(identity or Identity.from_files(files.chain, files.key))
-    return JobProvenance(signer=signer, hash_model=lambda name: "cd" * 32, shows_prompt=shows_its_prompt)
+    return JobProvenance(signer=signer, hash_model=lambda name: "cd" * 32, shows_recipe=shows_its_prompt)
 
 
 async def test_what_is_stored_is_signed_for_its_job(leases: Leases, tmp_path: Path) -> None:
@@ -45,8 +47,26 @@ async def test_what_is_stored_is_signed_for_its_job(leases: Leases, tmp_path: Pa
         assert (found.validity, found.job) == (Validity.TRUSTED, leased.job.id)
         assert (found.model, found.model_sha256) == (leased.job.model, "cd" * 32)
         assert (found.recipe or {})["prompt"] == leased.job.parameters.prompt
+        assert read_metadata(stored).recipe == Recipe.of_job(leased.job, SOFTWARE)
         with Pixels.open(BytesIO(stored)) as picture:
             assert picture.size == (64, 64)
+
+
+async def test_stored_files_tell_no_recipe_unless_the_tenant_says_everybody(leases: Leases, tmp_path: Path) -> None:
+    async def shows_nothing(tenant: TenantId) -> bool:
+        return False
+
+    make_authority(tmp_path / "own")
+    files = AuthorityFiles(tmp_path / "own")
+    leases.jobs.job_provenance = replace(make_signer(files), shows_recipe=shows_nothing)
+    leased = await leases.lease(state=LeaseState.FINISHING)
+    await finish_job(leases.jobs, leased, end_run(leased))
+    (image,) = (await leases.row(leased)).images
+    for content, suffix in ((image.png, "png"), (image.webp, "webp")):
+        stored = await leases.jobs.desk.objects.get(image_key(content, suffix))
+        assert stored is not None
+        assert leased.job.parameters.prompt.encode() not in stored
+        assert read_metadata(stored).recipe is None
 
 
 async def test_a_job_whose_picture_cannot_be_signed_goes_back_to_the_queue(leases: Leases, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 import { here } from "./address";
 import { Failure } from "./failure";
 import type { Accepted, Asked, Health, ImagesPage, Job, JobsPage, JobState, ListedModel, Me, Model } from "./types";
-import type { Origin, Session, Usage, Whose } from "./types";
+import type { Origin, Recipe, Session, Usage, Whose } from "./types";
 
 const PROTOCOL = "mezzotint"; // a browser sets no headers of a socket: the token comes as a second subprotocol
 
@@ -11,6 +11,10 @@ export interface Client {
   job(id: string, signal?: AbortSignal): Promise<Job>;
   /** Where a job's pictures come from, as their files tell it. */
   origins(id: string, signal?: AbortSignal): Promise<readonly Origin[]>;
+  /** A picture of a job with its prompt and settings inside. name: its place in the job and its format, such as 0.png. */
+  file(id: string, name: string): Promise<Blob>;
+  /** How the picture of a file was drawn. */
+  inspect(file: Blob): Promise<Recipe>;
   cancel(id: string): Promise<Job>;
   /** The newest jobs in these states, from a page's cursor on. */
   jobs(states: readonly JobState[], cursor: string | null, signal?: AbortSignal): Promise<JobsPage>;
@@ -52,6 +56,9 @@ export function createClient(token: string | null, onRefused: (failure: Failure)
     job: (id, signal) => json(`/v1/jobs/${encodeURIComponent(id)}`, given(signal)),
     origins: async (id, signal) =>
       (await json<{ images: Origin[] }>(`/v1/jobs/${encodeURIComponent(id)}/provenance`, given(signal))).images,
+    file: async (id, name) => (await send(`/v1/jobs/${encodeURIComponent(id)}/files/${name}`)).blob(),
+    inspect: (file) =>
+      json("/v1/inspect", { method: "POST", headers: { "Content-Type": "application/octet-stream" }, body: file }),
     cancel: (id) => json(`/v1/jobs/${encodeURIComponent(id)}`, { method: "DELETE" }),
     jobs: (states, cursor, signal) => {
       const query = new URLSearchParams(states.map((state) => ["state", state]));

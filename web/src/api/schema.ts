@@ -322,7 +322,7 @@ export interface paths {
         put?: never;
         /**
          * Read Png Info
-         * @description The texts of a PNG; empty for pictures of other formats. No pixel is read, and nothing is kept.
+         * @description The texts of a PNG, and the web UI's text of a JPEG or WebP. No pixel is read, and nothing is kept.
          */
         post: operations["read_png_info"];
         delete?: never;
@@ -1135,7 +1135,7 @@ export interface paths {
         head?: never;
         /**
          * Change Tenant
-         * @description Give a tenant another tier, shut it out or let it in again, say who in it sees each other's work, or whether its
+         * @description Give a tenant another tier, shut it out or let it in again, say who sees its work and its recipes, or whether its
          *     equal requests are answered from a stored picture.
          */
         patch: operations["change_tenant"];
@@ -1289,6 +1289,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/inspect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Inspect File
+         * @description Read how a picture was drawn from its file: a PNG, JPEG or WebP as the raw body, made here or by AUTOMATIC1111's
+         *     web UI. Nothing is kept.
+         */
+        post: operations["inspect_file"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/jobs": {
         parameters: {
             query?: never;
@@ -1351,6 +1372,26 @@ export interface paths {
          * @description The job's life as server-sent events: from its present state, or from `Last-Event-ID` on, to its end.
          */
         get: operations["watch_job"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{job_id}/files/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download File
+         * @description A picture of a job of yours with its prompt, seed and settings inside, unless your tenant wants that nowhere.
+         */
+        get: operations["download_file"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2448,6 +2489,35 @@ export interface components {
             /** Text Tokens */
             text_tokens: number;
         };
+        /** Inspected */
+        Inspected: {
+            /**
+             * Notes
+             * @description what of the file this server cannot follow, and what it does instead
+             */
+            notes: string[];
+            /** @description whose words the recipe is written in */
+            origin: components["schemas"]["Origin"];
+            /**
+             * Pairs
+             * @description what the text in AUTOMATIC1111's manner says, by name
+             */
+            pairs: {
+                [key: string]: string;
+            };
+            /**
+             * Prompt
+             * @description as one would type it here, with `--` parameters
+             */
+            prompt: string;
+            /** @description for POST /v1/jobs: draws it again, as far as this server can */
+            request: components["schemas"]["NewJob"];
+            /**
+             * Software
+             * @description what drew the picture, where the file tells it
+             */
+            software: string | null;
+        };
         /** JobFailure */
         JobFailure: {
             /** Code */
@@ -3372,6 +3442,12 @@ export interface components {
             object: "list";
         };
         /**
+         * Origin
+         * @description Whose words a file's recipe is written in.
+         * @enum {string}
+         */
+        Origin: "mezzotint" | "automatic1111";
+        /**
          * OwnVerdict
          * @description The verdict's details beyond OpenAI's API. category: the one that decided, of the safety policy; empty: none.
          */
@@ -3423,7 +3499,7 @@ export interface components {
         PngInfoFound: {
             /**
              * Info
-             * @description the text `parameters` of a PNG; empty where it has none
+             * @description `parameters` of a PNG, UserComment of a JPEG or WebP; else empty
              */
             info: string;
             /**
@@ -3477,6 +3553,12 @@ export interface components {
              */
             status: string;
         };
+        /**
+         * RecipeAudience
+         * @description Who finds the recipe, the prompt above all, in the files of a tenant's pictures.
+         * @enum {string}
+         */
+        RecipeAudience: "nobody" | "owner" | "everybody";
         /** RefusalPage */
         RefusalPage: {
             /** Next Cursor */
@@ -3903,6 +3985,8 @@ export interface components {
              * @description true shuts out its users, keys and tokens
              */
             is_disabled?: boolean | null;
+            /** @description who finds prompt, seed and settings in the files of its new pictures: nobody, its own callers in what answers their requests, or everybody who has a picture's address */
+            recipe_audience?: components["schemas"]["RecipeAudience"] | null;
             /**
              * Reuses Pictures
              * @description whether its equal requests with a fixed seed are answered from a stored picture
@@ -3933,6 +4017,7 @@ export interface components {
             disabled_at: string | null;
             /** Id */
             id: string;
+            recipe_audience: components["schemas"]["RecipeAudience"];
             /** Reuses Pictures */
             reuses_pictures: boolean;
             tier: components["schemas"]["Tier"];
@@ -11015,6 +11100,95 @@ export interface operations {
             };
         };
     };
+    inspect_file: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "image/jpeg": string;
+                "image/png": string;
+                "image/webp": string;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Inspected"];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description the body comes too slowly */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description the address is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description something in the request cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description the database or the object store does not answer, or the server is full */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
     list_jobs: {
         parameters: {
             query?: {
@@ -11423,6 +11597,87 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description no such thing, or not yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description the address is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description something in the request cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description the database or the object store does not answer, or the server is full */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    download_file: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the job's id */
+                job_id: string;
+                /** @description <position>.png, .webp or .jpeg */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/jpeg": string;
+                    "image/png": string;
+                    "image/webp": string;
+                };
             };
             /** @description no valid key, token or session */
             401: {

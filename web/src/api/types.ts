@@ -16,6 +16,8 @@ export type OwnImage = Schemas["HistoryImage"];
 export type ImagesPage = Schemas["ImagePage"];
 /** What the content credentials of a picture's file say. */
 export type Origin = Schemas["ImageOrigin"];
+/** How a picture was drawn, as its file tells it. */
+export type Recipe = Schemas["Inspected"];
 export type Problem = Schemas["ErrorBody"];
 export type Me = Schemas["Me"];
 export type Usage = Schemas["UsageView"];

@@ -118,7 +118,7 @@ class PngInfo(BaseModel):
 
 
 class PngInfoFound(BaseModel):
-    info: str = Field(description="the text `parameters` of a PNG; empty where it has none")
+    info: str = Field(description="`parameters` of a PNG, UserComment of a JPEG or WebP; else empty")
     items: dict[str, str] = Field(description="all texts of a PNG, by their keywords")
     parameters: dict[str, str] = Field(description="`info`, read")
 

@@ -11,18 +11,20 @@ from mezzotint.actions.submit import read_request
 from mezzotint.domain.claims import Claims
 from mezzotint.domain.job import Job
 from mezzotint.domain.model import ModelInfo
+from mezzotint.domain.recipe import Recipe
 from mezzotint.gateway.automatic1111.auth import BasicCallerClaims
 from mezzotint.gateway.automatic1111.errors import SdapiRoute
-from mezzotint.gateway.automatic1111.infotext import KEYWORD, format_infotext
 from mezzotint.gateway.automatic1111.progress import get_waiting_jobs
 from mezzotint.gateway.automatic1111.samplers import choose_sampler
 from mezzotint.gateway.automatic1111.schemas import NO_SEED, Drawn, Txt2Img, describe_sdapi_errors
 from mezzotint.gateway.bodies.large_bodies import encode_base64, respond_with_list
 from mezzotint.gateway.dependencies import ServiceDep
 from mezzotint.gateway.errors import unknown_model_error, unsupported_error
-from mezzotint.gateway.image_requests import describe_cut_texts, read_image, sign_variant, submit_and_wait
+from mezzotint.gateway.image_requests import describe_cut_texts, read_image, submit_and_wait
+from mezzotint.gateway.picture_files import finish_file
 from mezzotint.gateway.service import Service
-from mezzotint.media.png_text import add_text
+from mezzotint.media.metadata import SOFTWARE
+from mezzotint.media.metadata.infotext import format_infotext
 from mezzotint.policy.admission.request import JobRequest
 
 router = APIRouter(
@@ -129,9 +131,9 @@ def _choose_sampler(model: ModelInfo, body: Txt2Img) -> tuple[str | None, str]:
 
 
 async def _encode_image(service: Service, job: Job) -> str:
-    """PNG in base64, with the text that tells how the picture was made: the caller knows it anyway."""
+    """PNG in base64, with the recipe: the caller knows it anyway."""
     png = await read_image(service, job.images[0].png, "png")
-    return await encode_base64(await sign_variant(service, add_text(png, KEYWORD, format_infotext(job)), png))
+    return await encode_base64(await finish_file(service, job, png, png))
 
 
 def _describe_images(body: Txt2Img, jobs: Sequence[Job], comment: str) -> dict[str, Any]:
@@ -154,7 +156,7 @@ def _describe_images(body: Txt2Img, jobs: Sequence[Job], comment: str) -> dict[s
         "denoising_strength": first.strength,
         "extra_generation_params": {},
         "index_of_first_image": 0,
-        "infotexts": [format_infotext(job) for job in jobs],
+        "infotexts": [format_infotext(Recipe.of_job(job, SOFTWARE)) for job in jobs],
         "styles": [],
         "job_timestamp": jobs[0].created_at.strftime("%Y%m%d%H%M%S"),
         "comments": "\n".join([*([comment] if comment else []), *describe_cut_texts(jobs)]),

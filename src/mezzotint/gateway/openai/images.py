@@ -26,7 +26,6 @@ from mezzotint.gateway.image_requests import (
     describe_cut_texts,
     mark_delivered,
     read_image,
-    sign_variant,
     submit_and_wait,
     submit_jobs,
 )
@@ -44,6 +43,7 @@ from mezzotint.gateway.openai.schemas import (
 )
 from mezzotint.gateway.openai.sizes import fit_size, parse_size
 from mezzotint.gateway.openai.stream import format_error_event, stream_events
+from mezzotint.gateway.picture_files import finish_file
 from mezzotint.gateway.service import Service
 from mezzotint.gateway.streams.event_stream import EVENT, EventStream
 from mezzotint.media import convert_picture
@@ -177,7 +177,7 @@ async def collect_images(
         options.note(f'"{options.model}" is {jobs[0].model} here.')
     return ImagesAnswer(
         created=int(service.now().timestamp()),
-        data=[await _encode_image(service, request, options, image) for image in images],
+        data=[await _encode_image(service, request, options, job, image) for job in jobs for image in job.images],
         output_format=options.form,
         quality=options.told_quality,
         size=f"{width}x{height}",
@@ -186,7 +186,9 @@ async def collect_images(
     )
 
 
-async def _encode_image(service: Service, request: Request, options: ImageOptions, image: Image) -> OpenAIImage:
+async def _encode_image(
+    service: Service, request: Request, options: ImageOptions, job: Job, image: Image
+) -> OpenAIImage:
     """With its address, where it is asked for or nothing is, and a file as it was asked for has one."""
     url = None
     is_stored = is_stored_so(options)
@@ -196,12 +198,12 @@ async def _encode_image(service: Service, request: Request, options: ImageOption
     if options.response_format == "url":
         return OpenAIImage(url=url)
     is_webp = is_stored and options.form == "webp"
-    data = await (read_image(service, image.webp, "webp") if is_webp else read_image(service, image.png, "png"))
+    stored = await (read_image(service, image.webp, "webp") if is_webp else read_image(service, image.png, "png"))
+    data = stored
     if not is_stored or options.fitted is not None:
         quality = 100 if options.output_compression is None else options.output_compression
-        variant = await asyncio.to_thread(convert_picture, data, options.form, quality, options.fitted)
-        data = await sign_variant(service, variant, data)
-    return OpenAIImage(b64_json=await encode_base64(data), url=url)
+        data = await asyncio.to_thread(convert_picture, stored, options.form, quality, options.fitted)
+    return OpenAIImage(b64_json=await encode_base64(await finish_file(service, job, data, stored)), url=url)
 
 
 def is_stored_so(options: ImageOptions) -> bool:

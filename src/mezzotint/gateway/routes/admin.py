@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from mezzotint.actions.cancel import cancel
 from mezzotint.domain.ids import JobId, TenantId
 from mezzotint.domain.job import Job, JobState
+from mezzotint.domain.recipe import RecipeAudience
 from mezzotint.domain.tenant import Tenant, Visibility, is_tenant_name
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway.auth.ownership import JOB_ID
@@ -32,6 +33,7 @@ class TenantView(BaseModel):
     disabled_at: datetime | None
     visibility: Visibility
     reuses_pictures: bool
+    recipe_audience: RecipeAudience
 
 
 class TenantPage(BaseModel):
@@ -56,6 +58,11 @@ class TenantChange(BaseModel):
     )
     reuses_pictures: bool | None = Field(
         None, description="whether its equal requests with a fixed seed are answered from a stored picture"
+    )
+    recipe_audience: RecipeAudience | None = Field(
+        None,
+        description="who finds prompt, seed and settings in the files of its new pictures: nobody, its own callers in "
+        "what answers their requests, or everybody who has a picture's address",
     )
 
 
@@ -100,7 +107,7 @@ async def create_tenant(body: NewTenant, service: ServiceDep, admin: AdminClaims
 
 @router.patch("/tenants/{name}", responses=describe_errors(400, 404, 413))
 async def change_tenant(name: Name, body: TenantChange, service: ServiceDep, admin: AdminClaims) -> TenantView:
-    """Give a tenant another tier, shut it out or let it in again, say who in it sees each other's work, or whether its
+    """Give a tenant another tier, shut it out or let it in again, say who sees its work and its recipes, or whether its
     equal requests are answered from a stored picture."""
     tenant = await find_tenant(service, name)
     if body.tier is not None:
@@ -114,6 +121,9 @@ async def change_tenant(name: Name, body: TenantChange, service: ServiceDep, adm
         log.info("tenant visibility set", tenant=tenant.id, visibility=body.visibility, by=admin.owner)
     if body.reuses_pictures is not None:
         await service.accounts.tenants.set_reuses_pictures(tenant.id, body.reuses_pictures)
+    if body.recipe_audience is not None:
+        await service.accounts.tenants.set_recipe_audience(tenant.id, body.recipe_audience)
+        log.info("tenant recipe audience set", tenant=tenant.id, audience=body.recipe_audience, by=admin.owner)
     return TenantView.model_validate(await find_tenant(service, name), from_attributes=True)
 
 

@@ -9,6 +9,7 @@ import structlog
 from mezzotint.config import Settings
 from mezzotint.domain.errors import DataFolderUnusable, SettingInvalid
 from mezzotint.domain.ids import TenantId
+from mezzotint.domain.recipe import RecipeAudience
 from mezzotint.gateway import Issuer
 from mezzotint.main.data_folder import load_secret
 from mezzotint.main.json_cache import JsonCache
@@ -87,20 +88,18 @@ class Signing:
     signer: PictureSigner | None = None
     places: Mapping[str, Path] = field(default_factory=dict)
 
-    def build_job_provenance(self, settings: Settings, tenants: Tenants) -> JobProvenance | None:
+    def build_job_provenance(self, settings: Settings, tenants: Tenants) -> JobProvenance:
         watermark_key = find_watermark_key(settings, make=True) if settings.watermark else None
-        if self.signer is None and watermark_key is None:
-            return None
         hashes = ModelHashes(places=self.places, known=JsonCache(settings.data / "model-hashes.json"))
 
-        async def shows_prompt(tenant: TenantId) -> bool:
+        async def shows_recipe(tenant: TenantId) -> bool:
             found = await tenants.present(tenant)
-            return found is not None and found.shows_prompt
+            return found is not None and found.recipe_audience is RecipeAudience.EVERYBODY
 
         return JobProvenance(
             signer=self.signer,
             hash_model=hashes.hash_model,
-            shows_prompt=shows_prompt,
+            shows_recipe=shows_recipe,
             watermark_key=watermark_key,
         )
 

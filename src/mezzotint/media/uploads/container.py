@@ -87,7 +87,7 @@ def _check_size(width: int, height: int) -> None:
         raise Undecodable(f"It has {width} x {height} px; each side must have at least {MIN_SIDE_PX}.")
 
 
-def _limit_parts(parts: Iterator[tuple[bytes, int, int]]) -> Iterator[tuple[bytes, int, int]]:
+def limit_parts(parts: Iterator[tuple[bytes, int, int]]) -> Iterator[tuple[bytes, int, int]]:
     yield from islice(parts, MAX_PARTS)
     if next(parts, None) is not None:
         raise Undecodable(f"Its file has more than {MAX_PARTS} parts.")
@@ -96,7 +96,7 @@ def _limit_parts(parts: Iterator[tuple[bytes, int, int]]) -> Iterator[tuple[byte
 def _read_png(data: bytes) -> Contents:
     kept, exif = [PNG_MARK], b""
     width, height = BIG_SIZE.unpack_from(data, 16)
-    for kind, begin, end in _limit_parts(_png_chunks(data)):
+    for kind, begin, end in limit_parts(_png_chunks(data)):
         if kind in PNG_PIXELS:
             kept.append(data[begin:end])
         elif kind == b"eXIf":
@@ -118,7 +118,7 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 def _read_jpeg(data: bytes) -> Contents:
     kept, exif, size, num_scans, marker = [SOI], b"", None, 0, 0
-    for kind, begin, end in _limit_parts(_jpeg_segments(data)):
+    for kind, begin, end in limit_parts(jpeg_segments(data)):
         marker, content = kind[0], begin + 4
         if marker in SOF and size is None:
             height, width = JPEG_SIZE.unpack_from(data, content + 1)
@@ -154,7 +154,7 @@ def _is_needed(marker: int, begin: bytes) -> bool:
     return marker != COM
 
 
-def _jpeg_segments(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+def jpeg_segments(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Marker, begin and end of each segment; a scan's reaches to the next marker. Bytes between them are left out."""
     found = MARKER.search(data, len(SOI))
     while found is not None:
@@ -175,7 +175,7 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 def _read_webp(data: bytes) -> Contents:
     kept, exif, size, has_frame = list[bytes](), b"", None, False
-    for kind, begin, end in _limit_parts(_webp_chunks(data)):
+    for kind, begin, end in limit_parts(webp_chunks(data)):
         chunk = data[begin:end]
         size = size or _webp_size(kind, chunk[8:])
         if kind == b"EXIF":
@@ -197,7 +197,7 @@ def _read_webp(data: bytes) -> Contents:
     )
 
 
-def _webp_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+def webp_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Kind, begin and end of each chunk, its header and padding included."""
     begin, last = 12, min(len(data), 8 + LITTLE_LONG.unpack_from(data, 4)[0])
     while begin + 8 <= last:

@@ -9,6 +9,7 @@ from sqlalchemy import RowMapping, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from mezzotint.domain.ids import TenantId
+from mezzotint.domain.recipe import RecipeAudience
 from mezzotint.domain.tenant import Tenant, Visibility
 from mezzotint.domain.tier import Tier
 from mezzotint.store.database import Database
@@ -78,8 +79,8 @@ class Tenants:
     async def set_visibility(self, tenant: TenantId, visibility: Visibility) -> bool:
         return await self._set(tenant, visibility=visibility)
 
-    async def set_shows_prompt(self, tenant: TenantId, shows_prompt: bool) -> bool:
-        return await self._set(tenant, shows_prompt=shows_prompt)
+    async def set_recipe_audience(self, tenant: TenantId, audience: RecipeAudience) -> bool:
+        return await self._set(tenant, recipe_audience=audience)
 
     async def set_reuses_pictures(self, tenant: TenantId, reuses_pictures: bool) -> bool:
         return await self._set(tenant, reuses_pictures=reuses_pictures)
@@ -102,6 +103,6 @@ def tenant_of(row: RowMapping) -> Tenant:
         created_at=row["created_at"],
         disabled_at=row["disabled_at"],
         visibility=Visibility(row["visibility"]),
-        shows_prompt=bool(row["shows_prompt"]),
+        recipe_audience=RecipeAudience(row["recipe_audience"]),
         reuses_pictures=bool(row["reuses_pictures"]),
     )

@@ -151,3 +151,12 @@ async def test_workers_are_listed_while_they_are_heard_of_and_drained_alone_or_a
         (one,) = (await admin.patch("/v1/admin/workers", json={"is_drained": False})).json()["workers"]
         assert not one["is_drained"]
         assert not await service.workers.is_drained(here), "the end of a drain of all is the end of every drain"
+
+
+async def test_an_admin_says_who_finds_recipes_in_a_tenants_files(admin: httpx.AsyncClient) -> None:
+    async with admin:
+        made = await admin.post("/v1/admin/tenants", json={"id": "acme"})
+        assert made.json()["recipe_audience"] == "owner"
+        changed = await admin.patch("/v1/admin/tenants/acme", json={"recipe_audience": "everybody"})
+        assert (changed.status_code, changed.json()["recipe_audience"]) == (200, "everybody")
+        assert (await admin.patch("/v1/admin/tenants/acme", json={"recipe_audience": "all"})).status_code == 422

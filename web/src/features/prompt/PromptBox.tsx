@@ -1,4 +1,4 @@
-import { useId, type FormEvent, type KeyboardEvent, type ReactNode, type RefObject } from "react";
+import { useId, useState, type DragEvent, type FormEvent, type KeyboardEvent, type ReactNode, type RefObject } from "react";
 import type { Problem } from "../../api/types";
 import { ProblemNote } from "../problem/ProblemNote";
 import "./prompt.css";
@@ -15,10 +15,14 @@ interface Props {
   onChange: (prompt: string) => void;
   onSubmit: (prompt: string) => void;
   onDismiss: () => void;
+  /** Hears of a picture's file that was dropped or chosen. */
+  onFile: (file: File) => void;
 }
 
-export function PromptBox({ box, prompt, examples, choice, isSending, problem, onChange, onSubmit, onDismiss }: Props) {
+export function PromptBox({ box, prompt, examples, choice, isSending, problem, ...on }: Props) {
+  const { onChange, onSubmit, onDismiss, onFile } = on;
   const id = useId();
+  const [isOver, setIsOver] = useState(false);
 
   function submit(event: FormEvent | KeyboardEvent) {
     event.preventDefault();
@@ -31,10 +35,29 @@ export function PromptBox({ box, prompt, examples, choice, isSending, problem, o
     if (event.key === "Enter" && !event.repeat && !event.shiftKey && !event.nativeEvent.isComposing) submit(event);
   }
 
+  function onDragOver(event: DragEvent) {
+    if (!event.dataTransfer.types.includes("Files")) return; // words are the box's own to take
+    event.preventDefault();
+    setIsOver(true);
+  }
+
+  function onDrop(event: DragEvent) {
+    setIsOver(false);
+    const file = event.dataTransfer.files[0];
+    if (file === undefined) return;
+    event.preventDefault();
+    onFile(file);
+  }
+
   return (
     <form className="prompt" onSubmit={submit} noValidate>
       <label htmlFor={`${id}-box`}>Describe a picture</label>
-      <div className="box">
+      <div
+        className={isOver ? "box is-over" : "box"}
+        onDragOver={onDragOver}
+        onDragLeave={() => setIsOver(false)}
+        onDrop={onDrop}
+      >
         <textarea
           ref={box}
           id={`${id}-box`}
@@ -54,6 +77,18 @@ export function PromptBox({ box, prompt, examples, choice, isSending, problem, o
             <kbd>Enter</kbd> make <kbd>Shift Enter</kbd> new line
           </span>
           {choice}
+          <label className="button read-file">
+            Read a file
+            <input
+              type="file"
+              accept="image/png,image/jpeg,image/webp"
+              onChange={(event) => {
+                const file = event.target.files?.[0];
+                event.target.value = ""; // the same file again is another wish
+                if (file !== undefined) onFile(file);
+              }}
+            />
+          </label>
           <button className="primary" aria-disabled={isSending}>
             Make picture
           </button>

@@ -10,6 +10,7 @@ import { Details } from "./Details";
 import { Placeholder } from "./Placeholder";
 import { Provenance } from "./Provenance";
 import { Reworkings } from "./Reworkings";
+import { saveFile } from "./save";
 import { promptOf, type Shown } from "./shown";
 import "./viewer.css";
 
@@ -23,10 +24,11 @@ interface Props {
   onAsk: (asked: Asked) => void;
   onUse: (prompt: string) => void;
   loadOrigins: (job: string) => Promise<readonly Origin[]>;
+  loadFile: (job: string, name: string) => Promise<Blob>;
 }
 
 /** A job at work, or a picture, named and dated like a print. */
-export function Viewer({ shown, job, model, onCancel, onAsk, onUse, loadOrigins }: Props) {
+export function Viewer({ shown, job, model, onCancel, onAsk, onUse, loadOrigins, loadFile }: Props) {
   const article = useRef<HTMLElement>(null);
   if (shown === null) return <NothingYet />;
 
@@ -53,7 +55,18 @@ export function Viewer({ shown, job, model, onCancel, onAsk, onUse, loadOrigins 
       ) : (
         <>
           <div className="actions">
-            <a className="button" href={image.png_url} download={fileName(name, image.seed)}>
+            <a
+              className="button"
+              href={image.png_url}
+              download={fileName(name, image.seed)}
+              onClick={(event) => {
+                const position = job?.images.findIndex((one) => one.png_url === image.png_url) ?? -1;
+                if (job === null || position < 0) return; // the address itself leads to the file without its prompt
+                event.preventDefault();
+                const load = () => loadFile(job.id, `${position}.png`);
+                void saveFile(load, fileName(name, image.seed), image.png_url);
+              }}
+            >
               Download PNG
             </a>
             {(job === null || (job.parameters.task !== "upscale" && canAskAgain(job))) && (

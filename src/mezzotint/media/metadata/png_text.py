@@ -17,6 +17,8 @@ MAX_TEXTS = 100
 MAX_TEXT_BYTES = 64 * 1024
 """Size limit of one text, once it is decompressed; a longer one is left out."""
 LENGTH = Struct(">I")
+SIGNATURE = b"caBX"
+"""The chunk of a C2PA manifest."""
 
 
 def add_text(png: bytes, keyword: str, text: str) -> bytes:
@@ -27,6 +29,19 @@ def add_text(png: bytes, keyword: str, text: str) -> bytes:
     except UnicodeEncodeError:
         chunk = _build_chunk(b"iTXt", key + bytes(5) + text.encode("utf-8", "replace"))
     return png[:HEAD_BYTES] + chunk + png[HEAD_BYTES:]
+
+
+def replace_texts(png: bytes, texts: dict[str, str]) -> bytes:
+    """The same picture with these texts by keyword, in the place of those of the same keywords; without a signature."""
+    head, rest = png[:HEAD_BYTES], []
+    for kind, content in _read_chunks(png):
+        is_replaced = kind in READERS and content.partition(b"\0")[0].decode("latin-1") in texts
+        if kind not in {b"IHDR", SIGNATURE} and not is_replaced:
+            rest.append(_build_chunk(kind, content))
+    bare = head + b"".join(rest)
+    for keyword, text in reversed(texts.items()):
+        bare = add_text(bare, keyword, text)
+    return bare
 
 
 def read_texts(png: bytes) -> dict[str, str]:

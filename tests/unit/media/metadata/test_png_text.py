@@ -6,7 +6,7 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
-from mezzotint.media.png_text import MAX_TEXT_BYTES, MAX_TEXTS, add_text, read_texts
+from mezzotint.media.metadata.png_text import MAX_TEXT_BYTES, MAX_TEXTS, add_text, read_texts
 from tests.making_pictures import encode, noise, png_chunk, seeds, with_chunks
 
 

@@ -3,8 +3,9 @@ from dataclasses import replace
 
 import pytest
 
-from mezzotint.gateway.automatic1111.infotext import format_infotext, parse_infotext
-from tests.making import make_job, make_parameters
+from mezzotint.domain.recipe import Recipe
+from mezzotint.media.metadata.infotext import format_infotext, parse_infotext, to_recipe
+from tests.making import make_parameters
 
 WRITTEN_ELSEWHERE = """masterpiece, a cat, <weird: 1>
 in a hat
@@ -21,6 +22,10 @@ def test_a_text_of_the_web_ui_is_read() -> None:
     assert (found["Size-1"], found["Size-2"]) == ("512", "768")
     assert found["Model"] == "a, b: c"
     assert found["TI hashes"] == "x: 1, y: 2"
+    recipe = to_recipe(found)
+    assert recipe is not None
+    assert (recipe.sampler, recipe.num_steps, recipe.seed, recipe.height) == ("DPM++ 2M Karras", 20, 965400086, 768)
+    assert recipe.software == "v1.10.1"
     assert (found["Schedule type"], found["Version"]) == ("Karras", "v1.10.1")
 
 
@@ -28,8 +33,7 @@ def test_a_text_of_the_web_ui_is_read() -> None:
 @pytest.mark.parametrize("negative", ["", "text, blur"])
 def test_what_is_written_is_read_back(prompt: str, negative: str) -> None:
     parameters = replace(make_parameters(), prompt=prompt, negative_prompt=negative, sampler="Euler a", strength=0.5)
-    job = replace(make_job(parameters=parameters), model="a/b, c")
-    found = parse_infotext(format_infotext(job))
+    found = parse_infotext(format_infotext(Recipe.of(parameters, "a/b, c", "Mezzotint 1")))
     assert (found["Prompt"], found["Negative prompt"]) == (prompt, negative)
     assert (found["Sampler"], found["Seed"], found["Model"]) == ("Euler a", "7", "a/b, c")
     assert (found["Size-1"], found["Denoising strength"]) == ("64", "0.5")

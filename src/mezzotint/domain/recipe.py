@@ -1,0 +1,65 @@
+"""A recipe: what it takes to draw a picture again, as the picture's file may tell it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mezzotint.domain.job import Job, Parameters
+from mezzotint.domain.task import Task
+
+
+class RecipeAudience(StrEnum):
+    """Who finds the recipe, the prompt above all, in the files of a tenant's pictures."""
+
+    NOBODY = "nobody"
+    OWNER = "owner"
+    """Callers who may see the job, in the files that answer their requests; not the files behind public addresses."""
+    EVERYBODY = "everybody"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """The fields have the meaning of `Parameters`; None: the file does not tell. software: that drew the picture."""
+
+    prompt: str
+    negative_prompt: str = ""
+    model: str | None = None
+    seed: int | None = None
+    num_steps: int | None = None
+    guidance_scale: float | None = None
+    width: int | None = None
+    height: int | None = None
+    sampler: str | None = None
+    stop: int | None = None
+    task: Task = Task.GENERATE
+    source: str | None = None
+    mask: str | None = None
+    strength: float | None = None
+    scale: int | None = None
+    job: str | None = None
+    software: str | None = None
+
+    @classmethod
+    def of(cls, parameters: Parameters, model: str, software: str, job: str | None = None) -> "Recipe":
+        return cls(
+            prompt=parameters.prompt,
+            negative_prompt=parameters.negative_prompt,
+            model=model,
+            seed=parameters.seed,
+            num_steps=parameters.num_steps,
+            guidance_scale=parameters.guidance_scale,
+            width=parameters.width,
+            height=parameters.height,
+            sampler=parameters.sampler,
+            stop=parameters.stop,
+            task=parameters.task,
+            source=parameters.source,
+            mask=parameters.mask,
+            strength=parameters.strength,
+            scale=parameters.scale,
+            job=job,
+            software=software,
+        )
+
+    @classmethod
+    def of_job(cls, job: Job, software: str) -> "Recipe":
+        return cls.of(job.parameters, job.model, software, job.id)

@@ -1,0 +1,77 @@
+"""`mezzotint inspect`: how a picture was drawn, as its file tells it."""
+
+import json
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mezzotint.main.options import report_errors
+
+if TYPE_CHECKING:
+    from mezzotint.media.metadata import FileMetadata
+
+MAX_FILE_BYTES = 256 << 20
+TITLES = {
+    "prompt": "prompt",
+    "negative_prompt": "negative",
+    "model": "model",
+    "seed": "seed",
+    "num_steps": "steps",
+    "guidance_scale": "guidance",
+    "sampler": "sampler",
+    "stop": "stop",
+    "task": "task",
+    "source": "source",
+    "strength": "strength",
+    "scale": "scale",
+    "job": "job",
+}
+
+
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A PNG, JPEG or WebP.")],
+    as_json: Annotated[bool, typer.Option("--json", metavar="", help="Print the recipe as JSON.")] = False,
+) -> None:
+    """Print how a picture was drawn, from its file: one of this program, or of AUTOMATIC1111's web UI."""
+    from mezzotint.domain.errors import ArgumentInvalid, RecipeMissing
+    from mezzotint.media.metadata import read_metadata
+    from mezzotint.media.metadata.recipe_json import format_recipe
+    from mezzotint.media.uploads import Undecodable
+
+    with report_errors():
+        try:
+            with file.open("rb") as opened:
+                content = opened.read(MAX_FILE_BYTES + 1)
+        except OSError as error:
+            raise ArgumentInvalid(f"{file} cannot be read: {error.strerror}") from error
+        if len(content) > MAX_FILE_BYTES:
+            raise ArgumentInvalid(f"{file} has more than {MAX_FILE_BYTES >> 20} MiB")
+        try:
+            found = read_metadata(content)
+        except Undecodable as error:
+            raise ArgumentInvalid(f"{file}: {error}") from error
+        if found.recipe is None:
+            others = f"; it has texts of another kind: {', '.join(found.others[:5])}" if found.others else ""
+            raise RecipeMissing(f"{file} does not tell how it was drawn{others}")
+        typer.echo(json.dumps(json.loads(format_recipe(found.recipe)), indent=2) if as_json else _describe(file, found))
+
+
+def _describe(file: Path, found: "FileMetadata") -> str:
+    from mezzotint.policy.admission.draw_again import type_recipe
+
+    assert found.recipe is not None, "checked by the caller"
+    values = asdict(found.recipe)
+    lines = [f"{file}: {found.kind}, written by {found.origin}  {found.recipe.software or ''}".rstrip()]
+    lines += [f"  {title:<9}{_write(values[name])}" for name, title in TITLES.items() if values[name] not in (None, "")]
+    if found.recipe.width is not None:
+        lines.append(f"  {'size':<9}{found.recipe.width} x {found.recipe.height}")
+    lines.append(f"  {'again':<9}mezzotint imagine {shlex.quote(type_recipe(found.recipe))} --out again.png")
+    return "\n".join(lines)
+
+
+def _write(value: object) -> str:
+    """Control characters of a file from outside do nothing to the terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in str(value))

@@ -1,0 +1,108 @@
+"""The text `parameters` of a picture, as AUTOMATIC1111's web UI writes and reads it."""
+
+import json
+import re
+from collections.abc import Mapping
+
+from mezzotint.domain.recipe import Recipe
+from mezzotint.domain.sampler import find_sampler
+
+KEYWORD = "parameters"
+NEGATIVE = "Negative prompt:"
+PAIR = re.compile(r'\s*(\w[\w \-/]{0,60}):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+MIN_PAIRS = 3
+"""A last line with fewer belongs to the prompt."""
+MAX_LINE = 8192
+"""Characters of the last line that are read."""
+
+
+def format_infotext(recipe: Recipe) -> str:
+    """The prompt, the negative prompt if there is one, and a line of pairs."""
+    sampler, schedule = _split_schedule(recipe.sampler)
+    pairs = {
+        "Steps": _write(recipe.num_steps),
+        "Sampler": sampler,
+        "Schedule type": schedule,
+        "CFG scale": _write(recipe.guidance_scale),
+        "Seed": _write(recipe.seed),
+        "Size": None if recipe.width is None else f"{recipe.width}x{recipe.height}",
+        "Model": recipe.model,
+        "Denoising strength": _write(recipe.strength),
+    }
+    lines = [recipe.prompt]
+    if recipe.negative_prompt:
+        lines.append(f"{NEGATIVE} {recipe.negative_prompt}")
+    lines.append(", ".join(f"{name}: {_quote(value)}" for name, value in pairs.items() if value is not None))
+    return "\n".join(lines)
+
+
+def parse_infotext(text: str) -> dict[str, str]:
+    """The text's parts by their names; prompts are `Prompt` and `Negative prompt`, a size is `Size-1` and `Size-2`."""
+    if not text.strip():
+        return {}
+    lines = text.strip().split("\n")
+    pairs = PAIR.findall(lines[-1][:MAX_LINE])
+    if len(pairs) < MIN_PAIRS:
+        pairs = []
+    else:
+        lines.pop()
+    begin = next((number for number, line in enumerate(lines) if line.strip().startswith(NEGATIVE)), len(lines))
+    negative = "\n".join(lines[begin:]).strip().removeprefix(NEGATIVE)
+    found = {"Prompt": "\n".join(lines[:begin]).strip(), "Negative prompt": negative.strip()}
+    for name, value in pairs:
+        size = re.fullmatch(r"(\d+)x(\d+)", value)
+        found |= {f"{name}-1": size[1], f"{name}-2": size[2]} if size else {name: _unquote(value)}
+    return found
+
+
+def to_recipe(pairs: Mapping[str, str]) -> Recipe | None:
+    """The recipe that a text of the web UI tells; None where it tells no more than words. Numbers that are none, and
+    what has no counterpart here, are left out."""
+    if not {"Steps", "Seed"} & pairs.keys():
+        return None
+    sampler, schedule = pairs.get("Sampler", ""), pairs.get("Schedule type", "")
+    known = find_sampler(f"{sampler} {schedule}") or find_sampler(sampler)
+    return Recipe(
+        prompt=pairs.get("Prompt", ""),
+        negative_prompt=pairs.get("Negative prompt", ""),
+        model=pairs.get("Model") or None,
+        seed=_read_integer(pairs.get("Seed", "")),
+        num_steps=_read_integer(pairs.get("Steps", "")),
+        guidance_scale=_read_decimal(pairs.get("CFG scale", "")),
+        width=_read_integer(pairs.get("Size-1", "")),
+        height=_read_integer(pairs.get("Size-2", "")),
+        sampler=known.name if known else sampler or None,
+        strength=_read_decimal(pairs.get("Denoising strength", "")),
+        software=pairs.get("Version") or None,
+    )
+
+
+def _split_schedule(sampler: str | None) -> tuple[str | None, str | None]:
+    """The web UI names a sampler and its schedule apart, since its version 1.9."""
+    if sampler is None or not sampler.endswith(" Karras"):
+        return sampler, None
+    return sampler.removesuffix(" Karras"), "Karras"
+
+
+def _write(number: float | None) -> str | None:
+    return None if number is None else f"{number:g}" if isinstance(number, float) else str(number)
+
+
+def _read_integer(text: str) -> int | None:
+    return int(text) if re.fullmatch(r"\d{1,20}", text, re.ASCII) else None
+
+
+def _read_decimal(text: str) -> float | None:
+    return float(text) if re.fullmatch(r"\d{1,6}(\.\d{1,12})?", text, re.ASCII) else None
+
+
+def _quote(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False) if any(letter in value for letter in ',\n:"') else value
+
+
+def _unquote(value: str) -> str:
+    try:
+        read = json.loads(value) if value.startswith('"') else value
+    except ValueError:
+        return value
+    return read if isinstance(read, str) else value

@@ -1,0 +1,54 @@
+"""A recipe as JSON: the server's own record in a picture's file (docs/reference/picture-metadata.md).
+
+`schema` names the version. A reader takes the fields that it knows and leaves out others, so that a later version may
+add fields; a change of a field's meaning makes a new version.
+"""
+
+import json
+from dataclasses import asdict, fields
+from typing import Any
+
+from mezzotint.domain.recipe import Recipe
+from mezzotint.domain.task import Task
+
+SCHEMA = "mezzotint.recipe/1"
+FAMILY = "mezzotint.recipe/"
+MAX_CHARACTERS = 64 * 1024
+MAX_NUMBER = 2**64
+KINDS: dict[Any, type | tuple[type, ...]] = {
+    str: str,
+    str | None: str,
+    int | None: int,
+    float | None: (int, float),
+}
+"""Kinds of JSON values, by a field's type."""
+
+
+def format_recipe(recipe: Recipe) -> str:
+    """One line of JSON; fields without a value are left out."""
+    values = {name: value for name, value in asdict(recipe).items() if value is not None and value != ""}
+    return json.dumps({"schema": SCHEMA, **values}, ensure_ascii=False)
+
+
+def parse_recipe(text: str) -> Recipe | None:
+    """The recipe of a text from outside; None where it is none. A field with a value of another kind is left out."""
+    if len(text) > MAX_CHARACTERS:
+        return None
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict) or not str(found.get("schema", "")).startswith(FAMILY):
+        return None
+    values = {one.name: found[one.name] for one in fields(Recipe) if _has_kind(found.get(one.name), one.type)}
+    if "prompt" not in values:
+        return None
+    task = found.get("task")
+    return Recipe(**values, task=Task(task) if task in list(Task) else Task.GENERATE)
+
+
+def _has_kind(value: Any, kind: Any) -> bool:
+    wanted = KINDS.get(kind)
+    if wanted is None or not isinstance(value, wanted) or isinstance(value, bool):
+        return False
+    return not isinstance(value, int | float) or abs(value) <= MAX_NUMBER  # which no NaN is

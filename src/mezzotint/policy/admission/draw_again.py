@@ -1,0 +1,102 @@
+"""Turn a recipe from a picture's file into a request, as far as the models here can follow it."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import gcd
+from typing import Any
+
+from mezzotint.domain.model import ModelInfo
+from mezzotint.domain.prompt import MAX_SENT_SEED, AspectRatio, Prompt
+from mezzotint.domain.recipe import Recipe
+from mezzotint.domain.sampler import find_sampler
+from mezzotint.domain.task import Task
+from mezzotint.policy.admission.permutations import escape_text
+from mezzotint.policy.admission.prompt import render_prompt
+from mezzotint.policy.admission.prompt_parameters import MAX_STEPS_WRITTEN
+
+MAX_RATIO = 999
+"""Greatest number that `--ar` takes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrawAgain:
+    """typed: the prompt with `--` parameters, as one would type it. fields: of a request, by its own names, as exact as
+    the recipe is. notes: what was left out, and why."""
+
+    typed: str
+    fields: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+def plan_again(recipe: Recipe, models: Sequence[ModelInfo]) -> DrawAgain:
+    """models: those that are served, the default first."""
+    notes: list[str] = []
+    named = next((one for one in models if recipe.model in {one.name, *one.aliases}), None)
+    model = named or models[0]
+    if recipe.model is not None and named is None and recipe.task is not Task.UPSCALE:
+        notes.append(f'The model "{recipe.model[:80]}" is not served here: {model.name} draws it otherwise.')
+    fields: dict[str, Any] = {
+        "prompt": escape_text(" ".join(recipe.prompt.split())),
+        "negative_prompt": _keep_negative(recipe, model, notes),
+        "model": None if named is None else named.name,
+        "seed": recipe.seed if recipe.seed is not None and 0 <= recipe.seed <= MAX_SENT_SEED else None,
+        "num_steps": recipe.num_steps,
+        "guidance_scale": recipe.guidance_scale if model.default_guidance > 1 else None,
+        "width": recipe.width if recipe.height is not None else None,
+        "height": recipe.height if recipe.width is not None else None,
+        "sampler": _keep_sampler(recipe, model, notes),
+    }
+    fields |= _keep_source(recipe, notes)
+    if recipe.task is Task.UPSCALE:
+        fields = {name: fields[name] for name in ("prompt", "task", "source", "scale")}
+    given = {name: value for name, value in fields.items() if value is not None}
+    typed = replace(recipe, model=given.get("model"), negative_prompt=given.get("negative_prompt", ""))
+    return DrawAgain(typed=type_recipe(typed), fields=given, notes=tuple(notes))
+
+
+def _keep_negative(recipe: Recipe, model: ModelInfo, notes: list[str]) -> str | None:
+    negative = " ".join(recipe.negative_prompt.split())
+    if negative and not model.takes_negative_prompt:
+        notes.append(f"{model.name} takes no negative prompt; it is left out.")
+        return None
+    return negative or None
+
+
+def _keep_sampler(recipe: Recipe, model: ModelInfo, notes: list[str]) -> str | None:
+    known = find_sampler(recipe.sampler) if recipe.sampler else None
+    if known is not None and known.name in model.samplers:
+        return known.name
+    if recipe.sampler:
+        notes.append(f'{model.name} has no sampler "{recipe.sampler[:40]}"; its own is used.')
+    return None
+
+
+def _keep_source(recipe: Recipe, notes: list[str]) -> dict[str, Any]:
+    if recipe.source is not None and recipe.task is not Task.OUTPAINT:
+        kept = (recipe.task.value, recipe.source, recipe.mask, recipe.strength, recipe.scale)
+        return dict(zip(("task", "source", "mask", "strength", "scale"), kept, strict=True))
+    if recipe.task is Task.OUTPAINT:
+        notes.append("It is an outpaint, and a file does not tell where its source lay: it is drawn from words alone.")
+    elif recipe.strength is not None or recipe.task is not Task.GENERATE:
+        notes.append("It began with another picture, which the file does not hold: it is drawn from words alone.")
+    return {"task": Task.GENERATE.value, "source": None, "scale": None}
+
+
+def type_recipe(recipe: Recipe) -> str:
+    """The prompt with `--` parameters, as far as those can say it."""
+    width, height, num_steps, seed = recipe.width, recipe.height, recipe.num_steps, recipe.seed
+    ratio = None
+    if width and height and width != height:
+        part = gcd(width, height)
+        if max(width, height) // part <= MAX_RATIO:
+            ratio = AspectRatio(width=width // part, height=height // part)
+    prompt = Prompt(
+        text=" ".join(recipe.prompt.split()),
+        aspect_ratio=ratio,
+        seed=seed if seed is not None and 0 <= seed <= MAX_SENT_SEED else None,
+        no=" ".join(recipe.negative_prompt.split()) or None,
+        num_steps=num_steps if num_steps is not None and 1 <= num_steps <= MAX_STEPS_WRITTEN else None,
+        version=recipe.model if recipe.model is not None and re.fullmatch(r"\S{1,200}", recipe.model) else None,
+    )
+    return escape_text(render_prompt(prompt))

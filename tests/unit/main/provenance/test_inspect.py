@@ -1,0 +1,41 @@
+"""`mezzotint inspect` prints how a picture was drawn."""
+
+import json
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from mezzotint.domain.recipe import Recipe
+from mezzotint.main.commands import app
+from mezzotint.media.metadata import embed_recipe
+from tests.making import make_parameters
+from tests.making_pictures import encode, noise
+
+RECIPE = Recipe.of(make_parameters(), "starter", "Mezzotint 0.1.0")
+
+
+def inspect(*arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, ["inspect", *arguments])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_a_recipe_is_printed_with_the_command_that_draws_it_again(tmp_path: Path) -> None:
+    file = tmp_path / "apple.webp"
+    file.write_bytes(embed_recipe(encode(noise(64, 48), "WEBP"), RECIPE))
+    code, out, _ = inspect(str(file))
+    assert code == 0
+    assert "WEBP, written by mezzotint  Mezzotint 0.1.0" in out
+    assert "mezzotint imagine 'a red apple --seed 7 --steps 30 --version starter' --out again.png" in out
+    found = json.loads(inspect(str(file), "--json")[1])
+    assert (found["schema"], found["prompt"], found["seed"]) == ("mezzotint.recipe/1", "a red apple", 7)
+
+
+def test_files_that_tell_nothing_or_are_no_picture_are_named(tmp_path: Path) -> None:
+    plain, text = tmp_path / "plain.png", tmp_path / "text.txt"
+    plain.write_bytes(encode(noise(64, 48), "PNG"))
+    text.write_text("words")
+    told = {str(plain): (1, "recipe_missing"), str(text): (2, "PNG, JPEG or WebP"), "gone.png": (2, "cannot be read")}
+    for file, (code, words) in told.items():
+        found = inspect(file)
+        assert found[0] == code
+        assert words in found[2]

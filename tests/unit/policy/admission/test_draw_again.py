@@ -1,0 +1,51 @@
+"""A recipe becomes a request that admission takes, and says what it could not follow."""
+
+from dataclasses import replace
+
+from mezzotint.domain.recipe import Recipe
+from mezzotint.domain.refusal import Refusal
+from mezzotint.domain.task import Task
+from mezzotint.domain.tier import Tier
+from mezzotint.policy.admission.admit import Terms, admit
+from mezzotint.policy.admission.draw_again import plan_again
+from mezzotint.policy.admission.prompt import parse_request
+from mezzotint.policy.admission.request import JobRequest
+from tests.making import make_model, make_parameters
+
+MODEL = replace(make_model(), samplers=("Euler a",), aliases=("house",))
+PARAMETERS = replace(
+    make_parameters(width=64, height=32), prompt="a {red} apple", negative_prompt="text", sampler="Euler a"
+)
+RECIPE = Recipe.of(PARAMETERS, MODEL.name, "Mezzotint 1")
+
+
+def test_a_recipe_of_this_server_becomes_the_same_job() -> None:
+    again = plan_again(RECIPE, [MODEL])
+    assert again.notes == ()
+    terms = Terms(tier=Tier.FREE, models=[MODEL], num_open_jobs=0, fresh_seed=1)
+    admitted = admit(parse_request(JobRequest(**again.fields)), terms)
+    assert not isinstance(admitted, Refusal)
+    assert [plan.parameters for plan in admitted.plans] == [PARAMETERS]
+    typed = admit(parse_request(JobRequest(prompt=again.typed)), terms)
+    assert not isinstance(typed, Refusal)
+    assert typed.plans[0].parameters.seed == PARAMETERS.seed
+    assert typed.plans[0].parameters.prompt == PARAMETERS.prompt
+
+
+def test_what_the_server_cannot_follow_is_left_out_and_said() -> None:
+    blind = replace(MODEL, takes_negative_prompt=False, samplers=(), default_guidance=1.0)
+    again = plan_again(replace(RECIPE, model="elsewhere", strength=0.5), [blind])
+    assert {"negative_prompt", "sampler", "model", "guidance_scale", "strength"}.isdisjoint(again.fields)
+    told = " ".join(again.notes)
+    assert all(word in told for word in ("elsewhere", "negative prompt", "Euler a", "began with another picture"))
+
+
+def test_a_source_is_named_again_and_an_upscale_takes_no_settings() -> None:
+    source = replace(RECIPE, task=Task.VARIATION, source="ab" * 32, strength=0.5)
+    assert plan_again(source, [MODEL]).fields["source"] == "ab" * 32
+    upscale = plan_again(replace(RECIPE, task=Task.UPSCALE, source="ab" * 32, scale=2, model="up"), [MODEL])
+    assert upscale.fields == {"prompt": "a \\{red\\} apple", "task": "upscale", "source": "ab" * 32, "scale": 2}
+    assert upscale.notes == ()
+    outpaint = plan_again(replace(source, task=Task.OUTPAINT), [MODEL])
+    assert outpaint.fields["task"] == "generate"
+    assert "outpaint" in outpaint.notes[0]
