@@ -21,7 +21,7 @@ from mezzotint.engine.errors import RunCancelled
 from mezzotint.policy.device.run_memory import Begin, MakeRoom, PutOff
 from mezzotint.policy.device.time_slices import carry_over, choose_least_served
 from mezzotint.worker.active_runs import ActiveRun, RunMemory
-from mezzotint.worker.checkpoint_interval import CheckpointInterval
+from mezzotint.worker.checkpoints.interval import CheckpointInterval
 from mezzotint.worker.messages import (
     Cancel,
     CheckpointReady,

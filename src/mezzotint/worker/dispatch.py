@@ -5,6 +5,7 @@ import structlog
 from mezzotint.domain.errors import CheckpointError, FingerprintMismatch, WorkerLost
 from mezzotint.domain.ids import JobId
 from mezzotint.engine.errors import RunCancelled
+from mezzotint.worker.checkpoints.save import save_checkpoint
 from mezzotint.worker.finish import fail_job, finish_job, requeue_job, requeue_preempted_job, settle_lost_job
 from mezzotint.worker.job_states import JobAction, JobMessage
 from mezzotint.worker.leased_jobs import LeasedJob, LeasedJobs
@@ -19,7 +20,6 @@ from mezzotint.worker.messages import (
 )
 from mezzotint.worker.postprocess import explain
 from mezzotint.worker.progress import publish_progress
-from mezzotint.worker.save_checkpoint import save_checkpoint
 from mezzotint.worker.start import restart_job
 
 log = structlog.get_logger()

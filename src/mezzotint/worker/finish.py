@@ -14,11 +14,11 @@ from mezzotint.domain.job import Ending, Job, JobState
 from mezzotint.policy.retry import DeadLetter, Failure, Retry, decide_retry
 from mezzotint.policy.safety.verdicts import SafetyVerdict
 from mezzotint.provenance import PictureTools
+from mezzotint.worker.checkpoints.save import save_checkpoint
 from mezzotint.worker.leased_jobs import LeasedJob, LeasedJobs
 from mezzotint.worker.messages import PreemptReason, RunEnded, RunPreempted
 from mezzotint.worker.postprocess import UNTOUCHED, PictureStorage, explain, postprocess
 from mezzotint.worker.reuse import make_key
-from mezzotint.worker.save_checkpoint import save_checkpoint
 
 log = structlog.get_logger()
 

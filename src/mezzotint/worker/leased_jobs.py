@@ -15,7 +15,7 @@ from mezzotint.domain.event import Progressed
 from mezzotint.domain.ids import JobId, WorkerId
 from mezzotint.domain.job import CheckpointRef, Job, Lease
 from mezzotint.provenance import JobProvenance
-from mezzotint.worker.checkpoint_interval import CheckpointInterval
+from mezzotint.worker.checkpoints.interval import CheckpointInterval
 from mezzotint.worker.job_states import JobAction, JobMessage, LeaseState, next_state
 from mezzotint.worker.messages import Command, DeviceFailed, Report, TaskFailed
 from mezzotint.worker.model_states import ModelStates

@@ -21,7 +21,7 @@ from mezzotint.domain.event import LoadProgress
 from mezzotint.domain.ids import JobId
 from mezzotint.engine.errors import DeviceLost
 from mezzotint.provenance import JobProvenance
-from mezzotint.worker.checkpoint_interval import CheckpointInterval
+from mezzotint.worker.checkpoints.interval import CheckpointInterval
 from mezzotint.worker.claim_loop import CLAIM_EVERY_S, ClaimLoop
 from mezzotint.worker.device import DeviceThread
 from mezzotint.worker.dispatch import give_all_back, handle_report

@@ -15,7 +15,7 @@ from mezzotint.metrics import Metrics
 from mezzotint.policy.safety.images import ImageVerdict
 from mezzotint.policy.safety.verdicts import SafetyVerdict
 from mezzotint.store import Database, EventBus, Jobs, Objects, WorkerOffer
-from mezzotint.worker.checkpoint_interval import CheckpointInterval
+from mezzotint.worker.checkpoints.interval import CheckpointInterval
 from mezzotint.worker.job_states import LeaseState
 from mezzotint.worker.leased_jobs import LeasedJob, LeasedJobs, WorkerSettings
 from mezzotint.worker.messages import Command

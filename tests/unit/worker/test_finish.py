@@ -16,8 +16,8 @@ from mezzotint.worker.job_states import LeaseState
 from mezzotint.worker.leased_jobs import LeasedJob
 from mezzotint.worker.messages import PreemptReason, RunEnded, RunPreempted, TaskFailed
 from tests.making import NOW
+from tests.unit.worker.checkpoints.test_save import TakenSnapshot
 from tests.unit.worker.conftest import Leases
-from tests.unit.worker.test_save_checkpoint import TakenSnapshot
 
 pytestmark = pytest.mark.anyio
 

@@ -34,9 +34,9 @@ from mezzotint.worker import (
     dispatch,
     postprocess,
     progress,
-    save_checkpoint,
     start,
 )
+from mezzotint.worker.checkpoints import save as save_checkpoint
 from mezzotint.worker.leased_jobs import LeasedJob, LeasedJobs
 from mezzotint.worker.messages import RunEnded, Start
 from tests.making import make_job, make_parameters

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from mezzotint.metrics import Metrics
 from mezzotint.policy.device.checkpoint_interval import FIRST_STEPS, interval_steps
-from mezzotint.worker.uptime import Uptime
+from mezzotint.worker.checkpoints.uptime import Uptime
 
 WEIGHT_OF_NEWEST = 0.2
 """Weight of the newest write in the running mean."""

@@ -7,7 +7,7 @@ import pytest
 
 from mezzotint.policy.device.checkpoint_interval import FIRST_STEPS, MAX_STEPS, PRIOR_S
 from mezzotint.worker import CheckpointInterval, Uptime
-from mezzotint.worker.uptime import MEMORY_S, UptimeRecord, fade_record
+from mezzotint.worker.checkpoints.uptime import MEMORY_S, UptimeRecord, fade_record
 
 
 class Clock:

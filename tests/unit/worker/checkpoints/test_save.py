@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from mezzotint.actions.cancel import cancel
+from mezzotint.worker.checkpoints.save import save_checkpoint
 from mezzotint.worker.dispatch import handle_report
 from mezzotint.worker.job_states import LeaseState
 from mezzotint.worker.messages import CheckpointReady
-from mezzotint.worker.save_checkpoint import save_checkpoint
 from tests.making import NOW
 from tests.unit.worker.conftest import Leases
 

@@ -1,0 +1,1 @@
+"""Checkpoints of runs: when they are made, and how they are stored."""
