@@ -127,6 +127,13 @@ test("every job of a prompt with choices is followed", async () => {
   expect(within(screen.getByRole("list", { name: "In the works: 2" })).getAllByText("Step 8 of 30")).toHaveLength(2);
 });
 
+test("a blurred picture says who blurred it", async () => {
+  open({ "POST /v1/jobs": () => accepted(aJob()) });
+  await userEvent.type(box(), "a red apple{Enter}");
+  await act(() => socket.tell(aJob({ state: "succeeded", images: [anImage({ verdict: "blur" })] })));
+  await screen.findByText(/The safety filter blurred this picture/);
+});
+
 test("a job that fails keeps its card with message and hint until it is dismissed", async () => {
   open({ "POST /v1/jobs": () => accepted(aJob()) });
   await userEvent.type(box(), "a red apple{Enter}");

@@ -1,23 +1,16 @@
 """Judge texts and pictures for clients that only want a verdict: by the filters and the policy that judge requests."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
-from PIL.Image import Image
-
 from mezzotint.actions.screen import TextScreen
-from mezzotint.actions.upload import Intake, decode_picture, view_picture
+from mezzotint.actions.upload import Intake, JudgePicture, decode_picture, view_picture
 from mezzotint.domain.claims import Claims
 from mezzotint.domain.refusal import Refusal
-from mezzotint.domain.tier import Tier
 from mezzotint.media import content_hash
 from mezzotint.media.uploads import Reading
 from mezzotint.policy.safety.images import ImageVerdict
 from mezzotint.policy.safety.text_verdict import TextVerdict
 from mezzotint.policy.safety.verdicts import SafetyVerdict
-
-JudgePicture = Callable[[Image, Tier], ImageVerdict]
-"""The image filter's verdict on a finished picture of a tier."""
 
 
 async def moderate_text(screen: TextScreen, text: str, claims: Claims) -> TextVerdict | Refusal:

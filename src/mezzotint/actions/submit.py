@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import TypeVar, overload
@@ -11,6 +11,7 @@ import structlog
 
 from mezzotint.actions.open_tries import OpenTries
 from mezzotint.actions.overload import Overload
+from mezzotint.actions.safety.refusals import keep_refusal
 from mezzotint.actions.screen import TextScreen, describe_verdict, find_refusal
 from mezzotint.actions.tenant_threads import TenantThreads
 from mezzotint.domain.claims import Claims
@@ -38,7 +39,6 @@ MAX_QUICK = 400
 """Characters."""
 MAX_RACES = 3
 """Two requests of one name that come together: the loser finds the winner's jobs at its second try."""
-APPEAL_HINT = "If that is a mistake, appeal: POST /v1/appeals with the refusal {id}."
 TAKEN = refuse(
     RefusalCode.IDEMPOTENCY_KEY_REUSED,
     "The Idempotency-Key was sent before, with another request.",
@@ -205,7 +205,7 @@ async def _submit(
         return decision
     if refusal := await _screen(door, decision, claims):
         is_for_safety = refusal.code is RefusalCode.PROMPT_BLOCKED
-        return await _keep_refusal(door, refusal, request, claims, now) if is_for_safety else refusal
+        return await keep_refusal(door.refusals, refusal, request.prompt, claims, now) if is_for_safety else refusal
     name = door.upscaler if request.task is Task.UPSCALE else decision.model.name
     scope = choose_reuse_scope(claims, has_fixed_seed=parsed.has_fixed_seed, is_new=request.is_new)
     jobs = _make_jobs(name, decision, claims, now, place=standing.place, reuse_scope=scope)
@@ -218,14 +218,6 @@ async def _submit(
         door.bus.publish(job.id, Changed(job=job))
     door.bus.ring()
     return jobs
-
-
-async def _keep_refusal(door: Door, refusal: Refusal, request: JobRequest, claims: Claims, now: datetime) -> Refusal:
-    """Keep the audit row of a refusal. Returns the refusal with its id, and how to appeal against it."""
-    id = await door.refusals.record(claims.tenant, claims.owner, refusal, request.prompt, now)
-    if id is None:
-        return refusal
-    return replace(refusal, id=id, hint=f"{refusal.hint} {APPEAL_HINT.format(id=id)}")
 
 
 async def _find_source(door: Door, name: str | None, claims: Claims, now: datetime) -> Source | None:

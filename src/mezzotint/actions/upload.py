@@ -3,23 +3,28 @@
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from math import isnan
 
 import structlog
 from PIL import Image as Pixels
 
 from mezzotint.actions.finish import image_key
+from mezzotint.actions.safety.refusals import keep_refusal
 from mezzotint.actions.tenant_threads import TenantThreads
 from mezzotint.domain.claims import Claims
 from mezzotint.domain.errors import StorageUnavailable
 from mezzotint.domain.ids import OwnerId, Sha256, TenantId
-from mezzotint.domain.refusal import Refusal, RefusalCode
+from mezzotint.domain.refusal import Refusal, RefusalCode, SafetyEvidence
 from mezzotint.domain.task import Source
 from mezzotint.domain.tier import Tier
 from mezzotint.media import content_hash
 from mezzotint.media.uploads import Reading, Undecodable
 from mezzotint.media.uploads.decode import Decoded
 from mezzotint.media.uploads.decoder_pool import DecoderPool, DecoderUnavailable
-from mezzotint.store import Objects, Uploads
+from mezzotint.policy.safety.appeals import PICTURE
+from mezzotint.policy.safety.images import ImageVerdict, find_highest
+from mezzotint.policy.safety.verdicts import SafetyVerdict
+from mezzotint.store import Objects, Refusals, Uploads
 
 log = structlog.get_logger()
 MAX_UPLOADS = 200
@@ -36,11 +41,6 @@ TOO_MANY = Refusal(
     message=f"You have {MAX_UPLOADS} uploads, or {MAX_BYTES >> 30} GiB of them, already.",
     hint=f"Delete one (DELETE /v1/uploads/{{id}}); what nothing uses goes after {KEPT / timedelta(hours=1):g} hours.",
 )
-BLOCKED = Refusal(
-    code=RefusalCode.UPLOAD_BLOCKED,
-    message="The picture did not pass the image filter and was not kept.",
-    hint="Choose another picture.",
-)
 RETRY_AFTER_S = 5
 MAX_DECODERS = 2
 """Pictures that are decoded at once, each in a process of up to 400 MB that gives way to requests. With one process, a
@@ -49,14 +49,19 @@ MAX_WAITING = 8
 """Pictures of one tenant that are decoded or wait; each is up to 12 MiB of memory."""
 
 
+JudgePicture = Callable[[Pixels.Image, Tier], ImageVerdict]
+"""The image filter's verdict on a picture of a user's tier."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intake:
-    """is_blocked: the image filter. is_listed: whether one of these hashes of files is on the blocklist. threads:
-    tenants take turns in them, each with one picture at a time."""
+    """judge: the image filter, on pictures that users bring. is_listed: whether one of these hashes of files is on the
+    blocklist. threads: tenants take turns in them, each with one picture at a time."""
 
     uploads: Uploads
     objects: Objects
-    is_blocked: Callable[[Pixels.Image, Tier], bool]
+    refusals: Refusals
+    judge: JudgePicture
     is_listed: Callable[[Collection[Sha256]], Awaitable[bool]]
     decoders: DecoderPool = field(default_factory=DecoderPool)
     threads: TenantThreads = field(default_factory=lambda: TenantThreads(MAX_DECODERS, MAX_WAITING))
@@ -64,7 +69,7 @@ class Intake:
 
 async def upload(intake: Intake, data: bytes, claims: Claims, now: datetime) -> Source | Refusal:
     """Keep the picture for jobs to come. The same pixels are kept once, under one name."""
-    taken = await _decode(intake, data, claims, Reading.PICTURE)
+    taken = await _decode(intake, data, claims, Reading.PICTURE, now)
     if isinstance(taken, Refusal):
         return taken
     source, png = taken
@@ -79,7 +84,7 @@ async def take_along(
     intake: Intake, data: bytes, claims: Claims, now: datetime, reading: Reading = Reading.PICTURE
 ) -> Source | Refusal:
     """Take the picture that came with a request. It goes when others need its place and its jobs have ended."""
-    taken = await _decode(intake, data, claims, reading)
+    taken = await _decode(intake, data, claims, reading, now)
     if isinstance(taken, Refusal):
         return taken
     source, png = taken
@@ -121,12 +126,30 @@ def upload_key(content: Sha256) -> str:
     return f"uploads/{content[:2]}/{content}.png"
 
 
-async def _decode(intake: Intake, data: bytes, claims: Claims, reading: Reading) -> tuple[Source, bytes] | Refusal:
+async def _decode(
+    intake: Intake, data: bytes, claims: Claims, reading: Reading, now: datetime
+) -> tuple[Source, bytes] | Refusal:
     taken = await intake.threads.run(claims.tenant, _take, intake, data, claims.tier, reading)
-    if isinstance(taken, Refusal):
-        return taken
-    files = [taken[0].content, content_hash(data)]
-    return BLOCKED if await intake.is_listed(files) else taken
+    if isinstance(taken, tuple) and await intake.is_listed([taken[0].content, content_hash(data)]):
+        taken = _refuse_picture(ImageVerdict(verdict=SafetyVerdict.BLOCK))
+    if isinstance(taken, Refusal) and taken.code is RefusalCode.UPLOAD_BLOCKED:
+        return await keep_refusal(intake.refusals, taken, content_hash(data), claims, now)
+    return taken
+
+
+def _refuse_picture(verdict: ImageVerdict) -> Refusal:
+    about = f" ({verdict.category.about})" if verdict.category else ""
+    return Refusal(
+        code=RefusalCode.UPLOAD_BLOCKED,
+        message=f"The picture did not pass the image filter{about} and was not kept.",
+        hint="Choose another picture.",
+        evidence=SafetyEvidence(
+            category=verdict.category or "",
+            scores={name: score for name, score in find_highest(verdict.scores).items() if not isnan(score)},
+            stage=PICTURE,
+            policy_version=verdict.version,
+        ),
+    )
 
 
 async def _delete(intake: Intake, contents: Sequence[Sha256]) -> None:
@@ -163,8 +186,9 @@ def _take(intake: Intake, data: bytes, tier: Tier, reading: Reading) -> tuple[So
     decoded = decode_picture(intake, data, reading)
     if isinstance(decoded, Refusal):
         return decoded
-    if intake.is_blocked(view_picture(decoded), tier):
-        return BLOCKED
+    verdict = intake.judge(view_picture(decoded), tier)
+    if verdict.verdict is not SafetyVerdict.ALLOW:
+        return _refuse_picture(verdict)
     png = decoded.png
     source = Source(content=content_hash(png), width=decoded.width, height=decoded.height, num_bytes=len(png))
     return source, png

@@ -7,12 +7,11 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from mezzotint.actions.finish import Desk
-from mezzotint.actions.moderate import JudgePicture
 from mezzotint.actions.review import Reviews
 from mezzotint.actions.safety.controls import SafetyControls
 from mezzotint.actions.submit import Door
 from mezzotint.actions.takedown.work import TakedownWork
-from mezzotint.actions.upload import Intake
+from mezzotint.actions.upload import Intake, JudgePicture
 from mezzotint.background import BackgroundTasks
 from mezzotint.domain.claims import Claims, Via
 from mezzotint.domain.event import LoadProgress

@@ -35,7 +35,9 @@ class PictureFilter(Protocol):
         """Judge a finished picture."""
         ...
 
-    def is_upload_blocked(self, image: Image, tier: Tier, /) -> bool: ...
+    def judge_upload(self, image: Image, tier: Tier, /) -> ImageVerdict:
+        """Judge a picture that a user brings."""
+        ...
 
 
 def utc_now() -> datetime:
@@ -85,7 +87,8 @@ def build_service(
         intake=Intake(
             uploads=store.uploads,
             objects=desk.objects,
-            is_blocked=filters.image_filter.is_upload_blocked,
+            refusals=store.refusals,
+            judge=filters.image_filter.judge_upload,
             is_listed=store.takedowns.is_listed,
         ),
         judge_picture=filters.image_filter.check,

@@ -20,8 +20,8 @@ from mezzotint.store.schema import refusals
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptRefusal:
-    """text_hash: SHA-256 of the prompt as it was sent, in UTF-8. prompt: empty where only its hash is kept; cut at its
-    end where it is long.
+    """text_hash: SHA-256 of the prompt as it was sent, in UTF-8; of an upload, SHA-256 of its file's SHA-256 in
+    hexadecimal. prompt: empty where only its hash is kept; cut at its end where it is long.
     """
 
     id: str

@@ -101,8 +101,8 @@ class RedFilter:
             version="1",
         )
 
-    def is_upload_blocked(self, picture: Image.Image, tier: Tier) -> bool:
-        return False
+    def judge_upload(self, picture: Image.Image, tier: Tier) -> ImageVerdict:
+        return ImageVerdict(verdict=SafetyVerdict.ALLOW, version="1")
 
 
 @asynccontextmanager

@@ -81,9 +81,9 @@ class PostFilter:
         finished = judge_picture(verdict.scores, self._thresholds(ImageUse.FINISHED, tier))
         return {verdict.verdict, finished.verdict} != {SafetyVerdict.ALLOW}
 
-    def is_upload_blocked(self, image: Image.Image, tier: Tier = Tier.FREE) -> bool:
-        """Whether a picture that a user brings is refused: whatever is not simply allowed."""
-        return self.check(image, tier, ImageUse.UPLOAD).verdict is not SafetyVerdict.ALLOW
+    def judge_upload(self, image: Image.Image, tier: Tier = Tier.FREE) -> ImageVerdict:
+        """Judge a picture that a user brings. It is refused unless it is simply allowed."""
+        return self.check(image, tier, ImageUse.UPLOAD)
 
     def _thresholds(self, use: ImageUse, tier: Tier) -> Mapping[str, Thresholds]:
         """The policy's thresholds, tightened as the dial says at the moment."""

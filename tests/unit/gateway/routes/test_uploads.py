@@ -35,6 +35,9 @@ from mezzotint.gateway import Service
 from mezzotint.media import content_hash
 from mezzotint.media.uploads import MAX_UPLOAD_BYTES, Decoded, Reading
 from mezzotint.media.uploads.decoder_pool import DecoderPool
+from mezzotint.policy.safety.categories import SafetyCategory
+from mezzotint.policy.safety.images import ImageVerdict
+from mezzotint.policy.safety.verdicts import SafetyVerdict
 from mezzotint.store import Objects, WorkerOffer
 from tests.making import make_ending, make_image
 from tests.making_pictures import many_scans, mutations, with_segment
@@ -176,10 +179,24 @@ async def test_an_upload_without_a_token_is_not_even_read(connect: Connect) -> N
 
 
 async def test_an_upload_that_the_filter_blocks_is_not_kept(connect: Connect, service: Service) -> None:
-    strict = replace(service, intake=replace(service.intake, is_blocked=lambda picture, tier: True))
-    async with connect(served=strict) as ada:
+    verdict = ImageVerdict(
+        verdict=SafetyVerdict.REVIEW, category=SafetyCategory.VIOLENCE, scores={"a": {"violence": 0.7}}, version="7"
+    )
+    strict = replace(service, intake=replace(service.intake, judge=lambda picture, tier: verdict))
+    async with connect(served=strict) as ada, connect("eve", served=strict) as eve:
         answer = await ada.post("/v1/uploads", content=picture())
-        assert (answer.status_code, answer.json()["error"]["code"]) == (422, "upload_blocked")
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"]) == (422, "upload_blocked")
+        assert SafetyCategory.VIOLENCE.about in error["message"]
+        assert f"appeal: POST /v1/appeals with the refusal {error['refusal_id']}" in error["hint"]
+        appeal = {"refusal_id": error["refusal_id"], "explanation": "a toy sword"}
+        answers = [await one.post("/v1/appeals", json=appeal) for one in (eve, ada)]
+        assert [one.status_code for one in answers] == [404, 201]
+        assert answers[1].json()["category"] == "violence"
+    kept = await service.safety.refusals.get(error["refusal_id"])
+    assert kept is not None
+    evidence = kept.evidence
+    assert (evidence.stage, evidence.scores, evidence.policy_version) == ("picture", {"violence": 0.7}, "7")
     assert await service.desk.objects.keys("uploads/") == []
 
 

@@ -107,8 +107,8 @@ def test_no_preview_is_shown_of_what_would_be_blocked_as_a_picture(apple: Image.
 
 def test_an_upload_that_is_not_simply_allowed_is_refused(apple: Image.Image) -> None:
     policy = make_policy({"upload": {"violence": {"review": 0.2, "block": 0.9}}})
-    assert make_filter(policy, FixedScores({"violence": 0.3})).is_upload_blocked(apple)
-    assert not make_filter(policy, FixedScores({"violence": 0.1})).is_upload_blocked(apple)
+    assert make_filter(policy, FixedScores({"violence": 0.3})).judge_upload(apple).verdict is not SafetyVerdict.ALLOW
+    assert make_filter(policy, FixedScores({"violence": 0.1})).judge_upload(apple).verdict is SafetyVerdict.ALLOW
 
 
 def test_the_dial_blocks_from_a_lower_score_until_it_gives_back(apple: Image.Image) -> None:
@@ -129,7 +129,7 @@ def test_the_dial_blocks_from_a_lower_score_until_it_gives_back(apple: Image.Ima
     verdict = strict.check(apple)
     assert (verdict.verdict, verdict.category) == (SafetyVerdict.BLOCK, SafetyCategory.VIOLENCE)
     assert strict.is_preview_blocked(apple)
-    assert strict.is_upload_blocked(apple)
+    assert strict.judge_upload(apple).verdict is not SafetyVerdict.ALLOW
     over = SafetyOverrides(version=1, tightenings=(replace(tight, ends_at=now),))
     assert make_filter(policy, scores, overrides=over).check(apple).verdict is SafetyVerdict.ALLOW
 
@@ -178,7 +178,7 @@ def test_a_near_copy_of_a_blocked_picture_is_blocked() -> None:
     judging.blocked_pictures = HashIndex([("taken down", hash_picture(noise))])
     mirrored = noise.transpose(Image.Transpose.FLIP_LEFT_RIGHT).resize((150, 150))
     assert judging.check(mirrored).verdict is SafetyVerdict.BLOCK
-    assert judging.is_upload_blocked(mirrored)
+    assert judging.judge_upload(mirrored).verdict is not SafetyVerdict.ALLOW
 
 
 def test_the_version_changes_with_the_policy_and_the_classifiers(apple: Image.Image) -> None:

@@ -54,6 +54,9 @@ export function Viewer({ shown, job, model, onCancel, onAsk, onUse, loadOrigins,
         <AtWork entry={entry} name={name} onCancel={cancel} />
       ) : (
         <>
+          {image.verdict === "blur" && (
+            <p className="quiet">The safety filter blurred this picture. No other copy of it is kept.</p>
+          )}
           <div className="actions">
             <a
               className="button"
