@@ -3,10 +3,12 @@
 import json
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from openai import OpenAI
 
 from tests.acceptance.conftest import finished, pixels_of, served
@@ -27,40 +29,63 @@ def checkpoints(data: Path) -> list[Path]:
     return sorted((data / "objects" / "checkpoints").glob("*/*.safetensors"))
 
 
-def drawn_then_killed(data: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A finished job, and its twin whose server was killed after step 25."""
-    with served(data) as server, server.client() as ada:
-        whole = finished(ada, ada.post("/v1/jobs", json=PROMPT).json())
-        job = ada.post("/v1/jobs", json=PROMPT).json()
-        wait_for_step(ada, job, 25)
+@dataclass(frozen=True)
+class Crashed:
+    """A server that was killed and started again on its data.
+
+    whole: a job that ended before; running, damaged: twins of it that were past step 25, of which one lost a bit of its
+    newest checkpoint; queued: jobs that waited; log: of the second server; left: checkpoints at its end.
+    """
+
+    whole: list[bytes]
+    running: list[bytes]
+    damaged: list[bytes]
+    queued: list[str]
+    log: str
+    left: list[Path]
+
+
+@pytest.fixture(scope="module")
+def crashed(tmp_path_factory: pytest.TempPathFactory) -> Crashed:
+    data = tmp_path_factory.mktemp("crashed") / "data"
+    with served(data, MEZZOTINT_MAX_RUNS="2") as server, server.client() as ada:
+        whole = pixels_of(ada, finished(ada, ada.post("/v1/jobs", json=PROMPT).json()))
+        twins = [ada.post("/v1/jobs", json=PROMPT, headers={"Idempotency-Key": key}).json() for key in "ab"]
+        queued = [ada.post("/v1/jobs", json={"prompt": f"a rocket --seed {n} --steps 4"}).json() for n in range(6)]
+        for twin in twins:
+            wait_for_step(ada, twin, 25)
         server.kill()
-    return whole, job
-
-
-def test_a_killed_server_goes_on_from_the_checkpoint_to_the_same_pixels(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    whole, job = drawn_then_killed(data)
-    assert checkpoints(data), "a job past step 25 has checkpoints"
-    with served(data) as server, server.client() as ada:
-        resumed = finished(ada, job)
-        assert resumed["state"] == "succeeded"
-        assert pixels_of(ada, resumed) == pixels_of(ada, whole)
-        assert server.stop() == 0
-    assert "job goes on from its checkpoint" in server.log.read_text()
-    assert checkpoints(data) == []
-
-
-def test_a_damaged_checkpoint_costs_steps_but_not_the_picture(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    whole, job = drawn_then_killed(data)
-    newest = checkpoints(data)[-1]
-    content = bytearray(newest.read_bytes())
+    saved = {folder.name: sorted(folder.glob("*.safetensors")) for folder in (data / "objects/checkpoints").iterdir()}
+    assert all(saved[twin["id"]] for twin in twins), "a job past step 25 has checkpoints"
+    content = bytearray(saved[twins[1]["id"]][-1].read_bytes())
     content[len(content) // 2] ^= 1
-    newest.write_bytes(bytes(content))
+    saved[twins[1]["id"]][-1].write_bytes(bytes(content))
+    orphan = data / "objects" / "checkpoints" / "job_gone" / "0001-00010.safetensors"
+    orphan.parent.mkdir()
+    orphan.write_bytes(b"left behind")
     with served(data) as server, server.client() as ada:
-        resumed = finished(ada, job)
-        assert pixels_of(ada, resumed) == pixels_of(ada, whole)
-    assert "checkpoint refused" in server.log.read_text()
+        running, damaged = (pixels_of(ada, finished(ada, twin)) for twin in twins)
+        states = [finished(ada, job)["state"] for job in queued]
+        assert server.stop() == 0
+    return Crashed(whole, running, damaged, states, server.log.read_text(), checkpoints(data))
+
+
+def test_a_killed_server_goes_on_from_the_checkpoint_to_the_same_pixels(crashed: Crashed) -> None:
+    assert crashed.running == crashed.whole
+    assert "job goes on from its checkpoint" in crashed.log
+
+
+def test_a_damaged_checkpoint_costs_steps_but_not_the_picture(crashed: Crashed) -> None:
+    assert crashed.damaged == crashed.whole
+    assert "checkpoint refused" in crashed.log
+
+
+def test_checkpoints_that_a_crash_left_behind_are_swept_at_the_next_start(crashed: Crashed) -> None:
+    assert crashed.left == []
+
+
+def test_queued_jobs_survive_a_kill(crashed: Crashed) -> None:
+    assert set(crashed.queued) == {"succeeded"}
 
 
 def test_a_stopped_server_parks_its_jobs_and_finishes_them_after_the_start(tmp_path: Path) -> None:
@@ -76,31 +101,13 @@ def test_a_stopped_server_parks_its_jobs_and_finishes_them_after_the_start(tmp_p
         assert pixels_of(ada, finished(ada, job)) == pixels_of(ada, whole)
 
 
-def test_checkpoints_that_a_crash_left_behind_are_swept_at_the_next_start(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    orphan = data / "objects" / "checkpoints" / "job_gone" / "0001-00010.safetensors"
-    orphan.parent.mkdir(parents=True)
-    orphan.write_bytes(b"left behind")
-    with served(data):
-        assert checkpoints(data) == []
-
-
-def test_queued_jobs_survive_a_kill(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    with served(data) as server, server.client() as ada:
-        jobs = [ada.post("/v1/jobs", json={"prompt": f"a rocket --seed {n} --steps 20"}).json() for n in range(12)]
-        server.kill()
-    with served(data) as server, server.client() as ada:
-        assert {finished(ada, job)["state"] for job in jobs} == {"succeeded"}
-
-
 def test_calls_of_openais_client_over_a_kill_are_a_job_and_a_picture_each(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
 
     def draw(client: OpenAI) -> str | None:
-        return (client.images.generate(prompt="a rocket --steps 60", size="96x96").data or [])[0].b64_json
+        return (client.images.generate(prompt="a rocket --steps 40", size="96x96").data or [])[0].b64_json
 
     data = tmp_path / "data"
     with ThreadPoolExecutor() as pool:

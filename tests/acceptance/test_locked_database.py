@@ -32,7 +32,7 @@ def locked(path: Path, for_s: float) -> Iterator[None]:
 
 def test_a_lock_held_for_long_answers_503_and_costs_neither_the_server_nor_a_job(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    body = {"prompt": "a red apple --seed 7 --steps 60", "width": 128, "height": 128}
+    body = {"prompt": "a red apple --seed 7 --steps 40", "width": 128, "height": 128}
     with served(data, MEZZOTINT_LEASE_S="10") as server, server.client() as ada:
         whole = finished(ada, ada.post("/v1/jobs", json=body).json())
         job = ada.post("/v1/jobs", json=body, headers={"Idempotency-Key": "again"}).json()

@@ -50,7 +50,7 @@ def test_a_lost_device_with_fifty_jobs_in_the_queue_makes_no_dead_letter(tmp_pat
     with served(data, **environment) as server, server.client() as ada:
         jobs = []
         for number in range(NUM_JOBS):
-            body = {"prompt": f"a rocket --seed {number} --steps 8", "width": 64, "height": 64}
+            body = {"prompt": f"a rocket --seed {number} --steps 3", "width": 64, "height": 64}
             answer = ada.post("/v1/jobs", json=body)
             assert answer.status_code == 202, answer.text
             jobs.append(answer.json())

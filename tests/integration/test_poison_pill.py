@@ -38,8 +38,8 @@ def crashing(folder: Path) -> dict[str, str]:
 
 def submit(client: httpx.Client) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The poison, and jobs that run beside it and longer than it."""
-    poison = {"prompt": "a red apple --seed 7 --steps 40", "width": POISON_PX, "height": POISON_PX}
-    company = [{"prompt": f"a rocket --seed {n} --steps 60"} for n in range(3)]
+    poison = {"prompt": "a red apple --seed 7 --steps 12", "width": POISON_PX, "height": POISON_PX}
+    company = [{"prompt": f"a rocket --seed {n} --steps 24"} for n in range(3)]
     made = [client.post("/v1/jobs", json=body) for body in (poison, *company)]
     assert [answer.status_code for answer in made] == [202] * 4
     first, *rest = (answer.json() for answer in made)

@@ -62,7 +62,7 @@ def test_jobs_of_killed_workers_end_once_are_charged_once_and_lose_no_bit(fleet:
     with fleet.gateway() as server, server.client() as ada:
         victims = fleet.start_workers(2, "--checkpoint-every", "3")
         # prompts that recur under keys of their own: whatever happened to a run, equal ones must give equal pixels
-        bodies = [{"prompt": f"a red apple --seed {n % 3} --steps 18"} for n in range(12)]
+        bodies = [{"prompt": f"a red apple --seed {n % 3} --steps 12"} for n in range(9)]
         jobs = [ada.post("/v1/jobs", json=body, headers={"Idempotency-Key": f"{n}"}) for n, body in enumerate(bodies)]
         ids = [job.json()["id"] for job in jobs]
         for victim in victims:
