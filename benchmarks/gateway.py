@@ -33,6 +33,8 @@ from gateway_load import OPERATOR, RATE, SECRET, Door, Times, Wire, flood, laten
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+USES_CLASSIFIER = os.environ.get("MEZZOTINT_TEXT_CLASSIFIER") != "false"
+"""Of the text filter: with false the rules alone, which is what servers without the trained heads did."""
 STREAMS = 2000
 SLICES = 2
 """Turns of each of the two that are compared, so that what else the machine does falls on both."""
@@ -255,7 +257,9 @@ def serve(address: str, port: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         desk = Desk(jobs=store.jobs, objects=Objects(Path(folder)), bus=bus)
         follower = OverridesFollower(overrides=store.overrides, now=utc_now)
-        text_filter = load_text_filter(rules=None, policy=None, uses_classifier=True, overrides=follower.read_current)
+        text_filter = load_text_filter(
+            rules=None, policy=None, uses_classifier=USES_CLASSIFIER, overrides=follower.read_current
+        )
         text_filter.wait_until_loaded()
         service = build_service(
             store,
