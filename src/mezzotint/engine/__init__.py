@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from mezzotint.engine.checkpoint.snapshot import Snapshot
     from mezzotint.engine.embeddings import EmbeddingCache
     from mezzotint.engine.errors import RunCancelled
+    from mezzotint.engine.forecasting.settings import ForecastSettings
     from mezzotint.engine.hub import Hub
     from mezzotint.engine.preview import PreviewMap
     from mezzotint.engine.request import call_kwargs
@@ -22,6 +23,7 @@ __all__ = [
     "Assignment",
     "Capabilities",
     "EmbeddingCache",
+    "ForecastSettings",
     "Hub",
     "Parked",
     "PreviewMap",
@@ -37,6 +39,7 @@ _HOMES = {
     "EmbeddingCache": "embeddings",
     "Capabilities": "selftest",
     "self_test": "selftest",
+    "ForecastSettings": "forecasting.settings",
     "Hub": "hub",
     "Parked": "batching.plan",
     "PreviewMap": "preview",

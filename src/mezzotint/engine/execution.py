@@ -29,22 +29,20 @@ from mezzotint.domain.errors import (
 )
 from mezzotint.engine.batching.merge import is_opaque
 from mezzotint.engine.checkpoint.codec import VersionedTensor
-from mezzotint.engine.checkpoint.output_shapes import describe_output, has_opaque, make_zeros
+from mezzotint.engine.checkpoint.output_shapes import describe_output, has_opaque, limit_answer, make_zeros
 from mezzotint.engine.checkpoint.recorder import Recorder, RecorderHost
 from mezzotint.engine.checkpoint.rng import RandomStreams
 from mezzotint.engine.checkpoint.snapshot import Snapshot, decode
 from mezzotint.engine.device.faults import is_device_error, is_out_of_memory
 from mezzotint.engine.early_stop import estimate_result, replace_latents
 from mezzotint.engine.errors import RunCancelled
+from mezzotint.engine.forecasting.forecaster import Forecaster, Foretold, Place
 from mezzotint.engine.isolation import Isolation, ThreadState
 from mezzotint.engine.lora import ActiveLoras
 from mezzotint.engine.numerics import is_finite
 from mezzotint.engine.proxy import Call, ComponentCall
 from mezzotint.engine.run import Options, Run
 from mezzotint.engine.tree import leaves, tensors_in
-
-ANSWER_BYTES_FLOOR = 64 << 20  # a replayed answer may always have this size,
-ANSWER_BYTES_PER_INPUT = 4096  # or this multiple of the call's inputs (ControlNet residuals: about 1000)
 
 
 class RunHost(RecorderHost, Protocol):
@@ -57,6 +55,9 @@ class RunHost(RecorderHost, Protocol):
 
     def call_inline(self, execution: "Execution", call: Call) -> Any:
         """Make the call at once, inside the execution's greenlet."""
+
+    def path_of(self, module: torch.nn.Module) -> str:
+        """Where the denoiser stands in the pipeline."""
 
     def call_component(self, call: ComponentCall) -> Any:
         """Make a text encoder's or an autoencoder's call at once, inside the execution's greenlet."""
@@ -79,7 +80,7 @@ class Execution:
 
     parked: the call that waits for its answer. phase: denoiser calls since the last step, counted from 0; -1 right
     after a step. waited_turns: turns in a row, parked without a pass; turns: all turns in which it was parked here.
-    cache_context: set by the seam.
+    forecaster: None where every call takes a pass. cache_context: set by the seam.
     """
 
     def __init__(  # noqa: PLR0917
@@ -94,6 +95,7 @@ class Execution:
         self.calls_per_step: int | None = None
         self.waited_turns = 0
         self.turns = 0
+        self.forecaster = None if options.forecast is None else Forecaster(options.forecast)
         self._state: ThreadState | None = None
         self._context = contextvars.copy_context()
         self._greenlet: Any = None
@@ -126,17 +128,25 @@ class Execution:
 
     @property
     def held_bytes(self) -> int:
-        """Bytes of its arguments, its parked call and its last step. Each memory is counted once."""
+        """Bytes of its arguments, its parked call, its last step and its forecasts. Each memory is counted once."""
         parked = [] if self.parked is None else [self.parked.args, self.parked.kwargs]
-        held = leaves([self._streams.kwargs, parked, self._recorder.list_held()])
+        foretelling = [] if self.forecaster is None else self.forecaster.list_held()
+        held = leaves([self._streams.kwargs, parked, self._recorder.list_held(), foretelling])
         found = (leaf.tensor if isinstance(leaf, VersionedTensor) else leaf for leaf in held)
         storages = [leaf.untyped_storage() for leaf in found if isinstance(leaf, torch.Tensor)]
         return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
     @property
     def fingerprint(self) -> dict[str, str]:
-        """The hub's, and the run's adapters, which decide bits as weights do."""
-        return self._host.fingerprint | {"adapters": f"{self.loras.weights} {self.loras.digest}"}
+        """The hub's, and what else decides the run's bits: its adapters and its forecasts."""
+        foretelling = "off" if self.options.forecast is None else self.options.forecast.describe()
+        adapters = f"{self.loras.weights} {self.loras.digest}"
+        return self._host.fingerprint | {"adapters": adapters, "forecast": foretelling}
+
+    @property
+    def place(self) -> Place:
+        """Where the parked call stands."""
+        return self._locate(self.call)
 
     # -- used by the hub
 
@@ -152,6 +162,8 @@ class Execution:
         self._streams.restore(saved.origin)
         self._saved, self._recorder.specs = saved, saved.specs.truncate(saved.num_calls)
         self.run.steps = self._saved_at = saved.steps
+        self.run.num_forecast = saved.num_foretold
+        self.run.num_passes = saved.num_calls - saved.num_foretold
 
     def begin(self, state: ThreadState) -> None:
         """Take the thread state to begin with; a resumed run keeps the random stream of its checkpoint."""
@@ -225,8 +237,7 @@ class Execution:
             return self._answer_zeros(call, form) if is_like_the_last else self._answer(call)
         if self.options.budget is not None and self.run.steps >= self.options.budget:
             raise StepBudgetExceeded(f"more than {self.options.budget} steps")
-        self.run.num_calls += 1
-        output = self._answer(call)
+        output = self._take_answer(call)
         form = describe_output(output)
         self._recorder.add_answer(form, is_first_step=self._stepped == 0)
         if self.options.stop_after is not None:
@@ -240,6 +251,8 @@ class Execution:
         """Note what the sampler holds at its own first step."""
         if sampler is not self._sampler:
             self._finished_samplers, self._sampler = self._stepped, sampler
+            if self.forecaster is not None:
+                self.forecaster.begin_sampler(sampler)
         self._recorder.begin_sampler(sampler)
 
     def after_step(self, sampler: Any, output: Any, model_output: Any) -> Any:
@@ -251,10 +264,14 @@ class Execution:
         self._stepped += 1
         self.run.num_steps = self._count_steps(sampler)
         self.calls_per_step, self.phase = self.phase + 1, -1
+        if self.forecaster is not None:
+            self.forecaster.end_step(self.calls_per_step)
         if self._saved is not None:
             if self._stepped < self._saved.steps:
                 return self._recorder.restore_earlier(self._saved, self._stepped, sampler, output)
             output = self._recorder.restore_step(self._saved, self._asked, output)
+            if self.forecaster is not None and self._saved.forecast is not None:
+                self.forecaster.restore(self._saved.forecast, self._host.device)
             self._saved = None
             self._observe(sampler, output)
             return output
@@ -305,6 +322,23 @@ class Execution:
         self._recorder.drop_boundary()
         return replace_latents(output, expected)
 
+    def _take_answer(self, call: Call) -> Any:
+        """The answer to a call, by a pass or foretold, which is counted."""
+        output = self._answer(call)
+        if isinstance(output, Foretold):
+            self.run.num_forecast += 1
+            return output.output
+        self.run.num_calls += 1
+        self.run.num_passes += 1
+        if self.forecaster is not None:
+            self.forecaster.learn(call, self._locate(call), output)
+        return output
+
+    def _locate(self, call: Call) -> Place:
+        steps_left = 0 if self.run.num_steps is None else self.run.num_steps - self._stepped
+        step = self._stepped - self._finished_samplers
+        return Place(self.phase, step, steps_left, self._host.path_of(call.module))
+
     def _answer(self, call: Call) -> Any:
         differentiates = torch.is_grad_enabled() and any(t.requires_grad for t in tensors_in([call.args, call.kwargs]))
         if differentiates:
@@ -320,9 +354,9 @@ class Execution:
         if self._stepped == 0 and (has_opaque(form) or is_opaque(call.args, call.kwargs)):
             # an opaque object, such as a key-value cache, is filled by the first step's calls, whose inputs are exact
             return self._answer(call)
-        inputs = sum(t.numel() * t.element_size() for t in tensors_in([call.args, call.kwargs]))
-        device = next((t.device for t in tensors_in([call.args, call.kwargs]) if t.ndim), self._host.device)
-        return make_zeros(form, device, max(ANSWER_BYTES_FLOOR, ANSWER_BYTES_PER_INPUT * inputs))
+        inputs = [call.args, call.kwargs]
+        device = next((t.device for t in tensors_in(inputs) if t.ndim), self._host.device)
+        return make_zeros(form, device, limit_answer(inputs))
 
     def _count_steps(self, sampler: Any) -> int | None:
         """Sampler steps of the call as its own sampler has them (of several samplers: those in use so far)."""
@@ -339,7 +373,8 @@ class Execution:
         run, tensors = self.run, list(tensors_in(output))
         run.latents = tensors[0].detach() if tensors else None
         run.denoised = tensors[1].detach() if len(tensors) > 1 and tensors[1].shape == tensors[0].shape else None
-        self._recorder.record_step(sampler, run.steps, self._asked, output)
+        foretelling = None if self.forecaster is None else self.forecaster.describe()
+        self._recorder.record_step(sampler, run.steps, self._asked, output, foretelling)
 
     def _report(self) -> None:
         """Call the listeners; checkpoints first, so that a listener to steps may read `checkpoint`."""

@@ -33,6 +33,8 @@ from mezzotint.engine.device.latent_checks import LatentChecks
 from mezzotint.engine.device.lost import check_device
 from mezzotint.engine.errors import CannotMerge, RunCancelled, UnknownAdapter
 from mezzotint.engine.execution import Execution
+from mezzotint.engine.forecasting.rounds import foretell_calls
+from mezzotint.engine.forecasting.settings import ForecastSettings
 from mezzotint.engine.isolation import Isolation
 from mezzotint.engine.lora import LoraSwitcher
 from mezzotint.engine.numerics import GUIDED_ROWS, fingerprint, numerics_of, weights_hash
@@ -63,7 +65,7 @@ class Hub:
         workspace: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
-        paths = {id(module): path for path, module in reversed(denoisers_of(pipeline).items())}
+        paths = self._paths = {id(module): path for path, module in reversed(denoisers_of(pipeline).items())}
         self._denoisers = list({id(module): module for module in denoisers_of(pipeline).values()}.values())
         self.pipeline = pipeline
         self.max_rows = max_rows
@@ -156,6 +158,7 @@ class Hub:
         stop_after: int | None = None,
         deadline_at: float | None = None,
         adapters: Mapping[str, float] | None = None,
+        forecast: ForecastSettings | None = None,
         label: str = "",
     ) -> Run:
         """Add a pipeline call; it starts with the next turn.
@@ -167,7 +170,8 @@ class Hub:
         FingerprintMismatch. budget: sampler steps the run may make. stop_after: sampler steps after which it ends with
         its sampler's estimate of the end result; a sampler without one ends it with RunFailed. deadline_at: by the
         hub's clock. adapters: names of loaded ones and their weights, active for this run and no others; one that is
-        not loaded ends the run with UnknownAdapter. on_step, on_checkpoint: called on this thread, not for replayed
+        not loaded ends the run with UnknownAdapter. forecast: which steps may be foretold instead of computed, default
+        none; a resumed run goes on under the same. on_step, on_checkpoint: called on this thread, not for replayed
         steps; an exception in them ends their run.
         """
         options = Options(
@@ -178,6 +182,7 @@ class Hub:
             on_step=on_step,
             on_checkpoint=on_checkpoint,
             deadline_at=deadline_at,
+            forecast=forecast,
         )
         chosen = self.pipeline if pipeline is None else pipeline
         own = {id(module) for module in self._denoisers}
@@ -228,6 +233,7 @@ class Hub:
                     self.at_work = frozenset({execution.run.id})
                     self._wake(execution)
             self._end_overdue()
+            self._wake_foretold([execution for execution in executions if execution.parked is not None])
             parked = [execution for execution in executions if execution.parked is not None]
             plan = plan_turn(
                 self._describe_all(parked),
@@ -250,6 +256,9 @@ class Hub:
 
     def call_inline(self, execution: Execution, call: Call) -> Any:
         return self._passes.call_inline(execution, call)
+
+    def path_of(self, module: torch.nn.Module) -> str:
+        return self._paths[id(module)]
 
     def call_component(self, call: ComponentCall) -> Any:
         return self.components.call(call)
@@ -303,6 +312,14 @@ class Hub:
             self._wake(execution, error=outcome.error)
         else:
             self._wake(execution, outcome.output)
+
+    def _wake_foretold(self, waiting: list[Execution]) -> None:
+        """Let the runs go on whose calls take no pass; their next calls may take none either."""
+        while waiting:
+            outcomes = foretell_calls(waiting)
+            for outcome in outcomes:
+                self._settle(outcome)
+            waiting = [outcome.execution for outcome in outcomes if outcome.execution.parked is not None]
 
     def _end_overdue(self) -> None:
         for execution in self._executions:

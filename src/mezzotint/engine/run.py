@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mezzotint.engine.checkpoint.snapshot import Snapshot
+from mezzotint.engine.forecasting.settings import ForecastSettings
 
 if TYPE_CHECKING:
     from mezzotint.engine.execution import Execution
@@ -23,6 +24,7 @@ class Options:
     on_step: "Callable[[Run], None] | None" = None
     on_checkpoint: "Callable[[Run, Snapshot], None] | None" = None
     deadline_at: float | None = None
+    forecast: ForecastSettings | None = None
 
 
 @dataclass(kw_only=True, eq=False)
@@ -46,6 +48,8 @@ class Run:
     num_steps: int | None = None
     num_calls: int = 0
     num_replayed: int = 0
+    num_passes: int = 0
+    num_forecast: int = 0
     cost_s: float = 0.0
     latents: torch.Tensor | None = None
     denoised: torch.Tensor | None = None

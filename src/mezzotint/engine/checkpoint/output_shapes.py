@@ -14,6 +14,10 @@ from diffusers.utils import BaseOutput
 
 from mezzotint.domain.errors import CheckpointCorrupt
 from mezzotint.engine.checkpoint.codec import encode_container, read_dtype, read_output_class
+from mezzotint.engine.tree import tensors_in
+
+ANSWER_BYTES_FLOOR = 64 << 20  # an answer that no pass made may always have this size,
+ANSWER_BYTES_PER_INPUT = 4096  # or this multiple of the call's inputs (ControlNet residuals: about 1000)
 
 
 @dataclass(slots=True, eq=False)
@@ -71,6 +75,12 @@ def describe_output(output: Any) -> Any:
 def has_opaque(form: Any) -> bool:
     """Whether a replay cannot answer a call of this form."""
     return isinstance(form, dict) and '{"k":' in json.dumps(form)
+
+
+def limit_answer(inputs: Any) -> int:
+    """The most bytes that an answer to a call with these inputs may have by a checkpoint's word alone."""
+    num_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors_in(inputs))
+    return max(ANSWER_BYTES_FLOOR, ANSWER_BYTES_PER_INPUT * num_bytes)
 
 
 def make_zeros(form: Any, device: torch.device, max_bytes: int) -> Any:

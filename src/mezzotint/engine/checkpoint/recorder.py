@@ -41,13 +41,14 @@ class Member:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Boundary:
-    """The state right after a step, by reference."""
+    """The state right after a step, by reference. forecast: what the run's forecaster describes."""
 
     steps: int
     num_calls: int
     output: list[Any]
     earlier: list[Any]  # [step, output] of the last steps that other samplers took
     differences: list[dict[str, Any] | None]
+    forecast: dict[str, Any] | None
 
 
 class Recorder:
@@ -90,7 +91,9 @@ class Recorder:
             if member.base is None and member.target is sampler:
                 member.base = self._baseline(sampler)
 
-    def record_step(self, sampler: Any, steps: int, num_calls: int, output: Any) -> None:
+    def record_step(
+        self, sampler: Any, steps: int, num_calls: int, output: Any, forecast: dict[str, Any] | None
+    ) -> None:
         """Note the state right after a step; what cannot be saved is counted."""
         try:
             if self._unsavable is not None:
@@ -98,7 +101,7 @@ class Recorder:
             differences = [sampler_state.find_changes(m.target, m.base) if m.base else None for m in self._members]
             self._last[id(sampler)] = (steps, kept := self._select_tensors(output))
             earlier = [[step, others] for key, (step, others) in self._last.items() if key != id(sampler)]
-            self._boundary = Boundary(steps, num_calls, kept, earlier, differences)
+            self._boundary = Boundary(steps, num_calls, kept, earlier, differences, forecast)
         except Exception as error:  # noqa: BLE001 - raised again unless it concerns the checkpoint alone
             self.drop_boundary()
             self._count_unsaved(error)
@@ -165,6 +168,7 @@ class Recorder:
             output=copy_to_host(boundary.output, copies),
             earlier=copy_to_host(boundary.earlier, copies),
             members=members,
+            forecast=copy_to_host(boundary.forecast, copies),
             origin=origin,
             fingerprint=fingerprint,
         )

@@ -24,7 +24,7 @@ from mezzotint.engine.checkpoint.sampler_state import MemberState, tensor_digest
 from mezzotint.engine.device.faults import is_out_of_memory
 from mezzotint.engine.errors import CannotCheckpoint
 
-FORMAT = 3
+FORMAT = 4
 MAX_HEADER_BYTES = 1 << 20  # ours take 3 to 8 KiB
 MAX_CALLS = 1_000_000
 DIGEST = re.compile(rb'\\"sha256\\":\\"([0-9a-f]{64})\\"')
@@ -39,7 +39,7 @@ class Snapshot:
 
     steps: sampler steps done. num_calls: denoiser calls done. output: the tensors that the last step returned, the
     latents first; those after it only if the pipeline looks at them. earlier: [step, output] of the last steps of other
-    samplers, such as a prior's.
+    samplers, such as a prior's. forecast: state of the run's forecaster, where it has one.
     """
 
     pipeline: str
@@ -51,6 +51,12 @@ class Snapshot:
     members: list[MemberState]
     origin: dict[str, Any]
     fingerprint: dict[str, str]
+    forecast: dict[str, Any] | None = None
+
+    @property
+    def num_foretold(self) -> int:
+        """Denoiser calls among `num_calls` that no pass answered."""
+        return 0 if self.forecast is None else int(self.forecast["foretold"])
 
     def encode(self) -> bytes:
         """The checkpoint file. Raises: CannotCheckpoint if a value has no form in it."""
@@ -66,6 +72,7 @@ class Snapshot:
             "members": [
                 [m.name, m.baseline, None if m.changed is None else [*m.changed.items()]] for m in self.members
             ],
+            "forecast": self.forecast,
             "origin": self.origin,
             "fingerprint": self.fingerprint,
         }
@@ -155,9 +162,16 @@ def _snapshot(document: Mapping[str, Any]) -> Snapshot:
             MemberState(name=_is(name, str), baseline=_is(base, str), changed=None if state is None else dict(state))
             for name, base, state in _is(document["members"], list)
         ],
+        forecast=_read_forecast(document["forecast"], num_calls),
         origin=_is(document["origin"], dict),
         fingerprint={key: _is(value, str) for key, value in document["fingerprint"].items()},
     )
+
+
+def _read_forecast(value: Any, num_calls: int) -> dict[str, Any] | None:
+    if value is not None and _count(_is(value, dict)["foretold"]) > num_calls:
+        raise CheckpointCorrupt("the counts contradict each other")
+    return None if value is None else dict(value)
 
 
 def _count(value: Any) -> int:

@@ -1,0 +1,1 @@
+"""Forecasting: denoiser answers extrapolated from a run's own last ones, instead of passes."""
