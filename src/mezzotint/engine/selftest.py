@@ -5,14 +5,16 @@ pipeline that cannot merge or resume still runs, alone and from the beginning: t
 every call.
 """
 
-from collections.abc import Callable, Iterator, MutableMapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 import torch
 
+from mezzotint.engine.forecasting.calibrate import calibrate
+from mezzotint.engine.forecasting.calibration import Calibration
 from mezzotint.engine.hub import Hub
 from mezzotint.engine.numerics import GUIDED_ROWS
 from mezzotint.engine.run import Run
@@ -35,13 +37,15 @@ class Capabilities:
     """batch: how runs shared passes; not NO only if their pictures were those of the same runs alone. resume: whether a
     run resumed from a step in its middle made the same picture with only the remaining calls. exclusive: runs go one at
     a time, since the denoisers keep state from call to call. difference: largest difference of a picture to the stock
-    pipeline's, in its own units (levels of 0..255 for PIL). reasons: why calls were not merged or runs not saved."""
+    pipeline's, in its own units (levels of 0..255 for PIL). reasons: why calls were not merged or runs not saved.
+    forecast: the bounds at which it may forecast."""
 
     batch: Batch
     resume: Resume
     exclusive: bool
     difference: float
     reasons: tuple[str, ...]
+    forecast: Calibration = field(default_factory=Calibration)
 
 
 def self_test(
@@ -51,11 +55,14 @@ def self_test(
     exact: bool = True,
     fixed_rows: int | None = None,
     verdicts: MutableMapping[str, str] | None = None,
+    samples: Callable[[], Sequence[dict[str, Any]]] | None = None,
 ) -> Capabilities:
     """Run two requests stock, alone, together and resumed. requests: makes their arguments, with fresh generators.
-    fixed_rows: width of filled passes, see `Hub`.
+    fixed_rows: width of filled passes, see `Hub`. samples: usual requests, by which forecasts are calibrated.
 
-    Takes about nine times as long as one request. Raises: what the pipeline raises on these requests by itself.
+    Takes about nine times as long as one request, and four times as long as the samples.
+
+    Raises: what the pipeline raises on these requests by itself.
     """
 
     def make_hub() -> Hub:
@@ -80,6 +87,7 @@ def self_test(
         exclusive=hub.is_exclusive,
         difference=max(_measure_distance(a.output, b) for a, b in zip(alone, stock, strict=True)),
         reasons=(*hub.unmerged_reasons, *hub.unsaved_reasons),
+        forecast=Calibration() if samples is None else calibrate(make_hub, samples),
     )
 
 

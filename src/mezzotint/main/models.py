@@ -14,6 +14,7 @@ from mezzotint.main.served_models import Findings, ServedModel, build_catalog, f
 
 if TYPE_CHECKING:
     from mezzotint.engine import Capabilities
+    from mezzotint.engine.forecasting.calibration import Trial
 
 app = typer.Typer(help="The models that are served.", no_args_is_help=True)
 Listed = Annotated[Path | None, setting_option("models", "TOML file of several models.")]
@@ -24,6 +25,8 @@ OnDevice = Annotated[
 ]
 STEPS = (4, 3)
 """Steps of the two requests: enough for a step in the middle, and unequal, so that one ends first."""
+NUM_SAMPLES = 3
+"""Pictures by which forecasts are calibrated, at the model's own steps."""
 
 
 @app.command("list")
@@ -50,6 +53,7 @@ def check(
 ) -> None:
     """Load a model and find out by two small requests whether its runs share passes and resume, and keep the answer.
 
+    Three usual ones, drawn with every pass and within several bounds, tell how far it may forecast.
     The verdicts on merged passes are kept, too: users' first requests then need no verification.
     """
     from mezzotint.main.data_folder import prepare_data_folder
@@ -68,6 +72,7 @@ def check(
             ("exclusive", "yes, one run at a time" if found.exclusive else "no"),
             ("difference", f"{found.difference:g} of 255 levels to the stock pipeline"),
             ("reasons", "; ".join(found.reasons) or "none"),
+            *((speed, describe_trial(trial)) for speed, trial in found.forecast.trials().items()),
         ):
             typer.echo(f"  {title:<11} {value}")
 
@@ -99,7 +104,17 @@ def self_test_model(settings: Settings, offer: ServedModel, findings: Findings) 
         exact=numerics.exact,
         fixed_rows=numerics.fixed_rows,
         verdicts=findings.verdicts,
+        samples=lambda: [
+            sample_request(hub.pipeline, offer, seed=i, num_steps=offer.info.default_steps, example=i)
+            for i in range(NUM_SAMPLES)
+        ],
     )
+
+
+def describe_trial(trial: "Trial | None") -> str:
+    if trial is None:
+        return "makes every pass: no bound reaches its quality, or none saves a tenth"
+    return f"leaves out {trial.saved:.0%} of the passes, {trial.psnr_db:.1f} dB ({trial.worst_db:.1f} at worst)"
 
 
 def read_findings(known: Any, offer: ServedModel) -> dict[str, Any] | None:

@@ -197,12 +197,13 @@ def is_exact(settings: Settings, device: str) -> bool:
     return device == "cpu" if settings.exact == "auto" else settings.exact
 
 
-def sample_request(pipeline: Any, offer: ServedModel, *, seed: int, num_steps: int) -> dict[str, Any]:
-    """A call of the pipeline as a user may ask for it, at the model's own size."""
+def sample_request(pipeline: Any, offer: ServedModel, *, seed: int, num_steps: int, example: int = 0) -> dict[str, Any]:
+    """A call of the pipeline as a user may ask for it, at the model's own size. example: which of its prompts."""
     from mezzotint.engine import call_kwargs
 
+    prompts = offer.info.examples or ("a red apple",)
     parameters = Parameters(
-        prompt=offer.info.examples[0] if offer.info.examples else "a red apple",
+        prompt=prompts[example % len(prompts)],
         negative_prompt="",
         seed=seed,
         num_steps=num_steps,

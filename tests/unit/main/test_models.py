@@ -6,6 +6,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner, Result
 
+from mezzotint.engine.forecasting.calibration import Calibration
 from mezzotint.engine.models import files
 from mezzotint.main import app
 
@@ -17,6 +18,8 @@ def mezzotint(*arguments: str) -> Result:
 def test_a_check_is_kept_until_the_weights_change(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(files.locate("starter"), tmp_path / "copy"))
     (folder / "SHA256SUMS").unlink()
+    card = json.loads((folder / "mezzotint.json").read_text())
+    (folder / "mezzotint.json").write_text(json.dumps(card | {"default_steps": 8}))  # pictures that are soon drawn
     toml = tmp_path / "models.toml"
     toml.write_text(f'[[models]]\nname = "ink"\nsource = "{folder}"\n')
     flags = ("--data", str(tmp_path / "data"), "--models", str(toml))
@@ -28,6 +31,11 @@ def test_a_check_is_kept_until_the_weights_change(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "batches     yes" in done.stdout
     assert "resumes     step" in done.stdout
+    kept = json.loads(json.loads((tmp_path / "data" / "capabilities.json").read_text())["ink"])["forecast"]
+    found = Calibration.from_document(kept)
+    assert found.to_document() == kept
+    for speed, trial in found.trials().items():
+        assert f"  {speed:<11} {'makes every pass' if trial is None else 'leaves out'}" in done.stdout
     assert json.loads((tmp_path / "data" / "verdicts.json").read_text())
     assert mezzotint("list", *flags).stdout.splitlines()[1].split()[-3:] == ["yes", "step", "False"]
 
