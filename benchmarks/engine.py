@@ -1,9 +1,9 @@
 """Throughput and latency of the step engine against three ways to serve the same pipeline, in one run.
 
-    python benchmarks/engine.py [--minutes 9] [--load 0.95] [--out benchmarks/results/engine.json]
+    python benchmarks/engine.py [--minutes 9] [--load 0.95] [--steps 4 20 30 50] [--forecast 0.05] [--out FILE]
 
-Needs the extra `bench`. Jobs ask for 4, 20, 30 or 50 steps. Saturated: all jobs are there from the beginning. Poisson:
-more of them come at random, at `load` times the rate that request batching does when saturated. The ways:
+Needs the extra `bench`. Jobs ask for each of `steps` equally often. Saturated: all jobs are there from the beginning.
+Poisson: more of them come at random, at `load` times the rate that request batching does when saturated. The ways:
 
 one_by_one            stock diffusers, first come, first served
 request_batching      LitServe's batched loop: up to 8 requests, those with equal steps in one call of the pipeline
@@ -11,12 +11,13 @@ continuous            LitServe's continuous loop over a step loop written by han
 continuous_tuned      the same, over convolution weights that are channels-last, as the engine's are where the model's
                       card says so; the other ways of the peers have them in the order that stock diffusers loads
 hub_exact, hub_fast   the engine with the stepping policy, as `mezzotint serve` wires them
+hub_exact_forecast    with `--forecast BOUND`: hub_exact, whose runs foretell steps within that bound
 
 Two models: the starter model, where wide passes pay, and a random UNet with so much attention that they hardly do.
 All run in this process, on one thread of torch, without HTTP: LitServe's loops are its own, its queue and its transport
 are ours. Time is the process's CPU time; when there is nothing to do the clock jumps to the next arrival. So the
 figures depend less on what else the machine does, though not on nothing: let it rest. The ways take turns at being the
-first. Every way makes every picture; they are compared with stock's.
+first. Every way makes every picture; they are compared with stock's: those with foretold steps by PSNR.
 """
 
 import argparse
@@ -40,7 +41,7 @@ from litserve_ways import Continuous, RequestBatching
 from serve import hardware, spread
 
 from mezzotint.config import Settings
-from mezzotint.engine import EmbeddingCache, Hub
+from mezzotint.engine import EmbeddingCache, ForecastSettings, Hub
 from mezzotint.engine.models import files, load
 from mezzotint.main.served_models import MAX_ROWS, WEIGHTS
 from mezzotint.policy.device.batching import choose_runs
@@ -51,23 +52,25 @@ THINGS = ("apple", "car", "fish", "heart", "house", "flower", "butterfly", "hat"
 WIDTH = MAX_ROWS // 2  # pictures in a pass; guidance makes two rows of each
 BASES = ("one_by_one", "request_batching", "continuous", "continuous_tuned")
 HUBS = ("hub_exact", "hub_fast")
+FORECAST = "hub_exact_forecast"
 
 Way = Callable[[Line], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """saturated, poisson: jobs of each kind of measurement in a round."""
+    """saturated, poisson: jobs of each kind of measurement in a round. steps: of the jobs."""
 
     ways: dict[str, Way]
     saturated: int
     poisson: int
+    steps: tuple[int, ...] = STEPS
 
 
-def jobs(count: int, rate: float | None, seed: int) -> list[Job]:
+def jobs(count: int, rate: float | None, seed: int, of_steps: tuple[int, ...]) -> list[Job]:
     """Each number of steps equally often, in random order; prompts hardly ever twice."""
     dice, at, made = random.Random(seed), 0.0, []
-    steps = [STEPS[i % len(STEPS)] for i in range(count)]
+    steps = [of_steps[i % len(of_steps)] for i in range(count)]
     dice.shuffle(steps)
     for i, num_steps in enumerate(steps):
         at += dice.expovariate(rate) if rate is not None else 0.0
@@ -91,7 +94,8 @@ def one_by_one(pipeline: Any, line: Line) -> None:
 class HubWay:
     """The engine as the server drives it: orders in, a turn, what has ended out."""
 
-    def __init__(self, pipeline: Any, *, exact: bool) -> None:
+    def __init__(self, pipeline: Any, *, exact: bool, forecast: ForecastSettings | None = None) -> None:
+        self._forecast = forecast
         policy = partial(choose_runs, weights=WEIGHTS, max_rows=MAX_ROWS)
         self._hub = Hub(pipeline, exact=exact, max_rows=MAX_ROWS, choose=policy, verdicts={})
         self._max_runs = Settings.model_fields["max_runs"].default
@@ -100,11 +104,13 @@ class HubWay:
         going = {}
         while not line.is_over:
             while len(going) < self._max_runs and (job := line.take(is_idle=not going)) is not None:
-                going[self._hub.submit(job.request())] = job
+                going[self._hub.submit(job.request(), forecast=self._forecast)] = job
             self._hub.turn()
             for run in [run for run in going if run.done]:
                 if run.error is not None:
                     raise run.error
+                line.num_passes += run.num_passes
+                line.num_forecast += run.num_forecast
                 line.finish(going.pop(run), run.output.images[0])
 
 
@@ -132,7 +138,7 @@ def attentive() -> Any:
     return StableDiffusionPipeline(**parts, requires_safety_checker=False)
 
 
-def ways_of(make: Callable[[], Any]) -> dict[str, Way]:
+def ways_of(make: Callable[[], Any], forecast: ForecastSettings | None) -> dict[str, Way]:
     """Peers get a pipeline of their own: the server's has a cache of text embeddings on it."""
     stock, tuned, served = make(), make(), make()
     for pipeline in (stock, tuned, served):
@@ -141,6 +147,7 @@ def ways_of(make: Callable[[], Any]) -> dict[str, Way]:
         if isinstance(layer, torch.nn.Conv2d):
             layer.weight.data = layer.weight.data.contiguous()
     EmbeddingCache().attach(served)
+    foretelling = {} if forecast is None else {FORECAST: HubWay(served, exact=True, forecast=forecast)}
     return {
         "one_by_one": partial(one_by_one, stock),
         "request_batching": RequestBatching(stock, WIDTH),
@@ -148,6 +155,7 @@ def ways_of(make: Callable[[], Any]) -> dict[str, Way]:
         "continuous_tuned": Continuous(tuned, WIDTH),
         "hub_exact": HubWay(served, exact=True),
         "hub_fast": HubWay(served, exact=False),
+        **foretelling,
     }
 
 
@@ -157,6 +165,8 @@ def measure(ways: dict[str, Way], work: list[Job], turn: int) -> dict[str, Line]
         lines[name] = Line(work)
         ways[name](lines[name])
     for name, line in lines.items():
+        if name == FORECAST:
+            continue
         stock = lines["one_by_one"].pictures
         apart = max((float(np.abs(picture - stock[i]).max()) for i, picture in line.pictures.items()), default=0.0)
         assert apart < 0.02, f"{name} draws other pictures: {apart}"
@@ -164,9 +174,9 @@ def measure(ways: dict[str, Way], work: list[Job], turn: int) -> dict[str, Line]
 
 
 def one_round(of: Model, load: float, turn: int) -> dict[str, dict[str, Line]]:
-    saturated = measure(of.ways, jobs(of.saturated, None, turn), turn)
+    saturated = measure(of.ways, jobs(of.saturated, None, turn, of.steps), turn)
     rate = load * of.saturated / saturated["request_batching"].ended_at
-    return {"saturated": saturated, "poisson": measure(of.ways, jobs(of.poisson, rate, turn), turn)}
+    return {"saturated": saturated, "poisson": measure(of.ways, jobs(of.poisson, rate, turn, of.steps), turn)}
 
 
 def told(rounds: list[dict[str, dict[str, Line]]]) -> dict[str, Any]:
@@ -182,23 +192,46 @@ def told(rounds: list[dict[str, dict[str, Line]]]) -> dict[str, Any]:
     def over(mine: list[float], theirs: list[float]) -> dict[str, float]:
         return spread([a / b for a, b in zip(mine, theirs, strict=True)])
 
-    names = BASES + HUBS
+    hubs = (*HUBS, *({FORECAST} & rounds[0]["saturated"].keys()))
+    names = BASES + hubs
     result = {
         "rounds": len(rounds),
         "jobs_per_s": {name: spread(throughput(name)) for name in names},
-        "throughput_over": {hub: {base: over(throughput(hub), throughput(base)) for base in BASES} for hub in HUBS},
+        "throughput_over": {hub: {base: over(throughput(hub), throughput(base)) for base in BASES} for hub in hubs},
         "exact_over_fast": over(throughput("hub_exact"), throughput("hub_fast")),
     }
     if p95("hub_exact"):
         result["p95_s"] = {name: spread(p95(name)) for name in names}
-        result["p95_better_by"] = {hub: {base: over(p95(base), p95(hub)) for base in BASES} for hub in HUBS}
+        result["p95_better_by"] = {hub: {base: over(p95(base), p95(hub)) for base in BASES} for hub in hubs}
+    if FORECAST in hubs:
+        result["forecast"] = tell_forecast(rounds)
     return result
+
+
+def tell_forecast(rounds: list[dict[str, dict[str, Line]]]) -> dict[str, Any]:
+    """Passes left out, and PSNR to stock's pictures, of both kinds of measurement; jobs of 4 steps foretell none."""
+    pairs = [(found[FORECAST], found["one_by_one"]) for one in rounds for found in one.values()]
+    errors = {
+        (i, job): float(np.square(picture - stock.pictures[job]).mean())
+        for i, (mine, stock) in enumerate(pairs)
+        for job, picture in mine.pictures.items()
+    }
+    psnr = [-10 * np.log10(max(error, 1e-12)) for error in errors.values()]
+    return {
+        "passes": sum(mine.num_passes for mine, _ in pairs),
+        "foretold": sum(mine.num_forecast for mine, _ in pairs),
+        "pictures": len(psnr),
+        "psnr_db_mean": round(float(np.mean(psnr)), 1),
+        "psnr_db_worst": round(float(np.min(psnr)), 1),
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=9, help="no further round begins that would end later")
     parser.add_argument("--load", type=float, default=0.95)
+    parser.add_argument("--forecast", type=float, help="bound of foretold steps, for one more way")
+    parser.add_argument("--steps", type=int, nargs="+", default=STEPS, help="of the jobs, each equally often")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -206,7 +239,12 @@ def main() -> None:
     torch.set_num_threads(1)
     begun = time.monotonic()
     result = {"hardware": hardware(), "torch": torch.__version__, "litserve": litserve.__version__, "load": args.load}
-    loaded = {"starter": Model(ways_of(starter), 18, 26), "attentive": Model(ways_of(attentive), 4, 0)}
+    result |= {"steps": list(args.steps), "forecast_bound": args.forecast}
+    forecast = None if args.forecast is None else ForecastSettings(bound=args.forecast)
+    loaded = {
+        "starter": Model(ways_of(starter, forecast), 18, 26, tuple(args.steps)),
+        "attentive": Model(ways_of(attentive, forecast), 4, 0, tuple(args.steps)),
+    }
     rounds: dict[str, list[Any]] = {name: [] for name in loaded}
     for model in loaded.values():
         for way in model.ways.values():

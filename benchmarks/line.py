@@ -26,12 +26,14 @@ class Job:
 
 
 class Line:
-    """pictures: by job. latencies: seconds from arrival to picture. ended_at: when the last one was finished."""
+    """pictures: by job. latencies: seconds from arrival to picture. ended_at: when the last one was finished.
+    num_passes, num_forecast: denoiser calls that took a pass and that were foretold, where the way tells."""
 
     def __init__(self, work: list[Job]) -> None:
         self.pictures: dict[int, Any] = {}
         self.latencies: list[float] = []
         self.ended_at = 0.0
+        self.num_passes = self.num_forecast = 0
         self._work = work
         self._num_taken = 0
         self._skipped = 0.0
