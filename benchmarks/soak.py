@@ -163,6 +163,7 @@ def main() -> None:
 
 
 async def soak(process: subprocess.Popen[bytes], port: int, attacked_s: float, rounds: int) -> dict[str, Any]:
+    machine = hardware()
     honest = Honest(port, Door(port=port, jobs=[]), Door(port=port, jobs=[], tier="free"))
     await until_ready(honest)
     await honest.act(20)  # the first requests compile statements and open connections
@@ -181,7 +182,7 @@ async def soak(process: subprocess.Popen[bytes], port: int, attacked_s: float, r
         if process.poll() is not None:
             raise SystemExit(f"the server ended with {process.returncode}")
     return {
-        "hardware": hardware(),
+        "hardware": machine,
         "attacked_minutes": attacked_s * rounds / 60,
         "is_worker_busy_throughout": True,
         "hostile_niceness": NICENESS,

@@ -196,6 +196,8 @@ def soak() -> list[str]:
             "An honest tenant keeps the worker drawing in both parts alike, and the hostile clients run at nice"
             f" {found['hostile_niceness']}, since attackers do not run on the server's cores.\n"
         )
+    if "note" in found:
+        lines.append(f"{found['note']}\n")
     lines += table("requests of honest tenants", "quiet p50 / p99, ms", "attacked p50 / p99, ms")
     quiet, attacked = found["latency_ms"]["quiet"], found["latency_ms"]["attacked"]
     for kind in ("status", "list", "picture", "submit"):

@@ -132,7 +132,7 @@ ERRORS: dict[str, ErrorKind] = {
 JOB_FAULT_STATUS = 500
 """Status of a code that the table lacks: the fault of a failed job (domain/errors.py), in a route that waits for it."""
 ERROR_HEADER = "X-Error"
-"""What was wrong, for clients that drop the bodies of errors; it becomes the reason of the status line too."""
+"""Header with the first sentence of an error, for clients that drop bodies; the status line's reason repeats it."""
 MAX_REASON = 200
 _PRINTABLE = re.compile("[^ -~]")
 RETRY_AFTER_S = 5

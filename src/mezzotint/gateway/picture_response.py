@@ -8,7 +8,7 @@ from email.utils import format_datetime, parsedate_to_datetime
 from fastapi import Request, Response
 
 RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
-"""One range; of several the whole is sent, which RFC 9110 (14.2) allows."""
+"""A single range; a request for several gets the whole file, which RFC 9110 (14.2) allows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

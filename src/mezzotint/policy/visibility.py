@@ -9,7 +9,7 @@ from mezzotint.domain.tenant import Visibility
 
 
 class Access(IntEnum):
-    """What a caller may do with a thing; each includes those before it."""
+    """The right of a caller to a resource; each includes those before it."""
 
     NONE = 0
     SEE = 1

@@ -87,7 +87,7 @@ def _answer(
 
 
 class Connection(AsyncAdapt_aiosqlite_connection):
-    """Whose transactions begin with their first statement and, if they only read, end without being waited for."""
+    """A connection whose transactions begin with their first statement; one that only read is ended without a wait."""
 
     __slots__ = ("_begin", "_is_open", "_writes")
     _cursor_cls = Cursor  # type: ignore[assignment]

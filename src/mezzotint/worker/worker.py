@@ -43,7 +43,8 @@ from mezzotint.worker.postprocess import ImageFilter
 
 log = structlog.get_logger()
 DEVICE_SHARE, SAVE_SHARE = 0.6, 0.85
-"""Of the time of a stop: by then the device has put its runs aside, and by then their checkpoints are stored."""
+"""Shares of the time of a stop: the device has put its runs aside by the first, their checkpoints are stored by the
+second."""
 
 
 @dataclass(slots=True)

@@ -37,7 +37,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OidcConfig:
-    """Which claims of a provider's tokens are trusted.
+    """The claims of a provider's tokens that are trusted.
 
     client_id: of the page at the provider, whose ID tokens are taken too.
     tenant_prefix: put before the tenant claim, so that a provider's names cannot meet the names given here.

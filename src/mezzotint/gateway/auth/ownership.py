@@ -77,7 +77,7 @@ async def find_refusal(service: Service, claims: Claims, refusal_id: str) -> Kep
 
 
 async def find_owners_of_upload(service: Service, claims: Claims, upload_id: str) -> frozenset[OwnerId]:
-    """Whose uploads of that hash the caller is to change: their own, else those of others that they may change.
+    """Find the owners whose uploads of that hash the caller changes: itself, else others whose uploads it may change.
 
     Answers 404 where they see none, 403 where they may change none.
     """

@@ -33,7 +33,7 @@ OWN_SAMPLER = frozenset({"automatic", "auto", "default", ""})
 
 
 def read_field(options: ImageOptions, field: str) -> Any:
-    """What the request says of a job's field, by whatever name; None: nothing. Answers 422 if it says two things."""
+    """Return the value of a job's field, by whatever name it was sent; None: it was not. Answers 422 for two values."""
     sent = {name: value for name in SYNONYMS[field] if (value := getattr(options, name, None)) is not None}
     if len(set(sent.values())) > 1:
         first, second, *_ = sent

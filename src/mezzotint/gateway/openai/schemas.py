@@ -32,7 +32,7 @@ TOLD_QUALITY: dict[Quality, Literal["low", "medium", "high"]] = {
     "xhigh": "high",
     "max": "high",
 }
-"""What answers call a quality: the words that OpenAI's clients know."""
+"""The qualities that OpenAI's clients know, as answers name them."""
 
 
 Fidelity = Literal["low", "high"]

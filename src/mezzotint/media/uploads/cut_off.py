@@ -13,12 +13,12 @@ PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 SOS = 0xDA
 LAST_COEFFICIENT = 63
 MIN_SHARE = 0.5
-"""Of the rows that must be there."""
+"""Share of the rows that must be there."""
 BLOCK_PX = 8
 MIN_BLOCK_BITS = 2
-"""Of a block in which nothing changes, with the shortest codes."""
+"""Bits of a block in which nothing changes, with the shortest codes."""
 HEADER_BYTES = 16
-"""Of a scan of three components, with the end mark."""
+"""Bytes of a scan of three components, with the end mark."""
 MISSING: dict[str, int | tuple[int, ...]] = {"L": 128, "RGB": (128, 128, 128), "CMYK": (127, 127, 127, 127)}
 
 

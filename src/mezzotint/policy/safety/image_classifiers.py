@@ -1,4 +1,4 @@
-"""Which classifiers look at pictures, as the policy file says."""
+"""The classifiers that judge pictures, as the policy file names them."""
 
 from collections.abc import Mapping
 from enum import StrEnum

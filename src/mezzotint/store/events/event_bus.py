@@ -43,7 +43,7 @@ class EventBus:
                     _put(pending, (job, event))
 
     def _remember(self, event: Changed) -> None:
-        """Whose an open job is, so that its progress finds the owner; and its last progress is over."""
+        """Note the owner of an open job, so that its progress reaches the owner, and forget its last progress."""
         self._progress.pop(event.job.id, None)
         if event.job.state.is_final:
             self._owners.pop(event.job.id, None)
