@@ -51,7 +51,12 @@ class Settings(BaseSettings):
         description="origins, comma-separated, such as `https://app.example.org`, whose pages may send requests with a "
         "key or token; default: none",
     )
-    model: str = Field(STARTER, description="`starter`, a diffusers folder, or a hub id")
+    model: str = Field(STARTER, description="`starter`, a diffusers folder, a `.safetensors` file, or a hub id")
+    like: str | None = Field(
+        None,
+        description="where `model` is a file: the diffusers folder, or hub id in the hub's cache, that has its "
+        "configuration and tokenizers; default: the package's for Stable Diffusion 1 and XL",
+    )
     models: Path | None = Field(None, description="TOML file of several models, instead of `model`: see models.md")
     model_aliases: str = Field(
         "",

@@ -102,7 +102,7 @@ class ModelMissing(StartError):
     """A file or a package that the model needs is not there."""
 
     code = "model_missing"
-    hint = "Check --model: a diffusers folder (with model_index.json) or a hub id."
+    hint = "Check --model: a diffusers folder (with model_index.json), a .safetensors file (see --like) or a hub id."
 
 
 class ModelCorrupt(StartError):

@@ -46,7 +46,11 @@ app.add_typer(appeals.app, name="appeals")
 app.add_typer(dial.app, name="safety")
 app.command()(dial.tighten)
 app.command()(inspect)
-Model = Annotated[str | None, setting_option("model", "'starter', a diffusers folder, or a hub id such as owner/name.")]
+Model = Annotated[
+    str | None,
+    setting_option("model", "'starter', a diffusers folder, a .safetensors file, or a hub id such as owner/name."),
+]
+Like = Annotated[str | None, setting_option("like", "Folder or cached hub id with a file's configuration.")]
 Models = Annotated[Path | None, setting_option("models", "TOML file of several models, instead of --model.")]
 Revision = Annotated[str | None, setting_option("revision", "Revision of a hub id.")]
 AtDatabase = Annotated[
@@ -109,6 +113,7 @@ def serve(
     database: AtDatabase = None,
     objects: AtObjects = None,
     model: Model = None,
+    like: Like = None,
     models: Models = None,
     revision: Revision = None,
     device: OnDevice = None,
@@ -139,6 +144,7 @@ def serve(
                 database=database,
                 objects=objects,
                 model=model,
+                like=like,
                 models=models,
                 revision=revision,
                 device=device,
@@ -159,6 +165,7 @@ def worker(
     database: AtDatabase = None,
     objects: AtObjects = None,
     model: Model = None,
+    like: Like = None,
     models: Models = None,
     revision: Revision = None,
     device: OnDevice = None,
@@ -178,6 +185,7 @@ def worker(
                 database=database,
                 objects=objects,
                 model=model,
+                like=like,
                 models=models,
                 revision=revision,
                 device=device,
@@ -197,6 +205,7 @@ def imagine(
     server: Annotated[str | None, typer.Option(help="Ask this server instead of drawing here.")] = None,
     token: Annotated[str | None, typer.Option(help="Bearer token for --server (or MEZZOTINT_TOKEN).")] = None,
     model: Model = None,
+    like: Like = None,
     models: Models = None,
     revision: Revision = None,
     device: OnDevice = None,
@@ -206,7 +215,9 @@ def imagine(
     from mezzotint.main.imagine import imagine as run
 
     with report_errors():
-        settings = read_settings(model=model, models=models, revision=revision, device=device, dtype=dtype, token=token)
+        settings = read_settings(
+            model=model, like=like, models=models, revision=revision, device=device, dtype=dtype, token=token
+        )
         raise typer.Exit(run(settings, prompt, out, server))
 
 
@@ -237,6 +248,7 @@ def doctor(
     database: AtDatabase = None,
     objects: AtObjects = None,
     model: Model = None,
+    like: Like = None,
     models: Models = None,
     device: OnDevice = None,
     host: OnHost = None,
@@ -251,6 +263,7 @@ def doctor(
             database=database,
             objects=objects,
             model=model,
+            like=like,
             models=models,
             device=device,
             host=host,

@@ -17,7 +17,6 @@ from mezzotint import __version__
 from mezzotint.config import MIN_FREE_BYTES, Settings, s3_options
 from mezzotint.domain.errors import DatabaseMissing, MezzotintError, PortInUse, StartError
 from mezzotint.domain.gpu import GpuReading
-from mezzotint.engine.models.files import num_bytes
 from mezzotint.gateway.app import PAGE
 from mezzotint.main.data_folder import prepare_data_folder
 from mezzotint.main.serve import bind_socket
@@ -150,7 +149,7 @@ def _try(what: str, look: Callable[[], Finding]) -> Finding:
 
 def _weights(settings: Settings) -> Finding:
     found = [
-        f"{offer.info.name}: {num_bytes(offer.folder) / 1e6:.0f} MB, checked, "
+        f"{offer.info.name}: {offer.num_bytes / 1e6:.0f} MB, checked, "
         f"{offer.info.native_width} x {offer.info.native_height} px"
         for offer in find_models(settings)
     ]

@@ -123,7 +123,7 @@ def _find_signing(settings: Settings, offer: ServedModel) -> Callable[[Parameter
     signer = find_signer(settings, makes_authority=False)
     if signer is None:
         return lambda parameters, data: data
-    model = Model(name=offer.info.name, sha256=hash_weights(offer.folder, {}))
+    model = Model(name=offer.info.name, sha256=hash_weights(offer.place, {}))
     at = datetime.now(UTC)
     return lambda parameters, data: signer.sign(data, describe_drawing(parameters, model, at))
 

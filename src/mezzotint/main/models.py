@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mezzotint.config import Settings, read_settings
-from mezzotint.domain.errors import NotKnown
+from mezzotint.domain.errors import ArgumentInvalid, NotKnown
 from mezzotint.main.options import Data, print_table, report_errors, setting_option
-from mezzotint.main.served_models import Findings, ServedModel, build_catalog, find_models, sample_request
+from mezzotint.main.served_models import (
+    Findings,
+    ServedModel,
+    build_catalog,
+    check_files,
+    find_models,
+    find_place,
+    sample_request,
+)
 
 if TYPE_CHECKING:
     from mezzotint.engine import Capabilities
@@ -18,7 +26,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="The models that are served.", no_args_is_help=True)
 Listed = Annotated[Path | None, setting_option("models", "TOML file of several models.")]
-One = Annotated[str | None, setting_option("model", "'starter', a diffusers folder, or a hub id.")]
+One = Annotated[str | None, setting_option("model", "'starter', a diffusers folder, a file, or a hub id.")]
+Like = Annotated[str | None, setting_option("like", "Folder or cached hub id with a file's configuration.")]
 Name = Annotated[str | None, typer.Argument(help="The model's name; default: the first.")]
 OnDevice = Annotated[
     str | None, setting_option("device", "Where the model runs: auto, cpu, cuda, or cuda:1 and so on.")
@@ -30,12 +39,10 @@ NUM_SAMPLES = 3
 
 
 @app.command("list")
-def show(data: Data = None, models: Listed = None, model: One = None) -> None:
+def show(data: Data = None, models: Listed = None, model: One = None, like: Like = None) -> None:
     """Every model, its size, and what `check` found."""
-    from mezzotint.engine.models.files import num_bytes
-
     with report_errors():
-        settings = read_settings(data=data, models=models, model=model)
+        settings = read_settings(data=data, models=models, model=model, like=like)
         known = Findings.of(settings.data).capabilities
         rows = []
         for offer in find_models(settings):
@@ -43,13 +50,18 @@ def show(data: Data = None, models: Listed = None, model: One = None) -> None:
             size = f"{offer.info.native_width} x {offer.info.native_height}"
             kept = "warm" if offer.entry.warm else "on demand"
             can = [str(found[name]) if found else "?" for name in ("batch", "resume", "exclusive")]
-            rows.append((offer.info.name, size, f"{num_bytes(offer.folder) / 1e6:.0f} MB", kept, *can))
+            rows.append((offer.info.name, size, f"{offer.num_bytes / 1e6:.0f} MB", kept, *can))
         print_table(("model", "native px", "weights", "memory", "batches", "resumes", "exclusive"), rows)
 
 
 @app.command()
 def check(
-    name: Name = None, data: Data = None, models: Listed = None, model: One = None, device: OnDevice = None
+    name: Name = None,
+    data: Data = None,
+    models: Listed = None,
+    model: One = None,
+    like: Like = None,
+    device: OnDevice = None,
 ) -> None:
     """Load a model and find out by two small requests whether its runs share passes and resume, and keep the answer.
 
@@ -59,12 +71,12 @@ def check(
     from mezzotint.main.data_folder import prepare_data_folder
 
     with report_errors():
-        settings = read_settings(data=data, models=models, model=model, device=device)
+        settings = read_settings(data=data, models=models, model=model, like=like, device=device)
         offer = pick_model(find_models(settings), name)
         prepare_data_folder(settings.data)
         findings = Findings.of(settings.data)
         found = self_test_model(settings, offer, findings)
-        findings.capabilities[offer.info.name] = json.dumps({"stamp": weights_stamp(offer.folder), **asdict(found)})
+        findings.capabilities[offer.info.name] = json.dumps({"stamp": weights_stamp(offer), **asdict(found)})
         typer.echo(f"{offer.info.name}: checked")
         for title, value in (
             ("batches", f"{found.batch}"),
@@ -75,6 +87,24 @@ def check(
             *((speed, describe_trial(trial)) for speed, trial in found.forecast.trials().items()),
         ):
             typer.echo(f"  {title:<11} {value}")
+
+
+@app.command("import")
+def import_file(
+    file: Annotated[Path, typer.Argument(help="The model, a .safetensors file.")],
+    out: Annotated[Path, typer.Option(help="The folder to write; it must not be there yet.")],
+    like: Like = None,
+) -> None:
+    """Write a single file as a diffusers folder, checked, once: it loads without conversion, and can be quantised."""
+    from mezzotint.engine.models.import_file import import_file as run
+
+    with report_errors():
+        settings = read_settings(like=like)
+        folder, checkpoint = find_place(str(file), None, settings.like)
+        if checkpoint is None:
+            raise ArgumentInvalid(f"{file} is not a single file")
+        check_files(settings, folder, checkpoint)
+        run(checkpoint, folder, out, typer.echo)
 
 
 def pick_model(offers: tuple[ServedModel, ...], name: str | None) -> ServedModel:
@@ -121,13 +151,13 @@ def read_findings(known: Any, offer: ServedModel) -> dict[str, Any] | None:
     """The findings of an earlier check of the same weights; None where they have changed since."""
     try:
         found: dict[str, Any] = json.loads(known.get(offer.info.name, ""))
-        is_current = found["stamp"] == weights_stamp(offer.folder) and {"batch", "resume", "exclusive"} <= found.keys()
+        is_current = found["stamp"] == weights_stamp(offer) and {"batch", "resume", "exclusive"} <= found.keys()
     except (ValueError, TypeError, KeyError):
         return None
     return found if is_current else None
 
 
-def weights_stamp(folder: Path) -> str:
+def weights_stamp(offer: ServedModel) -> str:
     """By which changed weights are noticed without reading them."""
-    files = sorted(folder.rglob("*.safetensors"))
+    files = sorted(offer.folder.rglob("*.safetensors")) + ([offer.checkpoint] if offer.checkpoint else [])
     return " ".join(f"{file.stat().st_size}:{file.stat().st_mtime_ns}" for file in files)

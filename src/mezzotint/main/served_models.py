@@ -15,7 +15,7 @@ from mezzotint.config import STARTER, Settings, cublas_workspace, wait_passively
 from mezzotint.domain.job import Parameters
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.tier import Tier, limits_of
-from mezzotint.engine.models import catalog, files, integrity, load, structure
+from mezzotint.engine.models import catalog, files, integrity, load, single_file, structure
 from mezzotint.engine.models.catalog import Dtype, ModelEntry, ModelsInvalid
 from mezzotint.main.json_cache import JsonCache
 from mezzotint.policy.device.batching import choose_runs
@@ -34,12 +34,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedModel:
-    """A model that is served: how it is listed, where it lies, what it is. tiny: folder of its previews' decoder."""
+    """A model that is served: how it is listed, where it lies, what it is.
+
+    checkpoint: the single file that holds its weights; `folder` is then that of its configuration. tiny: folder of its
+    previews' decoder.
+    """
 
     entry: ModelEntry
     folder: Path
     info: ModelInfo
+    checkpoint: Path | None = None
     tiny: Path | None = None
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all weights that are loaded."""
+        return files.num_bytes(self.folder, self.checkpoint)
+
+    @property
+    def place(self) -> Path:
+        """The file or folder that names the model's weights."""
+        return self.checkpoint or self.folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,39 +82,76 @@ def find_models(settings: Settings) -> tuple[ServedModel, ...]:
     return tuple(_found(settings, entry) for entry in catalog.read_catalog(settings.models))
 
 
-def check_files(settings: Settings, folder: Path) -> None:
-    """Look at a model's files: there, whole, and those of its modules. Raises: ModelMissing, ModelCorrupt.
+def find_place(source: str, revision: str | None, like: str | None) -> tuple[Path, Path | None]:
+    """The folder of a model, or the folder of its configuration and the single file that holds its weights.
+
+    Raises: ModelsInvalid, ModelMissing, ModelCorrupt, ModelUnsupported.
+    """
+    checkpoint = single_file.find_checkpoint(source)
+    if checkpoint is not None:
+        return single_file.find_configs(checkpoint, like, files.locate_cached), checkpoint
+    if like is not None:
+        raise ModelsInvalid(f"like: {source!r} is no single file, and has its own configuration: leave `like` out")
+    return files.locate(source, revision), None
+
+
+def check_files(settings: Settings, folder: Path, checkpoint: Path | None = None) -> None:
+    """Look at a model's files: there, whole, those of its modules, and all numbers in them finite. checkpoint: the
+    single file that the folder gives its configuration to. Raises: ModelMissing, ModelCorrupt, ModelUnsupported.
 
     Modules are built for it, with torch: not for the starter, whose checksums tell as much, nor by a gateway alone.
     """
-    files.check_model(folder)
-    if settings.worker and folder != files.locate(STARTER):
-        structure.check_structure(folder)
+    files.check_model(folder, checkpoint)
+    if not settings.worker or (folder == files.locate(STARTER) and checkpoint is None):
+        return
+    structure.check_structure(folder, checkpoint)
+    known = JsonCache(settings.data / "finite.json") if settings.data.is_dir() else {}
+    for path in files.weights_of(folder, checkpoint=checkpoint):
+        stat = path.stat()
+        stamp = f"{stat.st_size}:{stat.st_mtime_ns}"
+        if known.get(str(path.absolute())) != stamp:
+            integrity.check_finite(path)
+            known[str(path.absolute())] = stamp
 
 
 def _find_model(settings: Settings) -> ServedModel:
-    folder = files.locate(settings.model, settings.revision)
-    check_files(settings, folder)
+    folder, checkpoint = find_place(settings.model, settings.revision, settings.like)
+    check_files(settings, folder, checkpoint)
     is_path = Path(settings.model).expanduser().exists()
-    info = files.describe(folder, name=folder.resolve().name if is_path else settings.model)
+    info = _describe(folder, checkpoint, folder.resolve().name if is_path else settings.model)
     aliases = tuple(filter(None, map(str.strip, settings.model_aliases.split(","))))
     if unusable := [alias for alias in aliases if not re.fullmatch(catalog.NAME, alias)]:
         raise ModelsInvalid(f"model_aliases: {unusable[0]!r} cannot stand in an address")
     info = replace(info, aliases=aliases)
     entry = ModelEntry.model_construct(name=info.name, source=settings.model, revision=settings.revision, warm=True)
-    return ServedModel(entry=entry, folder=folder, info=info)
+    return ServedModel(entry=entry, folder=folder, info=info, checkpoint=checkpoint)
+
+
+def _describe(folder: Path, checkpoint: Path | None, name: str | None) -> ModelInfo:
+    """A single file has the sizes and defaults of its configuration; what its folder says of itself is not of it."""
+    if checkpoint is None:
+        return files.describe(folder, name)
+    info = files.describe(folder)
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", checkpoint.stem).strip("-._")[:100] or "model"
+    about = f"{files.pipeline_class_of(folder)} from {checkpoint.name}"
+    return replace(info, name=name, about=about, license="see the model's own card", knows=(), examples=())
 
 
 def _found(settings: Settings, entry: ModelEntry) -> ServedModel:
-    folder = files.locate(entry.source, entry.revision)
-    check_files(settings, folder)
+    folder, checkpoint = find_place(entry.source, entry.revision, entry.like)
+    if checkpoint is not None and entry.quantization is not None:
+        raise ModelsInvalid(
+            f"models: {entry.name}: a single file is not quantised: write a folder of it with `mezzotint models import`"
+        )
+    check_files(settings, folder, checkpoint)
     tiny = None if entry.preview is None else files.locate_tiny(entry.preview)
     if tiny is not None:
         files.check_tiny(tiny, folder)
     return ServedModel(
         entry=entry,
         folder=folder,
-        info=replace(files.describe(folder), name=entry.name, aliases=entry.aliases),
+        info=replace(_describe(folder, checkpoint, None), name=entry.name, aliases=entry.aliases),
+        checkpoint=checkpoint,
         tiny=tiny,
     )
 
@@ -130,7 +182,7 @@ def upscaler_name(path: Path | None) -> str:
 
 def find_weights(offers: Sequence[ServedModel], upscaler: Path | None) -> dict[str, Path]:
     """The folder or file of each model's weights, by its name."""
-    places = {offer.info.name: offer.folder for offer in offers}
+    places = {offer.info.name: offer.place for offer in offers}
     return places if upscaler is None else {**places, upscaler_name(upscaler): upscaler}
 
 
@@ -181,7 +233,7 @@ def build_catalog(settings: Settings, offers: Sequence[ServedModel], findings: F
         check_device(torch.device(process_device(settings.device)), error)
 
     return Catalog(
-        num_bytes={name: files.num_bytes(offer.folder) for name, offer in by_name.items()},
+        num_bytes={name: offer.num_bytes for name, offer in by_name.items()},
         load=lambda name, tell: _load(settings, by_name[name], findings, tell),
         warm=[name for name, offer in by_name.items() if offer.entry.warm],
         bound_bytes=settings.model_memory_mb << 20,
@@ -248,7 +300,7 @@ def _load(
 
     device = process_device(settings.device)
     entry = _resolve(offer, settings, device)
-    pipeline = load.load_pipeline(offer.folder, device, entry, tell)
+    pipeline = load.load_pipeline(offer.folder, device, entry, tell, offer.checkpoint)
     embeddings = EmbeddingCache()
     embeddings.attach(pipeline)
     vae = getattr(pipeline, "vae", None)

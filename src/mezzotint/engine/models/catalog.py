@@ -56,7 +56,12 @@ class ModelEntry(_CatalogTable):
     aliases: tuple[Annotated[str, Field(pattern=NAME)], ...] = Field(
         default=(), description="further names, such as `gpt-image-1`, for clients that fix one"
     )
-    source: str = Field(description="`starter`, a diffusers folder, or a hub id")
+    source: str = Field(description="`starter`, a diffusers folder, a `.safetensors` file, or a hub id")
+    like: str | None = Field(
+        default=None,
+        description="of a file: the diffusers folder, or hub id in the hub's cache, that has its configuration and "
+        "tokenizers; default: the package's for Stable Diffusion 1 and XL",
+    )
     revision: str | None = Field(default=None, description="revision of a hub id; pin it in production")
     dtype: Dtype = Field(
         default=Dtype.AUTO, description="`auto` (as the setting `dtype` says), `float32`, `float16`, `bfloat16`"

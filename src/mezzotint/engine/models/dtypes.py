@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -15,8 +16,11 @@ from mezzotint.engine.models.variants import select_files
 STORED = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
 
 
-def choose_dtype(folder: Path, wanted: Dtype, device: str, *, has_bfloat16: bool) -> torch.dtype:
+def choose_dtype(
+    folder: Path, wanted: Dtype, device: str, *, has_bfloat16: bool, checkpoint: Path | None = None
+) -> torch.dtype:
     """The dtype of a model's denoiser and encoders. has_bfloat16: whether the device computes in it natively.
+    checkpoint: the single file that holds the denoiser instead of the folder.
 
     On a GPU a model keeps the half precision that its files have: one that was trained in bfloat16 overflows in
     float16. Of files in float32, transformers take bfloat16 (their activations are large) and UNets float16 (finer).
@@ -27,7 +31,8 @@ def choose_dtype(folder: Path, wanted: Dtype, device: str, *, has_bfloat16: bool
     if device == "cpu":
         return torch.float32
     part = next((part for part in DENOISERS if (folder / part).is_dir()), None)
-    stored = None if part is None else _stored_dtype(folder / part)
+    weights = [] if part is None else select_files(folder / part, None) if checkpoint is None else [checkpoint]
+    stored = stored_dtype(weights)
     if stored is None or stored is torch.float32:
         stored = torch.float16 if part == "unet" else torch.bfloat16
     return stored if has_bfloat16 or stored is torch.float16 else torch.float16
@@ -42,12 +47,12 @@ def choose_dtypes(folder: Path, dtype: torch.dtype) -> dict[str, torch.dtype]:
     return dtypes
 
 
-def _stored_dtype(part: Path) -> torch.dtype | None:
-    """The dtype of most weights in a folder's files, by their headers; None for any other, such as quantised ones."""
+def stored_dtype(weights: Sequence[Path]) -> torch.dtype | None:
+    """The dtype of most weights in files, by their headers; None for any other, such as quantised ones."""
     counted: Counter[str] = Counter()
-    for file in select_files(part, None):
+    for file in weights:
         with safe_open(file, framework="np") as opened:
             for name in opened.keys():  # noqa: SIM118 - it is no dict
-                weights = opened.get_slice(name)
-                counted[weights.get_dtype()] += math.prod(weights.get_shape())
+                tensor = opened.get_slice(name)
+                counted[tensor.get_dtype()] += math.prod(tensor.get_shape())
     return STORED.get(counted.most_common(1)[0][0]) if counted else None

@@ -18,6 +18,7 @@ from mezzotint.domain.model import MAX_SIDE_PX, ModelInfo
 from mezzotint.domain.sampler import ESTIMATING, list_samplers
 from mezzotint.domain.task import Task
 from mezzotint.engine.models.integrity import check_shards, check_sums, check_weights, read_json
+from mezzotint.engine.models.single_file import LEFT_OUT, held_parts, needs_no_folder
 from mezzotint.engine.models.variants import choose_variant, select_files
 
 STARTER = "starter"
@@ -43,6 +44,27 @@ def locate(model: str, revision: str | None = None) -> Path:
     if model == STARTER:
         return Path(str(files("mezzotint"))) / "starter"
     return _locate(model, "hub model", download)
+
+
+def locate_cached(source: str) -> Path:
+    """The folder of `starter`, of a path, or of a hub id that lies in the hub's cache; nothing is downloaded.
+
+    Raises: ModelMissing.
+    """
+
+    def find_snapshot() -> str:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import LocalEntryNotFoundError
+
+        try:
+            return snapshot_download(source, local_files_only=True)
+        except LocalEntryNotFoundError as error:
+            raise ModelMissing(
+                f"{source!r} is neither a folder nor in the hub's cache, and is not downloaded by itself: "
+                f"`hf download {source} --include '*.json' '*.txt' '*.model'` brings its configuration"
+            ) from error
+
+    return locate(source) if source == STARTER else _locate(source, "configuration of", find_snapshot)
 
 
 def locate_tiny(source: str) -> Path:
@@ -174,17 +196,28 @@ def _complete_card(card: dict[str, Any], index: dict[str, Any], scheduler: dict[
     return found | card
 
 
-def check_model(folder: Path) -> None:
-    """Look at every file: there, whole, and as `SHA256SUMS` says. Raises: ModelMissing, ModelCorrupt."""
+def check_model(folder: Path, checkpoint: Path | None = None) -> None:
+    """Look at every file: there, whole, and as `SHA256SUMS` says. checkpoint: the single file that the folder gives its
+    configuration to. Raises: ModelMissing, ModelCorrupt.
+    """
     text_encoder = text_encoder_of(folder)
+    held: frozenset[str] = frozenset()
+    if checkpoint is not None:
+        check_weights(checkpoint)
+        held = held_parts(checkpoint, folder)
     for part in _parts(folder):
+        if checkpoint is not None and needs_no_folder(part, folder):
+            continue
         if not (folder / part).is_dir():
             if text_encoder is not None and part in {"text_encoder", "tokenizer"}:
                 continue
             raise ModelMissing(f"{folder / part} is missing: model_index.json names it")
+        if part in held:
+            read_json(folder / part / "config.json", folder)
+            continue
         _check_part(folder / part, folder)
         if (folder / part / "config.json").exists() and not select_files(folder / part, None):
-            raise _explain_lack(folder / part)
+            raise _explain_lack(folder / part, checkpoint)
     if text_encoder is not None:
         _check_part(Path(text_encoder), None)  # installed: an installer may link its files
     check_sums(folder)
@@ -198,7 +231,12 @@ def _check_part(part: Path, folder: Path | None) -> None:
         check_shards(index, folder)
 
 
-def _explain_lack(part: Path) -> ModelMissing:
+def _explain_lack(part: Path, checkpoint: Path | None) -> ModelMissing:
+    if checkpoint is not None:
+        return ModelMissing(
+            f"{checkpoint} does not hold the model's {part.name}, and {part} has no safetensors weights: name with "
+            "--like or `like` a folder that has them"
+        )
     pickles = sorted(file.name for file in part.iterdir() if file.suffix in {".bin", ".ckpt", ".pt", ".pth"})
     if pickles:
         return ModelMissing(
@@ -214,21 +252,30 @@ def pipeline_class_of(folder: Path) -> str:
     return str(read_json(folder / "model_index.json", folder)["_class_name"])
 
 
+def absent_parts(folder: Path) -> list[str]:
+    """The components that the pipeline may have and this model has not."""
+    index = read_json(folder / "model_index.json", folder)
+    return [part for part, named in index.items() if named == [None, None]]
+
+
 def find_variant(folder: Path, dtype: str) -> str | None:
     """The variant of its weights that is loaded for a dtype; None: plain files."""
     return choose_variant([folder / part for part in _parts(folder)], dtype)
 
 
-def weights_of(folder: Path, variant: str | None = None) -> list[Path]:
+def weights_of(folder: Path, variant: str | None = None, checkpoint: Path | None = None) -> list[Path]:
     """The files that are read when the model is loaded, those of a text encoder's package included."""
     package = text_encoder_of(folder)
-    places = [folder / part for part in _parts(folder)] + ([] if package is None else [Path(package)])
-    return [file for place in places for file in select_files(place, variant)]
+    held = () if checkpoint is None else {*held_parts(checkpoint, folder), *LEFT_OUT}
+    places = [folder / part for part in _parts(folder) if part not in held]
+    places += [] if package is None else [Path(package)]
+    own = [] if checkpoint is None else [checkpoint]
+    return own + [file for place in places for file in select_files(place, variant)]
 
 
-def num_bytes(folder: Path) -> int:
+def num_bytes(folder: Path, checkpoint: Path | None = None) -> int:
     """Bytes of all weights that are loaded."""
-    return sum(file.stat().st_size for file in weights_of(folder))
+    return sum(file.stat().st_size for file in weights_of(folder, checkpoint=checkpoint))
 
 
 def text_encoder_of(folder: Path) -> str | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mezzotint.domain.errors import ModelCorrupt
 from mezzotint.engine.models.catalog import ModelEntry, ModelsInvalid, Offload, Quantization
 from mezzotint.engine.models.files import (
+    absent_parts,
     find_variant,
     is_channels_last,
     max_prompt_tokens,
@@ -18,6 +19,7 @@ from mezzotint.engine.models.files import (
     weights_of,
 )
 from mezzotint.engine.models.read_ahead import read_ahead
+from mezzotint.engine.models.single_file import load_parts
 
 if TYPE_CHECKING:
     import torch
@@ -49,11 +51,16 @@ def check_entry(entry: ModelEntry, device: str, *, exact: bool) -> None:
 
 
 def load_pipeline(
-    folder: Path, device: str, entry: ModelEntry | None = None, tell: Callable[[float], None] = lambda share: None
+    folder: Path,
+    device: str,
+    entry: ModelEntry | None = None,
+    tell: Callable[[float], None] = lambda share: None,
+    checkpoint: Path | None = None,
 ) -> "DiffusionPipeline":
     """The pipeline, on its device, ready to be called. Weights are read as safetensors only.
 
     entry: how, having passed `check_entry`; None: plainly. tell: hears the share of the weights that is read, 1.0 last.
+    checkpoint: the single file that the folder gives its configuration to.
     Raises: ModelMissing, ModelCorrupt.
     """
     import diffusers
@@ -71,26 +78,31 @@ def load_pipeline(
     for library in (diffusers.utils, transformers.utils):  # their remarks on components are for model authors
         library.logging.set_verbosity_error()
         library.logging.disable_progress_bar()
-    dtype = choose_dtype(folder, entry.dtype, device, has_bfloat16=has_bfloat16(device))
+    dtype = choose_dtype(folder, entry.dtype, device, has_bfloat16=has_bfloat16(device), checkpoint=checkpoint)
+    dtypes = choose_dtypes(folder, dtype)
     variant = find_variant(folder, str(dtype).removeprefix("torch."))
-    more = {} if entry.quantization is None else {"quantization_config": _quantization(entry.quantization)}
+    more: dict[str, Any] = dict.fromkeys(absent_parts(folder))  # diffusers misses some that it saved as absent
+    if entry.quantization is not None:
+        more["quantization_config"] = _quantization(entry.quantization)
     try:
-        read_ahead(weights_of(folder, variant), tell)
+        read_ahead(weights_of(folder, variant, checkpoint), tell)
+        if checkpoint is not None:
+            more |= load_parts(checkpoint, folder, dtypes)
         with warnings.catch_warnings(category=FutureWarning, action="ignore"):
             pipeline = DiffusionPipeline.from_pretrained(
                 str(folder),
-                dtype=choose_dtypes(folder, dtype),
+                dtype=dtypes,
                 use_safetensors=True,
                 local_files_only=True,
                 variant=variant,
-                device_map=_find_device_map(folder, device, entry.offload),
-                **_load_packaged_parts(folder, dtype),
-                **more,
+                device_map=None if checkpoint else _find_device_map(folder, device, entry.offload),
+                **(_load_packaged_parts(folder, dtype) | more),
             )
     except (SafetensorError, OSError, ValueError, LookupError, RuntimeError) as error:
         if is_out_of_memory(error):
             raise
-        raise ModelCorrupt(f"{folder} could not be loaded: {str(error).strip().splitlines()[0]}") from error
+        reason = str(error).strip().splitlines()[0]
+        raise ModelCorrupt(f"{checkpoint or folder} could not be loaded: {reason}") from error
     pipeline.set_progress_bar_config(disable=True)
     denoisers = denoisers_of(pipeline).values()
     if is_channels_last(folder) if entry.channels_last is None else entry.channels_last:

@@ -6,18 +6,25 @@ from typing import Any
 
 from mezzotint.domain.errors import ModelCorrupt
 from mezzotint.engine.models.integrity import read_json
+from mezzotint.engine.models.single_file import check_parts, held_parts, needs_no_folder
 from mezzotint.engine.models.variants import choose_variant
 
 NAMED = 3
 """Tensors that a message names at most."""
 
 
-def check_structure(folder: Path) -> None:
+def check_structure(folder: Path, checkpoint: Path | None = None) -> None:
     """Build every module of a model on the meta device, as it is loaded, and look for tensors that are missing or of
-    another shape. Reads no tensor. Raises: ModelMissing, ModelCorrupt.
+    another shape. Reads no tensor. checkpoint: the single file that the folder gives its configuration to.
+
+    Raises: ModelMissing, ModelCorrupt, ModelUnsupported.
     """
     index = read_json(folder / "model_index.json", folder)
     parts = [part for part in index if isinstance(index[part], list) and (folder / part / "config.json").exists()]
+    if checkpoint is not None:
+        check_parts(checkpoint, folder)
+        held = held_parts(checkpoint, folder)
+        parts = [part for part in parts if part not in held and not needs_no_folder(part, folder)]
     variant = choose_variant([folder / part for part in parts], "float32")
     for part in parts:
         if (module := _find_module(*index[part])) is not None:
