@@ -19,6 +19,7 @@ from mezzotint.domain.event import Changed
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Job, JobState, ReuseScope
 from mezzotint.domain.model import ModelInfo
+from mezzotint.domain.prompt_weights import strip_weights
 from mezzotint.domain.refusal import Refusal, RefusalCode, refuse
 from mezzotint.domain.submission import Once, Submission, TooManyOpen
 from mezzotint.domain.task import Source, Task
@@ -229,6 +230,8 @@ async def _find_source(door: Door, name: str | None, claims: Claims, now: dateti
 
 async def _screen(door: Door, decision: Admit, claims: Claims) -> Refusal | None:
     texts = {(plan.parameters.prompt, plan.parameters.negative_prompt) for plan in decision.plans}
+    if decision.model.weighs_words:  # nu(de:1.1) is the word that its letters make
+        texts = {(strip_weights(prompt), strip_weights(negative)) for prompt, negative in texts}
     screened = await door.screen.screen_texts(sorted(texts), claims.tenant, claims.tier)
     if isinstance(screened, tuple):
         for verdict in screened:

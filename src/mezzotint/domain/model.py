@@ -18,6 +18,7 @@ class ModelInfo:
     min_px, max_px: bounds of either side.
     default_steps, default_guidance: used when a request names none.
     takes_negative_prompt: whether it heeds what must not be in the picture.
+    weighs_words: whether it heeds weights of words, (word:1.3).
     can_stop: whether a run can end early with an estimate of its end.
     tasks: what can be asked of it. samplers: those it can be given in place of its own.
     aliases: further names that requests may call it by.
@@ -36,6 +37,7 @@ class ModelInfo:
     tasks: tuple[Task, ...] = (Task.GENERATE,)
     samplers: tuple[str, ...] = ()
     takes_negative_prompt: bool = True
+    weighs_words: bool = False
     can_stop: bool = True
     license: str = "see the model's own card"
     aliases: tuple[str, ...] = ()

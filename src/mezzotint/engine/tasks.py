@@ -21,6 +21,7 @@ from mezzotint.domain.task import Task
 from mezzotint.engine.canvas import Canvas, place_source
 from mezzotint.engine.request import call_kwargs
 from mezzotint.engine.samplers import with_sampler
+from mezzotint.engine.weighted_prompts import is_weighing, weigh_words
 
 MASKABLE_CHANNELS = (4, 9)  # of a unet, in the stock inpaint pipelines of Stable Diffusion and its like
 NOISE_SEED = 0x6D617368  # apart from the seed of the run's own noise
@@ -72,7 +73,8 @@ class Tasks:
             from diffusers import AutoPipelineForImage2Image, AutoPipelineForInpainting
 
             maker = AutoPipelineForInpainting if task is Task.INPAINT else AutoPipelineForImage2Image
-            self._made[task] = maker.from_pipe(self.pipeline)
+            made = maker.from_pipe(self.pipeline)
+            self._made[task] = weigh_words(made) if is_weighing(self.pipeline) else made
         return self._made[task]
 
 

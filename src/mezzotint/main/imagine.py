@@ -20,6 +20,7 @@ from mezzotint.config import Settings
 from mezzotint.domain.errors import ImageBlocked, MezzotintError, OutputUnwritable, RunFailed, ServerUnreachable
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.job import JobState, Parameters
+from mezzotint.domain.prompt_weights import strip_weights
 from mezzotint.domain.recipe import Recipe
 from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.tier import Tier
@@ -82,7 +83,7 @@ async def _screen(settings: Settings, wanted: Sequence[Parameters]) -> Refusal |
 
     screen = build_screen(settings, build_text_filter(settings))
     try:
-        texts = [(parameters.prompt, parameters.negative_prompt) for parameters in wanted]
+        texts = [(strip_weights(one.prompt), strip_weights(one.negative_prompt)) for one in wanted]
         screened = await screen.screen_texts(texts, HERE, Tier.PRO)
     finally:
         await screen.close()

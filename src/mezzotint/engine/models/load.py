@@ -73,6 +73,7 @@ def load_pipeline(
     from mezzotint.engine.models.dtypes import choose_dtype, choose_dtypes
     from mezzotint.engine.numerics import order_channels_last
     from mezzotint.engine.proxy import denoisers_of
+    from mezzotint.engine.weighted_prompts import weigh_words
 
     entry = entry or ModelEntry(name="model", source=str(folder))
     for library in (diffusers.utils, transformers.utils):  # their remarks on components are for model authors
@@ -112,7 +113,7 @@ def load_pipeline(
     if entry.compile:
         for module in denoisers:
             compile_denoiser(module)
-    return pipeline
+    return weigh_words(pipeline)
 
 
 def load_tiny(folder: Path, device: str) -> Any:

@@ -7,6 +7,7 @@ from mezzotint.domain.refusal import Refusal, RefusalCode, refuse
 from mezzotint.domain.sampler import find_sampler
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier, limits_of
+from mezzotint.policy.admission.prompt_syntax import check_weights
 from mezzotint.policy.admission.request import JobRequest
 from mezzotint.policy.admission.source_image import TAKES
 
@@ -21,6 +22,7 @@ def check_capabilities(
         _check_image_weight(request, prompt)
         or _check_stop(request, prompt, model)
         or _check_negative_prompt(request, parameters, model)
+        or _check_weights(request, parameters, model)
         or _check_seed(parameters)
         or _check_steps(parameters, tier, written_in="prompt" if request.num_steps is None else "num_steps")
         or _check_strength(parameters)
@@ -44,6 +46,16 @@ def _check_negative_prompt(request: JobRequest, parameters: Parameters, model: M
     hint = "Leave it out, and say what is to be in the picture."
     param = "negative_prompt" if request.negative_prompt else "prompt"
     return refuse(RefusalCode.PARAMETER_UNSUPPORTED, message, hint, param)
+
+
+def _check_weights(request: JobRequest, parameters: Parameters, model: ModelInfo) -> Refusal | None:
+    if request.task is Task.UPSCALE:
+        return None
+    negative = "negative_prompt" if request.negative_prompt else "prompt"
+    for text, param in ((parameters.prompt, "prompt"), (parameters.negative_prompt, negative)):
+        if refusal := check_weights(text, param=param, model=model.name, weighs_words=model.weighs_words):
+            return refusal
+    return None
 
 
 def _check_stop(request: JobRequest, prompt: Prompt, model: ModelInfo) -> Refusal | None:

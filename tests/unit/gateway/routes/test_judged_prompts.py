@@ -56,6 +56,18 @@ async def test_every_way_to_a_job_passes_the_heads(
     assert kept.evidence.language == "en"
 
 
+async def test_weights_do_not_hide_a_word_from_the_filter(
+    connect: Connect, service: Service, screen: TextScreen
+) -> None:
+    weighing = replace(service.door.model, weighs_words=True)
+    served = replace(service, door=replace(service.door, screen=screen, model=weighing))
+    hidden = CRUEL.replace("strangle", "stra(ngl:1.1)e").replace("woman", "wo[m]an").replace("dying", "dy((ing))")
+    async with connect(served=served) as ada:
+        answer = await ada.post("/v1/jobs", json={"prompt": hidden})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (422, "prompt_blocked")
+        assert (await ada.post("/v1/jobs", json={"prompt": "a (red:1.2) apple"})).status_code == 202
+
+
 async def test_a_harmless_prompt_in_another_language_becomes_a_job(
     connect: Connect, service: Service, screen: TextScreen
 ) -> None:
