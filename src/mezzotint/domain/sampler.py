@@ -20,27 +20,69 @@ class Sampler:
     unsuited: frozenset[str] = frozenset()
 
 
-KARRAS = ("use_karras_sigmas", True)
-SAMPLERS = (
-    Sampler(name="DDIM", scheduler="DDIMScheduler", aliases=("ddim",)),
-    Sampler(name="Euler", scheduler="EulerDiscreteScheduler", aliases=("k_euler",)),
-    Sampler(name="Euler a", scheduler="EulerAncestralDiscreteScheduler", aliases=("k_euler_a",)),
-    Sampler(name="Euler Karras", scheduler="EulerDiscreteScheduler", settings=(KARRAS,)),
-    Sampler(name="DPM++ 2M", scheduler="DPMSolverMultistepScheduler", aliases=("k_dpmpp_2m",)),
-    Sampler(
-        name="DPM++ 2M Karras",
-        scheduler="DPMSolverMultistepScheduler",
-        settings=(KARRAS,),
-        aliases=("k_dpmpp_2m_ka",),
-        unsuited=frozenset({"squaredcos_cap_v2"}),  # so much noise at its beginning that steps share a timestep
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """How a sampler's noise levels lie. name: as the web UI shows it; it follows the sampler's own. field: of
+    diffusers' configuration, that `value` switches it on by.
+    """
+
+    name: str
+    field: str
+    value: bool | str = True
+
+    @property
+    def settings(self) -> tuple[tuple[str, bool | int | str], ...]:
+        """Those that say otherwise in a model's own configuration are switched off: diffusers takes one at a time."""
+        others = {other.field: False for other in SCHEDULES if other.value is True}
+        return tuple((others | {self.field: self.value}).items())
+
+
+KARRAS = Schedule(name="Karras", field="use_karras_sigmas")
+EXPONENTIAL = Schedule(name="Exponential", field="use_exponential_sigmas")
+SGM_UNIFORM = Schedule(name="SGM Uniform", field="timestep_spacing", value="trailing")
+BETA = Schedule(name="Beta", field="use_beta_sigmas")
+SCHEDULES = (KARRAS, EXPONENTIAL, SGM_UNIFORM, BETA)
+MULTISTEP = (KARRAS, EXPONENTIAL, SGM_UNIFORM)
+"""Beta gives steps the same timestep from some 50 steps on, at which these fail."""
+NOISY = "squaredcos_cap_v2"
+"""A `beta_schedule` with so much noise at its beginning that steps of some schedules share a timestep."""
+METHODS = (
+    (Sampler(name="DDIM", scheduler="DDIMScheduler", aliases=("ddim",)), (SGM_UNIFORM,)),
+    (Sampler(name="Euler", scheduler="EulerDiscreteScheduler", aliases=("k_euler",)), SCHEDULES),
+    (Sampler(name="Euler a", scheduler="EulerAncestralDiscreteScheduler", aliases=("k_euler_a",)), (SGM_UNIFORM,)),
+    (Sampler(name="DPM++ 2M", scheduler="DPMSolverMultistepScheduler", aliases=("k_dpmpp_2m",)), MULTISTEP),
+    (
+        Sampler(
+            name="DPM++ 2M SDE",
+            scheduler="DPMSolverMultistepScheduler",
+            settings=(("algorithm_type", "sde-dpmsolver++"),),
+            aliases=("k_dpmpp_2m_sde",),
+        ),
+        MULTISTEP,
     ),
-    Sampler(
-        name="DPM++ 2M SDE",
-        scheduler="DPMSolverMultistepScheduler",
-        settings=(("algorithm_type", "sde-dpmsolver++"),),
-        aliases=("k_dpmpp_2m_sde",),
-    ),
-    Sampler(name="UniPC", scheduler="UniPCMultistepScheduler", aliases=("unipc",)),
+    (Sampler(name="UniPC", scheduler="UniPCMultistepScheduler", aliases=("unipc",)), MULTISTEP),
+)
+"""Each method with the schedules that it works with at every number of steps."""
+ALIASES = {"DPM++ 2M Karras": ("k_dpmpp_2m_ka",)}
+SUITED = frozenset({"Euler Karras", "Euler Exponential"})
+"""Of the schedules of noise levels, those with which a sampler finds its way on models of NOISY too."""
+
+
+def _combine(method: Sampler, schedule: Schedule) -> Sampler:
+    name = f"{method.name} {schedule.name}"
+    return Sampler(
+        name=name,
+        scheduler=method.scheduler,
+        settings=method.settings + schedule.settings,
+        aliases=ALIASES.get(name, ()),
+        unsuited=frozenset({NOISY} if schedule.value is True and name not in SUITED else ()),
+    )
+
+
+SAMPLERS = tuple(
+    sampler
+    for method, schedules in METHODS
+    for sampler in (method, *(_combine(method, schedule) for schedule in schedules))
 )
 INTERCHANGEABLE = frozenset({sampler.scheduler for sampler in SAMPLERS} | {"PNDMScheduler", "LMSDiscreteScheduler"})
 """Classes of samplers that a model may be given in place of one another: its denoiser was trained for all of them."""
@@ -59,3 +101,11 @@ def list_samplers(scheduler: str, beta_schedule: str) -> tuple[str, ...]:
     if scheduler not in INTERCHANGEABLE:
         return ()
     return tuple(sampler.name for sampler in SAMPLERS if beta_schedule not in sampler.unsuited)
+
+
+def split_schedule(name: str) -> tuple[str, str]:
+    """A sampler's method and the name of its schedule, empty where it has its model's own."""
+    for schedule in SCHEDULES:
+        if name.lower().endswith(f" {schedule.name.lower()}"):
+            return name[: -len(schedule.name) - 1], schedule.name
+    return name, ""

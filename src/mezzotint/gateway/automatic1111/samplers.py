@@ -2,20 +2,33 @@
 
 from collections.abc import Sequence
 
-from mezzotint.domain.sampler import find_sampler
+from mezzotint.domain.sampler import KARRAS, SCHEDULES, find_sampler, split_schedule
 from mezzotint.gateway.automatic1111.schemas import SdScheduler
 
-KARRAS = "karras"
 OWN = frozenset({"", "automatic", "use same scheduler"})
 """Words for the sampler's own schedule."""
 
 
 def list_schedulers(offered: Sequence[str]) -> list[SdScheduler]:
     """The schedules that a request can choose. offered: names of the model's samplers."""
-    found = [SdScheduler(name="automatic", label="Automatic")]
-    if any(name.lower().endswith(f" {KARRAS}") for name in offered):
-        found.append(SdScheduler(name=KARRAS, label="Karras", default_rho=7.0))
-    return found
+    there = {split_schedule(name)[1] for name in offered}
+    return [
+        SdScheduler(name="automatic", label="Automatic"),
+        *(
+            SdScheduler(
+                name=to_api_name(schedule.name),
+                label=schedule.name,
+                default_rho=7.0 if schedule is KARRAS else None,
+            )
+            for schedule in SCHEDULES
+            if schedule.name in there
+        ),
+    ]
+
+
+def to_api_name(schedule: str) -> str:
+    """The web UI's name in requests of what it shows as `SGM Uniform`: sgm_uniform."""
+    return schedule.lower().replace(" ", "_")
 
 
 def choose_sampler(name: str, schedule: str, offered: Sequence[str]) -> tuple[str | None, str]:
@@ -26,13 +39,14 @@ def choose_sampler(name: str, schedule: str, offered: Sequence[str]) -> tuple[st
     """
     known = find_sampler(name)
     base = known.name if known is not None else name
-    if schedule.lower() in OWN and (base in offered or not base.lower().endswith(f" {KARRAS}")):
+    method, own = split_schedule(base)
+    if schedule.lower() in OWN and (base in offered or not own):
         return base or None, ""
-    if base.lower().endswith(f" {KARRAS}"):  # older clients name both in one
-        base, schedule = base[: -len(KARRAS) - 1], KARRAS if schedule.lower() in OWN else schedule
-    with_schedule = f"{base} {schedule}".lower()
+    if own:  # older clients name both in one
+        base, schedule = method, own if schedule.lower() in OWN else schedule
+    wanted = to_api_name(f"{base} {schedule}")
     for sampler in offered:
-        if sampler.lower() == with_schedule:
+        if to_api_name(sampler) == wanted:
             return sampler, ""
     whose = f"the sampler {base}" if base else "the model's own sampler"
     return base or None, f'The schedule "{schedule[:40]}" was ignored: {whose} has only its own here.'

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 
 from mezzotint.domain.recipe import Recipe
-from mezzotint.domain.sampler import find_sampler
+from mezzotint.domain.sampler import find_sampler, split_schedule
 
 KEYWORD = "parameters"
 NEGATIVE = "Negative prompt:"
@@ -18,11 +18,11 @@ MAX_LINE = 8192
 
 def format_infotext(recipe: Recipe) -> str:
     """The prompt, the negative prompt if there is one, and a line of pairs."""
-    sampler, schedule = _split_schedule(recipe.sampler)
+    sampler, schedule = split_schedule(recipe.sampler or "")  # apart, as the web UI has them since its version 1.9
     pairs = {
         "Steps": _write(recipe.num_steps),
-        "Sampler": sampler,
-        "Schedule type": schedule,
+        "Sampler": sampler or None,
+        "Schedule type": schedule or None,
         "CFG scale": _write(recipe.guidance_scale),
         "Seed": _write(recipe.seed),
         "Size": None if recipe.width is None else f"{recipe.width}x{recipe.height}",
@@ -75,13 +75,6 @@ def to_recipe(pairs: Mapping[str, str]) -> Recipe | None:
         strength=_read_decimal(pairs.get("Denoising strength", "")),
         software=pairs.get("Version") or None,
     )
-
-
-def _split_schedule(sampler: str | None) -> tuple[str | None, str | None]:
-    """The web UI names a sampler and its schedule apart, since its version 1.9."""
-    if sampler is None or not sampler.endswith(" Karras"):
-        return sampler, None
-    return sampler.removesuffix(" Karras"), "Karras"
 
 
 def _write(number: float | None) -> str | None:

@@ -22,6 +22,12 @@ NOISY = list_samplers("DDIMScheduler", "squaredcos_cap_v2")
         ("DPM++ 2M Karras", "Automatic", "DPM++ 2M Karras"),
         ("k_dpmpp_2m_ka", "", "DPM++ 2M Karras"),
         ("k_euler", "karras", "Euler Karras"),
+        ("Euler", "exponential", "Euler Exponential"),
+        ("Euler a", "sgm_uniform", "Euler a SGM Uniform"),
+        ("UniPC", "SGM Uniform", "UniPC SGM Uniform"),
+        ("Euler", "beta", "Euler Beta"),
+        ("DPM++ 2M Karras", "exponential", "DPM++ 2M Exponential"),
+        ("DPM++ 2M SGM Uniform", "", "DPM++ 2M SGM Uniform"),
         ("DPM++ 9Z", "", "DPM++ 9Z"),
     ],
 )
@@ -32,13 +38,14 @@ def test_what_the_model_has_is_chosen_without_a_comment(name: str, schedule: str
 @pytest.mark.parametrize(
     ("name", "schedule", "offered", "chosen"),
     [
-        ("Euler", "exponential", USUAL, "Euler"),
+        ("Euler", "polyexponential", USUAL, "Euler"),
+        ("Euler a", "beta", USUAL, "Euler a"),
+        ("DPM++ 2M", "beta", USUAL, "DPM++ 2M"),
         ("Euler a", "Karras", USUAL, "Euler a"),
         ("DDIM", "normal", USUAL, "DDIM"),
         ("", "karras", USUAL, None),
         ("DPM++ 2M", "Karras", NOISY, "DPM++ 2M"),
         ("DPM++ 2M Karras", "", NOISY, "DPM++ 2M"),
-        ("DPM++ 2M Karras", "exponential", USUAL, "DPM++ 2M"),
         ("", "x" * 5000, USUAL, None),
         ("", "karras", (), None),
     ],
@@ -53,6 +60,13 @@ def test_a_schedule_that_the_sampler_lacks_is_ignored_and_told(
 
 
 def test_schedules_are_listed_where_a_sampler_has_them() -> None:
-    assert [one.name for one in list_schedulers(USUAL)] == ["automatic", "karras"]
+    assert [one.name for one in list_schedulers(USUAL)] == [
+        "automatic",
+        "karras",
+        "exponential",
+        "sgm_uniform",
+        "beta",
+    ]
+    assert [one.label for one in list_schedulers(USUAL)][3] == "SGM Uniform"
     assert [one.name for one in list_schedulers(())] == ["automatic"]
     assert "DPM++ 2M Karras" in USUAL

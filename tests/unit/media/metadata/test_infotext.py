@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 
 from mezzotint.domain.recipe import Recipe
+from mezzotint.domain.sampler import list_samplers
 from mezzotint.media.metadata.infotext import format_infotext, parse_infotext, to_recipe
 from tests.making import make_parameters
 
@@ -37,6 +38,17 @@ def test_what_is_written_is_read_back(prompt: str, negative: str) -> None:
     assert (found["Prompt"], found["Negative prompt"]) == (prompt, negative)
     assert (found["Sampler"], found["Seed"], found["Model"]) == ("Euler a", "7", "a/b, c")
     assert (found["Size-1"], found["Denoising strength"]) == ("64", "0.5")
+
+
+@pytest.mark.parametrize("sampler", list_samplers("EulerDiscreteScheduler", "scaled_linear"))
+def test_a_sampler_and_its_schedule_are_written_apart_and_read_together(sampler: str) -> None:
+    parameters = replace(make_parameters(), sampler=sampler)
+    found = parse_infotext(format_infotext(Recipe.of(parameters, "m", "Mezzotint 1")))
+    assert found.get("Schedule type") in {None, "Karras", "Exponential", "SGM Uniform", "Beta"}
+    assert f"{found['Sampler']} {found.get('Schedule type', '')}".strip() == sampler
+    recipe = to_recipe(found)
+    assert recipe is not None
+    assert recipe.sampler == sampler
 
 
 @pytest.mark.parametrize("text", ["", "  ", "only a prompt", "Steps: 1", "a" * 65_000, 'a: "' * 16_000, "a-" * 32_000])
