@@ -6,6 +6,7 @@ to that step's level, which is what the stock class does for denoisers that neve
 """
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,8 @@ from mezzotint.engine.request import call_kwargs
 from mezzotint.engine.samplers import with_sampler
 from mezzotint.engine.weighted_prompts import is_weighing, weigh_words
 
+PICTURE_FIRST = re.compile(r"Pix2Pix|Edit|Upscale|SuperResolution|Refiner|ImageTo|Adapter|ControlNet|Layered|Img2Img")
+"""Names of diffusers' pipelines whose `image` has a default that they refuse."""
 MASKABLE_CHANNELS = (4, 9)  # of a unet, in the stock inpaint pipelines of Stable Diffusion and its like
 NOISE_SEED = 0x6D617368  # apart from the seed of the run's own noise
 
@@ -132,6 +135,26 @@ def tasks_of(pipeline: Any) -> tuple[Task, ...]:
     tasks = [] if "image" in _accepts(pipeline) and "strength" in _accepts(pipeline) else [Task.GENERATE]
     tasks += [Task.VARIATION] if Task.VARIATION in classes else []
     return (*tasks, *([Task.INPAINT, Task.OUTPAINT] if classes else []))
+
+
+def find_unmet_need(pipeline: Any) -> str | None:
+    """What every call of a pipeline class needs and no job has; None: jobs can be drawn with it."""
+    accepted = inspect.signature(pipeline.__call__).parameters
+    if "prompt" not in accepted:
+        return "it takes no prompt"
+    given = {"self", "prompt"} | ({"image", "mask_image", "strength"} if "strength" in accepted else set())
+    needed = [
+        name
+        for name, one in accepted.items()
+        if one.default is one.empty and name not in given and one.kind not in {one.VAR_KEYWORD, one.VAR_POSITIONAL}
+    ]
+    if needed:
+        return f"every call needs its {', '.join(needed)}"
+    if "image" in accepted and "strength" not in accepted and PICTURE_FIRST.search(pipeline.__name__):
+        return "every call needs a picture, which it takes without a strength"
+    if "num_frames" in accepted:
+        return "it draws videos"
+    return None
 
 
 def takes_negative_prompt(pipeline: Any) -> bool:

