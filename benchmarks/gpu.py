@@ -7,6 +7,7 @@ and autoencoders cost every way the same. All jobs are there from the beginning.
 
 equal   eight jobs of the same steps: the best that static batches can get
 mixed   eight jobs of 4, 8, 12 and 16 steps, two each, in random order
+styled  the equal ones with two random styles (LoRA) and none in turn; stock switches adapters before each job
 
 The ways, which take turns at being the first in every round:
 
@@ -25,6 +26,7 @@ import json
 import random
 import statistics
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -51,12 +53,15 @@ MIXED_STEPS = {"full": (4, 8, 12, 16), "toy": (1, 2, 3, 4)}
 SIDES_PX = {"full": (512, 1024), "toy": (64,)}
 EQUAL_WAYS = ("one_by_one", "static", "hub_fast", "hub_exact")
 MIXED_WAYS = ("one_by_one", "request_batching", "hub_fast", "hub_exact")
+STYLED_WAYS = ("one_by_one", "hub_fast", "hub_exact")
+STYLES = ("ink", "oil")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     number: int
     steps: int
+    style: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +110,14 @@ class Bench:
         return time.perf_counter()
 
     def call(self, jobs: list[Job], side_px: int) -> "Latents":
-        """One stock call of all the jobs."""
+        """One stock call of all the jobs, which have one style."""
         import torch
+
+        if jobs[0].style is not None:
+            self.made.pipeline.enable_lora()
+            self.made.pipeline.set_adapters(jobs[0].style)
+        elif getattr(self.made.denoiser, "peft_config", None):
+            self.made.pipeline.disable_lora()
 
         requests = [self.made.request(job.number, jobs[0].steps, side_px) for job in jobs]
         joined = {
@@ -132,7 +143,12 @@ class Bench:
         return found
 
     def _draw_by_hub(self, hub: "Hub", jobs: list[Job], side_px: int) -> "Latents":
-        runs = {job.number: hub.submit(self.made.request(job.number, job.steps, side_px)) for job in jobs}
+        runs = {
+            job.number: hub.submit(
+                self.made.request(job.number, job.steps, side_px), adapters={job.style: 1.0} if job.style else None
+            )
+            for job in jobs
+        }
         while hub.turn():
             pass
         for run in runs.values():
@@ -228,6 +244,33 @@ def compare(rounds: list[Round]) -> dict[str, Any]:
     return result
 
 
+def measure_styles(bench: Bench, size: str, side_px: int, rounds: int) -> dict[str, Any]:
+    """Two styles are loaded for it, and dropped again."""
+    from gpu_checks.styles import write_style
+
+    hub = bench.hubs["hub_fast"]  # adapters lie in the modules, which both hubs have
+    with tempfile.TemporaryDirectory() as folder:
+        for seed, name in enumerate(STYLES):
+            hub.loras.load(name, write_style(bench.made, Path(folder, f"{name}.safetensors"), seed))
+    kinds = (None, *STYLES)
+    jobs = [Job(number=i, steps=EQUAL_STEPS[size], style=kinds[i % len(kinds)]) for i in range(JOBS)]
+    found: list[dict[str, Measured]] = []
+    for turn in range(rounds + 1):
+        order = (*STYLED_WAYS, *STYLED_WAYS)[turn % len(STYLED_WAYS) :][: len(STYLED_WAYS)]
+        found.append({way: bench.measure(way, jobs, side_px) for way in order})
+    for name in STYLES:
+        hub.loras.drop(name)
+    seconds = {way: [one[way].seconds for one in found[1:]] for way in STYLED_WAYS}
+    stock = seconds["one_by_one"]
+    return {
+        "jobs_per_s": {way: spread([JOBS / spent for spent in seconds[way]]) for way in STYLED_WAYS},
+        "throughput_over_one_by_one": {
+            way: spread([b / a for a, b in zip(seconds[way], stock, strict=True)]) for way in STYLED_WAYS[1:]
+        },
+        "apart_from_stock": {way: max(one[way].apart(one["one_by_one"]) for one in found) for way in STYLED_WAYS[1:]},
+    }
+
+
 def spread(values: list[float]) -> dict[str, float]:
     return {"min": min(values), "median": statistics.median(values), "max": max(values)}
 
@@ -239,7 +282,8 @@ def measure_model(bench: Bench, size: str, rounds: int) -> dict[str, Any]:
         found = [one_round(bench, size, side_px, turn) for turn in range(1, rounds + 1)]
         hub_ms = [bench.measure_hub(EQUAL_STEPS[size], side_px) for _ in range(rounds)]
         result[f"{side_px} px"] = compare(found) | {
-            "ms_a_job_step": {name: spread([one[name] for one in hub_ms]) for name in hub_ms[0]}
+            "styled": measure_styles(bench, size, side_px, rounds),
+            "ms_a_job_step": {name: spread([one[name] for one in hub_ms]) for name in hub_ms[0]},
         }
     return result
 

@@ -1,4 +1,4 @@
-"""Twelve checks of the engine on a device, in one command: what must be so before a GPU serves anybody.
+"""Thirteen checks of the engine on a device, in one command: what must be so before a GPU serves anybody.
 
     python benchmarks/gpu_check.py [--device cuda:0] [--size full] [--out gpu_check.json]
 
@@ -35,7 +35,7 @@ def check(device: str, size: str | None, out: Path) -> int:
     import diffusers
     import torch
     import transformers
-    from gpu_checks import basics, dtypes, exactness, faults, speed
+    from gpu_checks import basics, dtypes, exactness, faults, speed, styles
     from gpu_checks.models import Size
     from gpu_checks.report import Setup, document, run_checks, write
 
@@ -55,7 +55,7 @@ def check(device: str, size: str | None, out: Path) -> int:
     with tempfile.TemporaryDirectory() as folder:
         chosen = Size(size) if size else Size.TOY if device == "cpu" else Size.FULL
         setup = Setup(device=torch.device(device), size=chosen, folder=Path(folder))
-        groups = (basics, exactness, faults, speed, dtypes)
+        groups = (basics, exactness, faults, speed, dtypes, styles)
         results = run_checks([one for group in groups for one in group.CHECKS], setup, limit_s=LIMIT_S)
         found = document(results, setup, time.monotonic() - begun)
     write(out, found)

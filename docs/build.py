@@ -1,5 +1,6 @@
 """Writes the pages that are made from the code. `make docs` runs it; a test compares the pages with it."""
 
+import json
 import runpy
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from mezzotint.domain.errors import JobFault, MezzotintError
 from mezzotint.domain.held_image import HELD_TRANSITIONS
 from mezzotint.domain.job import TRANSITIONS
 from mezzotint.domain.safety.takedown import TAKEDOWN_TRANSITIONS, UNDER_WAY
-from mezzotint.engine.models.catalog import ModelEntry, Quantization
+from mezzotint.engine.models.catalog import ModelEntry, Quantization, StyleEntry
 from mezzotint.evals.gates import load_gates
 from mezzotint.gateway.errors import ERRORS, find_status
 from mezzotint.metrics import Metrics
@@ -120,6 +121,8 @@ def models() -> str:
     lines += _keys(ModelEntry)
     lines.append("\n`quantization` is a table:\n")
     lines += _keys(Quantization)
+    lines.append("\nStyles (LoRA) are tables `[[styles]]`; [how they are used](../how-to/styles.md):\n")
+    lines += _keys(StyleEntry)
     lines.append("\nWhat a machine cannot do (CUDA's options on a CPU, a package that is missing) stops the start.")
     return "\n".join(lines) + "\n"
 
@@ -133,8 +136,10 @@ def _keys(form: type[BaseModel]) -> list[str]:
 
 
 def _toml(value: object) -> str:
-    if value is None or value == ():
+    if value is None or value in ((), ""):
         return ""
+    if isinstance(value, tuple):
+        return f"`{json.dumps([str(one) for one in value])}`"
     return f"`{str(value).lower()}`" if isinstance(value, bool) else f"`{value}`"
 
 

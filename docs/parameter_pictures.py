@@ -1,9 +1,11 @@
 """Draws `docs/images/parameters/`: what each prompt parameter did on the starter model. `docs/build.py` makes the table
 beside them from the same list.
 
-python docs/parameter_pictures.py
+python docs/parameter_pictures.py [PARAMETER ...]
 """
 
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mezzotint.domain.ids import Sha256
 from mezzotint.domain.model import ModelInfo
+from mezzotint.domain.style import StyleInfo
 from mezzotint.domain.task import Source, Task
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.admission.admit import Admit, Plan, Terms, admit
@@ -48,13 +51,16 @@ ROWS = {
     "seed": Row(prompts=tuple(f"a red apple --seed {seed}" for seed in (7, 8, 9))),
     "steps": Row(prompts=tuple(f"the sun --seed 4 --steps {steps}" for steps in (2, 5, 10, 30))),
     "stop": Row(prompts=tuple(f"a rocket --seed 5 --stop {stop}" for stop in (10, 20, 40, 70, 100))),
+    "style": Row(
+        prompts=tuple(f"a dog face --seed 2{style}" for style in ("", " --style woodcut:.5", " --style woodcut"))
+    ),
     "stylize": Row(prompts=tuple(f"a blue fish --seed 11 --stylize {stylize}" for stylize in (0, 50, 100, 400, 1000))),
     "version": Row(prompts=("a red apple --seed 7 --version mezzotint-starter",)),
 }
 """By parameter."""
 
 
-def plans(row: Row, model: ModelInfo) -> list[Plan]:
+def plans(row: Row, model: ModelInfo, styles: Sequence[StyleInfo]) -> list[Plan]:
     """The pictures of a row, by the admission that requests go through."""
     source = Source(content=Sha256("0" * 64), width=model.native_width, height=model.native_height)
     found: list[Plan] = []
@@ -63,7 +69,14 @@ def plans(row: Row, model: ModelInfo) -> list[Plan]:
         if row.has_source:
             request = replace(request, task=Task.VARIATION, source=source.content)
         found_source = source if row.has_source else None
-        terms = Terms(tier=Tier.PRO, models=[model], num_open_jobs=0, fresh_seed=FRESH_SEED, source=found_source)
+        terms = Terms(
+            tier=Tier.PRO,
+            models=[model],
+            styles=styles,
+            num_open_jobs=0,
+            fresh_seed=FRESH_SEED,
+            source=found_source,
+        )
         decision = admit(parse_request(request), terms)
         if not isinstance(decision, Admit):
             raise SystemExit(f"{prompt}: {decision.message}")
@@ -71,20 +84,28 @@ def plans(row: Row, model: ModelInfo) -> list[Plan]:
     return found
 
 
-def draw() -> None:
-    """All rows, in shared passes."""
+def draw(names: Sequence[str]) -> None:
+    """Rows, in shared passes. names: of their parameters; none: all."""
+    from mezzotint.config import read_settings
     from mezzotint.engine import Hub, Tasks
-    from mezzotint.engine.models import files, load
+    from mezzotint.engine.models import load
+    from mezzotint.main.served_models import find_models
+    from mezzotint.main.served_styles import find_styles
 
-    folder = files.locate("starter")
-    model = files.describe(folder)
-    tasks = Tasks(load.load_pipeline(folder, "cpu"))
+    settings = read_settings()
+    (offer,) = find_models(settings)
+    model, found = offer.info, find_styles(settings, [offer])
+    styles = [style.info for style in found]
+    tasks = Tasks(load.load_pipeline(offer.folder, "cpu"))
     hub = Hub(tasks.pipeline)
-    (first,) = plans(Row(prompts=(SOURCE,)), model)
+    for style in found:
+        hub.loras.load(style.info.name, style.path)
+    (first,) = plans(Row(prompts=(SOURCE,)), model, styles)
     source = _finished(hub, [_submit(hub, tasks, first, None)])[0]
     submitted = {
-        name: [_submit(hub, tasks, plan, source if row.has_source else None) for plan in plans(row, model)]
+        name: [_submit(hub, tasks, plan, source if row.has_source else None) for plan in plans(row, model, styles)]
         for name, row in ROWS.items()
+        if not names or name in names
     }
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, runs in submitted.items():
@@ -115,7 +136,8 @@ def _submit(hub: Any, tasks: Any, plan: Plan, source: Any) -> Any:
     parameters = plan.parameters
     assigned = tasks.assign(parameters, source, None)
     stop_after = parameters.num_sampled if parameters.stop is not None else None
-    return hub.submit(assigned.kwargs, pipeline=assigned.pipeline, stop_after=stop_after)
+    adapters = {style.name: style.weight for style in parameters.styles}
+    return hub.submit(assigned.kwargs, pipeline=assigned.pipeline, stop_after=stop_after, adapters=adapters)
 
 
 def _finished(hub: Any, runs: list[Any]) -> list[Any]:
@@ -128,4 +150,4 @@ def _finished(hub: Any, runs: list[Any]) -> list[Any]:
 
 
 if __name__ == "__main__":
-    draw()
+    draw(sys.argv[1:])

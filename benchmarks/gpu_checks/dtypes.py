@@ -88,7 +88,7 @@ def _time_snapshot(setup: Setup, family: Family) -> float:
         hub.turn()
         setup.numerics(exact=False).synchronize()
         begun = time.perf_counter()
-        if hub.checkpoint(run) is not None:
+        if run.snapshot() is not None:
             seconds.append(time.perf_counter() - begun)
     turn_until_idle(hub)
     return min(seconds)

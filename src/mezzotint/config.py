@@ -71,6 +71,10 @@ class Settings(BaseSettings):
     model_memory_mb: int = Field(
         0, ge=0, description="MiB that models in memory may take before idle ones make room; 0: no bound"
     )
+    style_memory_mb: int = Field(
+        1024, ge=1, description="MiB that the styles (LoRA) of one model may take in memory before idle ones make room"
+    )
+    style_max_mb: int = Field(2048, ge=1, description="MiB that the file of a style may have; a larger one is refused")
     worker: bool = Field(True, description="`serve` draws, too; false: a gateway alone, beside `mezzotint worker`s")
     worker_metrics_port: int = Field(
         0, ge=0, le=65535, description="port on 127.0.0.1 where `mezzotint worker` shows its metrics; 0: none"

@@ -34,6 +34,28 @@ def test_a_client_draws_with_its_own_defaults_and_a_size_that_the_model_has(webu
     assert "Negative prompt: text" in drawn.info["infotexts"][0]
 
 
+def test_a_style_draws_in_its_manner_and_is_told_with_the_picture(webui: WebUIApi, server: Server) -> None:
+    def colour(picture: Image.Image) -> float:
+        pixels = np.asarray(picture.convert("RGB"), float)
+        return float((pixels.max(axis=2) - pixels.min(axis=2)).mean())
+
+    ask: dict[str, Any] = {"seed": 7, "width": 64, "height": 64, "steps": 12}
+    plain = webui.txt2img(prompt="a red apple", **ask)
+    drawn = webui.txt2img(prompt="a red apple <lora:woodcut:1>", **ask)
+    assert colour(drawn.image) < 0.7 * colour(plain.image)
+    assert "a red apple <lora:woodcut:1>" in drawn.info["infotexts"][0]
+    assert "Lora hashes: " in drawn.info["infotexts"][0]
+    headers = {"Authorization": f"Bearer {server.token('ada', 'pro')}"}
+    with httpx.Client(base_url=server.url, headers=headers, timeout=90) as client:
+        body = {"prompt": "a red apple --seed 7 --steps 4", "styles": [{"name": "woodcut", "weight": 0.5}]}
+        job = client.post("/v1/jobs", json=body).json()
+        ended = client.get(f"/v1/jobs/{job['id']}", params={"wait": 60}).json()
+        (origin,) = client.get(f"/v1/jobs/{job['id']}/provenance").json()["images"]
+        (style,) = client.get("/v1/styles").json()["styles"]
+    expected = [{"name": "woodcut", "weight": 0.5, "sha256": style["sha256"]}]
+    assert (ended["state"], ended["parameters"]["styles"], origin["styles"]) == ("succeeded", expected, expected)
+
+
 def test_the_sampler_asked_for_draws_the_picture(webui: WebUIApi) -> None:
     listed = webui.util_get_sampler_names()
     pictures = {
@@ -142,7 +164,8 @@ def test_a_front_end_finds_its_lists(webui: WebUIApi) -> None:
     assert webui.get_embeddings() == {"loaded": {}, "skipped": {}}
     assert webui.get_cmd_flags()["api"] is True
     assert webui.get_memory()["ram"].keys() in ({"free", "used", "total"}, {"error"})
-    empty = ("latent_upscale_modes", "loras", "sd_vae", "hypernetworks", "face_restorers", "prompt_styles")
+    assert [one["name"] for one in webui.get_loras()] == ["woodcut"]
+    empty = ("latent_upscale_modes", "sd_vae", "hypernetworks", "face_restorers", "prompt_styles")
     for name in (*empty, "realesrgan_models"):
         assert getattr(webui, f"get_{name}")() == []
     assert webui.refresh_checkpoints() is None

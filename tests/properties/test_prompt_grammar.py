@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from mezzotint.domain.prompt import MAX_SEED, AspectRatio, Prompt
 from mezzotint.domain.refusal import Refusal
+from mezzotint.domain.style import WantedStyle
 from mezzotint.policy.admission.permutations import MAX_JOBS
 from mezzotint.policy.admission.prompt import parse_prompt, render_prompt
 from mezzotint.policy.admission.prompt_parameters import (
@@ -57,6 +58,16 @@ PROMPTS = st.builds(
     iw=st.none() | st.integers(0, 300).map(lambda hundredths: hundredths / 100),
     stop=st.none() | st.integers(MIN_STOP, MAX_STOP),
     version=st.none() | st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,30}", fullmatch=True),
+    styles=st.none()
+    | st.lists(
+        st.builds(
+            WantedStyle,
+            name=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True),
+            weight=st.none() | st.integers(-200, 200).map(lambda hundredths: hundredths / 100),
+        ),
+        min_size=1,
+        max_size=3,
+    ).map(tuple),
 )
 
 

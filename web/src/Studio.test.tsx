@@ -74,6 +74,23 @@ test("a prompt becomes a picture: steps, previews, then seed, download and a pla
   expect(within(screen.getByRole("list", { name: "My pictures" })).getAllByAltText("a red apple")).toHaveLength(1);
 });
 
+test("a chosen style goes with every prompt that names none itself", async () => {
+  const style = { name: "woodcut", about: "One ink.", models: ["starter"], default_weight: 1, trigger_words: [], adds_trigger_words: false };
+  const seen = open({
+    "GET /v1/styles": () => json({ styles: [style] }),
+    "POST /v1/jobs": () => accepted(aJob()),
+  });
+  await userEvent.selectOptions(await screen.findByLabelText("Style"), "woodcut");
+  await userEvent.type(box(), "a cat{Enter}");
+  await userEvent.clear(box());
+  await userEvent.type(box(), "a dog --style ink:.5{Enter}");
+  const sent = seen.filter((request) => request.method === "POST").map((request) => request.body);
+  expect(sent).toEqual([
+    { prompt: "a cat", styles: [{ name: "woodcut" }], new: true },
+    { prompt: "a dog --style ink:.5", new: true },
+  ]);
+});
+
 test("Shift+Enter writes a line, and an input method's Enter sends nothing", async () => {
   const seen = open();
   await userEvent.type(box(), "a red{Shift>}{Enter}{/Shift}apple");

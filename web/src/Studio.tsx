@@ -10,12 +10,14 @@ import { JobList } from "./features/jobs/JobList";
 import { useJobs } from "./features/jobs/useJobs";
 import { AboutModel } from "./features/model/AboutModel";
 import { ModelChoice } from "./features/model/ModelChoice";
+import { StyleChoice } from "./features/model/StyleChoice";
 import { useModel } from "./features/model/useModel";
 import { useModelName } from "./features/model/useModelName";
+import { useStyles } from "./features/model/useStyles";
 import { again } from "./features/prompt/again";
 import { keepDraft, takeDraft } from "./features/prompt/draft";
 import { PromptBox } from "./features/prompt/PromptBox";
-import { title } from "./features/prompt/words";
+import { hasStyle, title } from "./features/prompt/words";
 import { RecipeNote } from "./features/recipe/RecipeNote";
 import { Viewer } from "./features/viewer/Viewer";
 import { chooseShown, type Choice } from "./features/viewer/shown";
@@ -30,6 +32,9 @@ export function Studio({ client }: { client: Client }) {
   const [wantedModel, setWantedModel] = useModelName();
   const model = useModel(client, wantedModel);
   const modelName = model.names.find((name) => name === wantedModel) ?? null;
+  const styles = useStyles(client, model.model?.name ?? null);
+  const [wantedStyle, setWantedStyle] = useState<string | null>(null);
+  const style = styles.find(({ name }) => name === wantedStyle)?.name ?? null;
   const images = useImages(client);
   const [problem, setProblem] = useState<Problem | null>(null);
   const { add, refresh } = images;
@@ -111,11 +116,16 @@ export function Studio({ client }: { client: Client }) {
           box={box}
           prompt={prompt}
           examples={model.model?.examples ?? null}
-          choice={<ModelChoice names={model.names} chosen={modelName} onChoose={setWantedModel} />}
+          choice={
+            <>
+              <ModelChoice names={model.names} chosen={modelName} onChoose={setWantedModel} />
+              <StyleChoice styles={styles} chosen={style} onChoose={setWantedStyle} />
+            </>
+          }
           isSending={isSending}
           problem={problem}
           onChange={setPrompt}
-          onSubmit={(text) => void make({ prompt: text })}
+          onSubmit={(text) => void make(style === null || hasStyle(text) ? { prompt: text } : { prompt: text, styles: [{ name: style }] })}
           onDismiss={() => {
             setProblem(null);
             box.current?.focus();

@@ -21,6 +21,7 @@ from mezzotint.domain.job import Job, JobState, ReuseScope
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.prompt_weights import strip_weights
 from mezzotint.domain.refusal import Refusal, RefusalCode, refuse
+from mezzotint.domain.style import StyleInfo
 from mezzotint.domain.submission import Once, Submission, TooManyOpen
 from mezzotint.domain.task import Source, Task
 from mezzotint.domain.tier import limits_of
@@ -51,8 +52,8 @@ TAKEN = refuse(
 class Door:
     """The parts that admission needs.
 
-    model: the default; others: those that may be asked for beside it. screen: the text filter. upscaler: its name, if
-    there is one.
+    model: the default; others: those that may be asked for beside it. styles: those of the server. screen: the text
+    filter. upscaler: its name, if there is one.
     """
 
     jobs: Jobs
@@ -68,6 +69,7 @@ class Door:
     open_tries: OpenTries = field(default_factory=OpenTries)
     upscaler: str = ""
     others: tuple[ModelInfo, ...] = ()
+    styles: tuple[StyleInfo, ...] = ()
 
     @property
     def models(self) -> tuple[ModelInfo, ...]:
@@ -196,6 +198,7 @@ async def _submit(
         tier=claims.tier,
         models=door.models,
         upscaler=door.upscaler,
+        styles=door.styles,
         num_open_jobs=standing.num_open,
         fresh_seed=secrets.randbelow(NUM_SEEDS),
         source=await _find_source(door, request.source, claims, now),

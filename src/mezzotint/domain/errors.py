@@ -10,6 +10,7 @@ MezzotintError
 │   ├── ModelMissing
 │   ├── ModelCorrupt
 │   ├── ModelUnsupported
+│   ├── StyleInvalid
 │   ├── DeviceMissing
 │   ├── DeviceBusy
 │   ├── OutputUnwritable
@@ -32,6 +33,7 @@ MezzotintError
 │   ├── EncodeFailed
 │   ├── SigningFailed
 │   ├── ModelUnavailable
+│   ├── StyleUnavailable
 │   ├── SourceMissing
 │   ├── JobUnreadable
 │   ├── WorkerLost
@@ -117,6 +119,13 @@ class ModelUnsupported(StartError):
 
     code = "model_unsupported"
     hint = "Serve the model without that part, or another one; see docs/how-to/another-model.md."
+
+
+class StyleInvalid(StartError):
+    """The file of a style cannot be used, or does not fit a model."""
+
+    code = "style_invalid"
+    hint = "Take another file, or take the style out of the models file: see docs/how-to/styles.md."
 
 
 class DeviceMissing(StartError):
@@ -281,6 +290,13 @@ class ModelUnavailable(JobFault):
 
     code = "model_unavailable"
     hint = "Try again, or choose another model; the server's log has the cause."
+
+
+class StyleUnavailable(JobFault):
+    """A style of the job could not be brought into memory, or is another file than when the job came."""
+
+    code = "style_unavailable"
+    hint = "Submit it anew, or leave the style out; the server's log has the cause."
 
 
 class SourceMissing(JobFault):

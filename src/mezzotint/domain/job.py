@@ -11,6 +11,7 @@ from enum import StrEnum
 from mezzotint.domain.errors import JobFault
 from mezzotint.domain.held_image import HeldImage
 from mezzotint.domain.ids import OF_TENANT, JobId, OwnerId, Sha256, TenantId, WorkerId
+from mezzotint.domain.style import StyleChoice
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier
 
@@ -70,7 +71,7 @@ class Parameters:
     source: the PNG that the task begins with. mask: white where to redraw. strength: share of the schedule that is run
     on the source, 0..1. scale: of an upscale. left, top: where the source lies on an outpaint's canvas, px;
     source_width, source_height: its size there. sampler: None for the model's own. stop: percent of the steps, after
-    which the run ends with what its sampler expects of the rest.
+    which the run ends with what its sampler expects of the rest. styles: in the order of their names.
     """
 
     prompt: str
@@ -91,6 +92,7 @@ class Parameters:
     source_height: int | None = None
     sampler: str | None = None
     stop: int | None = None
+    styles: tuple[StyleChoice, ...] = ()
 
     @property
     def num_sampled(self) -> int:

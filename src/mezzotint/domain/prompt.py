@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from mezzotint.domain.style import WantedStyle
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AspectRatio:
@@ -30,6 +32,7 @@ class Prompt:
     version: str | None = None
     stop: int | None = None
     is_draft: bool = False
+    styles: tuple[WantedStyle, ...] | None = None
 
 
 MAX_SEED = 2**32 - 1

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mezzotint.domain.job import Job, Parameters
+from mezzotint.domain.style import StyleChoice
 from mezzotint.domain.task import Task
 
 
@@ -18,7 +19,10 @@ class RecipeAudience(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """The fields have the meaning of `Parameters`; None: the file does not tell. software: that drew the picture."""
+    """The fields have the meaning of `Parameters`; None: the file does not tell. software: that drew the picture.
+
+    styles: sha256 may be empty.
+    """
 
     prompt: str
     negative_prompt: str = ""
@@ -35,6 +39,7 @@ class Recipe:
     mask: str | None = None
     strength: float | None = None
     scale: int | None = None
+    styles: tuple[StyleChoice, ...] = ()
     job: str | None = None
     software: str | None = None
 
@@ -56,6 +61,7 @@ class Recipe:
             mask=parameters.mask,
             strength=parameters.strength,
             scale=parameters.scale,
+            styles=parameters.styles,
             job=job,
             software=software,
         )

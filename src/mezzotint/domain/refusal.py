@@ -18,6 +18,8 @@ class RefusalCode(StrEnum):
     PARAMETER_UNSUPPORTED = "parameter_unsupported"
     PARAMETER_MISSING = "parameter_missing"
     MODEL_NOT_FOUND = "model_not_found"
+    STYLE_NOT_FOUND = "style_not_found"
+    STYLE_UNSUPPORTED = "style_unsupported"
     TASK_UNSUPPORTED = "task_unsupported"
     SOURCE_NOT_FOUND = "source_not_found"
     PERMUTATION_INVALID = "permutation_invalid"

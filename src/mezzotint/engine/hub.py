@@ -75,9 +75,9 @@ class Hub:
         self.components = Components(pipeline, self.numerics)
         self._isolation = Isolation(self.numerics, self._denoisers)
         model = hashlib.sha256(json.dumps(self.fingerprint, sort_keys=True).encode()).hexdigest()[:32]
-        self._loras = LoraSwitcher(pipeline)
+        self.loras = LoraSwitcher(pipeline)
         verifier = Verifier(self.numerics, model, verdicts)
-        self._passes = Passes(self.numerics, self._isolation, self._loras, verifier, paths, free=self.components.free)
+        self._passes = Passes(self.numerics, self._isolation, self.loras, verifier, paths, free=self.components.free)
         self._latent_checks = LatentChecks()
         self._choose = choose
         self._allow_other_numerics = allow_other_numerics
@@ -144,6 +144,10 @@ class Hub:
         """Reasons why calls did not share a pass -> how often."""
         return self._passes.meter.unmerged_reasons
 
+    @property
+    def adapters_in_use(self) -> frozenset[str]:
+        return frozenset(name for execution in self._executions for name, _ in execution.loras.weights)
+
     def submit(  # noqa: PLR0913 - each may be set by the caller
         self,
         call_kwargs: dict[str, Any],
@@ -193,7 +197,7 @@ class Hub:
         self._next_id += 1
         execution = Execution(self, Run(id=self._next_id, label=label), borrowed, members, call_kwargs, options)
         try:
-            execution.loras = self._loras.select(adapters or {})
+            execution.loras = self.loras.select(adapters or {})
             if resume is not None:
                 execution.start_from(resume, allow_other_numerics=self._allow_other_numerics)
         except (CheckpointError, OutOfMemory, UnknownAdapter) as error:
@@ -214,10 +218,6 @@ class Hub:
             with self._take_turn():
                 self._wake(execution, error=GreenletExit())
             self._drop_ended()
-
-    def checkpoint(self, run: Run) -> Snapshot | None:
-        """The run's latest step boundary, for a drain or to make room; None if it has none or it cannot be saved."""
-        return run.snapshot()
 
     def turn(self) -> bool:
         """Wake every run that has not begun, and make the passes that are due. False when no run is left."""
@@ -292,11 +292,11 @@ class Hub:
             with self.numerics.kernels():
                 yield
         finally:
-            self._loras.restore()
+            self.loras.restore()
             self._main = None
 
     def _wake(self, execution: Execution, *answer: Any, error: BaseException | None = None) -> None:
-        self._loras.apply(execution.loras)
+        self.loras.apply(execution.loras)
         execution.wake(self._main, self._isolation, *answer, error=error)
         if execution.run.error is not None:
             self.components.restore_dtypes()

@@ -49,6 +49,7 @@ from mezzotint.gateway.routes import (
     reviews,
     safety,
     sign_in,
+    styles,
     takedowns,
     uploads,
     usage,
@@ -135,7 +136,7 @@ def create_app(
         app.include_router(router)
     for module in (uploads, recipes, provenance, usage, webhooks, sign_in, provider_sign_in, keys, appeals):
         app.include_router(module.router, responses=errors_of_all)
-    for module in (admin, operations, safety, takedowns, reviews, about, metrics):
+    for module in (admin, operations, safety, takedowns, reviews, about, styles, metrics):
         app.include_router(module.router, responses=errors_of_all)
     app.include_router(websocket.router)
     app.openapi = partial(describe_api, app)  # type: ignore[method-assign]  # as FastAPI says to extend it

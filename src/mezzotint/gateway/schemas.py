@@ -7,9 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from mezzotint.domain.claims import Claims, Scope, Via
 from mezzotint.domain.job import Image, Job, JobState
+from mezzotint.domain.style import MAX_STYLES
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.gateway.network.path_prefix import link
+from mezzotint.gateway.style_schemas import STYLES_DESCRIPTION, JobStyle, StyleRequest
 from mezzotint.policy.admission.permutations import MAX_JOBS
 from mezzotint.policy.admission.request import JobRequest
 from mezzotint.policy.visibility import sees_tenant
@@ -60,6 +62,9 @@ class NewJob(BaseModel):
     right: int | None = Field(None, description="outpaint: px to add on this side", json_schema_extra={"minimum": 0})
     bottom: int | None = Field(None, description="outpaint: px to add on this side", json_schema_extra={"minimum": 0})
     sampler: str | None = Field(None, description="one of the model's `samplers`; default: the model's own")
+    styles: list[StyleRequest] = Field(
+        default_factory=list, description=STYLES_DESCRIPTION, json_schema_extra={"maxItems": MAX_STYLES}
+    )
     repeat: int | None = Field(None, ge=1, le=MAX_JOBS, description="so many jobs, each with a seed of its own")
     new: bool = Field(
         False,
@@ -68,7 +73,8 @@ class NewJob(BaseModel):
     )
 
     def request(self) -> JobRequest:
-        return JobRequest(**self.model_dump(exclude={"new"}), is_new=self.new)
+        styles = tuple(style.wanted() for style in self.styles)
+        return JobRequest(**self.model_dump(exclude={"new", "styles"}), styles=styles, is_new=self.new)
 
 
 class JobParameters(BaseModel):
@@ -86,6 +92,7 @@ class JobParameters(BaseModel):
     scale: int | None
     sampler: str | None = Field(description="null: the model's own")
     stop: int | None = Field(description="percent of the steps after which the run ends; null: none")
+    styles: list[JobStyle]
 
 
 class JobImage(BaseModel):
@@ -239,6 +246,7 @@ class ImageOrigin(BaseModel):
     model: str | None
     model_sha256: str | None = Field(description="of the model's weights")
     source_sha256: str | None = Field(description="of the picture that an edit began with")
+    styles: list[JobStyle] = Field(description="the styles (LoRA) that it was drawn with")
     recipe: dict[str, JsonValue] | None = Field(description="prompt, seed and steps, where the tenant shows them")
 
 

@@ -21,6 +21,7 @@ from mezzotint.gateway.app import PAGE
 from mezzotint.main.data_folder import prepare_data_folder
 from mezzotint.main.serve import bind_socket
 from mezzotint.main.served_models import find_models
+from mezzotint.main.served_styles import find_styles
 from mezzotint.main.stores import check_objects, describe_database, find_database
 from mezzotint.safety.policy_file import load_policy
 from mezzotint.store import Objects
@@ -173,11 +174,14 @@ def _try(what: str, look: Callable[[], Finding]) -> Finding:
 
 
 def _weights(settings: Settings) -> Finding:
+    offers = find_models(settings)
     found = [
         f"{offer.info.name}: {offer.num_bytes / 1e6:.0f} MB, checked, "
         f"{offer.info.native_width} x {offer.info.native_height} px"
-        for offer in find_models(settings)
+        for offer in offers
     ]
+    if styles := [style.info.name for style in find_styles(settings, offers)]:
+        found.append(f"styles {', '.join(styles)}, checked")
     return Finding(what="weights", found="; ".join(found))
 
 

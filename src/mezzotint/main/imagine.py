@@ -26,6 +26,7 @@ from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.tier import Tier
 from mezzotint.main.options import ExitCode
 from mezzotint.main.served_models import ServedModel, build_catalog, find_models
+from mezzotint.main.served_styles import ServedStyle, find_styles, group_files
 from mezzotint.policy.admission.admit import NUM_SEEDS, Terms, admit
 from mezzotint.policy.admission.prompt import parse_request
 from mezzotint.policy.admission.request import JobRequest
@@ -59,7 +60,14 @@ def _draw_here(settings: Settings, prompt: str, out: Path) -> int:
 
     offers = find_models(settings)
     models = [offer.info for offer in offers]
-    terms = Terms(tier=Tier.PRO, models=models, num_open_jobs=0, fresh_seed=secrets.randbelow(NUM_SEEDS))
+    styles = find_styles(settings, offers)
+    terms = Terms(
+        tier=Tier.PRO,
+        models=models,
+        styles=[style.info for style in styles],
+        num_open_jobs=0,
+        fresh_seed=secrets.randbelow(NUM_SEEDS),
+    )
     decision = admit(parse_request(JobRequest(prompt=prompt)), terms)
     if isinstance(decision, Refusal):
         return _print_error(ExitCode.REFUSED, decision.message, decision.hint, decision.code)
@@ -67,7 +75,7 @@ def _draw_here(settings: Settings, prompt: str, out: Path) -> int:
     wanted = [plan.parameters for plan in decision.plans]
     if refusal := asyncio.run(_screen(settings, wanted)):
         return _print_error(ExitCode.REFUSED, refusal.message, refusal.hint, refusal.code)
-    runs = _draw(settings, offer, wanted)
+    runs = _draw(settings, offer, styles, wanted)
     policy = load_policy(settings.safety_policy)
     image_filter = load_postfilter(policy, load_judge=lambda: build_text_filter(settings).judge)
     sign = _find_signing(settings, offer)
@@ -90,11 +98,13 @@ async def _screen(settings: Settings, wanted: Sequence[Parameters]) -> Refusal |
     return find_refusal(screened)
 
 
-def _draw(settings: Settings, offer: ServedModel, wanted: Sequence[Parameters]) -> "list[Run]":
+def _draw(
+    settings: Settings, offer: ServedModel, styles: Sequence[ServedStyle], wanted: Sequence[Parameters]
+) -> "list[Run]":
     """All pictures, together."""
     with _bar() as bar:
         task = bar.add_task("loading the model", total=sum(parameters.num_sampled for parameters in wanted))
-        catalog = build_catalog(settings, [offer])
+        catalog = build_catalog(settings, [offer], styles=group_files(styles))
         catalog.prepare()
         loaded = catalog.load(
             offer.info.name, lambda share: bar.update(task, description=f"loading the model, {share:.0%}")
@@ -102,11 +112,15 @@ def _draw(settings: Settings, offer: ServedModel, wanted: Sequence[Parameters]) 
         bar.update(task, description="drawing")
         from mezzotint.engine import call_kwargs
 
+        for parameters in wanted:
+            loaded.fetch_styles(parameters.styles)
+
         runs = [
             loaded.hub.submit(
                 call_kwargs(loaded.hub.pipeline, parameters),
                 stop_after=parameters.num_sampled if parameters.stop is not None else None,
                 on_step=lambda run: bar.advance(task),
+                adapters={style.name: style.weight for style in parameters.styles},
             )
             for parameters in wanted
         ]

@@ -20,6 +20,7 @@ from mezzotint.background import BackgroundTasks, end_process
 from mezzotint.config import Settings
 from mezzotint.domain.errors import PortInUse, SettingInvalid
 from mezzotint.domain.model import ModelInfo
+from mezzotint.domain.style import StyleInfo
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Issuer, create_app
@@ -48,6 +49,7 @@ from mezzotint.main.served_models import (
     freeze_collector,
     upscaler_name,
 )
+from mezzotint.main.served_styles import find_styles, group_files
 from mezzotint.main.stores import check_objects, migrate_database, open_database, open_desk, read_retention
 from mezzotint.main.takedown.wiring import configure_takedowns, follow_blocklist, read_http_client
 from mezzotint.main.worker import (
@@ -87,10 +89,18 @@ def serve(settings: Settings) -> None:
         infos = [offer.info for offer in offers]
         if upscaler is not None:
             infos = [replace(info, tasks=(*info.tasks, Task.UPSCALE)) for info in infos]
+        styles = find_styles(settings, offers)
         with hold_data_folder(settings):
-            catalog = build_catalog(settings, offers, Findings.of(settings.data))
+            catalog = build_catalog(settings, offers, Findings.of(settings.data), group_files(styles))
             signing = Signing(signer=find_signer(settings), places=find_weights(offers, upscaler))
-            server = ServerProcess(settings=settings, infos=infos, catalog=catalog, upscaler=upscaler, signing=signing)
+            server = ServerProcess(
+                settings=settings,
+                infos=infos,
+                styles=tuple(style.info for style in styles),
+                catalog=catalog,
+                upscaler=upscaler,
+                signing=signing,
+            )
             with asyncio.Runner(loop_factory=pick_event_loop()) as runner:
                 runner.run(server.run(listener))
     if server.broken_by is not None:
@@ -108,6 +118,7 @@ class ServerProcess:
 
     settings: Settings
     infos: Sequence[ModelInfo]
+    styles: tuple[StyleInfo, ...] = ()
     catalog: Catalog
     upscaler: Path | None
     signing: Signing = field(default_factory=Signing)
@@ -164,7 +175,7 @@ class ServerProcess:
         )
         service = replace(
             service,
-            door=replace(service.door, upscaler=upscaler_name(self.upscaler)),
+            door=replace(service.door, upscaler=upscaler_name(self.upscaler), styles=self.styles),
             intake=replace(service.intake, decoders=decoders),
             webhook_sender=replace(service.webhook_sender, http_client=http_client),
             reviews=replace(service.reviews, policy=self.kept),

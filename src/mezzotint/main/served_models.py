@@ -2,7 +2,7 @@
 
 import gc
 import re
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import resources
@@ -199,8 +199,13 @@ def make_upscaler_loader(settings: Settings, path: Path | None) -> "Callable[[],
     return load_upscaler
 
 
-def build_catalog(settings: Settings, offers: Sequence[ServedModel], findings: Findings | None = None) -> "Catalog":
-    """The models as the device's thread takes them."""
+def build_catalog(
+    settings: Settings,
+    offers: Sequence[ServedModel],
+    findings: Findings | None = None,
+    styles: Mapping[str, Mapping[str, Path]] | None = None,
+) -> "Catalog":
+    """The models as the device's thread takes them. styles: by model, the files of its styles by name."""
     from mezzotint.worker import Catalog
 
     by_name = {offer.info.name: offer for offer in offers}
@@ -234,7 +239,9 @@ def build_catalog(settings: Settings, offers: Sequence[ServedModel], findings: F
 
     return Catalog(
         num_bytes={name: offer.num_bytes for name, offer in by_name.items()},
-        load=lambda name, tell: _load(settings, by_name[name], findings, tell),
+        load=lambda name, tell: _add_styles(
+            settings, _load(settings, by_name[name], findings, tell), (styles or {}).get(name)
+        ),
         warm=[name for name, offer in by_name.items() if offer.entry.warm],
         bound_bytes=settings.model_memory_mb << 20,
         prepare=prepare,
@@ -287,6 +294,14 @@ def _find_fixed_rows(pipeline: Any, offer: ServedModel, known: MutableMapping[st
     return find_fixed_rows(
         pipeline, lambda: sample_request(pipeline, offer, seed=0, num_steps=2), growth=growth, known=known
     )
+
+
+def _add_styles(settings: Settings, loaded: "LoadedModel", files: Mapping[str, Path] | None) -> "LoadedModel":
+    from mezzotint.worker.style_cache import StyleCache
+
+    if not files:
+        return loaded
+    return replace(loaded, styles=StyleCache(hub=loaded.hub, files=files, bound_bytes=settings.style_memory_mb << 20))
 
 
 def _load(

@@ -35,6 +35,7 @@ from mezzotint.main.served_models import (
     make_upscaler_loader,
     upscaler_name,
 )
+from mezzotint.main.served_styles import find_styles, group_files
 from mezzotint.main.stores import check_objects, make_worker_id, migrate_database, open_database, open_desk
 from mezzotint.main.takedown.wiring import follow_blocklist
 from mezzotint.metrics import Metrics
@@ -65,7 +66,8 @@ def run_worker(settings: Settings) -> None:
     configure_log(settings)
     offers = find_models(settings)
     prepare_data_folder(settings.data)
-    catalog = build_catalog(settings, offers, Findings.of(settings.data))
+    styles = group_files(find_styles(settings, offers))
+    catalog = build_catalog(settings, offers, Findings.of(settings.data), styles)
     upscaler = find_upscaler(settings)
     signing = Signing(signer=find_signer(settings), places=find_weights(offers, upscaler))
     ended = asyncio.run(_run_worker(settings, catalog, upscaler, signing))

@@ -52,6 +52,10 @@ def describe_drawing(
         facts["job"] = job
     if model.sha256 is not None:
         facts["model"]["sha256"] = model.sha256
+    if parameters.styles:
+        facts["styles"] = [
+            {"name": style.name, "weight": style.weight, "sha256": style.sha256} for style in parameters.styles
+        ]
     if shows_prompt:
         facts["recipe"] = {
             "prompt": parameters.prompt,

@@ -28,7 +28,8 @@ class Validity(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContentCredentials:
     """problems: the library's codes of what does not hold. signer, issuer: names in the signer's certificate.
-    digital_source: IPTC's word for the kind of picture. recipe: prompt and seed, where the tenant shows them."""
+    styles: each with name, weight and sha256. digital_source: IPTC's word for the kind of picture. recipe: prompt and
+    seed, where the tenant shows them."""
 
     validity: Validity
     problems: tuple[str, ...] = ()
@@ -42,6 +43,7 @@ class ContentCredentials:
     model: str | None = None
     model_sha256: str | None = None
     source_sha256: str | None = None
+    styles: tuple[Mapping[str, Any], ...] = ()
     recipe: Mapping[str, Any] | None = None
 
 
@@ -97,6 +99,7 @@ def read_credentials(data: bytes, anchors: str = "") -> ContentCredentials:
         model=model.get("name"),
         model_sha256=model.get("sha256"),
         source_sha256=facts.get("source", NOTHING).get("sha256"),
+        styles=tuple(facts.get("styles", ())),
         recipe=facts.get("recipe"),
     )
 

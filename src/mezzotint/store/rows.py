@@ -20,6 +20,7 @@ from mezzotint.domain.job import (
     Timings,
     remaining_cost,
 )
+from mezzotint.domain.style import StyleChoice
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.fair_queue.state import Charge, Express
@@ -122,7 +123,7 @@ def row_of(job: Job) -> dict[str, Any]:
         "tier": job.tier,
         "state": job.state,
         "raw_prompt": job.raw_prompt,
-        "parameters": fields_of(job.parameters),
+        "parameters": document_of_parameters(job.parameters),
         "model": job.model,
         "cost": remaining_cost(job.parameters, 0),
         "lane": job.lane,
@@ -183,8 +184,13 @@ def document_of(charge: Charge) -> dict[str, Any]:
     return {**fields_of(charge), "share": charge.share.value}
 
 
+def document_of_parameters(parameters: Parameters) -> dict[str, Any]:
+    return fields_of(parameters) | {"styles": [fields_of(style) for style in parameters.styles]}
+
+
 def parameters_of(document: dict[str, Any]) -> Parameters:
-    return Parameters(**{**document, "task": Task(document.get("task", Task.GENERATE))})
+    styles = tuple([StyleChoice(**style) for style in document.get("styles", ())])
+    return Parameters(**{**document, "task": Task(document.get("task", Task.GENERATE)), "styles": styles})
 
 
 def image_of(row: RowMapping) -> Image:

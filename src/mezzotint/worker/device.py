@@ -204,9 +204,10 @@ class DeviceThread:
             self._start_upscale(command)
             return True
         loaded = self._cache.fetch(command.job.model)
-        if loaded is not None:
-            self._start_run(loaded, command)
-        return loaded is not None
+        if loaded is None or not loaded.fetch_styles(command.job.parameters.styles):
+            return False
+        self._start_run(loaded, command)
+        return True
 
     def _start_run(self, loaded: LoadedModel, command: Start) -> None:
         from mezzotint.engine.models.read_texts import find_cut_texts
@@ -222,6 +223,7 @@ class DeviceThread:
             checkpoint_every=self._checkpoint_interval.every or self._interval,
             on_step=lambda run: self._report_step(loaded, job, run),
             on_checkpoint=lambda run, snapshot: self._report_checkpoint(job, run, snapshot),
+            adapters={style.name: style.weight for style in job.parameters.styles},
             label=job.tier,
         )
 

@@ -3,15 +3,16 @@
 import json
 import time
 import traceback
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, assert_never
 
 import structlog
 
-from mezzotint.domain.errors import ModelUnavailable
+from mezzotint.domain.errors import ModelUnavailable, StyleUnavailable
 from mezzotint.domain.event import LoadProgress
+from mezzotint.domain.style import StyleChoice
 from mezzotint.metrics import EngineCounts
 from mezzotint.policy.device.model_eviction import Evict, ResidentModel, Wait, choose_evictions
 from mezzotint.worker.messages import CacheChanged, EngineCounted, Report
@@ -19,18 +20,21 @@ from mezzotint.worker.messages import CacheChanged, EngineCounted, Report
 if TYPE_CHECKING:
     from mezzotint.engine import Assignment, EmbeddingCache, Hub, PreviewMap, Tasks
     from mezzotint.worker.messages import Start
+    from mezzotint.worker.style_cache import StyleCache
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedModel:
-    """A model in memory. previews: None where its latents cannot be shown. embeddings: its encoders' cache."""
+    """A model in memory. previews: None where its latents cannot be shown. embeddings: its encoders' cache.
+    styles: None where it takes none."""
 
     hub: "Hub"
     tasks: "Tasks"
     previews: "PreviewMap | None"
     embeddings: "EmbeddingCache | None" = None
+    styles: "StyleCache | None" = None
     num_bytes: int = 0
 
     @property
@@ -48,6 +52,14 @@ class LoadedModel:
         source = lay_on_white(read_picture(command.source)) if command.source is not None else None
         mask = read_mask(read_picture(command.mask)) if command.mask is not None else None
         return self.tasks.assign(command.job.parameters, source, mask)
+
+    def fetch_styles(self, wanted: Sequence[StyleChoice]) -> bool:
+        """Load the styles of a job. False while there is no room for them. Raises: StyleUnavailable."""
+        if not wanted:
+            return True
+        if self.styles is None:
+            raise StyleUnavailable(f"This worker has no style {wanted[0].name!r}.")
+        return self.styles.fetch(wanted)
 
     def counts(self) -> EngineCounts:
         """The counts of its engine since it was made."""

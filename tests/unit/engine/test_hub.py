@@ -242,8 +242,8 @@ def test_a_drain_saves_every_run_at_its_last_step(pipeline: Any) -> None:
         runs.append(hub.submit(flux_request(i, 6)))
         hub.turn()
     late = hub.submit(flux_request(4, 6))
-    snapshots = [hub.checkpoint(run) for run in runs]
-    assert hub.checkpoint(late) is None
+    snapshots = [run.snapshot() for run in runs]
+    assert late.snapshot() is None
     for run in (*runs, late):
         hub.cancel(run)
     assert [s.steps for s in snapshots if s] == [3, 2, 1]
@@ -259,11 +259,11 @@ def test_a_resumed_run_is_silent_about_replayed_steps_and_can_be_saved_at_once(p
     hub = Hub(pipeline)
     run = hub.submit(flux_request(0, 6), resume=whole.checkpoint, on_step=lambda run: told.append(run.steps))
     assert run.steps == 4
-    untouched = hub.checkpoint(run)
+    untouched = run.snapshot()
     assert untouched is not None
     assert untouched.encode() == whole.checkpoint
     hub.turn()
-    again = hub.checkpoint(run)
+    again = run.snapshot()
     assert again is not None
     finish(hub, run)
     assert told == [5, 6]

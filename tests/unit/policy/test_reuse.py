@@ -8,6 +8,7 @@ import pytest
 from mezzotint.domain.claims import Claims
 from mezzotint.domain.ids import Sha256, TenantId
 from mezzotint.domain.job import Parameters, ReuseScope
+from mezzotint.domain.style import StyleChoice
 from mezzotint.domain.task import Task
 from mezzotint.domain.tenant import Visibility
 from mezzotint.domain.tier import Tier
@@ -48,6 +49,9 @@ def test_whatever_decides_the_bytes_decides_the_key() -> None:
         replace(usual, width=96),
         replace(usual, sampler="heun"),
         replace(usual, stop=50),
+        replace(usual, styles=(StyleChoice(name="ink", weight=1.0, sha256=Sha256("7" * 64)),)),
+        replace(usual, styles=(StyleChoice(name="ink", weight=0.5, sha256=Sha256("7" * 64)),)),
+        replace(usual, styles=(StyleChoice(name="ink", weight=1.0, sha256=Sha256("8" * 64)),)),
         replace(usual, task=Task.VARIATION, source=Sha256("5" * 64), strength=0.5),
         replace(usual, task=Task.VARIATION, source=Sha256("6" * 64), strength=0.5),
     ]

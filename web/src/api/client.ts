@@ -1,7 +1,7 @@
 import { here } from "./address";
 import { Failure } from "./failure";
 import type { Accepted, Asked, Health, ImagesPage, Job, JobsPage, JobState, ListedModel, Me, Model } from "./types";
-import type { Origin, Recipe, Session, Usage, Whose } from "./types";
+import type { Origin, Recipe, Session, Style, Usage, Whose } from "./types";
 
 const PROTOCOL = "mezzotint"; // a browser sets no headers of a socket: the token comes as a second subprotocol
 
@@ -24,6 +24,8 @@ export interface Client {
   usage(since: string, signal?: AbortSignal): Promise<Usage>;
   /** The model of this name, or the default. */
   model(name: string | null, signal?: AbortSignal): Promise<Model>;
+  /** The styles that I may ask for with a model. */
+  styles(model: string, signal?: AbortSignal): Promise<readonly Style[]>;
   models(signal?: AbortSignal): Promise<readonly ListedModel[]>;
   /** A new socket that tells of all jobs. */
   socket(): WebSocket;
@@ -71,6 +73,8 @@ export function createClient(token: string | null, onRefused: (failure: Failure)
     usage: (since, signal) => json(`/v1/usage?since=${since}`, given(signal)),
     model: (name, signal) =>
       json(name === null ? "/v1/model" : `/v1/model?name=${encodeURIComponent(name)}`, given(signal)),
+    styles: async (model, signal) =>
+      (await json<{ styles: Style[] }>(`/v1/styles?model=${encodeURIComponent(model)}`, given(signal))).styles,
     models: async (signal) => (await json<{ data: ListedModel[] }>("/v1/models", given(signal))).data.filter((model) => !model.alias_of),
     socket: () => {
       const address = new URL(here("/v1/ws"), location.href);

@@ -260,7 +260,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Always empty here */
+        /**
+         * List Loras
+         * @description The styles that the caller may ask for as `<lora:NAME:WEIGHT>` in a prompt.
+         */
         get: operations["list_loras"];
         put?: never;
         post?: never;
@@ -1725,6 +1728,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/styles": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Styles
+         * @description The styles that your tier may ask for.
+         */
+        get: operations["list_styles"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/uploads": {
         parameters: {
             query?: never;
@@ -2429,6 +2452,11 @@ export interface components {
              * @description of the picture that an edit began with
              */
             source_sha256: string | null;
+            /**
+             * Styles
+             * @description the styles (LoRA) that it was drawn with
+             */
+            styles: components["schemas"]["JobStyle"][];
             /** @description `trusted`: they hold, and an authority that this server trusts vouches for the signer; `valid`: they hold; `invalid`: the file was changed; `absent`: it has none */
             validity: components["schemas"]["Validity"];
         };
@@ -2593,6 +2621,8 @@ export interface components {
             stop: number | null;
             /** Strength */
             strength: number | null;
+            /** Styles */
+            styles: components["schemas"]["JobStyle"][];
             task: components["schemas"]["Task"];
             /** Width */
             width: number;
@@ -2602,6 +2632,18 @@ export interface components {
          * @enum {string}
          */
         JobState: "queued" | "running" | "succeeded" | "blocked" | "failed" | "cancelled" | "expired";
+        /** JobStyle */
+        JobStyle: {
+            /** Name */
+            name: string;
+            /**
+             * Sha256
+             * @description of the style's file
+             */
+            sha256: string;
+            /** Weight */
+            weight: number;
+        };
         /**
          * JobTimings
          * @description Seconds in each phase; null where it was not reached.
@@ -3201,6 +3243,11 @@ export interface components {
              */
             strength?: number | null;
             /**
+             * Styles
+             * @description up to 4 styles of GET /v1/styles that fit the model
+             */
+            styles?: components["schemas"]["StyleRequest"][];
+            /**
              * @description all but generate begin with a source
              * @default generate
              */
@@ -3699,6 +3746,22 @@ export interface components {
                 [key: string]: components["schemas"]["NamedItem"];
             };
         };
+        /** SdLora */
+        SdLora: {
+            /** Alias */
+            alias: string;
+            /** Metadata */
+            metadata: {
+                [key: string]: string;
+            };
+            /** Name */
+            name: string;
+            /**
+             * Path
+             * @description empty: where files lie is the server's own affair
+             */
+            path: string;
+        };
         /** SdMemory */
         SdMemory: {
             /**
@@ -3820,6 +3883,63 @@ export interface components {
             expires_at: string;
             /** Token */
             token: string;
+        };
+        /** StyleList */
+        StyleList: {
+            /** Styles */
+            styles: components["schemas"]["StyleView"][];
+        };
+        /** StyleRequest */
+        StyleRequest: {
+            /**
+             * Name
+             * @description a name of GET /v1/styles
+             */
+            name: string;
+            /**
+             * Weight
+             * @description how much of it: 1 as it was trained, below 0 away from it; default: the style's own
+             */
+            weight?: number | null;
+        };
+        /** StyleView */
+        StyleView: {
+            /** About */
+            about: string;
+            /**
+             * Adds Trigger Words
+             * @description whether the server adds them to prompts that lack them
+             */
+            adds_trigger_words: boolean;
+            /** Default Weight */
+            default_weight: number;
+            /** License */
+            license: string;
+            /**
+             * Models
+             * @description names of the models that it fits
+             */
+            models: string[];
+            /**
+             * Name
+             * @description what `styles` of a job and `--style` take
+             */
+            name: string;
+            /**
+             * Sha256
+             * @description of its file
+             */
+            sha256: string;
+            /**
+             * Tiers
+             * @description those that may ask for it
+             */
+            tiers: components["schemas"]["Tier"][];
+            /**
+             * Trigger Words
+             * @description words that its training captions had: prompts with them show more
+             */
+            trigger_words: string[];
         };
         /** TakedownCount */
         TakedownCount: {
@@ -5707,7 +5827,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["NamedItem"][];
+                    "application/json": components["schemas"]["SdLora"][];
                 };
             };
             /** @description no valid key, token or session */
@@ -13020,6 +13140,74 @@ export interface operations {
             };
             /** @description the database or the object store does not answer, or the server is full */
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+        };
+    };
+    list_styles: {
+        parameters: {
+            query?: {
+                /** @description one of GET /v1/models, which they must fit; default: any */
+                model?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StyleList"];
+                };
+            };
+            /** @description no valid key, token or session */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description no such thing, or not yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description the address is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description something in the request cannot be used */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description too much at once; see Retry-After */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -23,6 +23,8 @@ export type Me = Schemas["Me"];
 export type Usage = Schemas["UsageView"];
 export type MonthUsage = Schemas["MonthUsage"];
 export type Model = Schemas["ModelView"];
+/** A style (LoRA) that jobs may name. */
+export type Style = Schemas["StyleView"];
 export type ListedModel = Schemas["OpenAIModel"];
 export type Session = Schemas["Session"];
 /** Whose things a list has: my own, or those of everybody in my tenant. */

@@ -94,6 +94,7 @@ export function aJob(changes: Partial<Job> = {}): Job {
       scale: null,
       sampler: null,
       stop: null,
+      styles: [],
     },
     model: "mezzotint-starter",
     step: 0,

@@ -11,6 +11,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mezzotint.domain.errors import SettingInvalid
+from mezzotint.domain.style import MAX_STYLE_WEIGHT, STYLE_NAME
+from mezzotint.domain.tier import Tier
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,99}$"
 """Names that can stand in an address and in a request."""
@@ -91,14 +93,64 @@ class ModelEntry(_CatalogTable):
     )
 
 
+class StyleEntry(_CatalogTable):
+    """A style (LoRA) of the list."""
+
+    name: str = Field(pattern=f"^{STYLE_NAME}$", description="what requests call it; unlike all other styles")
+    source: str = Field(
+        description="`woodcut` (it ships with the starter), a `.safetensors` file, or a hub id: `owner/name` or "
+        "`owner/name/FILE.safetensors`"
+    )
+    revision: str | None = Field(default=None, description="revision of a hub id; pin it in production")
+    models: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="names of the models that it fits; default: all of the file"
+    )
+    default_weight: float = Field(
+        default=1.0, ge=-MAX_STYLE_WEIGHT, le=MAX_STYLE_WEIGHT, description="weight where a request names none"
+    )
+    trigger_words: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = Field(
+        default=(), max_length=10, description="words that its training captions had; `GET /v1/styles` tells them"
+    )
+    adds_trigger_words: bool = Field(
+        default=False, description="whether they are added to the end of prompts that name the style and lack them"
+    )
+    tiers: tuple[Tier, ...] = Field(
+        default=tuple(Tier), min_length=1, description="`free`, `paid`, `pro`: those that may ask for it; default: all"
+    )
+    about: str = Field(default="", max_length=500, description="what it does, for people")
+    license: str = Field(default="see its own page", max_length=200, description="its licence, for people")
+
+
 class _Catalog(_CatalogTable):
     models: tuple[ModelEntry, ...] = Field(min_length=1)
+    styles: tuple[StyleEntry, ...] = ()
 
 
 def read_catalog(path: Path) -> tuple[ModelEntry, ...]:
     """The models of a file, in its order: the first is the default. Raises: ModelsInvalid, naming what is wrong."""
+    listed = _read_file(path).models
+    name, times = Counter(name for entry in listed for name in (entry.name, *entry.aliases)).most_common(1)[0]
+    if times > 1:
+        raise ModelsInvalid(f"models: {path} lists {name!r} {times} times")
+    return listed
+
+
+def read_styles(path: Path) -> tuple[StyleEntry, ...]:
+    """The styles of a file. Raises: ModelsInvalid, naming what is wrong."""
+    found = _read_file(path)
+    for name, times in Counter(entry.name for entry in found.styles).most_common(1):
+        if times > 1:
+            raise ModelsInvalid(f"models: {path} lists the style {name!r} {times} times")
+    known = {model.name for model in found.models}
+    for entry in found.styles:
+        if strange := sorted(set(entry.models or ()) - known):
+            raise ModelsInvalid(f"models: {path}: the style {entry.name!r} names an unknown model {strange[0]!r}")
+    return found.styles
+
+
+def _read_file(path: Path) -> _Catalog:
     try:
-        listed = _Catalog.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))).models
+        return _Catalog.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise ModelsInvalid(f"models: {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -109,7 +161,3 @@ def read_catalog(path: Path) -> tuple[ModelEntry, ...]:
         first = error.errors()[0]
         place = ".".join(str(part + 1 if isinstance(part, int) else part) for part in first["loc"])
         raise ModelsInvalid(f"models: {path}, {place}: {first['msg']}") from error
-    name, times = Counter(name for entry in listed for name in (entry.name, *entry.aliases)).most_common(1)[0]
-    if times > 1:
-        raise ModelsInvalid(f"models: {path} lists {name!r} {times} times")
-    return listed

@@ -52,6 +52,34 @@ def _check_packages(index: dict[str, Any], folder: Path) -> None:
             )
 
 
+def build_empty_pipeline(folder: Path) -> Any:
+    """A pipeline whose modules have shapes and no weights, and none of its other components: for what asks about its
+    layers. Raises: ModelMissing, ModelCorrupt.
+    """
+    import diffusers
+    import torch
+
+    index = read_json(folder / "model_index.json", folder)
+    found = getattr(diffusers, str(index.get("_class_name")), None)
+    if found is None:
+        raise ModelCorrupt(f"this diffusers knows no pipeline {index.get('_class_name')!r}")
+    pipeline = found.__new__(found)
+    parts = found._get_signature_keys(found)[0]
+    pipeline.register_to_config(**dict.fromkeys(parts))
+    for part in sorted(parts):
+        module = _find_module(*index[part]) if isinstance(index.get(part), list) else None
+        config = folder / part / "config.json"
+        built = None
+        if module is not None and config.exists():
+            with torch.device("meta"):
+                if index[part][0] == "transformers":
+                    built = module(module.config_class.from_pretrained(config.parent, local_files_only=True))
+                else:
+                    built = module.from_config(read_json(config, folder))
+        object.__setattr__(pipeline, part, built)
+    return pipeline
+
+
 def _find_module(library: Any, name: Any) -> Any:
     """The class of a component that has weights; None: it has none, or is of a library that only its loader knows."""
     import diffusers

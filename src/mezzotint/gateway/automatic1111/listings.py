@@ -11,6 +11,7 @@ from mezzotint.gateway.automatic1111.schemas import (
     NO_UPSCALER,
     NamedItem,
     SdEmbeddings,
+    SdLora,
     SdMemory,
     SdScheduler,
     SdScripts,
@@ -18,6 +19,7 @@ from mezzotint.gateway.automatic1111.schemas import (
     describe_sdapi_errors,
 )
 from mezzotint.gateway.dependencies import ServiceDep
+from mezzotint.policy.admission.styles import list_usable_styles
 
 router = APIRouter(
     prefix="/sdapi/v1",
@@ -30,7 +32,6 @@ EMPTY = {
     "latent-upscale-modes": "list_latent_upscale_modes",
     "sd-vae": "list_vaes",
     "sd-modules": "list_modules",
-    "loras": "list_loras",
     "hypernetworks": "list_hypernetworks",
     "face-restorers": "list_face_restorers",
     "realesrgan-models": "list_realesrgan_models",
@@ -52,6 +53,26 @@ async def list_upscalers(service: ServiceDep, claims: BasicCallerClaims) -> list
     """The names that extra-single-image takes as `upscaler_1`."""
     names = [NO_UPSCALER, *filter(None, [service.door.upscaler])]
     return [SdUpscaler(name=name, scale=MAX_SCALE) for name in names]
+
+
+@router.get("/loras")
+async def list_loras(service: ServiceDep, claims: BasicCallerClaims) -> list[SdLora]:
+    """The styles that the caller may ask for as `<lora:NAME:WEIGHT>` in a prompt."""
+    return [
+        SdLora(
+            name=style.name,
+            alias=style.name,
+            path="",
+            metadata={
+                "about": style.about,
+                "models": ", ".join(style.models),
+                "trigger_words": ", ".join(style.trigger_words),
+                "license": style.license,
+                "sha256": style.sha256,
+            },
+        )
+        for style in list_usable_styles(service.door.styles, claims.tier)
+    ]
 
 
 @router.get("/scripts")

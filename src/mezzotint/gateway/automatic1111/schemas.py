@@ -160,6 +160,13 @@ class NamedItem(BaseModel):
     name: str
 
 
+class SdLora(BaseModel):
+    name: str
+    alias: str
+    path: str = Field(description="empty: where files lie is the server's own affair")
+    metadata: dict[str, str]
+
+
 class SdScripts(BaseModel):
     txt2img: list[str]
     img2img: list[str]

@@ -12,6 +12,7 @@ from mezzotint.domain.claims import Claims
 from mezzotint.domain.job import Job
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.recipe import Recipe
+from mezzotint.domain.refusal import Refusal
 from mezzotint.gateway.automatic1111.auth import BasicCallerClaims
 from mezzotint.gateway.automatic1111.errors import SdapiRoute
 from mezzotint.gateway.automatic1111.progress import get_waiting_jobs
@@ -19,12 +20,13 @@ from mezzotint.gateway.automatic1111.samplers import choose_sampler
 from mezzotint.gateway.automatic1111.schemas import NO_SEED, Drawn, Txt2Img, describe_sdapi_errors
 from mezzotint.gateway.bodies.large_bodies import encode_base64, respond_with_list
 from mezzotint.gateway.dependencies import ServiceDep
-from mezzotint.gateway.errors import unknown_model_error, unsupported_error
+from mezzotint.gateway.errors import translate_refusal, unknown_model_error, unsupported_error
 from mezzotint.gateway.image_requests import describe_cut_texts, read_image, submit_and_wait
 from mezzotint.gateway.picture_files import finish_file
 from mezzotint.gateway.service import Service
 from mezzotint.media.metadata import SOFTWARE
 from mezzotint.media.metadata.infotext import format_infotext
+from mezzotint.policy.admission.lora_tags import take_tags
 from mezzotint.policy.admission.request import JobRequest
 
 router = APIRouter(
@@ -63,8 +65,13 @@ async def generate_images(
 
 def to_request(service: Service, body: Txt2Img) -> JobRequest:
     model = find_model(service, body)
+    taken = take_tags(body.prompt)
+    if isinstance(taken, Refusal):
+        raise translate_refusal(taken)
+    prompt, styles = taken
     return JobRequest(
-        prompt=body.prompt,
+        prompt=prompt,
+        styles=styles,
         model=model.name,
         negative_prompt=body.negative_prompt or None,
         seed=None if body.seed == NO_SEED else body.seed,

@@ -18,6 +18,7 @@ from mezzotint.media import convert_picture
 from mezzotint.media.metadata import Origin, read_metadata
 from mezzotint.media.uploads import MAX_UPLOAD_BYTES, Undecodable
 from mezzotint.policy.admission.draw_again import plan_again
+from mezzotint.policy.admission.styles import list_usable_styles
 
 router = APIRouter(tags=["images"])
 FORMS = ("png", "webp", "jpeg")
@@ -72,7 +73,7 @@ async def inspect_file(request: Request, service: ServiceDep, claims: CallerClai
     if found.recipe is None or found.origin is None:
         told = f"Its texts are of another kind: {', '.join(found.others[:5])}. " if found.others else ""
         raise ApiError("recipe_missing", hint=f"{told}Sites and messengers often remove it; ask for the original file.")
-    again = plan_again(found.recipe, service.door.models)
+    again = plan_again(found.recipe, service.door.models, list_usable_styles(service.door.styles, claims.tier))
     return Inspected(
         origin=found.origin,
         software=found.recipe.software,

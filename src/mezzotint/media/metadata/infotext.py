@@ -4,8 +4,12 @@ import json
 import re
 from collections.abc import Mapping
 
+from mezzotint.domain.ids import Sha256
 from mezzotint.domain.recipe import Recipe
+from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.sampler import find_sampler, split_schedule
+from mezzotint.domain.style import StyleChoice
+from mezzotint.policy.admission.lora_tags import take_tags, write_tags
 
 KEYWORD = "parameters"
 NEGATIVE = "Negative prompt:"
@@ -28,8 +32,9 @@ def format_infotext(recipe: Recipe) -> str:
         "Size": None if recipe.width is None else f"{recipe.width}x{recipe.height}",
         "Model": recipe.model,
         "Denoising strength": _write(recipe.strength),
+        "Lora hashes": ", ".join(f"{style.name}: {style.sha256[:12]}" for style in recipe.styles) or None,
     }
-    lines = [recipe.prompt]
+    lines = [f"{recipe.prompt}{write_tags(recipe.styles)}"]
     if recipe.negative_prompt:
         lines.append(f"{NEGATIVE} {recipe.negative_prompt}")
     lines.append(", ".join(f"{name}: {_quote(value)}" for name, value in pairs.items() if value is not None))
@@ -62,8 +67,14 @@ def to_recipe(pairs: Mapping[str, str]) -> Recipe | None:
         return None
     sampler, schedule = pairs.get("Sampler", ""), pairs.get("Schedule type", "")
     known = find_sampler(f"{sampler} {schedule}") or find_sampler(sampler)
+    taken = take_tags(pairs.get("Prompt", ""))
+    prompt, styles = (pairs.get("Prompt", ""), ()) if isinstance(taken, Refusal) else taken
     return Recipe(
-        prompt=pairs.get("Prompt", ""),
+        prompt=" ".join(prompt.split()) if styles else prompt,
+        styles=tuple(
+            StyleChoice(name=style.name, weight=1.0 if style.weight is None else style.weight, sha256=Sha256(""))
+            for style in styles
+        ),
         negative_prompt=pairs.get("Negative prompt", ""),
         model=pairs.get("Model") or None,
         seed=_read_integer(pairs.get("Seed", "")),

@@ -8,7 +8,9 @@ import json
 from dataclasses import asdict, fields
 from typing import Any
 
+from mezzotint.domain.ids import Sha256
 from mezzotint.domain.recipe import Recipe
+from mezzotint.domain.style import MAX_STYLES, StyleChoice
 from mezzotint.domain.task import Task
 
 SCHEMA = "mezzotint.recipe/1"
@@ -26,7 +28,7 @@ KINDS: dict[Any, type | tuple[type, ...]] = {
 
 def format_recipe(recipe: Recipe) -> str:
     """One line of JSON; fields without a value are left out."""
-    values = {name: value for name, value in asdict(recipe).items() if value is not None and value != ""}
+    values = {name: value for name, value in asdict(recipe).items() if value not in (None, "", ())}
     return json.dumps({"schema": SCHEMA, **values}, ensure_ascii=False)
 
 
@@ -43,8 +45,17 @@ def parse_recipe(text: str) -> Recipe | None:
     values = {one.name: found[one.name] for one in fields(Recipe) if _has_kind(found.get(one.name), one.type)}
     if "prompt" not in values:
         return None
-    task = found.get("task")
-    return Recipe(**values, task=Task(task) if task in list(Task) else Task.GENERATE)
+    task, styles = found.get("task"), _read_styles(found.get("styles"))
+    return Recipe(**values, styles=styles, task=Task(task) if task in list(Task) else Task.GENERATE)
+
+
+def _read_styles(found: Any) -> tuple[StyleChoice, ...]:
+    kinds: dict[str, Any] = {"name": str, "weight": float | None, "sha256": str}
+    read = []
+    for one in found[:MAX_STYLES] if isinstance(found, list) else ():
+        if isinstance(one, dict) and all(_has_kind(one.get(name), kind) for name, kind in kinds.items()):
+            read.append(StyleChoice(name=one["name"], weight=float(one["weight"]), sha256=Sha256(one["sha256"])))
+    return tuple(read)
 
 
 def _has_kind(value: Any, kind: Any) -> bool:

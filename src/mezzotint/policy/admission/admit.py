@@ -8,6 +8,7 @@ from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.prompt import MAX_SEED, Prompt
 from mezzotint.domain.refusal import Refusal, RefusalCode, refuse
 from mezzotint.domain.sampler import find_sampler
+from mezzotint.domain.style import StyleInfo
 from mezzotint.domain.task import Source, Task
 from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.policy.admission.capabilities import check_capabilities
@@ -24,6 +25,7 @@ from mezzotint.policy.admission.prompt_parameters import (
 )
 from mezzotint.policy.admission.request import JobRequest, ParsedRequest
 from mezzotint.policy.admission.source_image import DEFAULT_STRENGTH, check_task, choose_placement
+from mezzotint.policy.admission.styles import add_trigger_words, choose_styles
 
 NUM_SEEDS = MAX_SEED + 1
 
@@ -48,7 +50,8 @@ class Admit:
 class Terms:
     """The facts that a request is admitted by.
 
-    models: those that are served, the default first. upscaler: its name; empty where there is none.
+    models: those that are served, the default first. upscaler: its name; empty where there is none. styles: those that
+    are served.
     num_open_jobs: jobs of the tenant that are queued or running.
     fresh_seed: in 0..MAX_SEED, used when the request names no seed.
     source, mask: the pictures that the request names; None where its owner has no such picture.
@@ -61,6 +64,7 @@ class Terms:
     fresh_seed: int
     source: Source | None = None
     mask: Source | None = None
+    styles: Sequence[StyleInfo] = ()
 
 
 def admit(parsed: ParsedRequest, terms: Terms) -> Admit | Refusal:
@@ -128,6 +132,7 @@ def _check_said_once(request: JobRequest, prompt: Prompt) -> Refusal | None:
         ("--version", prompt.version, "model", request.model),
         ("--quality", prompt.quality, "num_steps", request.num_steps),
         ("--draft", prompt.is_draft or None, "num_steps", request.num_steps),
+        ("--style", prompt.styles, "styles", request.styles or None),
     )
     for name, written, field, given in pairs:
         if written is not None and given is not None:
@@ -178,10 +183,13 @@ def _fill_parameters(request: JobRequest, prompt: Prompt, model: ModelInfo, term
     placement = choose_placement(request, prompt, model, terms.source)
     if isinstance(placement, Refusal):
         return placement
+    styles = choose_styles(request, prompt, model, terms.tier, terms.styles)
+    if isinstance(styles, Refusal):
+        return styles
     is_upscale = request.task is Task.UPSCALE
     sampler = find_sampler(request.sampler) if request.sampler else None
     parameters = Parameters(
-        prompt=prompt.text,
+        prompt=add_trigger_words(prompt.text, styles, terms.styles),
         negative_prompt=prompt.no or " ".join((request.negative_prompt or "").split()),
         seed=next(seed for seed in (request.seed, prompt.seed, terms.fresh_seed) if seed is not None),
         num_steps=1 if is_upscale else _choose_steps(request, prompt, model, terms.tier),
@@ -190,6 +198,7 @@ def _fill_parameters(request: JobRequest, prompt: Prompt, model: ModelInfo, term
         height=placement.height,
         stop=prompt.stop,
         sampler=sampler.name if sampler else None,
+        styles=styles,
     )
     if source := terms.source:
         usual = DEFAULT_STRENGTH.get(request.task) if prompt.iw is None else strength_of(prompt.iw)

@@ -10,6 +10,7 @@ from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.prompt import MAX_SENT_SEED, AspectRatio, Prompt
 from mezzotint.domain.recipe import Recipe
 from mezzotint.domain.sampler import find_sampler
+from mezzotint.domain.style import MAX_STYLE_WEIGHT, StyleInfo, WantedStyle
 from mezzotint.domain.task import Task
 from mezzotint.policy.admission.permutations import escape_text
 from mezzotint.policy.admission.prompt import render_prompt
@@ -29,8 +30,8 @@ class DrawAgain:
     notes: tuple[str, ...]
 
 
-def plan_again(recipe: Recipe, models: Sequence[ModelInfo]) -> DrawAgain:
-    """models: those that are served, the default first."""
+def plan_again(recipe: Recipe, models: Sequence[ModelInfo], styles: Sequence[StyleInfo] = ()) -> DrawAgain:
+    """models: those that are served, the default first. styles: those that the caller may ask for."""
     notes: list[str] = []
     named = next((one for one in models if recipe.model in {one.name, *one.aliases}), None)
     model = named or models[0]
@@ -46,12 +47,19 @@ def plan_again(recipe: Recipe, models: Sequence[ModelInfo]) -> DrawAgain:
         "width": recipe.width if recipe.height is not None else None,
         "height": recipe.height if recipe.width is not None else None,
         "sampler": _keep_sampler(recipe, model, notes),
+        "styles": _keep_styles(recipe, model, styles, notes) or None,
     }
     fields |= _keep_source(recipe, notes)
     if recipe.task is Task.UPSCALE:
         fields = {name: fields[name] for name in ("prompt", "task", "source", "scale")}
     given = {name: value for name, value in fields.items() if value is not None}
-    typed = replace(recipe, model=given.get("model"), negative_prompt=given.get("negative_prompt", ""))
+    kept = {style["name"] for style in given.get("styles", ())}
+    typed = replace(
+        recipe,
+        model=given.get("model"),
+        negative_prompt=given.get("negative_prompt", ""),
+        styles=tuple(style for style in recipe.styles if style.name in kept),
+    )
     return DrawAgain(typed=type_recipe(typed), fields=given, notes=tuple(notes))
 
 
@@ -70,6 +78,22 @@ def _keep_sampler(recipe: Recipe, model: ModelInfo, notes: list[str]) -> str | N
     if recipe.sampler:
         notes.append(f'{model.name} has no sampler "{recipe.sampler[:40]}"; its own is used.')
     return None
+
+
+def _keep_styles(
+    recipe: Recipe, model: ModelInfo, styles: Sequence[StyleInfo], notes: list[str]
+) -> list[dict[str, Any]]:
+    fitting = {style.name: style for style in styles if model.name in style.models}
+    kept = []
+    for style in recipe.styles:
+        known = fitting.get(style.name)
+        if known is None or abs(style.weight) > MAX_STYLE_WEIGHT:
+            notes.append(f'The style "{style.name[:80]}" cannot be had so for {model.name}; it is left out.')
+            continue
+        if style.sha256 not in ("", known.sha256):
+            notes.append(f'The style "{style.name[:80]}" is another file here: it draws otherwise.')
+        kept.append({"name": style.name, "weight": style.weight})
+    return kept
 
 
 def _keep_source(recipe: Recipe, notes: list[str]) -> dict[str, Any]:
@@ -97,6 +121,7 @@ def type_recipe(recipe: Recipe) -> str:
         seed=seed if seed is not None and 0 <= seed <= MAX_SENT_SEED else None,
         no=" ".join(recipe.negative_prompt.split()) or None,
         num_steps=num_steps if num_steps is not None and 1 <= num_steps <= MAX_STEPS_WRITTEN else None,
+        styles=tuple(WantedStyle(name=style.name, weight=round(style.weight, 2)) for style in recipe.styles) or None,
         version=recipe.model if recipe.model is not None and re.fullmatch(r"\S{1,200}", recipe.model) else None,
     )
     return escape_text(render_prompt(prompt))

@@ -202,7 +202,12 @@ def _fill_value(values: dict[str, Any], name: str, text: str) -> Refusal | None:
         message = f"--{parameter.name} takes {parameter.form.takes}; {given}."
         hint = f"Write the words first, then the parameters, for example: a red apple {parameter.example}"
         return refuse(RefusalCode.PARAMETER_INVALID, message, hint, "prompt")
-    values[parameter.field] = value if before is None else f"{before}{'' if before.endswith(',') else ','} {value}"
+    if before is None:
+        values[parameter.field] = value
+    elif isinstance(before, str):
+        values[parameter.field] = f"{before}{'' if before.endswith(',') else ','} {value}"
+    else:
+        values[parameter.field] = before + value
     return None
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from unicodedata import category
 
 from mezzotint.domain.prompt import MAX_SENT_SEED, AspectRatio
+from mezzotint.domain.style import MAX_STYLE_WEIGHT, STYLE_NAME, WantedStyle
 from mezzotint.policy.admission.permutations import MAX_JOBS
 
 MAX_STEPS_WRITTEN = 9999  # sanity bound of the grammar; the tier's budget is far lower
@@ -82,6 +83,20 @@ def _read_ratio(text: str) -> AspectRatio | None:
     return None if width is None or height is None else AspectRatio(width=width, height=height)
 
 
+def _read_style(text: str) -> tuple[WantedStyle, ...] | None:
+    found = re.fullmatch(rf"({STYLE_NAME})(?::([+-]?[0-9]?\.?[0-9]{{1,2}}))?", text, re.ASCII)
+    weight = float(found[2]) if found and found[2] else None
+    if found is None or (weight is not None and abs(weight) > MAX_STYLE_WEIGHT):
+        return None
+    return (WantedStyle(name=found[1], weight=weight),)
+
+
+def show_styles(styles: tuple[WantedStyle, ...]) -> str:
+    """The value of `--style`, and further ones, each after `--style`."""
+    written = [one.name if one.weight is None else f"{one.name}:{one.weight:g}" for one in styles]
+    return " --style ".join(written)
+
+
 def is_blank(text: str) -> bool:
     """Whether the text has nothing but dashes and what cannot be seen."""
     return all(category(character) in _INVISIBLE for character in text)
@@ -102,6 +117,12 @@ MODEL_NAME = ValueForm(
     placeholder="NAME",
     takes="the name of a model",
     read=lambda text: None if " " in text or is_blank(text) or len(text) > MAX_VERSION else text,
+)
+STYLE = ValueForm(
+    placeholder="NAME[:WEIGHT]",
+    takes=f"the name of a style, and after a colon its weight from -{MAX_STYLE_WEIGHT:g} to {MAX_STYLE_WEIGHT:g}",
+    read=_read_style,
+    show=show_styles,
 )
 SWITCH = ValueForm(placeholder="", takes="no value", read=lambda text: None if text else True, show=lambda _: "")
 
@@ -186,6 +207,16 @@ PARAMETERS = (
         example="--stop 60",
     ),
     Parameter(
+        name="style",
+        field="styles",
+        form=STYLE,
+        does="A style (LoRA) of the server, such as a manner of drawing; `GET /v1/styles` lists them. The number says "
+        "how much of it there is: 1 as it was trained, .5 half, below 0 away from it; without one, the style's own. "
+        "May be written several times. Midjourney's variants, such as `--style raw`, are no styles of a server.",
+        example="--style woodcut:.8",
+        is_repeatable=True,
+    ),
+    Parameter(
         name="stylize",
         field="stylize",
         form=integer(0, MAX_STYLIZE),
@@ -219,7 +250,6 @@ UNSUPPORTED = {
     "raw": "raw style; your words are never added to",
     "relax": "relaxed mode; the lane is your tier's",
     "sref": "a style reference",
-    "style": "a model's style variant; your words are never added to",
     "sv": "version of style references",
     "sw": "weight of a style reference",
     "tile": "seamless tiles; its convolutions would be those of all pictures of a pass",

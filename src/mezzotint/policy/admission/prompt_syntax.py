@@ -13,7 +13,7 @@ from mezzotint.domain.refusal import Refusal, RefusalCode, refuse
 _MAX_QUOTED = 60
 _WEIGHT = r"[+-]?(?:\d{1,6}(?:\.\d{0,6})?|\.\d{1,6})"
 _ADAPTER = re.compile(
-    r"<(?:lora|lyco|loha|lokr|hypernet|embedding|ti)\s*:[^<>]{0,200}>|\bembedding:[\w.-]{1,100}", re.I
+    r"<(?:lora|lyco|loha|lokr|hypernet|embedding|ti)\s*:[^<>]{0,200}(?:>|$|(?=<))|\bembedding:[\w.-]{1,100}", re.I
 )
 _WEIGHTED = re.compile(rf"(?P<words>[^\s()\[\]:]{{1,100}}):(?P<weight>{_WEIGHT})(?= *[)\]])")
 """The end of (word:1.3) and of [before:after:0.5], from its last word."""
@@ -43,6 +43,8 @@ def check_syntax(text: str, *, param: str) -> Refusal | None:
                 hint = "Leave it out."
                 if pattern is _PICTURE:
                     hint = "Leave it out, and send the picture as a source: upload it, or use img2img or an edit."
+                elif quoted.lower().startswith("<lora"):
+                    hint = 'Send a style as "styles": [{"name", "weight"}], or write --style NAME:WEIGHT at the end.'
                 elif pattern is not _ADAPTER:
                     hint = "Leave the weight out; say first what matters most, and more of it."
                 return refuse(RefusalCode.PARAMETER_UNSUPPORTED, f'"{quoted}" {fault}', hint, param)

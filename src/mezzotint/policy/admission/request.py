@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from mezzotint.domain.prompt import Prompt
 from mezzotint.domain.refusal import Refusal
+from mezzotint.domain.style import WantedStyle
 from mezzotint.domain.task import Task
 
 
@@ -39,6 +40,7 @@ class JobRequest:
     repeat: int | None = None
     is_plain: bool = False
     is_new: bool = False
+    styles: tuple[WantedStyle, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,7 @@ ROUTES = [
     ("GET", "upscalers"),
     ("GET", "scripts"),
     ("GET", "embeddings"),
+    ("GET", "loras"),
     ("GET", "cmd-flags"),
     ("GET", "memory"),
     *[("GET", name) for name in EMPTY],

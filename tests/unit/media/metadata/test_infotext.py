@@ -1,11 +1,15 @@
+import json
 import time
 from dataclasses import replace
 
 import pytest
 
+from mezzotint.domain.ids import Sha256
 from mezzotint.domain.recipe import Recipe
 from mezzotint.domain.sampler import list_samplers
+from mezzotint.domain.style import StyleChoice
 from mezzotint.media.metadata.infotext import format_infotext, parse_infotext, to_recipe
+from mezzotint.media.metadata.recipe_json import format_recipe, parse_recipe
 from tests.making import make_parameters
 
 WRITTEN_ELSEWHERE = """masterpiece, a cat, <weird: 1>
@@ -56,3 +60,32 @@ def test_any_other_text_is_a_prompt_and_costs_nothing(text: str) -> None:
     began = time.process_time()
     assert parse_infotext(text).get("Prompt", "") == text.strip()
     assert time.process_time() - began < 5  # it would be hours by a pattern that tries everything
+
+
+def test_styles_are_written_as_the_web_ui_does_and_read_back() -> None:
+    styles = tuple(
+        StyleChoice(name=name, weight=weight, sha256=Sha256("ab" * 32))
+        for name, weight in (("ink", 0.8), ("oil", -1.0))
+    )
+    recipe = Recipe.of(replace(make_parameters(), styles=styles), "m", "Mezzotint 1")
+    text = format_infotext(recipe)
+    assert text.startswith("a red apple <lora:ink:0.8> <lora:oil:-1>\n")
+    assert 'Lora hashes: "ink: abababababab, oil: abababababab"' in text
+    found = to_recipe(parse_infotext(text))
+    assert found is not None
+    assert (found.prompt, [(one.name, one.weight) for one in found.styles]) == (
+        "a red apple",
+        [("ink", 0.8), ("oil", -1.0)],
+    )
+    kept = parse_recipe(format_recipe(recipe))
+    assert kept is not None
+    assert kept.styles == styles
+
+
+@pytest.mark.parametrize(
+    "styles", ["ink", [1], [{"name": "ink"}], [{"name": 1, "weight": 1, "sha256": ""}], [{"name": "i", "weight": 1e99}]]
+)
+def test_styles_of_another_kind_are_left_out(styles: object) -> None:
+    found = parse_recipe(json.dumps({"schema": "mezzotint.recipe/1", "prompt": "a cat", "styles": styles}))
+    assert found is not None
+    assert found.styles == ()

@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
+from mezzotint.domain.ids import Sha256
 from mezzotint.domain.recipe import Recipe
 from mezzotint.domain.refusal import Refusal
+from mezzotint.domain.style import StyleChoice, StyleInfo
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.admission.admit import Terms, admit
@@ -49,3 +51,19 @@ def test_a_source_is_named_again_and_an_upscale_takes_no_settings() -> None:
     outpaint = plan_again(replace(source, task=Task.OUTPAINT), [MODEL])
     assert outpaint.fields["task"] == "generate"
     assert "outpaint" in outpaint.notes[0]
+
+
+def test_styles_that_can_be_had_are_named_again_and_others_said() -> None:
+    ink = StyleInfo(name="ink", sha256=Sha256("aa"), models=(MODEL.name,))
+    styles = tuple(
+        StyleChoice(name=name, weight=weight, sha256=Sha256(sha256))
+        for name, weight, sha256 in (("ink", 0.8, "aa"), ("gone", 1.0, ""))
+    )
+    again = plan_again(replace(RECIPE, styles=styles), [MODEL], [ink])
+    assert again.fields["styles"] == [{"name": "ink", "weight": 0.8}]
+    assert "--style ink:0.8" in again.typed
+    assert [note for note in again.notes if "gone" in note]
+    assert "gone" not in again.typed
+    other = plan_again(replace(RECIPE, styles=styles[:1]), [MODEL], [replace(ink, sha256=Sha256("bb"))])
+    assert "another file" in other.notes[0]
+    assert "styles" not in plan_again(RECIPE, [MODEL], [ink]).fields

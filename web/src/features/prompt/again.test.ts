@@ -20,6 +20,12 @@ test("what the prompt says is not said twice", () => {
   });
 });
 
+test("the styles are named again, once", () => {
+  const styles = [{ name: "ink", weight: 0.8, sha256: "aa" }];
+  expect(again(made("a cat", { styles })).styles).toEqual([{ name: "ink", weight: 0.8 }]);
+  expect(again(made("a cat --style ink:.8", { styles })).styles).toBeUndefined();
+});
+
 test("what was said in fields is said again", () => {
   const fields = { negative_prompt: "text", num_steps: 12, sampler: "heun", width: 96 };
   expect(again(made("a cat", fields))).toEqual({

@@ -1,5 +1,5 @@
 import type { Asked, Job } from "../../api/types";
-import { hasParameters, hasSeed, withoutSeed } from "./words";
+import { hasParameters, hasSeed, hasStyle, withoutSeed } from "./words";
 
 /** Whether `again` can say all that made the job: of an outpaint the API does not tell where its source lay. */
 export function canAskAgain(job: Job): boolean {
@@ -8,7 +8,7 @@ export function canAskAgain(job: Job): boolean {
 
 /** The request that makes a job once more, with its source, its model and its settings. */
 export function again(job: Job): Asked {
-  const { task, source, mask, strength, scale, seed, sampler } = job.parameters;
+  const { task, source, mask, strength, scale, seed, sampler, styles } = job.parameters;
   if (task === "upscale") return withoutNulls({ prompt: job.prompt, task, source, scale });
   const kept = hasParameters(job.prompt) ? {} : settings(job); // a field may not repeat what the prompt says
   return withoutNulls({
@@ -20,6 +20,7 @@ export function again(job: Job): Asked {
     strength: /--iw\b/i.test(job.prompt) ? null : strength,
     model: /--v(ersion)?\b/i.test(job.prompt) ? null : job.model,
     sampler,
+    styles: styles.length === 0 || hasStyle(job.prompt) ? null : styles.map(({ name, weight }) => ({ name, weight })),
     seed: hasSeed(job.prompt) ? null : seed,
   });
 }

@@ -3,6 +3,8 @@ const DASHES = "(?:--|[\\u2012-\\u2015\\u2212]{1,2})";
 const FIRST_PARAMETER = new RegExp(`(?:^|\\s)(?:--[a-z]|${DASHES}(?:ar|no|seed|steps)\\b)`, "i");
 const SEED = new RegExp(`(?:^|\\s+)${DASHES}seed\\s+\\S+`, "gi");
 
+const STYLE = new RegExp(`(?:^|\\s)${DASHES}style\\s`, "i");
+
 const SHAPE = new RegExp(`(?:^|\\s+)${DASHES}(?:ar|aspect)\\s+\\S+`, "gi");
 
 /** The prompt on one line, without its `--` parameters: what the picture is called. */
@@ -18,6 +20,10 @@ export function hasParameters(prompt: string): boolean {
 
 export function hasSeed(prompt: string): boolean {
   return prompt.search(SEED) !== -1;
+}
+
+export function hasStyle(prompt: string): boolean {
+  return STYLE.test(prompt);
 }
 
 /** The prompt without its shape, which what is made of a picture takes from that. */

@@ -8,6 +8,7 @@ export function Details({ job, image }: { job: Job; image: Image }) {
   const rows: [string, string | null][] = [
     ["Size", `${image.width} × ${image.height} px`],
     ["Model", job.model],
+    ["Style", parameters.styles.map(({ name, weight }) => (weight === 1 ? name : `${name} ${weight}`)).join(", ") || null],
     ["Enlarged", parameters.scale === null ? null : `${parameters.scale}×`],
     ["Strength", parameters.strength === null ? null : String(parameters.strength)],
     ["Steps", hasSteps ? String(job.step) : null], // a variation takes a part of those that were asked for
