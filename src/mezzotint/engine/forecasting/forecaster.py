@@ -19,7 +19,7 @@ from mezzotint.engine.checkpoint.output_shapes import (
 )
 from mezzotint.engine.errors import CannotMerge
 from mezzotint.engine.forecasting.clean import Conversion, adds_noise, find_conversions, fits
-from mezzotint.engine.forecasting.decide import expect_error, is_eligible
+from mezzotint.engine.forecasting.decide import RENEWED, expect_error, is_eligible
 from mezzotint.engine.forecasting.history import CallHistory, restore_history
 from mezzotint.engine.forecasting.settings import ForecastSettings
 from mezzotint.engine.proxy import Call
@@ -150,7 +150,8 @@ class Forecaster:
             gain = 1.0 if conversion is None else 1 / abs(conversion.by_answer)
             lines = [history.line(gain) for history in self._calls if not self._is_control(history.key)]
             known = [line for line in lines if line is not None]
-            error = expect_error(known, self._times[place.step]) if len(known) == len(lines) else error
+            if len(known) == len(lines):
+                error = expect_error(known, self._times[place.step]) * (1.0 if conversion is None else RENEWED)
         # a call may wait for turns and be asked about in each: a "no" changes nothing
         self._is_foretelling = self._spent + error < self.settings.bound
         if self._is_foretelling:
