@@ -21,6 +21,7 @@ class ModelInfo:
     weighs_words: whether it heeds weights of words, (word:1.3).
     can_stop: whether a run can end early with an estimate of its end.
     tasks: what can be asked of it. samplers: those it can be given in place of its own.
+    default_sampler: of requests that name none; None: its own.
     aliases: further names that requests may call it by.
     knows, examples: for people: what it can draw, prompts that work well.
     """
@@ -36,6 +37,7 @@ class ModelInfo:
     default_guidance: float
     tasks: tuple[Task, ...] = (Task.GENERATE,)
     samplers: tuple[str, ...] = ()
+    default_sampler: str | None = None
     takes_negative_prompt: bool = True
     weighs_words: bool = False
     can_stop: bool = True

@@ -14,6 +14,7 @@ import structlog
 from mezzotint.config import STARTER, Settings, cublas_workspace, wait_passively
 from mezzotint.domain.job import Parameters
 from mezzotint.domain.model import ModelInfo
+from mezzotint.domain.sampler import find_sampler
 from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.engine.models import catalog, files, integrity, load, single_file, structure
 from mezzotint.engine.models.catalog import Dtype, ModelEntry, ModelsInvalid
@@ -147,13 +148,23 @@ def _found(settings: Settings, entry: ModelEntry) -> ServedModel:
     tiny = None if entry.preview is None else files.locate_tiny(entry.preview)
     if tiny is not None:
         files.check_tiny(tiny, folder)
+    info = _describe(folder, checkpoint, None)
     return ServedModel(
         entry=entry,
         folder=folder,
-        info=replace(_describe(folder, checkpoint, None), name=entry.name, aliases=entry.aliases),
+        info=replace(info, name=entry.name, aliases=entry.aliases, default_sampler=_find_sampler(entry, info)),
         checkpoint=checkpoint,
         tiny=tiny,
     )
+
+
+def _find_sampler(entry: ModelEntry, info: ModelInfo) -> str | None:
+    """The sampler of requests that name none. Raises: ModelsInvalid for one that the model does not take."""
+    known = None if entry.sampler is None else find_sampler(entry.sampler)
+    if entry.sampler is None or (known is not None and known.name in info.samplers):
+        return None if known is None else known.name
+    takes = ", ".join(info.samplers) or "only its own: leave `sampler` out"
+    raise ModelsInvalid(f"models: {entry.name} has no sampler {entry.sampler!r}; it takes {takes}")
 
 
 def find_upscaler(settings: Settings) -> Path | None:

@@ -11,9 +11,13 @@ from diffusers import AutoencoderTiny
 
 from mezzotint.config import read_settings
 from mezzotint.domain.errors import SettingInvalid
+from mezzotint.domain.tier import Tier
 from mezzotint.engine.models import files
 from mezzotint.main import served_models
 from mezzotint.main.served_models import Findings, build_catalog, find_models, is_exact
+from mezzotint.policy.admission.admit import Admit, Terms, admit
+from mezzotint.policy.admission.prompt import parse_request
+from mezzotint.policy.admission.request import JobRequest
 
 CHANNELS = json.loads((files.locate("starter") / "vae" / "config.json").read_text())["latent_channels"]
 
@@ -140,3 +144,21 @@ def test_further_names_stand_in_the_file_or_in_the_setting(tmp_path: Path) -> No
         find_models(read_settings(models=listed(tmp_path, entry, 'name = "dall-e-3"\nsource = "starter"')))
     with pytest.raises(SettingInvalid, match="aliases"):
         find_models(read_settings(models=listed(tmp_path, entry), model_aliases="x"))
+
+
+def test_a_listed_model_draws_with_the_sampler_that_its_entry_names(tmp_path: Path) -> None:
+    entry = 'name = "ink"\nsource = "starter"\nsampler = "euler karras"'
+    (offer,) = find_models(read_settings(models=listed(tmp_path, entry), device="cpu", data=tmp_path))
+    terms = Terms(tier=Tier.FREE, models=[offer.info], num_open_jobs=0, fresh_seed=1)
+    for sampler, drawn in ((None, "Euler Karras"), ("DDIM", "DDIM")):
+        admitted = admit(parse_request(JobRequest(prompt="a cat", sampler=sampler)), terms)
+        assert isinstance(admitted, Admit)
+        assert admitted.plans[0].parameters.sampler == drawn
+
+
+@pytest.mark.parametrize("sampler", ["Heun 9", "DPM++ 2M Karras"])
+def test_a_sampler_that_the_model_does_not_take_stops_the_start(tmp_path: Path, sampler: str) -> None:
+    entry = f'name = "ink"\nsource = "starter"\nsampler = "{sampler}"'
+    settings = read_settings(models=listed(tmp_path, entry), device="cpu", data=tmp_path)
+    with pytest.raises(SettingInvalid, match=r"ink has no sampler .* it takes DDIM"):
+        find_models(settings)

@@ -88,6 +88,11 @@ class ModelEntry(_CatalogTable):
     preview: str | None = Field(
         default=None, description="a tiny autoencoder for previews, such as `madebyollin/taesd`: a folder or a hub id"
     )
+    sampler: str | None = Field(
+        default=None,
+        description="the sampler, with its schedule, of requests that name none: one that the model takes, such as "
+        "`DPM++ 2M Karras`; default: the model's own",
+    )
     warm: bool = Field(
         default=False, description="whether it is loaded at the start and stays; else when a job asks for it"
     )

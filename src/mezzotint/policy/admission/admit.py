@@ -187,7 +187,8 @@ def _fill_parameters(request: JobRequest, prompt: Prompt, model: ModelInfo, term
     if isinstance(styles, Refusal):
         return styles
     is_upscale = request.task is Task.UPSCALE
-    sampler = find_sampler(request.sampler) if request.sampler else None
+    usual_sampler = None if is_upscale else model.default_sampler
+    sampler = find_sampler(wanted) if (wanted := request.sampler or usual_sampler) else None
     parameters = Parameters(
         prompt=add_trigger_words(prompt.text, styles, terms.styles),
         negative_prompt=prompt.no or " ".join((request.negative_prompt or "").split()),
