@@ -11,8 +11,8 @@ from pydantic import BaseModel
 
 from mezzotint.config import Settings
 from mezzotint.domain.errors import JobFault, MezzotintError
-from mezzotint.domain.held_image import HELD_TRANSITIONS
 from mezzotint.domain.job import TRANSITIONS
+from mezzotint.domain.safety.held_image import HELD_TRANSITIONS
 from mezzotint.domain.safety.takedown import TAKEDOWN_TRANSITIONS, UNDER_WAY
 from mezzotint.engine.models.catalog import ModelEntry, Quantization, StyleEntry
 from mezzotint.evals.gates import load_gates

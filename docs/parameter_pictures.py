@@ -49,6 +49,7 @@ ROWS = {
     ),
     "repeat": Row(prompts=("a blue car --seed 3 --repeat 4",)),
     "seed": Row(prompts=tuple(f"a red apple --seed {seed}" for seed in (7, 8, 9))),
+    "speed": Row(prompts=tuple(f"a rocket --seed 5 --speed {speed}" for speed in ("exact", "balanced", "fast"))),
     "steps": Row(prompts=tuple(f"the sun --seed 4 --steps {steps}" for steps in (2, 5, 10, 30))),
     "stop": Row(prompts=tuple(f"a rocket --seed 5 --stop {stop}" for stop in (10, 20, 40, 70, 100))),
     "style": Row(
@@ -133,11 +134,20 @@ def strip(pictures: "list[Image.Image]") -> bytes:
 
 
 def _submit(hub: Any, tasks: Any, plan: Plan, source: Any) -> Any:
+    from mezzotint.engine import ForecastSettings
+
     parameters = plan.parameters
     assigned = tasks.assign(parameters, source, None)
     stop_after = parameters.num_sampled if parameters.stop is not None else None
     adapters = {style.name: style.weight for style in parameters.styles}
-    return hub.submit(assigned.kwargs, pipeline=assigned.pipeline, stop_after=stop_after, adapters=adapters)
+    forecast = ForecastSettings(bound=bound) if (bound := parameters.forecast) is not None else None
+    return hub.submit(
+        assigned.kwargs,
+        pipeline=assigned.pipeline,
+        stop_after=stop_after,
+        adapters=adapters,
+        forecast=forecast,
+    )
 
 
 def _finished(hub: Any, runs: list[Any]) -> list[Any]:

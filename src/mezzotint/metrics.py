@@ -77,6 +77,7 @@ class Metrics:
             "job_phase_seconds", "time of a finished job in each phase; they do not overlap", SECONDS, "lane", "phase"
         )
         self.gpu_seconds = self._counter("gpu_seconds", "time of runs in passes, shared by rows", "lane")
+        self._add_savings()
         self.queued = self._gauge("jobs_queued", "jobs that wait, in the whole database", "lane")
         self.running = self._gauge("jobs_running", "jobs under a lease, in the whole database", "lane")
         self.oldest = self._gauge("oldest_queued_seconds", "age of the job that waits longest", "lane")
@@ -135,15 +136,6 @@ class Metrics:
         self.resumed = self._counter(
             "resumes", "starts of jobs that had run before, by what they went on from: newest, older, noise", "source"
         )
-        self.reuses = self._counter(
-            "reuses",
-            "looks for a stored picture of an equal request: hit, miss, gone (it was taken down meanwhile), blocked "
-            "(today's filter does not let it pass)",
-            "result",
-        )
-        self.reuse_saved = self._counter(
-            "reuse_saved_gpu_seconds", "time in passes that the reused pictures had taken when they were drawn"
-        )
         self.connections = self._gauge("connections", "open connections of this gateway")
         self.connections_ended = self._counter(
             "connections_ended",
@@ -169,6 +161,21 @@ class Metrics:
         )
         self.task_restarts = self._counter(
             "task_restarts", "background tasks that failed and were tried again; alert on any lasting rate", "task"
+        )
+
+    def _add_savings(self) -> None:
+        """The passes that were not made."""
+        self.calls = self._counter(
+            "denoiser_calls", "calls of denoisers by finished jobs, by how they were answered: pass, forecast", "answer"
+        )
+        self.reuses = self._counter(
+            "reuses",
+            "looks for a stored picture of an equal request: hit, miss, gone (it was taken down meanwhile), blocked "
+            "(today's filter does not let it pass)",
+            "result",
+        )
+        self.reuse_saved = self._counter(
+            "reuse_saved_gpu_seconds", "time in passes that the reused pictures had taken when they were drawn"
         )
 
     def count_restart(self, task: str) -> None:

@@ -5,6 +5,7 @@ from time import process_time
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from mezzotint.domain.model import Speed
 from mezzotint.domain.prompt import MAX_SEED, AspectRatio, Prompt
 from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.style import WantedStyle
@@ -57,6 +58,7 @@ PROMPTS = st.builds(
     chaos=st.none() | st.integers(0, MAX_CHAOS),
     iw=st.none() | st.integers(0, 300).map(lambda hundredths: hundredths / 100),
     stop=st.none() | st.integers(MIN_STOP, MAX_STOP),
+    speed=st.none() | st.sampled_from(Speed),
     version=st.none() | st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,30}", fullmatch=True),
     styles=st.none()
     | st.lists(

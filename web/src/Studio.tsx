@@ -14,6 +14,8 @@ import { StyleChoice } from "./features/model/StyleChoice";
 import { useModel } from "./features/model/useModel";
 import { useModelName } from "./features/model/useModelName";
 import { useStyles } from "./features/model/useStyles";
+import { SpeedChoice } from "./features/model/SpeedChoice";
+import { atSpeed, useSpeed } from "./features/model/useSpeed";
 import { again } from "./features/prompt/again";
 import { keepDraft, takeDraft } from "./features/prompt/draft";
 import { PromptBox } from "./features/prompt/PromptBox";
@@ -35,6 +37,9 @@ export function Studio({ client }: { client: Client }) {
   const styles = useStyles(client, model.model?.name ?? null);
   const [wantedStyle, setWantedStyle] = useState<string | null>(null);
   const style = styles.find(({ name }) => name === wantedStyle)?.name ?? null;
+  const [wantedSpeed, setWantedSpeed] = useSpeed();
+  const speeds = model.model?.speeds ?? [];
+  const speed = speeds.find((one) => one === wantedSpeed) ?? null;
   const images = useImages(client);
   const [problem, setProblem] = useState<Problem | null>(null);
   const { add, refresh } = images;
@@ -73,7 +78,7 @@ export function Studio({ client }: { client: Client }) {
     setProblem(null);
     try {
       const takesModel = modelName !== null && wish.model === undefined && wish.task !== "upscale";
-      const sent = await jobs.submit(takesModel ? { ...wish, model: modelName } : wish);
+      const sent = await jobs.submit(atSpeed(takesModel ? { ...wish, model: modelName } : wish, speed));
       setChoice({ kind: "job", id: sent.id });
       box.current?.select(); // typing starts the next prompt, an arrow key goes on with this one
       bringIntoView(viewer.current);
@@ -120,6 +125,7 @@ export function Studio({ client }: { client: Client }) {
             <>
               <ModelChoice names={model.names} chosen={modelName} onChoose={setWantedModel} />
               <StyleChoice styles={styles} chosen={style} onChoose={setWantedStyle} />
+              <SpeedChoice speeds={speeds} chosen={speed} onChoose={setWantedSpeed} />
             </>
           }
           isSending={isSending}

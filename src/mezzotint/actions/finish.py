@@ -73,6 +73,8 @@ async def finish_reused(desk: Desk, job: Job, lease: Lease, ending: Ending) -> b
 async def _announce_end(desk: Desk, job: Job, ending: Ending) -> None:
     desk.metrics.measured(job.lane, ending.state, ending.timings)
     desk.metrics.gpu_seconds.labels(lane=job.lane).inc(ending.cost_s)
+    desk.metrics.calls.labels(answer="pass").inc(ending.num_passes)
+    desk.metrics.calls.labels(answer="forecast").inc(ending.num_forecast)
     desk.bus.publish(job.id, Changed(job=job))
     if job.checkpoints:
         with suppress(StorageUnavailable):  # it has ended all the same; the sweep finds what is left

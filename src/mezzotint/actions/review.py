@@ -8,9 +8,9 @@ import structlog
 
 from mezzotint.actions.finish import Desk, Originals, Picture, store_pictures
 from mezzotint.actions.requeue import publish_row
-from mezzotint.domain.held_image import HeldImage, HeldState
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Image
+from mezzotint.domain.safety.held_image import HeldImage, HeldState
 from mezzotint.media import content_hash
 from mezzotint.policy.safety.audit import SafetyChange
 from mezzotint.policy.safety.document import OriginalsPolicy

@@ -9,8 +9,9 @@ from datetime import datetime
 from enum import StrEnum
 
 from mezzotint.domain.errors import JobFault
-from mezzotint.domain.held_image import HeldImage
 from mezzotint.domain.ids import OF_TENANT, JobId, OwnerId, Sha256, TenantId, WorkerId
+from mezzotint.domain.model import Speed
+from mezzotint.domain.safety.held_image import HeldImage
 from mezzotint.domain.style import StyleChoice
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier
@@ -71,7 +72,9 @@ class Parameters:
     source: the PNG that the task begins with. mask: white where to redraw. strength: share of the schedule that is run
     on the source, 0..1. scale: of an upscale. left, top: where the source lies on an outpaint's canvas, px;
     source_width, source_height: its size there. sampler: None for the model's own. stop: percent of the steps, after
-    which the run ends with what its sampler expects of the rest. styles: in the order of their names.
+    which the run ends with what its sampler expects of the rest. speed: as it was asked for; forecast: the bound of
+    foretold steps that it means, see `ForecastPolicy`; None: every step is computed. styles: in the order
+    of their names.
     """
 
     prompt: str
@@ -93,6 +96,8 @@ class Parameters:
     sampler: str | None = None
     stop: int | None = None
     styles: tuple[StyleChoice, ...] = ()
+    speed: Speed = Speed.EXACT
+    forecast: float | None = None
 
     @property
     def num_sampled(self) -> int:
@@ -195,7 +200,8 @@ class Job:
     lane because its tenant's month is used up. `due_at`: of its next try, while it waits for that. `cost_s`:
     GPU-seconds that it took so far, as far as they are saved. `num_losses`: workers that ended while they ran it, since
     it last got further than the step `lost_step`, which it had reached then. `reuse_scope`: whose pictures may answer
-    it; None: it is drawn. `reused_from`: the job whose picture answered it."""
+    it; None: it is drawn. `reused_from`: the job whose picture answered it. `num_passes`, `num_forecast`: calls of the
+    denoiser that were computed, and foretold, once it succeeded."""
 
     id: JobId
     tenant: TenantId
@@ -224,6 +230,8 @@ class Job:
     lost_step: int = 0
     reuse_scope: ReuseScope | None = None
     reused_from: JobId | None = None
+    num_passes: int = 0
+    num_forecast: int = 0
 
     @property
     def lane(self) -> Tier:
@@ -241,7 +249,8 @@ class Ending:
 
     cost_s: GPU-seconds of this attempt. resumed_cost_s: those before the checkpoint that it went on from. reuse_key: by
     which later jobs find these pictures; None: they are not reused. reused_from: the job whose pictures these are;
-    reuse_charge_s: GPU-seconds that are charged for them, though none were spent.
+    reuse_charge_s: GPU-seconds that are charged for them, though none were spent. num_passes, num_forecast: calls of
+    the denoiser that were computed, and foretold.
     """
 
     state: JobState
@@ -257,8 +266,16 @@ class Ending:
     reuse_key: str | None = None
     reused_from: JobId | None = None
     reuse_charge_s: float = 0.0
+    num_passes: int = 0
+    num_forecast: int = 0
 
     @property
     def charged_s(self) -> float:
         """GPU-seconds of the picture; steps that were repeated after a crash count once."""
         return self.resumed_cost_s + self.cost_s + self.reuse_charge_s
+
+    @property
+    def computed_share(self) -> float:
+        """Share of the denoiser's calls that were computed."""
+        calls = self.num_passes + self.num_forecast
+        return self.num_passes / calls if calls else 1.0

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from mezzotint.domain.model import Speed
 from mezzotint.domain.style import WantedStyle
 
 
@@ -31,6 +32,7 @@ class Prompt:
     iw: float | None = None
     version: str | None = None
     stop: int | None = None
+    speed: Speed | None = None
     is_draft: bool = False
     styles: tuple[WantedStyle, ...] | None = None
 

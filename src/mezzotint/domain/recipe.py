@@ -19,10 +19,8 @@ class RecipeAudience(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """The fields have the meaning of `Parameters`; None: the file does not tell. software: that drew the picture.
-
-    styles: sha256 may be empty.
-    """
+    """The fields have the meaning of `Parameters`; None: the file does not tell. speed: where steps may have been
+    foretold. styles: sha256 may be empty. software: that drew the picture."""
 
     prompt: str
     negative_prompt: str = ""
@@ -34,6 +32,7 @@ class Recipe:
     height: int | None = None
     sampler: str | None = None
     stop: int | None = None
+    speed: str | None = None
     task: Task = Task.GENERATE
     source: str | None = None
     mask: str | None = None
@@ -56,6 +55,7 @@ class Recipe:
             height=parameters.height,
             sampler=parameters.sampler,
             stop=parameters.stop,
+            speed=None if parameters.forecast is None else parameters.speed.value,
             task=parameters.task,
             source=parameters.source,
             mask=parameters.mask,

@@ -43,6 +43,24 @@ class Tenant:
     reuses_pictures: bool = True
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonthlyUsage:
+    """month: such as `2026-01`, UTC. num_jobs: that ended after a worker had begun them. num_steps: sampler steps.
+    num_passes, num_forecast: calls of denoisers that were computed, and foretold, of jobs that were drawn.
+
+    gpu_s: charged GPU-seconds. waived_s: of jobs that failed, which nobody is charged for.
+    """
+
+    month: str
+    num_jobs: int = 0
+    num_images: int = 0
+    num_steps: int = 0
+    num_passes: int = 0
+    num_forecast: int = 0
+    gpu_s: float = 0.0
+    waived_s: float = 0.0
+
+
 def is_tenant_name(name: str) -> bool:
     """1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit."""
     return TENANT.fullmatch(name) is not None

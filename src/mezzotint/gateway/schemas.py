@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from mezzotint.domain.claims import Claims, Scope, Via
 from mezzotint.domain.job import Image, Job, JobState
+from mezzotint.domain.model import Speed
 from mezzotint.domain.style import MAX_STYLES
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier, limits_of
@@ -65,6 +66,12 @@ class NewJob(BaseModel):
     styles: list[StyleRequest] = Field(
         default_factory=list, description=STYLES_DESCRIPTION, json_schema_extra={"maxItems": MAX_STYLES}
     )
+    speed: Speed | None = Field(
+        None,
+        strict=False,
+        description="how many steps may be foretold instead of computed; default: as the model and the tier have it, "
+        "else exact",
+    )
     repeat: int | None = Field(None, ge=1, le=MAX_JOBS, description="so many jobs, each with a seed of its own")
     new: bool = Field(
         False,
@@ -93,6 +100,7 @@ class JobParameters(BaseModel):
     sampler: str | None = Field(description="null: the model's own")
     stop: int | None = Field(description="percent of the steps after which the run ends; null: none")
     styles: list[JobStyle]
+    speed: Speed
 
 
 class JobImage(BaseModel):
@@ -164,6 +172,8 @@ class JobView(BaseModel):
     owner: str | None = Field(description="`owner` of GET /v1/me for who made it; null: the whole tenant's")
     reused: bool = Field(False, description="whether it was answered with the stored picture of an equal request")
     reused_from: str | None = Field(None, description="id of the job that drew the picture")
+    num_passes: int = Field(0, description="calls of the denoiser that were computed, once it succeeded")
+    num_forecast: int = Field(0, description="calls of the denoiser that were foretold")
 
     @classmethod
     def of(cls, job: Job, position: int | None = None, estimated_wait_s: float | None = None) -> "JobView":
@@ -190,6 +200,8 @@ class JobView(BaseModel):
             owner=job.owner or None,
             reused=job.reused_from is not None,
             reused_from=job.reused_from,
+            num_passes=job.num_passes,
+            num_forecast=job.num_forecast,
         )
 
 
@@ -311,6 +323,7 @@ class ModelView(BaseModel):
     default_steps: int
     tasks: list[Task]
     samplers: list[str]
+    speeds: list[Speed] = Field(description="what `speed` of a job takes, as far as its tier may ask for it")
     license: str
     load_another: str
 

@@ -24,6 +24,7 @@ from mezzotint.domain.prompt_weights import strip_weights
 from mezzotint.domain.recipe import Recipe
 from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.tier import Tier
+from mezzotint.main.models import choose_speeds
 from mezzotint.main.options import ExitCode
 from mezzotint.main.served_models import ServedModel, build_catalog, find_models
 from mezzotint.main.served_styles import ServedStyle, find_styles, group_files
@@ -58,7 +59,7 @@ def _draw_here(settings: Settings, prompt: str, out: Path) -> int:
     from mezzotint.safety.image.loading import load_postfilter
     from mezzotint.safety.policy_file import load_policy
 
-    offers = find_models(settings)
+    offers = choose_speeds(settings, find_models(settings))
     models = [offer.info for offer in offers]
     styles = find_styles(settings, offers)
     terms = Terms(
@@ -110,7 +111,7 @@ def _draw(
             offer.info.name, lambda share: bar.update(task, description=f"loading the model, {share:.0%}")
         )
         bar.update(task, description="drawing")
-        from mezzotint.engine import call_kwargs
+        from mezzotint.engine import ForecastSettings, call_kwargs
 
         for parameters in wanted:
             loaded.fetch_styles(parameters.styles)
@@ -119,6 +120,7 @@ def _draw(
             loaded.hub.submit(
                 call_kwargs(loaded.hub.pipeline, parameters),
                 stop_after=parameters.num_sampled if parameters.stop is not None else None,
+                forecast=ForecastSettings(bound=bound) if (bound := parameters.forecast) is not None else None,
                 on_step=lambda run: bar.advance(task),
                 adapters={style.name: style.weight for style in parameters.styles},
             )

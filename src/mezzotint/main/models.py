@@ -1,7 +1,8 @@
-"""`mezzotint models list | check`: what is served, and what the engine can do with it."""
+"""`mezzotint models list | check`: what is served, and what the engine can do with it; the speeds that follow."""
 
 import json
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +10,8 @@ import typer
 
 from mezzotint.config import Settings, read_settings
 from mezzotint.domain.errors import ArgumentInvalid, NotKnown
+from mezzotint.domain.model import ForecastPolicy, Speed
+from mezzotint.engine.forecasting.calibration import Calibration
 from mezzotint.main.options import Data, print_table, report_errors, setting_option
 from mezzotint.main.served_models import (
     Findings,
@@ -167,3 +170,20 @@ def weights_stamp(offer: ServedModel) -> str:
     """By which changed weights are noticed without reading them."""
     files = sorted(offer.folder.rglob("*.safetensors")) + ([offer.checkpoint] if offer.checkpoint else [])
     return " ".join(f"{file.stat().st_size}:{file.stat().st_mtime_ns}" for file in files)
+
+
+def choose_speeds(settings: Settings, offers: Sequence[ServedModel]) -> tuple[ServedModel, ...]:
+    """The models with their speeds. Bounds are the entry's, else those that `mezzotint models check` found in this data
+    folder, else the card's."""
+    known = Findings.of(settings.data).capabilities
+    return tuple(_choose_speeds(offer, read_findings(known, offer)) for offer in offers)
+
+
+def _choose_speeds(offer: ServedModel, findings: dict[str, object] | None) -> ServedModel:
+    found = offer.info.forecast
+    if findings is not None and "forecast" in findings:
+        calibration = Calibration.from_document(findings["forecast"])
+        settings = {speed: calibration.settings(speed.value) for speed in Speed}
+        found = ForecastPolicy(bounds={speed: one.bound for speed, one in settings.items() if one is not None})
+    policy = found if offer.entry.forecast is None else offer.entry.forecast.policy(found)
+    return replace(offer, info=replace(offer.info, forecast=policy))

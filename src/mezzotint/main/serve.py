@@ -38,6 +38,7 @@ from mezzotint.main.accounts import build_accounts, read_provider
 from mezzotint.main.data_folder import load_secret, lock_data_folder, prepare_data_folder
 from mezzotint.main.filters.text_screen import build_screen, build_text_filter
 from mezzotint.main.log import configure_log
+from mezzotint.main.models import choose_speeds
 from mezzotint.main.provenance.signing import Signing, find_signer, read_anchors
 from mezzotint.main.safety.controls import build_controls, follow_overrides
 from mezzotint.main.served_models import (
@@ -84,7 +85,7 @@ def serve(settings: Settings) -> None:
     ):
         read(settings)  # wrong settings stop the start before anything is made
     with bind_socket(settings.host, settings.port) as listener:
-        offers = find_models(settings)
+        offers = choose_speeds(settings, find_models(settings))
         upscaler = find_upscaler(settings)
         infos = [offer.info for offer in offers]
         if upscaler is not None:

@@ -56,6 +56,8 @@ def describe_drawing(
         facts["styles"] = [
             {"name": style.name, "weight": style.weight, "sha256": style.sha256} for style in parameters.styles
         ]
+    if parameters.forecast is not None:
+        facts["speed"] = parameters.speed.value
     if shows_prompt:
         facts["recipe"] = {
             "prompt": parameters.prompt,

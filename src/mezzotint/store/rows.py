@@ -20,6 +20,7 @@ from mezzotint.domain.job import (
     Timings,
     remaining_cost,
 )
+from mezzotint.domain.model import Speed
 from mezzotint.domain.style import StyleChoice
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier
@@ -164,6 +165,8 @@ def job_of(row: RowMapping, pictures: Sequence[Image], saved: Sequence[Checkpoin
         lost_step=row["lost_step"],
         reuse_scope=ReuseScope(row["reuse_scope"]) if row["reuse_scope"] else None,
         reused_from=JobId(row["reused_from"]) if row["reused_from"] else None,
+        num_passes=row["num_passes"],
+        num_forecast=row["num_forecast"],
     )
 
 
@@ -190,7 +193,8 @@ def document_of_parameters(parameters: Parameters) -> dict[str, Any]:
 
 def parameters_of(document: dict[str, Any]) -> Parameters:
     styles = tuple([StyleChoice(**style) for style in document.get("styles", ())])
-    return Parameters(**{**document, "task": Task(document.get("task", Task.GENERATE)), "styles": styles})
+    task, speed = Task(document.get("task", Task.GENERATE)), Speed(document.get("speed", Speed.EXACT))
+    return Parameters(**{**document, "task": task, "speed": speed, "styles": styles})
 
 
 def image_of(row: RowMapping) -> Image:

@@ -87,6 +87,8 @@ jobs = Table(
     Column("reuse_scope", String(8)),
     Column("reuse_key", String(64)),  # of a job whose pictures may answer others
     Column("reused_from", String(40)),
+    Column("num_passes", Integer, nullable=False, server_default="0"),
+    Column("num_forecast", Integer, nullable=False, server_default="0"),
     _some("jobs_waiting", "waits_in", "seq", where="waits_in"),
     _some("jobs_waiting_of_tenant", "waits_in", "tenant", "seq", where="waits_in"),
     _some("jobs_due", "due_at", where="due_at"),
@@ -231,6 +233,8 @@ ledger = Table(
     Column("kind", String(8), nullable=False),
     Column("gpu_s", Float, nullable=False),
     Column("steps", Integer, nullable=False),
+    Column("num_passes", Integer, nullable=False, server_default="0"),
+    Column("num_forecast", Integer, nullable=False, server_default="0"),
     Column("worker", String(64)),
     Column("at", Instant, nullable=False),
     Index("ledger_of_tenant", "tenant", "month"),

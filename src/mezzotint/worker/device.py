@@ -210,6 +210,7 @@ class DeviceThread:
         return True
 
     def _start_run(self, loaded: LoadedModel, command: Start) -> None:
+        from mezzotint.engine import ForecastSettings
         from mezzotint.engine.models.read_texts import find_cut_texts
 
         job = command.job
@@ -220,6 +221,7 @@ class DeviceThread:
             pipeline=assignment.pipeline,
             resume=command.resume,
             stop_after=job.parameters.num_sampled if job.parameters.stop is not None else None,
+            forecast=ForecastSettings(bound=bound) if (bound := job.parameters.forecast) is not None else None,
             checkpoint_every=self._checkpoint_interval.every or self._interval,
             on_step=lambda run: self._report_step(loaded, job, run),
             on_checkpoint=lambda run, snapshot: self._report_checkpoint(job, run, snapshot),
@@ -324,6 +326,7 @@ class DeviceThread:
             del self._active[active.job.id]
             now = time.monotonic()
             pictures, error = self._collect_pictures(active)
+            run = cast("Run", active.run) if active.hub is not None else None  # else an upscale, which has no denoiser
             self._report(
                 RunEnded(
                     job=active.job.id,
@@ -336,6 +339,8 @@ class DeviceThread:
                     cost_s=active.run.cost_s,
                     cut_texts=active.cut_texts,
                     fingerprint=active.fingerprint,
+                    num_passes=run.num_passes if run is not None else 0,
+                    num_forecast=run.num_forecast if run is not None else 0,
                 )
             )
 

@@ -45,6 +45,7 @@ async def finish_job(jobs: LeasedJobs, leased: LeasedJob, report: RunEnded) -> N
         key = await jobs.retry_while_away(lambda: make_key(jobs, leased.job, fingerprint))
         ending = replace(ending, reuse_key=key if ending.images else None)
     ending = replace(ending, timings=timings, cost_s=report.cost_s, resumed_cost_s=leased.resumed_cost_s)
+    ending = replace(ending, num_passes=report.num_passes, num_forecast=report.num_forecast)
     if await jobs.write_and_release(leased, lambda: finish(jobs.desk, leased.job, leased.lease, ending)):
         took = {name: round(took, 3) for name, took in asdict(ending.timings).items() if took is not None}
         log.info("job ended", job=leased.job.id, state=ending.state, **took)

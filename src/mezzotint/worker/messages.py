@@ -93,7 +93,8 @@ class RunEnded:
 
     begun_at: when the engine took the run, by `time.monotonic`. denoise_s, decode_s: shared with the other runs.
     cost_s: the run's own share, by rows, of the passes it took part in. cut_texts: what was read
-    of those that were cut. fingerprint: of the engine that drew, in exact mode.
+    of those that were cut. fingerprint: of the engine that drew, in exact mode. num_passes, num_forecast: calls of the
+    denoiser that were computed, and foretold, those before its checkpoint included.
     """
 
     job: JobId
@@ -106,6 +107,8 @@ class RunEnded:
     cost_s: float = 0.0
     cut_texts: CutTexts = field(default_factory=CutTexts)
     fingerprint: str | None = None
+    num_passes: int = 0
+    num_forecast: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,10 +20,10 @@ from mezzotint.domain.errors import (
     RunFailed,
     SigningFailed,
 )
-from mezzotint.domain.held_image import HeldImage, HeldState
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Ending, Image, Job, JobError, JobState, Timings
 from mezzotint.domain.recipe import Recipe
+from mezzotint.domain.safety.held_image import HeldImage, HeldState
 from mezzotint.domain.tier import Tier
 from mezzotint.media import blur_picture, content_hash, encode, preview_data_url
 from mezzotint.media.metadata import SOFTWARE, embed_recipe

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import select, update
 
 from mezzotint.domain.errors import LeaseLost
-from mezzotint.domain.held_image import HeldImage, HeldState
 from mezzotint.domain.ids import JobId, TenantId, WorkerId
 from mezzotint.domain.job import CheckpointRef, CutTexts, Job, JobState, Lease
+from mezzotint.domain.safety.held_image import HeldImage, HeldState
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.fair_queue.state import RULES
 from mezzotint.policy.retry import Retry

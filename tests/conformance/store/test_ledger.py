@@ -7,7 +7,7 @@ import pytest
 
 from mezzotint.domain.ids import TenantId, WorkerId
 from mezzotint.domain.job import JobState
-from mezzotint.domain.usage import MonthlyUsage
+from mezzotint.domain.tenant import MonthlyUsage
 from mezzotint.store import Database, Jobs, Ledger, WorkerOffer
 from tests.making import NOW, make_ending, make_image, make_job
 
@@ -39,6 +39,19 @@ async def test_months_are_told_apart_newest_first_and_tenants_too(database: Data
     assert await ledger.usage(ADA, "0001-01") == [later, now]
     assert await ledger.usage(ADA, "2026-02") == [later]
     assert await ledger.usage(TenantId("bob"), "0001-01") == []
+
+
+async def test_passes_and_foretold_calls_are_counted_beside_the_steps(database: Database, jobs: Jobs) -> None:
+    for num_passes in (12, 20):
+        job = make_job()
+        await jobs.add(job)
+        (taken,) = await jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
+        assert taken.lease is not None
+        ending = replace(make_ending(job), num_passes=num_passes, num_forecast=30 - num_passes)
+        ended = await jobs.finish(job.id, taken.lease, ending)
+        assert (ended.num_passes, ended.num_forecast) == (num_passes, 30 - num_passes)
+    (month,) = await Ledger(database).usage(ADA, MONTH)
+    assert (month.num_steps, month.num_passes, month.num_forecast) == (60, 32, 28)
 
 
 async def test_what_failed_jobs_took_is_waived(database: Database, jobs: Jobs) -> None:

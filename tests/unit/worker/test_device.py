@@ -114,8 +114,9 @@ class Bench:
         tier: Tier = Tier.FREE,
         resume: bytes | None = None,
         prompt: str = "a house",
+        forecast: float | None = None,
     ) -> JobId:
-        parameters = replace(make_parameters(num_steps=num_steps), prompt=prompt)
+        parameters = replace(make_parameters(num_steps=num_steps), prompt=prompt, forecast=forecast)
         job = replace(make_job(tier=tier, parameters=parameters), model=model)
         self.device.send(Start(job=job, resume=resume))
         return job.id
@@ -314,3 +315,11 @@ def test_a_heavier_lane_takes_the_memory_of_a_lighter_one_which_loses_no_step(
     assert done.pictures[0].tobytes() == undisturbed.tobytes()
     steps = [report.step for report in it.heard if isinstance(report, StepDone) and report.job == resumed]
     assert steps[0] == parked.snapshot.steps + 1
+
+
+def test_a_job_with_a_bound_is_foretold_and_its_passes_are_counted(bench: Callable[..., Bench]) -> None:
+    one = bench(catalog={"a": MB}, warm=("a",))
+    exact, foretold = (one.ended(one.draw("a", num_steps=10, forecast=bound)) for bound in (None, 1e6))
+    assert (exact.num_passes, exact.num_forecast) == (10, 0)
+    assert foretold.num_forecast > 0
+    assert foretold.num_passes + foretold.num_forecast == foretold.step == 10

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image as Pixels
 
 from mezzotint.domain.errors import NotFinite, StorageUnavailable
-from mezzotint.domain.held_image import HeldState
 from mezzotint.domain.job import Ending, Job, JobState
+from mezzotint.domain.safety.held_image import HeldState
 from mezzotint.domain.tier import Tier
 from mezzotint.media import blur_picture
 from mezzotint.policy.safety.categories import SafetyCategory

@@ -1896,6 +1896,18 @@ export interface components {
              * @description the same of the negative prompt
              */
             negative_prompt_read?: string | null;
+            /**
+             * Num Forecast
+             * @description calls of the denoiser that were foretold
+             * @default 0
+             */
+            num_forecast: number;
+            /**
+             * Num Passes
+             * @description calls of the denoiser that were computed, once it succeeded
+             * @default 0
+             */
+            num_passes: number;
             /** Num Steps */
             num_steps: number;
             /**
@@ -2040,6 +2052,18 @@ export interface components {
              * @description the same of the negative prompt
              */
             negative_prompt_read?: string | null;
+            /**
+             * Num Forecast
+             * @description calls of the denoiser that were foretold
+             * @default 0
+             */
+            num_forecast: number;
+            /**
+             * Num Passes
+             * @description calls of the denoiser that were computed, once it succeeded
+             * @default 0
+             */
+            num_passes: number;
             /** Num Steps */
             num_steps: number;
             /**
@@ -2614,6 +2638,7 @@ export interface components {
              * @description hash of the PNG that it begins with
              */
             source: string | null;
+            speed: components["schemas"]["Speed"];
             /**
              * Stop
              * @description percent of the steps after which the run ends; null: none
@@ -2693,6 +2718,18 @@ export interface components {
              * @description the same of the negative prompt
              */
             negative_prompt_read?: string | null;
+            /**
+             * Num Forecast
+             * @description calls of the denoiser that were foretold
+             * @default 0
+             */
+            num_forecast: number;
+            /**
+             * Num Passes
+             * @description calls of the denoiser that were computed, once it succeeded
+             * @default 0
+             */
+            num_passes: number;
             /** Num Steps */
             num_steps: number;
             /**
@@ -2916,6 +2953,11 @@ export interface components {
             native_width: number;
             /** Samplers */
             samplers: string[];
+            /**
+             * Speeds
+             * @description what `speed` of a job takes, as far as its tier may ask for it
+             */
+            speeds: components["schemas"]["Speed"][];
             /** Tasks */
             tasks: components["schemas"]["Task"][];
         };
@@ -2961,6 +3003,11 @@ export interface components {
              * @description UTC, such as 2026-01
              */
             month: string;
+            /**
+             * Num Forecast
+             * @description calls of the denoiser that were foretold; of those that were drawn
+             */
+            num_forecast: number;
             /** Num Images */
             num_images: number;
             /**
@@ -2968,6 +3015,11 @@ export interface components {
              * @description that ended after a worker had begun them, cancelled and failed ones included
              */
             num_jobs: number;
+            /**
+             * Num Passes
+             * @description calls of the denoiser that were computed; of those that were drawn
+             */
+            num_passes: number;
             /**
              * Num Steps
              * @description sampler steps of those jobs
@@ -3237,6 +3289,8 @@ export interface components {
              * @description hash of a picture of yours, id of a job of yours, or of an upload
              */
             source?: string | null;
+            /** @description how many steps may be foretold instead of computed; default: as the model and the tier have it, else exact */
+            speed?: components["schemas"]["Speed"] | null;
             /**
              * Strength
              * @description share of the steps that is run on the source
@@ -3884,6 +3938,11 @@ export interface components {
             /** Token */
             token: string;
         };
+        /**
+         * Speed
+         * @enum {string}
+         */
+        Speed: "exact" | "balanced" | "fast";
         /** StyleList */
         StyleList: {
             /** Styles */

@@ -9,6 +9,8 @@ export type Accepted = Schemas["Accepted"];
 export type Task = Schemas["Task"];
 /** What is asked for: a prompt, and what else differs from the defaults. */
 export type Asked = Pick<Schemas["NewJob"], "prompt"> & Partial<Schemas["NewJob"]>;
+/** How many of a job's steps may be foretold instead of computed. */
+export type Speed = Schemas["Speed"];
 export type JobState = Schemas["JobState"];
 export type JobsPage = Schemas["JobPage"];
 export type Image = Schemas["JobImage"];

@@ -95,6 +95,7 @@ export function aJob(changes: Partial<Job> = {}): Job {
       sampler: null,
       stop: null,
       styles: [],
+      speed: "exact",
     },
     model: "mezzotint-starter",
     step: 0,
@@ -113,6 +114,8 @@ export function aJob(changes: Partial<Job> = {}): Job {
     owner: null,
     reused: false,
     reused_from: null,
+    num_passes: 0,
+    num_forecast: 0,
     ...changes,
   };
 }

@@ -6,11 +6,12 @@ import tomllib
 from collections import Counter
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mezzotint.domain.errors import SettingInvalid
+from mezzotint.domain.model import ForecastPolicy, Speed
 from mezzotint.domain.style import MAX_STYLE_WEIGHT, STYLE_NAME
 from mezzotint.domain.tier import Tier
 
@@ -49,6 +50,35 @@ class Quantization(_CatalogTable):
     components: tuple[str, ...] = Field(
         default=(), description="parts to quantise, such as `transformer`; default: all"
     )
+
+
+class ForecastEntry(_CatalogTable):
+    """How far steps of the model may be foretold, and for whom."""
+
+    balanced: float | None = Field(default=None, gt=0, le=2, description="bound at the speed `balanced`")
+    fast: float | None = Field(default=None, gt=0, le=2, description="bound at the speed `fast`")
+    default: dict[Tier, Speed] = Field(
+        default_factory=dict, description="speed of a tier's requests that name none; default: `exact`"
+    )
+    allowed: dict[Tier, tuple[Speed, ...]] = Field(
+        default_factory=dict, description="speeds that a tier may ask for; default: all that the model can do"
+    )
+
+    @model_validator(mode="after")
+    def _check_defaults(self) -> Self:
+        for tier, speeds in self.allowed.items():
+            if not speeds:
+                raise ValueError(f"allowed.{tier} names no speed")
+        for tier, speed in self.default.items():
+            if speed not in self.allowed.get(tier, tuple(Speed)):
+                raise ValueError(f"default.{tier} is {speed}, which allowed.{tier} does not have")
+        return self
+
+    def policy(self, found: ForecastPolicy) -> ForecastPolicy:
+        """The entry's bounds and tiers. found: the bounds where it names none."""
+        named = {Speed.BALANCED: self.balanced, Speed.FAST: self.fast}
+        bounds = {speed: bound for speed, bound in named.items() if bound is not None}
+        return ForecastPolicy(bounds=bounds or found.bounds, defaults=self.default, allowed=self.allowed)
 
 
 class ModelEntry(_CatalogTable):
@@ -92,6 +122,11 @@ class ModelEntry(_CatalogTable):
         default=None,
         description="the sampler, with its schedule, of requests that name none: one that the model takes, such as "
         "`DPM++ 2M Karras`; default: the model's own",
+    )
+    forecast: ForecastEntry | None = Field(
+        default=None,
+        description="a table `balanced`, `fast`, `default`, `allowed`: the bounds of foretold steps by speed, and what "
+        "each tier gets and may ask for; default: the bounds that `mezzotint models check` found, else the card's",
     )
     warm: bool = Field(
         default=False, description="whether it is loaded at the start and stays; else when a job asks for it"

@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from mezzotint.domain.errors import ModelCorrupt, ModelMissing, ModelUnsupported
-from mezzotint.domain.model import MAX_SIDE_PX, ModelInfo
+from mezzotint.domain.model import MAX_SIDE_PX, ForecastPolicy, ModelInfo, Speed
 from mezzotint.domain.sampler import ESTIMATING, list_samplers
 from mezzotint.domain.task import Task
 from mezzotint.engine.models.integrity import check_shards, check_sums, check_weights, read_json
@@ -155,6 +155,7 @@ def _describe(folder: Path, name: str | None) -> ModelInfo:
         license=str(card.get("license", "see the model's own card")),
         knows=tuple(map(str, card.get("knows", ()))),
         examples=tuple(map(str, card.get("examples", ()))),
+        forecast=ForecastPolicy(bounds={Speed(name): float(bound) for name, bound in card.get("forecast", {}).items()}),
     )
 
 

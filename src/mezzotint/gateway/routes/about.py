@@ -106,8 +106,9 @@ async def describe_model(
     chosen = choose_model(service.door.models, name, Task.GENERATE, "")
     if isinstance(chosen, Refusal):
         raise translate_refusal(replace(chosen, param="name"))
-    told = {name: getattr(chosen, name) for name in ModelView.model_fields if name != "load_another"}
-    return ModelView.model_validate({"load_another": LOAD_ANOTHER, **told}, from_attributes=True)
+    told = {name: getattr(chosen, name) for name in ModelView.model_fields if name not in {"load_another", "speeds"}}
+    made = {"load_another": LOAD_ANOTHER, "speeds": chosen.forecast.speeds}
+    return ModelView.model_validate({**made, **told}, from_attributes=True)
 
 
 @router.post("/v1/session", responses=describe_errors(403))

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mezzotint.actions.review import deny_pictures, release_pictures, view_original
 from mezzotint.domain.claims import Claims
-from mezzotint.domain.held_image import HeldState
 from mezzotint.domain.ids import JobId
+from mezzotint.domain.safety.held_image import HeldState
 from mezzotint.gateway.cursor import Cursor, next_cursor
 from mezzotint.gateway.dependencies import AdminClaims, ServiceDep
 from mezzotint.gateway.errors import ApiError

@@ -21,6 +21,8 @@ class MonthUsage(BaseModel):
     num_jobs: int = Field(description="that ended after a worker had begun them, cancelled and failed ones included")
     num_images: int
     num_steps: int = Field(description="sampler steps of those jobs")
+    num_passes: int = Field(description="calls of the denoiser that were computed; of those that were drawn")
+    num_forecast: int = Field(description="calls of the denoiser that were foretold; of those that were drawn")
     gpu_s: float = Field(description="GPU-seconds charged")
     waived_s: float = Field(description="GPU-seconds of failed jobs, which are not charged")
 

@@ -31,6 +31,7 @@ def format_infotext(recipe: Recipe) -> str:
         "Seed": _write(recipe.seed),
         "Size": None if recipe.width is None else f"{recipe.width}x{recipe.height}",
         "Model": recipe.model,
+        "Speed": recipe.speed,
         "Denoising strength": _write(recipe.strength),
         "Lora hashes": ", ".join(f"{style.name}: {style.sha256[:12]}" for style in recipe.styles) or None,
     }
@@ -83,6 +84,7 @@ def to_recipe(pairs: Mapping[str, str]) -> Recipe | None:
         width=_read_integer(pairs.get("Size-1", "")),
         height=_read_integer(pairs.get("Size-2", "")),
         sampler=known.name if known else sampler or None,
+        speed=pairs.get("Speed") or None,
         strength=_read_decimal(pairs.get("Denoising strength", "")),
         software=pairs.get("Version") or None,
     )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mezzotint.domain.job import Parameters
-from mezzotint.domain.model import ModelInfo
+from mezzotint.domain.model import ModelInfo, Speed
 from mezzotint.domain.prompt import MAX_SEED, Prompt
 from mezzotint.domain.refusal import Refusal, RefusalCode, refuse
 from mezzotint.domain.sampler import find_sampler
@@ -123,6 +123,7 @@ def _check_said_once(request: JobRequest, prompt: Prompt) -> Refusal | None:
         ("--no", prompt.no, "negative_prompt", request.negative_prompt or None),
         ("--seed", prompt.seed, "seed", request.seed),
         ("--steps", prompt.num_steps, "num_steps", request.num_steps),
+        ("--speed", prompt.speed, "speed", request.speed),
         ("--ar", prompt.aspect_ratio, "width", request.width),
         ("--ar", prompt.aspect_ratio, "height", request.height),
         ("--repeat", prompt.repeat, "repeat", request.repeat),
@@ -189,6 +190,7 @@ def _fill_parameters(request: JobRequest, prompt: Prompt, model: ModelInfo, term
     is_upscale = request.task is Task.UPSCALE
     usual_sampler = None if is_upscale else model.default_sampler
     sampler = find_sampler(wanted) if (wanted := request.sampler or usual_sampler) else None
+    speed = Speed.EXACT if is_upscale else _choose_speed(request, prompt, model, terms.tier)
     parameters = Parameters(
         prompt=add_trigger_words(prompt.text, styles, terms.styles),
         negative_prompt=prompt.no or " ".join((request.negative_prompt or "").split()),
@@ -200,6 +202,8 @@ def _fill_parameters(request: JobRequest, prompt: Prompt, model: ModelInfo, term
         stop=prompt.stop,
         sampler=sampler.name if sampler else None,
         styles=styles,
+        speed=speed,
+        forecast=model.forecast.bounds.get(speed),
     )
     if source := terms.source:
         usual = DEFAULT_STRENGTH.get(request.task) if prompt.iw is None else strength_of(prompt.iw)
@@ -224,6 +228,11 @@ def _choose_steps(request: JobRequest, prompt: Prompt, model: ModelInfo, tier: T
     if quality is not None:
         return max(1, round(usual * quality))
     return next(num for num in (request.num_steps, prompt.num_steps, usual) if num is not None)
+
+
+def _choose_speed(request: JobRequest, prompt: Prompt, model: ModelInfo, tier: Tier) -> Speed:
+    named = request.speed or prompt.speed
+    return model.forecast.default_of(tier) if named is None else named
 
 
 def _choose_guidance(request: JobRequest, prompt: Prompt, model: ModelInfo) -> float:

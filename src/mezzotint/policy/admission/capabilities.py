@@ -1,7 +1,7 @@
 """Refuse by name what a model, a task or a tier cannot do."""
 
 from mezzotint.domain.job import Parameters
-from mezzotint.domain.model import ModelInfo
+from mezzotint.domain.model import ModelInfo, Speed
 from mezzotint.domain.prompt import MAX_SENT_SEED, Prompt
 from mezzotint.domain.refusal import Refusal, RefusalCode, refuse
 from mezzotint.domain.sampler import find_sampler
@@ -28,6 +28,7 @@ def check_capabilities(
         or _check_strength(parameters)
         or _check_guidance(request, prompt, model)
         or _check_sampler(request, model)
+        or _check_speed(request, prompt, model, tier)
     )
 
 
@@ -95,6 +96,22 @@ def _check_sampler(request: JobRequest, model: ModelInfo) -> Refusal | None:
     message = f'{model.name} has no sampler "{request.sampler[:40]}".'
     hint = f"It takes: {', '.join(model.samplers)}." if model.samplers else "Leave it out: only its own suits it."
     return refuse(RefusalCode.PARAMETER_UNSUPPORTED, message, hint, "sampler")
+
+
+def _check_speed(request: JobRequest, prompt: Prompt, model: ModelInfo, tier: Tier) -> Refusal | None:
+    speed, param = request.speed or prompt.speed, "prompt" if request.speed is None else "speed"
+    if speed is None:
+        return None
+    if request.task is Task.UPSCALE:
+        message = "--speed means nothing to the task upscale, which has no sampler steps."
+        return refuse(RefusalCode.PARAMETER_UNSUPPORTED, message, "Leave it out.", param)
+    can, may = model.forecast.speeds, model.forecast.speeds_of(tier)
+    if speed in may:
+        return None
+    message = f"{model.name} cannot foretell steps at the speed {speed}."
+    if speed in can or speed is Speed.EXACT:
+        message = f"The {tier} tier does not draw with {model.name} at the speed {speed}."
+    return refuse(RefusalCode.PARAMETER_UNSUPPORTED, message, f"Choose of: {', '.join(may)}.", param)
 
 
 def _check_seed(parameters: Parameters) -> Refusal | None:

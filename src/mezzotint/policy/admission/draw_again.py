@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from math import gcd
 from typing import Any
 
-from mezzotint.domain.model import ModelInfo
+from mezzotint.domain.model import ModelInfo, Speed
 from mezzotint.domain.prompt import MAX_SENT_SEED, AspectRatio, Prompt
 from mezzotint.domain.recipe import Recipe
 from mezzotint.domain.sampler import find_sampler
@@ -48,6 +48,7 @@ def plan_again(recipe: Recipe, models: Sequence[ModelInfo], styles: Sequence[Sty
         "height": recipe.height if recipe.width is not None else None,
         "sampler": _keep_sampler(recipe, model, notes),
         "styles": _keep_styles(recipe, model, styles, notes) or None,
+        "speed": _keep_speed(recipe, model, notes),
     }
     fields |= _keep_source(recipe, notes)
     if recipe.task is Task.UPSCALE:
@@ -58,6 +59,7 @@ def plan_again(recipe: Recipe, models: Sequence[ModelInfo], styles: Sequence[Sty
         recipe,
         model=given.get("model"),
         negative_prompt=given.get("negative_prompt", ""),
+        speed=given.get("speed"),
         styles=tuple(style for style in recipe.styles if style.name in kept),
     )
     return DrawAgain(typed=type_recipe(typed), fields=given, notes=tuple(notes))
@@ -96,6 +98,13 @@ def _keep_styles(
     return kept
 
 
+def _keep_speed(recipe: Recipe, model: ModelInfo, notes: list[str]) -> str | None:
+    if recipe.speed is None or recipe.speed in model.forecast.speeds:
+        return recipe.speed
+    notes.append(f'{model.name} cannot be drawn at the speed "{recipe.speed[:40]}"; its usual one is taken.')
+    return None
+
+
 def _keep_source(recipe: Recipe, notes: list[str]) -> dict[str, Any]:
     if recipe.source is not None and recipe.task is not Task.OUTPAINT:
         kept = (recipe.task.value, recipe.source, recipe.mask, recipe.strength, recipe.scale)
@@ -122,6 +131,7 @@ def type_recipe(recipe: Recipe) -> str:
         no=" ".join(recipe.negative_prompt.split()) or None,
         num_steps=num_steps if num_steps is not None and 1 <= num_steps <= MAX_STEPS_WRITTEN else None,
         styles=tuple(WantedStyle(name=style.name, weight=round(style.weight, 2)) for style in recipe.styles) or None,
+        speed=Speed(recipe.speed) if recipe.speed in set(Speed) else None,
         version=recipe.model if recipe.model is not None and re.fullmatch(r"\S{1,200}", recipe.model) else None,
     )
     return escape_text(render_prompt(prompt))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from unicodedata import category
 
+from mezzotint.domain.model import Speed
 from mezzotint.domain.prompt import MAX_SENT_SEED, AspectRatio
 from mezzotint.domain.style import MAX_STYLE_WEIGHT, STYLE_NAME, WantedStyle
 from mezzotint.policy.admission.permutations import MAX_JOBS
@@ -124,6 +125,11 @@ STYLE = ValueForm(
     read=_read_style,
     show=show_styles,
 )
+SPEED = ValueForm(
+    placeholder="SPEED",
+    takes="exact, balanced or fast",
+    read=lambda text: Speed(text) if text in set(Speed) else None,
+)
 SWITCH = ValueForm(placeholder="", takes="no value", read=lambda text: None if text else True, show=lambda _: "")
 
 PARAMETERS = (
@@ -190,6 +196,14 @@ PARAMETERS = (
         form=integer(0, MAX_SENT_SEED),
         does="Where the noise starts: the same prompt, seed and settings give the same picture.",
         example="--seed 7",
+    ),
+    Parameter(
+        name="speed",
+        field="speed",
+        form=SPEED,
+        does="How many steps are foretold from those before, in the place of a pass of the model: `exact` none, "
+        "`balanced` as far as nobody sees it, `fast` as far as only details differ. The number of steps stays.",
+        example="--speed balanced",
     ),
     Parameter(
         name="steps",

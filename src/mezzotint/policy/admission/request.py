@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from mezzotint.domain.model import Speed
 from mezzotint.domain.prompt import Prompt
 from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.style import WantedStyle
@@ -41,6 +42,7 @@ class JobRequest:
     is_plain: bool = False
     is_new: bool = False
     styles: tuple[WantedStyle, ...] = ()
+    speed: Speed | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Boolean, RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -41,12 +41,13 @@ END_JOBS = Statement(  # `finished_at` is never before `started_at`: the clock m
     name="end_jobs",
     values={**LEASE_KEY, "at": jobs.c.finished_at.type}
     | {name: jobs.c[name].type for name in ("state", "timings", "cut_texts", "error", "step", "cost_s")}
-    | {name: jobs.c[name].type for name in ("reuse_key", "reused_from")},
+    | {name: jobs.c[name].type for name in ("reuse_key", "reused_from", "num_passes", "num_forecast")},
     sql=f"""
     UPDATE jobs SET
         state = given.state, finished_at = CASE WHEN started_at > given.at THEN started_at ELSE given.at END,
         timings = given.timings, cut_texts = given.cut_texts, error = given.error, step = given.step,
         cost_s = given.cost_s, reuse_key = given.reuse_key, reused_from = given.reused_from,
+        num_passes = given.num_passes, num_forecast = given.num_forecast,
         lease_worker = NULL, lease_expires_at = NULL
     FROM given WHERE {IS_HELD}
     RETURNING {columns_of(jobs)}, EXISTS (SELECT 1 FROM checkpoints WHERE checkpoints.job = jobs.id) AS has_saved""",
@@ -120,6 +121,8 @@ def _row_of(request: FinishRequest) -> Values:
         "cost_s": ending.charged_s,
         "reuse_key": ending.reuse_key,
         "reused_from": ending.reused_from,
+        "num_passes": ending.num_passes,
+        "num_forecast": ending.num_forecast,
     }
 
 
@@ -132,11 +135,11 @@ def _settling(row: RowMapping, ending: Ending) -> StoppedJob:
         return MeasuredWork(cost=cost, gpu_s=0.0 if is_free else ending.cost_s, at=ending.at)
 
     lane, tenant = Tier(row["lane"]), TenantId(row["tenant"])
-    return StoppedJob(lane=lane, tenant=tenant, charge=charge, done_at=done_at, timed_cost=charge.cost)
+    timed_cost = charge.cost * ending.computed_share  # the pace is that of passes
+    return StoppedJob(lane=lane, tenant=tenant, charge=charge, done_at=done_at, timed_cost=timed_cost)
 
 
 def _entry(row: RowMapping, ending: Ending, worker: WorkerId) -> Values:
     kind = WAIVED if ending.state is JobState.FAILED else CHARGED
-    return ledger_entry(
-        row, LedgerLine(at=ending.at, kind=kind, gpu_s=ending.charged_s, steps=ending.step, worker=worker)
-    )
+    line = LedgerLine(at=ending.at, kind=kind, gpu_s=ending.charged_s, steps=ending.step, worker=worker)
+    return ledger_entry(row, replace(line, num_passes=ending.num_passes, num_forecast=ending.num_forecast))

@@ -244,13 +244,16 @@ def _done(row: RowMapping, step: int) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerLine:
-    """The ledger's line of a job. gpu_s: over all attempts, as far as the last went on from them."""
+    """The ledger's line of a job. gpu_s: over all attempts, as far as the last went on from them. num_passes,
+    num_forecast: of a job whose run came to its end."""
 
     at: datetime
     kind: str
     gpu_s: float
     steps: int
     worker: str | None
+    num_passes: int = 0
+    num_forecast: int = 0
 
 
 def ledger_entry(row: RowMapping, line: LedgerLine) -> Values:

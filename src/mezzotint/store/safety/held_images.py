@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import RowMapping, insert, select, update
 
 from mezzotint.domain.errors import ImageBlocked
-from mezzotint.domain.held_image import HeldImage, HeldState
 from mezzotint.domain.ids import JobId, OwnerId, TenantId
 from mezzotint.domain.job import Image, JobError, JobState
+from mezzotint.domain.safety.held_image import HeldImage, HeldState
 from mezzotint.policy.safety.audit import AuditAction, AuditEntry, SafetyChange
 from mezzotint.store.database import Database
 from mezzotint.store.queue.transitions import JobChange, lock_jobs, transition

@@ -17,9 +17,9 @@ from mezzotint.actions.safety.controls import GoldenPrompts
 from mezzotint.actions.safety.rules import NUM_RECENT
 from mezzotint.domain.claims import Role
 from mezzotint.domain.errors import StorageUnavailable
-from mezzotint.domain.held_image import HeldImage, HeldState
 from mezzotint.domain.ids import TenantId, WorkerId
 from mezzotint.domain.job import JobError, JobState
+from mezzotint.domain.safety.held_image import HeldImage, HeldState
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Service, create_app
 from mezzotint.media.uploads.decoder_pool import DecoderPool

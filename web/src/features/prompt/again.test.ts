@@ -38,6 +38,12 @@ test("what was said in fields is said again", () => {
   });
 });
 
+test("the speed is kept, and said once", () => {
+  const fast = { speed: "fast" } as const;
+  expect(again(made("a cat --seed 7", fast))).toEqual({ prompt: "a cat --seed 7", model: "ink", ...fast });
+  expect(again(made("a cat --seed 7 --speed fast", fast))).toEqual({ prompt: "a cat --seed 7 --speed fast", model: "ink" });
+});
+
 test("a picture's source and strength stay, with another seed too", () => {
   expect(again(made("a cat --seed 7", variation))).toEqual({ prompt: "a cat --seed 7", model: "ink", ...variation });
   expect(againWithAnotherSeed(made("a cat --seed 7 --ar 3:2", variation))).toEqual({

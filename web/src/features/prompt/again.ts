@@ -21,6 +21,7 @@ export function again(job: Job): Asked {
     model: /--v(ersion)?\b/i.test(job.prompt) ? null : job.model,
     sampler,
     styles: styles.length === 0 || hasStyle(job.prompt) ? null : styles.map(({ name, weight }) => ({ name, weight })),
+    speed: job.parameters.speed === "exact" || /--speed\b/i.test(job.prompt) ? null : job.parameters.speed,
     seed: hasSeed(job.prompt) ? null : seed,
   });
 }

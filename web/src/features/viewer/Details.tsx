@@ -12,6 +12,7 @@ export function Details({ job, image }: { job: Job; image: Image }) {
     ["Enlarged", parameters.scale === null ? null : `${parameters.scale}×`],
     ["Strength", parameters.strength === null ? null : String(parameters.strength)],
     ["Steps", hasSteps ? String(job.step) : null], // a variation takes a part of those that were asked for
+    ["Passes", job.num_forecast > 0 ? `${job.num_passes}, ${job.num_forecast} foretold (${parameters.speed})` : null],
     ["Guidance", isDrawn ? String(parameters.guidance_scale) : null],
     ["Without", isDrawn ? parameters.negative_prompt || null : null],
     ["Waited", seconds(timings.queue_s)],

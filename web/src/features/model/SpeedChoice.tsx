@@ -1,0 +1,28 @@
+import { useId } from "react";
+import type { Speed } from "../../api/types";
+
+interface Props {
+  speeds: readonly Speed[];
+  /** Null: as the model and the tier have it. */
+  chosen: Speed | null;
+  onChoose: (speed: Speed | null) => void;
+}
+
+/** How many steps may be foretold; nothing where the model computes each. */
+export function SpeedChoice({ speeds, chosen, onChoose }: Props) {
+  const id = useId();
+  if (speeds.length < 2) return null;
+  return (
+    <span className="model-choice">
+      <label htmlFor={id} className="quiet">
+        Speed
+      </label>
+      <select id={id} value={chosen ?? ""} onChange={(event) => onChoose((event.target.value || null) as Speed | null)}>
+        <option value="">usual</option>
+        {speeds.map((speed) => (
+          <option key={speed}>{speed}</option>
+        ))}
+      </select>
+    </span>
+  );
+}
