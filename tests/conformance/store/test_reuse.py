@@ -53,6 +53,13 @@ async def test_a_job_is_found_by_its_key_by_those_who_see_it(jobs: Jobs) -> None
     assert await jobs.find_reusable(stranger, KEY) is None
 
 
+async def test_what_one_process_drew_another_finds(address: Path | str, jobs: Jobs) -> None:
+    drawn = await draw(jobs, make_job())
+    database = Database(address)
+    assert await Jobs(database).find_reusable(make_job(), KEY) == drawn
+    await database.close()
+
+
 async def test_what_a_job_may_reuse_and_has_reused_is_read_back(jobs: Jobs) -> None:
     drawn = await draw(jobs, make_job())
     asked = replace(make_job(), reuse_scope=ReuseScope.TENANT)

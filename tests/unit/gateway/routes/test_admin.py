@@ -48,6 +48,17 @@ async def test_tenants_are_made_listed_moved_and_shut_out(admin: httpx.AsyncClie
         assert seen == ["acme", "b", "c", "d"]
 
 
+async def test_a_tenant_is_left_out_of_reuse_and_let_in_again(admin: httpx.AsyncClient, service: Service) -> None:
+    async with admin:
+        await admin.post("/v1/admin/tenants", json={"id": "acme"})
+        for is_on in (False, True):
+            changed = await admin.patch("/v1/admin/tenants/acme", json={"reuses_pictures": is_on})
+            assert changed.json()["reuses_pictures"] is is_on
+            kept = await service.accounts.tenants.get(TenantId("acme"))
+            assert kept is not None
+            assert kept.reuses_pictures is is_on
+
+
 @pytest.mark.parametrize("name", ["a b", "-a", "", "a/b", "x" * 65])
 async def test_names_that_no_tenant_can_have_are_refused(admin: httpx.AsyncClient, name: str) -> None:
     async with admin:

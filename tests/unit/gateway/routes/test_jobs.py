@@ -8,7 +8,7 @@ from datetime import datetime
 import pytest
 
 from mezzotint.actions.claim import claim
-from mezzotint.domain.ids import WorkerId
+from mezzotint.domain.ids import JobId, WorkerId
 from mezzotint.domain.job import JobError, JobState
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Service
@@ -307,3 +307,31 @@ async def test_a_queued_job_tells_its_place_and_its_probable_wait(connect: Conne
     async with connect(served=anew) as ada:
         second = (await ada.post("/v1/jobs", json={"prompt": "a dog"})).json()
         assert (second["position"], second["estimated_wait_s"]) == (0, 150.0), "two ended in five minutes"
+
+
+@pytest.mark.parametrize(
+    ("body", "scope"),
+    [
+        ({"prompt": "a cat --seed 7"}, "own"),
+        ({"prompt": "a cat", "seed": 7}, "own"),
+        ({"prompt": "a cat"}, None),
+        ({"prompt": "a cat", "seed": 7, "new": True}, None),
+    ],
+)
+async def test_only_a_fixed_seed_without_new_may_be_answered_with_a_stored_picture(
+    connect: Connect, service: Service, body: dict[str, object], scope: str | None
+) -> None:
+    async with connect("ada") as ada:
+        made = (await ada.post("/v1/jobs", json=body)).json()
+    job = await service.desk.jobs.get(JobId(made["id"]))
+    assert job is not None
+    assert (job.reuse_scope, made["reused"], made["reused_from"]) == (scope, False, None)
+
+
+async def test_a_speed_that_the_model_has_not_is_refused_by_name(connect: Connect) -> None:
+    async with connect("ada") as ada:
+        refused = await ada.post("/v1/jobs", json={"prompt": "a cat", "speed": "fast"})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (422, "parameter_unsupported")
+        made = (await ada.post("/v1/jobs", json={"prompt": "a cat", "speed": "exact"})).json()
+        assert (made["parameters"]["speed"], made["num_passes"], made["num_forecast"]) == ("exact", 0, 0)
+        assert (await ada.post("/v1/jobs", json={"prompt": "a cat", "speed": "turbo"})).status_code == 422
