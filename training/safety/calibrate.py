@@ -2,12 +2,11 @@
 
     python training/safety/calibrate.py --data DATA --cache CACHE --run RUN [--strong RUN] --heads HEADS --version V
 
-Every score used here is of a row that its head was not trained on: the fast head's five-fold, the strong head's of
-the fifth that was held out of it and of rows that may not train. Parts of a text are scored as the service does.
+Every score used here is of a row that no head was trained on: of the fifth that was held out of all three, and of rows
+that may not train. Parts of a text are scored as the service does.
 
 Thresholds: of all tables whose false refusals stay under the limits below, the one that refuses most. The `any` output
-gets a share r of the harmless rows, each category a part of r: in English 1 / 40, where categories add little but false
-refusals of their own. One number r decides the table of a group of languages.
+gets a share r of the harmless rows, each category a part of r. One number r decides the table of a group of languages.
 """
 
 import argparse
@@ -21,41 +20,43 @@ from typing import Any
 import numpy as np
 from encoder import MAX_TOKENS_SERVED
 from numpy.typing import NDArray
-from rows import FOLDS, OUTPUTS, Row, fold_of, read_rows
+from rows import FOLDS, HELD_OUT, OUTPUTS, Row, fold_of, read_rows
 from served import ServedRows, score_strong
 from sklearn.linear_model import LogisticRegression
 from train_fast import load_head
+from train_lexical import load_lexical
 
 Array = NDArray[np.float32]
 
 # The largest share of harmless rows refused, by group of languages: of each set or source.
 LIMITS = {
-    "english": {"C": 0.019, "D": 0.028, "E": 0.04, "captions en": 0.029},
-    "known": {"captions de": 0.016, "captions fr": 0.016, "captions zh": 0.016, "twins": 0.12},
-    "unknown": {"captions cs": 0.016},
+    "english": {"C": 0.019, "D": 0.028, "E": 0.03, "captions en": 0.02, "written": 0.03},
+    "known": {"captions de": 0.016, "captions fr": 0.016, "captions zh": 0.016, "written": 0.03},
+    "unknown": {"captions cs": 0.016, "written": 0.03},
 }
-_CATEGORY_SHARE = {"english": 1 / 40, "known": 1 / 4, "unknown": 1 / 4}
+_CATEGORY_SHARE = {"english": 1 / 3, "known": 1 / 4, "unknown": 1 / 4}
 _MAX_ROWS = {"M": 4000, "H": 5000, "T": 800}
-BLEND = 0.7
+# Share of the lexical head beside the fast one. In other languages it has learned few words: more of it stops more of
+# what is like the texts written for it there, and less of everything else.
+LEXICAL = {"english": 0.7, "known": 0.3, "unknown": 0.4}
+BLEND = 0.3  # share of the strong head where it is asked
 # Taken off the calibrated logit of a sentence, a window or a disguised reading: a fragment of a harmless text looks
 # harmful more often than the text.
-PART_DISCOUNT = 1.5
-HELD_OUT_OF_STRONG = 0
+PART_DISCOUNT = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Calibrated logits [n, K]. final: blended where both heads scored the row and is_unseen says that neither knew it.
+    """Calibrated logits [n, K]. fast: of the fast and the lexical head. final: with the strong head's, in English.
 
-    weights: an English row of the fifth that the strong head did not see stands for five of its source; a row that
-    may not train stands for itself. So every source counts as in the whole set.
+    No head knew the rows. weights: a row of the fifth that was held out stands for five of its source, a row that may
+    not train for itself. So every source counts as in the whole set.
     """
 
     rows: Sequence[Row]
     groups: NDArray[np.str_]
     fast: Array
     final: Array
-    is_unseen: NDArray[np.bool_]
     weights: Array
 
 
@@ -87,7 +88,7 @@ def label_of(row: Row) -> str:
         return ""
     if row.set == "K":
         return f"captions {row.language}"
-    return {"C": "C", "D": "D", "E": "E"}.get(row.set, "twins" if row.source == "twins" else "")
+    return {"C": "C", "D": "D", "E": "E"}.get(row.set, "written" if row.source in {"twins", "phrases"} else "")
 
 
 def choose_thresholds(logits: Array, rows: Sequence[Row], weights: Array, group: str) -> Array:
@@ -115,27 +116,27 @@ def quantile(values: NDArray[Any], share: float, weights: NDArray[Any]) -> float
     return float(np.quantile(values, share, weights=weights, method="inverted_cdf"))
 
 
-def score_rows(data: Path, cache: Path, run: Path, strong: Path | None) -> tuple[Scored, Array, Array | None]:
-    """The rows with calibrated logits, and the calibration of both heads."""
-    rows = rows_to_score(data)
+def score_rows(data: Path, cache: Path, run: Path, strong: Path | None) -> tuple[Scored, dict[str, Array]]:
+    """The rows with calibrated logits, and the calibration of each head."""
+    rows = [row for row in rows_to_score(data) if not row.may_train or fold_of(row) == HELD_OUT]
     served = ServedRows(rows, cache / "parts.npz")
-    folds = [load_head(run / f"fast_without_{fold}.npz") for fold in range(FOLDS)]
-    raw = served.fast_logits(load_head(run / "fast.npz"), folds)
-    calibration = fit_calibration(served.of_whole(raw), rows)
-    fast = served.highest(raw * calibration[:, 0] + calibration[:, 1], PART_DISCOUNT)
-    if strong is None:
-        same = np.ones(len(rows), np.float32)
-        return Scored(rows, served.groups, fast, fast, same > 0, same), calibration, None
-    english = served.groups == "english"
-    unseen = np.array([not row.may_train or fold_of(row) == HELD_OUT_OF_STRONG for row in rows])
-    asked = np.flatnonzero(english & unseen)
-    strong_raw = score_strong(strong / "minilm_int8.onnx", [rows[at] for at in asked])
-    of_strong = fit_calibration(strong_raw, [rows[at] for at in asked])
+    raw = {
+        "fast": served.fast_logits(load_head(run / "fast_without_0.npz")),
+        "lexical": served.lexical_logits(load_lexical(run / "lexical_without_0.npz")),
+    }
+    tables = {name: fit_calibration(served.of_whole(logits), rows) for name, logits in raw.items()}
+    of_fast, of_lexical = (raw[name] * tables[name][:, 0] + tables[name][:, 1] for name in ("fast", "lexical"))
+    lexical_share = served.of_parts(np.array([LEXICAL[group] for group in served.groups], np.float32))[:, None]
+    fast = served.highest(lexical_share * of_lexical + (1 - lexical_share) * of_fast, PART_DISCOUNT)
     final = fast.copy()
-    final[asked] = BLEND * (strong_raw * of_strong[:, 0] + of_strong[:, 1]) + (1 - BLEND) * fast[asked]
-    stands_for = np.array([FOLDS if row.may_train else 1 for row in rows], np.float32)
-    weights = np.where(english, stands_for, 1).astype(np.float32)
-    return Scored(rows, served.groups, fast, final, ~english | unseen, weights), calibration, of_strong
+    if strong is not None:
+        asked = np.flatnonzero(served.groups == "english")
+        of_english = [rows[at] for at in asked]
+        strong_raw = score_strong(strong / "minilm_int8.onnx", of_english)
+        table = tables["strong"] = fit_calibration(strong_raw, of_english)
+        final[asked] = BLEND * (strong_raw * table[:, 0] + table[:, 1]) + (1 - BLEND) * fast[asked]
+    weights = np.array([FOLDS if row.may_train else 1 for row in rows], np.float32)
+    return Scored(rows, served.groups, fast, final, weights), tables
 
 
 def main() -> None:
@@ -147,19 +148,19 @@ def main() -> None:
     parser.add_argument("--heads", type=Path, required=True)
     parser.add_argument("--version", required=True)
     asked = parser.parse_args()
-    scored, of_fast, of_strong = score_rows(asked.data, asked.cache, asked.run, asked.strong)
+    scored, tables = score_rows(asked.data, asked.cache, asked.run, asked.strong)
     suggested = {}
     for group in LIMITS:
-        chosen = np.flatnonzero((scored.groups == group) & scored.is_unseen)
+        chosen = np.flatnonzero(scored.groups == group)
         table = choose_thresholds(
             scored.final[chosen], [scored.rows[at] for at in chosen], scored.weights[chosen], group
         )
         scores = 1 / (1 + np.exp(-table))
         suggested[group] = {name: round(float(score), 4) for name, score in zip(OUTPUTS, scores, strict=True)}
-    _write(asked, of_fast, of_strong, suggested)
+    _write(asked, tables, suggested)
 
 
-def _write(asked: argparse.Namespace, of_fast: Array, of_strong: Array | None, suggested: dict[str, object]) -> None:
+def _write(asked: argparse.Namespace, tables: dict[str, Array], suggested: dict[str, object]) -> None:
     head = load_head(asked.run / "fast.npz")
     asked.heads.mkdir(parents=True, exist_ok=True)
     np.savez(
@@ -169,14 +170,26 @@ def _write(asked: argparse.Namespace, of_fast: Array, of_strong: Array | None, s
         weights=head.weights,
         bias=head.bias,
         outputs=np.array(OUTPUTS),
-        calibration=of_fast,
+        calibration=tables["fast"],
+    )
+    lexical = load_lexical(asked.run / "lexical.npz")
+    scale = np.abs(lexical.weights).max(axis=0) / 127
+    np.savez_compressed(
+        asked.heads / "lexical_head.npz",
+        weights=np.rint(lexical.weights / scale).astype(np.int8),
+        scale=scale,
+        bias=lexical.bias,
+        outputs=np.array(OUTPUTS),
+        calibration=tables["lexical"],
     )
     rows = [row for row in read_rows(asked.data) if row.may_train]
     content: dict[str, object] = {
         "version": asked.version,
         "fast": {"file": "fast_head.npz", "sha256": _hash(asked.heads / "fast_head.npz"), **_origin(rows)},
+        "lexical": {"file": "lexical_head.npz", "sha256": _hash(asked.heads / "lexical_head.npz"), **_origin(rows)},
     }
-    if of_strong is not None:
+    content["blend"] = {"lexical": LEXICAL, "strong": BLEND}
+    if (of_strong := tables.get("strong")) is not None:
         for name in ("minilm_int8.onnx", "minilm_tokenizer.json"):
             (asked.heads / name).write_bytes((asked.strong / name).read_bytes())
         content["strong"] = {
@@ -190,7 +203,6 @@ def _write(asked: argparse.Namespace, of_fast: Array, of_strong: Array | None, s
             "max_tokens": MAX_TOKENS_SERVED,
             **_origin([row for row in rows if row.language == "en"]),
         }
-        content["blend"] = {"strong": BLEND}
     content["part_discount"] = PART_DISCOUNT
     content["suggested_thresholds"] = suggested
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"

@@ -37,6 +37,14 @@ class Classifier(nn.Module):
         return self.head(self.drop(pool(self.encoder, input_ids, attention_mask)))
 
 
+def load_classifier(path: Path) -> Classifier:
+    """path: `model.pt`, or the `checkpoint.pt` of a training that was cut short."""
+    state = torch.load(path, weights_only=True)
+    network = Classifier()
+    network.load_state_dict(state.get("network", state))
+    return network.eval()
+
+
 def pool(encoder: nn.Module, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
     """[batch, 384]: the mean over the tokens that are not padding."""
     states = encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state.float()

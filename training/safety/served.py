@@ -7,16 +7,20 @@ import numpy as np
 import onnxruntime
 from encoder import MAX_TOKENS_SERVED, tokenize
 from fit import Head
+from fit_lexical import LexicalHead, stack_numbers
 from numpy.typing import NDArray
-from rows import FOLDS, OUTPUTS, Row, fold_of
+from rows import Row
 
-from mezzotint.safety.text.classifier import MAX_STRONG_CHARS, MAX_TOKENS, list_spans
+from mezzotint.safety.text.classifier import MAX_STRONG_CHARS, MAX_TOKENS, list_char_spans, list_spans
 from mezzotint.safety.text.encoder import SentenceEncoder
 from mezzotint.safety.text.languages import Languages
+from mezzotint.safety.text.ngrams import Ngrams
 from mezzotint.safety.text.readings import list_scored_readings, prepare_text
 
 Array = NDArray[np.float32]
-Kept = dict[str, tuple[str, NDArray[np.float16]]]  # by row: the group of languages, and [parts, 512]
+Numbers = NDArray[np.int32]
+# by row: the group of languages, [parts, 512], and the n-grams of each part
+Kept = dict[str, tuple[str, NDArray[np.float16], list[Numbers]]]
 
 
 class ServedRows:
@@ -30,6 +34,7 @@ class ServedRows:
             _write_parts(cache, kept)
         parts = [kept[row.key][1] for row in rows]
         self.groups = np.array([kept[row.key][0] for row in rows])
+        self._numbers = [numbers for row in rows for numbers in kept[row.key][2]]
         self._parts = np.concatenate(parts)
         self._starts = np.cumsum([0, *map(len, parts)])[:-1]
 
@@ -39,15 +44,17 @@ class ServedRows:
         beside = np.setdiff1d(np.arange(len(self._parts)), self._starts)
         return [self.rows[at] for at in own[beside]], self._parts[beside].astype(np.float32)
 
-    def fast_logits(self, shipped: Head, of_folds: Sequence[Head]) -> Array:
-        """[parts, K] by a head that has not been trained on the part's row."""
-        own = np.repeat(np.arange(len(self.rows)), np.diff([*self._starts, len(self._parts)]))
-        head_of = np.array([fold_of(row) if row.may_train else FOLDS for row in self.rows])
-        logits = np.zeros((len(self._parts), len(OUTPUTS)), np.float32)
-        for number, head in enumerate([*of_folds, shipped]):
-            chosen = head_of[own] == number
-            logits[chosen] = head.logits(self._parts[chosen].astype(np.float32))
-        return logits
+    def fast_logits(self, head: Head) -> Array:
+        """[parts, K]."""
+        return head.logits(self._parts.astype(np.float32))
+
+    def lexical_logits(self, head: LexicalHead) -> Array:
+        """[parts, K]."""
+        return head.logits(stack_numbers(self._numbers))
+
+    def of_parts(self, values: Array) -> Array:
+        """[n] -> [parts]: of each part its row's."""
+        return np.repeat(values, np.diff([*self._starts, len(self._parts)]))
 
     def of_whole(self, logits: Array) -> Array:
         """[parts, K] -> [n, K]: of the whole texts as they stand."""
@@ -65,33 +72,45 @@ def _embed_parts(rows: Sequence[Row]) -> Kept:
     found: Kept = {}
     for row in rows:
         readings = list_scored_readings(row.text)
-        vectors = np.concatenate([_embed_reading(encoder, text) for text in readings]).astype(np.float16)
-        found[row.key] = str(languages.identify(readings[0]).group), vectors
+        vectors, numbers = zip(*(_embed_reading(encoder, text) for text in readings), strict=True)
+        group = str(languages.identify(readings[0]).group)
+        found[row.key] = group, np.concatenate(vectors).astype(np.float16), [one for some in numbers for one in some]
     return found
+
+
+def _embed_reading(encoder: SentenceEncoder, text: str) -> tuple[Array, list[Numbers]]:
+    encoded = encoder.encode_text(text, MAX_TOKENS)
+    spans = list_spans(text, encoded)
+    ngrams = Ngrams(text)
+    numbers = [ngrams.list_numbers(*span).astype(np.int32) for span in list_char_spans(text, encoded, spans)]
+    return encoder.embed_spans(encoded, spans), numbers
 
 
 def _read_parts(cache: Path) -> Kept:
     if not cache.exists():
         return {}
     with np.load(cache) as kept:
-        parts = np.split(kept["parts"], kept["starts"][1:])
-        return dict(zip(kept["keys"].tolist(), zip(kept["groups"].tolist(), parts, strict=True), strict=True))
+        keys, groups, starts = kept["keys"].tolist(), kept["groups"].tolist(), kept["starts"]
+        parts, numbers = np.split(kept["parts"], starts[1:]), np.split(kept["numbers"], kept["number_starts"][1:])
+    ends = [*starts[1:], len(numbers)]
+    return {
+        key: (group, part, numbers[start:end])
+        for key, group, part, start, end in zip(keys, groups, parts, starts, ends, strict=True)
+    }
 
 
 def _write_parts(cache: Path, kept: Kept) -> None:
-    parts = [vectors for _, vectors in kept.values()]
+    numbers = [one for _, _, some in kept.values() for one in some]
+    parts = [vectors for _, vectors, _ in kept.values()]
     np.savez(
         cache,
         keys=np.array(list(kept)),
-        groups=np.array([group for group, _ in kept.values()]),
+        groups=np.array([group for group, _, _ in kept.values()]),
         parts=np.concatenate(parts),
         starts=np.cumsum([0, *map(len, parts)])[:-1],
+        numbers=np.concatenate(numbers),
+        number_starts=np.cumsum([0, *map(len, numbers)])[:-1],
     )
-
-
-def _embed_reading(encoder: SentenceEncoder, text: str) -> Array:
-    encoded = encoder.encode_text(text, MAX_TOKENS)
-    return encoder.embed_spans(encoded, list_spans(text, encoded))
 
 
 def score_strong(model: Path, rows: Sequence[Row]) -> Array:

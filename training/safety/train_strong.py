@@ -2,7 +2,7 @@
 
     python training/safety/train_strong.py --data DATA --out RUN [--seed 1] [--leave-out SOURCE ...] [--epochs 2]
 
-Killed and started again, it goes on from its last checkpoint (`RUN/checkpoint.pt`, every 200 steps). At the end
+Killed and started again, it goes on from its last checkpoint (`RUN/checkpoint.pt`, every 50 steps). At the end
 `RUN/model.pt` holds the weights. `--leave-out` trains without these sources (and without the benign twins that are
 named with them), for the figures of sources never seen.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 from augment import augmented
-from encoder import Classifier, pad, tokenize
+from encoder import Classifier, load_classifier, pad, tokenize
 from fit import targets_of
 from rows import Row, fold_of, read_rows
 from torch import Tensor, nn
@@ -23,8 +23,8 @@ from torch import Tensor, nn
 _BATCH = 64
 _ENCODER_RATE, _HEAD_RATE = 5e-5, 1e-3
 _WARM_UP = 0.06
-_CHECKPOINT_STEPS = 200
-_SAMPLES = {("T", True): 6000, ("T", False): 2000, ("H", True): 2500, ("H", False): 2500}
+_CHECKPOINT_STEPS = 50
+_SAMPLES = {("T", True): 3500, ("T", False): 1000, ("H", True): 1500, ("H", False): 1500}
 _LONGEST = 600  # characters; jailbreaks of chat models run to thousands and say the same
 
 
@@ -48,13 +48,15 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--leave-out", nargs="*", default=[])
     parser.add_argument("--hold-out-fold", type=int, help="0..4: measure and calibrate on this fifth of the rows")
+    parser.add_argument("--start", type=Path, help="weights of an earlier run to go on from, at `--rate` of the rates")
+    parser.add_argument("--rate", type=float, default=1.0)
     parser.add_argument("--threads", type=int, default=1)
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     asked.out.mkdir(parents=True, exist_ok=True)
     rows = training_rows(read_rows(asked.data), asked.seed, frozenset(asked.leave_out), asked.hold_out_fold)
     print(f"{len(rows)} rows, {sum(row.is_unsafe for row in rows)} of them unsafe", flush=True)
-    run = _Run(rows, asked.seed, asked.epochs, asked.out / "checkpoint.pt")
+    run = _Run(rows, asked.seed, asked.epochs, asked.out / "checkpoint.pt", start=asked.start, rate=asked.rate)
     run.train()
     torch.save(run.network.state_dict(), asked.out / "model.pt")
 
@@ -62,17 +64,19 @@ def main() -> None:
 class _Run:
     """One training run. Its batches follow from the seed, so that a resumed run is the same run."""
 
-    def __init__(self, rows: Sequence[Row], seed: int, epochs: int, checkpoint: Path) -> None:
+    def __init__(
+        self, rows: Sequence[Row], seed: int, epochs: int, checkpoint: Path, *, start: Path | None, rate: float
+    ) -> None:
         torch.manual_seed(seed)
-        self.network = Classifier()
+        self.network = Classifier() if start is None else load_classifier(start)
         self._sequences = tokenize([row.text for row in rows])
         self._targets, self._weights = map(torch.from_numpy, targets_of(rows))
         self._batches = [batch for epoch in range(epochs) for batch in self._shuffle(seed * 100 + epoch)]
         encoder = [weight for weight in self.network.encoder.parameters() if weight.requires_grad]
         self._optimizer = torch.optim.AdamW(
             [
-                {"params": encoder, "lr": _ENCODER_RATE},
-                {"params": self.network.head.parameters(), "lr": _HEAD_RATE},
+                {"params": encoder, "lr": rate * _ENCODER_RATE},
+                {"params": self.network.head.parameters(), "lr": rate * _HEAD_RATE},
             ],
             weight_decay=0.01,
             fused=True,

@@ -9,6 +9,7 @@ import pytest
 
 from mezzotint.evals.golden_sets import load_adversarial, load_benign
 from mezzotint.evals.near_copies import find_near_copies
+from mezzotint.safety.text.prefilter import PreFilter
 
 TWINS = Path(__file__).parents[3] / "training" / "safety" / "twins.csv"
 
@@ -26,6 +27,27 @@ def golden() -> list[str]:
 
 def test_no_twin_is_a_near_copy_of_a_golden_row(twins: list[dict[str, str]], golden: list[str]) -> None:
     assert [copy for copy in find_near_copies((twin["text"] for twin in twins), golden)] == []
+
+
+def test_no_phrase_is_a_near_copy_of_a_golden_row(golden: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(TWINS.parent))
+    from phrases import list_phrases
+
+    texts = [phrase.text for phrase in list_phrases()][::12]
+    assert len(texts) > 900
+    assert [copy for copy in find_near_copies(texts, golden)] == []
+
+
+def test_no_phrase_names_a_minor_in_a_sexual_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(TWINS.parent))
+    from phrases import list_phrases
+
+    rules = PreFilter.load()
+    sexual = [phrase.text for phrase in list_phrases() if phrase.category == "sexual"]
+    matches = [rules.find_rule(text) for text in sexual]
+    assert [
+        text for text, match in zip(sexual, matches, strict=True) if match and match.category == "sexual_minors"
+    ] == []
 
 
 @pytest.mark.parametrize(

@@ -69,10 +69,21 @@ def test_each_handwritten_request_has_a_harmless_one_in_the_same_words(rows: Mod
         assert labels.count(True) == labels.count(False)
 
 
+def test_phrases_come_in_each_category_and_more_than_twenty_languages(rows: ModuleType) -> None:
+    phrases = rows.list_phrases()
+    texts = [phrase.text for phrase in phrases]
+    assert len(texts) > 10_000
+    assert not any(set(text) & set("{}|") for text in texts)
+    assert {phrase.category for phrase in phrases} == {*rows.CATEGORIES, "none"}
+    assert len({phrase.language for phrase in phrases}) > 20
+    harmless = {phrase.line for phrase in phrases if phrase.category == "none"}
+    assert harmless.isdisjoint(phrase.line for phrase in phrases if phrase.category != "none")
+
+
 def test_the_heads_that_ship_name_sources_that_may_ship_and_are_small(rows: ModuleType) -> None:
     heads = TRAINING.parents[1] / "src/mezzotint/safety/text/heads"
     listed = json.loads((heads / "heads.json").read_text(encoding="utf8"))
-    for head in ("fast", "strong"):
+    for head in ("fast", "lexical", "strong"):
         assert len(listed[head]["trained_on"]) > 20
         for entry in listed[head]["trained_on"]:
             source, licence = entry.removesuffix(")").split(" (", 1)

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mezzotint.domain.errors import ModelCorrupt
 from mezzotint.policy.safety.categories import ANY
 from mezzotint.safety.text.encoder import EncodedText, SentenceEncoder, Span
 from mezzotint.safety.text.fast_head import FastHead
 from mezzotint.safety.text.heads_file import heads_folder, read_heads, sigmoid
 from mezzotint.safety.text.languages import Language, Languages
+from mezzotint.safety.text.lexical_head import LexicalHead
 from mezzotint.safety.text.readings import list_scored_readings
 from mezzotint.safety.text.strong_head import StrongHead
 
@@ -53,7 +55,11 @@ class TextClassifier:
         self._encoder = SentenceEncoder()
         self._languages = Languages()
         self._fast = FastHead(folder, heads.fast)
+        self._lexical = LexicalHead(folder, heads.lexical) if heads.lexical is not None else None
+        if self._lexical is not None and self._lexical.outputs != self._fast.outputs:
+            raise ModelCorrupt(f"the heads in {folder} differ in their outputs")
         self._strong = StrongHead(folder, heads.strong) if heads.strong is not None else None
+        self._lexical_shares = heads.blend.lexical
         self._share = heads.blend.strong
         self._part_discount = heads.part_discount
 
@@ -61,7 +67,8 @@ class TextClassifier:
         """Score every reading of the text, each whole, by sentence and by window."""
         readings = list_scored_readings(text)
         language = self._languages.identify(readings[0])
-        scored = [self._score_reading(one, is_plain=at == 0) for at, one in enumerate(readings)]
+        share = np.float32(self._lexical_shares.get(language.group, 0.0))
+        scored = [self._score_reading(one, share, is_plain=at == 0) for at, one in enumerate(readings)]
         logits, parts = zip(*scored, strict=True)
         worst = int(np.argmax([self._badness(one) for one in logits]))
         highest = np.max(np.stack(logits), axis=0)
@@ -77,7 +84,7 @@ class TextClassifier:
         blended = {name: share * strong[name] + (1 - share) * fast.logits.get(name, strong[name]) for name in strong}
         return to_scores({**fast.logits, **blended})
 
-    def _score_reading(self, text: str, *, is_plain: bool) -> tuple[Array, str]:
+    def _score_reading(self, text: str, lexical_share: np.float32, *, is_plain: bool) -> tuple[Array, str]:
         """The highest logit of each output over the parts of the text, and the worst part.
 
         Fragments and readings of harmless texts look harmful more often than the texts themselves: they score less.
@@ -85,6 +92,9 @@ class TextClassifier:
         encoded = self._encoder.encode_text(text, MAX_TOKENS)
         spans = list_spans(text, encoded)
         logits = self._fast.score(self._encoder.embed_spans(encoded, spans))
+        if self._lexical is not None and lexical_share:
+            of_words = self._lexical.score(text, list_char_spans(text, encoded, spans))
+            logits = logits + lexical_share * (of_words - logits)
         logits[1 if is_plain else 0 :] -= np.float32(self._part_discount)
         if len(text) <= MAX_STRONG_CHARS or len(spans) == 1:
             return logits.max(axis=0), text[:MAX_STRONG_CHARS]
@@ -108,6 +118,12 @@ def list_spans(text: str, encoded: EncodedText) -> list[Span]:
     if num > WINDOW + STRIDE:
         spans += [(start, min(start + WINDOW, num)) for start in range(0, num - STRIDE, STRIDE)]
     return list(dict.fromkeys(spans))
+
+
+def list_char_spans(text: str, encoded: EncodedText, spans: Sequence[Span]) -> list[Span]:
+    """The spans of `list_spans` as ranges of characters. The first is the whole text, tokens or none."""
+    offsets = encoded.offsets
+    return [(0, len(text)), *((offsets[start][0], offsets[end - 1][1]) for start, end in spans[1:])]
 
 
 def _cut_at(ends: Sequence[int], offsets: Sequence[Span]) -> list[Span]:

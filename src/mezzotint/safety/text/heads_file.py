@@ -1,5 +1,6 @@
 """Read `heads/heads.json`: which trained heads there are, by whose hash, and how their scores are calibrated."""
 
+from collections.abc import Mapping
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from mezzotint.domain.errors import ModelCorrupt, ModelMissing
+from mezzotint.policy.safety.document import LanguageGroup
 
 Array = NDArray[np.float32]
 
@@ -22,7 +24,7 @@ class _Entry(BaseModel):
 
 
 class FastEntry(_Entry):
-    """The head over the multilingual encoder."""
+    """A head in one file of arrays: over the multilingual encoder, or over words and runs of letters."""
 
 
 class StrongEntry(_Entry):
@@ -37,8 +39,11 @@ class StrongEntry(_Entry):
 
 
 class Blend(BaseModel):
-    """strong: its share of the logit where both heads scored a text."""
+    """lexical: its share of the logit beside the fast head, by group of languages. strong: its share where it scored a
+    text, too.
+    """
 
+    lexical: Mapping[LanguageGroup, Annotated[float, Field(ge=0, le=1)]] = {}
     strong: Annotated[float, Field(ge=0, le=1)] = 0.6
 
 
@@ -47,6 +52,7 @@ class Heads(BaseModel):
 
     version: str
     fast: FastEntry
+    lexical: FastEntry | None = None
     strong: StrongEntry | None = None
     blend: Blend = Blend()
     part_discount: Annotated[float, Field(ge=0)] = 0.0

@@ -107,6 +107,17 @@ def test_a_head_that_is_damaged_or_missing_is_refused(tmp_path: Path) -> None:
         read_heads(tmp_path / "absent")
 
 
+def test_the_lexical_heads_share_is_that_of_the_texts_language(
+    classifier: TextClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    german = "ein roter apfel auf einem alten holztisch"
+    before = [any_score(classifier, text) for text in (CALM, german)]
+    monkeypatch.setattr(classifier, "_lexical_shares", {**classifier._lexical_shares, LanguageGroup.ENGLISH: 0.0})
+    after = [any_score(classifier, text) for text in (CALM, german)]
+    assert after[0] != before[0]
+    assert after[1] == before[1]
+
+
 class Certain:
     """A strong head that is sure of harm."""
 

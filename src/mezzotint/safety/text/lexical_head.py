@@ -1,0 +1,42 @@
+"""The lexical head: a weight for each word and run of letters, one logit per category.
+
+It stands beside the fast head: sentence embeddings know what a text is about, single words and parts of words tell how
+much of it is meant, in any language that was trained on.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mezzotint.domain.errors import ModelCorrupt
+from mezzotint.safety.text.heads_file import FastEntry, calibrate, verify_file
+from mezzotint.safety.text.ngrams import NUM_BUCKETS, Ngrams
+
+Array = NDArray[np.float32]
+
+
+class LexicalHead:
+    """outputs: the names of its scores. Safe to use from several threads."""
+
+    def __init__(self, folder: Path, entry: FastEntry) -> None:
+        """Load the weights (2.4 MB, one byte each). Raises: ModelMissing, ModelCorrupt."""
+        path = verify_file(folder, entry.file, entry.sha256)
+        with np.load(path, allow_pickle=False) as data:
+            arrays = {name: data[name] for name in data.files}
+        self.outputs = tuple(str(name) for name in arrays["outputs"])
+        if arrays["weights"].shape != (NUM_BUCKETS, len(self.outputs)):
+            raise ModelCorrupt(f"{path} has weights of the shape {arrays['weights'].shape}")
+        self._weights, self._scale, self._bias = arrays["weights"], arrays["scale"], arrays["bias"]
+        self._calibration = arrays["calibration"]
+
+    def score(self, text: str, spans: Sequence[tuple[int, int]]) -> Array:
+        """Calibrated logits [len(spans), outputs] of parts of a text. spans: ranges of characters."""
+        ngrams = Ngrams(text)
+        logits = np.stack([self._score_numbers(ngrams.list_numbers(*span)) for span in spans])
+        return calibrate(logits, self._calibration)
+
+    def _score_numbers(self, numbers: NDArray[np.int64]) -> Array:
+        total = self._weights[numbers].sum(axis=0, dtype=np.int32) * self._scale
+        return np.asarray(total / np.sqrt(max(len(numbers), 1)) + self._bias, dtype=np.float32)
