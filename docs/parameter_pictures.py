@@ -90,8 +90,8 @@ def draw(names: Sequence[str]) -> None:
     from mezzotint.config import read_settings
     from mezzotint.engine import Hub, Tasks
     from mezzotint.engine.models import load
+    from mezzotint.main.drawing.served_styles import find_styles
     from mezzotint.main.served_models import find_models
-    from mezzotint.main.served_styles import find_styles
 
     settings = read_settings()
     (offer,) = find_models(settings)

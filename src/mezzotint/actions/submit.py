@@ -15,11 +15,11 @@ from mezzotint.actions.safety.refusals import keep_refusal
 from mezzotint.actions.screen import TextScreen, describe_verdict, find_refusal
 from mezzotint.actions.tenant_threads import TenantThreads
 from mezzotint.domain.claims import Claims
+from mezzotint.domain.drawing.prompt_weights import strip_weights
 from mezzotint.domain.event import Changed
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Job, JobState, ReuseScope
 from mezzotint.domain.model import ModelInfo
-from mezzotint.domain.prompt_weights import strip_weights
 from mezzotint.domain.refusal import Refusal, RefusalCode, refuse
 from mezzotint.domain.style import StyleInfo
 from mezzotint.domain.submission import Once, Submission, TooManyOpen

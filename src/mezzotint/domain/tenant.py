@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from mezzotint.domain.drawing.recipe import RecipeAudience
 from mezzotint.domain.ids import TenantId
-from mezzotint.domain.recipe import RecipeAudience
 from mezzotint.domain.tier import Tier
 
 TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

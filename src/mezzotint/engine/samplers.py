@@ -3,8 +3,8 @@
 import copy
 from typing import Any
 
+from mezzotint.domain.drawing.sampler import find_sampler
 from mezzotint.domain.errors import RunFailed
-from mezzotint.domain.sampler import find_sampler
 
 
 def with_sampler(pipeline: Any, name: str | None) -> Any:

@@ -20,9 +20,9 @@ from mezzotint.domain.errors import RunFailed
 from mezzotint.domain.job import Parameters
 from mezzotint.domain.task import Task
 from mezzotint.engine.canvas import Canvas, place_source
+from mezzotint.engine.models.weighted_prompts import is_weighing, weigh_words
 from mezzotint.engine.request import call_kwargs
 from mezzotint.engine.samplers import with_sampler
-from mezzotint.engine.weighted_prompts import is_weighing, weigh_words
 
 PICTURE_FIRST = re.compile(r"Pix2Pix|Edit|Upscale|SuperResolution|Refiner|ImageTo|Adapter|ControlNet|Layered|Img2Img")
 """Names of diffusers' pipelines whose `image` has a default that they refuse."""

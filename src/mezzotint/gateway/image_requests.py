@@ -15,6 +15,7 @@ from mezzotint.actions.finish import image_key
 from mezzotint.actions.submit import Repeated, submit_once
 from mezzotint.actions.upload import take_along
 from mezzotint.domain.claims import Claims
+from mezzotint.domain.drawing.recipe import Recipe, RecipeAudience
 from mezzotint.domain.errors import SigningFailed, StorageUnavailable
 from mezzotint.domain.ids import Sha256
 from mezzotint.domain.job import Job, JobState
@@ -24,6 +25,7 @@ from mezzotint.gateway.errors import ApiError, translate_refusal
 from mezzotint.gateway.idempotency import TRY, name_try
 from mezzotint.gateway.service import Service
 from mezzotint.gateway.streams.wait import wait_until_final
+from mezzotint.media.metadata import SOFTWARE, embed_recipe
 from mezzotint.media.uploads import Reading
 from mezzotint.policy.admission.request import ParsedRequest
 
@@ -129,3 +131,14 @@ async def sign_variant(service: Service, data: bytes, stored: bytes) -> bytes:
         return await asyncio.to_thread(service.signer.sign_variant, data, stored, service.now())
     except SigningFailed as error:
         raise ApiError(error.code, message=str(error), hint=error.hint) from error
+
+
+async def finish_file(service: Service, job: Job, data: bytes, stored: bytes) -> bytes:
+    """Add the recipe, unless the job's tenant wants it in no file, and sign. Only for callers who may see the job.
+
+    data: PNG, WebP or JPEG, the stored file or made from it. Answers 503 when it cannot be signed.
+    """
+    tenant = await service.accounts.tenants.present(job.tenant)
+    if tenant is None or tenant.recipe_audience is not RecipeAudience.NOBODY:
+        data = await asyncio.to_thread(embed_recipe, data, Recipe.of_job(job, SOFTWARE))
+    return await sign_variant(service, data, stored)

@@ -19,9 +19,9 @@ from mezzotint.domain.errors import DatabaseMissing, MezzotintError, PortInUse, 
 from mezzotint.domain.gpu import GpuReading
 from mezzotint.gateway.app import PAGE
 from mezzotint.main.data_folder import prepare_data_folder
+from mezzotint.main.drawing.served_styles import find_styles
 from mezzotint.main.serve import bind_socket
 from mezzotint.main.served_models import find_models
-from mezzotint.main.served_styles import find_styles
 from mezzotint.main.stores import check_objects, describe_database, find_database
 from mezzotint.safety.policy_file import load_policy
 from mezzotint.store import Objects

@@ -17,17 +17,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mezzotint.actions.screen import find_refusal
 from mezzotint.config import Settings
+from mezzotint.domain.drawing.prompt_weights import strip_weights
+from mezzotint.domain.drawing.recipe import Recipe
 from mezzotint.domain.errors import ImageBlocked, MezzotintError, OutputUnwritable, RunFailed, ServerUnreachable
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.job import JobState, Parameters
-from mezzotint.domain.prompt_weights import strip_weights
-from mezzotint.domain.recipe import Recipe
 from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.tier import Tier
+from mezzotint.main.drawing.served_styles import ServedStyle, find_styles, group_files
 from mezzotint.main.models import choose_speeds
 from mezzotint.main.options import ExitCode
 from mezzotint.main.served_models import ServedModel, build_catalog, find_models
-from mezzotint.main.served_styles import ServedStyle, find_styles, group_files
 from mezzotint.policy.admission.admit import NUM_SEEDS, Terms, admit
 from mezzotint.policy.admission.prompt import parse_request
 from mezzotint.policy.admission.request import JobRequest

@@ -12,6 +12,7 @@ from mezzotint.config import Settings, read_settings
 from mezzotint.domain.errors import ArgumentInvalid, NotKnown
 from mezzotint.domain.model import ForecastPolicy, Speed
 from mezzotint.engine.forecasting.calibration import Calibration
+from mezzotint.main.drawing.trial_drawing import draw_smallest, smallest_px
 from mezzotint.main.options import Data, print_table, report_errors, setting_option
 from mezzotint.main.served_models import (
     Findings,
@@ -22,7 +23,6 @@ from mezzotint.main.served_models import (
     find_place,
     sample_request,
 )
-from mezzotint.main.trial_drawing import draw_smallest, smallest_px
 
 if TYPE_CHECKING:
     from mezzotint.engine import Capabilities

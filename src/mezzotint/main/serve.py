@@ -36,6 +36,7 @@ from mezzotint.gateway.routes.about import DEV_LIFETIME, DEV_TENANT
 from mezzotint.gateway.wiring import Filters, build_service
 from mezzotint.main.accounts import build_accounts, read_provider
 from mezzotint.main.data_folder import load_secret, lock_data_folder, prepare_data_folder
+from mezzotint.main.drawing.served_styles import find_styles, group_files
 from mezzotint.main.filters.text_screen import build_screen, build_text_filter
 from mezzotint.main.log import configure_log
 from mezzotint.main.models import choose_speeds
@@ -50,7 +51,6 @@ from mezzotint.main.served_models import (
     freeze_collector,
     upscaler_name,
 )
-from mezzotint.main.served_styles import find_styles, group_files
 from mezzotint.main.stores import check_objects, migrate_database, open_database, open_desk, read_retention
 from mezzotint.main.takedown.wiring import configure_takedowns, follow_blocklist, read_http_client
 from mezzotint.main.worker import (

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Self
 import structlog
 
 from mezzotint.config import STARTER, Settings, cublas_workspace, wait_passively
+from mezzotint.domain.drawing.sampler import find_sampler
 from mezzotint.domain.job import Parameters
 from mezzotint.domain.model import ModelInfo
-from mezzotint.domain.sampler import find_sampler
 from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.engine.models import catalog, files, integrity, load, single_file, structure
 from mezzotint.engine.models.catalog import Dtype, ModelEntry, ModelsInvalid

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
+from mezzotint.domain.drawing.recipe import RecipeAudience
 from mezzotint.domain.errors import NameTaken
 from mezzotint.domain.ids import TenantId
-from mezzotint.domain.recipe import RecipeAudience
 from mezzotint.domain.tenant import Tenant, Visibility
 from mezzotint.domain.tier import Tier
 from mezzotint.main.options import Data, print_table, report_errors

@@ -22,6 +22,7 @@ from mezzotint.domain.errors import SettingInvalid, StorageUnavailable
 from mezzotint.domain.gpu import GpuReading
 from mezzotint.gateway import Issuer
 from mezzotint.main.data_folder import load_secret, prepare_data_folder
+from mezzotint.main.drawing.served_styles import find_styles, group_files
 from mezzotint.main.filters.text_screen import build_text_filter
 from mezzotint.main.log import configure_log
 from mezzotint.main.provenance.signing import Signing, find_signer
@@ -35,7 +36,6 @@ from mezzotint.main.served_models import (
     make_upscaler_loader,
     upscaler_name,
 )
-from mezzotint.main.served_styles import find_styles, group_files
 from mezzotint.main.stores import check_objects, make_worker_id, migrate_database, open_database, open_desk
 from mezzotint.main.takedown.wiring import follow_blocklist
 from mezzotint.metrics import Metrics

@@ -11,6 +11,7 @@ import structlog
 from PIL import Image as Pixels
 
 from mezzotint.actions.finish import Originals, Picture, store_pictures
+from mezzotint.domain.drawing.recipe import Recipe
 from mezzotint.domain.errors import (
     EncodeFailed,
     FilterFailed,
@@ -22,7 +23,6 @@ from mezzotint.domain.errors import (
 )
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Ending, Image, Job, JobError, JobState, Timings
-from mezzotint.domain.recipe import Recipe
 from mezzotint.domain.safety.held_image import HeldImage, HeldState
 from mezzotint.domain.tier import Tier
 from mezzotint.media import blur_picture, content_hash, encode, preview_data_url

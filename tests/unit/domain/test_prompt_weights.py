@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mezzotint.domain.prompt_weights import Piece, is_weighted, read_weights, strip_weights
+from mezzotint.domain.drawing.prompt_weights import Piece, is_weighted, read_weights, strip_weights
 
 KNOWN_GOOD = {  # from the comments and tests of the web UI's `parse_prompt_attention`
     "normal text": [("normal text", 1.0)],

@@ -10,9 +10,9 @@ from diffusers import PNDMScheduler
 from numpy.typing import NDArray
 from PIL import Image
 
+from mezzotint.domain.drawing.sampler import ESTIMATING
 from mezzotint.domain.errors import RunFailed
 from mezzotint.domain.ids import Sha256
-from mezzotint.domain.sampler import ESTIMATING
 from mezzotint.domain.task import Task
 from mezzotint.engine import Hub, Run
 from mezzotint.engine.models import files, load

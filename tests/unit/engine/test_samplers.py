@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mezzotint.domain.drawing.sampler import SAMPLERS, find_sampler, list_samplers
 from mezzotint.domain.errors import RunFailed
 from mezzotint.domain.job import Parameters
-from mezzotint.domain.sampler import SAMPLERS, find_sampler, list_samplers
 from mezzotint.engine import Hub
 from mezzotint.engine.models import files, load
 from mezzotint.engine.samplers import with_sampler

@@ -13,8 +13,8 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from mezzotint.engine import EmbeddingCache, Hub
 from mezzotint.engine.models import files, load
 from mezzotint.engine.models.read_texts import find_cut_texts
+from mezzotint.engine.models.weighted_prompts import MAX_CHUNKS, is_weighing, weigh_words
 from mezzotint.engine.request import call_kwargs
-from mezzotint.engine.weighted_prompts import MAX_CHUNKS, is_weighing, weigh_words
 from tests.conformance.engine.driving import finish, run_alone, same_pictures
 from tests.conformance.engine.zoo.classic import BETAS, parts
 from tests.conformance.engine.zoo.parts import common, seeded

@@ -8,9 +8,9 @@ from typer.testing import CliRunner, Result
 
 from mezzotint.config import read_settings
 from mezzotint.domain.claims import Claims, Scope
+from mezzotint.domain.drawing.recipe import RecipeAudience
 from mezzotint.domain.errors import SettingInvalid
 from mezzotint.domain.ids import TenantId
-from mezzotint.domain.recipe import RecipeAudience
 from mezzotint.main import app
 from mezzotint.main.accounts import open_key_set, read_provider, with_accounts
 

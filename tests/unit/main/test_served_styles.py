@@ -10,8 +10,8 @@ from mezzotint.domain.tier import Tier
 from mezzotint.engine.models.catalog import ModelsInvalid
 from mezzotint.engine.models.files import locate
 from mezzotint.engine.models.structure import build_empty_pipeline
+from mezzotint.main.drawing.served_styles import ServedStyle, find_styles, group_files
 from mezzotint.main.served_models import find_models
-from mezzotint.main.served_styles import ServedStyle, find_styles, group_files
 from tests.styles import make_factors, write_style
 
 MODELS = '[[models]]\nname = "a"\nsource = "starter"\n[[models]]\nname = "b"\nsource = "starter"\n'

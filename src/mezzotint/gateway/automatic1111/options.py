@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from mezzotint.domain.sampler import SAMPLERS
+from mezzotint.domain.drawing.sampler import SAMPLERS
 from mezzotint.gateway.automatic1111.auth import BasicCallerClaims
 from mezzotint.gateway.automatic1111.errors import SdapiRoute
 from mezzotint.gateway.automatic1111.schemas import SdModel, SdOptions, SdSampler, describe_sdapi_errors

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mezzotint.domain.sampler import KARRAS, SCHEDULES, find_sampler, split_schedule
+from mezzotint.domain.drawing.sampler import KARRAS, SCHEDULES, find_sampler, split_schedule
 from mezzotint.gateway.automatic1111.schemas import SdScheduler
 
 OWN = frozenset({"", "automatic", "use same scheduler"})

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Request, Response
 
 from mezzotint.actions.submit import read_request
 from mezzotint.domain.claims import Claims
+from mezzotint.domain.drawing.recipe import Recipe
 from mezzotint.domain.job import Job
 from mezzotint.domain.model import ModelInfo
-from mezzotint.domain.recipe import Recipe
 from mezzotint.domain.refusal import Refusal
 from mezzotint.gateway.automatic1111.auth import BasicCallerClaims
 from mezzotint.gateway.automatic1111.errors import SdapiRoute
@@ -21,8 +21,7 @@ from mezzotint.gateway.automatic1111.schemas import NO_SEED, Drawn, Txt2Img, des
 from mezzotint.gateway.bodies.large_bodies import encode_base64, respond_with_list
 from mezzotint.gateway.dependencies import ServiceDep
 from mezzotint.gateway.errors import translate_refusal, unknown_model_error, unsupported_error
-from mezzotint.gateway.image_requests import describe_cut_texts, read_image, submit_and_wait
-from mezzotint.gateway.picture_files import finish_file
+from mezzotint.gateway.image_requests import describe_cut_texts, finish_file, read_image, submit_and_wait
 from mezzotint.gateway.service import Service
 from mezzotint.media.metadata import SOFTWARE
 from mezzotint.media.metadata.infotext import format_infotext

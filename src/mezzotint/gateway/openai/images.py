@@ -24,6 +24,7 @@ from mezzotint.gateway.errors import ApiError, unsupported_error
 from mezzotint.gateway.idempotency import name_try
 from mezzotint.gateway.image_requests import (
     describe_cut_texts,
+    finish_file,
     mark_delivered,
     read_image,
     submit_and_wait,
@@ -43,7 +44,6 @@ from mezzotint.gateway.openai.schemas import (
 )
 from mezzotint.gateway.openai.sizes import fit_size, parse_size
 from mezzotint.gateway.openai.stream import format_error_event, stream_events
-from mezzotint.gateway.picture_files import finish_file
 from mezzotint.gateway.service import Service
 from mezzotint.gateway.streams.event_stream import EVENT, EventStream
 from mezzotint.media import convert_picture

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from mezzotint.actions.cancel import cancel
+from mezzotint.domain.drawing.recipe import RecipeAudience
 from mezzotint.domain.ids import JobId, TenantId
 from mezzotint.domain.job import Job, JobState
-from mezzotint.domain.recipe import RecipeAudience
 from mezzotint.domain.tenant import Tenant, Visibility, is_tenant_name
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway.auth.ownership import JOB_ID

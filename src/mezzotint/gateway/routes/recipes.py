@@ -10,8 +10,7 @@ from mezzotint.gateway.auth.ownership import find_job
 from mezzotint.gateway.bodies.large_bodies import read_body, reserve_memory
 from mezzotint.gateway.dependencies import CallerClaims, ServiceDep
 from mezzotint.gateway.errors import ApiError
-from mezzotint.gateway.image_requests import read_image
-from mezzotint.gateway.picture_files import finish_file
+from mezzotint.gateway.image_requests import finish_file, read_image
 from mezzotint.gateway.routes.jobs import Id
 from mezzotint.gateway.schemas import NewJob, describe_errors
 from mezzotint.media import convert_picture

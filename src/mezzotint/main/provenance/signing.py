@@ -7,9 +7,9 @@ from pathlib import Path
 import structlog
 
 from mezzotint.config import Settings
+from mezzotint.domain.drawing.recipe import RecipeAudience
 from mezzotint.domain.errors import DataFolderUnusable, SettingInvalid
 from mezzotint.domain.ids import TenantId
-from mezzotint.domain.recipe import RecipeAudience
 from mezzotint.gateway import Issuer
 from mezzotint.main.data_folder import load_secret
 from mezzotint.main.json_cache import JsonCache

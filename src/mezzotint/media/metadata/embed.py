@@ -9,7 +9,7 @@ from struct import Struct
 
 from PIL import Image
 
-from mezzotint.domain.recipe import Recipe
+from mezzotint.domain.drawing.recipe import Recipe
 from mezzotint.media.metadata.exif import MARK as EXIF_MARK
 from mezzotint.media.metadata.exif import build_exif
 from mezzotint.media.metadata.infotext import KEYWORD, format_infotext

@@ -4,10 +4,10 @@ import json
 import re
 from collections.abc import Mapping
 
+from mezzotint.domain.drawing.recipe import Recipe
+from mezzotint.domain.drawing.sampler import find_sampler, split_schedule
 from mezzotint.domain.ids import Sha256
-from mezzotint.domain.recipe import Recipe
 from mezzotint.domain.refusal import Refusal
-from mezzotint.domain.sampler import find_sampler, split_schedule
 from mezzotint.domain.style import StyleChoice
 from mezzotint.policy.admission.lora_tags import take_tags, write_tags
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from struct import error as struct_error
 
-from mezzotint.domain.recipe import Recipe
+from mezzotint.domain.drawing.recipe import Recipe
 from mezzotint.media.metadata.embed import JSON_KEYWORD, XMP_MARK
 from mezzotint.media.metadata.exif import MARK as EXIF_MARK
 from mezzotint.media.metadata.exif import read_comment

@@ -8,8 +8,8 @@ import json
 from dataclasses import asdict, fields
 from typing import Any
 
+from mezzotint.domain.drawing.recipe import Recipe
 from mezzotint.domain.ids import Sha256
-from mezzotint.domain.recipe import Recipe
 from mezzotint.domain.style import MAX_STYLES, StyleChoice
 from mezzotint.domain.task import Task
 

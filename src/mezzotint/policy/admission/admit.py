@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from mezzotint.domain.drawing.sampler import find_sampler
 from mezzotint.domain.job import Parameters
 from mezzotint.domain.model import ModelInfo, Speed
 from mezzotint.domain.prompt import MAX_SEED, Prompt
 from mezzotint.domain.refusal import Refusal, RefusalCode, refuse
-from mezzotint.domain.sampler import find_sampler
 from mezzotint.domain.style import StyleInfo
 from mezzotint.domain.task import Source, Task
 from mezzotint.domain.tier import Tier, limits_of

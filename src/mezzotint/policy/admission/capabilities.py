@@ -1,10 +1,10 @@
 """Refuse by name what a model, a task or a tier cannot do."""
 
+from mezzotint.domain.drawing.sampler import find_sampler
 from mezzotint.domain.job import Parameters
 from mezzotint.domain.model import ModelInfo, Speed
 from mezzotint.domain.prompt import MAX_SENT_SEED, Prompt
 from mezzotint.domain.refusal import Refusal, RefusalCode, refuse
-from mezzotint.domain.sampler import find_sampler
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.policy.admission.prompt_syntax import check_weights

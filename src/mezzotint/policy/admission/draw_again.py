@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from math import gcd
 from typing import Any
 
+from mezzotint.domain.drawing.recipe import Recipe
+from mezzotint.domain.drawing.sampler import find_sampler
 from mezzotint.domain.model import ModelInfo, Speed
 from mezzotint.domain.prompt import MAX_SENT_SEED, AspectRatio, Prompt
-from mezzotint.domain.recipe import Recipe
-from mezzotint.domain.sampler import find_sampler
 from mezzotint.domain.style import MAX_STYLE_WEIGHT, StyleInfo, WantedStyle
 from mezzotint.domain.task import Task
 from mezzotint.policy.admission.permutations import escape_text

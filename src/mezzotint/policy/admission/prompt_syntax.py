@@ -7,7 +7,7 @@ addresses of ordinary prose pass: (ratio 16:9), (John 3:16), (note: 3), std::vec
 
 import re
 
-from mezzotint.domain.prompt_weights import MAX_WEIGHT, read_weights
+from mezzotint.domain.drawing.prompt_weights import MAX_WEIGHT, read_weights
 from mezzotint.domain.refusal import Refusal, RefusalCode, refuse
 
 _MAX_QUOTED = 60

@@ -8,8 +8,8 @@ from datetime import datetime
 from sqlalchemy import RowMapping, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from mezzotint.domain.drawing.recipe import RecipeAudience
 from mezzotint.domain.ids import TenantId
-from mezzotint.domain.recipe import RecipeAudience
 from mezzotint.domain.tenant import Tenant, Visibility
 from mezzotint.domain.tier import Tier
 from mezzotint.store.database import Database

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mezzotint.domain.sampler import list_samplers
+from mezzotint.domain.drawing.sampler import list_samplers
 from mezzotint.gateway.automatic1111.samplers import choose_sampler, list_schedulers
 
 USUAL = list_samplers("EulerDiscreteScheduler", "scaled_linear")

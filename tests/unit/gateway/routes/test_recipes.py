@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mezzotint.domain.recipe import Recipe, RecipeAudience
+from mezzotint.domain.drawing.recipe import Recipe, RecipeAudience
 from mezzotint.domain.tenant import Tenant
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Service

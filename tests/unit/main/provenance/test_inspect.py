@@ -5,7 +5,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from mezzotint.domain.recipe import Recipe
+from mezzotint.domain.drawing.recipe import Recipe
 from mezzotint.main.commands import app
 from mezzotint.media.metadata import embed_recipe
 from tests.making import make_parameters

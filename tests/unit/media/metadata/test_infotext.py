@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from mezzotint.domain.drawing.recipe import Recipe
+from mezzotint.domain.drawing.sampler import list_samplers
 from mezzotint.domain.ids import Sha256
-from mezzotint.domain.recipe import Recipe
-from mezzotint.domain.sampler import list_samplers
 from mezzotint.domain.style import StyleChoice
 from mezzotint.media.metadata.infotext import format_infotext, parse_infotext, to_recipe
 from mezzotint.media.metadata.recipe_json import format_recipe, parse_recipe

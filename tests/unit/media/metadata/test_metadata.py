@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from sd_parsers import ParserManager
 
-from mezzotint.domain.recipe import Recipe
+from mezzotint.domain.drawing.recipe import Recipe
 from mezzotint.domain.task import Task
 from mezzotint.media.metadata import Origin, embed_recipe, read_metadata
 from mezzotint.media.metadata.exif import MARK, build_exif, read_comment

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
+from mezzotint.domain.drawing.recipe import Recipe
 from mezzotint.domain.ids import Sha256
-from mezzotint.domain.recipe import Recipe
 from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.style import StyleChoice, StyleInfo
 from mezzotint.domain.task import Task

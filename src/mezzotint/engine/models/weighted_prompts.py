@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from mezzotint.domain.prompt_weights import Piece, is_weighted, read_weights
+from mezzotint.domain.drawing.prompt_weights import Piece, is_weighted, read_weights
 from mezzotint.engine.models.files import WEIGHING
 
 MAX_CHUNKS = 8
