@@ -59,3 +59,31 @@ def test_a_processor_that_needs_torchvision_says_how_to_get_it(
         ModelMissing, match=rf"{name}, its processor, .* torchvision: pip install 'mezzotint\[vision\]'"
     ):
         check_structure(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "positions", "largest"),
+    [("SD3Transformer2DModel", 96, 1536), ("AuraFlowTransformer2DModel", 9216, 1536), ("Any", None, 2048)],
+)
+def test_no_side_is_offered_that_the_model_has_no_positions_for(
+    kind: str, positions: int | None, largest: int, tmp_path: Path
+) -> None:
+    parts = {"transformer": ["diffusers", kind], "vae": ["diffusers", "AutoencoderKL"]}
+    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusion3Pipeline"} | parts))
+    configs = {
+        "transformer": {"_class_name": kind, "sample_size": 128, "patch_size": 2, "pos_embed_max_size": positions},
+        "vae": {"block_out_channels": [8, 8, 8, 8]},
+    }
+    for part, config in configs.items():
+        (tmp_path / part).mkdir()
+        (tmp_path / part / "config.json").write_text(json.dumps(config))
+    info = files.describe(tmp_path)
+    assert (info.native_width, info.grid_px, info.max_px) == (1024, 16, largest)
+
+
+@pytest.mark.parametrize("library", ["diffusers", "wuerstchen"])
+def test_a_class_that_diffusers_has_moved_away_is_named_at_the_start(library: str, tmp_path: Path) -> None:
+    index = {"_class_name": "StableCascadeCombinedPipeline", "vqgan": [library, "PaellaVQModel"]}
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(ModelUnsupported, match=f"no PaellaVQModel in {library}, the model's vqgan"):
+        check_structure(tmp_path)

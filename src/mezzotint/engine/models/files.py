@@ -6,6 +6,7 @@ A damaged model stops a server before it opens its port, and torch is not needed
 diffusers, which brings torch along, for what a model's `mezzotint.json` does not say.
 """
 
+import math
 import os
 from collections.abc import Callable
 from importlib import import_module
@@ -127,7 +128,7 @@ def _describe(folder: Path, name: str | None) -> ModelInfo:
     index = read_json(folder / "model_index.json", folder)
     scheduler = _config(folder, index, "scheduler", "scheduler_config.json")
     card = _complete_card(folder, index, scheduler or {})
-    native_px, grid_px = _pixels(folder, index)
+    native_px, grid_px, largest_px = _pixels(folder, index)
     width = int(card.get("native_width") or native_px)
     height = int(card.get("native_height") or width)
     if max(width, height) > MAX_SIDE_PX:
@@ -144,7 +145,7 @@ def _describe(folder: Path, name: str | None) -> ModelInfo:
         native_height=height,
         grid_px=grid_px,
         min_px=max(grid_px, min(width, height) // 2),
-        max_px=min(2 * max(width, height), MAX_SIDE_PX),
+        max_px=min(2 * max(width, height), MAX_SIDE_PX, largest_px),
         default_steps=int(card.get("default_steps", 30)),
         default_guidance=float(card["default_guidance"]),
         tasks=tuple(map(Task, card["tasks"])),
@@ -165,8 +166,8 @@ def _weighs_words(index: dict[str, Any]) -> bool:
     return bool(encoders) and encoders <= known
 
 
-def _pixels(folder: Path, index: dict[str, Any]) -> tuple[int, int]:
-    """The side that the model draws best, and the grid on which sides lie."""
+def _pixels(folder: Path, index: dict[str, Any]) -> tuple[int, int, int]:
+    """The side that the model draws best, the grid on which sides lie, and the largest that it has positions for."""
     part = next((part for part in DENOISERS if _is_present(index, part)), None)
     if part is None:
         raise ModelCorrupt(f"{folder / 'model_index.json'} names no denoiser ({', '.join(DENOISERS)})")
@@ -179,7 +180,12 @@ def _pixels(folder: Path, index: dict[str, Any]) -> tuple[int, int]:
     unit = int(2 ** (len(denoiser.get("block_out_channels", [0])) - 1)) if part == "unet" else 2
     size = denoiser.get("sample_size")
     native_px = int(size) * latent_px if isinstance(size, int) else 1024  # FLUX and later name no size: 1 MP models
-    return native_px, unit * latent_px
+    positions = denoiser.get("pos_embed_max_size")
+    if not isinstance(positions, int):
+        return native_px, unit * latent_px, MAX_SIDE_PX
+    if denoiser.get("_class_name") == "AuraFlowTransformer2DModel":  # counts those of the whole square
+        positions = math.isqrt(positions)
+    return native_px, unit * latent_px, max(native_px, positions * int(denoiser.get("patch_size") or 2) * latent_px)
 
 
 def _complete_card(folder: Path, index: dict[str, Any], scheduler: dict[str, Any]) -> dict[str, Any]:

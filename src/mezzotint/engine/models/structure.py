@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from mezzotint.domain.errors import ModelCorrupt, ModelMissing
+from mezzotint.domain.errors import ModelCorrupt, ModelMissing, ModelUnsupported
 from mezzotint.engine.models.integrity import read_json
 from mezzotint.engine.models.single_file import check_parts, held_parts, needs_no_folder
 from mezzotint.engine.models.variants import choose_variant
@@ -35,13 +35,20 @@ def check_structure(folder: Path, checkpoint: Path | None = None) -> None:
 
 
 def _check_packages(index: dict[str, Any], folder: Path) -> None:
-    """transformers' processors of pictures and videos may need torchvision, which it says when one is called."""
+    """Look for the classes that the index names in diffusers, which has moved some away. transformers' processors of
+    pictures and videos may need torchvision, which it says when one is called."""
+    import diffusers
     import transformers
 
     for part, named in index.items():
-        if not isinstance(named, list) or named[:1] != ["transformers"]:
+        if not isinstance(named, list) or named[:1] in ([], [None]):
             continue
-        name = str(named[-1])
+        library, name = str(named[0]), str(named[-1])
+        if library != "transformers":
+            place = diffusers if library == "diffusers" else getattr(diffusers.pipelines, library, None)
+            if not hasattr(place, name):
+                raise ModelUnsupported(f"{folder}: this diffusers finds no {name} in {library}, the model's {part}")
+            continue
         needed = getattr(getattr(transformers, name, None), "_backends", None) or ()
         if name.endswith(VISION_PROCESSORS):
             needed = ("torchvision",)
