@@ -133,7 +133,7 @@ def tensors_of(part: str, kind: str, names: Mapping[str, Any]) -> Iterator[str]:
     prefixes: tuple[str, ...]
     if kind.startswith("CLIPTextModel"):
         prefixes = CLIP_PREFIXES.get(part, ())
-    elif kind.startswith("T5"):
+    elif kind == "T5EncoderModel":
         prefixes = T5_PREFIXES
     elif part == "vae" and kind == "AutoencoderKL":
         prefixes = VAE_PREFIXES
@@ -173,6 +173,8 @@ def load_parts(
             loaded[part] = create_diffusers_clip_model_from_ldm(kind, checkpoint=own, **options)
         elif kind.__name__.startswith("T5"):
             loaded[part] = create_diffusers_t5_model_from_checkpoint(kind, checkpoint=own, **options)
+            loaded[part].tie_weights()  # files have its embedding once
+            loaded[part].eval()  # diffusers leaves its dropout on
         else:
             loaded[part] = kind.from_single_file(own, **options)
     if like.parent == CONFIGS:

@@ -16,7 +16,15 @@ from diffusers import (
     StableDiffusionXLPipeline,
 )
 from safetensors.torch import load_file, save_file
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    T5Config,
+    T5EncoderModel,
+    T5Tokenizer,
+)
 
 from tests.conformance.engine.zoo import classic, flows, xl
 from tests.unit.engine.models import original_layout as layout
@@ -63,6 +71,18 @@ def sd3() -> StableDiffusion3Pipeline:
     return StableDiffusion3Pipeline(**parts)
 
 
+def sd3_with_t5() -> StableDiffusion3Pipeline:
+    words = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -1.0), *((letter, -2.0) for letter in "abcdefghi")]
+    config = T5Config(vocab_size=32, d_model=64, d_kv=8, d_ff=37, num_layers=1, num_heads=4)
+    shape = flows.sd3_shape(sample_size=16, joint_attention_dim=64, qk_norm="rms_norm", pooled_projection_dim=64)
+    parts = dict(sd3().components) | {
+        "transformer": SD3Transformer2DModel(**shape),
+        "text_encoder_3": T5EncoderModel(config),
+        "tokenizer_3": T5Tokenizer(vocab=words, extra_ids=0),
+    }
+    return StableDiffusion3Pipeline(**parts)
+
+
 def as_sd1(one: Any) -> layout.Tensors:
     return layout.unet(one.unet) | layout.vae(one.vae) | layout.clip(one.text_encoder)
 
@@ -88,6 +108,7 @@ FAMILIES: dict[str, tuple[Callable[[], Any], Callable[[Any], layout.Tensors]]] =
     "sd2": (sd, as_sd2),
     "sdxl": (sdxl, as_sdxl),
     "sd3": (sd3, as_sd3),
+    "sd3 with T5": (sd3_with_t5, lambda one: as_sd3(one) | layout.t5(one.text_encoder_3)),
 }
 
 
