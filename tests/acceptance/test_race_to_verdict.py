@@ -139,6 +139,7 @@ async def test_no_path_of_any_gateway_gives_a_picture_after_its_takedown(tmp_pat
             await probe(stage, second, drawn, answers)
             before = Counter(answer.path for answer in answers if answer.shows)
             assert set(before) == {answer.path for answer in answers} - {"page", "AUTOMATIC1111 progress"}
+            await deliver_all(stage.service.webhook_sender)
             num_told = len(stage.receiver.got)
             stop = asyncio.Event()
             async with asyncio.TaskGroup() as group:

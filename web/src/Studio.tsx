@@ -36,10 +36,10 @@ export function Studio({ client }: { client: Client }) {
   const modelName = model.names.find((name) => name === wantedModel) ?? null;
   const styles = useStyles(client, model.model?.name ?? null);
   const [wantedStyle, setWantedStyle] = useState<string | null>(null);
-  const style = styles.find(({ name }) => name === wantedStyle)?.name ?? null;
+  const style = styles?.find(({ name }) => name === wantedStyle)?.name ?? null;
   const [wantedSpeed, setWantedSpeed] = useSpeed();
-  const speeds = model.model?.speeds ?? [];
-  const speed = speeds.find((one) => one === wantedSpeed) ?? null;
+  const speeds = model.model?.speeds ?? null;
+  const speed = speeds?.find((one) => one === wantedSpeed) ?? null;
   const images = useImages(client);
   const [problem, setProblem] = useState<Problem | null>(null);
   const { add, refresh } = images;

@@ -11,7 +11,20 @@ from tests.unit.gateway.conftest import Connect
 
 METHODS = {"get", "put", "post", "patch", "delete", "head"}
 VERBS = {
-    *("list", "read", "create", "change", "delete", "cancel", "watch", "download", "check", "describe", "sign"),
+    *(
+        "list",
+        "read",
+        "create",
+        "change",
+        "delete",
+        "cancel",
+        "watch",
+        "download",
+        "check",
+        "describe",
+        "sign",
+        "inspect",
+    ),
     *(
         "rotate",
         "revoke",

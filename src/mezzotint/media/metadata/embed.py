@@ -28,7 +28,8 @@ JFIF = 0xE0
 
 
 def embed_recipe(file: bytes, recipe: Recipe) -> bytes:
-    """The same pixels with the recipe, in the place of any that the file has. file: PNG, WebP or JPEG."""
+    """The same pixels with the recipe, in the place of any that the file has. file: PNG, WebP or JPEG; what is none of
+    them comes back as it is."""
     infotext, record = format_infotext(recipe), format_recipe(recipe)
     if file.startswith(PNG_MARK):
         return replace_texts(file, {KEYWORD: infotext, JSON_KEYWORD: record})
@@ -56,7 +57,10 @@ def _build_chunk(kind: bytes, content: bytes) -> bytes:
 
 def _embed_jpeg(file: bytes, exif: bytes, packet: bytes) -> bytes:
     """Behind the JFIF segment, where there is one, as EXIF wants it."""
-    marker, _, end = next(jpeg_segments(file))
+    first = next(jpeg_segments(file), None)
+    if first is None:
+        return file  # damaged where it is stored: nothing more is added
+    marker, _, end = first
     begin = end if marker[0] == JFIF else 2
     segments = [
         bytes([0xFF, APP1]) + SHORT.pack(len(content) + 2) + content

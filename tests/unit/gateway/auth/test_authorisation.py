@@ -48,7 +48,7 @@ NOT_THERE = Row(401, 403, 403, 404)
 CLOSED = Row(403, 403, 403, 403)
 BLOCKED = Refusal(code=RefusalCode.PROMPT_BLOCKED, message="m", hint="h")
 ELSEWHERE = "tests/unit/gateway/streams/test_websocket.py"
-LISTS = ("schedulers", "upscalers", "scripts", "embeddings", "cmd-flags", "memory")
+LISTS = ("schedulers", "upscalers", "scripts", "embeddings", "cmd-flags", "memory", "loras")
 
 MATRIX: dict[str, Row | str] = {
     "GET /": FOR_ALL,  # the page
@@ -71,6 +71,8 @@ MATRIX: dict[str, Row | str] = {
     "GET /v1/jobs": SIGNED_IN,
     "POST /v1/jobs": Row(401, 202, 202, 202),
     "GET /v1/jobs/{job_id}": OWNERS,
+    "GET /v1/jobs/{job_id}/files/{name}": OWNERS,
+    "POST /v1/inspect": Row(401, 422, 422, 422),  # a body that is no picture
     "GET /v1/jobs/{job_id}/events": OWNERS,
     "GET /v1/jobs/{job_id}/provenance": OWNERS,
     "DELETE /v1/jobs/{job_id}": OWNERS,
@@ -103,6 +105,7 @@ MATRIX: dict[str, Row | str] = {
     "POST /sdapi/v1/extra-batch-images": Row(401, 422, 422, 422),
     "POST /sdapi/v1/png-info": Row(401, 422, 422, 422),
     "GET /v1/models": SIGNED_IN,
+    "GET /v1/styles": SIGNED_IN,
     "GET /v1/models/{model}": SIGNED_IN,
     "WEBSOCKET /v1/ws": ELSEWHERE,
     "WEBSOCKET /{path}": ELSEWHERE,  # refuses all
@@ -275,6 +278,7 @@ async def test_a_route_answers_each_credential_as_the_matrix_says(route: str, se
     app, got, wanted = create_app(service), {}, {}
     for number, (who, kind) in enumerate(KINDS.items()):
         its = things.get(who, things["the owner's token"]) | ({"name": "ada"} if "/tenants/" in route else {})
+        its |= {"name": "0.png"} if "/files/" in route else {}
         body = BODIES.get(route)
         if route == "POST /v1/admin/tenants":
             body = {"id": f"newcomer-{number}"}

@@ -156,3 +156,8 @@ def test_values_of_another_kind_and_unknown_fields_are_left_out() -> None:
     assert parse_recipe(json.dumps(hostile)) == Recipe(prompt="x", height=-5)
     assert parse_recipe('{"schema": "mezzotint.recipe/1", "prompt": "x", "strength": NaN}') == Recipe(prompt="x")
     assert parse_recipe(format_recipe(RECIPE)) == RECIPE
+
+
+@pytest.mark.parametrize("file", [b"", b"\x89PNG", b"\xff\xd8", b"text"])
+def test_a_stored_file_that_is_no_picture_any_more_comes_back_as_it_is(file: bytes) -> None:
+    assert embed_recipe(file, RECIPE) == file

@@ -2,7 +2,8 @@ import { useId } from "react";
 import type { Speed } from "../../api/types";
 
 interface Props {
-  speeds: readonly Speed[];
+  /** Null while they are not known: their place is kept. */
+  speeds: readonly Speed[] | null;
   /** Null: as the model and the tier have it. */
   chosen: Speed | null;
   onChoose: (speed: Speed | null) => void;
@@ -11,15 +12,15 @@ interface Props {
 /** How many steps may be foretold; nothing where the model computes each. */
 export function SpeedChoice({ speeds, chosen, onChoose }: Props) {
   const id = useId();
-  if (speeds.length < 2) return null;
+  if (speeds !== null && speeds.length < 2) return null;
   return (
-    <span className="model-choice">
+    <span className={speeds === null ? "model-choice unknown" : "model-choice"}>
       <label htmlFor={id} className="quiet">
         Speed
       </label>
       <select id={id} value={chosen ?? ""} onChange={(event) => onChoose((event.target.value || null) as Speed | null)}>
         <option value="">usual</option>
-        {speeds.map((speed) => (
+        {speeds?.map((speed) => (
           <option key={speed}>{speed}</option>
         ))}
       </select>

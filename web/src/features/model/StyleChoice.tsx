@@ -2,7 +2,8 @@ import { useId } from "react";
 import type { Style } from "../../api/types";
 
 interface Props {
-  styles: readonly Style[];
+  /** Null while they are not known: their place is kept. */
+  styles: readonly Style[] | null;
   chosen: string | null;
   onChoose: (name: string | null) => void;
 }
@@ -10,15 +11,15 @@ interface Props {
 /** The style of the next pictures; nothing where the model has none. */
 export function StyleChoice({ styles, chosen, onChoose }: Props) {
   const id = useId();
-  if (styles.length === 0) return null;
+  if (styles?.length === 0) return null;
   return (
-    <span className="model-choice">
+    <span className={styles === null ? "model-choice unknown" : "model-choice"}>
       <label htmlFor={id} className="quiet">
         Style
       </label>
       <select id={id} value={chosen ?? ""} onChange={(event) => onChoose(event.target.value || null)}>
         <option value="">none</option>
-        {styles.map(({ name, about, trigger_words: words, adds_trigger_words: isAdded }) => (
+        {styles?.map(({ name, about, trigger_words: words, adds_trigger_words: isAdded }) => (
           <option key={name} value={name} title={words.length > 0 && !isAdded ? `${about} Try the words: ${words.join(", ")}` : about}>
             {name}
           </option>

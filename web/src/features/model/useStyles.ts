@@ -4,8 +4,8 @@ import type { Style } from "../../api/types";
 
 const NONE: readonly Style[] = [];
 
-/** The styles that I may ask for with the model of this name; none while they are not known. */
-export function useStyles(client: Client, model: string | null): readonly Style[] {
+/** The styles that I may ask for with the model of this name; null while they are not known. */
+export function useStyles(client: Client, model: string | null): readonly Style[] | null {
   const [found, setFound] = useState<{ model: string; styles: readonly Style[] } | null>(null);
 
   useEffect(() => {
@@ -13,10 +13,10 @@ export function useStyles(client: Client, model: string | null): readonly Style[
     const leaving = new AbortController();
     client.styles(model, leaving.signal).then(
       (styles) => setFound({ model, styles }),
-      () => {}, // a picture can be made without one
+      () => setFound({ model, styles: NONE }), // a picture can be made without one
     );
     return () => leaving.abort();
   }, [client, model]);
 
-  return found !== null && found.model === model ? found.styles : NONE;
+  return found !== null && found.model === model ? found.styles : null;
 }
