@@ -26,6 +26,7 @@ VERBS = {
         "inspect",
     ),
     *(
+        "inspect",
         "rotate",
         "revoke",
         "retry",
