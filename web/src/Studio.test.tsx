@@ -80,7 +80,8 @@ test("a chosen style goes with every prompt that names none itself", async () =>
     "GET /v1/styles": () => json({ styles: [style] }),
     "POST /v1/jobs": () => accepted(aJob()),
   });
-  await userEvent.selectOptions(await screen.findByLabelText("Style"), "woodcut");
+  await screen.findByRole("option", { name: "woodcut" });
+  await userEvent.selectOptions(screen.getByLabelText("Style"), "woodcut");
   await userEvent.type(box(), "a cat{Enter}");
   await userEvent.clear(box());
   await userEvent.type(box(), "a dog --style ink:.5{Enter}");

@@ -14,7 +14,7 @@ export function SpeedChoice({ speeds, chosen, onChoose }: Props) {
   const id = useId();
   if (speeds !== null && speeds.length < 2) return null;
   return (
-    <span className={speeds === null ? "model-choice unknown" : "model-choice"}>
+    <span className={speeds === null ? "model-choice steady unknown" : "model-choice steady"}>
       <label htmlFor={id} className="quiet">
         Speed
       </label>

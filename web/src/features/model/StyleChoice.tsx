@@ -13,7 +13,7 @@ export function StyleChoice({ styles, chosen, onChoose }: Props) {
   const id = useId();
   if (styles?.length === 0) return null;
   return (
-    <span className={styles === null ? "model-choice unknown" : "model-choice"}>
+    <span className={styles === null ? "model-choice steady unknown" : "model-choice steady"}>
       <label htmlFor={id} className="quiet">
         Style
       </label>
