@@ -7,7 +7,7 @@ TenantId = NewType("TenantId", str)
 UserId = NewType("UserId", str)
 KeyId = NewType("KeyId", str)
 OwnerId = NewType("OwnerId", str)
-"""Who in a tenant a thing belongs to: a user's id, or the subject of a token."""
+"""The owner of a resource within its tenant: a user's id, or the subject of a token."""
 WebhookId = NewType("WebhookId", str)
 WorkerId = NewType("WorkerId", str)
 TakedownId = NewType("TakedownId", str)

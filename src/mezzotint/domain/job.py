@@ -32,12 +32,12 @@ class JobState(StrEnum):
 
 
 class ReuseScope(StrEnum):
-    """Whose stored pictures may answer a job in the place of a new one: those that its asker sees."""
+    """The owners whose stored pictures may answer a job in the place of a new one: those that its asker sees."""
 
     OWN = "own"
-    """The owner's, and the whole tenant's."""
+    """Pictures of the asker, and those that belong to the whole tenant."""
     TENANT = "tenant"
-    """Everybody's of the tenant."""
+    """Pictures of every member of the tenant."""
 
 
 OPEN = (JobState.QUEUED, JobState.RUNNING)

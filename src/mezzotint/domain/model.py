@@ -36,11 +36,11 @@ class ForecastPolicy:
 
     @property
     def speeds(self) -> tuple[Speed, ...]:
-        """Those that the model can be drawn at."""
+        """The speeds that the model can be drawn at."""
         return tuple(speed for speed in Speed if speed is Speed.EXACT or speed in self.bounds)
 
     def speeds_of(self, tier: Tier) -> tuple[Speed, ...]:
-        """Those that the tier may ask for; exact where the model can do none of them."""
+        """The speeds that the tier may ask for; exact where the model can do none of them."""
         allowed = self.allowed.get(tier, tuple(Speed))
         return tuple(speed for speed in self.speeds if speed in allowed) or (Speed.EXACT,)
 

@@ -13,10 +13,10 @@ TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class Visibility(StrEnum):
-    """Who in a tenant sees what another of it made."""
+    """The members of a tenant that see what another member made."""
 
     PRIVATE = "private"
-    """Nobody."""
+    """No member but its maker."""
     MANAGERS = "managers"
     """Its managers."""
     SHARED = "shared"

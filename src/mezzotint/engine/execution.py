@@ -57,7 +57,7 @@ class RunHost(RecorderHost, Protocol):
         """Make the call at once, inside the execution's greenlet."""
 
     def path_of(self, module: torch.nn.Module) -> str:
-        """Where the denoiser stands in the pipeline."""
+        """The component path of the denoiser in its pipeline."""
 
     def call_component(self, call: ComponentCall) -> Any:
         """Make a text encoder's or an autoencoder's call at once, inside the execution's greenlet."""
@@ -145,7 +145,7 @@ class Execution:
 
     @property
     def place(self) -> Place:
-        """Where the parked call stands."""
+        """The place of the parked call in its run."""
         return self._locate(self.call)
 
     # -- used by the hub

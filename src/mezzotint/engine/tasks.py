@@ -138,7 +138,7 @@ def tasks_of(pipeline: Any) -> tuple[Task, ...]:
 
 
 def find_unmet_need(pipeline: Any) -> str | None:
-    """What every call of a pipeline class needs and no job has; None: jobs can be drawn with it."""
+    """Find an input that every call of a pipeline class needs and no job has; None: jobs can be drawn with it."""
     accepted = inspect.signature(pipeline.__call__).parameters
     if "prompt" not in accepted:
         return "it takes no prompt"

@@ -183,7 +183,7 @@ def _draw_disguises(language: str, random: Random) -> Iterator[str]:
 
 
 def _compose(pattern: Pattern) -> InjectionPrompt | None:
-    """None where a disguise leaves the text as it is: that would be another pattern's text."""
+    """Compose a prompt; None where a disguise leaves the text as it is: that would be another pattern's text."""
     parts = _load_parts()
     request = parts.requests[pattern.request]
     lead = _write_lead(pattern.lead)

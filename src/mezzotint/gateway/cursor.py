@@ -25,5 +25,5 @@ Cursor = Annotated[int | None, Depends(read_cursor)]
 
 
 def next_cursor(seqs: list[int], limit: int) -> str | None:
-    """None if the page was not full: there is nothing older."""
+    """The cursor of the next page; None if this one was not full: there is nothing older."""
     return str(seqs[-1]) if len(seqs) == limit else None

@@ -21,7 +21,7 @@ class Forecast:
     _waiting: frozenset[Tier] = frozenset()
 
     async def wait_s(self, job: Job, position: int | None, now: datetime) -> float | None:
-        """None unless the job is queued and jobs have been ending."""
+        """Estimate the seconds until a job begins; None unless it is queued and jobs have been ending."""
         if position is None:
             return None
         if time.monotonic() - self._read_at > FRESH_S:

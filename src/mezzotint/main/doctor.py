@@ -85,7 +85,7 @@ def _find_package(name: str, **missing: Any) -> Finding:
 
 
 def _vision() -> Iterator[Finding]:
-    """Where torchvision does not load, transformers does not either."""
+    """Report models that need torchvision; a torchvision that does not load keeps transformers from loading, too."""
     try:
         metadata.version("torchvision")
     except metadata.PackageNotFoundError:

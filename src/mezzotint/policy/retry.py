@@ -105,7 +105,7 @@ def tries_of(fault: JobFault) -> float:
 
 
 def latest_due(now: datetime) -> datetime:
-    """No try is put off beyond this: what is due later was written before the clock was set back."""
+    """The latest time that a try is put off to: a later one was written before the clock was set back."""
     return now + timedelta(seconds=MAX_DELAY_S + CLOCKS_DIFFER_S)
 
 

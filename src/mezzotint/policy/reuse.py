@@ -13,7 +13,7 @@ from mezzotint.policy.visibility import sees_tenant
 
 
 def choose_reuse_scope(claims: Claims, *, has_fixed_seed: bool, is_new: bool) -> ReuseScope | None:
-    """Whose pictures may answer the jobs of a request; None: they are drawn.
+    """Decide whose pictures may answer the jobs of a request; None: they are drawn.
 
     is_new: the request wants a picture that is drawn for it.
     """

@@ -13,7 +13,7 @@ from mezzotint.store.schema import jobs, workers
 EVERYBODY = "*"
 """Stands for all workers, also for those that start later."""
 GONE = timedelta(minutes=2)
-"""Not heard of for so long, a worker is no longer listed."""
+"""A worker that was not heard of for so long is no longer listed."""
 FORGOTTEN = timedelta(days=1)
 """Its row goes long after that: a clock that steps ahead must not make a drained worker take jobs again."""
 

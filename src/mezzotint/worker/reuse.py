@@ -71,7 +71,7 @@ async def _answer(jobs: LeasedJobs, leased: LeasedJob, source: Job) -> str:
 
 
 def _check_files(image_filter: ImageFilter, pngs: Sequence[bytes], job: Job) -> list[ImageVerdict] | None:
-    """None where the filter fails: it will be asked again about the new pictures."""
+    """Judge the stored pictures; None where the filter fails: it will be asked again about the new ones."""
     try:
         return [image_filter.check(Pixels.open(BytesIO(png)), job.tier) for png in pngs]
     except Exception as error:

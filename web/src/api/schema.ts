@@ -3544,7 +3544,7 @@ export interface components {
         };
         /**
          * Origin
-         * @description Whose words a file's recipe is written in.
+         * @description The program in whose format a file's recipe is written.
          * @enum {string}
          */
         Origin: "mezzotint" | "automatic1111";
@@ -3656,7 +3656,7 @@ export interface components {
         };
         /**
          * RecipeAudience
-         * @description Who finds the recipe, the prompt above all, in the files of a tenant's pictures.
+         * @description The readers for whom the files of a tenant's pictures carry the recipe, the prompt above all.
          * @enum {string}
          */
         RecipeAudience: "nobody" | "owner" | "everybody";
@@ -4467,7 +4467,7 @@ export interface components {
         Via: "token" | "key" | "session";
         /**
          * Visibility
-         * @description Who in a tenant sees what another of it made.
+         * @description The members of a tenant that see what another member made.
          * @enum {string}
          */
         Visibility: "private" | "managers" | "shared";

@@ -31,7 +31,7 @@ RUN_S = 5.0
 
 
 def ignore(takedown: Takedown) -> None:
-    """Nobody watches."""
+    """Reports to nobody."""
 
 
 async def run_takedown(

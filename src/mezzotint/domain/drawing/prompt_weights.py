@@ -75,7 +75,7 @@ def _tail(pieces: list[tuple[str, float]]) -> str:
 
 
 def _to_weight(number: str) -> float:
-    """What is no number (1.2.3) or none that can be held is as far out of bounds as a weight can be."""
+    """Read a weight; text that is no number, such as 1.2.3, gives infinity, which is out of bounds."""
     try:
         return float(number)
     except ValueError:

@@ -9,7 +9,7 @@ from mezzotint.domain.task import Task
 
 
 class RecipeAudience(StrEnum):
-    """Who finds the recipe, the prompt above all, in the files of a tenant's pictures."""
+    """The readers for whom the files of a tenant's pictures carry the recipe, the prompt above all."""
 
     NOBODY = "nobody"
     OWNER = "owner"

@@ -22,7 +22,7 @@ class Sampler:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """How a sampler's noise levels lie. name: as the web UI shows it; it follows the sampler's own. field: of
+    """A spacing of a sampler's noise levels. name: as the web UI shows it; it follows the sampler's own. field: of
     diffusers' configuration, that `value` switches it on by.
     """
 
@@ -65,7 +65,7 @@ METHODS = (
 """Each method with the schedules that it works with at every number of steps."""
 ALIASES = {"DPM++ 2M Karras": ("k_dpmpp_2m_ka",)}
 SUITED = frozenset({"Euler Karras", "Euler Exponential"})
-"""Of the schedules of noise levels, those with which a sampler finds its way on models of NOISY too."""
+"""The schedules of noise levels with which a sampler also works on models of NOISY."""
 
 
 def _combine(method: Sampler, schedule: Schedule) -> Sampler:

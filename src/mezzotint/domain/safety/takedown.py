@@ -52,7 +52,7 @@ TAKEDOWN_TRANSITIONS: dict[TakedownPhase, dict[TakedownPhase, str]] = {
 
 
 class PictureKind(StrEnum):
-    """Where a picture came from: a job drew it, or somebody uploaded it."""
+    """The origin of a picture: a job drew it, or somebody uploaded it."""
 
     DRAWN = "drawn"
     UPLOADED = "uploaded"

@@ -61,7 +61,7 @@ class Span:
     ended: Any
 
     def seconds(self, *, wait: bool = False) -> float | None:
-        """None where the device is not done with it, unless told to wait."""
+        """Seconds of the stretch; None where the device is not done with it and `wait` is false."""
         return self.clock.between(self.begun, self.ended, wait=wait)
 
 

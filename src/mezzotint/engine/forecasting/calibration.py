@@ -18,7 +18,7 @@ LEAST_SAVED = 0.1  # a smaller share of the passes is not worth another picture
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """What came of one bound. psnr_db, worst_db: mean and least of the pictures. distance: 1 - multi-scale SSIM, the
+    """The outcome of one bound. psnr_db, worst_db: mean and least of the pictures. distance: 1 - multi-scale SSIM, the
     largest of the pictures. saved: share of the passes that were not made."""
 
     bound: float
@@ -54,7 +54,7 @@ class Calibration:
     fast: Trial | None = None
 
     def settings(self, speed: str) -> ForecastSettings | None:
-        """Of a run at this speed: `balanced` or `fast`; None for any other, and where nothing was chosen."""
+        """The settings of a run at this speed, `balanced` or `fast`; None for any other, and where none was chosen."""
         chosen = self.trials().get(speed)
         return None if chosen is None else ForecastSettings(bound=chosen.bound)
 
@@ -63,12 +63,12 @@ class Calibration:
 
     @classmethod
     def from_document(cls, document: Any) -> "Calibration":
-        """What `to_document` made; without a choice where anything else is given."""
+        """Read what `to_document` made; anything else gives a calibration without a choice."""
         found = document if isinstance(document, Mapping) else {}
         return cls(balanced=_read_trial(found.get("balanced")), fast=_read_trial(found.get("fast")))
 
     def trials(self) -> dict[str, Trial | None]:
-        """By speed."""
+        """The chosen trials by speed."""
         return {"balanced": self.balanced, "fast": self.fast}
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 LEAST_NOISE = 1e-3
-"""Of `by_answer`: below it the sample holds next to no noise, and x0 does not tell the answer."""
+"""Least value of `by_answer`: below it the sample holds next to no noise, and x0 does not tell the answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,8 +38,8 @@ class Foretold:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a call stands. phase: denoiser calls of its step before it. step: of its sampler, from 0. steps_left: this
-    one included, 0 where unknown. path: of its denoiser in the pipeline."""
+    """The place of a call in its run. phase: denoiser calls of its step before it. step: of its sampler, from 0.
+    steps_left: this one included, 0 where unknown. path: of its denoiser in the pipeline."""
 
     phase: int
     step: int
@@ -194,7 +194,7 @@ class Forecaster:
         return None if self._conversions is None else self._conversions[step]
 
     def _key(self, call: Call, place: Place) -> list[Any]:
-        """Of JSON values, equal where a call is the same one a step later."""
+        """A key of JSON values, equal where a call is the same one a step later."""
         shapes = [[list(t.shape), str(t.dtype)] for t in tensors_in([call.args, call.kwargs])]
         return [place.path, call.cache_context, type(call.module).__name__, shapes]
 

@@ -23,7 +23,7 @@ MAX_BYTES = 1 << 40  # of an output that is described and never allocated
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """What is extrapolated, at one time: tensors in contiguous memory that nobody writes to."""
+    """The extrapolated tensors at one time, in contiguous memory that nobody writes to."""
 
     time: float
     values: tuple[torch.Tensor, ...]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForecastSettings:
-    """Which steps of a run may be foretold rather than computed.
+    """The steps of a run that may be foretold rather than computed.
 
     bound: relative error of the denoiser's answers that may be expected to add up since the last pass. max_in_row:
     steps foretold in a row. first_steps, last_steps: never foretold; of each sampler of the run, counted in its steps.

@@ -135,7 +135,7 @@ def _read_for_diffusers(pipeline: Any, path: Path) -> Any:
 
 
 def _read_peft_scale(path: Path) -> float:
-    """What PEFT multiplies by: `lora_alpha / r` of the configuration beside the file, 1 where there is none."""
+    """Read PEFT's factor: `lora_alpha / r` of the configuration beside the file; 1 where there is none."""
     config = path.with_name("adapter_config.json")
     if not config.exists():
         return 1.0

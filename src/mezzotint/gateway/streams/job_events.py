@@ -45,7 +45,7 @@ class StreamPosition:
 
 
 def read_last_event_id(last_event_id: str | None) -> StreamPosition | None:
-    """None for a new watcher, or for an id that this API never sent."""
+    """The event that a watcher has seen last; None for a new watcher, or for an id that this API never sent."""
     match = EVENT_ID.fullmatch(last_event_id or "")
     return None if match is None else StreamPosition(number=int(match[1]), step=int(match[2] or -1))
 

@@ -113,7 +113,7 @@ class ModelHashes:
     _by_name: dict[str, str] = field(default_factory=dict)
 
     def hash_model(self, name: str) -> str | None:
-        """None for a model that is not here, or cannot be read."""
+        """Hash a model's files; None for a model that is not here, or cannot be read."""
         if name not in self._by_name and name in self.places:
             try:
                 self._by_name[name] = hash_weights(self.places[name], self.known)

@@ -20,7 +20,7 @@ from mezzotint.media.metadata.xmp import build_packet
 from mezzotint.media.uploads.container import APP1, jpeg_segments, webp_chunks
 
 JSON_KEYWORD = "mezzotint"
-"""Of the JSON in a PNG."""
+"""Keyword of the JSON text in a PNG."""
 XMP_MARK = b"http://ns.adobe.com/xap/1.0/\0"
 HAS_EXIF, HAS_XMP, HAS_ALPHA = 0x08, 0x04, 0x10
 LONG, SHORT = Struct("<I"), Struct(">H")

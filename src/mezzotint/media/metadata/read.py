@@ -24,7 +24,7 @@ FORMATS = "PNG, JPEG or WebP"
 
 
 class Origin(StrEnum):
-    """Whose words a file's recipe is written in."""
+    """The program in whose format a file's recipe is written."""
 
     MEZZOTINT = "mezzotint"
     AUTOMATIC1111 = "automatic1111"

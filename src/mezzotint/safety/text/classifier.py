@@ -25,7 +25,7 @@ WINDOW, STRIDE = 24, 12
 MIN_SENTENCE = 3
 """Tokens of which fewer are scored as part of the whole alone."""
 MAX_TOKENS = 4096
-"""Of any prompt all tokens; a character may be one."""
+"""Tokens that are read of a prompt: enough for the longest, in which each character may be one."""
 MAX_STRONG_CHARS = 400
 """Longest text that the strong head reads whole; of a longer one it reads the part that the fast head finds worst."""
 _SENTENCE_END = re.compile(r"[.!?;|。！？；।]+(?:\s|$)|[。！？；।]")

@@ -16,8 +16,8 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 T = TypeVar("T")
 MEMORY_KIB, NUM_PASSES, NUM_LANES = 19 * 1024, 2, 1
-"""One of the equally strong settings of OWASP's Password Storage Cheat Sheet: some 27 ms and 19 MiB a password. Those
-with more memory take up to 200 ms and displace everybody's caches."""
+"""Parameters of argon2id: one of the equally strong settings of OWASP's Password Storage Cheat Sheet, some 27 ms and
+19 MiB a password. Those with more memory take up to 200 ms and displace everybody's caches."""
 NICENESS = 19
 
 
