@@ -9,6 +9,7 @@ from mezzotint.domain.drawing.sampler import find_sampler, split_schedule
 from mezzotint.domain.ids import Sha256
 from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.style import StyleChoice
+from mezzotint.media.metadata.recipe_json import LONE_SURROGATE
 from mezzotint.policy.admission.lora_tags import take_tags, write_tags
 
 KEYWORD = "parameters"
@@ -111,4 +112,4 @@ def _unquote(value: str) -> str:
         read = json.loads(value) if value.startswith('"') else value
     except ValueError:
         return value
-    return read if isinstance(read, str) else value
+    return read if isinstance(read, str) and not LONE_SURROGATE.search(read) else value

@@ -5,6 +5,7 @@ add fields; a change of a field's meaning makes a new version.
 """
 
 import json
+import re
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -17,6 +18,8 @@ SCHEMA = "mezzotint.recipe/1"
 FAMILY = "mezzotint.recipe/"
 MAX_CHARACTERS = 64 * 1024
 MAX_NUMBER = 2**64
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+"""Half of a character: JSON can spell it, UTF-8 cannot."""
 KINDS: dict[Any, type | tuple[type, ...]] = {
     str: str,
     str | None: str,
@@ -62,4 +65,6 @@ def _has_kind(value: Any, kind: Any) -> bool:
     wanted = KINDS.get(kind)
     if wanted is None or not isinstance(value, wanted) or isinstance(value, bool):
         return False
-    return not isinstance(value, int | float) or abs(value) <= MAX_NUMBER  # which no NaN is
+    if isinstance(value, str):
+        return LONE_SURROGATE.search(value) is None
+    return abs(value) <= MAX_NUMBER  # which no NaN is

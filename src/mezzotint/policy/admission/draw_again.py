@@ -18,6 +18,8 @@ from mezzotint.policy.admission.prompt_parameters import MAX_STEPS_WRITTEN
 
 MAX_RATIO = 999
 """Greatest number that `--ar` takes."""
+CONTENT = re.compile("[0-9a-f]{64}")
+"""The hash by which a recipe names another picture."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +108,8 @@ def _keep_speed(recipe: Recipe, model: ModelInfo, notes: list[str]) -> str | Non
 
 
 def _keep_source(recipe: Recipe, notes: list[str]) -> dict[str, Any]:
-    if recipe.source is not None and recipe.task is not Task.OUTPAINT:
+    named = [name for name in (recipe.source, recipe.mask) if name is not None]
+    if recipe.source is not None and recipe.task is not Task.OUTPAINT and all(map(CONTENT.fullmatch, named)):
         kept = (recipe.task.value, recipe.source, recipe.mask, recipe.strength, recipe.scale)
         return dict(zip(("task", "source", "mask", "strength", "scale"), kept, strict=True))
     if recipe.task is Task.OUTPAINT:

@@ -1,5 +1,6 @@
 """The recipe goes with the file to those who may see the job, and not to those who only know its address."""
 
+import json
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -12,6 +13,8 @@ from mezzotint.domain.tenant import Tenant
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Service
 from mezzotint.media.metadata import SOFTWARE, embed_recipe, read_metadata
+from mezzotint.media.metadata.embed import JSON_KEYWORD
+from mezzotint.media.metadata.png_text import add_text
 from mezzotint.provenance import Identity, PictureSigner, read_credentials
 from mezzotint.provenance.authority import AuthorityFiles, make_authority
 from mezzotint.provenance.manifest import Model, describe_job
@@ -67,3 +70,14 @@ async def test_a_file_is_read_back_as_a_request(connect: Connect) -> None:
         for body, code in ((png(), "recipe_missing"), (b"GIF89a", "upload_invalid"), (b"", "upload_invalid")):
             answer = await ada.post("/v1/inspect", content=body)
             assert (answer.status_code, answer.json()["error"]["code"]) == (422, code)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [{"prompt": "\ud800"}, {"negative_prompt": "\ud800"}, {"source": "x" * 5000}, {"num_steps": 2**64}, {"width": -1}],
+)
+async def test_a_file_with_an_odd_recipe_is_answered(connect: Connect, field: dict[str, object]) -> None:
+    record = {"schema": "mezzotint.recipe/1", "prompt": "a red apple", "task": "variation", "strength": 0.5, **field}
+    async with connect("ada") as ada:
+        answer = await ada.post("/v1/inspect", content=add_text(png(), JSON_KEYWORD, json.dumps(record)))
+        assert answer.status_code == (422 if "prompt" in field else 200), answer.text

@@ -12,6 +12,7 @@ from mezzotint.domain.drawing.recipe import Recipe
 from mezzotint.domain.task import Task
 from mezzotint.media.metadata import Origin, embed_recipe, read_metadata
 from mezzotint.media.metadata.exif import MARK, build_exif, read_comment
+from mezzotint.media.metadata.infotext import parse_infotext
 from mezzotint.media.metadata.recipe_json import MAX_CHARACTERS, SCHEMA, format_recipe, parse_recipe
 from mezzotint.media.metadata.xmp import build_packet, read_packet
 from mezzotint.media.uploads import Undecodable
@@ -161,3 +162,12 @@ def test_values_of_another_kind_and_unknown_fields_are_left_out() -> None:
 @pytest.mark.parametrize("file", [b"", b"\x89PNG", b"\xff\xd8", b"text"])
 def test_a_stored_file_that_is_no_picture_any_more_comes_back_as_it_is(file: bytes) -> None:
     assert embed_recipe(file, RECIPE) == file
+
+
+def test_half_a_character_is_left_out() -> None:
+    half = "\ud800"
+    styles = [{"name": half, "weight": 1, "sha256": ""}]
+    record = {"schema": SCHEMA, "prompt": "a cat", "negative_prompt": half, "styles": styles}
+    assert parse_recipe(json.dumps(record)) == Recipe(prompt="a cat")
+    assert parse_recipe(json.dumps(record | {"prompt": half})) is None
+    assert parse_infotext('a cat\nSteps: 4, Seed: 1, Model: "\\ud800"')["Model"] == '"\\ud800"'

@@ -48,6 +48,10 @@ def test_a_source_is_named_again_and_an_upscale_takes_no_settings() -> None:
     upscale = plan_again(replace(RECIPE, task=Task.UPSCALE, source="ab" * 32, scale=2, model="up"), [MODEL])
     assert upscale.fields == {"prompt": "a \\{red\\} apple", "task": "upscale", "source": "ab" * 32, "scale": 2}
     assert upscale.notes == ()
+    for odd in (replace(source, source="x" * 100), replace(source, mask="../x")):
+        again = plan_again(odd, [MODEL])
+        assert (again.fields["task"], again.fields.get("source")) == ("generate", None)
+        assert "drawn from words alone" in again.notes[0]
     outpaint = plan_again(replace(source, task=Task.OUTPAINT), [MODEL])
     assert outpaint.fields["task"] == "generate"
     assert "outpaint" in outpaint.notes[0]
