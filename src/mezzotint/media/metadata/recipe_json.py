@@ -65,6 +65,6 @@ def _has_kind(value: Any, kind: Any) -> bool:
     wanted = KINDS.get(kind)
     if wanted is None or not isinstance(value, wanted) or isinstance(value, bool):
         return False
-    if isinstance(value, str):
-        return LONE_SURROGATE.search(value) is None
-    return abs(value) <= MAX_NUMBER  # which no NaN is
+    if isinstance(value, str) and LONE_SURROGATE.search(value):
+        return False
+    return not isinstance(value, int | float) or abs(value) <= MAX_NUMBER  # which no NaN is

@@ -5,9 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mezzotint.domain.errors import ModelCorrupt
-from mezzotint.policy.safety.categories import ANY, SafetyCategory
-from mezzotint.safety.text.heads_file import FastEntry, calibrate, verify_file
+from mezzotint.safety.text.heads_file import FastEntry, calibrate, read_arrays
 
 Array = NDArray[np.float32]
 
@@ -17,12 +15,8 @@ class FastHead:
 
     def __init__(self, folder: Path, entry: FastEntry) -> None:
         """Raises: ModelMissing, ModelCorrupt."""
-        path = verify_file(folder, entry.file, entry.sha256)
-        with np.load(path, allow_pickle=False) as data:
-            arrays = {name: data[name] for name in data.files}
+        arrays = read_arrays(folder, entry)
         self.outputs = tuple(str(name) for name in arrays["outputs"])
-        if unknown := set(self.outputs) - {ANY, *SafetyCategory}:
-            raise ModelCorrupt(f"{path} has outputs that are no category: {sorted(unknown)}")
         self._hidden = (arrays["hidden_weights"], arrays["hidden_bias"]) if "hidden_weights" in arrays else None
         self._weights, self._bias = arrays["weights"], arrays["bias"]
         self._calibration = arrays["calibration"]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from mezzotint.domain.errors import ModelCorrupt, ModelMissing
+from mezzotint.policy.safety.categories import ANY, SafetyCategory
 from mezzotint.policy.safety.document import LanguageGroup
 
 Array = NDArray[np.float32]
@@ -80,6 +81,16 @@ def verify_file(folder: Path, name: str, expected: str) -> Path:
     if found != expected:
         raise ModelCorrupt(f"the text classifier's file {path} is damaged: SHA-256 {found}, not {expected}")
     return path
+
+
+def read_arrays(folder: Path, entry: FastEntry) -> dict[str, NDArray[Any]]:
+    """The arrays of a head, by name; `outputs` names what it scores. Raises: ModelMissing, ModelCorrupt."""
+    path = verify_file(folder, entry.file, entry.sha256)
+    with np.load(path, allow_pickle=False) as data:
+        arrays = {name: data[name] for name in data.files}
+    if unknown := {str(name) for name in arrays["outputs"]} - {ANY, *SafetyCategory}:
+        raise ModelCorrupt(f"{path} has outputs that are no category: {sorted(unknown)}")
+    return arrays
 
 
 def calibrate(logits: Array, calibration: Any) -> Array:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mezzotint.domain.errors import ModelCorrupt
-from mezzotint.safety.text.heads_file import FastEntry, calibrate, verify_file
+from mezzotint.safety.text.heads_file import FastEntry, calibrate, read_arrays
 from mezzotint.safety.text.ngrams import NUM_BUCKETS, Ngrams
 
 Array = NDArray[np.float32]
@@ -22,12 +22,10 @@ class LexicalHead:
 
     def __init__(self, folder: Path, entry: FastEntry) -> None:
         """Load the weights (2.4 MB, one byte each). Raises: ModelMissing, ModelCorrupt."""
-        path = verify_file(folder, entry.file, entry.sha256)
-        with np.load(path, allow_pickle=False) as data:
-            arrays = {name: data[name] for name in data.files}
+        arrays = read_arrays(folder, entry)
         self.outputs = tuple(str(name) for name in arrays["outputs"])
         if arrays["weights"].shape != (NUM_BUCKETS, len(self.outputs)):
-            raise ModelCorrupt(f"{path} has weights of the shape {arrays['weights'].shape}")
+            raise ModelCorrupt(f"{entry.file} has weights of the shape {arrays['weights'].shape}")
         self._weights, self._scale, self._bias = arrays["weights"], arrays["scale"], arrays["bias"]
         self._calibration = arrays["calibration"]
 
