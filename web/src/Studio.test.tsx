@@ -1,5 +1,5 @@
 // @vitest-environment jsdom
-import { act, cleanup, fireEvent, render, screen, within } from "@testing-library/react";
+import { act, cleanup, fireEvent, render, screen, waitFor, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { createClient } from "./api/client";
@@ -178,7 +178,7 @@ test("jobs that ended without a picture while nobody looked tell why, until they
   expect(screen.queryByText("a dog")).toBeNull();
   expect(screen.getByRole("article", { name: "No picture yet" })).toBeTruthy();
   await userEvent.click(screen.getByRole("button", { name: "Dismiss a cat" }));
-  expect(document.activeElement).toBe(box());
+  await waitFor(() => expect(document.activeElement).toBe(box()));
   cleanup();
   open(routes);
   await act(() => socket.hello());
@@ -194,12 +194,12 @@ test("all open jobs are listed, page by page, and cancelled with one press", asy
     },
   });
   await screen.findByRole("heading", { name: "In the works: 200" });
-  expect(document.title).toBe("200 in the works · Mezzotint");
+  await waitFor(() => expect(document.title).toBe("200 in the works · Mezzotint"));
   expect(document.querySelectorAll(".job-card")).toHaveLength(5);
   await userEvent.click(screen.getByText("Show all 200"));
   expect(document.querySelectorAll(".job-card")).toHaveLength(200);
   await userEvent.click(screen.getByText("Cancel all"));
-  expect(seen.filter((request) => request.method === "DELETE")).toHaveLength(200);
+  await waitFor(() => expect(seen.filter((request) => request.method === "DELETE")).toHaveLength(200));
 });
 
 test("a second Enter on Cancel does not ask for the job again", async () => {
@@ -287,7 +287,7 @@ test("a picture of mine goes on with another seed or gives back its prompt", asy
   });
   await userEvent.click(await screen.findByText("Use this prompt"));
   expect((box() as HTMLTextAreaElement).value).toBe("a red apple --seed 7");
-  expect(document.activeElement).toBe(box());
+  await waitFor(() => expect(document.activeElement).toBe(box()));
   await userEvent.click(screen.getByText("Again with another seed"));
   expect(seen.find((request) => request.method === "POST")?.body).toEqual({ prompt: "a red apple", model: "mezzotint-starter", new: true });
 });
@@ -368,10 +368,10 @@ test("older pictures come by the cursor, and the arrows walk the grid", async ()
   expect(within(list).getAllByRole("button")).toHaveLength(3);
   expect(seen.some((request) => request.path.endsWith("cursor=c1"))).toBe(true);
   expect(screen.queryByText("Load more")).toBeNull();
-  expect(document.activeElement).toBe(within(list).getByAltText("three").closest("button")); // not the body
+  await waitFor(() => expect(document.activeElement).toBe(within(list).getByAltText("three").closest("button"))); // not the body
   act(() => within(list).getByAltText("one").closest("button")?.focus());
   await userEvent.keyboard("{End}");
-  expect(document.activeElement).toBe(within(list).getByAltText("three").closest("button"));
+  await waitFor(() => expect(document.activeElement).toBe(within(list).getByAltText("three").closest("button")));
 });
 
 test("what this month took is told anew with each picture, and what is left", async () => {
