@@ -1,12 +1,12 @@
-"""The front door under load: latency with a long history, the most submits a second, the memory of idle streams.
+"""The gateway under load: latency with a long history, the most submits a second, the memory of idle streams.
 
     python benchmarks/gateway.py [--out benchmarks/results/gateway.json] [--pictures 100000] [--seconds 20]
 
 The gateway is a process of its own, the real application over a real database, without a worker: what is measured is
-the door. In turn with it is measured `mezzotint serve` as it is on one machine, which draws the while with the starter
-model in the same process (`sqlite_drawing`, `postgresql_drawing`); it rests while the other has its turn. The load
-comes at fixed times whether or not answers came (open loop), and latency counts from the time at which a request was
-due. SQLite as shipped (synchronous=FULL); PostgreSQL with its default durability, from a wheel.
+the gateway alone. In turn with it is measured `mezzotint serve` as it is on one machine, which draws the while with the
+starter model in the same process (`sqlite_drawing`, `postgresql_drawing`); it rests while the other has its turn. The
+load comes at fixed times whether or not answers came (open loop), and latency counts from the time at which a request
+was due. SQLite as shipped (synchronous=FULL); PostgreSQL with its default durability, from a wheel.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from gateway_load import OPERATOR, RATE, SECRET, Door, Times, Wire, flood, latency, merge, steady
+from gateway_load import OPERATOR, RATE, SECRET, Endpoint, Times, Wire, flood, latency, merge, steady
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -68,27 +68,27 @@ async def measure(address: str, other: str, arguments: argparse.Namespace) -> tu
     """A gateway alone on one database, and `mezzotint serve` with its worker on another, in turns."""
     jobs = [await fill(one, arguments.pictures) for one in (address, other)]
     with alone(address) as (process, port), drawing(other) as drawing_port:
-        doors = [Door(port=number, jobs=ids) for number, ids in zip((port, drawing_port), jobs, strict=True)]
-        for door in doors:
-            await until_ready(door)
-            await steady(door, 3)  # the first requests compile statements and open connections
+        endpoints = [Endpoint(port=number, jobs=ids) for number, ids in zip((port, drawing_port), jobs, strict=True)]
+        for endpoint in endpoints:
+            await until_ready(endpoint)
+            await steady(endpoint, 3)  # the first requests compile statements and open connections
         print(f"{address.partition(':')[0]}: filled, open", file=sys.stderr, flush=True)
         took: list[Times] = [defaultdict(list), defaultdict(list)]
         drawn, drew_s = 0, 0.0
         for _ in range(SLICES):
-            await rest(doors[1])
-            merge(took[0], await steady(doors[0], arguments.seconds / SLICES))
-            await draw(doors[1])
+            await rest(endpoints[1])
+            merge(took[0], await steady(endpoints[0], arguments.seconds / SLICES))
+            await draw(endpoints[1])
             begun, begun_at = time.monotonic(), datetime.now(UTC)
-            merge(took[1], await steady(doors[1], arguments.seconds / SLICES))
+            merge(took[1], await steady(endpoints[1], arguments.seconds / SLICES))
             drawn, drew_s = drawn + await num_drawn(other, begun_at), drew_s + time.monotonic() - begun
-        submits = [0.0, await flood(doors[1], arguments.seconds / 2)]
-        await rest(doors[1])
-        submits[0] = await flood(doors[0], arguments.seconds / 2)
+        submits = [0.0, await flood(endpoints[1], arguments.seconds / 2)]
+        await rest(endpoints[1])
+        submits[0] = await flood(endpoints[0], arguments.seconds / 2)
         found = [{"latency_ms": latency(times), "submits_per_s": one} for times, one in zip(took, submits, strict=True)]
         found[1]["pictures_per_s"] = round(drawn / drew_s, 2)
         print(json.dumps(found), file=sys.stderr, flush=True)
-        found[0]["idle_streams"] = await idle(doors[0], process.pid)
+        found[0]["idle_streams"] = await idle(endpoints[0], process.pid)
         return found[0], found[1]
 
 
@@ -123,26 +123,26 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-async def rest(door: Door) -> None:
+async def rest(endpoint: Endpoint) -> None:
     """Let the worker put its runs aside, and take no more."""
-    await tell(door, is_drained=True, until=lambda num_running: num_running == 0)
+    await tell(endpoint, is_drained=True, until=lambda num_running: num_running == 0)
 
 
-async def draw(door: Door) -> None:
+async def draw(endpoint: Endpoint) -> None:
     """Let the worker draw what was submitted so far; return once it does."""
-    await tell(door, is_drained=False, until=lambda num_running: num_running > 0)
+    await tell(endpoint, is_drained=False, until=lambda num_running: num_running > 0)
 
 
-async def tell(door: Door, *, is_drained: bool, until: Callable[[int], bool]) -> None:
-    wire = await Wire.open(door.port)
+async def tell(endpoint: Endpoint, *, is_drained: bool, until: Callable[[int], bool]) -> None:
+    wire = await Wire.open(endpoint.port)
     body = json.dumps({"is_drained": is_drained}).encode()
-    workers = (await wire.ask(door.request("PATCH", "/v1/admin/workers", OPERATOR, body)))[1]
+    workers = (await wire.ask(endpoint.request("PATCH", "/v1/admin/workers", OPERATOR, body)))[1]
     give_up = time.monotonic() + 60
     while not until(sum(one["num_running"] for one in json.loads(workers)["workers"])):
         if time.monotonic() > give_up:
             raise SystemExit(f"the worker does not hear: {workers!r}")
         await asyncio.sleep(0.1)
-        workers = (await wire.ask(door.request("GET", "/v1/admin/workers", OPERATOR)))[1]
+        workers = (await wire.ask(endpoint.request("GET", "/v1/admin/workers", OPERATOR)))[1]
     wire.writer.close()
 
 
@@ -155,16 +155,16 @@ async def num_drawn(address: str, since: datetime) -> int:
     return number
 
 
-async def idle(door: Door, pid: int) -> dict[str, float]:
+async def idle(endpoint: Endpoint, pid: int) -> dict[str, float]:
     """What open event streams of waiting jobs cost while nothing happens."""
-    wire = await Wire.open(door.port)
-    waiting = [json.loads((await wire.ask(door.submit("watcher")))[1])["id"] for _ in range(100)]
+    wire = await Wire.open(endpoint.port)
+    waiting = [json.loads((await wire.ask(endpoint.submit("watcher")))[1])["id"] for _ in range(100)]
     server = psutil.Process(pid)
     before = server.memory_info().rss
     wires = []
     for number in range(STREAMS):
-        wires.append(await Wire.open(door.port))
-        wires[-1].writer.write(door.request("GET", f"/v1/jobs/{waiting[number % len(waiting)]}/events", "watcher"))
+        wires.append(await Wire.open(endpoint.port))
+        wires[-1].writer.write(endpoint.request("GET", f"/v1/jobs/{waiting[number % len(waiting)]}/events", "watcher"))
         await wires[-1].reader.readuntil(b"event: queued")
     after = server.memory_info().rss
     began, cpu = time.monotonic(), sum(server.cpu_times()[:2])
@@ -180,12 +180,12 @@ async def idle(door: Door, pid: int) -> dict[str, float]:
     }
 
 
-async def until_ready(door: Door) -> None:
+async def until_ready(endpoint: Endpoint) -> None:
     until = time.monotonic() + 120
     while time.monotonic() < until:
         with suppress(OSError, asyncio.IncompleteReadError):
-            wire = await Wire.open(door.port)
-            _, body = await wire.ask(door.request("GET", "/healthz", OPERATOR))
+            wire = await Wire.open(endpoint.port)
+            _, body = await wire.ask(endpoint.request("GET", "/healthz", OPERATOR))
             wire.writer.close()
             if json.loads(body)["status"] == "ok":
                 return
@@ -238,7 +238,7 @@ def serve(address: str, port: int) -> None:
     """The gateway as `mezzotint serve` wires it, but for the worker."""
     import uvicorn
 
-    from mezzotint.actions.finish import Desk
+    from mezzotint.actions.finish import BackingServices
     from mezzotint.actions.safety.overrides import OverridesFollower
     from mezzotint.actions.screen import TextScreen
     from mezzotint.gateway import Issuer, create_app
@@ -255,7 +255,7 @@ def serve(address: str, port: int) -> None:
     database, issuer, bus = Database(address), Issuer(SECRET), EventBus()
     store = Store(database)
     with tempfile.TemporaryDirectory() as folder:
-        desk = Desk(jobs=store.jobs, objects=Objects(Path(folder)), bus=bus)
+        backing = BackingServices(jobs=store.jobs, objects=Objects(Path(folder)), bus=bus)
         follower = OverridesFollower(overrides=store.overrides, now=utc_now)
         text_filter = load_text_filter(
             rules=None, policy=None, uses_classifier=USES_CLASSIFIER, overrides=follower.read_current
@@ -263,7 +263,7 @@ def serve(address: str, port: int) -> None:
         text_filter.wait_until_loaded()
         service = build_service(
             store,
-            desk,
+            backing,
             issuer=issuer,
             models=[make_model()],
             filters=Filters(

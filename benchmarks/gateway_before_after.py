@@ -23,7 +23,7 @@ from typing import Any
 
 import psutil
 from gateway import free_port, hardware, until_ready
-from gateway_load import RATE, Door, flood, quantile, steady
+from gateway_load import RATE, Endpoint, flood, quantile, steady
 
 HERE = Path(__file__).parents[1]
 sys.path.insert(0, str(HERE))
@@ -60,24 +60,24 @@ async def compare(roots: dict[str, Path], databases: dict[str, str], arguments: 
     ids = {name: fill(root, databases[name], arguments.pictures) for name, root in roots.items()}
     with gateway(roots["before"], databases["before"]) as before, gateway(roots["after"], databases["after"]) as after:
         servers = {"before": before, "after": after}
-        doors = {name: Door(port=port, jobs=ids[name]) for name, (_, port) in servers.items()}
-        for door in doors.values():
-            await until_ready(door)
-            await steady(door, 3)  # the first requests compile statements and open connections
+        endpoints = {name: Endpoint(port=port, jobs=ids[name]) for name, (_, port) in servers.items()}
+        for endpoint in endpoints.values():
+            await until_ready(endpoint)
+            await steady(endpoint, 3)  # the first requests compile statements and open connections
         for number in range(arguments.rounds):
             for name in sorted(roots, reverse=bool(number % 2)):
-                samples[name].append(await measure(doors[name], servers[name][0], arguments.seconds))
+                samples[name].append(await measure(endpoints[name], servers[name][0], arguments.seconds))
             print(json.dumps({name: some[-1] for name, some in samples.items()}), file=sys.stderr, flush=True)
     return {"medians": {name: medians(some) for name, some in samples.items()}, "ratios": ratios(**samples)}
 
 
-async def measure(door: Door, process: psutil.Process, seconds: float) -> Sample:
+async def measure(endpoint: Endpoint, process: psutil.Process, seconds: float) -> Sample:
     begun = cpu_ms(process)
-    took = await steady(door, seconds)
+    took = await steady(endpoint, seconds)
     sample = {f"{kind}_p{at}": quantile(took[kind], at / 100) for kind in KINDS for at in (50, 99)}
     sample["cpu_ms_of_steady"] = (cpu_ms(process) - begun) / (RATE * seconds)
     begun = cpu_ms(process)
-    sample["submits_per_s"] = await flood(door, seconds / 2)
+    sample["submits_per_s"] = await flood(endpoint, seconds / 2)
     sample["cpu_ms_of_submit"] = (cpu_ms(process) - begun) / (sample["submits_per_s"] * seconds / 2)
     return sample
 

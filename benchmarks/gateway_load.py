@@ -26,7 +26,7 @@ numbers = count()
 
 
 @dataclass(kw_only=True)
-class Door:
+class Endpoint:
     """How the gateway is reached. jobs: ids of jobs in ada's history. tier: of every tenant."""
 
     port: int
@@ -77,14 +77,17 @@ class Wire:
         return int(head[9:12]), body
 
 
-async def steady(door: Door, seconds: float) -> Times:
+async def steady(endpoint: Endpoint, seconds: float) -> Times:
     """Submit, status and list in turn, `RATE` a second. Milliseconds."""
-    free = [await Wire.open(door.port) for _ in range(64)]
+    free = [await Wire.open(endpoint.port) for _ in range(64)]
     took: Times = defaultdict(list)
     kinds: list[tuple[str, Callable[[int], bytes]]] = [
-        ("submit", lambda number: door.submit()),
-        ("status", lambda number: door.request("GET", f"/v1/jobs/{door.jobs[number % len(door.jobs)]}", "ada")),
-        ("list", lambda number: door.request("GET", "/v1/images?limit=24", "ada")),
+        ("submit", lambda number: endpoint.submit()),
+        (
+            "status",
+            lambda number: endpoint.request("GET", f"/v1/jobs/{endpoint.jobs[number % len(endpoint.jobs)]}", "ada"),
+        ),
+        ("list", lambda number: endpoint.request("GET", "/v1/images?limit=24", "ada")),
     ]
 
     async def one(number: int, due: float) -> None:
@@ -92,11 +95,11 @@ async def steady(door: Door, seconds: float) -> Times:
         request = make(number)
         while free and free[-1].reader.at_eof():  # the server closes what was idle for seconds
             free.pop()
-        wire = free.pop() if free else await Wire.open(door.port)
+        wire = free.pop() if free else await Wire.open(endpoint.port)
         try:
             status, body = await wire.ask(request)
         except (ConnectionError, asyncio.IncompleteReadError):  # or was about to; a client sends it again
-            wire = await Wire.open(door.port)
+            wire = await Wire.open(endpoint.port)
             status, body = await wire.ask(request)
         if status not in {200, 202}:
             raise SystemExit(f"{name}: {status} {body[:300]!r}")
@@ -123,16 +126,16 @@ def latency(took: Times) -> dict[str, Any]:
     return {name: {"p50": quantile(times, 0.5), "p99": quantile(times, 0.99)} for name, times in took.items()}
 
 
-async def flood(door: Door, seconds: float) -> float:
+async def flood(endpoint: Endpoint, seconds: float) -> float:
     """Submits a second with every connection asking again as soon as it was answered."""
     done = 0
     until = time.monotonic() + seconds
 
     async def ask_on(number: int) -> None:
         nonlocal done
-        wire = await Wire.open(door.port)
+        wire = await Wire.open(endpoint.port)
         while time.monotonic() < until:
-            status, body = await wire.ask(door.submit())
+            status, body = await wire.ask(endpoint.submit())
             if status != 202:
                 raise SystemExit(f"submit: {status} {body[:300]!r}")
             done += 1

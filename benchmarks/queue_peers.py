@@ -31,7 +31,7 @@ from procrastinate.jobs import Status
 
 from benchmarks.serve import hardware, spread
 from mezzotint.actions.claim import claim
-from mezzotint.actions.finish import Desk, finish
+from mezzotint.actions.finish import BackingServices, finish
 from mezzotint.actions.maintain import Maintenance
 from mezzotint.domain.ids import JobId, WorkerId
 from mezzotint.domain.job import Ending, JobState, Timings
@@ -61,23 +61,23 @@ class Mezzotint:
     async def open(self, url: str, folder: Path) -> None:
         self._database = Database(url)
         self._database.migrate()
-        self.desk = Desk(jobs=Jobs(self._database), objects=Objects(folder), bus=EventBus())
+        self.backing = BackingServices(jobs=Jobs(self._database), objects=Objects(folder), bus=EventBus())
         self._num_added = 0
 
     async def add(self, lane: Tier, count: int) -> None:
         tenants = [f"tenant{(self._num_added + i) % NUM_TENANTS}" for i in range(count)]
         self._num_added += count
         ids = [JobId(f"job_{uuid.uuid4().hex[:24]}") for _ in tenants]
-        await self.desk.jobs.add(*[make_job(tier=lane, tenant=t, id=i) for t, i in zip(tenants, ids, strict=True)])
+        await self.backing.jobs.add(*[make_job(tier=lane, tenant=t, id=i) for t, i in zip(tenants, ids, strict=True)])
 
     async def take(self, count: int) -> list[Any]:
-        return await claim(self.desk, WorkerOffer(worker=WorkerId("w")), datetime.now(UTC), 60.0, count)
+        return await claim(self.backing, WorkerOffer(worker=WorkerId("w")), datetime.now(UTC), 60.0, count)
 
     async def end(self, taken: list[Any]) -> None:
         async with asyncio.TaskGroup() as group:
             for job in taken:
                 ending = Ending(state=JobState.SUCCEEDED, at=datetime.now(UTC), timings=Timings(queue_s=0.0), step=30)
-                group.create_task(finish(self.desk, job, job.lease, ending))
+                group.create_task(finish(self.backing, job, job.lease, ending))
 
     def lane_of(self, job: Any) -> Tier:
         lane: Tier = job.tier
@@ -232,8 +232,8 @@ async def after_kill_s(url: str, folder: Path, number: int = 3) -> list[float]:
         begun = time.perf_counter()
         await holder.wait()
         offer = WorkerOffer(worker=WorkerId("w"), suspects=True)  # a job whose worker ended runs alone
-        while not (taken := await claim(queue.desk, offer, datetime.now(UTC), 60.0, 1)):
-            await Maintenance(desk=queue.desk, max_attempts=5, now=lambda: datetime.now(UTC)).run()
+        while not (taken := await claim(queue.backing, offer, datetime.now(UTC), 60.0, 1)):
+            await Maintenance(backing=queue.backing, max_attempts=5, now=lambda: datetime.now(UTC)).run()
             await asyncio.sleep(0.05)
         assert [job.id for job in taken] == [held]
         spent.append(round(time.perf_counter() - begun, 2))

@@ -36,7 +36,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from gateway_load import SECRET, Door, Times, Wire, latency, quantile
+from gateway_load import SECRET, Endpoint, Times, Wire, latency, quantile
 
 HERE = Path(__file__).parent
 MEZZOTINT = str(Path(sys.executable).with_name("mezzotint"))
@@ -55,11 +55,11 @@ WAIT_FOR_JOBS_S = 45
 
 @dataclass
 class Honest:
-    """Three tenants who do what the page does, at fixed times, and one that keeps the worker busy (`free_door`)."""
+    """Three tenants who do what the page does, at fixed times, and one that keeps the worker busy (`free_endpoint`)."""
 
     port: int
-    door: Door
-    free_door: Door
+    endpoint: Endpoint
+    free_endpoint: Endpoint
     wires: list[Wire] = field(default_factory=list)
     jobs: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     pictures: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -85,7 +85,7 @@ class Honest:
         """Submit as many jobs as a free tenant may have open, until this time; they are not among the figures."""
         while time.monotonic() < until:
             order = {"prompt": "{red, green, blue} apple --steps 30", "new": True}
-            request = self.free_door.request("POST", "/v1/jobs", BUSY, json.dumps(order).encode())
+            request = self.free_endpoint.request("POST", "/v1/jobs", BUSY, json.dumps(order).encode())
             with suppress(OSError, asyncio.IncompleteReadError, TimeoutError):
                 status, _ = await self.send(request)
                 self.statuses[f"busy {status}"] += 1
@@ -95,13 +95,13 @@ class Honest:
         jobs, pictures = self.jobs[tenant], self.pictures[tenant]
         if kind == "submit":
             body = json.dumps({"prompt": "a red apple", "seed": next(self.seeds), "num_steps": NUM_STEPS}).encode()
-            request = self.door.request("POST", "/v1/jobs", tenant, body)
+            request = self.endpoint.request("POST", "/v1/jobs", tenant, body)
         elif kind == "status" and jobs:
-            request = self.door.request("GET", f"/v1/jobs/{jobs[-1]}", tenant)
+            request = self.endpoint.request("GET", f"/v1/jobs/{jobs[-1]}", tenant)
         elif kind == "picture" and pictures:
-            request = self.door.request("GET", pictures[-1], tenant)
+            request = self.endpoint.request("GET", pictures[-1], tenant)
         else:
-            kind, request = "list", self.door.request("GET", "/v1/images?limit=24", tenant)
+            kind, request = "list", self.endpoint.request("GET", "/v1/images?limit=24", tenant)
         try:
             status, body = await self.send(request)
         except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
@@ -137,7 +137,7 @@ class Honest:
         for tenant, jobs in self.jobs.items():
             for job in jobs:
                 while True:
-                    _, body = await self.send(self.door.request("GET", f"/v1/jobs/{job}", tenant))
+                    _, body = await self.send(self.endpoint.request("GET", f"/v1/jobs/{job}", tenant))
                     state = json.loads(body).get("state", "?")
                     if state not in {"queued", "running"} or time.monotonic() > until:
                         break
@@ -164,7 +164,7 @@ def main() -> None:
 
 async def soak(process: subprocess.Popen[bytes], port: int, attacked_s: float, rounds: int) -> dict[str, Any]:
     machine = hardware()
-    honest = Honest(port, Door(port=port, jobs=[]), Door(port=port, jobs=[], tier="free"))
+    honest = Honest(port, Endpoint(port=port, jobs=[]), Endpoint(port=port, jobs=[], tier="free"))
     await until_ready(honest)
     await honest.act(20)  # the first requests compile statements and open connections
     server = psutil.Process(process.pid)
@@ -278,7 +278,7 @@ async def until_ready(honest: Honest) -> None:
     until = time.monotonic() + 180
     while time.monotonic() < until:
         with suppress(OSError, asyncio.IncompleteReadError, TimeoutError):
-            _, body = await honest.send(honest.door.request("GET", "/healthz", "free"))
+            _, body = await honest.send(honest.endpoint.request("GET", "/healthz", "free"))
             if json.loads(body)["status"] == "ok":
                 return
         await asyncio.sleep(0.3)

@@ -18,7 +18,7 @@ from contextlib import suppress
 from io import BytesIO
 from itertools import count
 
-from gateway_load import Door
+from gateway_load import Endpoint
 from PIL import Image
 
 MAX_OPEN = 400
@@ -62,10 +62,10 @@ class Client:
     """One hostile tenant, or a stranger where the tenant is empty."""
 
     def __init__(self, port: int, tenant: str) -> None:
-        self.port, self.tenant, self.door = port, tenant, Door(port=port, jobs=[], tier="free")
+        self.port, self.tenant, self.endpoint = port, tenant, Endpoint(port=port, jobs=[], tier="free")
 
     def request(self, method: str, path: str, body: bytes = b"", kind: str = "application/json") -> bytes:
-        credentials = f"Authorization: Bearer {self.door.token(self.tenant)}\r\n" if self.tenant else ""
+        credentials = f"Authorization: Bearer {self.endpoint.token(self.tenant)}\r\n" if self.tenant else ""
         head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n{credentials}"
         return f"{head}Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 

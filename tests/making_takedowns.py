@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from PIL import Image as Pixels
 from PIL import ImageDraw
 
-from mezzotint.actions.finish import Desk, Picture, store_pictures
+from mezzotint.actions.finish import BackingServices, Picture, store_pictures
 from mezzotint.actions.takedown.work import QUARANTINE, TakedownWork
 from mezzotint.domain.ids import TenantId, WorkerId
 from mezzotint.domain.job import Image, Job
@@ -26,7 +26,7 @@ def make_work(database: Database, objects: Objects, now: datetime = NOW) -> Take
     store = Store(database)
     return TakedownWork(
         takedowns=store.takedowns,
-        desk=Desk(jobs=store.jobs, objects=objects, bus=EventBus()),
+        backing=BackingServices(jobs=store.jobs, objects=objects, bus=EventBus()),
         quarantine=EncryptedObjects(objects, QUARANTINE, KEY),
         now=lambda: now,
         find_category=lambda prompt, negative: "violence" if "fight" in prompt else None,
@@ -55,21 +55,23 @@ def encode_picture(pixels: Pixels.Image) -> Picture:
     )
 
 
-async def finish_with(desk: Desk, picture: Picture, *, at: datetime = NOW, **job: str) -> tuple[Job, Image]:
+async def finish_with(
+    backing: BackingServices, picture: Picture, *, at: datetime = NOW, **job: str
+) -> tuple[Job, Image]:
     """A job that succeeded with the picture. job: as `make_job` takes, and the prompt."""
     prompt = job.pop("prompt", "a red apple")
     made = replace(make_job(**job), raw_prompt=prompt)  # type: ignore[arg-type]
-    await desk.jobs.add(made)
-    image = await finish_next(desk, picture, at=at)
+    await backing.jobs.add(made)
+    image = await finish_next(backing, picture, at=at)
     assert image.job == made.id
     return made, image
 
 
-async def finish_next(desk: Desk, picture: Picture, *, at: datetime = NOW) -> Image:
+async def finish_next(backing: BackingServices, picture: Picture, *, at: datetime = NOW) -> Image:
     """End the job that waits with the picture, as a worker does."""
-    (job,) = await desk.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
+    (job,) = await backing.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
     assert job.lease is not None
-    await store_pictures(desk.objects, [picture])
+    await store_pictures(backing.objects, [picture])
     image = Image(
         job=job.id,
         position=0,
@@ -80,7 +82,7 @@ async def finish_next(desk: Desk, picture: Picture, *, at: datetime = NOW) -> Im
         height=picture.height,
         created_at=at,
     )
-    await desk.jobs.finish(job.id, job.lease, make_ending(job, images=(image,)))
+    await backing.jobs.finish(job.id, job.lease, make_ending(job, images=(image,)))
     return image
 
 

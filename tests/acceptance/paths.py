@@ -111,12 +111,14 @@ async def working(tmp_path: Path, parts: Parts, image_filter: HeldBackFilter) ->
     service = service_on(database, tmp_path, decoders)
     service = replace(
         service,
-        door=replace(service.door, model=find_models(Settings())[0].info),
+        admission=replace(service.admission, model=find_models(Settings())[0].info),
         is_ready=lambda: True,
         webhook_sender=sender_of(service, Clock(datetime.now(UTC) + timedelta(minutes=5))),
     )
     worker_settings = WorkerSettings(id=WorkerId("w"), max_runs=4, lease_s=60, max_attempts=1)
-    worker = Worker(service.desk, image_filter, worker_settings, lambda: datetime.now(UTC), CheckpointInterval(every=2))
+    worker = Worker(
+        service.backing, image_filter, worker_settings, lambda: datetime.now(UTC), CheckpointInterval(every=2)
+    )
     device = DeviceThread(catalog, worker.reporter(), worker.wants_preview, worker.interval, lambda: None)
     broken: list[BaseException] = []
     async with Receiver().listening() as receiver, serving(service) as address:

@@ -27,7 +27,7 @@ async def draw_pictures(address: str, folder: Path) -> None:
     work = make_work(database, Objects(folder))
     for number in range(NUM_PICTURES):
         picture = encode_picture(draw_pixels(number, 64))
-        await finish_with(work.desk, picture, tenant="ada", at=datetime.now(UTC))
+        await finish_with(work.backing, picture, tenant="ada", at=datetime.now(UTC))
     await database.close()
 
 

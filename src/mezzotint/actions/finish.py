@@ -34,7 +34,7 @@ class Originals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
+class BackingServices:
     """The stores that an action writes a job to, the bus that tells its watchers, and the metrics.
 
     originals: None where no picture is kept that is not delivered.
@@ -54,37 +54,37 @@ async def store_pictures(objects: Objects, pictures: Sequence[Picture]) -> None:
         await objects.put_once(image_key(picture.webp_hash, "webp"), picture.webp)
 
 
-async def finish(desk: Desk, job: Job, lease: Lease, ending: Ending) -> None:
+async def finish(backing: BackingServices, job: Job, lease: Lease, ending: Ending) -> None:
     """Write the end of a running job and tell its watchers. Raises: LeaseLost."""
-    await _announce_end(desk, await desk.jobs.finish(job.id, lease, ending), ending)
+    await _announce_end(backing, await backing.jobs.finish(job.id, lease, ending), ending)
 
 
-async def finish_reused(desk: Desk, job: Job, lease: Lease, ending: Ending) -> bool:
+async def finish_reused(backing: BackingServices, job: Job, lease: Lease, ending: Ending) -> bool:
     """End a running job with the pictures of another. Returns False, and writes nothing, where these are gone.
 
     Raises: LeaseLost.
     """
-    ended = await desk.jobs.finish_reused(job.id, lease, ending)
+    ended = await backing.jobs.finish_reused(job.id, lease, ending)
     if ended is not None:
-        await _announce_end(desk, ended, ending)
+        await _announce_end(backing, ended, ending)
     return ended is not None
 
 
-async def _announce_end(desk: Desk, job: Job, ending: Ending) -> None:
-    desk.metrics.measured(job.lane, ending.state, ending.timings)
-    desk.metrics.gpu_seconds.labels(lane=job.lane).inc(ending.cost_s)
-    desk.metrics.calls.labels(answer="pass").inc(ending.num_passes)
-    desk.metrics.calls.labels(answer="forecast").inc(ending.num_forecast)
-    desk.bus.publish(job.id, Changed(job=job))
+async def _announce_end(backing: BackingServices, job: Job, ending: Ending) -> None:
+    backing.metrics.measured(job.lane, ending.state, ending.timings)
+    backing.metrics.gpu_seconds.labels(lane=job.lane).inc(ending.cost_s)
+    backing.metrics.calls.labels(answer="pass").inc(ending.num_passes)
+    backing.metrics.calls.labels(answer="forecast").inc(ending.num_forecast)
+    backing.bus.publish(job.id, Changed(job=job))
     if job.checkpoints:
         with suppress(StorageUnavailable):  # it has ended all the same; the sweep finds what is left
-            await drop_checkpoints(desk, job.id)
+            await drop_checkpoints(backing, job.id)
 
 
-async def drop_checkpoints(desk: Desk, job: JobId) -> None:
+async def drop_checkpoints(backing: BackingServices, job: JobId) -> None:
     """Delete the checkpoints of a job that ended: bytes first: after a crash the rows still find them."""
-    await desk.objects.delete(await desk.jobs.checkpoint_keys(job))
-    await desk.jobs.drop_checkpoints(job)
+    await backing.objects.delete(await backing.jobs.checkpoint_keys(job))
+    await backing.jobs.drop_checkpoints(job)
 
 
 def image_key(content: Sha256, suffix: str) -> str:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from mezzotint.actions.finish import Desk
+from mezzotint.actions.finish import BackingServices
 from mezzotint.actions.requeue import publish_row, requeue_lost
 from mezzotint.background import MAX_WAIT_S, BackgroundTasks
 from mezzotint.domain.errors import StorageUnavailable
@@ -33,16 +33,16 @@ def maintain_queue(
     background: BackgroundTasks, maintenance: "Maintenance", *, sweeps: bool = False
 ) -> list[Coroutine[None, None, None]]:
     """The tasks that look after the queue. sweeps: delete what crashes left in the object store, too."""
-    desk, now = maintenance.desk, maintenance.now
+    backing, now = maintenance.backing, maintenance.now
     tasks = [
         background.run_forever("queue maintenance", MAINTAIN_S, maintenance.run),
-        background.run_forever("lane weights", BALANCE_S, lambda: update_lane_weights(desk, now())),
+        background.run_forever("lane weights", BALANCE_S, lambda: update_lane_weights(backing, now())),
     ]
     if sweeps:
         task = background.run_forever(
             "checkpoint sweep",
             SWEEP_S,
-            lambda: delete_unreferenced_checkpoints(desk, now() - timedelta(seconds=SWEEP_S)),
+            lambda: delete_unreferenced_checkpoints(backing, now() - timedelta(seconds=SWEEP_S)),
         )
         tasks.append(task)
     return tasks
@@ -55,7 +55,7 @@ class Maintenance:
     lease_s: how long a lease lasts without a heartbeat. steady: seconds of a monotonic clock.
     """
 
-    desk: Desk
+    backing: BackingServices
     max_attempts: int
     now: Callable[[], datetime]
     me: WorkerId | None = None
@@ -74,10 +74,10 @@ class Maintenance:
         try:
             if self.steady() >= self._spares_until:
                 expired_at = now - self._clock.overstatement(timedelta(seconds=self.lease_s))
-                expired = await self.desk.jobs.running(expired_at=expired_at)
+                expired = await self.backing.jobs.running(expired_at=expired_at)
                 lost = [job for job in expired if not self.holds(job.id)]
-                await requeue_lost(self.desk, lost, self.max_attempts, now, self.me)
-            await end_waits(self.desk, now, self._clock)
+                await requeue_lost(self.backing, lost, self.max_attempts, now, self.me)
+            await end_waits(self.backing, now, self._clock)
         except StorageUnavailable:
             self._spares_until = self.steady() + RENEWAL_S
             raise
@@ -91,22 +91,22 @@ class Maintenance:
         return now
 
 
-async def end_waits(desk: Desk, now: datetime, clock: ClockHistory = STEADY) -> None:
+async def end_waits(backing: BackingServices, now: datetime, clock: ClockHistory = STEADY) -> None:
     """Wake the jobs whose next try is due, expire those that waited too long. Raises: StorageUnavailable."""
-    if await desk.jobs.come_due(now):
-        desk.bus.ring()
+    if await backing.jobs.come_due(now):
+        backing.bus.ring()
     for lane in Tier:
         before = expiry_cutoff(lane, now, clock)
         if before is None:
             continue
-        for job in await desk.jobs.expire(lane, before, explain_expiry(lane), now):
-            desk.metrics.ended.labels(lane=lane, state="expired").inc()
-            await publish_row(desk, job)
+        for job in await backing.jobs.expire(lane, before, explain_expiry(lane), now):
+            backing.metrics.ended.labels(lane=lane, state="expired").inc()
+            await publish_row(backing, job)
 
 
-async def update_lane_weights(desk: Desk, now: datetime) -> None:
+async def update_lane_weights(backing: BackingServices, now: datetime) -> None:
     """Let the lanes' weights follow their waits, once a minute. Raises: StorageUnavailable."""
-    waits = await desk.jobs.wait_times(now - LATELY, now)
+    waits = await backing.jobs.wait_times(now - LATELY, now)
     traffic = [Traffic(lane=lane, p95_wait_s=quantile(seconds, 0.95)) for lane, seconds in waits.items()]
 
     def changed(weights: Mapping[Tier, float], bases: Mapping[Tier, float]) -> Mapping[Tier, float]:
@@ -115,7 +115,7 @@ async def update_lane_weights(desk: Desk, now: datetime) -> None:
             log.info("lane weight changed", why=line)
         return after.weights
 
-    await desk.jobs.lanes.reweigh(changed)
+    await backing.jobs.lanes.reweigh(changed)
 
 
 def quantile(values: list[float], part: float) -> float:
@@ -123,26 +123,26 @@ def quantile(values: list[float], part: float) -> float:
     return sorted(values)[min(int(part * len(values)), len(values) - 1)] if values else 0.0
 
 
-async def delete_unreferenced_checkpoints(desk: Desk, before: datetime | None = None) -> int:
+async def delete_unreferenced_checkpoints(backing: BackingServices, before: datetime | None = None) -> int:
     """Delete checkpoints that no open job can go on from. Returns how many.
 
     before: only those written before it; an hour back where workers run, which write bytes before their row.
     """
-    left = await desk.objects.keys("checkpoints/", before)
-    wanted = await desk.jobs.open_checkpoint_keys()
+    left = await backing.objects.keys("checkpoints/", before)
+    wanted = await backing.jobs.open_checkpoint_keys()
     left = [key for key in left if key not in wanted]
-    await desk.objects.delete(left)
-    await desk.jobs.drop_checkpoints_of_ended()
+    await backing.objects.delete(left)
+    await backing.jobs.drop_checkpoints_of_ended()
     return len(left)
 
 
-async def measure_queue(desk: Desk, now: datetime) -> None:
+async def measure_queue(backing: BackingServices, now: datetime) -> None:
     """Bring the gauges of all lanes up to date."""
-    numbers = {(tier, state): (number, oldest) for tier, state, number, oldest in await desk.jobs.backlog()}
+    numbers = {(tier, state): (number, oldest) for tier, state, number, oldest in await backing.jobs.backlog()}
     lanes = []
     for tier in Tier:
         num_queued, oldest = numbers.get((tier, JobState.QUEUED), (0, now))
         num_running, _ = numbers.get((tier, JobState.RUNNING), (0, now))
         age_s = max((now - oldest).total_seconds(), 0.0)
         lanes.append(Waiting(lane=tier, num_queued=num_queued, num_running=num_running, oldest_s=age_s))
-    desk.metrics.waiting(lanes)
+    backing.metrics.waiting(lanes)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from mezzotint.actions.screen import TextScreen
-from mezzotint.actions.upload import Intake, JudgePicture, decode_picture, view_picture
+from mezzotint.actions.upload import JudgePicture, Uploader, decode_picture, view_picture
 from mezzotint.domain.claims import Claims
 from mezzotint.domain.refusal import Refusal
 from mezzotint.media import content_hash
@@ -18,14 +18,16 @@ async def moderate_text(screen: TextScreen, text: str, claims: Claims) -> TextVe
     return screened if isinstance(screened, Refusal) else screened[0]
 
 
-async def moderate_picture(intake: Intake, judge: JudgePicture, data: bytes, claims: Claims) -> ImageVerdict | Refusal:
+async def moderate_picture(
+    uploader: Uploader, judge: JudgePicture, data: bytes, claims: Claims
+) -> ImageVerdict | Refusal:
     """Judge a picture file, which is not kept. A refusal where it cannot be read."""
 
     def decode_and_judge() -> ImageVerdict | Refusal:
-        decoded = decode_picture(intake, data, Reading.PICTURE)
+        decoded = decode_picture(uploader, data, Reading.PICTURE)
         return decoded if isinstance(decoded, Refusal) else judge(view_picture(decoded), claims.tier)
 
-    judged = await intake.threads.run(claims.tenant, decode_and_judge)
-    if isinstance(judged, ImageVerdict) and await intake.is_listed([content_hash(data)]):
+    judged = await uploader.threads.run(claims.tenant, decode_and_judge)
+    if isinstance(judged, ImageVerdict) and await uploader.is_listed([content_hash(data)]):
         return replace(judged, verdict=SafetyVerdict.BLOCK)
     return judged

@@ -7,7 +7,7 @@ from typing import assert_never
 
 import structlog
 
-from mezzotint.actions.finish import Desk, finish
+from mezzotint.actions.finish import BackingServices, finish
 from mezzotint.domain.errors import LeaseLost, WorkerLost
 from mezzotint.domain.event import Changed
 from mezzotint.domain.ids import JobId, WorkerId
@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 
 async def requeue_lost(
-    desk: Desk,
+    backing: BackingServices,
     lost: Sequence[Job],
     max_attempts: int,
     now: datetime,
@@ -46,52 +46,52 @@ async def requeue_lost(
         )
         match decide_retry(failure, max_tries=max_attempts):
             case Retry() as retry:
-                num_requeued += await requeue(desk, job, "lost", now, retry=retry)
+                num_requeued += await requeue(backing, job, "lost", now, retry=retry)
             case DeadLetter(error=error):
                 log.warning("job given up", job=job.id, code=error.code, losses=failure.num_losses)
-                await _give_up(desk, job, error, now)
+                await _give_up(backing, job, error, now)
             case _ as never:
                 assert_never(never)
     if num_requeued:
-        desk.bus.ring()
+        backing.bus.ring()
     return num_requeued
 
 
 async def requeue(
-    desk: Desk, job: Job, reason: str, now: datetime, *, retry: Retry | None = None, gpu_s: float = 0.0
+    backing: BackingServices, job: Job, reason: str, now: datetime, *, retry: Retry | None = None, gpu_s: float = 0.0
 ) -> bool:
     """Give a running job back to the queue. Returns whether its lease was still the one in `job`.
 
     retry: when its run failed. gpu_s: measured in this attempt.
     """
-    if job.lease is None or not await desk.jobs.requeue(job.id, job.lease, now, retry=retry, gpu_s=gpu_s):
+    if job.lease is None or not await backing.jobs.requeue(job.id, job.lease, now, retry=retry, gpu_s=gpu_s):
         return False
-    desk.metrics.requeued.labels(reason=reason).inc()
-    await publish_row(desk, job.id)
+    backing.metrics.requeued.labels(reason=reason).inc()
+    await publish_row(backing, job.id)
     return True
 
 
-async def publish_row(desk: Desk, job: JobId) -> None:
+async def publish_row(backing: BackingServices, job: JobId) -> None:
     """Let the job's watchers hear of its row as it is now."""
-    row = await desk.jobs.get(job)
+    row = await backing.jobs.get(job)
     if row is not None:
-        desk.bus.publish(job, Changed(job=row))
+        backing.bus.publish(job, Changed(job=row))
 
 
-async def _give_up(desk: Desk, job: Job, error: JobError, now: datetime) -> None:
+async def _give_up(backing: BackingServices, job: Job, error: JobError, now: datetime) -> None:
     assert job.lease is not None, "only running jobs are lost"
     ending = Ending(state=JobState.FAILED, at=now, timings=job.timings, step=job.step, error=error)
     try:
-        await finish(desk, job, job.lease, ending)
+        await finish(backing, job, job.lease, ending)
     except LeaseLost:
         return  # renewed or ended meanwhile: it is not lost
 
 
-async def retry_failed(desk: Desk, job: JobId, now: datetime) -> bool:
+async def retry_failed(backing: BackingServices, job: JobId, now: datetime) -> bool:
     """Put a failed job back into the queue, as if new. Returns whether it was a failed job."""
-    if not await desk.jobs.revive(job, now):
+    if not await backing.jobs.revive(job, now):
         return False
-    desk.metrics.requeued.labels(reason="retried").inc()
-    await publish_row(desk, job)
-    desk.bus.ring()
+    backing.metrics.requeued.labels(reason="retried").inc()
+    await publish_row(backing, job)
+    backing.bus.ring()
     return True

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from mezzotint.actions.finish import Desk, Originals, Picture, store_pictures
+from mezzotint.actions.finish import BackingServices, Originals, Picture, store_pictures
 from mezzotint.actions.requeue import publish_row
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Image
@@ -26,23 +26,25 @@ UNDECIDED = "nobody looked at it in time"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reviews:
-    """The stores and clock of reviews. desk: with its originals. policy: how long they are kept."""
+    """The stores and clock of reviews. backing: with its originals. policy: how long they are kept."""
 
     held: HeldImages
-    desk: Desk
+    backing: BackingServices
     policy: OriginalsPolicy
     now: Callable[[], datetime]
 
     @property
     def originals(self) -> Originals:
-        assert self.desk.originals is not None
-        return self.desk.originals
+        assert self.backing.originals is not None
+        return self.backing.originals
 
 
-def with_originals(desk: Desk, derive: Callable[[str], bytes], policy: OriginalsPolicy) -> Desk:
-    """Give the desk a place for originals. derive: makes a secret for one purpose of the key that signs tokens."""
-    encrypted = EncryptedObjects(desk.objects, HELD, derive("held pictures"))
-    return replace(desk, originals=Originals(objects=encrypted, keeps_blocked=policy.blocked_days > 0))
+def with_originals(
+    backing: BackingServices, derive: Callable[[str], bytes], policy: OriginalsPolicy
+) -> BackingServices:
+    """Give the services a place for originals. derive: makes a secret for one purpose of the key that signs tokens."""
+    encrypted = EncryptedObjects(backing.objects, HELD, derive("held pictures"))
+    return replace(backing, originals=Originals(objects=encrypted, keeps_blocked=policy.blocked_days > 0))
 
 
 async def view_original(reviews: Reviews, entry: HeldEntry, change: SafetyChange) -> bytes | None:
@@ -60,12 +62,12 @@ async def release_pictures(reviews: Reviews, job: JobId, change: SafetyChange) -
     found = [(image, picture) for image, picture in read if picture is not None]
     if not waiting or len(found) < len(waiting):
         return False
-    await store_pictures(reviews.desk.objects, [picture for _, picture in found])
+    await store_pictures(reviews.backing.objects, [picture for _, picture in found])
     images = [_deliver(image, picture, change.at) for image, picture in found]
     if not await reviews.held.release(job, images, change):
         return False
     await _delete_originals(reviews, job)
-    await publish_row(reviews.desk, job)
+    await publish_row(reviews.backing, job)
     return True
 
 
@@ -75,7 +77,7 @@ async def deny_pictures(reviews: Reviews, job: JobId, change: SafetyChange) -> b
         return False
     if not reviews.originals.keeps_blocked:
         await _delete_originals(reviews, job)
-    await publish_row(reviews.desk, job)
+    await publish_row(reviews.backing, job)
     return True
 
 

@@ -49,8 +49,8 @@ TAKEN = refuse(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Door:
-    """The parts that admission needs.
+class Admission:
+    """The stores, filters and models by which requests become jobs.
 
     model: the default; others: those that may be asked for beside it. styles: those of the server. screen: the text
     filter. upscaler: its name, if there is one.
@@ -92,17 +92,17 @@ class Standing:
     num_open: int
 
 
-async def read_request(door: Door, request: JobRequest, claims: Claims) -> ParsedRequest:
+async def read_request(admission: Admission, request: JobRequest, claims: Claims) -> ParsedRequest:
     """Read the texts of a request, once for all that is decided about it."""
-    parsed = await _compute(door, request, claims, partial(parse_request, request))
+    parsed = await _compute(admission, request, claims, partial(parse_request, request))
     return ParsedRequest(request=request, prompts=parsed) if isinstance(parsed, Refusal) else parsed
 
 
 async def _compute(
-    door: Door, request: JobRequest, claims: Claims, function: Callable[[], Result | Refusal]
+    admission: Admission, request: JobRequest, claims: Claims, function: Callable[[], Result | Refusal]
 ) -> Result | Refusal:
     """Call the function: at once, or in the tenant's thread where the request's texts are long."""
-    return function() if is_quickly_read(request) else await door.threads.run(claims.tenant, function)
+    return function() if is_quickly_read(request) else await admission.threads.run(claims.tenant, function)
 
 
 def is_quickly_read(request: JobRequest) -> bool:
@@ -112,34 +112,34 @@ def is_quickly_read(request: JobRequest) -> bool:
 
 
 async def submit_once(
-    door: Door, parsed: ParsedRequest, claims: Claims, now: datetime, once: Once | None
+    admission: Admission, parsed: ParsedRequest, claims: Claims, now: datetime, once: Once | None
 ) -> tuple[Job, ...] | Repeated | Refusal:
     """`submit`, unless the tenant's same request made jobs already: then those."""
     if once is None:
-        return await submit(door, parsed, claims, now)
+        return await submit(admission, parsed, claims, now)
     if not once.series:
-        return await _submit_named(door, parsed, claims, now, once)
-    async with door.open_tries.take_turn(claims.tenant, once.series, is_first=not once.num_retries):
-        if once.num_retries and (earlier := await _find_cut_try(door, claims, once, now)):
+        return await _submit_named(admission, parsed, claims, now, once)
+    async with admission.open_tries.take_turn(claims.tenant, once.series, is_first=not once.num_retries):
+        if once.num_retries and (earlier := await _find_cut_try(admission, claims, once, now)):
             return earlier
-        return await _submit_named(door, parsed, claims, now, once)
+        return await _submit_named(admission, parsed, claims, now, once)
 
 
-async def _find_cut_try(door: Door, claims: Claims, once: Once, now: datetime) -> Repeated | None:
-    found = await door.submissions.take_cut_try(claims.tenant, once, now)
-    jobs = await _read_jobs(door, found) if found is not None else ()
+async def _find_cut_try(admission: Admission, claims: Claims, once: Once, now: datetime) -> Repeated | None:
+    found = await admission.submissions.take_cut_try(claims.tenant, once, now)
+    jobs = await _read_jobs(admission, found) if found is not None else ()
     return Repeated(name=found.name, jobs=jobs) if found is not None and jobs else None
 
 
 async def _submit_named(
-    door: Door, parsed: ParsedRequest, claims: Claims, now: datetime, once: Once
+    admission: Admission, parsed: ParsedRequest, claims: Claims, now: datetime, once: Once
 ) -> tuple[Job, ...] | Repeated | Refusal:
     for _ in range(MAX_RACES):
-        outcome = await submit(door, parsed, claims, now, once)
+        outcome = await submit(admission, parsed, claims, now, once)
         if isinstance(outcome, tuple):
             return outcome
         # most requests are new: what was earlier is asked for only when one is in the way, or when this one is refused
-        earlier = await _repeated(door, claims, once, now)
+        earlier = await _repeated(admission, claims, once, now)
         if earlier is not None:
             return earlier
         if outcome is not None:
@@ -147,95 +147,99 @@ async def _submit_named(
     return TAKEN
 
 
-async def _repeated(door: Door, claims: Claims, once: Once, now: datetime) -> Repeated | Refusal | None:
-    found = await door.submissions.find(claims.tenant, once, now)
+async def _repeated(admission: Admission, claims: Claims, once: Once, now: datetime) -> Repeated | Refusal | None:
+    found = await admission.submissions.find(claims.tenant, once, now)
     if found is None:
         return None
     if found.body != once.body:
         return TAKEN
-    jobs = await _read_jobs(door, found)
+    jobs = await _read_jobs(admission, found)
     if jobs and (once.has_key or once.is_retry or any(not job.state.is_final for job in jobs)):
         return Repeated(name=found.name, jobs=jobs)
-    await door.submissions.forget(claims.tenant, once, found.jobs)  # they ended: asking anew means a new picture
+    await admission.submissions.forget(claims.tenant, once, found.jobs)  # they ended: asking anew means a new picture
     return None
 
 
-async def _read_jobs(door: Door, found: Submission) -> tuple[Job, ...]:
-    return tuple([job for id in found.jobs if (job := await door.jobs.get(id)) is not None])
+async def _read_jobs(admission: Admission, found: Submission) -> tuple[Job, ...]:
+    return tuple([job for id in found.jobs if (job := await admission.jobs.get(id)) is not None])
 
 
-@overload
-async def submit(door: Door, parsed: ParsedRequest, claims: Claims, now: datetime) -> tuple[Job, ...] | Refusal: ...
 @overload
 async def submit(
-    door: Door, parsed: ParsedRequest, claims: Claims, now: datetime, once: Once
+    admission: Admission, parsed: ParsedRequest, claims: Claims, now: datetime
+) -> tuple[Job, ...] | Refusal: ...
+@overload
+async def submit(
+    admission: Admission, parsed: ParsedRequest, claims: Claims, now: datetime, once: Once
 ) -> tuple[Job, ...] | Refusal | None: ...
 async def submit(
-    door: Door, parsed: ParsedRequest, claims: Claims, now: datetime, once: Once | None = None
+    admission: Admission, parsed: ParsedRequest, claims: Claims, now: datetime, once: Once | None = None
 ) -> tuple[Job, ...] | Refusal | None:
     """Admit, filter, commit: all of the request's jobs or none. When jobs are returned their rows are on the disk.
 
     Returns None when another request of the same name (`once`) was committed meanwhile.
     """
-    num_open, used_s = await door.jobs.standing(claims.tenant, f"{now:%Y-%m}")
+    num_open, used_s = await admission.jobs.standing(claims.tenant, f"{now:%Y-%m}")
     place = assign_lane(claims.tier, used_s=used_s)
-    overloaded = await door.overload.refusal(place.lane, now)
+    overloaded = await admission.overload.refusal(place.lane, now)
     outcome = overloaded or await _submit(
-        door, parsed, claims, now, once, standing=Standing(place=place, num_open=num_open)
+        admission, parsed, claims, now, once, standing=Standing(place=place, num_open=num_open)
     )
     if isinstance(outcome, Refusal):
-        door.metrics.refused.labels(code=outcome.code).inc()
+        admission.metrics.refused.labels(code=outcome.code).inc()
     elif outcome is not None:
-        door.metrics.accepted.labels(lane=place.lane).inc(len(outcome))
+        admission.metrics.accepted.labels(lane=place.lane).inc(len(outcome))
     return outcome
 
 
 async def _submit(
-    door: Door, parsed: ParsedRequest, claims: Claims, now: datetime, once: Once | None, *, standing: Standing
+    admission: Admission, parsed: ParsedRequest, claims: Claims, now: datetime, once: Once | None, *, standing: Standing
 ) -> tuple[Job, ...] | Refusal | None:
     request = parsed.request
     terms = Terms(
         tier=claims.tier,
-        models=door.models,
-        upscaler=door.upscaler,
-        styles=door.styles,
+        models=admission.models,
+        upscaler=admission.upscaler,
+        styles=admission.styles,
         num_open_jobs=standing.num_open,
         fresh_seed=secrets.randbelow(NUM_SEEDS),
-        source=await _find_source(door, request.source, claims, now),
-        mask=await _find_source(door, request.mask, claims, now),
+        source=await _find_source(admission, request.source, claims, now),
+        mask=await _find_source(admission, request.mask, claims, now),
     )
-    decision = await _compute(door, request, claims, partial(admit, parsed, terms))
+    decision = await _compute(admission, request, claims, partial(admit, parsed, terms))
     if isinstance(decision, Refusal):
         return decision
-    if refusal := await _screen(door, decision, claims):
+    if refusal := await _screen(admission, decision, claims):
         is_for_safety = refusal.code is RefusalCode.PROMPT_BLOCKED
-        return await keep_refusal(door.refusals, refusal, request.prompt, claims, now) if is_for_safety else refusal
-    name = door.upscaler if request.task is Task.UPSCALE else decision.model.name
+        return (
+            await keep_refusal(admission.refusals, refusal, request.prompt, claims, now) if is_for_safety else refusal
+        )
+    name = admission.upscaler if request.task is Task.UPSCALE else decision.model.name
     scope = choose_reuse_scope(claims, has_fixed_seed=parsed.has_fixed_seed, is_new=request.is_new)
     jobs = _make_jobs(name, decision, claims, now, place=standing.place, reuse_scope=scope)
-    added = await door.jobs.add(*jobs, once=once, most_open=limits_of(claims.tier).max_open_jobs)
+    added = await admission.jobs.add(*jobs, once=once, most_open=limits_of(claims.tier).max_open_jobs)
     if isinstance(added, TooManyOpen):  # others of the tenant came in since its open jobs were counted
         return check_open_jobs(added.num_open, len(jobs), claims.tier)
     if not added:
         return None
     for job in jobs:
-        door.bus.publish(job.id, Changed(job=job))
-    door.bus.ring()
+        admission.bus.publish(job.id, Changed(job=job))
+    admission.bus.ring()
     return jobs
 
 
-async def _find_source(door: Door, name: str | None, claims: Claims, now: datetime) -> Source | None:
+async def _find_source(admission: Admission, name: str | None, claims: Claims, now: datetime) -> Source | None:
     """The picture or upload of that name, if the caller may see it."""
     if name is None:
         return None
-    return await door.uploads.find(claims.tenant, name, now, visible_owners(claims))
+    return await admission.uploads.find(claims.tenant, name, now, visible_owners(claims))
 
 
-async def _screen(door: Door, decision: Admit, claims: Claims) -> Refusal | None:
+async def _screen(admission: Admission, decision: Admit, claims: Claims) -> Refusal | None:
     texts = {(plan.parameters.prompt, plan.parameters.negative_prompt) for plan in decision.plans}
     if decision.model.weighs_words:  # nu(de:1.1) is the word that its letters make
         texts = {(strip_weights(prompt), strip_weights(negative)) for prompt, negative in texts}
-    screened = await door.screen.screen_texts(sorted(texts), claims.tenant, claims.tier)
+    screened = await admission.screen.screen_texts(sorted(texts), claims.tenant, claims.tier)
     if isinstance(screened, tuple):
         for verdict in screened:
             if verdict.verdict is SafetyVerdict.REVIEW:

@@ -54,9 +54,12 @@ JudgePicture = Callable[[Pixels.Image, Tier], ImageVerdict]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Intake:
-    """judge: the image filter, on pictures that users bring. is_listed: whether one of these hashes of files is on the
-    blocklist. threads: tenants take turns in them, each with one picture at a time."""
+class Uploader:
+    """Takes in pictures that users bring.
+
+    judge: the image filter. is_listed: whether one of these hashes of files is on the blocklist. threads: tenants take
+    turns in them, each with one picture at a time.
+    """
 
     uploads: Uploads
     objects: Objects
@@ -67,52 +70,52 @@ class Intake:
     threads: TenantThreads = field(default_factory=lambda: TenantThreads(MAX_DECODERS, MAX_WAITING))
 
 
-async def upload(intake: Intake, data: bytes, claims: Claims, now: datetime) -> Source | Refusal:
+async def upload(uploader: Uploader, data: bytes, claims: Claims, now: datetime) -> Source | Refusal:
     """Keep the picture for jobs to come. The same pixels are kept once, under one name."""
-    taken = await _decode(intake, data, claims, Reading.PICTURE, now)
+    taken = await _decode(uploader, data, claims, Reading.PICTURE, now)
     if isinstance(taken, Refusal):
         return taken
     source, png = taken
     # the row first: a sweep deletes bytes that no row names
-    if not await intake.uploads.keep(claims.tenant, source, now, MAX_UPLOADS, MAX_BYTES, owner=claims.owner):
+    if not await uploader.uploads.keep(claims.tenant, source, now, MAX_UPLOADS, MAX_BYTES, owner=claims.owner):
         return TOO_MANY
-    await intake.objects.put_once(upload_key(source.content), png)
+    await uploader.objects.put_once(upload_key(source.content), png)
     return source
 
 
 async def take_along(
-    intake: Intake, data: bytes, claims: Claims, now: datetime, reading: Reading = Reading.PICTURE
+    uploader: Uploader, data: bytes, claims: Claims, now: datetime, reading: Reading = Reading.PICTURE
 ) -> Source | Refusal:
     """Take the picture that came with a request. It goes when others need its place and its jobs have ended."""
-    taken = await _decode(intake, data, claims, reading, now)
+    taken = await _decode(uploader, data, claims, reading, now)
     if isinstance(taken, Refusal):
         return taken
     source, png = taken
-    if not await intake.uploads.take(claims.tenant, source, now, MAX_BYTES, owner=claims.owner):
+    if not await uploader.uploads.take(claims.tenant, source, now, MAX_BYTES, owner=claims.owner):
         left = MAX_BYTES - source.num_bytes
-        await _delete(intake, await intake.uploads.make_room(claims.tenant, MAX_UPLOADS, now - FRESH, left))
-        if not await intake.uploads.take(claims.tenant, source, now, MAX_BYTES, owner=claims.owner):
+        await _delete(uploader, await uploader.uploads.make_room(claims.tenant, MAX_UPLOADS, now - FRESH, left))
+        if not await uploader.uploads.take(claims.tenant, source, now, MAX_BYTES, owner=claims.owner):
             return TOO_MANY
-    await intake.objects.put_once(upload_key(source.content), png)
+    await uploader.objects.put_once(upload_key(source.content), png)
     try:
-        await _delete(intake, await intake.uploads.make_room(claims.tenant, MAX_UPLOADS, now - FRESH))
+        await _delete(uploader, await uploader.uploads.make_room(claims.tenant, MAX_UPLOADS, now - FRESH))
     except StorageUnavailable as error:  # the next one makes room
         log.warning("no room made for uploads", why=str(error))
     return source
 
 
-async def remove(intake: Intake, tenant: TenantId, content: Sha256, owners: Collection[OwnerId]) -> bool:
+async def remove(uploader: Uploader, tenant: TenantId, content: Sha256, owners: Collection[OwnerId]) -> bool:
     """Delete the upload of these owners. Returns False, and leaves it, while an open job begins with it."""
-    gone = await intake.uploads.drop(tenant, content, owners)
-    await _delete(intake, gone or [])
+    gone = await uploader.uploads.drop(tenant, content, owners)
+    await _delete(uploader, gone or [])
     return gone is not None
 
 
-async def sweep_uploads(intake: Intake, now: datetime) -> int:
+async def sweep_uploads(uploader: Uploader, now: datetime) -> int:
     """Delete uploads that nothing used for `KEPT`. Returns how many objects went."""
     before = now - KEPT
-    gone = await intake.uploads.forget(await intake.uploads.find_unused(before), before)
-    await _delete(intake, gone)
+    gone = await uploader.uploads.forget(await uploader.uploads.find_unused(before), before)
+    await _delete(uploader, gone)
     return len(gone)
 
 
@@ -127,13 +130,13 @@ def upload_key(content: Sha256) -> str:
 
 
 async def _decode(
-    intake: Intake, data: bytes, claims: Claims, reading: Reading, now: datetime
+    uploader: Uploader, data: bytes, claims: Claims, reading: Reading, now: datetime
 ) -> tuple[Source, bytes] | Refusal:
-    taken = await intake.threads.run(claims.tenant, _take, intake, data, claims.tier, reading)
-    if isinstance(taken, tuple) and await intake.is_listed([taken[0].content, content_hash(data)]):
+    taken = await uploader.threads.run(claims.tenant, _take, uploader, data, claims.tier, reading)
+    if isinstance(taken, tuple) and await uploader.is_listed([taken[0].content, content_hash(data)]):
         taken = _refuse_picture(ImageVerdict(verdict=SafetyVerdict.BLOCK))
     if isinstance(taken, Refusal) and taken.code is RefusalCode.UPLOAD_BLOCKED:
-        return await keep_refusal(intake.refusals, taken, content_hash(data), claims, now)
+        return await keep_refusal(uploader.refusals, taken, content_hash(data), claims, now)
     return taken
 
 
@@ -152,20 +155,20 @@ def _refuse_picture(verdict: ImageVerdict) -> Refusal:
     )
 
 
-async def _delete(intake: Intake, contents: Sequence[Sha256]) -> None:
+async def _delete(uploader: Uploader, contents: Sequence[Sha256]) -> None:
     """Delete bytes that no row named; an upload that came meanwhile found them there, and gets them back."""
     for content in contents:
         key = upload_key(content)
-        data = await intake.objects.get(key)
-        await intake.objects.delete([key])
-        if data is not None and await intake.uploads.is_named(content):
-            await intake.objects.put_once(key, data)
+        data = await uploader.objects.get(key)
+        await uploader.objects.delete([key])
+        if data is not None and await uploader.uploads.is_named(content):
+            await uploader.objects.put_once(key, data)
 
 
-def decode_picture(intake: Intake, data: bytes, reading: Reading) -> Decoded | Refusal:
+def decode_picture(uploader: Uploader, data: bytes, reading: Reading) -> Decoded | Refusal:
     """Decode within bounds; blocks for up to seconds."""
     try:
-        return intake.decoders.decode(data, reading)
+        return uploader.decoders.decode(data, reading)
     except Undecodable as error:
         hint = "Send one PNG, JPEG, WebP, GIF, BMP, TIFF or AVIF picture."
         return Refusal(code=RefusalCode.UPLOAD_INVALID, message=str(error), hint=hint)
@@ -182,11 +185,11 @@ def view_picture(decoded: Decoded) -> Pixels.Image:
     return Pixels.frombytes("RGB", decoded.view_size, decoded.view)
 
 
-def _take(intake: Intake, data: bytes, tier: Tier, reading: Reading) -> tuple[Source, bytes] | Refusal:
-    decoded = decode_picture(intake, data, reading)
+def _take(uploader: Uploader, data: bytes, tier: Tier, reading: Reading) -> tuple[Source, bytes] | Refusal:
+    decoded = decode_picture(uploader, data, reading)
     if isinstance(decoded, Refusal):
         return decoded
-    verdict = intake.judge(view_picture(decoded), tier)
+    verdict = uploader.judge(view_picture(decoded), tier)
     if verdict.verdict is not SafetyVerdict.ALLOW:
         return _refuse_picture(verdict)
     png = decoded.png

@@ -84,7 +84,7 @@ async def run_background_tasks(service: Service | None) -> AsyncIterator[None]:
     async def check_credentials() -> None:
         await streams.check(lambda known: accounts.refresh_claims(known, service.now()))
 
-    change_poller = ChangePoller(service.desk.bus, service.changes)
+    change_poller = ChangePoller(service.backing.bus, service.changes)
     async with (
         webhook_sender.cancel_at_end(),
         service.background.running(
@@ -93,7 +93,7 @@ async def run_background_tasks(service: Service | None) -> AsyncIterator[None]:
             run("credential check", CHECK_S, check_credentials, wake=streams.changed),
             run("log sweep", SWEEP_S, webhook_sender.sweep),
             run("safety overrides", REFRESH_S, service.safety.follower.refresh),
-            run("upload sweep", SWEEP_S, lambda: sweep_uploads(service.intake, service.now())),
+            run("upload sweep", SWEEP_S, lambda: sweep_uploads(service.uploader, service.now())),
             run("held pictures", HELD_SWEEP_S, lambda: sweep_held_pictures(service.reviews)),
             run("takedowns", TAKEDOWNS_EVERY_S, lambda: run_open_takedowns(service.takedowns)),
             run("late arrivals", LATE_ARRIVALS_EVERY_S, lambda: withdraw_late_arrivals(service.takedowns)),

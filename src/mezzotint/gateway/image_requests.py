@@ -47,7 +47,7 @@ class Submitted:
 
 async def submit_jobs(service: Service, claims: Claims, parsed: ParsedRequest, once: Once | None) -> Submitted:
     """Answers a refusal. once: the request's idempotency name."""
-    outcome = await submit_once(service.door, parsed, claims, service.now(), once)
+    outcome = await submit_once(service.admission, parsed, claims, service.now(), once)
     if isinstance(outcome, Refusal):
         raise translate_refusal(outcome)
     if isinstance(outcome, Repeated):
@@ -72,7 +72,7 @@ async def submit_and_wait(
     async with service.open_stream(claims):
         submitted = await submit_jobs(service, claims, parsed, name_try(request, parsed, service, claims.owner, user))
         with track_jobs(submitted.jobs):
-            ended = await asyncio.gather(*(wait_until_final(service.desk, job, WAIT_S) for job in submitted.jobs))
+            ended = await asyncio.gather(*(wait_until_final(service.backing, job, WAIT_S) for job in submitted.jobs))
     return select_succeeded(ended), partial(mark_delivered, service, claims, submitted)
 
 
@@ -80,7 +80,7 @@ async def mark_delivered(service: Service, claims: Claims, submitted: Submitted)
     """The answer was sent whole: a later retry of the same content is of another request."""
     if submitted.name.startswith(TRY):
         with suppress(StorageUnavailable):  # then a retry may find it for a while longer
-            await service.door.submissions.mark_delivered(claims.tenant, submitted.name, service.now())
+            await service.admission.submissions.mark_delivered(claims.tenant, submitted.name, service.now())
 
 
 def select_succeeded(jobs: Iterable[Job]) -> list[Job]:
@@ -108,7 +108,7 @@ def describe_cut_texts(jobs: Sequence[Job]) -> list[str]:
 
 async def upload_image(service: Service, claims: Claims, param: str, data: bytes, reading: Reading) -> Sha256:
     """Store a file of the request as an upload. Returns its name. param: the request's field."""
-    source = await take_along(service.intake, data, claims, service.now(), reading)
+    source = await take_along(service.uploader, data, claims, service.now(), reading)
     if isinstance(source, Refusal):
         raise translate_refusal(replace(source, param=param))
     return source.content
@@ -117,7 +117,7 @@ async def upload_image(service: Service, claims: Claims, param: str, data: bytes
 async def read_image(service: Service, content: Sha256, suffix: str) -> bytes:
     """The file of an image. suffix: webp or png."""
     is_shown = await service.images.published_at(content) is not None
-    data = await service.desk.objects.get(image_key(content, suffix)) if is_shown else None
+    data = await service.backing.objects.get(image_key(content, suffix)) if is_shown else None
     if data is None:
         raise ApiError("image_not_found", hint="It was deleted meanwhile; draw anew.")
     return data

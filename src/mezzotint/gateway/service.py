@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from mezzotint.actions.finish import Desk
+from mezzotint.actions.finish import BackingServices
 from mezzotint.actions.review import Reviews
 from mezzotint.actions.safety.controls import SafetyControls
-from mezzotint.actions.submit import Door
+from mezzotint.actions.submit import Admission
 from mezzotint.actions.takedown.work import TakedownWork
-from mezzotint.actions.upload import Intake, JudgePicture
+from mezzotint.actions.upload import JudgePicture, Uploader
 from mezzotint.background import BackgroundTasks
 from mezzotint.domain.claims import Claims, Via
 from mezzotint.domain.event import LoadProgress
@@ -86,14 +86,14 @@ class Service:
     trust_anchors: authorities whose signatures count as trusted, PEM.
     """
 
-    door: Door
-    desk: Desk
+    admission: Admission
+    backing: BackingServices
     images: Images
     ledger: Ledger
     changes: Changes
     webhook_sender: WebhookSender
     forecast: Forecast
-    intake: Intake
+    uploader: Uploader
     judge_picture: JudgePicture
     issuer: Issuer
     accounts: Accounts

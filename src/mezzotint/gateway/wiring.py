@@ -8,14 +8,14 @@ from typing import Protocol
 
 from PIL.Image import Image
 
-from mezzotint.actions.finish import Desk
+from mezzotint.actions.finish import BackingServices
 from mezzotint.actions.overload import Overload
 from mezzotint.actions.review import Reviews, with_originals
 from mezzotint.actions.safety.controls import SafetyControls
 from mezzotint.actions.screen import JudgeText, TextScreen
-from mezzotint.actions.submit import Door
+from mezzotint.actions.submit import Admission
 from mezzotint.actions.takedown.work import QUARANTINE, TakedownWork
-from mezzotint.actions.upload import Intake
+from mezzotint.actions.upload import Uploader
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway.auth.tokens import Issuer
@@ -54,23 +54,23 @@ class Filters:
 
 
 def build_service(
-    store: Store, desk: Desk, *, issuer: Issuer, models: Sequence[ModelInfo], filters: Filters
+    store: Store, backing: BackingServices, *, issuer: Issuer, models: Sequence[ModelInfo], filters: Filters
 ) -> Service:
     """A service that is ready at once and has no worker. models: the default first."""
     return Service(
-        door=Door(
+        admission=Admission(
             jobs=store.jobs,
             refusals=store.refusals,
             submissions=store.submissions,
             uploads=store.uploads,
-            bus=desk.bus,
+            bus=backing.bus,
             model=models[0],
             others=tuple(models[1:]),
             screen=filters.screen,
             overload=Overload(partial(read_pressure, store.database)),
-            metrics=desk.metrics,
+            metrics=backing.metrics,
         ),
-        desk=desk,
+        backing=backing,
         images=store.images,
         ledger=store.ledger,
         changes=store.changes,
@@ -84,9 +84,9 @@ def build_service(
             derive=issuer.derive,
             now=utc_now,
         ),
-        intake=Intake(
+        uploader=Uploader(
             uploads=store.uploads,
-            objects=desk.objects,
+            objects=backing.objects,
             refusals=store.refusals,
             judge=filters.image_filter.judge_upload,
             is_listed=store.takedowns.is_listed,
@@ -95,23 +95,27 @@ def build_service(
         issuer=issuer,
         accounts=Accounts(tenants=store.tenants, users=store.users, keys=store.keys),
         workers=store.workers,
-        reviews=build_reviews(store, desk, issuer.derive, OriginalsPolicy()),
-        takedowns=build_takedowns(store, desk, issuer.derive, filters.screen.judge),
+        reviews=build_reviews(store, backing, issuer.derive, OriginalsPolicy()),
+        takedowns=build_takedowns(store, backing, issuer.derive, filters.screen.judge),
         safety=filters.safety,
         now=utc_now,
         check_database=store.database.check,
-        check_storage=desk.objects.check,
+        check_storage=backing.objects.check,
         is_ready=lambda: True,
     )
 
 
-def build_reviews(store: Store, desk: Desk, derive: Callable[[str], bytes], policy: OriginalsPolicy) -> Reviews:
+def build_reviews(
+    store: Store, backing: BackingServices, derive: Callable[[str], bytes], policy: OriginalsPolicy
+) -> Reviews:
     """policy: how long pictures that are not delivered are kept. derive: as of `WebhookSender`."""
-    desk = desk if desk.originals else with_originals(desk, derive, policy)
-    return Reviews(held=store.held_images, desk=desk, policy=policy, now=utc_now)
+    backing = backing if backing.originals else with_originals(backing, derive, policy)
+    return Reviews(held=store.held_images, backing=backing, policy=policy, now=utc_now)
 
 
-def build_takedowns(store: Store, desk: Desk, derive: Callable[[str], bytes], judge: JudgeText) -> TakedownWork:
+def build_takedowns(
+    store: Store, backing: BackingServices, derive: Callable[[str], bytes], judge: JudgeText
+) -> TakedownWork:
     """Takedowns without caches to purge. derive: as of `WebhookSender`. judge: the text filter."""
 
     def find_category(prompt: str, negative_prompt: str) -> str | None:
@@ -120,8 +124,8 @@ def build_takedowns(store: Store, desk: Desk, derive: Callable[[str], bytes], ju
 
     return TakedownWork(
         takedowns=store.takedowns,
-        desk=desk,
-        quarantine=EncryptedObjects(desk.objects, QUARANTINE, derive("quarantine")),
+        backing=backing,
+        quarantine=EncryptedObjects(backing.objects, QUARANTINE, derive("quarantine")),
         now=utc_now,
         find_category=find_category,
     )

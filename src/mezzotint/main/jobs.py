@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from mezzotint.actions.finish import Desk
+from mezzotint.actions.finish import BackingServices
 from mezzotint.config import Settings, read_settings
 from mezzotint.domain.errors import NotKnown
 from mezzotint.domain.ids import JobId
@@ -28,7 +28,7 @@ def dead(
 ) -> None:
     """The dead letters: jobs that failed, with the reason."""
     with report_errors():
-        found = _with_desk(read_settings(data=data), lambda desk: desk.jobs.list_failed(limit))
+        found = _with_desk(read_settings(data=data), lambda backing: backing.jobs.list_failed(limit))
         print_table(("job", "tenant", "lane", "failed", "code", "why"), [_row(job) for job in found])
 
 
@@ -43,8 +43,8 @@ def retry(
     with report_errors():
         for id in job:
 
-            async def work(desk: Desk, id: str = id) -> bool:
-                return await retry_failed(desk, JobId(id), datetime.now(UTC))
+            async def work(backing: BackingServices, id: str = id) -> bool:
+                return await retry_failed(backing, JobId(id), datetime.now(UTC))
 
             if not _with_desk(read_settings(data=data), work):
                 raise NotKnown(f"there is no dead letter {id[:80]!r}", "jobs dead")
@@ -63,7 +63,7 @@ def _row(job: Job) -> tuple[str, ...]:
     )
 
 
-def _with_desk(settings: Settings, work: Callable[[Desk], Coroutine[None, None, T]]) -> T:
+def _with_desk(settings: Settings, work: Callable[[BackingServices], Coroutine[None, None, T]]) -> T:
     from mezzotint.main.stores import open_desk
     from mezzotint.metrics import Metrics
     from mezzotint.store import Store

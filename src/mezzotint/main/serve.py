@@ -140,8 +140,8 @@ class ServerProcess:
         database = open_database(settings, metrics)
         await migrate_database(settings, database)
         store = Store(database, read_retention(settings))
-        desk = with_originals(open_desk(settings, store, metrics), self.issuer.derive, self.kept)
-        await check_objects(settings, desk.objects)
+        backing = with_originals(open_desk(settings, store, metrics), self.issuer.derive, self.kept)
+        await check_objects(settings, backing.objects)
         background = BackgroundTasks(on_restart=metrics.count_restart)
         follower = await follow_overrides(store, metrics)
         text_filter = build_text_filter(settings, follower.read_current)
@@ -155,7 +155,7 @@ class ServerProcess:
             worker = build_worker(
                 settings,
                 database,
-                desk,
+                backing,
                 models=find_worker_models(self.catalog, self.upscaler),
                 finishing=finishing,
                 background=background,
@@ -165,7 +165,7 @@ class ServerProcess:
         decoders = DecoderPool(on_lost=metrics.decoders_lost.inc)
         service = build_service(
             store,
-            desk,
+            backing,
             issuer=self.issuer,
             models=self.infos,
             filters=Filters(
@@ -176,8 +176,8 @@ class ServerProcess:
         )
         service = replace(
             service,
-            door=replace(service.door, upscaler=upscaler_name(self.upscaler), styles=self.styles),
-            intake=replace(service.intake, decoders=decoders),
+            admission=replace(service.admission, upscaler=upscaler_name(self.upscaler), styles=self.styles),
+            uploader=replace(service.uploader, decoders=decoders),
             webhook_sender=replace(service.webhook_sender, http_client=http_client),
             reviews=replace(service.reviews, policy=self.kept),
             takedowns=configure_takedowns(service.takedowns, settings, http_client, self.issuer.derive),
@@ -198,7 +198,7 @@ class ServerProcess:
             fits_sizes=settings.fit_sizes,
             path_prefix=read_path_prefix(settings),
             cors_origins=read_cors_origins(settings),
-            check_storage=partial(check_storage, settings, desk.objects),
+            check_storage=partial(check_storage, settings, backing.objects),
             signer=self.signing.signer,
             trust_anchors=read_anchors(settings),
             is_stopping=lambda: server.is_stopping,
@@ -213,12 +213,12 @@ class ServerProcess:
                 "retention", SWEEP_S, lambda: enforce_retention(store.retention_sweep, utc_now())
             )
             async with (
-                desk.bus.running(background),
+                backing.bus.running(background),
                 background.running(sweep, follow_blocklist(store.takedowns, image_filter, background)),
             ):
                 if worker is None:
                     maintenance = Maintenance(
-                        desk=desk, max_attempts=settings.max_attempts, now=utc_now, lease_s=settings.lease_s
+                        backing=backing, max_attempts=settings.max_attempts, now=utc_now, lease_s=settings.lease_s
                     )
                     async with background.running(*maintain_queue(background, maintenance)):
                         yield

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from mezzotint.actions.finish import Desk
+from mezzotint.actions.finish import BackingServices
 from mezzotint.config import Settings, s3_options
 from mezzotint.domain.errors import DatabaseMissing, SettingInvalid, StorageUnavailable, StoreUnusable
 from mezzotint.domain.ids import WorkerId
@@ -84,13 +84,13 @@ def open_database(settings: Settings, metrics: Metrics) -> Database:
         raise SettingInvalid("database: PostgreSQL needs pip install 'mezzotint[postgres]'") from error
 
 
-def open_desk(settings: Settings, store: Store, metrics: Metrics) -> Desk:
+def open_desk(settings: Settings, store: Store, metrics: Metrics) -> BackingServices:
     """Raises: SettingInvalid."""
     place = settings.objects or settings.data / "objects"
     on_fault = metrics.storage_faults.labels(store="objects").inc
     objects = Objects(place, on_fault=on_fault, s3=s3_options(settings))
     bus = PostgresEventBus(store.database, store.jobs) if store.database.is_postgres else EventBus()
-    return Desk(jobs=store.jobs, objects=objects, bus=bus, metrics=metrics)
+    return BackingServices(jobs=store.jobs, objects=objects, bus=bus, metrics=metrics)
 
 
 def read_retention(settings: Settings) -> Retention:

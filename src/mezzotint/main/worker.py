@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 from prometheus_client import start_http_server
 
-from mezzotint.actions.finish import Desk
+from mezzotint.actions.finish import BackingServices
 from mezzotint.actions.maintain import delete_unreferenced_checkpoints
 from mezzotint.actions.review import with_originals
 from mezzotint.actions.safety.overrides import REFRESH_S, OverridesFollower
@@ -92,13 +92,13 @@ async def _run_worker(settings: Settings, catalog: Catalog, upscaler: Path | Non
         raise SettingInvalid("a worker of its own needs --database postgresql://...; SQLite has its worker in `serve`")
     await migrate_database(settings, database)
     store = Store(database)
-    desk = open_desk(settings, store, metrics)
+    backing = open_desk(settings, store, metrics)
     policy = load_policy(settings.safety_policy)
     if policy.keeps_originals and settings.token_secret is None:
         raise SettingInvalid("token_secret: the safety policy keeps pictures: gateways and workers need the same one")
     derive = Issuer(load_secret(settings)).derive
-    desk = with_originals(desk, derive, policy.originals)
-    await check_objects(settings, desk.objects)
+    backing = with_originals(backing, derive, policy.originals)
+    await check_objects(settings, backing.objects)
     broken: list[BaseException] = []
     stop = asyncio.Event()
     handle_stop_signals(stop.set)
@@ -115,12 +115,12 @@ async def _run_worker(settings: Settings, catalog: Catalog, upscaler: Path | Non
         image_filter=image_filter,
         job_provenance=signing.build_job_provenance(settings, store.tenants),
     )
-    worker = build_worker(settings, database, desk, models=models, finishing=finishing, background=background)
+    worker = build_worker(settings, database, backing, models=models, finishing=finishing, background=background)
     try:
         if settings.worker_metrics_port:
             start_http_server(settings.worker_metrics_port, addr="127.0.0.1", registry=metrics.registry)
         async with (
-            desk.bus.running(background),
+            backing.bus.running(background),
             background.running(follow_blocklist(store.takedowns, image_filter, background)),
             background.running(background.run_forever("safety overrides", REFRESH_S, follower.refresh)),
             start_worker(settings, worker, catalog, upscaler, on_broken),
@@ -159,7 +159,7 @@ def find_worker_models(catalog: Catalog, upscaler: Path | None) -> frozenset[str
 def build_worker(
     settings: Settings,
     database: Database,
-    desk: Desk,
+    backing: BackingServices,
     *,
     models: frozenset[str],
     finishing: FinishingTools,
@@ -178,10 +178,10 @@ def build_worker(
         reuse_charge=settings.reuse_charge,
     )
     every = None if settings.checkpoint_every == "auto" else settings.checkpoint_every
-    interval = CheckpointInterval(every=every, uptime=Uptime(settings.data / "uptime.json"), metrics=desk.metrics)
+    interval = CheckpointInterval(every=every, uptime=Uptime(settings.data / "uptime.json"), metrics=backing.metrics)
     drain = Drain(Workers(database), worker_settings.id, utc_now)
     return Worker(
-        desk,
+        backing,
         finishing.image_filter,
         worker_settings,
         utc_now,
@@ -203,7 +203,7 @@ async def start_worker(
     """Run the worker until the block ends, then stop it."""
     if worker.settings.is_alone:
         try:
-            await delete_unreferenced_checkpoints(worker.desk)
+            await delete_unreferenced_checkpoints(worker.backing)
         except StorageUnavailable as error:  # the next start finds it
             log.warning("checkpoints not swept", why=str(error))
     device = DeviceThread(
@@ -240,7 +240,7 @@ class SensorWatch:
             return
         reading = await asyncio.to_thread(self._read)
         if reading is not None:
-            self.worker.desk.metrics.gpu(self._device, reading)
+            self.worker.backing.metrics.gpu(self._device, reading)
 
     def _read(self) -> GpuReading | None:
         if not self._is_opened:

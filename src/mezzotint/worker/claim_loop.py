@@ -51,7 +51,7 @@ class ClaimLoop:
                 if jobs.held():
                     return
                 offer, room, self._has_suspect = replace(offer, suspects=True), 1, False
-            claimed = await claim(jobs.desk, offer, jobs.now(), settings.lease_s, room)
+            claimed = await claim(jobs.backing, offer, jobs.now(), settings.lease_s, room)
             for job in claimed:
                 assert job.lease is not None, "it was just claimed"
                 leased = jobs.by_id[job.id] = LeasedJob(job=job, lease=job.lease, step=job.step)
@@ -72,7 +72,7 @@ class ClaimLoop:
         """Ask the store once a second at most."""
         now = time.monotonic()
         if self._looked_at is None or now - self._looked_at >= LOOK_S:
-            self._has_suspect = await self.jobs.desk.jobs.is_suspect_waiting(offer, self.jobs.now())
+            self._has_suspect = await self.jobs.backing.jobs.is_suspect_waiting(offer, self.jobs.now())
             self._looked_at = now
         return self._has_suspect
 
@@ -98,7 +98,7 @@ class ClaimLoop:
         victim = choose_victim(running, Tier.PRO)
         if victim is None or any(leased.state in FREES_ITS_PLACE for leased in held):
             return
-        if await self.jobs.desk.jobs.is_waiting(Tier.PRO, self.jobs.settings.models) and self.jobs.is_held(victim):
+        if await self.jobs.backing.jobs.is_waiting(Tier.PRO, self.jobs.settings.models) and self.jobs.is_held(victim):
             log.info("run makes room", job=victim, lane=self.jobs.by_id[victim].job.lane)
             self._preempt(self.jobs.by_id[victim], PreemptReason.PREEMPTED)
 

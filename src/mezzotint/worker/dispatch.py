@@ -64,7 +64,7 @@ def give_all_back(jobs: LeasedJobs, reason: PreemptReason, suspects: frozenset[J
 
 def _save_unless_saving(jobs: LeasedJobs, leased: LeasedJob, report: CheckpointReady) -> None:
     if leased.is_saving:
-        jobs.desk.metrics.checkpoints.labels(result="skipped").inc()
+        jobs.backing.metrics.checkpoints.labels(result="skipped").inc()
         return
     leased.is_saving = True
     jobs.spawn(report.job, save_checkpoint(jobs, leased, report.snapshot, report.cost_s), "save")
@@ -82,7 +82,7 @@ def _handle_end(jobs: LeasedJobs, leased: LeasedJob, report: RunEnded) -> None:
         case JobAction.RESTART:
             assert refused is not None, "the message says so"
             why = "other_numerics" if isinstance(report.error, FingerprintMismatch) else "corrupt"
-            jobs.desk.metrics.unusable.labels(why=why).inc()
+            jobs.backing.metrics.unusable.labels(why=why).inc()
             log.warning("checkpoint refused", job=report.job, step=refused.step, why=why)
             jobs.spawn(report.job, restart_job(jobs, leased, refused), "restart")
         case JobAction.SETTLE:

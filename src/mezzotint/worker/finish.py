@@ -29,7 +29,7 @@ async def finish_job(jobs: LeasedJobs, leased: LeasedJob, report: RunEnded) -> N
         await fail_job(jobs, leased, explain(leased.job, report.error), report.cost_s)
         return
     load_s = report.begun_at - leased.claimed_at if report.begun_at is not None else None
-    storage = PictureStorage(objects=jobs.desk.objects, originals=jobs.desk.originals)
+    storage = PictureStorage(objects=jobs.backing.objects, originals=jobs.backing.originals)
     try:
         tools = await jobs.retry_while_away(lambda: _prepare_tools(jobs, leased.job))
         ending = await jobs.retry_while_away(
@@ -46,7 +46,7 @@ async def finish_job(jobs: LeasedJobs, leased: LeasedJob, report: RunEnded) -> N
         ending = replace(ending, reuse_key=key if ending.images else None)
     ending = replace(ending, timings=timings, cost_s=report.cost_s, resumed_cost_s=leased.resumed_cost_s)
     ending = replace(ending, num_passes=report.num_passes, num_forecast=report.num_forecast)
-    if await jobs.write_and_release(leased, lambda: finish(jobs.desk, leased.job, leased.lease, ending)):
+    if await jobs.write_and_release(leased, lambda: finish(jobs.backing, leased.job, leased.lease, ending)):
         took = {name: round(took, 3) for name, took in asdict(ending.timings).items() if took is not None}
         log.info("job ended", job=leased.job.id, state=ending.state, **took)
 
@@ -81,7 +81,7 @@ async def fail_job(jobs: LeasedJobs, leased: LeasedJob, fault: JobFault, cost_s:
                 cost_s=cost_s,
                 resumed_cost_s=leased.resumed_cost_s,
             )
-            await jobs.write_and_release(leased, lambda: finish(jobs.desk, job, leased.lease, ending))
+            await jobs.write_and_release(leased, lambda: finish(jobs.backing, job, leased.lease, ending))
         case _ as never:
             assert_never(never)
 
@@ -92,7 +92,7 @@ async def requeue_job(
     """Give the lease back, so that any worker may claim the job. reason: label of the metric."""
 
     async def write() -> None:
-        await requeue(jobs.desk, leased.job, reason, jobs.now(), retry=retry, gpu_s=cost_s)
+        await requeue(jobs.backing, leased.job, reason, jobs.now(), retry=retry, gpu_s=cost_s)
 
     await jobs.write_and_release(leased, write)
 
@@ -108,4 +108,4 @@ async def requeue_preempted_job(jobs: LeasedJobs, leased: LeasedJob, report: Run
 async def settle_lost_job(jobs: LeasedJobs, leased: LeasedJob, cost_s: float) -> None:
     """Charge a cancelled job for the passes that its run took part in."""
     with suppress(StorageUnavailable):  # then the cost of its checkpoints is charged
-        await jobs.desk.jobs.charge_cancelled(leased.job.id, leased.lease, leased.resumed_cost_s + cost_s)
+        await jobs.backing.jobs.charge_cancelled(leased.job.id, leased.lease, leased.resumed_cost_s + cost_s)

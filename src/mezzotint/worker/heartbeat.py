@@ -29,7 +29,7 @@ class Heartbeat:
         if not held or not (steps or is_due):
             return
         leases = {id: leased.lease for id, leased in held.items()}
-        alive = await jobs.desk.jobs.renew(leases, steps, jobs.now() + timedelta(seconds=lease_s))
+        alive = await jobs.backing.jobs.renew(leases, steps, jobs.now() + timedelta(seconds=lease_s))
         self._renewed_at = time.monotonic()
         self._written = {id: leased.step for id, leased in held.items() if id in alive}
         for id in set(leases) - alive:
@@ -37,4 +37,4 @@ class Heartbeat:
                 continue  # it ended meanwhile, or was claimed anew
             if jobs.receive(held[id], JobMessage.LEASE_LOST) is JobAction.CANCEL:
                 jobs.send(Cancel(job=id))
-            await jobs.desk.jobs.clear_suspicion(id, leases[id])
+            await jobs.backing.jobs.clear_suspicion(id, leases[id])

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import structlog
 
-from mezzotint.actions.finish import Desk
+from mezzotint.actions.finish import BackingServices
 from mezzotint.domain.errors import LeaseLost, StorageFull, StorageUnavailable
 from mezzotint.domain.event import Progressed
 from mezzotint.domain.ids import JobId, WorkerId
@@ -78,7 +78,7 @@ class LeasedJobs:
     keeps_for_pro: a run was just preempted, and the next claim takes Pro jobs alone.
     """
 
-    desk: Desk
+    backing: BackingServices
     settings: WorkerSettings
     now: Callable[[], datetime]
     interval: CheckpointInterval
@@ -108,7 +108,7 @@ class LeasedJobs:
         leased.state, action = next_state(leased.state, message)
         if leased.state is LeaseState.RELEASED and self.by_id.get(leased.job.id) is leased:
             del self.by_id[leased.job.id]
-            self.desk.bus.work.set()
+            self.backing.bus.work.set()
         return action
 
     def spawn(self, job: JobId, work: Coroutine[None, None, None], name: str) -> None:
@@ -167,7 +167,7 @@ class LeasedJobs:
         if loading is not None and job.model == loading.model:
             of = job.parameters.num_sampled
             event = Progressed(job=job.id, step=leased.step, num_steps=of, preview=None, loading=loading)
-            self.desk.bus.publish(job.id, event)
+            self.backing.bus.publish(job.id, event)
 
     async def write_and_release(self, leased: LeasedJob, write: Callable[[], Awaitable[None]]) -> bool:
         """Write the end of a job, or its return to the queue, then forget it. Returns whether it was written.

@@ -27,7 +27,7 @@ def publish_progress(jobs: LeasedJobs, leased: LeasedJob, report: StepDone) -> N
     leased.step = report.step
     if report.preview is None or leased.is_previewing or job in jobs.without_previews:
         event = Progressed(job=job, step=report.step, num_steps=report.num_steps, preview=None)
-        jobs.desk.bus.publish(job, event)
+        jobs.backing.bus.publish(job, event)
     else:
         leased.is_previewing = True
         jobs.spawn(job, _publish_preview(jobs, leased, report.preview, report.num_steps), "preview")
@@ -44,4 +44,4 @@ async def _publish_preview(jobs: LeasedJobs, leased: LeasedJob, rgb: "NDArray[np
     leased.is_previewing = False
     # the step reached by now: later steps may have been published already
     event = Progressed(job=leased.job.id, step=leased.step, num_steps=num_steps, preview=preview)
-    jobs.desk.bus.publish(leased.job.id, event)
+    jobs.backing.bus.publish(leased.job.id, event)

@@ -42,16 +42,16 @@ async def reuse_pictures(jobs: LeasedJobs, leased: LeasedJob) -> bool:
     job, fingerprint = leased.job, jobs.models.fingerprints.get(leased.job.model)
     if not jobs.settings.reuses_pictures or job.reuse_scope is None or fingerprint is None:
         return False
-    source = await jobs.desk.jobs.find_reusable(job, await make_key(jobs, job, fingerprint))
+    source = await jobs.backing.jobs.find_reusable(job, await make_key(jobs, job, fingerprint))
     result = "miss" if source is None else await _answer(jobs, leased, source)
-    jobs.desk.metrics.reuses.labels(result=result).inc()
+    jobs.backing.metrics.reuses.labels(result=result).inc()
     return result == "hit"
 
 
 async def _answer(jobs: LeasedJobs, leased: LeasedJob, source: Job) -> str:
     """Returns the label of the metric: hit, gone or blocked."""
-    desk, job = jobs.desk, leased.job
-    files = [await desk.objects.get(image_key(image.png, "png")) for image in source.images]
+    backing, job = jobs.backing, leased.job
+    files = [await backing.objects.get(image_key(image.png, "png")) for image in source.images]
     pngs = [file for file in files if file is not None]
     if len(pngs) < len(files):
         return "gone"
@@ -61,10 +61,10 @@ async def _answer(jobs: LeasedJobs, leased: LeasedJob, source: Job) -> str:
         return "blocked"
     ending = _make_ending(jobs, job, source, verdicts, filter_s=time.monotonic() - started_at)
     with suppress(LeaseLost):  # then its holder ends it, or it was cancelled
-        if not await finish_reused(desk, job, leased.lease, ending):
+        if not await finish_reused(backing, job, leased.lease, ending):
             return "gone"
         log.info("job answered with a stored picture", job=job.id, source=source.id)
-        desk.metrics.reuse_saved.inc(source.cost_s)
+        backing.metrics.reuse_saved.inc(source.cost_s)
     if jobs.receive(leased, JobMessage.RUN_ENDED) is JobAction.FINISH:
         jobs.receive(leased, JobMessage.WRITTEN)
     return "hit"

@@ -31,8 +31,8 @@ async def restart_job(jobs: LeasedJobs, leased: LeasedJob, refused: CheckpointRe
     """Start again from the checkpoint before the one that the engine refused, or from noise."""
 
     async def drop() -> None:
-        await discard(jobs.desk, leased.job.id, refused)
-        leased.job = await jobs.desk.jobs.get(leased.job.id) or leased.job
+        await discard(jobs.backing, leased.job.id, refused)
+        leased.job = await jobs.backing.jobs.get(leased.job.id) or leased.job
 
     with suppress(StorageUnavailable):  # the engine refuses it again then
         await jobs.retry_while_away(drop)
@@ -41,19 +41,19 @@ async def restart_job(jobs: LeasedJobs, leased: LeasedJob, refused: CheckpointRe
 
 async def _prepare(jobs: LeasedJobs, leased: LeasedJob) -> Start | RunEnded:
     """The command for the device; the end of the job where one of its sources is gone."""
-    desk, job = jobs.desk, leased.job
-    saved = await newest(desk, job)
+    backing, job = jobs.backing, leased.job
+    saved = await newest(backing, job)
     if job.checkpoints or leased.resumed_from is not None:
         is_newest = saved is not None and leased.resumed_from is None and saved[0] == job.checkpoints[0]
         source = "noise" if saved is None else "newest" if is_newest else "older"
-        desk.metrics.resumed.labels(source=source).inc()
+        backing.metrics.resumed.labels(source=source).inc()
         if saved is None:
             log.warning("job begins again in spite of its checkpoints", job=job.id)
     leased.resumed_from = saved[0] if saved else None
     if saved:
         log.info("job goes on from its checkpoint", job=job.id, step=saved[0].step)
     contents = [content for content in (job.parameters.source, job.parameters.mask) if content is not None]
-    pictures = [await read_source(desk.objects, content) for content in contents]
+    pictures = [await read_source(backing.objects, content) for content in contents]
     if None in pictures:
         return RunEnded(job=job.id, step=job.step, error=SourceMissing("It was deleted."))
     source_png, mask_png = (*pictures, None, None)[:2]

@@ -13,7 +13,7 @@ from datetime import datetime
 
 import structlog
 
-from mezzotint.actions.finish import Desk
+from mezzotint.actions.finish import BackingServices
 from mezzotint.actions.maintain import Maintenance, maintain_queue
 from mezzotint.actions.requeue import requeue_lost
 from mezzotint.background import BackgroundTasks
@@ -51,7 +51,7 @@ second."""
 class Worker:
     """drain: None where operators cannot drain it. job_provenance: None where pictures are stored as they are."""
 
-    desk: Desk
+    backing: BackingServices
     image_filter: ImageFilter
     settings: WorkerSettings
     now: Callable[[], datetime]
@@ -66,11 +66,11 @@ class Worker:
 
     def __post_init__(self) -> None:
         self._jobs = LeasedJobs(
-            desk=self.desk,
+            backing=self.backing,
             settings=self.settings,
             now=self.now,
             interval=self.interval,
-            models=ModelStates(metrics=self.desk.metrics),
+            models=ModelStates(metrics=self.backing.metrics),
             image_filter=self.image_filter,
             job_provenance=self.job_provenance,
         )
@@ -109,7 +109,7 @@ class Worker:
         leased = self._jobs.by_id.get(job)
         if leased is None or leased.is_previewing or job in self._jobs.without_previews:
             return False
-        return self.desk.bus.is_watched(job)
+        return self.backing.bus.is_watched(job)
 
     @asynccontextmanager
     async def running(self, device: DeviceThread, on_broken: Callable[[BaseException], None]) -> AsyncIterator[None]:
@@ -120,7 +120,7 @@ class Worker:
         device.start()
         claims, heartbeat = ClaimLoop(jobs, self.drain), Heartbeat(jobs)
         maintenance = Maintenance(
-            desk=self.desk,
+            backing=self.backing,
             max_attempts=self.settings.max_attempts,
             now=self.now,
             me=self.settings.id,
@@ -133,7 +133,7 @@ class Worker:
         ):
             try:
                 async with self.background.running(
-                    run("claims", CLAIM_EVERY_S, claims.claim_or_drain, wake=self.desk.bus.work),
+                    run("claims", CLAIM_EVERY_S, claims.claim_or_drain, wake=self.backing.bus.work),
                     *maintain_queue(self.background, maintenance, sweeps=not self.settings.is_alone),
                 ):
                     yield
@@ -142,8 +142,8 @@ class Worker:
 
     async def _recover(self) -> None:
         """Give back the jobs that a worker of this name left when it died."""
-        mine = await self.desk.jobs.running(worker=self.settings.id)
-        await requeue_lost(self.desk, mine, self.settings.max_attempts, self.now(), self.settings.id, is_start=True)
+        mine = await self.backing.jobs.running(worker=self.settings.id)
+        await requeue_lost(self.backing, mine, self.settings.max_attempts, self.now(), self.settings.id, is_start=True)
 
     async def _stop(self, device: DeviceThread) -> None:
         self._jobs.stop()
@@ -185,12 +185,12 @@ class Worker:
             case ModelsReady():
                 log.info("model ready")
                 self._jobs.is_ready = True
-                self.desk.bus.work.set()
+                self.backing.bus.work.set()
             case LoadProgress() | CacheChanged():
                 self._jobs.models.note(report)
                 for leased in self._jobs.held():
                     self._jobs.publish_loading(leased)
             case EngineCounted():
-                self.desk.metrics.engine(report.counts)
+                self.backing.metrics.engine(report.counts)
             case _:
                 handle_report(self._jobs, report)

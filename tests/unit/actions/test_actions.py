@@ -11,12 +11,12 @@ import pytest
 from mezzotint.actions.cancel import cancel
 from mezzotint.actions.checkpoint import discard, newest, save
 from mezzotint.actions.claim import claim
-from mezzotint.actions.finish import Desk, finish
+from mezzotint.actions.finish import BackingServices, finish
 from mezzotint.actions.maintain import delete_unreferenced_checkpoints
 from mezzotint.actions.overload import Overload
 from mezzotint.actions.requeue import requeue_lost
 from mezzotint.actions.screen import TextScreen
-from mezzotint.actions.submit import Door, submit
+from mezzotint.actions.submit import Admission, submit
 from mezzotint.domain.claims import Claims
 from mezzotint.domain.errors import LeaseLost, WorkerLost
 from mezzotint.domain.event import Changed
@@ -47,193 +47,195 @@ OFFER = WorkerOffer(worker=WORKER)
 
 
 @pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+async def backing(tmp_path: Path) -> AsyncIterator[BackingServices]:
     database = Database(tmp_path / "mezzotint.db")
     database.migrate()
-    yield Desk(jobs=Jobs(database), objects=Objects(tmp_path / "objects"), bus=EventBus())
+    yield BackingServices(jobs=Jobs(database), objects=Objects(tmp_path / "objects"), bus=EventBus())
     await database.close()
 
 
-def door(desk: Desk, screen: TextScreen | None = None) -> Door:
-    return Door(
-        jobs=desk.jobs,
-        refusals=Refusals(desk.jobs._database, Retention()),
-        submissions=Submissions(desk.jobs._database),
-        uploads=Uploads(desk.jobs._database),
-        bus=desk.bus,
+def admission(backing: BackingServices, screen: TextScreen | None = None) -> Admission:
+    return Admission(
+        jobs=backing.jobs,
+        refusals=Refusals(backing.jobs._database, Retention()),
+        submissions=Submissions(backing.jobs._database),
+        uploads=Uploads(backing.jobs._database),
+        bus=backing.bus,
         model=make_model(),
         screen=screen or make_screen(),
-        overload=Overload(partial(read_pressure, desk.jobs._database)),
+        overload=Overload(partial(read_pressure, backing.jobs._database)),
     )
 
 
-async def started(desk: Desk) -> Job:
+async def started(backing: BackingServices) -> Job:
     """A running job."""
-    await desk.jobs.add(make_job())
-    (job,) = await claim(desk, OFFER, NOW, 30)
+    await backing.jobs.add(make_job())
+    (job,) = await claim(backing, OFFER, NOW, 30)
     return job
 
 
-async def test_a_submitted_job_is_stored_and_wakes_the_worker(desk: Desk) -> None:
-    jobs = await submit(door(desk), parse_request(JobRequest(prompt="a red apple")), ADA, NOW)
+async def test_a_submitted_job_is_stored_and_wakes_the_worker(backing: BackingServices) -> None:
+    jobs = await submit(admission(backing), parse_request(JobRequest(prompt="a red apple")), ADA, NOW)
     assert isinstance(jobs, tuple)
-    assert await desk.jobs.get(jobs[0].id) == jobs[0]
-    assert desk.bus.work.is_set()
+    assert await backing.jobs.get(jobs[0].id) == jobs[0]
+    assert backing.bus.work.is_set()
 
 
-async def test_two_jobs_without_a_seed_get_different_ones(desk: Desk) -> None:
-    jobs = [await submit(door(desk), parse_request(JobRequest(prompt="a red apple")), ADA, NOW) for _ in range(2)]
+async def test_two_jobs_without_a_seed_get_different_ones(backing: BackingServices) -> None:
+    jobs = [
+        await submit(admission(backing), parse_request(JobRequest(prompt="a red apple")), ADA, NOW) for _ in range(2)
+    ]
     seeds = {made[0].parameters.seed for made in jobs if isinstance(made, tuple)}
     assert len(seeds) == 2
 
 
-async def test_jobs_of_one_request_name_the_first_of_them_as_their_batch(desk: Desk) -> None:
-    jobs = await submit(door(desk), parse_request(JobRequest(prompt="a {red, green, blue} apple")), ADA, NOW)
+async def test_jobs_of_one_request_name_the_first_of_them_as_their_batch(backing: BackingServices) -> None:
+    jobs = await submit(admission(backing), parse_request(JobRequest(prompt="a {red, green, blue} apple")), ADA, NOW)
     assert isinstance(jobs, tuple)
     assert {job.batch for job in jobs} == {jobs[0].id}
-    assert await desk.jobs.open_of(ADA.tenant) == list(jobs)
+    assert await backing.jobs.open_of(ADA.tenant) == list(jobs)
 
 
-async def test_one_blocked_choice_refuses_the_whole_request(desk: Desk) -> None:
-    picky = door(desk, make_screen(lambda prompt: "blue" in prompt))
+async def test_one_blocked_choice_refuses_the_whole_request(backing: BackingServices) -> None:
+    picky = admission(backing, make_screen(lambda prompt: "blue" in prompt))
     refused = await submit(picky, parse_request(JobRequest(prompt="a {red, blue} apple")), ADA, NOW)
     assert isinstance(refused, Refusal)
     assert refused.code is RefusalCode.PROMPT_BLOCKED
-    assert (await desk.jobs.standing(ADA.tenant, "2026-01"))[0] == 0
+    assert (await backing.jobs.standing(ADA.tenant, "2026-01"))[0] == 0
 
 
-async def test_a_blocked_prompt_is_refused_before_any_job(desk: Desk) -> None:
-    picky = door(desk, make_screen(lambda prompt: True))
+async def test_a_blocked_prompt_is_refused_before_any_job(backing: BackingServices) -> None:
+    picky = admission(backing, make_screen(lambda prompt: True))
     refused = await submit(picky, parse_request(JobRequest(prompt="a red apple")), ADA, NOW)
     assert isinstance(refused, Refusal)
     assert refused.code is RefusalCode.PROMPT_BLOCKED
     assert refused.id is not None
     assert refused.hint.startswith("Describe something else. If that is a mistake, appeal")
     assert refused.id in refused.hint
-    assert (await desk.jobs.standing(ADA.tenant, "2026-01"))[0] == 0
+    assert (await backing.jobs.standing(ADA.tenant, "2026-01"))[0] == 0
 
 
-async def test_a_claim_is_heard_by_the_jobs_watchers(desk: Desk) -> None:
+async def test_a_claim_is_heard_by_the_jobs_watchers(backing: BackingServices) -> None:
     job = make_job()
-    await desk.jobs.add(job)
-    with desk.bus.watch(job.id) as queue:
-        await claim(desk, OFFER, NOW, 30)
+    await backing.jobs.add(job)
+    with backing.bus.watch(job.id) as queue:
+        await claim(backing, OFFER, NOW, 30)
         event = queue.get_nowait()
     assert isinstance(event, Changed)
     assert event.job.state is JobState.RUNNING
 
 
-async def test_the_newest_checkpoint_that_is_there_is_used(desk: Desk) -> None:
-    job = await started(desk)
+async def test_the_newest_checkpoint_that_is_there_is_used(backing: BackingServices) -> None:
+    job = await started(backing)
     for step in (10, 20, 30):
-        await save(desk, job, step, b"state at %d" % step, NOW)
-    row = await desk.jobs.get(job.id)
+        await save(backing, job, step, b"state at %d" % step, NOW)
+    row = await backing.jobs.get(job.id)
     assert row is not None
-    found = await newest(desk, row)
+    found = await newest(backing, row)
     assert found is not None
     assert found[1] == b"state at 30"
-    await desk.objects.delete([found[0].key])
-    older = await newest(desk, row)
+    await backing.objects.delete([found[0].key])
+    older = await newest(backing, row)
     assert older is not None
     assert older[1] == b"state at 20"
-    await discard(desk, job.id, older[0])
-    row = await desk.jobs.get(job.id)
+    await discard(backing, job.id, older[0])
+    row = await backing.jobs.get(job.id)
     assert row is not None
-    assert await newest(desk, row) is None
+    assert await newest(backing, row) is None
 
 
-async def test_a_late_checkpoint_does_not_replace_the_new_holders(desk: Desk) -> None:
-    late = await started(desk)
+async def test_a_late_checkpoint_does_not_replace_the_new_holders(backing: BackingServices) -> None:
+    late = await started(backing)
     assert late.lease is not None
-    await desk.jobs.requeue(late.id, late.lease, NOW)
-    (holder,) = await claim(desk, WorkerOffer(worker=WorkerId("w2")), NOW, 30)
-    await save(desk, holder, 10, b"new", NOW)
+    await backing.jobs.requeue(late.id, late.lease, NOW)
+    (holder,) = await claim(backing, WorkerOffer(worker=WorkerId("w2")), NOW, 30)
+    await save(backing, holder, 10, b"new", NOW)
     with pytest.raises(LeaseLost):
-        await save(desk, late, 20, b"late", NOW)
-    assert len(await desk.objects.keys("checkpoints/")) == 1
-    row = await desk.jobs.get(late.id)
+        await save(backing, late, 20, b"late", NOW)
+    assert len(await backing.objects.keys("checkpoints/")) == 1
+    row = await backing.jobs.get(late.id)
     assert row is not None
-    found = await newest(desk, row)
+    found = await newest(backing, row)
     assert found is not None
     assert found[1] == b"new"
 
 
-async def test_ending_or_cancelling_a_job_deletes_its_checkpoints(desk: Desk) -> None:
+async def test_ending_or_cancelling_a_job_deletes_its_checkpoints(backing: BackingServices) -> None:
     for end in (True, False):
-        job = await started(desk)
+        job = await started(backing)
         assert job.lease is not None
-        await save(desk, job, 10, b"x", NOW)
+        await save(backing, job, 10, b"x", NOW)
         if end:
-            await finish(desk, job, job.lease, make_ending(job))
+            await finish(backing, job, job.lease, make_ending(job))
         else:
-            await cancel(desk, job.id, NOW)
-        assert await desk.objects.keys("checkpoints/") == []
+            await cancel(backing, job.id, NOW)
+        assert await backing.objects.keys("checkpoints/") == []
 
 
-async def test_a_lost_job_goes_back_to_the_queue_with_its_checkpoint(desk: Desk) -> None:
-    job = await started(desk)
-    await save(desk, job, 10, b"x", NOW)
-    lost = await desk.jobs.running(expired_at=NOW + timedelta(minutes=1))
-    assert await requeue_lost(desk, lost, 5, NOW) == 1
-    row = await desk.jobs.get(job.id)
+async def test_a_lost_job_goes_back_to_the_queue_with_its_checkpoint(backing: BackingServices) -> None:
+    job = await started(backing)
+    await save(backing, job, 10, b"x", NOW)
+    lost = await backing.jobs.running(expired_at=NOW + timedelta(minutes=1))
+    assert await requeue_lost(backing, lost, 5, NOW) == 1
+    row = await backing.jobs.get(job.id)
     assert row is not None
     assert row.state is JobState.QUEUED
     assert [saved.step for saved in row.checkpoints] == [10]
 
 
-async def test_a_job_that_keeps_killing_its_worker_is_given_up(desk: Desk) -> None:
+async def test_a_job_that_keeps_killing_its_worker_is_given_up(backing: BackingServices) -> None:
     job = make_job()
-    await desk.jobs.add(job)
+    await backing.jobs.add(job)
     for minute in range(3):
         at = NOW + timedelta(minutes=minute)
-        await desk.jobs.come_due(at)
-        await claim(desk, OFFER, at, 30)
-        await requeue_lost(desk, await desk.jobs.running(worker=WORKER), 3, at, WORKER)
-    row = await desk.jobs.get(job.id)
+        await backing.jobs.come_due(at)
+        await claim(backing, OFFER, at, 30)
+        await requeue_lost(backing, await backing.jobs.running(worker=WORKER), 3, at, WORKER)
+    row = await backing.jobs.get(job.id)
     assert row is not None
     assert row.error is not None
     assert (row.state, row.error.code) == (JobState.FAILED, WorkerLost.code)
-    assert await claim(desk, OFFER, NOW, 30) == []
+    assert await claim(backing, OFFER, NOW, 30) == []
 
 
-async def test_a_job_that_ended_two_workers_is_given_up_whatever_the_limit(desk: Desk) -> None:
+async def test_a_job_that_ended_two_workers_is_given_up_whatever_the_limit(backing: BackingServices) -> None:
     job = make_job()
-    await desk.jobs.add(job)
+    await backing.jobs.add(job)
     for suspects in (False, True):
-        (running,) = await claim(desk, replace(OFFER, suspects=suspects), NOW, 30)
-        await requeue_lost(desk, [running], 100, NOW, WORKER, is_start=True)
-    row = await desk.jobs.get(job.id)
+        (running,) = await claim(backing, replace(OFFER, suspects=suspects), NOW, 30)
+        await requeue_lost(backing, [running], 100, NOW, WORKER, is_start=True)
+    row = await backing.jobs.get(job.id)
     assert row is not None
     assert row.error is not None
     assert (row.state, row.error.code) == (JobState.FAILED, WorkerLost.code)
 
 
-async def test_a_lease_that_ends_while_its_worker_lives_makes_no_suspect(desk: Desk) -> None:
+async def test_a_lease_that_ends_while_its_worker_lives_makes_no_suspect(backing: BackingServices) -> None:
     job = make_job()
-    await desk.jobs.add(job)
+    await backing.jobs.add(job)
     for minute in range(3):
         at = NOW + timedelta(minutes=minute)
-        await desk.jobs.come_due(at)
-        (running,) = await claim(desk, OFFER, at, 30)
-        assert await requeue_lost(desk, [running], 100, at, WORKER) == 1
+        await backing.jobs.come_due(at)
+        (running,) = await claim(backing, OFFER, at, 30)
+        assert await requeue_lost(backing, [running], 100, at, WORKER) == 1
 
 
-async def test_a_renewed_job_is_not_taken_for_lost(desk: Desk) -> None:
-    job = await started(desk)
-    lost = await desk.jobs.running(worker=WORKER)
+async def test_a_renewed_job_is_not_taken_for_lost(backing: BackingServices) -> None:
+    job = await started(backing)
+    lost = await backing.jobs.running(worker=WORKER)
     assert job.lease is not None
-    await desk.jobs.requeue(job.id, job.lease, NOW)
-    await claim(desk, WorkerOffer(worker=WorkerId("w2")), NOW, 30)
-    assert await requeue_lost(desk, lost, 5, NOW) == 0
-    assert await requeue_lost(desk, [replace(lost[0], attempts=99)], 5, NOW) == 0
-    row = await desk.jobs.get(job.id)
+    await backing.jobs.requeue(job.id, job.lease, NOW)
+    await claim(backing, WorkerOffer(worker=WorkerId("w2")), NOW, 30)
+    assert await requeue_lost(backing, lost, 5, NOW) == 0
+    assert await requeue_lost(backing, [replace(lost[0], attempts=99)], 5, NOW) == 0
+    row = await backing.jobs.get(job.id)
     assert row is not None
     assert row.state is JobState.RUNNING
 
 
-async def test_a_sweep_keeps_what_open_jobs_need(desk: Desk) -> None:
-    job = await started(desk)
-    await save(desk, job, 10, b"x", NOW)
-    await desk.objects.put("checkpoints/job_gone/0001-00010.safetensors", b"left behind")
-    assert await delete_unreferenced_checkpoints(desk) == 1
-    assert len(await desk.objects.keys("checkpoints/")) == 1
+async def test_a_sweep_keeps_what_open_jobs_need(backing: BackingServices) -> None:
+    job = await started(backing)
+    await save(backing, job, 10, b"x", NOW)
+    await backing.objects.put("checkpoints/job_gone/0001-00010.safetensors", b"left behind")
+    assert await delete_unreferenced_checkpoints(backing) == 1
+    assert len(await backing.objects.keys("checkpoints/")) == 1

@@ -13,7 +13,7 @@ import pytest
 from argon2 import PasswordHasher
 from PIL import Image
 
-from mezzotint.actions.finish import Desk
+from mezzotint.actions.finish import BackingServices
 from mezzotint.actions.safety.overrides import OverridesFollower
 from mezzotint.actions.screen import TextScreen
 from mezzotint.domain.ids import TenantId
@@ -71,12 +71,12 @@ async def service(tmp_path: Path, empty_database: Path, decoders: DecoderPool) -
 def service_on(database: Database, folder: Path, decoders: DecoderPool, passwords: Passwords | None = None) -> Service:
     """The gateway's parts as `serve` puts them together, over a migrated database and a folder for objects."""
     store = Store(database, passwords=passwords)
-    desk = Desk(jobs=store.jobs, objects=Objects(folder / "objects"), bus=EventBus())
+    backing = BackingServices(jobs=store.jobs, objects=Objects(folder / "objects"), bus=EventBus())
     follower = OverridesFollower(overrides=store.overrides, now=utc_now)
     rules = load_text_filter(rules=None, policy=None, uses_classifier=False, overrides=follower.read_current)
     service = build_service(
         store,
-        desk,
+        backing,
         issuer=Issuer(SECRET),
         models=[make_model()],
         filters=Filters(
@@ -85,7 +85,7 @@ def service_on(database: Database, folder: Path, decoders: DecoderPool, password
             safety=build_controls(store, follower, rules),
         ),
     )
-    return replace(service, intake=replace(service.intake, decoders=decoders), is_ready=lambda: False)
+    return replace(service, uploader=replace(service.uploader, decoders=decoders), is_ready=lambda: False)
 
 
 class RedFilter:
@@ -109,7 +109,7 @@ class RedFilter:
 async def database_away(service: Service, folder: Path) -> AsyncIterator[None]:
     """The database of `service`, which lies in the folder, cannot be opened within the block."""
     path = folder / "mezzotint.db"
-    await service.desk.jobs._database.close()
+    await service.backing.jobs._database.close()
     path.rename(folder / "away")
     path.mkdir()
     try:

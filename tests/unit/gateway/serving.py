@@ -17,7 +17,7 @@ from mezzotint.gateway.network.server import configure
 async def serving(service: Service, limits: ConnectionLimits | None = None) -> AsyncIterator[str]:
     """Its address, such as 127.0.0.1:8400, while it serves."""
     limits = limits or ConnectionLimits()
-    open_connections = OpenConnections(limits=limits, metrics=service.desk.metrics)
+    open_connections = OpenConnections(limits=limits, metrics=service.backing.metrics)
     app = ForwardedClient(create_app(service), limits.proxies)
     config = configure(app, open_connections, port=0, lifespan="on")
     server = uvicorn.Server(config)

@@ -50,8 +50,8 @@ async def test_what_a_hostile_tenant_leaves_behind_is_bounded(
     connect: Connect, service: Service, tmp_path: Path
 ) -> None:
     path, database = tmp_path / "mezzotint.db", Database(tmp_path / "mezzotint.db")
-    door = replace(service.door, refusals=Refusals(database, KEPT))
-    served = replace(service, door=door, rate_limits=RateLimits(scale=0))
+    admission = replace(service.admission, refusals=Refusals(database, KEPT))
+    served = replace(service, admission=admission, rate_limits=RateLimits(scale=0))
     async with connect("mallory", served=served) as mallory:
         await act_hostile(mallory)
     before = counted(path)
@@ -77,6 +77,6 @@ async def test_what_a_hostile_tenant_leaves_behind_is_bounded(
 async def test_no_metric_has_a_label_that_a_tenant_chooses(connect: Connect, service: Service) -> None:
     async with connect("mallory", served=replace(service, rate_limits=RateLimits(scale=0))) as mallory:
         await act_hostile(mallory)
-    text = service.door.metrics.text().decode()
+    text = service.admission.metrics.text().decode()
     assert 'mezzotint_jobs_refused_total{code="model_not_found"}' in text
     assert "mallory" not in text

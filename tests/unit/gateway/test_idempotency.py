@@ -31,8 +31,8 @@ async def num_jobs(client: httpx.AsyncClient) -> int:
 
 
 async def end(service: Service, id: str) -> None:
-    (job,) = [job for _, job in await service.desk.jobs.of_tenant(TenantId("ada"), 10, None) if job.id == id]
-    assert await service.desk.jobs.cancel(job.id, datetime.now(UTC))
+    (job,) = [job for _, job in await service.backing.jobs.of_tenant(TenantId("ada"), 10, None) if job.id == id]
+    assert await service.backing.jobs.cancel(job.id, datetime.now(UTC))
 
 
 async def test_the_same_key_and_body_are_one_job_even_after_its_end(connect: Connect, service: Service) -> None:
@@ -76,7 +76,7 @@ async def test_a_key_is_forgotten_after_a_day(connect: Connect, service: Service
         ada.headers["Authorization"] = f"Bearer {token}"
         status, other = await post(ada, **KEY)
         assert (status, other != id) == (202, True)
-        assert await service.door.submissions.sweep(tomorrow.now() + timedelta(hours=25)) == 1
+        assert await service.admission.submissions.sweep(tomorrow.now() + timedelta(hours=25)) == 1
 
 
 async def test_without_a_key_the_same_request_meets_the_job_under_way(connect: Connect, service: Service) -> None:
@@ -153,5 +153,5 @@ async def test_an_unusable_key_is_refused(connect: Connect, key: str) -> None:
 async def test_the_job_is_shown_as_it_is_now(connect: Connect, service: Service) -> None:
     async with connect() as ada:
         await post(ada, **KEY)
-        await service.desk.jobs.claim(WorkerOffer(worker=WorkerId("w")), datetime.now(UTC), 30)
+        await service.backing.jobs.claim(WorkerOffer(worker=WorkerId("w")), datetime.now(UTC), 30)
         assert (await ada.post("/v1/jobs", json=APPLE, headers=KEY)).json()["state"] == JobState.RUNNING

@@ -79,7 +79,7 @@ async def test_zero_lifts_the_limits(connect: Connect, service: Service) -> None
 
 async def test_open_streams_of_a_tenant_are_counted_and_given_back(connect: Connect, service: Service) -> None:
     job = make_job()
-    await service.desk.jobs.add(job)
+    await service.backing.jobs.add(job)
     most = limits_of(Tier.FREE).max_streams
     async with connect() as ada:
         waiting = [asyncio.create_task(ada.get(f"/v1/jobs/{job.id}?wait=30")) for _ in range(most)]
@@ -114,7 +114,9 @@ async def test_a_tenant_whose_requests_keep_being_refused_is_slowed_before_they_
         read.append(prompt)
         return True
 
-    served = replace(service, rate_limits=rate_limits, door=replace(service.door, screen=make_screen(is_blocked)))
+    served = replace(
+        service, rate_limits=rate_limits, admission=replace(service.admission, screen=make_screen(is_blocked))
+    )
     burst = limits_of(Tier.FREE).request_burst
     async with connect("ada", served=served) as ada, connect("eve", served=served) as eve:
         while not rate_limits.waiting:

@@ -34,7 +34,7 @@ async def send(
     async with asyncio.timeout(60):
         while not all(one.done() for one in sent):
             for job in await list_jobs(client):
-                await cancel(service.desk, JobId(job["id"]), service.now())
+                await cancel(service.backing, JobId(job["id"]), service.now())
             await asyncio.wait(sent, timeout=0.02)  # nobody draws here: a request waits until its jobs are cancelled
     assert [(await one).status_code for one in sent] == [409] * len(sent), [(await one).text for one in sent]
     return await list_jobs(client)

@@ -73,10 +73,10 @@ async def next_due(webhook_sender: WebhookSender, webhook: str) -> datetime | No
 
 async def end_a_job(service: Service, tenant: str = "ada") -> str:
     job = make_job(tenant=tenant)
-    await service.desk.jobs.add(job)
-    (taken,) = await service.desk.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
+    await service.backing.jobs.add(job)
+    (taken,) = await service.backing.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
     assert taken.lease is not None
-    await service.desk.jobs.finish(job.id, taken.lease, make_ending(job))
+    await service.backing.jobs.finish(job.id, taken.lease, make_ending(job))
     return job.id
 
 

@@ -45,7 +45,7 @@ def data(tmp_path: Path, migrated: Path) -> Path:
         work = make_work(database, Objects(tmp_path / "objects"))
         for number, tenant in enumerate(("ada", "ada", "bob")):
             prompt = "gore, a severed head" if number == 1 else "a red apple"
-            await finish_with(work.desk, PICTURES[number], tenant=tenant, prompt=prompt, at=NOW)
+            await finish_with(work.backing, PICTURES[number], tenant=tenant, prompt=prompt, at=NOW)
 
     on_database(tmp_path, draw)
     return tmp_path

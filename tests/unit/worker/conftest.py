@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mezzotint.actions.finish import Desk
+from mezzotint.actions.finish import BackingServices
 from mezzotint.domain.ids import WorkerId
 from mezzotint.domain.job import Job
 from mezzotint.metrics import Metrics
@@ -46,36 +46,38 @@ class Leases:
 
     async def lease(self, job: Job | None = None, state: LeaseState = LeaseState.RUNNING) -> LeasedJob:
         """Add a job, claim it, and hold it in the state."""
-        await self.jobs.desk.jobs.add(job or make_job())
-        (claimed,) = await self.jobs.desk.jobs.claim(WorkerOffer(worker=ME), NOW, self.jobs.settings.lease_s, 1)
+        await self.jobs.backing.jobs.add(job or make_job())
+        (claimed,) = await self.jobs.backing.jobs.claim(WorkerOffer(worker=ME), NOW, self.jobs.settings.lease_s, 1)
         assert claimed.lease is not None
         leased = LeasedJob(job=claimed, lease=claimed.lease, step=claimed.step, state=state)
         self.jobs.by_id[claimed.id] = leased
         return leased
 
     async def row(self, leased: LeasedJob) -> Job:
-        row = await self.jobs.desk.jobs.get(leased.job.id)
+        row = await self.jobs.backing.jobs.get(leased.job.id)
         assert row is not None
         return row
 
     def count(self, name: str, **labels: str) -> float:
         """The value of a counter."""
-        return self.jobs.desk.metrics.registry.get_sample_value(f"mezzotint_{name}_total", labels) or 0.0
+        return self.jobs.backing.metrics.registry.get_sample_value(f"mezzotint_{name}_total", labels) or 0.0
 
 
 @pytest.fixture
 async def leases(tmp_path: Path) -> AsyncIterator[Leases]:
     database = Database(tmp_path / "mezzotint.db")
     await asyncio.to_thread(database.migrate)
-    desk = Desk(jobs=Jobs(database), objects=Objects(tmp_path / "objects"), bus=EventBus(), metrics=Metrics())
+    backing = BackingServices(
+        jobs=Jobs(database), objects=Objects(tmp_path / "objects"), bus=EventBus(), metrics=Metrics()
+    )
     made = Leases(
         database=database,
         jobs=LeasedJobs(
-            desk=desk,
+            backing=backing,
             settings=WorkerSettings(id=ME, max_runs=2, lease_s=30, max_attempts=1),
             now=lambda: made.now,
             interval=CheckpointInterval(every=2),
-            models=ModelStates(metrics=desk.metrics),
+            models=ModelStates(metrics=backing.metrics),
             image_filter=PassingFilter(),
             job_provenance=None,
         ),

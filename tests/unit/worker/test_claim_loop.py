@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_as_many_jobs_are_claimed_as_there_are_places_and_each_is_started(leases: Leases) -> None:
-    await leases.jobs.desk.jobs.add(*(make_job() for _ in range(3)))
+    await leases.jobs.backing.jobs.add(*(make_job() for _ in range(3)))
     await ClaimLoop(leases.jobs, None).claim_or_drain()
     await leases.jobs.join_tasks()
     assert [leased.state for leased in leases.jobs.held()] == [LeaseState.RUNNING] * 2
@@ -28,20 +28,20 @@ async def test_as_many_jobs_are_claimed_as_there_are_places_and_each_is_started(
 
 async def test_nothing_is_claimed_before_the_models_are_ready(leases: Leases) -> None:
     leases.jobs.is_ready = False
-    await leases.jobs.desk.jobs.add(make_job())
+    await leases.jobs.backing.jobs.add(make_job())
     await ClaimLoop(leases.jobs, None).claim_or_drain()
     assert leases.jobs.by_id == {}
 
 
 async def test_a_suspect_waits_until_the_worker_is_empty_and_then_shuts_it(leases: Leases) -> None:
     suspect = make_job()
-    await leases.jobs.desk.jobs.add(suspect)
-    lost = await leases.jobs.desk.jobs.claim(WorkerOffer(worker=WorkerId("dead")), NOW, 0, 1)
-    await requeue_lost(leases.jobs.desk, lost, 5, NOW)
+    await leases.jobs.backing.jobs.add(suspect)
+    lost = await leases.jobs.backing.jobs.claim(WorkerOffer(worker=WorkerId("dead")), NOW, 0, 1)
+    await requeue_lost(leases.jobs.backing, lost, 5, NOW)
     first = await leases.lease(make_job())
     leases.now = NOW.replace(hour=5)  # the suspect's next try is due
-    await leases.jobs.desk.jobs.come_due(leases.now)
-    await leases.jobs.desk.jobs.add(make_job())
+    await leases.jobs.backing.jobs.come_due(leases.now)
+    await leases.jobs.backing.jobs.add(make_job())
     await ClaimLoop(leases.jobs, None).claim_or_drain()
     assert leases.jobs.held() == [first]
     del leases.jobs.by_id[first.job.id]
@@ -52,7 +52,7 @@ async def test_a_suspect_waits_until_the_worker_is_empty_and_then_shuts_it(lease
 async def test_a_run_makes_room_for_a_pro_job_that_waits_and_only_one_at_a_time(leases: Leases) -> None:
     for _ in range(2):
         (await leases.lease(make_job())).claimed_at = time.monotonic() - 60
-    await leases.jobs.desk.jobs.add(make_job(tenant="grace", tier=Tier.PRO))
+    await leases.jobs.backing.jobs.add(make_job(tenant="grace", tier=Tier.PRO))
     claims = ClaimLoop(leases.jobs, None)
     await claims.claim_or_drain()
     await claims.claim_or_drain()
@@ -66,14 +66,14 @@ async def test_a_run_makes_room_for_a_pro_job_that_waits_and_only_one_at_a_time(
 async def test_no_run_is_preempted_while_another_place_becomes_free(leases: Leases, state: LeaseState) -> None:
     for one in (LeaseState.RUNNING, state):
         (await leases.lease(make_job(), one)).claimed_at = time.monotonic() - 60
-    await leases.jobs.desk.jobs.add(make_job(tenant="grace", tier=Tier.PRO))
+    await leases.jobs.backing.jobs.add(make_job(tenant="grace", tier=Tier.PRO))
     await ClaimLoop(leases.jobs, None).claim_or_drain()
     assert leases.sent == []
 
 
 async def test_a_place_that_was_made_for_pro_goes_to_pro(leases: Leases) -> None:
     free, pro = make_job(), make_job(tenant="grace", tier=Tier.PRO)
-    await leases.jobs.desk.jobs.add(free, pro)
+    await leases.jobs.backing.jobs.add(free, pro)
     await leases.lease(make_job(tenant="grace", tier=Tier.PRO))
     leases.jobs.keeps_for_pro = True
     await ClaimLoop(leases.jobs, None).claim_or_drain()
@@ -88,7 +88,7 @@ async def test_a_drained_worker_puts_its_runs_aside_once_and_claims_no_more(leas
     await workers.record_heartbeat(ME, NOW)
     await workers.drain(ME, NOW, is_drained=True)
     waiting = make_job()
-    await leases.jobs.desk.jobs.add(waiting)
+    await leases.jobs.backing.jobs.add(waiting)
     claims = ClaimLoop(leases.jobs, Drain(workers, ME, lambda: NOW))
     await claims.claim_or_drain()
     await claims.claim_or_drain()

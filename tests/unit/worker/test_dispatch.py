@@ -33,7 +33,7 @@ async def test_a_report_about_a_forgotten_job_is_dropped(leases: Leases) -> None
 async def test_a_step_is_published_with_its_preview(leases: Leases) -> None:
     leased = await leases.lease()
     picture: Any = np.zeros((64, 64, 3), np.uint8)
-    with leases.jobs.desk.bus.watch(leased.job.id) as events:
+    with leases.jobs.backing.bus.watch(leased.job.id) as events:
         handle_report(leases.jobs, StepDone(job=leased.job.id, step=2, num_steps=30, preview=None))
         handle_report(leases.jobs, StepDone(job=leased.job.id, step=3, num_steps=30, preview=picture))
         await leases.jobs.join_tasks()
@@ -45,7 +45,7 @@ async def test_a_step_is_published_with_its_preview(leases: Leases) -> None:
 
 async def test_a_checkpoint_that_the_engine_refuses_restarts_the_job(leases: Leases) -> None:
     leased = await leases.lease(state=LeaseState.STARTING)
-    await save(leases.jobs.desk, leased.job, 3, b"damaged", NOW)
+    await save(leases.jobs.backing, leased.job, 3, b"damaged", NOW)
     leased.job = await leases.row(leased)
     await start_job(leases.jobs, leased)
     handle_report(leases.jobs, RunEnded(job=leased.job.id, step=0, error=CheckpointCorrupt("sum")))
@@ -69,7 +69,7 @@ async def test_a_lost_job_is_charged_and_forgotten_when_its_run_ends(
     leases: Leases, error: BaseException | None
 ) -> None:
     leased = await leases.lease(state=LeaseState.LOST)
-    await cancel(leases.jobs.desk, leased.job.id, NOW)
+    await cancel(leases.jobs.backing, leased.job.id, NOW)
     handle_report(leases.jobs, RunEnded(job=leased.job.id, step=3, error=error, cost_s=2.0))
     await leases.jobs.join_tasks()
     assert leases.jobs.by_id == {}
@@ -93,7 +93,7 @@ async def test_a_job_whose_failure_cannot_be_written_either_is_forgotten(
     async def finish(*args: object) -> None:
         raise ValueError("unexpected")
 
-    monkeypatch.setattr(leases.jobs.desk.jobs, "finish", finish)
+    monkeypatch.setattr(leases.jobs.backing.jobs, "finish", finish)
     leased = await leases.lease()
     handle_report(leases.jobs, TaskFailed(job=leased.job.id, error=StorageUnavailable("away")))
     await leases.jobs.join_tasks()

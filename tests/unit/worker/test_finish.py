@@ -28,17 +28,17 @@ def end_run(leased: LeasedJob, **more: Any) -> RunEnded:
 
 async def test_pictures_end_their_job_and_its_place_is_free(leases: Leases) -> None:
     leased = await leases.lease(state=LeaseState.FINISHING)
-    leases.jobs.desk.bus.work.clear()
+    leases.jobs.backing.bus.work.clear()
     await finish_job(leases.jobs, leased, end_run(leased, begun_at=leased.claimed_at + 1))
     row = await leases.row(leased)
     assert (row.state, len(row.images), row.timings.load_s) == (JobState.SUCCEEDED, 1, 1)
     assert leases.jobs.by_id == {}
-    assert leases.jobs.desk.bus.work.is_set()
+    assert leases.jobs.backing.bus.work.is_set()
 
 
 async def test_a_result_after_the_lease_is_not_written(leases: Leases) -> None:
     leased = await leases.lease(state=LeaseState.FINISHING)
-    await cancel(leases.jobs.desk, leased.job.id, NOW)
+    await cancel(leases.jobs.backing, leased.job.id, NOW)
     await finish_job(leases.jobs, leased, end_run(leased))
     assert (await leases.row(leased)).state is JobState.CANCELLED
     assert leases.jobs.by_id == {}
@@ -75,7 +75,7 @@ async def test_a_preempted_run_is_saved_before_its_lease_is_given_back(leases: L
 async def test_a_cancelled_job_pays_for_the_steps_that_were_drawn(leases: Leases) -> None:
     leased = await leases.lease(state=LeaseState.LOST)
     leased.resumed_from = CheckpointRef(step=3, key="k", cost_s=0.5)
-    await cancel(leases.jobs.desk, leased.job.id, NOW)
+    await cancel(leases.jobs.backing, leased.job.id, NOW)
     before = (await leases.row(leased)).cost_s
     await settle_lost_job(leases.jobs, leased, 2.0)
     assert (await leases.row(leased)).cost_s - before == pytest.approx(2.5)
@@ -85,14 +85,14 @@ async def test_an_end_that_the_store_refuses_is_replaced_by_a_failure(
     leases: Leases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leased = await leases.lease(state=LeaseState.RUNNING)
-    given = leases.jobs.desk.jobs.finish
+    given = leases.jobs.backing.jobs.finish
 
     async def finish(job: Any, lease: Any, ending: Any) -> Any:
         if ending.images:
             raise ValueError("unexpected")
         return await given(job, lease, ending)
 
-    monkeypatch.setattr(leases.jobs.desk.jobs, "finish", finish)
+    monkeypatch.setattr(leases.jobs.backing.jobs, "finish", finish)
     handle_report(leases.jobs, end_run(leased))
     await leases.jobs.join_tasks()
     failed = leases.jobs.reports.get_nowait()
@@ -112,7 +112,7 @@ async def test_an_end_that_is_never_written_leaves_the_lease_to_end_by_itself(
     async def finish(*args: object) -> None:
         raise StorageUnavailable("away")
 
-    monkeypatch.setattr(leases.jobs.desk.jobs, "finish", finish)
+    monkeypatch.setattr(leases.jobs.backing.jobs, "finish", finish)
     monkeypatch.setattr(leased_jobs, "STORE_WAIT_S", 0.0)
     await finish_job(leases.jobs, leased, end_run(leased))
     assert (await leases.row(leased)).state is JobState.RUNNING

@@ -42,7 +42,7 @@ async def test_without_a_new_step_leases_are_renewed_only_when_a_third_of_their_
 
 async def test_a_cancelled_job_is_cancelled_on_the_device_and_frees_its_place(leases: Leases) -> None:
     cancelled, goes_on = await leases.lease(), await leases.lease()
-    await cancel(leases.jobs.desk, cancelled.job.id, NOW)
+    await cancel(leases.jobs.backing, cancelled.job.id, NOW)
     await Heartbeat(leases.jobs).renew_leases()
     assert leases.sent == [Cancel(job=cancelled.job.id)]
     assert cancelled.state is LeaseState.LOST
@@ -53,7 +53,7 @@ async def test_a_cancelled_job_is_cancelled_on_the_device_and_frees_its_place(le
 @pytest.mark.parametrize("state", [LeaseState.FINISHING, LeaseState.REQUEUEING, LeaseState.FAILING])
 async def test_a_job_whose_run_is_over_is_forgotten_with_its_lease(leases: Leases, state: LeaseState) -> None:
     leased = await leases.lease(state=state)
-    await cancel(leases.jobs.desk, leased.job.id, NOW)
+    await cancel(leases.jobs.backing, leased.job.id, NOW)
     await Heartbeat(leases.jobs).renew_leases()
     assert (leases.sent, leases.jobs.by_id) == ([], {})
 
@@ -68,7 +68,7 @@ async def test_a_job_claimed_anew_meanwhile_keeps_its_new_lease(
         leases.jobs.by_id[old.job.id] = new
         return set()
 
-    monkeypatch.setattr(leases.jobs.desk.jobs, "renew", renew)
+    monkeypatch.setattr(leases.jobs.backing.jobs, "renew", renew)
     await Heartbeat(leases.jobs).renew_leases()
     assert leases.jobs.by_id[old.job.id] is new
     assert (new.state, leases.sent) == (LeaseState.STARTING, [])

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mezzotint.actions.finish import Desk
+from mezzotint.actions.finish import BackingServices
 from mezzotint.actions.requeue import requeue_lost
 from mezzotint.actions.upload import upload_key
 from mezzotint.config import Settings
@@ -55,7 +55,7 @@ class Boom(Exception):
 class Bench:
     """A worker with the starter model over a store in a folder."""
 
-    desk: Desk
+    backing: BackingServices
     catalog: Catalog
     poison: Job
     check: Callable[[Any, Tier], ImageVerdict] = lambda pixels, tier: ImageVerdict(verdict=SafetyVerdict.ALLOW)
@@ -67,26 +67,26 @@ class Bench:
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
         settings = WorkerSettings(id=WorkerId("w"), max_runs=4, lease_s=30, max_attempts=self.max_attempts)
-        worker = Worker(self.desk, self, settings, lambda: datetime.now(UTC), CheckpointInterval(every=2))
+        worker = Worker(self.backing, self, settings, lambda: datetime.now(UTC), CheckpointInterval(every=2))
         device = DeviceThread(self.catalog, worker.reporter(), worker.wants_preview, worker.interval, _no_upscaler)
         async with worker.running(device, self.broken.append):
             yield
 
     async def submit(self, *jobs: Job) -> None:
-        await self.desk.jobs.add(*jobs)
-        self.desk.bus.ring()
+        await self.backing.jobs.add(*jobs)
+        self.backing.bus.ring()
 
     async def lose(self, jobs: list[Job]) -> None:
         """Leave the jobs as a worker leaves them that ends."""
-        await self.desk.jobs.add(*jobs)
-        claimed = await self.desk.jobs.claim(WorkerOffer(worker=WorkerId("dead")), datetime.now(UTC), 0, len(jobs))
-        await requeue_lost(self.desk, claimed, 5, datetime.now(UTC))
+        await self.backing.jobs.add(*jobs)
+        claimed = await self.backing.jobs.claim(WorkerOffer(worker=WorkerId("dead")), datetime.now(UTC), 0, len(jobs))
+        await requeue_lost(self.backing, claimed, 5, datetime.now(UTC))
 
     async def ended(self, job: Job) -> Job:
         async with asyncio.timeout(120):
-            with self.desk.bus.watch(job.id) as events:  # whoever is watched gets previews
+            with self.backing.bus.watch(job.id) as events:  # whoever is watched gets previews
                 while True:
-                    row = await self.desk.jobs.get(job.id)
+                    row = await self.backing.jobs.get(job.id)
                     assert row is not None
                     if row.state.is_final:
                         return row
@@ -119,8 +119,8 @@ def starter() -> Catalog:
 async def bench(tmp_path: Path, starter: Catalog) -> AsyncIterator[Bench]:
     database = Database(tmp_path / "mezzotint.db")
     await asyncio.to_thread(database.migrate)
-    desk = Desk(jobs=Jobs(database), objects=Objects(tmp_path / "objects"), bus=EventBus())
-    yield Bench(desk=desk, catalog=starter, poison=a_job(SIDE))
+    backing = BackingServices(jobs=Jobs(database), objects=Objects(tmp_path / "objects"), bus=EventBus())
+    yield Bench(backing=backing, catalog=starter, poison=a_job(SIDE))
     await database.close()
 
 
@@ -156,12 +156,12 @@ def decode_upload(bench: Bench, patch: pytest.MonkeyPatch) -> None:
     async def get(key: str) -> bytes | None:
         return b"no picture" if key == upload_key(content) else await before(key)
 
-    before = bench.desk.objects.get
-    patch.setattr(bench.desk.objects, "get", get)
+    before = bench.backing.objects.get
+    patch.setattr(bench.backing.objects, "get", get)
 
 
 def look_for_checkpoints(bench: Bench, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(start, "newest", raiser(start.newest, lambda desk, job: job.id == bench.poison.id))
+    patch.setattr(start, "newest", raiser(start.newest, lambda backing, job: job.id == bench.poison.id))
 
 
 def make_the_call(bench: Bench, patch: pytest.MonkeyPatch) -> None:
@@ -180,7 +180,7 @@ def tell_of_a_step(bench: Bench, patch: pytest.MonkeyPatch) -> None:
     def is_poison(job: JobId, event: object) -> bool:
         return job == bench.poison.id and isinstance(event, Progressed)
 
-    patch.setattr(bench.desk.bus, "publish", raiser(bench.desk.bus.publish, is_poison))
+    patch.setattr(bench.backing.bus, "publish", raiser(bench.backing.bus.publish, is_poison))
 
 
 def decode_latents(bench: Bench, patch: pytest.MonkeyPatch) -> None:
@@ -211,7 +211,7 @@ def finish(bench: Bench, patch: pytest.MonkeyPatch) -> None:
     def is_poison(job: JobId, lease: object, ending: Any) -> bool:
         return job == bench.poison.id and bool(ending.images)
 
-    patch.setattr(bench.desk.jobs, "finish", raiser(bench.desk.jobs.finish, is_poison))
+    patch.setattr(bench.backing.jobs, "finish", raiser(bench.backing.jobs.finish, is_poison))
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def store_a_checkpoint(bench: Bench, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(
         save_checkpoint,
         "save",
-        raiser(save_checkpoint.save, lambda desk, job, *args, **more: job.id == bench.poison.id),
+        raiser(save_checkpoint.save, lambda backing, job, *args, **more: job.id == bench.poison.id),
     )
 
 
@@ -314,8 +314,10 @@ async def test_an_error_in_what_a_worker_does_for_ever_passes(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, work: str
 ) -> None:
     calls: list[object] = []
-    failing = raiser(getattr(bench.desk.jobs, work), lambda *args, **more: not calls.append(args) and len(calls) == 1)
-    monkeypatch.setattr(bench.desk.jobs, work, failing)
+    failing = raiser(
+        getattr(bench.backing.jobs, work), lambda *args, **more: not calls.append(args) and len(calls) == 1
+    )
+    monkeypatch.setattr(bench.backing.jobs, work, failing)
     job = a_job(64, num_steps=12)
     async with bench.working():
         await bench.submit(job)
@@ -389,5 +391,5 @@ async def test_a_job_that_cannot_be_read_ends_alone_when_it_is_claimed(bench: Be
     async with bench.working():
         await bench.submit(unreadable, neighbour)
         assert (await bench.ended(neighbour)).state is JobState.SUCCEEDED
-    assert await bench.desk.jobs.backlog() == []
+    assert await bench.backing.jobs.backlog() == []
     assert bench.broken == []

@@ -90,7 +90,7 @@ async def test_another_request_is_drawn(warm: Leases, job: Job) -> None:
     warm.jobs.models.fingerprints["another"] = ENGINE
     await draw(warm, make_job(owner="user:ada"))
     assert await ask(warm, replace(job, id=make_job().id)) == (
-        await warm.jobs.desk.jobs.get(warm.sent[-1].job.id),
+        await warm.jobs.backing.jobs.get(warm.sent[-1].job.id),
         True,
     )
 
@@ -161,14 +161,14 @@ async def test_a_reused_picture_has_the_verdict_of_today(warm: Leases) -> None:
 
 async def test_a_picture_whose_file_is_gone_is_drawn_again(warm: Leases) -> None:
     drawn = await warm.row(await draw(warm))
-    await warm.jobs.desk.objects.delete([image_key(drawn.images[0].png, "png")])
+    await warm.jobs.backing.objects.delete([image_key(drawn.images[0].png, "png")])
     assert (await ask(warm))[1]
     assert warm.count("reuses", result="gone") == 1
 
 
 async def test_a_picture_that_was_taken_down_is_never_reused_until_that_is_undone(warm: Leases) -> None:
     drawn = await draw(warm)
-    work = make_work(warm.database, warm.jobs.desk.objects)
+    work = make_work(warm.database, warm.jobs.backing.objects)
     done = await begin_takedown(work, PictureSelection(jobs=(drawn.job.id,)), reason="reported", made_by="ops/ada")
     assert (await ask(warm))[1]
     assert (warm.count("reuses", result="miss"), warm.count("reuses", result="hit")) == (1, 0)
@@ -179,9 +179,9 @@ async def test_a_picture_that_was_taken_down_is_never_reused_until_that_is_undon
 async def test_a_takedown_takes_the_reused_picture_with_its_source(warm: Leases) -> None:
     drawn = await draw(warm)
     job, _ = await ask(warm)
-    work = make_work(warm.database, warm.jobs.desk.objects)
+    work = make_work(warm.database, warm.jobs.backing.objects)
     await begin_takedown(work, PictureSelection(jobs=(drawn.job.id,)), reason="reported", made_by="ops/ada")
-    row = await warm.jobs.desk.jobs.get(job.id)
+    row = await warm.jobs.backing.jobs.get(job.id)
     assert row is not None
     assert row.state is JobState.BLOCKED
 
@@ -198,7 +198,7 @@ async def test_a_share_of_the_drawing_may_be_charged(warm: Leases) -> None:
 async def test_a_job_that_was_cancelled_meanwhile_stays_cancelled(warm: Leases) -> None:
     await draw(warm)
     leased = await warm.lease(make_request(), LeaseState.STARTING)
-    await cancel(warm.jobs.desk, leased.job.id, NOW)
+    await cancel(warm.jobs.backing, leased.job.id, NOW)
     await start_job(warm.jobs, leased)
     assert (await warm.row(leased)).state is JobState.CANCELLED
     assert (warm.sent, warm.jobs.by_id) == ([], {})

@@ -41,7 +41,7 @@ async def test_what_is_stored_is_signed_for_its_job(leases: Leases, tmp_path: Pa
     await finish_job(leases.jobs, leased, end_run(leased))
     (image,) = (await leases.row(leased)).images
     for content, suffix in ((image.png, "png"), (image.webp, "webp")):
-        stored = await leases.jobs.desk.objects.get(image_key(content, suffix))
+        stored = await leases.jobs.backing.objects.get(image_key(content, suffix))
         assert stored is not None
         found = read_credentials(stored, files.root.read_text())
         assert (found.validity, found.job) == (Validity.TRUSTED, leased.job.id)
@@ -63,7 +63,7 @@ async def test_stored_files_tell_no_recipe_unless_the_tenant_says_everybody(leas
     await finish_job(leases.jobs, leased, end_run(leased))
     (image,) = (await leases.row(leased)).images
     for content, suffix in ((image.png, "png"), (image.webp, "webp")):
-        stored = await leases.jobs.desk.objects.get(image_key(content, suffix))
+        stored = await leases.jobs.backing.objects.get(image_key(content, suffix))
         assert stored is not None
         assert leased.job.parameters.prompt.encode() not in stored
         assert read_metadata(stored).recipe is None
@@ -101,7 +101,7 @@ async def test_a_marked_picture_names_its_job_even_after_jpeg(leases: Leases, tm
     report = RunEnded(job=leased.job.id, step=30, pictures=(pixels,), cost_s=2.0)
     await finish_job(leases.jobs, leased, report)
     (image,) = (await leases.row(leased)).images
-    stored = await leases.jobs.desk.objects.get(image_key(image.png, "png"))
+    stored = await leases.jobs.backing.objects.get(image_key(image.png, "png"))
     assert stored is not None
     assert read_credentials(stored).actions == ("c2pa.created", "c2pa.watermarked")
     buffer = BytesIO()

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 async def lease_with_checkpoints(leases: Leases, *steps: int) -> LeasedJob:
     leased = await leases.lease(state=LeaseState.STARTING)
     for step in steps:
-        await save(leases.jobs.desk, leased.job, step, f"step {step}".encode(), NOW, cost_s=step / 10)
+        await save(leases.jobs.backing, leased.job, step, f"step {step}".encode(), NOW, cost_s=step / 10)
     leased.job = await leases.row(leased)
     return leased
 

@@ -77,7 +77,7 @@ class AuditedPicture:
 
 
 async def _judge(audit_work: AuditWork, criteria: AuditCriteria, picture: StoredPicture) -> AuditedPicture:
-    data = await audit_work.work.desk.objects.get(list_keys(picture)[0])
+    data = await audit_work.work.backing.objects.get(list_keys(picture)[0])
     category, verdict = await asyncio.to_thread(_judge_file, audit_work, picture, data)
     return AuditedPicture(finding=find_faults(criteria, picture, category, verdict), is_unread=verdict is None)
 

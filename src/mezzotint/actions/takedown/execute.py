@@ -139,16 +139,16 @@ async def _withdraw(
     gone = await work.takedowns.withdraw(takedown, pictures, work.now(), cursor=cursor, num_seen=num_seen)
     if gone is None:
         return False
-    work.desk.metrics.taken_down.inc(gone.num_pictures + gone.num_uploads)
+    work.backing.metrics.taken_down.inc(gone.num_pictures + gone.num_uploads)
     await publish_rows(work, gone.jobs)
     for job in await work.takedowns.open_jobs_from({one.png for one in pictures}):
-        await cancel(work.desk, job, work.now())
+        await cancel(work.backing, job, work.now())
     return True
 
 
 async def publish_rows(work: TakedownWork, jobs: Sequence[JobId]) -> None:
     for job in jobs:
-        await publish_row(work.desk, job)
+        await publish_row(work.backing, job)
 
 
 async def move_some(work: TakedownWork, id: TakedownId) -> bool:
@@ -171,11 +171,11 @@ async def move_some(work: TakedownWork, id: TakedownId) -> bool:
 
 async def _move(work: TakedownWork, hidden_key: str, key: str) -> bytes | None:
     """The object's bytes, which lie encrypted in quarantine afterwards and nowhere else; None: there are none."""
-    data = await work.desk.objects.get(key)
+    data = await work.backing.objects.get(key)
     if data is None:
         return await work.quarantine.get(hidden_key)
     await work.quarantine.put(hidden_key, data)
-    await work.desk.objects.delete([key])
+    await work.backing.objects.delete([key])
     return data
 
 
@@ -188,7 +188,7 @@ async def _purge_some(work: TakedownWork, takedown: Takedown) -> None:
         return
     paths = [path for one in some for path in list_paths(one)]
     failure = await work.purge(takedown, paths) if paths else None
-    work.desk.metrics.cache_purges.labels(result="failed" if failure else "taken").inc()
+    work.backing.metrics.cache_purges.labels(result="failed" if failure else "taken").inc()
     if failure is None:
         await rows.note_purge(takedown, cursor=some[-1].seq, attempts=0, next_at=None, failure=None)
         return
@@ -218,5 +218,5 @@ async def _restore_some(work: TakedownWork, takedown: Takedown) -> None:
         for key in list_keys(one.picture):
             data = await work.quarantine.get(f"{takedown.id}/{key}")
             if data is not None:
-                await work.desk.objects.put_once(key, data)
+                await work.backing.objects.put_once(key, data)
     await publish_rows(work, await work.takedowns.restore(takedown, [one.seq for one in some], work.now()))

@@ -44,7 +44,7 @@ async def plan_takedown(work: TakedownWork, selection: PictureSelection, within_
         together = chosen + (await work.takedowns.with_same_bytes(contents, MAX_SAME) if contents else [])
         new = {(one.kind, one.seq): one for one in together if (one.kind, one.seq) not in counted}
         new_keys = {key for one in new.values() for key in list_keys(one)} - keys
-        plan = extend_plan(plan, list(new.values()), sum((await work.desk.objects.sizes(sorted(new_keys))).values()))
+        plan = extend_plan(plan, list(new.values()), sum((await work.backing.objects.sizes(sorted(new_keys))).values()))
         counted |= set(new)
         keys |= new_keys
         if time.monotonic() >= until:
@@ -73,7 +73,7 @@ async def name_copies(work: TakedownWork, selection: PictureSelection) -> Pictur
     pictures = [one async for page in read_pages(work, named) for one in page] if named != PictureSelection() else []
     near = dict.fromkeys(selection.near)
     for one in pictures:
-        data = await work.desk.objects.get(list_keys(one)[0])
+        data = await work.backing.objects.get(list_keys(one)[0])
         found = None if data is None else await asyncio.to_thread(describe_picture, data)
         if found is not None and found.quality >= MIN_QUALITY:
             near[found.pdq] = None
@@ -99,7 +99,7 @@ def index_hashes(near: Sequence[str]) -> HashIndex:
 
 
 async def _is_near(work: TakedownWork, picture: StoredPicture, index: HashIndex) -> bool:
-    data = await work.desk.objects.get(list_keys(picture)[0])
+    data = await work.backing.objects.get(list_keys(picture)[0])
     return data is not None and await asyncio.to_thread(_has_match, data, index)
 
 

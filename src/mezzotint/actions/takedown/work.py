@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from mezzotint.actions.finish import Desk, image_key
+from mezzotint.actions.finish import BackingServices, image_key
 from mezzotint.actions.upload import upload_key
 from mezzotint.domain.safety.takedown import PictureKind, StoredPicture, Takedown
 from mezzotint.store import EncryptedObjects, Takedowns
@@ -21,7 +21,7 @@ class TakedownWork:
     """
 
     takedowns: Takedowns
-    desk: Desk
+    backing: BackingServices
     quarantine: EncryptedObjects
     now: Callable[[], datetime]
     find_category: Callable[[str, str], str | None]

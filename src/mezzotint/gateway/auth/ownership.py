@@ -42,7 +42,7 @@ def list_owners(claims: Claims, of: Whose) -> frozenset[OwnerId] | None:
 
 async def find_job(service: Service, claims: Claims, job_id: str, needed: Access = Access.SEE) -> Job:
     """The job. Answers 404 unless the caller may see it: others' ids look like ids that do not exist."""
-    job = await service.desk.jobs.get(JobId(job_id)) if JOB_ID.fullmatch(job_id) else None
+    job = await service.backing.jobs.get(JobId(job_id)) if JOB_ID.fullmatch(job_id) else None
     access = Access.NONE if job is None else decide_access(claims, job.tenant, job.owner)
     if job is None or access is Access.NONE:
         raise ApiError("job_not_found", hint="GET /v1/jobs lists yours.")
@@ -81,7 +81,7 @@ async def find_owners_of_upload(service: Service, claims: Claims, upload_id: str
 
     Answers 404 where they see none, 403 where they may change none.
     """
-    found = await service.intake.uploads.owners_of(claims.tenant, upload_id)
+    found = await service.uploader.uploads.owners_of(claims.tenant, upload_id)
     access = {owner: decide_access(claims, claims.tenant, owner) for owner in found}
     best = max(access.values(), default=Access.NONE)
     if best is Access.NONE:

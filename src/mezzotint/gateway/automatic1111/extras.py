@@ -93,7 +93,7 @@ def check_options(service: Service, body: ExtraOptions) -> None:
     if body.extras_upscaler_2_visibility and body.upscaler_2 not in {NO_UPSCALER, body.upscaler_1}:
         message = "Two upscalers are not mixed here."
         raise unsupported_error("upscaler_2", message, "Send extras_upscaler_2_visibility 0.")
-    names = [NO_UPSCALER, *filter(None, [service.door.upscaler])]
+    names = [NO_UPSCALER, *filter(None, [service.admission.upscaler])]
     if body.upscaler_1 not in names:
         message = f'There is no upscaler "{body.upscaler_1[:80]}".'
         raise unsupported_error("upscaler_1", message, f"Served: {', '.join(names)}.")
@@ -103,7 +103,7 @@ async def enlarge_pictures(
     request: Request, service: Service, claims: Claims, body: ExtraOptions, sources: Sequence[Sha256]
 ) -> list[str]:
     """The pictures as PNG in base64."""
-    originals = [await read_source(service.desk.objects, source) or b"" for source in sources]
+    originals = [await read_source(service.backing.objects, source) or b"" for source in sources]
     if body.upscaler_1 == NO_UPSCALER:
         return [await encode_base64(png) for png in originals]
     targets = [find_target(body, png) for png in originals]
@@ -125,15 +125,15 @@ async def run_jobs(request: Request, service: Service, claims: Claims, requests:
     async with service.open_stream(claims):
         try:
             for one in requests:
-                parsed = await read_request(service.door, one, claims)
+                parsed = await read_request(service.admission, one, claims)
                 once = name_try(request, parsed, service, claims.owner) if len(requests) == 1 else None
                 jobs += (await submit_jobs(service, claims, parsed, once)).jobs
         except ApiError:
             for job in jobs:  # all or none
-                await cancel(service.desk, job.id, service.now())
+                await cancel(service.backing, job.id, service.now())
             raise
         with get_waiting_jobs(request).waiting(claims, jobs):
-            ended = await asyncio.gather(*(wait_until_final(service.desk, job, WAIT_S) for job in jobs))
+            ended = await asyncio.gather(*(wait_until_final(service.backing, job, WAIT_S) for job in jobs))
     return [select_succeeded([job])[0] for job in ended]
 
 

@@ -45,13 +45,13 @@ REFRESHED = {name: f"refresh_{name}" for name in ("checkpoints", "vae", "embeddi
 @router.get("/schedulers")
 async def list_schedules(service: ServiceDep, claims: BasicCallerClaims) -> list[SdScheduler]:
     """The schedules that a sampler of the model has."""
-    return list_schedulers(service.door.model.samplers)
+    return list_schedulers(service.admission.model.samplers)
 
 
 @router.get("/upscalers")
 async def list_upscalers(service: ServiceDep, claims: BasicCallerClaims) -> list[SdUpscaler]:
     """The names that extra-single-image takes as `upscaler_1`."""
-    names = [NO_UPSCALER, *filter(None, [service.door.upscaler])]
+    names = [NO_UPSCALER, *filter(None, [service.admission.upscaler])]
     return [SdUpscaler(name=name, scale=MAX_SCALE) for name in names]
 
 
@@ -71,7 +71,7 @@ async def list_loras(service: ServiceDep, claims: BasicCallerClaims) -> list[SdL
                 "sha256": style.sha256,
             },
         )
-        for style in list_usable_styles(service.door.styles, claims.tier)
+        for style in list_usable_styles(service.admission.styles, claims.tier)
     ]
 
 

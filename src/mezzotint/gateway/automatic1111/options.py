@@ -20,7 +20,7 @@ router = APIRouter(
 @router.get("/sd-models")
 async def list_sd_models(service: ServiceDep, claims: BasicCallerClaims) -> list[SdModel]:
     """The models that can be asked for."""
-    names = [model.name for model in service.door.models]
+    names = [model.name for model in service.admission.models]
     return [SdModel(title=name, model_name=name, filename=name) for name in names]
 
 
@@ -28,12 +28,12 @@ async def list_sd_models(service: ServiceDep, claims: BasicCallerClaims) -> list
 async def list_samplers(service: ServiceDep, claims: BasicCallerClaims) -> list[SdSampler]:
     """The samplers that the model can be given; none where only its own suits it."""
     known = {sampler.name: sampler for sampler in SAMPLERS}
-    return [SdSampler(name=name, aliases=list(known[name].aliases)) for name in service.door.model.samplers]
+    return [SdSampler(name=name, aliases=list(known[name].aliases)) for name in service.admission.model.samplers]
 
 
 @router.get("/options")
 async def read_options(service: ServiceDep, claims: BasicCallerClaims) -> SdOptions:
-    return SdOptions(sd_model_checkpoint=service.door.model.name)
+    return SdOptions(sd_model_checkpoint=service.admission.model.name)
 
 
 @router.post("/options")

@@ -69,8 +69,8 @@ async def read_progress(
 ) -> SdProgress:
     """How far your pictures are, all together; 0 when there are none under way."""
     ids = get_waiting_jobs(request).of(claims)
-    rows = [job for id in ids if (job := await service.desk.jobs.get(id))]
-    seen = {job.id: service.desk.bus.progress_of(job.id) for job in rows}  # read once: step and picture agree
+    rows = [job for id in ids if (job := await service.backing.jobs.get(id))]
+    seen = {job.id: service.backing.bus.progress_of(job.id) for job in rows}  # read once: step and picture agree
     jobs = [  # rows are written less often than progress is published
         replace(job, step=max(job.step, news.step)) if job.state is JobState.RUNNING and (news := seen[job.id]) else job
         for job in rows
@@ -99,7 +99,7 @@ async def read_progress(
 async def interrupt_jobs(request: Request, service: ServiceDep, claims: BasicCallerClaims) -> dict[str, str]:
     """Cancel your pictures under way; what is finished is kept and answered."""
     for id in get_waiting_jobs(request).of(claims):
-        await cancel(service.desk, id, service.now())
+        await cancel(service.backing, id, service.now())
     return {}
 
 
@@ -107,10 +107,10 @@ async def interrupt_jobs(request: Request, service: ServiceDep, claims: BasicCal
 async def skip_job(request: Request, service: ServiceDep, claims: BasicCallerClaims) -> None:
     """Cancel the picture of yours that is being drawn, or the next of those that wait; the others go on."""
     ids = get_waiting_jobs(request).of(claims)
-    jobs = [job for id in ids if (job := await service.desk.jobs.get(id)) and not job.state.is_final]
+    jobs = [job for id in ids if (job := await service.backing.jobs.get(id)) and not job.state.is_final]
     if jobs:
         first = next((job for job in jobs if job.state is JobState.RUNNING), jobs[0])
-        await cancel(service.desk, first.id, service.now())
+        await cancel(service.backing, first.id, service.now())
 
 
 def _estimate_left_s(service: Service, job: Job | None) -> float:

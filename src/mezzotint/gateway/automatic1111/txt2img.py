@@ -52,7 +52,7 @@ async def generate_images(
 ) -> Drawn:
     """Draw and wait."""
     track_jobs = partial(get_waiting_jobs(request).waiting, claims)
-    parsed = await read_request(service.door, job_request, claims)
+    parsed = await read_request(service.admission, job_request, claims)
     jobs, _ = await submit_and_wait(service, request, claims, parsed, track_jobs=track_jobs)
     images = [await _encode_image(service, job) for job in jobs if body.send_images]
     return Drawn(
@@ -101,9 +101,9 @@ def check_supported(service: Service, body: Txt2Img) -> None:
 def find_model(service: Service, body: Txt2Img) -> ModelInfo:
     """The model of a request's `override_settings`, or the default. Answers 404 for one that is not served."""
     wanted = (body.override_settings or {}).get("sd_model_checkpoint")
-    served = {name: model for model in service.door.models for name in (model.name, *model.aliases)}
+    served = {name: model for model in service.admission.models for name in (model.name, *model.aliases)}
     if wanted in (None, ""):
-        return service.door.model
+        return service.admission.model
     if not isinstance(wanted, str) or wanted not in served:
         raise unknown_model_error(wanted, f"Served: {', '.join(served)}.", param="sd_model_checkpoint")
     return served[wanted]
@@ -111,7 +111,7 @@ def find_model(service: Service, body: Txt2Img) -> ModelInfo:
 
 def check_checkpoint(service: Service, wanted: object) -> None:
     """Answers 404 for another model than the default: one caller cannot switch it for all."""
-    model = service.door.model.name
+    model = service.admission.model.name
     if wanted not in (None, "", model):
         hint = f"The default is {model}; others go into a request's override_settings."
         raise unknown_model_error(wanted, hint, param="sd_model_checkpoint")

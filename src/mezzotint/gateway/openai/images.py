@@ -113,7 +113,7 @@ async def respond(
 async def _draw(
     service: Service, claims: Claims, request: Request, options: ImageOptions, job_request: JobRequest, *, event: str
 ) -> Response:
-    parsed = apply_quality(service, claims, options, await read_request(service.door, job_request, claims))
+    parsed = apply_quality(service, claims, options, await read_request(service.admission, job_request, claims))
     parsed = fit_size(service, options, parsed)
     if not options.stream:
         jobs, delivered = await submit_and_wait(service, request, claims, parsed, user=options.user or "")
@@ -123,7 +123,7 @@ async def _draw(
         once = name_try(request, parsed, service, claims.owner, options.user or "")
         submitted = await submit_jobs(service, claims, parsed, once)
         events = stream_events(
-            service.desk,
+            service.backing,
             submitted.jobs[0],
             options,
             event,
@@ -156,7 +156,7 @@ def check_supported(options: ImageOptions) -> None:
 def apply_quality(service: Service, claims: Claims, options: ImageOptions, parsed: ParsedRequest) -> ParsedRequest:
     """The request with the sampler steps that the quality means for its model; never more than the tier allows."""
     times = STEPS_OF[options.quality or "auto"]
-    model = choose_requested_model(parsed, service.door.models, service.door.upscaler)
+    model = choose_requested_model(parsed, service.admission.models, service.admission.upscaler)
     if times is None or isinstance(model, Refusal):  # admission finds the same fault and says it
         return parsed
     if parsed.request.num_steps is not None:

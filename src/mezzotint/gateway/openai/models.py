@@ -40,8 +40,8 @@ async def read_model(
 
 def _list_models(service: Service) -> list[OpenAIModel]:
     states = service.model_states()
-    ids = [(model.name, model.name) for model in service.door.models]
-    ids += [(alias, model.name) for model in service.door.models for alias in model.aliases]
+    ids = [(model.name, model.name) for model in service.admission.models]
+    ids += [(alias, model.name) for model in service.admission.models for alias in model.aliases]
     return [
         OpenAIModel.model_validate(
             {

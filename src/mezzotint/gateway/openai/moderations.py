@@ -175,13 +175,13 @@ async def _judge(service: Service, claims: Claims, parts: Sequence[Part]) -> _Ju
     judged = _Judged()
     for part in parts:
         if isinstance(part, TextPart):
-            verdict = _expect(await moderate_text(service.door.screen, part.text, claims))
+            verdict = _expect(await moderate_text(service.admission.screen, part.text, claims))
             judged.add("text", verdict.verdict, verdict.category, verdict.scores)
             if judged.text is None or verdict.verdict.severity > judged.text.verdict.severity:
                 judged.text = verdict
         else:
             data = await _decode(part.image_url.url)
-            seen = _expect(await moderate_picture(service.intake, service.judge_picture, data, claims))
+            seen = _expect(await moderate_picture(service.uploader, service.judge_picture, data, claims))
             judged.add("image", seen.verdict, seen.category or "", find_highest(seen.scores))
             judged.version = seen.version
     return judged

@@ -40,7 +40,7 @@ def fit_size(service: Service, options: ImageOptions, parsed: ParsedRequest) -> 
     Clients of OpenAI's models fix sizes of theirs, such as 1024x1024. What cannot be fitted is left to admission.
     """
     width, height = parsed.request.width, parsed.request.height
-    model = choose_requested_model(parsed, service.door.models, service.door.upscaler)
+    model = choose_requested_model(parsed, service.admission.models, service.admission.upscaler)
     if not service.fits_sizes or not width or not height or isinstance(model, Refusal):
         return parsed
     ratio = AspectRatio(width=width, height=height)

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
-from mezzotint.actions.finish import Desk
+from mezzotint.actions.finish import BackingServices
 from mezzotint.domain.job import Job
 from mezzotint.gateway.errors import ApiError
 from mezzotint.gateway.image_requests import Delivered, select_succeeded
@@ -21,7 +21,7 @@ KEEP_ALIVE_S = 10.0
 
 
 async def stream_events(
-    desk: Desk,
+    backing: BackingServices,
     job: Job,
     options: ImageOptions,
     name: str,
@@ -36,7 +36,7 @@ async def stream_events(
     wanted = options.partial_images or 0
     shown = 0
     sent_at = time.monotonic()
-    async with aclosing(watch_job(desk, job)) as news:
+    async with aclosing(watch_job(backing, job)) as news:
         async for item in news:
             if isinstance(item, Job):
                 job = item

@@ -44,7 +44,7 @@ LOAD_ANOTHER = "mezzotint serve --model stabilityai/stable-diffusion-xl-base-1.0
 async def check_health(service: ServiceDep) -> Health:
     """Answers as soon as the port is open; `status` is `ok` once the model is loaded."""
     is_ready = service.is_ready()
-    name = service.door.model.name
+    name = service.admission.model.name
     model = ModelHealth(name=name, state="ready" if is_ready else "loading", share=service.share_read(name))
     return Health(
         status="ok" if is_ready else "starting",
@@ -103,7 +103,7 @@ async def describe_model(
     name: Annotated[str | None, Query(max_length=200, description="one of GET /v1/models; default: the first")] = None,
 ) -> ModelView:
     """A model that draws, and what it knows."""
-    chosen = choose_model(service.door.models, name, Task.GENERATE, "")
+    chosen = choose_model(service.admission.models, name, Task.GENERATE, "")
     if isinstance(chosen, Refusal):
         raise translate_refusal(replace(chosen, param="name"))
     told = {name: getattr(chosen, name) for name in ModelView.model_fields if name not in {"load_another", "speeds"}}

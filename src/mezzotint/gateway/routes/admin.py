@@ -138,7 +138,7 @@ async def list_all_jobs(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> AdminJobPage:
     """Everybody's jobs, newest first."""
-    page = await service.desk.jobs.of_all(limit, cursor, state, None if tenant is None else TenantId(tenant))
+    page = await service.backing.jobs.of_all(limit, cursor, state, None if tenant is None else TenantId(tenant))
     views = [to_admin_view(job) for _, job in page]
     return AdminJobPage(jobs=views, next_cursor=next_cursor([seq for seq, _ in page], limit))
 
@@ -153,7 +153,7 @@ async def read_any_job(job_id: Id, service: ServiceDep, admin: AdminClaims) -> A
 async def cancel_any_job(job_id: Id, service: ServiceDep, admin: AdminClaims) -> AdminJob:
     """Cancel anybody's job. One that has ended stays as it is."""
     job = await find_job(service, job_id)
-    return to_admin_view(await cancel(service.desk, job.id, service.now()) or job)
+    return to_admin_view(await cancel(service.backing, job.id, service.now()) or job)
 
 
 async def find_tenant(service: Service, name: str) -> Tenant:
@@ -164,7 +164,7 @@ async def find_tenant(service: Service, name: str) -> Tenant:
 
 
 async def find_job(service: Service, job_id: str) -> Job:
-    job = await service.desk.jobs.get(JobId(job_id)) if JOB_ID.fullmatch(job_id) else None
+    job = await service.backing.jobs.get(JobId(job_id)) if JOB_ID.fullmatch(job_id) else None
     if job is None:
         raise ApiError("job_not_found", hint="GET /v1/admin/jobs lists them.")
     return job

@@ -80,7 +80,7 @@ async def download_image(
     if match is not None:
         published_at = await service.images.published_at(Sha256(match[1]))
     if match is not None and published_at is not None:
-        data = await service.desk.objects.get(image_key(Sha256(match[1]), match[2]))
+        data = await service.backing.objects.get(image_key(Sha256(match[1]), match[2]))
     if match is None or published_at is None or data is None:
         if match is not None:
             await check_tombstone(service, request, Sha256(match[1]))

@@ -35,7 +35,7 @@ Id = Annotated[str, Path(description="the job's id", max_length=64)]
 
 
 async def to_view(service: Service, job: Job) -> JobView:
-    position = await service.desk.jobs.position(job)
+    position = await service.backing.jobs.position(job)
     return JobView.of(job, position, await service.forecast.wait_s(job, position, service.now()))
 
 
@@ -59,7 +59,7 @@ async def create_job(
 
     When this answers 202, the jobs are on the disk and will end in a state you can read. 200: they were there already.
     """
-    parsed = await read_request(service.door, body.request(), claims)
+    parsed = await read_request(service.admission, body.request(), claims)
     once = name_request(request, parsed, service, claims.owner, is_new=body.new)
     submitted = await submit_jobs(service, claims, parsed, once)
     response.status_code = 200 if submitted.is_repeated else 202
@@ -81,7 +81,7 @@ async def list_jobs(
     ),
 ) -> JobPage:
     """Your jobs, newest first."""
-    page = await service.desk.jobs.of_tenant(claims.tenant, limit, cursor, list_owners(claims, of), state)
+    page = await service.backing.jobs.of_tenant(claims.tenant, limit, cursor, list_owners(claims, of), state)
     views = [await to_view(service, job) for _, job in page]
     return JobPage(jobs=views, next_cursor=next_cursor([seq for seq, _ in page], limit))
 
@@ -97,7 +97,7 @@ async def read_job(
     job = await find_job(service, claims, job_id)
     if wait and not job.state.is_final:
         async with service.open_stream(claims):
-            job = await wait_until_final(service.desk, job, wait)
+            job = await wait_until_final(service.backing, job, wait)
     return await to_view(service, job)
 
 
@@ -105,7 +105,7 @@ async def read_job(
 async def cancel_job(job_id: Id, service: ServiceDep, claims: CallerClaims) -> JobView:
     """Cancel a job. One that has ended stays as it is."""
     job = await find_job(service, claims, job_id, Access.CHANGE)
-    return await to_view(service, await cancel(service.desk, job.id, service.now()) or job)
+    return await to_view(service, await cancel(service.backing, job.id, service.now()) or job)
 
 
 @router.get(
@@ -130,5 +130,5 @@ async def watch_job(
         return Response(status_code=204)
     with ExitStack() as place:
         place.enter_context(service.rate_limits.stream(claims))
-        events = stream_job_events(service.desk, service.changes, job.id, seen)
+        events = stream_job_events(service.backing, service.changes, job.id, seen)
         return EventStream(service, claims, events, place.pop_all(), format_error_event)

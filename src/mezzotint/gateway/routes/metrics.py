@@ -26,7 +26,7 @@ async def metrics(request: Request, service: ServiceDep, credentials: Bearer) ->
         hint = "Set MEZZOTINT_METRICS_TOKEN and send it as a bearer token."
         raise ApiError("operators_only", hint=hint)
     try:
-        await measure_queue(service.desk, service.now())
+        await measure_queue(service.backing, service.now())
     except StorageUnavailable as error:  # what this process counted is worth most while its database is away
         log.warning("queue not counted", why=str(error))
-    return Response(service.desk.metrics.text(), media_type=TEXT)
+    return Response(service.backing.metrics.text(), media_type=TEXT)

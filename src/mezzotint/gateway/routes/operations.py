@@ -61,7 +61,7 @@ class WorkerChange(BaseModel):
 async def retry_job(job_id: Id, service: ServiceDep, admin: AdminClaims) -> AdminJob:
     """Put a dead letter (`GET /v1/admin/jobs?state=failed`) back into the queue, as if new."""
     job = await find_job(service, job_id)
-    if not await retry_failed(service.desk, job.id, service.now()):
+    if not await retry_failed(service.backing, job.id, service.now()):
         raise ApiError("job_not_failed", hint="Only failed jobs can be retried.")
     log.info("dead letter retried", job=job.id, by=admin.tenant)
     return to_admin_view(await find_job(service, job_id))
@@ -80,7 +80,7 @@ async def change_lane(lane: Tier, body: LaneChange, service: ServiceDep, admin: 
     if body.base is not None and not least <= body.base <= greatest:
         hint = f"Use {least:g} to {greatest:g}, or null for the lane's own."
         raise ApiError("weight_invalid", hint=hint, param="base")
-    await service.desk.jobs.lanes.set_base(lane, body.base)
+    await service.backing.jobs.lanes.set_base(lane, body.base)
     log.info("lane weight set", lane=lane, base=body.base, by=admin.tenant)
     return await read_lanes(service)
 
@@ -94,7 +94,7 @@ async def list_workers(service: ServiceDep, admin: AdminClaims) -> WorkerList:
 @router.patch("/workers", responses=describe_errors(400, 413))
 async def change_workers(body: WorkerChange, service: ServiceDep, admin: AdminClaims) -> WorkerList:
     """Drain every worker, also those that start later, or let all take jobs again."""
-    await set_drained(service.workers, service.desk.bus, None, service.now(), is_drained=body.is_drained)
+    await set_drained(service.workers, service.backing.bus, None, service.now(), is_drained=body.is_drained)
     log.info("all workers told", is_drained=body.is_drained, by=admin.tenant)
     return await read_workers(service)
 
@@ -108,7 +108,7 @@ async def change_worker(
 ) -> WorkerList:
     """Drain one worker, or let it take jobs again."""
     ids = [WorkerId(worker_id)]
-    if await set_drained(service.workers, service.desk.bus, ids, service.now(), is_drained=body.is_drained):
+    if await set_drained(service.workers, service.backing.bus, ids, service.now(), is_drained=body.is_drained):
         hint = "GET /v1/admin/workers lists them."
         raise ApiError("worker_not_found", hint=hint)
     log.info("worker told", worker=worker_id, is_drained=body.is_drained, by=admin.tenant)
@@ -121,7 +121,7 @@ async def read_workers(service: Service) -> WorkerList:
 
 
 async def read_lanes(service: Service) -> LaneList:
-    found = await service.desk.jobs.lanes.read()
+    found = await service.backing.jobs.lanes.read()
     lanes = []
     for lane in Tier:
         least, greatest = bounds(lane)

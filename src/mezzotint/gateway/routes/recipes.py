@@ -72,7 +72,9 @@ async def inspect_file(request: Request, service: ServiceDep, claims: CallerClai
     if found.recipe is None or found.origin is None:
         told = f"Its texts are of another kind: {', '.join(found.others[:5])}. " if found.others else ""
         raise ApiError("recipe_missing", hint=f"{told}Sites and messengers often remove it; ask for the original file.")
-    again = plan_again(found.recipe, service.door.models, list_usable_styles(service.door.styles, claims.tier))
+    again = plan_again(
+        found.recipe, service.admission.models, list_usable_styles(service.admission.styles, claims.tier)
+    )
     return Inspected(
         origin=found.origin,
         software=found.recipe.software,

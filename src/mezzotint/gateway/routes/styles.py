@@ -26,8 +26,8 @@ async def list_styles(
     ] = None,
 ) -> StyleList:
     """The styles that your tier may ask for."""
-    chosen = None if model is None else choose_model(service.door.models, model, Task.GENERATE, "")
+    chosen = None if model is None else choose_model(service.admission.models, model, Task.GENERATE, "")
     if isinstance(chosen, Refusal):
         raise translate_refusal(replace(chosen, param="model"))
-    usable = list_usable_styles(service.door.styles, claims.tier, chosen.name if chosen else None)
+    usable = list_usable_styles(service.admission.styles, claims.tier, chosen.name if chosen else None)
     return StyleList(styles=[StyleView.model_validate(style, from_attributes=True) for style in usable])

@@ -32,7 +32,7 @@ async def create_upload(request: Request, service: ServiceDep, claims: CallerCla
     """Take a PNG, JPEG, WebP, GIF, BMP, TIFF or AVIF as the raw body: a `source` or a `mask` of later jobs."""
     with reserve_memory(request, claims, MAX_UPLOAD_BYTES):
         body = await read_body(request, MAX_UPLOAD_BYTES)
-        source = await upload(service.intake, body, claims, service.now())
+        source = await upload(service.uploader, body, claims, service.now())
     if isinstance(source, Refusal):
         raise translate_refusal(source)
     return UploadView(id=source.content, width=source.width, height=source.height, expires_at=service.now() + KEPT)
@@ -46,7 +46,7 @@ async def delete_upload(
 ) -> Response:
     """Delete an upload of mine, unless a job that has not ended begins with it."""
     owners = await find_owners_of_upload(service, claims, upload_id)
-    if not await remove(service.intake, claims.tenant, Sha256(upload_id), owners):
+    if not await remove(service.uploader, claims.tenant, Sha256(upload_id), owners):
         hint = "Wait until the job ends, or cancel it."
         raise ApiError("upload_in_use", hint=hint)
     return Response(status_code=204)

@@ -16,7 +16,7 @@ from typing import assert_never
 
 from pydantic import BaseModel
 
-from mezzotint.actions.finish import Desk
+from mezzotint.actions.finish import BackingServices
 from mezzotint.domain.change import rewind_job
 from mezzotint.domain.event import Changed, JobEvent, Progressed, Stale
 from mezzotint.domain.ids import JobId
@@ -61,14 +61,14 @@ async def knows_end(changes: Changes, job: Job, seen: StreamPosition | None) -> 
 
 
 async def stream_job_events(
-    desk: Desk, changes: Changes, job_id: JobId, seen: StreamPosition | None
+    backing: BackingServices, changes: Changes, job_id: JobId, seen: StreamPosition | None
 ) -> AsyncGenerator[str]:
     """The lines of the stream, to the event of the job's final state."""
-    with desk.bus.watch(job_id) as queue:
+    with backing.bus.watch(job_id) as queue:
         known, shown = seen, None
         told: BaseModel | None = None
-        while (job := await desk.jobs.get(job_id)) is not None:
-            async for name, data, new in _read_updates(desk, changes, job, known, shown):
+        while (job := await backing.jobs.get(job_id)) is not None:
+            async for name, data, new in _read_updates(backing, changes, job, known, shown):
                 known = new
                 if data != told:
                     told = data
@@ -81,7 +81,7 @@ async def stream_job_events(
                 if item is None:
                     yield ": keep-alive\n\n"
                 elif item.loading:  # no step: the id stays that of what came before
-                    newest = desk.bus.progress_of(job_id)
+                    newest = backing.bus.progress_of(job_id)
                     if newest is not None and newest.loading and told != (data := describe_progress(newest)[1]):
                         told = data
                         yield format_event("loading", data, known.id)
@@ -91,13 +91,13 @@ async def stream_job_events(
 
 
 async def _read_updates(
-    desk: Desk, changes: Changes, job: Job, seen: StreamPosition | None, shown: JobState | None
+    backing: BackingServices, changes: Changes, job: Job, seen: StreamPosition | None, shown: JobState | None
 ) -> AsyncIterator[tuple[str, BaseModel, StreamPosition]]:
     """The changes that the watcher does not know yet, up to the row that was just read."""
     log = await changes.of_job(job.id, seen.number if seen else 0)
     while log and log[-1].state is not job.state:
         log.pop()  # the log was read after the row, so it can be ahead of it; the rest comes at the next reading
-    now = JobView.of(job, await desk.jobs.position(job))
+    now = JobView.of(job, await backing.jobs.position(job))
     if log:
         for change in log[:-1] if seen else ():
             yield change.state, JobView.of(rewind_job(job, change)), StreamPosition(number=change.number)
@@ -107,7 +107,7 @@ async def _read_updates(
         # its log was swept long ago
         seen = StreamPosition(number=AFTER_ALL) if job.state.is_final else seen or StreamPosition()
         yield job.state, now, seen
-    latest = desk.bus.progress_of(job.id)
+    latest = backing.bus.progress_of(job.id)
     if latest is not None and job.state is JobState.RUNNING and seen and latest.step > seen.step:
         known = seen if latest.loading else StreamPosition(number=seen.number, step=latest.step)
         yield *describe_progress(latest), known

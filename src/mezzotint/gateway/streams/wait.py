@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from mezzotint.actions.finish import Desk
+from mezzotint.actions.finish import BackingServices
 from mezzotint.domain.errors import StorageUnavailable
 from mezzotint.domain.event import JobEvent, Progressed
 from mezzotint.domain.job import Job
@@ -14,17 +14,17 @@ from mezzotint.domain.job import Job
 POLL_S = 1.0
 
 
-async def watch_job(desk: Desk, job: Job, within_s: float = math.inf) -> AsyncGenerator[Job | Progressed]:
+async def watch_job(backing: BackingServices, job: Job, within_s: float = math.inf) -> AsyncGenerator[Job | Progressed]:
     """Yield the job's row after each change and once a second, and its progress between; end with the final row.
 
     While the database is away the last known row is repeated. Raises: StorageUnavailable, if it is away when the time
     is over.
     """
     until = time.monotonic() + within_s
-    with desk.bus.watch(job.id) as queue:
+    with backing.bus.watch(job.id) as queue:
         while True:
             try:
-                job = await desk.jobs.get(job.id) or job
+                job = await backing.jobs.get(job.id) or job
             except StorageUnavailable:
                 if time.monotonic() >= until:
                     raise
@@ -45,9 +45,9 @@ async def _receive(queue: asyncio.Queue[JobEvent], until: float) -> JobEvent | N
         return None
 
 
-async def wait_until_final(desk: Desk, job: Job, within_s: float) -> Job:
+async def wait_until_final(backing: BackingServices, job: Job, within_s: float) -> Job:
     """The job's row after its end, or as it is when the time is over. Raises: StorageUnavailable, as `watch_job`."""
-    async with aclosing(watch_job(desk, job, within_s)) as news:
+    async with aclosing(watch_job(backing, job, within_s)) as news:
         async for item in news:
             job = item if isinstance(item, Job) else job
     return job

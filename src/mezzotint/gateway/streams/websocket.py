@@ -74,7 +74,7 @@ async def socket(websocket: WebSocket, since: Since = None, of: Of = Whose.MINE)
         async with service.open_stream(claims):
             offered = websocket.scope.get("subprotocols", [])
             await websocket.accept(PROTOCOL if PROTOCOL in offered else None)
-            with service.desk.bus.watch_all(jobs.tenant, jobs.owners) as pending:
+            with service.backing.bus.watch_all(jobs.tenant, jobs.owners) as pending:
                 await run_connection(service, websocket, jobs, pending, since)
     except ApiError as answer:
         with suppress(RuntimeError, WebSocketDisconnect, TimeoutError):  # the other side may be gone, or read no more
@@ -140,8 +140,8 @@ async def send_messages(
     await websocket.send_json(format_signal("hello", service.now()))
     async for message in read_missed(service, jobs, since):
         await websocket.send_json(message)
-    for job in await service.desk.jobs.open_of(jobs.tenant, jobs.owners):
-        service.desk.bus.own(job)
+    for job in await service.backing.jobs.open_of(jobs.tenant, jobs.owners):
+        service.backing.bus.own(job)
         await websocket.send_json(format_job_message(job, service.now()))
     while True:
         try:
@@ -168,7 +168,7 @@ async def read_missed(service: Service, watched: WatchedJobs, since: datetime | 
     last = {job_id: change.number for job_id, change in changed}
     jobs: dict[JobId, Job] = {}
     for job_id, change in changed:
-        job = jobs.get(job_id) or await service.desk.jobs.get(job_id)
+        job = jobs.get(job_id) or await service.backing.jobs.get(job_id)
         if job is not None:
             jobs[job_id] = job
             is_present = change.number == last[job_id] and change.state is job.state

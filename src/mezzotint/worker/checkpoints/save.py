@@ -22,11 +22,11 @@ async def save_checkpoint(jobs: LeasedJobs, leased: LeasedJob, snapshot: "Snapsh
 
     cost_s: GPU-seconds of this attempt.
     """
-    desk, started_at = jobs.desk, time.monotonic()
-    metrics = desk.metrics
+    backing, started_at = jobs.backing, time.monotonic()
+    metrics = backing.metrics
     try:
         data = await asyncio.to_thread(snapshot.encode)
-        await save(desk, leased.job, snapshot.steps, data, jobs.now(), cost_s=leased.resumed_cost_s + cost_s)
+        await save(backing, leased.job, snapshot.steps, data, jobs.now(), cost_s=leased.resumed_cost_s + cost_s)
         if snapshot.steps > leased.job.lost_step:
             leased.job = replace(leased.job, num_losses=0)
         spent_s = time.monotonic() - started_at

@@ -56,8 +56,8 @@ async def keys(objects: Objects) -> list[str]:
 
 async def test_all_bytes_move_to_quarantine_and_come_back(database: Database, objects: Objects) -> None:
     work, store = make_work(database, objects), Store(database)
-    job, image = await finish_with(work.desk, PICTURES[0], tenant="ada")
-    await finish_with(work.desk, PICTURES[1], tenant="ada")
+    job, image = await finish_with(work.backing, PICTURES[0], tenant="ada")
+    await finish_with(work.backing, PICTURES[1], tenant="ada")
     await keep_upload(store, objects, "bob", PICTURES[0])
     before = await keys(objects)
     done = await take_down(work, contents=(image.webp,))
@@ -94,13 +94,13 @@ async def test_all_bytes_move_to_quarantine_and_come_back(database: Database, ob
 
 
 async def test_everybodys_picture_of_the_same_bytes_goes(database: Database, local: TakedownWork) -> None:
-    first, _ = await finish_with(local.desk, PICTURES[0], tenant="ada")
-    second, _ = await finish_with(local.desk, PICTURES[0], tenant="bob", owner="usr_1")
-    other, _ = await finish_with(local.desk, PICTURES[1], tenant="bob")
+    first, _ = await finish_with(local.backing, PICTURES[0], tenant="ada")
+    second, _ = await finish_with(local.backing, PICTURES[0], tenant="bob", owner="usr_1")
+    other, _ = await finish_with(local.backing, PICTURES[1], tenant="bob")
     done = await take_down(local, jobs=(first.id,))
     assert done.num_pictures == 2
     assert await shown(database, ADA, BOB) == [PICTURES[1].png_hash]
-    rows = [await local.desk.jobs.get(job.id) for job in (first, second, other)]
+    rows = [await local.backing.jobs.get(job.id) for job in (first, second, other)]
     assert [(row.state, row.error and row.error.code) for row in rows if row] == [
         (JobState.BLOCKED, "picture_taken_down"),
         (JobState.BLOCKED, "picture_taken_down"),
@@ -129,7 +129,7 @@ CONDITIONS: list[tuple[PictureSelection, list[int]]] = [
 async def test_conditions_narrow_each_other(database: Database, local: TakedownWork) -> None:
     prompts = ["a red apple", "two men fight", "a green Apple", "a red APPLE pie", "a fight"]
     for number, (prompt, tenant) in enumerate(zip(prompts, ("ada", "ada", "ada", "bob", "bob"), strict=True)):
-        await finish_with(local.desk, PICTURES[number], at=NOW + days(number), tenant=tenant, prompt=prompt)
+        await finish_with(local.backing, PICTURES[number], at=NOW + days(number), tenant=tenant, prompt=prompt)
     for selection, gone in CONDITIONS:
         planned = await plan_takedown(local, selection)
         files = [PICTURES[number] for number in gone]
@@ -147,9 +147,9 @@ async def test_conditions_narrow_each_other(database: Database, local: TakedownW
 async def test_a_near_copy_goes_and_is_not_let_in_again(database: Database, local: TakedownWork) -> None:
     small = draw_pixels(0).resize((64, 64)).resize((128, 128))
     copy = encode_picture(small)
-    await finish_with(local.desk, copy, tenant="bob")
-    await finish_with(local.desk, PICTURES[1], tenant="bob")
-    _, image = await finish_with(local.desk, PICTURES[0], tenant="ada")
+    await finish_with(local.backing, copy, tenant="bob")
+    await finish_with(local.backing, PICTURES[1], tenant="bob")
+    _, image = await finish_with(local.backing, PICTURES[0], tenant="ada")
     with_copies = await name_copies(local, PictureSelection(contents=(image.webp,)))
     await take_down(local, contents=(image.png,))
     (listed,) = await local.takedowns.blocked_pictures()
@@ -169,7 +169,7 @@ async def test_a_near_copy_goes_and_is_not_let_in_again(database: Database, loca
 
 async def test_a_takedown_that_is_cut_off_anywhere_goes_on(database: Database, local: TakedownWork) -> None:
     for number in range(4):
-        await finish_with(local.desk, PICTURES[number], tenant="ada")
+        await finish_with(local.backing, PICTURES[number], tenant="ada")
     begun = await begin_takedown(local, PictureSelection(tenant=ADA), reason="r", made_by="m", within_s=0)
     assert begun.phase is TakedownPhase.WITHDRAWING
     seen = {begun.phase}
@@ -180,7 +180,7 @@ async def test_a_takedown_that_is_cut_off_anywhere_goes_on(database: Database, l
     assert now is not None
     assert (now.phase, now.num_pictures, now.num_moved) == (TakedownPhase.DONE, 4, 4)
     assert await shown(database, ADA) == []
-    assert len(await local.desk.objects.keys("quarantine/")) == 8
+    assert len(await local.backing.objects.keys("quarantine/")) == 8
 
 
 async def test_what_a_job_writes_in_the_moment_of_the_takedown_is_found(
@@ -188,34 +188,34 @@ async def test_what_a_job_writes_in_the_moment_of_the_takedown_is_found(
 ) -> None:
     done = await take_down(local, contents=(PICTURES[0].png_hash,))
     assert (done.phase, done.num_pictures) == (TakedownPhase.DONE, 0)
-    _, image = await finish_with(local.desk, PICTURES[0], tenant="ada")
+    _, image = await finish_with(local.backing, PICTURES[0], tenant="ada")
     assert await Images(database).published_at(image.png) is None, "hidden at once"
     assert await withdraw_late_arrivals(local) == 1
     assert await shown(database, ADA) == []
-    assert await keys(local.desk.objects) == []
+    assert await keys(local.backing.objects) == []
     late = await local.takedowns.get(done.id)
     assert late is not None
     assert (late.num_pictures, late.num_moved) == (1, 1)
 
 
 async def test_jobs_that_would_begin_with_it_are_cancelled(local: TakedownWork) -> None:
-    _, image = await finish_with(local.desk, PICTURES[0], tenant="ada")
+    _, image = await finish_with(local.backing, PICTURES[0], tenant="ada")
     parameters = replace(make_parameters(), task=Task.VARIATION, source=image.png, strength=0.5)
     waiting = make_job(tenant="bob", parameters=parameters)
     other = make_job(tenant="bob")
-    await local.desk.jobs.add(waiting)
-    await local.desk.jobs.add(other)
+    await local.backing.jobs.add(waiting)
+    await local.backing.jobs.add(other)
     await take_down(local, contents=(image.png,))
-    states = [row.state for job in (waiting, other) if (row := await local.desk.jobs.get(job.id))]
+    states = [row.state for job in (waiting, other) if (row := await local.backing.jobs.get(job.id))]
     assert states == [JobState.CANCELLED, JobState.QUEUED]
 
 
 async def test_the_same_selection_again_is_the_same_takedown(local: TakedownWork) -> None:
-    await finish_with(local.desk, PICTURES[0], tenant="ada")
+    await finish_with(local.backing, PICTURES[0], tenant="ada")
     first = await take_down(local, tenant=ADA)
     again = await take_down(local, tenant=ADA)
     assert again == first
-    await finish_with(local.desk, PICTURES[1], tenant="ada")
+    await finish_with(local.backing, PICTURES[1], tenant="ada")
     more = await take_down(local, tenant=ADA)
     assert (more.id != first.id, more.num_pictures) == (True, 1)
     assert await undo_takedown(local, first, undone_by="m", reason="r") == await undo_takedown(
@@ -224,15 +224,15 @@ async def test_the_same_selection_again_is_the_same_takedown(local: TakedownWork
 
 
 async def test_it_is_undone_within_its_time_and_not_later(database: Database, local: TakedownWork) -> None:
-    await finish_with(local.desk, PICTURES[0], tenant="ada")
+    await finish_with(local.backing, PICTURES[0], tenant="ada")
     done = await take_down(local, tenant=ADA)
-    early = make_work(database, local.desk.objects, NOW + days(29))
+    early = make_work(database, local.backing.objects, NOW + days(29))
     await run_open_takedowns(early)
-    assert len(await local.desk.objects.keys("quarantine/")) == 2
-    late = make_work(database, local.desk.objects, NOW + days(30))
+    assert len(await local.backing.objects.keys("quarantine/")) == 2
+    late = make_work(database, local.backing.objects, NOW + days(30))
     assert await undo_takedown(late, done, undone_by="m", reason="r") is UndoRefusal.ERASED
     await run_open_takedowns(late)
-    assert await local.desk.objects.keys("quarantine/") == []
+    assert await local.backing.objects.keys("quarantine/") == []
     erased = await local.takedowns.get(done.id)
     assert erased is not None
     assert erased.phase is TakedownPhase.ERASED
@@ -241,14 +241,14 @@ async def test_it_is_undone_within_its_time_and_not_later(database: Database, lo
 
 
 async def test_one_under_way_is_not_undone(local: TakedownWork) -> None:
-    await finish_with(local.desk, PICTURES[0], tenant="ada")
+    await finish_with(local.backing, PICTURES[0], tenant="ada")
     begun = await begin_takedown(local, PictureSelection(tenant=ADA), reason="r", made_by="m", within_s=0)
     assert await undo_takedown(local, begun, undone_by="m", reason="r") is UndoRefusal.UNDER_WAY
     await run_takedown(local, begun.id)
 
 
 async def test_an_order_to_purge_is_repeated_until_it_is_taken(local: TakedownWork) -> None:
-    _, image = await finish_with(local.desk, PICTURES[0], tenant="ada")
+    _, image = await finish_with(local.backing, PICTURES[0], tenant="ada")
     orders: list[Sequence[str]] = []
 
     async def purge(takedown: Takedown, paths: Sequence[str]) -> str | None:
@@ -258,7 +258,7 @@ async def test_an_order_to_purge_is_repeated_until_it_is_taken(local: TakedownWo
     waits = replace(local, purge=purge)
     stuck = await take_down(waits, tenant=ADA)
     assert (stuck.phase, stuck.failure, stuck.attempts) == (TakedownPhase.PURGING, "It answered 503.", 1)
-    assert await local.desk.objects.keys("images/") == [], "bytes do not wait for caches"
+    assert await local.backing.objects.keys("images/") == [], "bytes do not wait for caches"
     await run_open_takedowns(waits)
     assert len(orders) == 1, "not before its time"
     done = await run_takedown(replace(waits, now=lambda: NOW + days(1)), stuck.id)

@@ -222,19 +222,19 @@ def watch(monkeypatch: pytest.MonkeyPatch, device: str) -> tuple[SensorWatch, An
     from mezzotint.engine.device import choice
 
     monkeypatch.setattr(choice, "process_device", lambda wanted: device)
-    worker: Any = SimpleNamespace(is_ready=False, desk=SimpleNamespace(metrics=Metrics()))
+    worker: Any = SimpleNamespace(is_ready=False, backing=SimpleNamespace(metrics=Metrics()))
     return SensorWatch(Settings(), worker), worker
 
 
 def test_a_worker_reads_its_gpu_once_it_is_ready(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     watching, worker = watch(monkeypatch, "cuda:1")
     asyncio.run(watching.read_when_ready())
-    assert sample(worker.desk.metrics, "gpu_temperature_celsius", gpu="cuda:1") is None
+    assert sample(worker.backing.metrics, "gpu_temperature_celsius", gpu="cuda:1") is None
     worker.is_ready = True
     for temperature in (61, 64):
         library.temperature = temperature
         asyncio.run(watching.read_when_ready())
-        assert sample(worker.desk.metrics, "gpu_temperature_celsius", gpu="cuda:1") == temperature
+        assert sample(worker.backing.metrics, "gpu_temperature_celsius", gpu="cuda:1") == temperature
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda:1"])
@@ -244,4 +244,4 @@ def test_a_worker_without_sensors_reads_nothing_and_works_on(monkeypatch: pytest
     worker.is_ready = True
     for _ in range(2):
         asyncio.run(watching.read_when_ready())
-    assert sample(worker.desk.metrics, "gpu_temperature_celsius", gpu=device) is None
+    assert sample(worker.backing.metrics, "gpu_temperature_celsius", gpu=device) is None

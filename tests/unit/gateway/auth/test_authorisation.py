@@ -213,20 +213,20 @@ async def things_of_ada(service: Service, number: int) -> dict[str, str]:
     """One of each kind of thing that a path can name, other ones for each number under 256."""
     job = make_job(tenant="ada")
     picture = make_image(job, f"{number:02x}")
-    await service.desk.jobs.add(job)
-    (taken,) = await service.desk.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
+    await service.backing.jobs.add(job)
+    (taken,) = await service.backing.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
     assert taken.lease is not None
-    await service.desk.objects.put(image_key(picture.webp, "webp"), b"RIFF")
-    await service.desk.objects.put(image_key(picture.png, "png"), b"\x89PNG")
-    await service.desk.jobs.finish(job.id, taken.lease, make_ending(job, images=(picture,)))
+    await service.backing.objects.put(image_key(picture.webp, "webp"), b"RIFF")
+    await service.backing.objects.put(image_key(picture.png, "png"), b"\x89PNG")
+    await service.backing.jobs.finish(job.id, taken.lease, make_ending(job, images=(picture,)))
     made = await service.accounts.keys.add(KeyRequest(tenant=TenantId("ada"), name="laptop", scopes=OWN), service.now())
     assert made is not None
     id = WebhookId(f"wh_{int(job.id[4:], 16):016x}")
     webhook = Webhook(id=id, tenant=TenantId("ada"), url="https://hooks.example/x", created_at=NOW)
     await service.webhook_sender.webhooks.add(webhook, 100)
-    await service.intake.uploads.keep(TenantId("ada"), Source(content=picture.png, width=64, height=64), NOW, 100)
+    await service.uploader.uploads.keep(TenantId("ada"), Source(content=picture.png, width=64, height=64), NOW, 100)
     await service.workers.record_heartbeat(WorkerId("w"), service.now())
-    refusal_id = await service.door.refusals.record(TenantId("ada"), OF_TENANT, BLOCKED, "a prompt", NOW)
+    refusal_id = await service.admission.refusals.record(TenantId("ada"), OF_TENANT, BLOCKED, "a prompt", NOW)
     assert refusal_id is not None
     return {
         "refusal_id": refusal_id,
@@ -291,7 +291,7 @@ async def test_a_route_answers_each_credential_as_the_matrix_says(route: str, se
         if answer.status_code >= 400:
             said = answer.json()
             assert said["detail"] if "/sdapi/" in route else said["error"]["message"]
-        job = await service.desk.jobs.get(JobId(its["job_id"]))
+        job = await service.backing.jobs.get(JobId(its["job_id"]))
         assert job is not None
         assert job.state is JobState.SUCCEEDED
     assert got == wanted

@@ -84,11 +84,11 @@ async def draw_picture(service: Service, user: User, content: str) -> Job:
     """A job of the user's that succeeded."""
     job = make_job(tenant=user.tenant, owner=user.id)
     picture = make_image(job, content)
-    await service.desk.jobs.add(job)
-    (taken,) = await service.desk.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
+    await service.backing.jobs.add(job)
+    (taken,) = await service.backing.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
     assert taken.lease is not None
-    await service.desk.objects.put(image_key(picture.png, "png"), b"PNG")
-    return await service.desk.jobs.finish(job.id, taken.lease, make_ending(job, images=(picture,)))
+    await service.backing.objects.put(image_key(picture.png, "png"), b"PNG")
+    return await service.backing.jobs.finish(job.id, taken.lease, make_ending(job, images=(picture,)))
 
 
 async def make_things(service: Service, user: User, number: int) -> dict[str, str]:
@@ -102,13 +102,15 @@ async def make_things(service: Service, user: User, number: int) -> dict[str, st
     )
     await service.webhook_sender.webhooks.add(webhook, 100)
     upload = Source(content=job.images[0].webp, width=64, height=64)
-    await service.intake.uploads.keep(user.tenant, upload, NOW, 100, owner=user.id)
+    await service.uploader.uploads.keep(user.tenant, upload, NOW, 100, owner=user.id)
     return {"job_id": job.id, "webhook_id": webhook.id, "upload_id": upload.content}
 
 
 def make_able(service: Service) -> Service:
     """The service of a model that can do everything."""
-    return replace(service, door=replace(service.door, model=replace(service.door.model, tasks=tuple(Task))))
+    return replace(
+        service, admission=replace(service.admission, model=replace(service.admission.model, tasks=tuple(Task)))
+    )
 
 
 def client_of(service: Service) -> httpx.AsyncClient:
@@ -187,7 +189,7 @@ async def test_a_job_begins_with_a_colleagues_picture_only_where_it_may_be_seen(
     people = await populate(service, visibility)
     shown = await sign_in(service, people)
     things = await make_things(service, people.ada, 7)
-    picture = await service.desk.jobs.get(JobId(things["job_id"]))
+    picture = await service.backing.jobs.get(JobId(things["job_id"]))
     assert picture is not None
     sources = [things["job_id"], picture.images[0].png, things["upload_id"]]
     sees = {"ada": True, "bob": visibility is SHARED, "manager": visibility is not PRIVATE, "stranger": False}
@@ -205,8 +207,8 @@ async def test_what_was_there_before_owners_is_the_whole_tenants(service: Servic
     people = await populate(service, PRIVATE)
     shown = await sign_in(service, people)
     old, mine = make_job(tenant=ACME), make_job(tenant=ACME, owner=people.ada.id)
-    await service.desk.jobs.add(old)
-    await service.desk.jobs.add(mine)
+    await service.backing.jobs.add(old)
+    await service.backing.jobs.add(mine)
     async with client_of(service) as client:
         listed = (await client.get("/v1/jobs", headers=shown["bob"])).json()["jobs"]
         assert [(job["id"], job["owner"]) for job in listed] == [(old.id, None)]
@@ -233,7 +235,7 @@ async def test_an_upload_that_two_colleagues_sent_stays_until_both_deleted_it(se
     shown = await sign_in(service, people)
     upload = Source(content=make_image(make_job(), "5a").png, width=64, height=64)
     for user in (people.ada, people.bob):
-        await service.intake.uploads.keep(ACME, upload, NOW, 100, owner=user.id)
+        await service.uploader.uploads.keep(ACME, upload, NOW, 100, owner=user.id)
     body = {"prompt": "a red apple", "task": "variation", "source": upload.content}
     async with client_of(service) as client:
         assert (await client.post("/v1/jobs", json=body, headers=shown["ada"])).status_code == 202
@@ -241,7 +243,7 @@ async def test_an_upload_that_two_colleagues_sent_stays_until_both_deleted_it(se
         assert (await client.delete(path, headers=shown["ada"])).json()["error"]["code"] == "upload_in_use"
         assert (await client.delete(path, headers=shown["bob"])).status_code == 204  # ada's job has her own
         assert (await client.delete(path, headers=shown["bob"])).status_code == 404
-    assert await service.intake.uploads.owners_of(ACME, upload.content) == [people.ada.id]
+    assert await service.uploader.uploads.owners_of(ACME, upload.content) == [people.ada.id]
 
 
 async def test_a_webhook_is_told_of_its_owners_jobs_alone(service: Service) -> None:
@@ -270,7 +272,7 @@ async def test_the_page_of_automatic1111_stops_only_what_its_own_caller_draws(se
                 await asyncio.sleep(0.01)
             assert (await client.get("/sdapi/v1/progress", headers=keys["bob"])).json()["state"]["job_count"] == 0
             await client.post("/sdapi/v1/interrupt", headers=keys["bob"])
-            (job,) = await service.desk.jobs.open_of(ACME)
+            (job,) = await service.backing.jobs.open_of(ACME)
             assert (job.owner, job.state) == (people.ada.id, JobState.QUEUED)
             await client.post("/sdapi/v1/interrupt", headers=keys["ada"])
             await drawing
@@ -281,19 +283,19 @@ async def test_a_socket_tells_of_my_jobs_and_of_the_tenants_where_asked(service:
     people = await populate(service, SHARED)
     shown = await sign_in(service, people)
     hers, his = make_job(tenant=ACME, owner=people.ada.id), make_job(tenant=ACME, owner=people.bob.id)
-    await service.desk.jobs.add(hers, his)
+    await service.backing.jobs.add(hers, his)
     wanted = {his.id} | ({hers.id} if of == "tenant" else set())
     async with serving(service) as address, asyncio.timeout(20):
         url = f"ws://{address}/v1/ws?of={of}&since={NOW:%Y-%m-%dT%H:%M:%SZ}"
         async with connect_socket(url, additional_headers=shown["bob"], origin=f"http://{address}") as socket:  # type: ignore[arg-type]
             for job in (hers, his):
-                service.desk.bus.own(job)
+                service.backing.bus.own(job)
             seen: set[str] = set()
             while seen != wanted:
                 message = await socket.recv()
                 seen |= {id for id in (hers.id, his.id) if id in str(message)}
             for job in (hers, his):
-                service.desk.bus.publish(job.id, Progressed(job=job.id, step=1, num_steps=30, preview=None))
+                service.backing.bus.publish(job.id, Progressed(job=job.id, step=1, num_steps=30, preview=None))
             progress: set[str] = set()
             while progress != wanted:
                 message = str(await socket.recv())
@@ -314,7 +316,7 @@ async def test_streams_that_show_a_colleagues_work_end_when_the_tenant_shows_les
     people = await populate(service, SHARED)
     bob = await open_session(service, people.bob.id)
     job = make_job(tenant=ACME, owner=people.ada.id)
-    await service.desk.jobs.add(job)
+    await service.backing.jobs.add(job)
     async with (
         serving(service) as address,
         asyncio.timeout(30),

@@ -125,7 +125,9 @@ SOURCE = b64encode(picture()).decode()
 async def test_a_source_that_cannot_be_used_is_refused(
     connect: Connect, service: Service, body: dict[str, object], code: str, word: str
 ) -> None:
-    able = replace(service, door=replace(service.door, model=replace(service.door.model, tasks=tuple(Task))))
+    able = replace(
+        service, admission=replace(service.admission, model=replace(service.admission.model, tasks=tuple(Task)))
+    )
     async with connect(served=able) as ada:
         answer = await ada.post("/sdapi/v1/img2img", json={"prompt": "a cat", **body})
     assert (answer.status_code, answer.json()["error"]) == (422, code)

@@ -142,15 +142,17 @@ async def test_no_bytes_are_kept_while_the_picture_is_drawn(
     connect: Connect, service: Service, keeps: bool, reserved: bool
 ) -> None:
     """But those that the answer shall repeat: they count until then."""
-    able = replace(service, door=replace(service.door, model=replace(service.door.model, tasks=tuple(Task))))
+    able = replace(
+        service, admission=replace(service.admission, model=replace(service.admission.model, tasks=tuple(Task)))
+    )
     body = {"prompt": "a cat", "init_images": [b64encode(picture()).decode()], "include_init_images": keeps}
     async with connect("ada", served=able) as ada:
         drawing = asyncio.create_task(ada.post("/sdapi/v1/img2img", json=body))
         async with asyncio.timeout(30):
-            while not await able.desk.jobs.open_of("ada"):  # type: ignore[arg-type]
+            while not await able.backing.jobs.open_of("ada"):  # type: ignore[arg-type]
                 await asyncio.sleep(0.01)  # until the request became a job
         assert bool(able.bodies.reserved) is reserved
-        (job,) = await able.desk.jobs.open_of("ada")  # type: ignore[arg-type]
+        (job,) = await able.backing.jobs.open_of("ada")  # type: ignore[arg-type]
         assert (await ada.delete(f"/v1/jobs/{job.id}")).status_code == 200
         await drawing
     assert not able.bodies.reserved

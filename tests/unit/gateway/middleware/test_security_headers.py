@@ -59,11 +59,11 @@ async def test_a_published_picture_is_kept_for_ever_and_a_missing_one_not_at_all
 ) -> None:
     job = make_job(tenant="ada")
     picture = make_image(job)
-    await service.desk.jobs.add(job)
-    (taken,) = await service.desk.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
+    await service.backing.jobs.add(job)
+    (taken,) = await service.backing.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
     assert taken.lease is not None
-    await service.desk.objects.put(image_key(picture.webp, "webp"), b"RIFF")
-    await service.desk.jobs.finish(job.id, taken.lease, make_ending(job, images=(picture,)))
+    await service.backing.objects.put(image_key(picture.webp, "webp"), b"RIFF")
+    await service.backing.jobs.finish(job.id, taken.lease, make_ending(job, images=(picture,)))
     async with connect(None) as nobody:
         found = await nobody.get(f"/i/{picture.webp}.webp")
         assert (found.status_code, "immutable" in found.headers["cache-control"]) == (200, True)

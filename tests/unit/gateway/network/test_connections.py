@@ -52,7 +52,7 @@ async def is_open(stream: Stream) -> bool:
 
 def ended(service: Service, why: str) -> float:
     name = "mezzotint_connections_ended_total"
-    return service.desk.metrics.registry.get_sample_value(name, {"why": why}) or 0.0
+    return service.backing.metrics.registry.get_sample_value(name, {"why": why}) or 0.0
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ async def raw(proxy: Proxy, sent: bytes) -> bytes:
 
 async def test_everything_comes_through_unbuffered_where_it_must(service: Service, tmp_path: Path) -> None:
     job = make_job()
-    await service.desk.jobs.add(job)
+    await service.backing.jobs.add(job)
     async with proxied(service, tmp_path) as proxy, proxy.client(bearer(service)) as ada:
         assert (await ada.get("/v1/me")).json()["tenant"] == "ada"
         assert (await ada.post("/v1/uploads", content=picture())).status_code == 201
@@ -172,7 +172,7 @@ async def test_bodies_and_requests_are_bounded(service: Service, tmp_path: Path)
 
 async def test_one_address_has_so_many_requests_at_once(service: Service, tmp_path: Path) -> None:
     job = make_job()
-    await service.desk.jobs.add(job)
+    await service.backing.jobs.add(job)
     limit = {"mezzotint_connections 100;": "mezzotint_connections 3;"}
     async with proxied(service, tmp_path, **limit) as proxy, proxy.client(bearer(service)) as ada:
         async with AsyncExitStack() as streams:
@@ -188,7 +188,7 @@ async def test_one_address_has_so_many_requests_at_once(service: Service, tmp_pa
 @pytest.mark.parametrize("slash", ["/", ""], ids=["taken off", "left on"])
 async def test_everything_comes_through_under_a_path(service: Service, tmp_path: Path, slash: str) -> None:
     job = make_job()
-    await service.desk.jobs.add(job)
+    await service.backing.jobs.add(job)
     changes = {
         "location / {": "location /paint/ {",
         "proxy_pass http://mezzotint;": f"proxy_pass http://mezzotint{slash};",

@@ -38,14 +38,14 @@ def client_of(service: Service, peer: str = PROXY, **headers: str) -> httpx.Asyn
 async def draw_next(service: Service, content: str) -> None:
     """The next job gets its picture, as from a worker."""
     async with asyncio.timeout(30):
-        while not (taken := await service.desk.jobs.claim(WorkerOffer(worker=WorkerId("w")), service.now(), 30)):
+        while not (taken := await service.backing.jobs.claim(WorkerOffer(worker=WorkerId("w")), service.now(), 30)):
             await asyncio.sleep(0.01)  # until a request has made it
     (job,) = taken
     assert job.lease is not None
     picture = make_image(job, content)
-    await service.desk.objects.put(image_key(picture.png, "png"), b"PNG")
-    ended = await service.desk.jobs.finish(job.id, job.lease, make_ending(job, images=(picture,)))
-    service.desk.bus.publish(job.id, Changed(job=ended))
+    await service.backing.objects.put(image_key(picture.png, "png"), b"PNG")
+    ended = await service.backing.jobs.finish(job.id, job.lease, make_ending(job, images=(picture,)))
+    service.backing.bus.publish(job.id, Changed(job=ended))
 
 
 async def ask_for_address(client: httpx.AsyncClient, service: Service) -> str:

@@ -122,5 +122,7 @@ async def test_strangers_do_not_fill_the_log(service: Service, caplog: pytest.Lo
         assert STATUS.findall(await ask(address, REFUSED["TLS"])) == [b"400"]
         assert STATUS.findall(await ask(address, upgrade)) == [b"200"]
         assert not caplog.records
-    counted = service.desk.metrics.registry.get_sample_value("mezzotint_connections_ended_total", {"why": "malformed"})
+    counted = service.backing.metrics.registry.get_sample_value(
+        "mezzotint_connections_ended_total", {"why": "malformed"}
+    )
     assert counted == 1

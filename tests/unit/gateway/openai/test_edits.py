@@ -35,7 +35,9 @@ def mask(size: tuple[int, int] = (64, 64), alpha: int = 0) -> bytes:
 
 @pytest.fixture
 def able(service: Service) -> Service:
-    return replace(service, door=replace(service.door, model=replace(service.door.model, tasks=tuple(Task))))
+    return replace(
+        service, admission=replace(service.admission, model=replace(service.admission.model, tasks=tuple(Task)))
+    )
 
 
 def data_url(data: bytes) -> str:
@@ -49,7 +51,7 @@ async def job_of(
     sent = [(name, (f"{name}.png", data, "image/png")) for name, data in files]
     asked = asyncio.create_task(client.post(path, data=fields, files=sent))
     job: dict[str, Any] = await first_job(client, asked)
-    await cancel(able.desk, JobId(job["id"]), able.now())
+    await cancel(able.backing, JobId(job["id"]), able.now())
     answer = await asked
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "job_cancelled")
     return dict(job["parameters"])
@@ -59,7 +61,7 @@ async def test_an_edit_with_a_mask_is_an_inpaint_where_the_mask_is_transparent(c
     async with connect(served=able) as ada:
         parameters = await job_of(ada, able, EDIT, [("image", picture()), ("mask", mask())], prompt="a cat --seed 3")
     assert (parameters["task"], parameters["prompt"], parameters["seed"]) == ("inpaint", "a cat", 3)
-    stored = await able.desk.objects.get(upload_key(Sha256(parameters["mask"])))
+    stored = await able.backing.objects.get(upload_key(Sha256(parameters["mask"])))
     assert stored is not None
     kept = Image.open(BytesIO(stored)).convert("L")
     assert [kept.getpixel((x, 5)) for x in (0, 31, 32, 63)] == [0, 0, 255, 255]
@@ -155,7 +157,7 @@ async def test_a_retry_of_the_client_begins_with_the_same_picture_and_makes_no_s
         files, retry = {"image": picture()}, {"x-stainless-retry-count": "1"}
         first = asyncio.create_task(ada.post(EDIT, data={"prompt": "a cat"}, files=files))
         job = await first_job(ada, first)
-        await cancel(able.desk, JobId(str(job["id"])), able.now())
+        await cancel(able.backing, JobId(str(job["id"])), able.now())
         assert (await first).status_code == 409
         again = await ada.post(EDIT, data={"prompt": "a cat"}, files=files, headers=retry)
         assert again.json()["error"]["code"] == "job_cancelled"
@@ -165,7 +167,7 @@ async def test_a_retry_of_the_client_begins_with_the_same_picture_and_makes_no_s
         )
         while len(jobs := (await ada.get("/v1/jobs")).json()["jobs"]) < 2:
             await asyncio.wait([other], timeout=0.01)
-        await cancel(able.desk, JobId(jobs[0]["id"]), able.now())
+        await cancel(able.backing, JobId(jobs[0]["id"]), able.now())
         await other
 
 
@@ -183,7 +185,7 @@ async def test_an_edit_may_be_sent_as_json(connect: Connect, able: Service, body
     async with connect(served=able) as ada:
         asked = asyncio.create_task(ada.post(EDIT, json={"prompt": "a cat", "seed": 3, **body}))
         job: dict[str, Any] = await first_job(ada, asked)
-        await cancel(able.desk, JobId(job["id"]), able.now())
+        await cancel(able.backing, JobId(job["id"]), able.now())
         await asked
     assert (job["parameters"]["task"], job["parameters"]["seed"]) == (task, 3)
 

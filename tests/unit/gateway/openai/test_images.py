@@ -63,7 +63,7 @@ async def test_fields_of_openai_without_effect_here_are_taken(connect: Connect, 
         asked = asyncio.create_task(ada.post(GENERATE, json=body))
         job = await first_job(ada, asked)
         assert job["parameters"]["prompt"] == "a {cat}"
-        await cancel(service.desk, JobId(str(job["id"])), service.now())
+        await cancel(service.backing, JobId(str(job["id"])), service.now())
         answer = await asked
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "job_cancelled")
 
@@ -90,11 +90,13 @@ COUNTED = [
 async def test_fields_of_other_servers_count(
     connect: Connect, service: Service, fields: dict[str, object], name: str, value: object
 ) -> None:
-    able = replace(service, door=replace(service.door, model=replace(service.door.model, samplers=("Euler a",))))
+    able = replace(
+        service, admission=replace(service.admission, model=replace(service.admission.model, samplers=("Euler a",)))
+    )
     async with connect(served=able) as ada:
         asked = asyncio.create_task(ada.post(GENERATE, json={"prompt": "a cat", **fields}))
         job = await first_job(ada, asked)
-        await cancel(able.desk, JobId(str(job["id"])), able.now())
+        await cancel(able.backing, JobId(str(job["id"])), able.now())
         await asked
     assert job["parameters"][name] == value  # type: ignore[index]
 
@@ -177,7 +179,7 @@ async def test_a_retry_of_the_client_waits_for_the_first_ones_picture(connect: C
             ada.post(GENERATE, json={"prompt": "a cat"}, headers={"x-stainless-retry-count": "1"})
         )
         await asyncio.wait([retry], timeout=0.2)
-        await cancel(service.desk, JobId(str(job["id"])), service.now())
+        await cancel(service.backing, JobId(str(job["id"])), service.now())
         answers = [await first, await retry]
         assert [answer.json()["error"]["code"] for answer in answers] == ["job_cancelled"] * 2
         assert len((await ada.get("/v1/jobs")).json()["jobs"]) == 1

@@ -1,4 +1,4 @@
-"""Several models behind one door: asked for by name, listed with their state, each with bounds of its own."""
+"""Several models behind one admission: asked for by name, listed with their state, each with bounds of its own."""
 
 from dataclasses import replace
 
@@ -25,8 +25,8 @@ INK = replace(make_model(), name="ink", default_steps=12, max_px=64, tasks=(Task
 
 @pytest.fixture
 def two(service: Service) -> Service:
-    door = replace(service.door, others=(INK,))
-    return replace(service, door=door, model_states=lambda: {"mezzotint-starter": "warm", "ink": "cold"})
+    admission = replace(service.admission, others=(INK,))
+    return replace(service, admission=admission, model_states=lambda: {"mezzotint-starter": "warm", "ink": "cold"})
 
 
 async def test_a_job_is_for_the_model_it_names_or_for_the_first(two: Service, connect: Connect) -> None:
@@ -42,7 +42,7 @@ async def test_a_job_is_for_the_model_it_names_or_for_the_first(two: Service, co
 
 
 async def test_a_model_may_be_asked_for_by_its_further_names(two: Service, connect: Connect) -> None:
-    named = replace(two, door=replace(two.door, others=(replace(INK, aliases=("gpt-image-1", "dall-e-3")),)))
+    named = replace(two, admission=replace(two.admission, others=(replace(INK, aliases=("gpt-image-1", "dall-e-3")),)))
     async with connect(served=named) as ada:
         job = (await ada.post("/v1/jobs", json={"prompt": "a cat", "model": "dall-e-3"})).json()
         assert job["model"] == "ink"

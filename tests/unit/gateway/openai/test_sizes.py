@@ -34,7 +34,7 @@ async def test_a_size_that_the_model_cannot_draw_is_drawn_at_its_nearest(
     async with connect(served=fitting) as ada:
         asked = asyncio.create_task(ada.post(GENERATE, json={"prompt": "a cat", "size": size}))
         job = await first_job(ada, asked)
-        await cancel(service.desk, JobId(str(job["id"])), service.now())
+        await cancel(service.backing, JobId(str(job["id"])), service.now())
         await asked
     parameters = job["parameters"]
     assert (parameters["width"], parameters["height"]) == drawn  # type: ignore[index]
@@ -64,14 +64,14 @@ async def test_the_answer_has_the_size_asked_for_and_says_what_was_drawn(service
     Image.new("RGB", (width, height), "red").save(buffer, "PNG")
     job = make_job()
     job = replace(job, images=(replace(make_image(job), width=width, height=height),))
-    await service.desk.jobs.add(job)
-    (taken,) = await service.desk.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
+    await service.backing.jobs.add(job)
+    (taken,) = await service.backing.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
     assert taken.lease is not None
-    await service.desk.jobs.finish(job.id, taken.lease, make_ending(job, images=job.images))
-    await service.desk.objects.put(image_key(job.images[0].png, "png"), buffer.getvalue())
+    await service.backing.jobs.finish(job.id, taken.lease, make_ending(job, images=job.images))
+    await service.backing.objects.put(image_key(job.images[0].png, "png"), buffer.getvalue())
     buffer.seek(0)
     Image.open(buffer).save(webp := BytesIO(), "WEBP")
-    await service.desk.objects.put(image_key(job.images[0].webp, "webp"), webp.getvalue())
+    await service.backing.objects.put(image_key(job.images[0].webp, "webp"), webp.getvalue())
     answer = await collect_images(fitting, Request({"type": "http"}), options, [job])
     (picture,) = answer.data
     shown = Image.open(BytesIO(b64decode(picture.b64_json or "")))

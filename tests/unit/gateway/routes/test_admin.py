@@ -70,7 +70,7 @@ async def test_everybodys_jobs_are_listed_by_state_and_tenant_and_can_be_cancell
     admin: httpx.AsyncClient, service: Service
 ) -> None:
     adas, eves = make_job(tenant="ada"), make_job(tenant="eve")
-    await service.desk.jobs.add(adas, eves)
+    await service.backing.jobs.add(adas, eves)
     async with admin:
         cancelled = (await admin.delete(f"/v1/admin/jobs/{eves.id}")).json()
         assert (cancelled["state"], cancelled["tenant"]) == ("cancelled", "eve")
@@ -106,11 +106,11 @@ async def test_a_dead_letter_is_listed_with_its_reason_and_retried_once(
     admin: httpx.AsyncClient, service: Service
 ) -> None:
     job = make_job()
-    await service.desk.jobs.add(job)
-    (taken,) = await service.desk.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
+    await service.backing.jobs.add(job)
+    (taken,) = await service.backing.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
     assert taken.lease is not None
     error = JobError(code="run_failed", message="The run failed.", hint="Try again.")
-    await service.desk.jobs.finish(job.id, taken.lease, replace(make_ending(job, JobState.FAILED), error=error))
+    await service.backing.jobs.finish(job.id, taken.lease, replace(make_ending(job, JobState.FAILED), error=error))
     async with admin:
         (dead,) = (await admin.get("/v1/admin/jobs?state=failed")).json()["jobs"]
         assert (dead["id"], dead["error"]["code"]) == (job.id, "run_failed")
@@ -135,8 +135,8 @@ async def test_a_lanes_weight_is_set_within_its_bounds_and_lasts(admin: httpx.As
             refused = await admin.put("/v1/admin/lanes/pro", json={"base": wrong})
             assert refused.status_code == 422, wrong
         late = [make_job(tier=Tier.PRO, tenant=f"t{n}") for n in range(3)]
-        await service.desk.jobs.add(*late)
-        await update_lane_weights(service.desk, NOW + timedelta(seconds=60))
+        await service.backing.jobs.add(*late)
+        await update_lane_weights(service.backing, NOW + timedelta(seconds=60))
         moved = of(await admin.get("/v1/admin/lanes"), "pro")
         assert (moved["base"], moved["weight"]) == (3.0, pytest.approx(3.3))
         assert of(await admin.put("/v1/admin/lanes/pro", json={"base": None}), "pro")["weight"] == 4.0
@@ -149,8 +149,8 @@ async def test_workers_are_listed_while_they_are_heard_of_and_drained_alone_or_a
     old, here = WorkerId("old"), WorkerId("here")
     await service.workers.record_heartbeat(old, service.now() - timedelta(minutes=5))
     await service.workers.record_heartbeat(here, service.now())
-    await service.desk.jobs.add(make_job())
-    await service.desk.jobs.claim(WorkerOffer(worker=here), NOW, 30)
+    await service.backing.jobs.add(make_job())
+    await service.backing.jobs.claim(WorkerOffer(worker=here), NOW, 30)
     async with admin:
         (one,) = (await admin.get("/v1/admin/workers")).json()["workers"]
         assert (one["id"], one["num_running"], one["is_drained"]) == ("here", 1, False)

@@ -22,11 +22,11 @@ async def publish(service: Service, data: bytes = b"RIFF") -> str:
     """Publish `data` as a picture. Returns its path."""
     job = make_job()
     picture = make_image(job)
-    await service.desk.jobs.add(job)
-    (taken,) = await service.desk.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
+    await service.backing.jobs.add(job)
+    (taken,) = await service.backing.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
     assert taken.lease is not None
-    await service.desk.objects.put(image_key(picture.webp, "webp"), data)
-    await service.desk.jobs.finish(job.id, taken.lease, make_ending(job, images=(picture,)))
+    await service.backing.objects.put(image_key(picture.webp, "webp"), data)
+    await service.backing.jobs.finish(job.id, taken.lease, make_ending(job, images=(picture,)))
     return f"/i/{picture.webp}.webp"
 
 

@@ -124,7 +124,7 @@ async def test_routes_of_a_tenant_want_a_valid_token(
     connect: Connect, service: Service, method: str, path: str
 ) -> None:
     job = make_job()
-    await service.desk.jobs.add(job)
+    await service.backing.jobs.add(job)
     async with connect(None) as nobody:
         answer = await nobody.request(method, path.format(id=job.id))
         assert (answer.status_code, answer.json()["error"]["code"]) == (401, "token_missing")
@@ -140,19 +140,19 @@ async def test_somebody_elses_job_is_not_found_and_stays_untouched(
     connect: Connect, service: Service, method: str, path: str
 ) -> None:
     job = make_job(tenant="ada")
-    await service.desk.jobs.add(job)
+    await service.backing.jobs.add(job)
     async with connect("eve", Tier.PRO) as eve:
         answer = await eve.request(method, path.format(id=job.id))
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "job_not_found")
-    assert await service.desk.jobs.get(job.id) == job
+    assert await service.backing.jobs.get(job.id) == job
 
 
 async def test_lists_hold_only_what_is_mine(connect: Connect, service: Service) -> None:
     job = make_job(tenant="ada")
-    await service.desk.jobs.add(job)
-    (taken,) = await service.desk.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
+    await service.backing.jobs.add(job)
+    (taken,) = await service.backing.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
     assert taken.lease is not None
-    await service.desk.jobs.finish(job.id, taken.lease, make_ending(job, images=(make_image(job),)))
+    await service.backing.jobs.finish(job.id, taken.lease, make_ending(job, images=(make_image(job),)))
     async with connect("eve") as eve, connect("ada") as ada:
         assert (await eve.get("/v1/jobs")).json()["jobs"] == []
         assert (await eve.get("/v1/images")).json()["images"] == []
@@ -180,7 +180,7 @@ async def test_bad_paging_is_refused(connect: Connect, query: str) -> None:
 async def test_cursor_pages_cover_all_jobs_once(connect: Connect, service: Service) -> None:
     jobs = [make_job() for _ in range(5)]
     for job in jobs:
-        await service.desk.jobs.add(job)
+        await service.backing.jobs.add(job)
     seen, cursor = [], ""
     async with connect() as ada:
         for _ in range(4):
@@ -195,10 +195,10 @@ async def test_cursor_pages_cover_all_jobs_once(connect: Connect, service: Servi
 async def test_jobs_are_listed_by_their_states(connect: Connect, service: Service) -> None:
     jobs = [make_job() for _ in range(6)]
     for job in jobs:
-        await service.desk.jobs.add(job)
+        await service.backing.jobs.add(job)
     for job in jobs[1::2]:
-        await service.desk.jobs.cancel(job.id, service.now())
-    claimed = (await claim(service.desk, WorkerOffer(worker=WorkerId("w")), service.now(), 30))[0]
+        await service.backing.jobs.cancel(job.id, service.now())
+    claimed = (await claim(service.backing, WorkerOffer(worker=WorkerId("w")), service.now(), 30))[0]
     async with connect() as ada:
 
         async def listed(query: str) -> list[str]:
@@ -220,7 +220,7 @@ async def test_jobs_are_listed_by_their_states(connect: Connect, service: Servic
 
 async def test_too_many_open_jobs_are_told_to_wait(connect: Connect, service: Service) -> None:
     for _ in range(20):
-        await service.desk.jobs.add(make_job())
+        await service.backing.jobs.add(make_job())
     async with connect() as ada:
         answer = await ada.post("/v1/jobs", json={"prompt": "a cat"})
         assert (answer.status_code, answer.json()["error"]["code"]) == (429, "too_many_open_jobs")
@@ -231,7 +231,7 @@ async def test_an_overfull_queue_tells_free_when_to_come_back_and_takes_pro(conn
     async def read(now: datetime) -> Pressure:
         return Pressure(num_queued=900, p99_wait_s=400.0)
 
-    overload = service.door.overload
+    overload = service.admission.overload
     overload.load, overload.read = Load.SHEDDING, read
     async with connect() as ada, connect(tier=Tier.PRO) as pro:
         answer = await ada.post("/v1/jobs", json={"prompt": "a cat"})
@@ -242,10 +242,10 @@ async def test_an_overfull_queue_tells_free_when_to_come_back_and_takes_pro(conn
 
 async def test_a_long_poll_answers_when_the_job_ends(connect: Connect, service: Service) -> None:
     job = make_job()
-    await service.desk.jobs.add(job)
+    await service.backing.jobs.add(job)
     async with connect() as ada:
         waiting = asyncio.create_task(ada.get(f"/v1/jobs/{job.id}?wait=30"))
-        while not service.desk.bus.is_watched(job.id):
+        while not service.backing.bus.is_watched(job.id):
             await asyncio.sleep(0)
         answer = await ada.delete(f"/v1/jobs/{job.id}")
         assert answer.json()["state"] == "cancelled"
@@ -254,7 +254,7 @@ async def test_a_long_poll_answers_when_the_job_ends(connect: Connect, service: 
 
 async def test_cancelling_twice_changes_nothing(connect: Connect, service: Service) -> None:
     job = make_job()
-    await service.desk.jobs.add(job)
+    await service.backing.jobs.add(job)
     async with connect() as ada:
         first = (await ada.delete(f"/v1/jobs/{job.id}")).json()
         assert (await ada.delete(f"/v1/jobs/{job.id}")).json() == first
@@ -262,11 +262,11 @@ async def test_cancelling_twice_changes_nothing(connect: Connect, service: Servi
 
 async def test_events_of_an_ended_job_tell_its_end_and_close(connect: Connect, service: Service) -> None:
     job = make_job()
-    await service.desk.jobs.add(job)
-    (taken,) = await service.desk.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
+    await service.backing.jobs.add(job)
+    (taken,) = await service.backing.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
     assert taken.lease is not None
     error = JobError(code="not_finite", message="NaN at step 3", hint="another seed")
-    await service.desk.jobs.finish(job.id, taken.lease, replace(make_ending(job, JobState.FAILED), error=error))
+    await service.backing.jobs.finish(job.id, taken.lease, replace(make_ending(job, JobState.FAILED), error=error))
     async with connect() as ada:
         text = (await ada.get(f"/v1/jobs/{job.id}/events")).text
     assert text.startswith("id: 3\nevent: failed\ndata: {")
@@ -298,12 +298,12 @@ async def test_a_queued_job_tells_its_place_and_its_probable_wait(connect: Conne
         first = (await ada.post("/v1/jobs", json={"prompt": "a cat"})).json()
         assert (first["position"], first["estimated_wait_s"]) == (0, None), "nothing has ended yet"
     done = make_job(tenant="eve", tier=Tier.PRO)
-    await service.desk.jobs.add(done)
-    for taken in await service.desk.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30, most=9):
+    await service.backing.jobs.add(done)
+    for taken in await service.backing.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30, most=9):
         assert taken.lease is not None
         ending = replace(make_ending(taken), at=service.now())
-        await service.desk.jobs.finish(taken.id, taken.lease, ending)
-    anew = replace(service, forecast=Forecast(jobs=service.desk.jobs))
+        await service.backing.jobs.finish(taken.id, taken.lease, ending)
+    anew = replace(service, forecast=Forecast(jobs=service.backing.jobs))
     async with connect(served=anew) as ada:
         second = (await ada.post("/v1/jobs", json={"prompt": "a dog"})).json()
         assert (second["position"], second["estimated_wait_s"]) == (0, 150.0), "two ended in five minutes"
@@ -323,7 +323,7 @@ async def test_only_a_fixed_seed_without_new_may_be_answered_with_a_stored_pictu
 ) -> None:
     async with connect("ada") as ada:
         made = (await ada.post("/v1/jobs", json=body)).json()
-    job = await service.desk.jobs.get(JobId(made["id"]))
+    job = await service.backing.jobs.get(JobId(made["id"]))
     assert job is not None
     assert (job.reuse_scope, made["reused"], made["reused_from"]) == (scope, False, None)
 

@@ -42,14 +42,14 @@ async def test_every_way_to_a_job_passes_the_heads(
     status: int,
     code: str | None,
 ) -> None:
-    served = replace(service, door=replace(service.door, screen=screen))
+    served = replace(service, admission=replace(service.admission, screen=screen))
     async with connect(served=served) as ada:
         answer = await ada.post(path, json=body)
         assert answer.status_code == status
         if code is not None:
             assert answer.json()["error"]["code"] == code
         assert (await ada.get("/v1/jobs")).json()["jobs"] == []
-    (kept,) = [refusal for _, refusal in await service.door.refusals.page(10)]
+    (kept,) = [refusal for _, refusal in await service.admission.refusals.page(10)]
     assert kept.evidence.scores
     assert kept.evidence.policy_version == "strict"
     assert kept.evidence.heads_version
@@ -59,8 +59,8 @@ async def test_every_way_to_a_job_passes_the_heads(
 async def test_weights_do_not_hide_a_word_from_the_filter(
     connect: Connect, service: Service, screen: TextScreen
 ) -> None:
-    weighing = replace(service.door.model, weighs_words=True)
-    served = replace(service, door=replace(service.door, screen=screen, model=weighing))
+    weighing = replace(service.admission.model, weighs_words=True)
+    served = replace(service, admission=replace(service.admission, screen=screen, model=weighing))
     hidden = CRUEL.replace("strangle", "stra(ngl:1.1)e").replace("woman", "wo[m]an").replace("dying", "dy((ing))")
     async with connect(served=served) as ada:
         answer = await ada.post("/v1/jobs", json={"prompt": hidden})
@@ -71,6 +71,6 @@ async def test_weights_do_not_hide_a_word_from_the_filter(
 async def test_a_harmless_prompt_in_another_language_becomes_a_job(
     connect: Connect, service: Service, screen: TextScreen
 ) -> None:
-    served = replace(service, door=replace(service.door, screen=screen))
+    served = replace(service, admission=replace(service.admission, screen=screen))
     async with connect(served=served) as ada:
         assert (await ada.post("/v1/jobs", json={"prompt": PLAIN})).status_code == 202

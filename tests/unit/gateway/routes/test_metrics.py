@@ -64,7 +64,7 @@ async def test_a_tenants_token_does_not_read_it_from_afar(connect: Connect) -> N
 
 
 async def test_the_meter_is_read_while_the_database_is_away(connect: Connect, service: Service, tmp_path: Path) -> None:
-    service.desk.metrics.count_restart("claims")
+    service.backing.metrics.count_restart("claims")
     async with connect(None) as operator, database_away(service, tmp_path):
         text = await scraped(operator)
     assert value(text, 'mezzotint_task_restarts_total{task="claims"}') == 1

@@ -28,12 +28,12 @@ def png() -> bytes:
 
 async def add_finished(service: Service, job: Job, file: bytes | None, content: str = "ab") -> None:
     picture = make_image(job, content)
-    await service.desk.jobs.add(job)
-    (taken,) = await service.desk.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
+    await service.backing.jobs.add(job)
+    (taken,) = await service.backing.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
     assert taken.lease is not None
     if file is not None:
-        await service.desk.objects.put(image_key(picture.png, "png"), file)
-    await service.desk.jobs.finish(job.id, taken.lease, make_ending(job, images=(picture,)))
+        await service.backing.objects.put(image_key(picture.png, "png"), file)
+    await service.backing.jobs.finish(job.id, taken.lease, make_ending(job, images=(picture,)))
 
 
 async def test_a_signed_picture_is_read_and_one_changed_in_the_store_is_found_out(
@@ -51,7 +51,7 @@ async def test_a_signed_picture_is_read_and_one_changed_in_the_store_is_found_ou
         assert (found["validity"], found["job"], found["model"]) == ("trusted", job.id, job.model)
         assert (found["png"], found["recipe"], found["model_sha256"]) == ("ab" * 32, None, None)
         changed = signed[:-100] + bytes([signed[-100] ^ 1]) + signed[-99:]
-        await service.desk.objects.put(image_key(make_image(job).png, "png"), changed)
+        await service.backing.objects.put(image_key(make_image(job).png, "png"), changed)
         (found,) = (await ada.get(f"/v1/jobs/{job.id}/provenance")).json()["images"]
         assert found["validity"] == "invalid"
         assert found["problems"]

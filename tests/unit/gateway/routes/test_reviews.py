@@ -52,15 +52,15 @@ class FixedVerdict:
 
 async def end_job(service: Service, verdict: SafetyVerdict, policy: OriginalsPolicy | None = None) -> Job:
     """A job of ada's whose picture got the verdict, ended as a worker ends it."""
-    desk = with_originals(service.desk, service.issuer.derive, policy or OriginalsPolicy())
+    backing = with_originals(service.backing, service.issuer.derive, policy or OriginalsPolicy())
     job = make_job(tenant="ada")
-    await desk.jobs.add(job)
-    (taken,) = await desk.jobs.claim(WorkerOffer(worker=WorkerId("w")), service.now(), 60)
+    await backing.jobs.add(job)
+    (taken,) = await backing.jobs.claim(WorkerOffer(worker=WorkerId("w")), service.now(), 60)
     report = RunEnded(job=job.id, step=30, denoise_s=1.0, decode_s=0.1, pictures=(PICTURE,))
-    storage = PictureStorage(objects=desk.objects, originals=desk.originals)
+    storage = PictureStorage(objects=backing.objects, originals=backing.originals)
     ending = await postprocess(taken, report, FixedVerdict(verdict), storage, service.now)
     assert taken.lease is not None
-    return await desk.jobs.finish(job.id, taken.lease, ending)
+    return await backing.jobs.finish(job.id, taken.lease, ending)
 
 
 def contents(folder: Path) -> list[bytes]:
@@ -152,7 +152,7 @@ async def test_what_nobody_decides_in_time_is_denied_and_originals_end(service: 
     await sweep_held_pictures(reviews_after(2.5))
     await sweep_held_pictures(reviews_after(2.5))
     assert contents(tmp_path) == []
-    row = await service.desk.jobs.get(waiting.id)
+    row = await service.backing.jobs.get(waiting.id)
     assert row is not None
     assert row.error is not None
     assert row.error.code == "image_blocked"

@@ -133,7 +133,7 @@ async def test_a_prompt_that_other_rules_refuse_is_not_counted_as_newly_stopped(
 ) -> None:
     keeps = Refusals(served.safety.overrides._database, Retention(keeps_refused_prompts=True))
     async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(create_app(replace(served, door=replace(served.door, refusals=keeps)))),
+        transport=httpx.ASGITransport(create_app(replace(served, admission=replace(served.admission, refusals=keeps)))),
         base_url="http://127.0.0.1:8400",
         headers=ada.headers,
     ) as client:
@@ -276,8 +276,8 @@ async def test_a_blocked_picture_is_appealed_by_its_jobs_id(
 ) -> None:
     drawn, blocked = make_job(owner="sub:ada"), make_job(owner="sub:ada")
     for job, state in ((drawn, JobState.SUCCEEDED), (blocked, JobState.BLOCKED)):
-        await served.desk.jobs.add(job)
-        (taken,) = await served.desk.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
+        await served.backing.jobs.add(job)
+        (taken,) = await served.backing.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
         assert taken.lease is not None
         held = HeldImage(
             job=job.id,
@@ -293,7 +293,7 @@ async def test_a_blocked_picture_is_appealed_by_its_jobs_id(
         )
         error = JobError(code="image_blocked", message="m", hint="h") if state is JobState.BLOCKED else None
         ending = replace(make_ending(job, state), error=error, held=(held,) if error else ())
-        await served.desk.jobs.finish(job.id, taken.lease, ending)
+        await served.backing.jobs.finish(job.id, taken.lease, ending)
     body = {"refusal_id": blocked.id, "explanation": "tomato juice"}
     async with connect("eve", served=served) as eve:
         assert error_code(await eve.post("/v1/appeals", json=body), 404) == "refusal_not_found"
@@ -369,7 +369,7 @@ async def test_the_rules_stay_in_force_while_the_database_is_away(
     async with database_away(served, tmp_path):
         with pytest.raises(StorageUnavailable):
             await follower.refresh()
-        stopped = served.door.screen.judge("acme rocket skates")
+        stopped = served.admission.screen.judge("acme rocket skates")
     assert (stopped.is_blocked, stopped.rule, stopped.overrides_version) == (True, rule["id"], 1)
     assert follower.metrics.registry.get_sample_value(names[1]) == read_at, "it stands still: an alert sees that"
     await follower.refresh()

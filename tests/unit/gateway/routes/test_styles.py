@@ -22,7 +22,7 @@ GOLD = StyleInfo(name="gold", sha256=Sha256("cd" * 32), models=("other",), tiers
 @pytest.fixture
 def styled(service: Service) -> Service:
     others = (replace(make_model(), name="other"),)
-    return replace(service, door=replace(service.door, styles=(INK, GOLD), others=others))
+    return replace(service, admission=replace(service.admission, styles=(INK, GOLD), others=others))
 
 
 async def test_the_list_shows_a_caller_what_its_tier_may_ask_for(connect: Connect, styled: Service) -> None:

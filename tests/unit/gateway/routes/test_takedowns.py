@@ -40,7 +40,7 @@ def admin(service: Service, connect: Connect) -> httpx.AsyncClient:
 
 
 async def draw(service: Service, tenant: str = "ada") -> tuple[Job, Image]:
-    return await finish_with(service.desk, PICTURE, tenant=tenant, owner=f"sub:{tenant}")
+    return await finish_with(service.backing, PICTURE, tenant=tenant, owner=f"sub:{tenant}")
 
 
 async def take_down(admin: httpx.AsyncClient, **selection: Any) -> dict[str, Any]:
@@ -77,7 +77,7 @@ async def test_its_owner_is_told_and_a_stranger_is_not(
         assert [(await one.post("/v1/appeals", json=appeal)).status_code for one in (eve, ada)] == [404, 201]
         assert (await ada.get("/v1/images")).json()["images"] == []
         assert (await ada.get("/v1/images", params={"q": "apple"})).json()["images"] == []
-        assert await service.intake.uploads.find(TenantId("ada"), image.png, NOW) is None, "no job begins with it"
+        assert await service.uploader.uploads.find(TenantId("ada"), image.png, NOW) is None, "no job begins with it"
         for file in (PICTURE.png, PICTURE.webp):
             brought = await eve.post("/v1/uploads", content=file)
             assert (brought.status_code, brought.json()["error"]["code"]) == (422, "upload_blocked")
@@ -148,7 +148,7 @@ async def test_a_retried_request_of_a_client_gets_no_picture(
     async with admin, connect("ada") as ada:
         asked = await ada.post("/v1/jobs", json={"prompt": "a red apple"}, headers=headers)
         job = (await ada.get(f"/v1/jobs/{asked.json()['id']}")).json()
-        await finish_next(service.desk, PICTURE)
+        await finish_next(service.backing, PICTURE)
         assert len((await ada.post("/v1/jobs", json={"prompt": "a red apple"}, headers=headers)).json()["images"]) == 1
         await take_down(admin, tenant="ada")
         again = await ada.post("/v1/jobs", json={"prompt": "a red apple"}, headers=headers)

@@ -59,7 +59,9 @@ SLOW = picture("green")
 @pytest.fixture
 def able(service: Service) -> Service:
     """The service of a model that can do everything."""
-    return replace(service, door=replace(service.door, model=replace(service.door.model, tasks=tuple(Task))))
+    return replace(
+        service, admission=replace(service.admission, model=replace(service.admission.model, tasks=tuple(Task)))
+    )
 
 
 async def sent(client: httpx.AsyncClient, data: bytes = picture()) -> dict[str, Any]:
@@ -76,12 +78,12 @@ async def test_an_upload_is_named_by_its_pixels_and_kept_once(connect: Connect, 
     async with connect() as ada:
         first = await sent(ada)
         assert (first["width"], first["height"]) == (64, 64)
-        stored = await service.desk.objects.get(upload_key(Sha256(first["id"])))
+        stored = await service.backing.objects.get(upload_key(Sha256(first["id"])))
         assert stored is not None
         assert content_hash(stored) == first["id"]
         assert (await sent(ada))["id"] == first["id"]
         assert (await sent(ada, picture("blue")))["id"] != first["id"]
-    assert len(await service.desk.objects.keys("uploads/")) == 2
+    assert len(await service.backing.objects.keys("uploads/")) == 2
 
 
 async def test_a_job_may_begin_with_an_upload(connect: Connect, able: Service) -> None:
@@ -91,7 +93,7 @@ async def test_a_job_may_begin_with_an_upload(connect: Connect, able: Service) -
         assert answer.status_code == 202, answer.text
         parameters = answer.json()["parameters"]
         assert (parameters["task"], parameters["source"], parameters["strength"]) == ("variation", source["id"], 0.5)
-        job = await able.desk.jobs.get(JobId(answer.json()["id"]))
+        job = await able.backing.jobs.get(JobId(answer.json()["id"]))
     assert job is not None
     assert job.parameters.task is Task.VARIATION
 
@@ -99,10 +101,10 @@ async def test_a_job_may_begin_with_an_upload(connect: Connect, able: Service) -
 async def test_a_job_may_begin_with_a_picture_of_ones_history(connect: Connect, able: Service) -> None:
     async with connect(served=able) as ada, connect("eve", served=able) as eve:
         made = (await ada.post("/v1/jobs", json={"prompt": "a cat"})).json()
-        (job,) = await able.desk.jobs.claim(WorkerOffer(worker=WorkerId("w")), able.now(), 30)
+        (job,) = await able.backing.jobs.claim(WorkerOffer(worker=WorkerId("w")), able.now(), 30)
         assert job.lease is not None
         image = make_image(job)
-        await able.desk.jobs.finish(job.id, job.lease, make_ending(job, images=(image,)))
+        await able.backing.jobs.finish(job.id, job.lease, make_ending(job, images=(image,)))
         for name in (made["id"], image.png, image.webp):
             answer = await ada.post("/v1/jobs", json=vary(name))
             assert answer.json()["parameters"]["source"] == image.png
@@ -143,7 +145,7 @@ async def test_an_upload_of_an_open_job_cannot_be_deleted(connect: Connect, able
         assert (answer.status_code, answer.json()["error"]["code"]) == (409, "upload_in_use")
         await ada.delete(f"/v1/jobs/{job['id']}")
         assert (await ada.delete(f"/v1/uploads/{source['id']}")).status_code == 204
-    assert await able.desk.objects.keys("uploads/") == []
+    assert await able.backing.objects.keys("uploads/") == []
 
 
 @pytest.mark.parametrize("data", [b"", b"not a picture", picture()[:40], picture(size=(4, 4)), picture(kind="ICO")])
@@ -151,7 +153,7 @@ async def test_what_is_no_picture_is_refused_and_not_kept(connect: Connect, serv
     async with connect() as ada:
         answer = await ada.post("/v1/uploads", content=data)
         assert (answer.status_code, answer.json()["error"]["code"]) == (422, "upload_invalid")
-    assert await service.desk.objects.keys("uploads/") == []
+    assert await service.backing.objects.keys("uploads/") == []
 
 
 async def test_an_upload_is_read_only_as_far_as_it_may_go(connect: Connect) -> None:
@@ -182,7 +184,7 @@ async def test_an_upload_that_the_filter_blocks_is_not_kept(connect: Connect, se
     verdict = ImageVerdict(
         verdict=SafetyVerdict.REVIEW, category=SafetyCategory.VIOLENCE, scores={"a": {"violence": 0.7}}, version="7"
     )
-    strict = replace(service, intake=replace(service.intake, judge=lambda picture, tier: verdict))
+    strict = replace(service, uploader=replace(service.uploader, judge=lambda picture, tier: verdict))
     async with connect(served=strict) as ada, connect("eve", served=strict) as eve:
         answer = await ada.post("/v1/uploads", content=picture())
         error = answer.json()["error"]
@@ -197,7 +199,7 @@ async def test_an_upload_that_the_filter_blocks_is_not_kept(connect: Connect, se
     assert kept is not None
     evidence = kept.evidence
     assert (evidence.stage, evidence.scores, evidence.policy_version) == ("picture", {"violence": 0.7}, "7")
-    assert await service.desk.objects.keys("uploads/") == []
+    assert await service.backing.objects.keys("uploads/") == []
 
 
 async def test_a_tenant_has_so_many_uploads_and_no_more(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,9 +219,9 @@ async def test_a_client_that_edits_picture_after_picture_is_never_refused(
     ada = Claims(tenant=TenantId("ada"), tier=Tier.PRO, expires_at=None)
     now = datetime.now(UTC)
     for number in range(20):
-        taken = await take_along(able.intake, picture(size=(16 + number, 16)), ada, now + number * FRESH)
+        taken = await take_along(able.uploader, picture(size=(16 + number, 16)), ada, now + number * FRESH)
         assert not isinstance(taken, Refusal)
-    kept = await able.desk.objects.keys("uploads/")
+    kept = await able.backing.objects.keys("uploads/")
     assert len(kept) == 3
     assert upload_key(taken.content) in kept
 
@@ -229,18 +231,18 @@ async def test_the_uploads_of_a_tenant_have_so_many_bytes_and_no_more(
 ) -> None:
     async with connect(served=able) as client:
         await sent(client)
-        (name,) = await able.desk.objects.keys("uploads/")
-        size = len(await able.desk.objects.get(name) or b"")
+        (name,) = await able.backing.objects.keys("uploads/")
+        size = len(await able.backing.objects.get(name) or b"")
         monkeypatch.setattr("mezzotint.actions.upload.MAX_BYTES", 2 * size + 50)
         answer = await client.post("/v1/uploads", content=noise())
         assert (answer.status_code, answer.json()["error"]["code"]) == (429, "too_many_uploads")
     ada, now = Claims(tenant=TenantId("ada"), tier=Tier.PRO, expires_at=None), datetime.now(UTC)
     for number in range(5):  # the one that came before makes room
-        taken = await take_along(able.intake, picture(f"#0000{number:02x}"), ada, now + 2 * number * FRESH)
+        taken = await take_along(able.uploader, picture(f"#0000{number:02x}"), ada, now + 2 * number * FRESH)
         assert not isinstance(taken, Refusal)
-    refused = await take_along(able.intake, noise(), ada, now + 10 * FRESH)
+    refused = await take_along(able.uploader, noise(), ada, now + 10 * FRESH)
     assert isinstance(refused, Refusal)
-    assert name in await able.desk.objects.keys("uploads/"), "what was asked to be kept stays"
+    assert name in await able.backing.objects.keys("uploads/"), "what was asked to be kept stays"
 
 
 def noise() -> bytes:
@@ -268,23 +270,23 @@ class Meanwhile:
 async def test_an_upload_that_comes_while_its_bytes_are_deleted_gets_them_back(able: Service) -> None:
     ada, bob = (Claims(tenant=TenantId(name), tier=Tier.PRO, expires_at=None) for name in ("ada", "bob"))
     now = datetime.now(UTC)
-    intake = able.intake
-    first = await upload(intake, picture(), ada, now)
+    uploader = able.uploader
+    first = await upload(uploader, picture(), ada, now)
     assert not isinstance(first, Refusal)
-    late: Any = Meanwhile(able.desk.objects, lambda: upload(intake, picture(), bob, now + LATER))
-    assert await sweep_uploads(replace(intake, objects=late), now + LATER) == 1
-    assert await intake.uploads.find(ada.tenant, first.content, now) is None
-    assert await intake.uploads.find(bob.tenant, first.content, now) is not None
-    assert await read_source(able.desk.objects, first.content) is not None
+    late: Any = Meanwhile(able.backing.objects, lambda: upload(uploader, picture(), bob, now + LATER))
+    assert await sweep_uploads(replace(uploader, objects=late), now + LATER) == 1
+    assert await uploader.uploads.find(ada.tenant, first.content, now) is None
+    assert await uploader.uploads.find(bob.tenant, first.content, now) is not None
+    assert await read_source(able.backing.objects, first.content) is not None
 
 
 async def test_an_upload_that_nothing_uses_is_swept(connect: Connect, service: Service) -> None:
-    intake, now = service.intake, datetime.now(UTC)
+    uploader, now = service.uploader, datetime.now(UTC)
     async with connect() as ada:
         await sent(ada)
-    assert await sweep_uploads(intake, now) == 0
-    assert await sweep_uploads(intake, now + LATER) == 1
-    assert await service.desk.objects.keys("uploads/") == []
+    assert await sweep_uploads(uploader, now) == 0
+    assert await sweep_uploads(uploader, now + LATER) == 1
+    assert await service.backing.objects.keys("uploads/") == []
 
 
 async def test_an_upload_of_an_open_job_outlives_its_time(connect: Connect, able: Service) -> None:
@@ -292,25 +294,25 @@ async def test_an_upload_of_an_open_job_outlives_its_time(connect: Connect, able
         source, mask = await sent(ada), await sent(ada, picture("white"))
         body = {"prompt": "a cat", "task": "inpaint", "source": source["id"], "mask": mask["id"]}
         job = (await ada.post("/v1/jobs", json=body)).json()
-        assert await sweep_uploads(able.intake, datetime.now(UTC) + LATER) == 0
-        assert await read_source(able.desk.objects, mask["id"]) is not None
+        assert await sweep_uploads(able.uploader, datetime.now(UTC) + LATER) == 0
+        assert await read_source(able.backing.objects, mask["id"]) is not None
         assert (await ada.delete(f"/v1/jobs/{job['id']}")).json()["state"] == JobState.CANCELLED
-        assert await sweep_uploads(able.intake, datetime.now(UTC) + LATER) == 2
+        assert await sweep_uploads(able.uploader, datetime.now(UTC) + LATER) == 2
 
 
 async def test_the_bytes_of_two_owners_go_with_the_last_of_them(connect: Connect, service: Service) -> None:
-    intake, now = service.intake, datetime.now(UTC)
+    uploader, now = service.uploader, datetime.now(UTC)
     async with connect() as ada, connect("bob") as bob:
         await sent(ada)
         source = await sent(bob)
     later = now + LATER
-    assert await intake.uploads.find(TenantId("bob"), source["id"], later) is not None
-    assert await sweep_uploads(intake, later) == 0
-    assert await read_source(service.desk.objects, source["id"]) is not None
+    assert await uploader.uploads.find(TenantId("bob"), source["id"], later) is not None
+    assert await sweep_uploads(uploader, later) == 0
+    assert await read_source(service.backing.objects, source["id"]) is not None
 
 
 async def test_a_thin_upload_whose_upscale_no_format_can_hold_makes_no_job(connect: Connect, able: Service) -> None:
-    async with connect(served=replace(able, door=replace(able.door, upscaler="net"))) as mallory:
+    async with connect(served=replace(able, admission=replace(able.admission, upscaler="net"))) as mallory:
         thin = await sent(mallory, picture(size=(8200, 8)))
         answer = await mallory.post(
             "/v1/jobs", json={"prompt": "", "task": "upscale", "source": thin["id"], "scale": 2}
@@ -334,7 +336,7 @@ async def test_pictures_of_one_tenant_hold_up_nobody_else(connect: Connect, serv
             return super().decode(data, reading)
 
     decoders = Slow()
-    busy = replace(service, intake=replace(service.intake, decoders=decoders))
+    busy = replace(service, uploader=replace(service.uploader, decoders=decoders))
     async with connect("mallory", served=busy) as mallory, connect(served=busy) as ada:
         slow = [asyncio.create_task(mallory.post("/v1/uploads", content=SLOW)) for _ in range(MAX_WAITING)]
         try:
@@ -394,7 +396,7 @@ async def take(client: httpx.AsyncClient, number: int, body: dict[str, Any], for
 async def test_what_the_server_cannot_decode_now_is_asked_for_again(connect: Connect, service: Service) -> None:
     closed = DecoderPool()
     closed.close()
-    stopping = replace(service, intake=replace(service.intake, decoders=closed))
+    stopping = replace(service, uploader=replace(service.uploader, decoders=closed))
     async with connect(served=stopping) as ada:
         answer = await ada.post("/v1/uploads", content=picture())
         assert (answer.status_code, answer.json()["error"]["code"]) == (429, "overloaded")

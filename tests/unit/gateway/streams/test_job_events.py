@@ -24,15 +24,15 @@ pytestmark = pytest.mark.anyio
 
 
 async def started(service: Service) -> Job:
-    await service.desk.jobs.add(make_job())
-    (job,) = await claim(service.desk, WorkerOffer(worker=WorkerId("w")), NOW, 30)
+    await service.backing.jobs.add(make_job())
+    (job,) = await claim(service.backing, WorkerOffer(worker=WorkerId("w")), NOW, 30)
     return job
 
 
 async def ended(service: Service) -> Job:
     job = await started(service)
     assert job.lease is not None
-    await finish(service.desk, job, job.lease, make_ending(job, images=(make_image(job),)))
+    await finish(service.backing, job, job.lease, make_ending(job, images=(make_image(job),)))
     return job
 
 
@@ -108,10 +108,10 @@ async def test_a_replayed_change_shows_the_job_as_it_was(connect: Connect, servi
 async def test_a_job_that_was_lost_and_resumed_tells_so(connect: Connect, service: Service) -> None:
     job = await started(service)
     assert job.lease is not None
-    await service.desk.jobs.requeue(job.id, job.lease, NOW)
-    (again,) = await claim(service.desk, WorkerOffer(worker=WorkerId("w")), NOW, 30)
+    await service.backing.jobs.requeue(job.id, job.lease, NOW)
+    (again,) = await claim(service.backing, WorkerOffer(worker=WorkerId("w")), NOW, 30)
     assert again.lease is not None
-    await finish(service.desk, again, again.lease, make_ending(again))
+    await finish(service.backing, again, again.lease, make_ending(again))
     assert [name for _, name in told(await stream(connect, job, "1"))] == ["running", "queued", "running", "succeeded"]
 
 
@@ -137,54 +137,54 @@ class Listener:
 
 async def test_progress_carries_the_change_and_the_step_and_the_last_is_repeated(service: Service) -> None:
     job = await started(service)
-    listener = Listener(stream_job_events(service.desk, service.changes, job.id, None))
+    listener = Listener(stream_job_events(service.backing, service.changes, job.id, None))
     assert await listener.next() == ("2", "running")
     for step in (1, 2):
-        service.desk.bus.publish(job.id, Progressed(job=job.id, step=step, num_steps=30, preview=None))
+        service.backing.bus.publish(job.id, Progressed(job=job.id, step=step, num_steps=30, preview=None))
     assert await listener.next() == ("2.2", "progress"), "the last replaces those before it"
-    service.desk.bus.publish(job.id, Progressed(job=job.id, step=3, num_steps=30, preview=None))
+    service.backing.bus.publish(job.id, Progressed(job=job.id, step=3, num_steps=30, preview=None))
     assert await listener.next() == ("2.3", "progress")
-    back = Listener(stream_job_events(service.desk, service.changes, job.id, StreamPosition(number=2, step=1)))
+    back = Listener(stream_job_events(service.backing, service.changes, job.id, StreamPosition(number=2, step=1)))
     assert await back.next() == ("2.3", "progress")
-    anew = Listener(stream_job_events(service.desk, service.changes, job.id, None))
+    anew = Listener(stream_job_events(service.backing, service.changes, job.id, None))
     assert [await anew.next(), await anew.next()] == [("2", "running"), ("2.3", "progress")]
 
 
 async def test_a_job_that_waits_for_its_model_says_so_until_its_first_step(service: Service) -> None:
     job = await started(service)
-    listener = Listener(stream_job_events(service.desk, service.changes, job.id, None))
+    listener = Listener(stream_job_events(service.backing, service.changes, job.id, None))
     assert await listener.next() == ("2", "running")
     waits = Progressed(job=job.id, step=0, num_steps=30, preview=None, loading=LoadProgress(model="ink", share=0.25))
-    service.desk.bus.publish(job.id, waits)
+    service.backing.bus.publish(job.id, waits)
     assert await listener.next() == ("2", "loading"), "it is no step: who comes back with this id misses none"
-    back = Listener(stream_job_events(service.desk, service.changes, job.id, StreamPosition(number=2)))
+    back = Listener(stream_job_events(service.backing, service.changes, job.id, StreamPosition(number=2)))
     assert await back.next() == ("2", "loading")
-    service.desk.bus.publish(job.id, replace(waits, step=1, loading=None))
+    service.backing.bus.publish(job.id, replace(waits, step=1, loading=None))
     assert await listener.next() == ("2.1", "progress")
 
 
 async def test_shares_of_a_model_that_is_loaded_are_told_once_and_never_go_back(service: Service) -> None:
     job = await started(service)
-    lines = stream_job_events(service.desk, service.changes, job.id, None)
+    lines = stream_job_events(service.backing, service.changes, job.id, None)
     assert "running" in await anext(lines)
     for share in (0.0, 0.25, 0.5):
         loading = LoadProgress(model="ink", share=share)
-        service.desk.bus.publish(job.id, Progressed(job=job.id, step=0, num_steps=30, preview=None, loading=loading))
+        service.backing.bus.publish(job.id, Progressed(job=job.id, step=0, num_steps=30, preview=None, loading=loading))
     assert '{"model":"ink","share":0.5}' in await anext(lines), "the newest replaces those that were not heard"
-    service.desk.bus.publish(job.id, Stale())
+    service.backing.bus.publish(job.id, Stale())
     loading = LoadProgress(model="ink", share=1.0)
-    service.desk.bus.publish(job.id, Progressed(job=job.id, step=0, num_steps=30, preview=None, loading=loading))
+    service.backing.bus.publish(job.id, Progressed(job=job.id, step=0, num_steps=30, preview=None, loading=loading))
     assert '{"model":"ink","share":1.0}' in await anext(lines)
 
 
 async def test_a_change_whose_event_was_lost_is_found_by_one_look(service: Service) -> None:
     job = await started(service)
-    change_poller = ChangePoller(service.desk.bus, service.changes)
-    listener = Listener(stream_job_events(service.desk, service.changes, job.id, None))
+    change_poller = ChangePoller(service.backing.bus, service.changes)
+    listener = Listener(stream_job_events(service.backing, service.changes, job.id, None))
     assert await listener.next() == ("2", "running")
     await change_poller.poll()
     assert job.lease is not None
-    await service.desk.jobs.finish(job.id, job.lease, make_ending(job))  # no event is published
+    await service.backing.jobs.finish(job.id, job.lease, make_ending(job))  # no event is published
     following = asyncio.create_task(listener.next())
     await asyncio.sleep(0)
     await change_poller.poll()
@@ -193,8 +193,8 @@ async def test_a_change_whose_event_was_lost_is_found_by_one_look(service: Servi
 
 async def test_a_look_wakes_nobody_while_nothing_changes(service: Service) -> None:
     job = await started(service)
-    change_poller = ChangePoller(service.desk.bus, service.changes)
-    with service.desk.bus.watch(job.id) as queue:
+    change_poller = ChangePoller(service.backing.bus, service.changes)
+    with service.backing.bus.watch(job.id) as queue:
         await change_poller.poll()
         assert queue.qsize() == 1, "a job that was not looked at before may have changed unseen"
         await change_poller.poll()
@@ -220,4 +220,4 @@ def test_event_ids_are_read_strictly(header: str | None, seen: StreamPosition | 
 
 async def test_a_stream_ends_when_the_job_is_gone(service: Service) -> None:
     gone = replace(make_job())
-    assert [line async for line in stream_job_events(service.desk, service.changes, gone.id, None)] == []
+    assert [line async for line in stream_job_events(service.backing, service.changes, gone.id, None)] == []

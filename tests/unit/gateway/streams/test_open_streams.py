@@ -79,7 +79,7 @@ async def a_token(service: Service, seconds: float = 300) -> Credential:
 async def events(service: Service, address: str, credential: Credential) -> None:
     """Watch a job until the stream ends, which is before the job does."""
     job = make_job(tenant=ACME)
-    await service.desk.jobs.add(job)
+    await service.backing.jobs.add(job)
     async with httpx.AsyncClient(base_url=f"http://{address}", headers=credential.headers, timeout=WITHIN_S) as client:
         answer = await client.get(f"/v1/jobs/{job.id}/events")
     assert answer.status_code == 200
@@ -102,7 +102,7 @@ async def socket(service: Service, address: str, credential: Credential) -> None
 
 async def long_poll(service: Service, address: str, credential: Credential) -> None:
     job = make_job(tenant=ACME)
-    await service.desk.jobs.add(job)
+    await service.backing.jobs.add(job)
     async with httpx.AsyncClient(base_url=f"http://{address}", headers=credential.headers, timeout=WITHIN_S) as client:
         answer = await client.get(f"/v1/jobs/{job.id}?wait=60")
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, credential.code)
@@ -292,14 +292,14 @@ async def test_a_client_that_reads_no_more_is_cut_off(
     monkeypatch.setattr(CHECK_S, 0.05)
     service.streams.changed.set()
     credential, job = await a_key(service, ada), make_job(tenant=ACME)
-    await service.desk.jobs.add(job)
+    await service.backing.jobs.add(job)
     lines = [f"GET /v1/jobs/{job.id}/events HTTP/1.1", f"Host: {address}"]
     lines += [f"{name}: {value}" for name, value in credential.headers.items()]
     request = "\r\n".join([*lines, "", ""]).encode()
     async with connected(address, request, limit=1024) as (reader, _), asyncio.timeout(WITHIN_S):
         await reader.readuntil(b"\r\n\r\n")
         for step in range(1, 40):  # more than the system's buffers hold
-            service.desk.bus.publish(job.id, Progressed(job=job.id, step=step, num_steps=50, preview="x" * 500_000))
+            service.backing.bus.publish(job.id, Progressed(job=job.id, step=step, num_steps=50, preview="x" * 500_000))
             await asyncio.sleep(0.01)
         await revoke(service, credential)
         while service.rate_limits.streams:
@@ -311,7 +311,7 @@ async def test_however_many_come_at_once_no_more_than_allowed_are_open(
     service: Service, address: str, ada: User, path: str
 ) -> None:
     job = make_job(tenant="eve")
-    await service.desk.jobs.add(job)
+    await service.backing.jobs.add(job)
     token = service.issuer.issue(TenantId("eve"), Tier.FREE, datetime.now(UTC), timedelta(minutes=5))
     url = f"/v1/jobs/{job.id}" + (f"/{path}" if path == "events" else path)
     limits = httpx.Limits(max_connections=60)

@@ -20,33 +20,33 @@ pytestmark = pytest.mark.anyio
 
 async def test_a_wait_goes_on_while_the_database_is_away(service: Service, tmp_path: Path) -> None:
     job = make_job()
-    await service.desk.jobs.add(job)
+    await service.backing.jobs.add(job)
     async with database_away(service, tmp_path):
-        waiting = asyncio.create_task(wait_until_final(service.desk, job, 120))
+        waiting = asyncio.create_task(wait_until_final(service.backing, job, 120))
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.3):  # it goes on for all this time, without an answer
                 await asyncio.shield(waiting)
-    assert await service.desk.jobs.cancel(job.id, job.created_at)
+    assert await service.backing.jobs.cancel(job.id, job.created_at)
     assert (await waiting).state is JobState.CANCELLED
 
 
 async def test_a_wait_that_ends_without_the_database_says_so(service: Service, tmp_path: Path) -> None:
     job = make_job()
-    await service.desk.jobs.add(job)
+    await service.backing.jobs.add(job)
     async with database_away(service, tmp_path):
         with pytest.raises(StorageUnavailable):
-            await wait_until_final(service.desk, job, 0.1)
+            await wait_until_final(service.backing, job, 0.1)
 
 
 async def test_a_watcher_gets_progress_between_rows_and_ends_with_the_final_row(service: Service) -> None:
     job = make_job()
-    await service.desk.jobs.add(job)
+    await service.backing.jobs.add(job)
     seen: list[object] = []
-    async with aclosing(watch_job(service.desk, job)) as news:
+    async with aclosing(watch_job(service.backing, job)) as news:
         async for item in news:
             seen.append(item.state if isinstance(item, Job) else item.step)
             if seen == [JobState.QUEUED]:
-                service.desk.bus.publish(job.id, Progressed(job=job.id, step=1, num_steps=9, preview=None))
+                service.backing.bus.publish(job.id, Progressed(job=job.id, step=1, num_steps=9, preview=None))
             elif seen == [JobState.QUEUED, 1]:
-                assert await cancel(service.desk, job.id, job.created_at)
+                assert await cancel(service.backing, job.id, job.created_at)
     assert seen == [JobState.QUEUED, 1, JobState.CANCELLED]

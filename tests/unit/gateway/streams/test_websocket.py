@@ -40,7 +40,7 @@ def bearer(service: Service, tenant: str = "ada", seconds: float = 300) -> dict[
 
 async def submitted(service: Service, tenant: str, prompt: str) -> Job:
     claims = Claims(tenant=TenantId(tenant), tier=Tier.FREE, expires_at=None)
-    jobs = await submit(service.door, parse_request(JobRequest(prompt=prompt)), claims, service.now())
+    jobs = await submit(service.admission, parse_request(JobRequest(prompt=prompt)), claims, service.now())
     assert isinstance(jobs, tuple)
     return jobs[0]
 
@@ -61,7 +61,7 @@ async def test_every_event_of_my_jobs_and_of_nobody_elses_is_told(service: Servi
             mine = await submitted(service, "ada", "a red apple")
             message = await heard(socket)
             assert (message["type"], message["job_id"], message["data"]["state"]) == ("job", mine.id, "queued")
-            service.desk.bus.publish(before.id, Progressed(job=before.id, step=3, num_steps=30, preview=None))
+            service.backing.bus.publish(before.id, Progressed(job=before.id, step=3, num_steps=30, preview=None))
             message = await heard(socket)
             assert (message["type"], message["job_id"], message["data"]["step"]) == ("progress", before.id, 3)
 
@@ -85,9 +85,9 @@ async def test_one_that_comes_back_hears_what_it_missed(service: Service) -> Non
         async with connect(f"ws://{address}/v1/ws", additional_headers=bearer(service)) as socket:
             left_at = (await heard(socket))["at"]
         await submitted(service, "ada", "a red apple")
-        (job,) = await claim(service.desk, WorkerOffer(worker=WorkerId("w")), service.now(), 30)
+        (job,) = await claim(service.backing, WorkerOffer(worker=WorkerId("w")), service.now(), 30)
         assert job.lease is not None
-        await finish(service.desk, job, job.lease, replace(make_ending(job), at=service.now()))
+        await finish(service.backing, job, job.lease, replace(make_ending(job), at=service.now()))
         url = f"ws://{address}/v1/ws?since={quote(left_at)}"
         async with connect(url, additional_headers=bearer(service)) as socket:
             await heard(socket)

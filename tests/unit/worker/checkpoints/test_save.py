@@ -35,7 +35,7 @@ async def test_a_checkpoint_is_stored_and_its_cost_counts_from_the_first_try(lea
     await save_checkpoint(leases.jobs, leased, snapshot, 1.5)
     (saved,) = (await leases.row(leased)).checkpoints
     assert (saved.step, saved.cost_s) == (4, 1.5)
-    assert await leases.jobs.desk.objects.get(saved.key) == b"latents"
+    assert await leases.jobs.backing.objects.get(saved.key) == b"latents"
     assert leases.jobs.interval.write_s is not None
     assert leases.count("checkpoints", result="written") == 1
 
@@ -60,10 +60,10 @@ async def test_a_checkpoint_that_fails_is_counted_and_the_job_goes_on(leases: Le
 
 async def test_a_checkpoint_after_the_lease_leaves_no_bytes(leases: Leases) -> None:
     leased = await leases.lease()
-    await cancel(leases.jobs.desk, leased.job.id, NOW)
+    await cancel(leases.jobs.backing, leased.job.id, NOW)
     snapshot: Any = TakenSnapshot(steps=4)
     await save_checkpoint(leases.jobs, leased, snapshot, 1.0)
-    assert await leases.jobs.desk.objects.keys("checkpoints/") == []
+    assert await leases.jobs.backing.objects.keys("checkpoints/") == []
     assert leases.count("checkpoints", result="late") == 1
 
 
