@@ -8,17 +8,24 @@ from pathlib import Path
 
 from prometheus_client import Counter, Gauge, Histogram
 from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
 
 from mezzotint.config import Settings
 from mezzotint.domain.errors import JobFault, MezzotintError
+from mezzotint.domain.fleet.accelerators import ACCELERATORS, GIB
+from mezzotint.domain.fleet.health import HEALTH_TRANSITIONS
+from mezzotint.domain.fleet.rollout_phase import ROLLOUT_TRANSITIONS
+from mezzotint.domain.fleet.worker_state import FLEET_WORKER_TRANSITIONS
 from mezzotint.domain.job import TRANSITIONS
 from mezzotint.domain.safety.held_image import HELD_TRANSITIONS
 from mezzotint.domain.safety.takedown import TAKEDOWN_TRANSITIONS, UNDER_WAY
 from mezzotint.engine.models.catalog import ModelEntry, Quantization, StyleEntry
 from mezzotint.evals.gates import load_gates
 from mezzotint.gateway.errors import ERRORS, find_status
+from mezzotint.main.fleet.fleet_file import MAX_FILE_BYTES, WORKER_SETTINGS
 from mezzotint.metrics import Metrics
 from mezzotint.policy.admission.prompt_parameters import PARAMETERS, UNSUPPORTED, UNSUPPORTED_SHORT
+from mezzotint.policy.fleet.document import FleetDocument, PoolEntry, RegionEntry
 from mezzotint.policy.safety.appeals import TRANSITIONS as APPEAL_TRANSITIONS
 from mezzotint.worker.job_states import TRANSITIONS as WORKER_TRANSITIONS
 
@@ -32,6 +39,7 @@ def pages() -> dict[Path, str]:
         "states.md": states(),
         "reference/settings.md": settings(),
         "reference/models.md": models(),
+        "reference/fleet.md": fleet(),
         "reference/errors.md": errors(),
         "reference/prompt-parameters.md": prompt_parameters(),
         "reference/parameter-pictures.md": parameter_pictures(),
@@ -50,7 +58,8 @@ def states() -> str:
     lines += [f"| {before} | {after} | {why} |" for before, to in TRANSITIONS.items() for after, why in to.items()]
     final = ", ".join(state for state in TRANSITIONS if state.is_final)
     lines.append(f"\nFinal: {final}. A refused prompt never becomes a job; it is an audit row.")
-    return "\n".join([*lines, *lease_states(), *appeal_states(), *held_image_states(), *takedown_phases()]) + "\n"
+    sections = [*lease_states(), *appeal_states(), *held_image_states(), *takedown_phases(), *fleet_states()]
+    return "\n".join([*lines, *sections]) + "\n"
 
 
 def lease_states() -> list[str]:
@@ -82,6 +91,20 @@ def takedown_phases() -> list[str]:
     lines += [f"| {before} | {after} | {why} |" for before, to in table.items() for after, why in to.items()]
     waits = f"{', '.join(UNDER_WAY[:-1])} or {UNDER_WAY[-1]}"
     lines.append(f"\nA process goes on by itself with one that is {waits}.")
+    return lines
+
+
+def fleet_states() -> list[str]:
+    """The sections about a fleet's workers, their health, and a rollout: one row a transition."""
+    lines: list[str] = []
+    for title, table in (
+        ("The states of a worker of a fleet", FLEET_WORKER_TRANSITIONS),
+        ("The health of a worker of a fleet", HEALTH_TRANSITIONS),
+        ("The phases of a rollout", ROLLOUT_TRANSITIONS),
+    ):
+        rows = [(before, after, why) for before, to in table.items() for after, why in to.items()]
+        lines += [f"\n# {title}\n", "| from | to | when |", "| --- | --- | --- |"]
+        lines += [f"| {before} | {after} | {why} |" for before, after, why in rows]
     return lines
 
 
@@ -127,6 +150,27 @@ def models() -> str:
     return "\n".join(lines) + "\n"
 
 
+def fleet() -> str:
+    lines = [NOTICE, "# The file of a fleet\n"]
+    lines.append(
+        "A TOML file of pools of workers, for `mezzotint fleet`; `deploy/fleet.toml` is an example. `mezzotint fleet\n"
+        "check FILE --models models.toml` names every fault by its pool and key, and what to do about it; it starts\n"
+        f"nothing. At most {MAX_FILE_BYTES >> 10} KiB. [How the fleet decides](../explanation/fleet.md).\n"
+    )
+    lines += _keys(FleetDocument)
+    lines.append("\nA pool is a table `[[pools]]`:\n")
+    lines += _keys(PoolEntry)
+    lines.append(f"\nIts `settings` may be {', '.join(f'`{name}`' for name in WORKER_SETTINGS)};")
+    lines.append("[what they do](settings.md).")
+    lines.append("\nA region is a table `[[regions]]`; a file without one has the region `default`:\n")
+    lines += _keys(RegionEntry)
+    lines.append("\nAccelerators, and the memory of the smallest device of the name:\n")
+    lines += ["| accelerator | GiB |", "| --- | --- |"]
+    known = ACCELERATORS.items()
+    lines += [f"| `{name}` | {'the machine' if room is None else room // GIB} |" for name, room in known]
+    return "\n".join(lines) + "\n"
+
+
 def _keys(form: type[BaseModel]) -> list[str]:
     lines = ["| key | default | what |", "| --- | --- | --- |"]
     for name, field in form.model_fields.items():
@@ -136,7 +180,7 @@ def _keys(form: type[BaseModel]) -> list[str]:
 
 
 def _toml(value: object) -> str:
-    if value is None or value in ((), ""):
+    if value is None or value is PydanticUndefined or value in ((), ""):
         return ""
     if isinstance(value, tuple):
         return f"`{json.dumps([str(one) for one in value])}`"

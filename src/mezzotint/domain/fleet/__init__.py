@@ -1,0 +1,1 @@
+"""A fleet of workers on several machines: its pools, the states of its workers, their health, a rollout."""

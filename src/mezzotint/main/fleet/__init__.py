@@ -1,0 +1,1 @@
+"""`mezzotint fleet`: a file of pools, and the workers that run by it."""
