@@ -12,6 +12,7 @@ from mezzotint.domain.errors import LeaseLost, WorkerLost
 from mezzotint.domain.event import Changed
 from mezzotint.domain.ids import JobId, WorkerId
 from mezzotint.domain.job import Ending, Job, JobError, JobState
+from mezzotint.policy.poison import WorkerLoss
 from mezzotint.policy.retry import DeadLetter, Failure, Retry, decide_retry
 
 log = structlog.get_logger()
@@ -26,8 +27,7 @@ async def requeue_lost(
     *,
     is_start: bool = False,
 ) -> int:
-    """Requeue lost jobs; fail those claimed `max_attempts` times, and those that ended two workers. Returns how many
-    were requeued.
+    """Requeue lost jobs; fail those claimed `max_attempts` times, and poison pills. Returns how many were requeued.
 
     me: who recovers; a worker that was lost is avoided, unless it is this one, started again (`is_start`). A lease of
     its own that ends while it lives is no worker's end.
@@ -36,22 +36,28 @@ async def requeue_lost(
     for job in lost:
         assert job.lease is not None, "only running jobs are lost"
         is_mine = job.lease.worker == me
+        num_losses = job.num_losses + 1 if is_start or not is_mine else 0
+        loss = WorkerLoss(worker=job.lease.worker, job=job.id, at=now)
         failure = Failure(
             fault=WorkerLost("The job's worker ended, or lost its lease, while it ran this job."),
             num_tries=job.attempts,
             worker=None if is_mine else job.lease.worker,
             at=now,
             jitter=random.random(),
-            num_losses=job.num_losses + 1 if is_start or not is_mine else 0,
+            num_losses=num_losses,
+            num_other_ends=await backing.jobs.losses.count_other_ends(loss) if job.is_suspect else 0,
         )
         match decide_retry(failure, max_tries=max_attempts):
             case Retry() as retry:
-                num_requeued += await requeue(backing, job, "lost", now, retry=retry)
+                is_written = await requeue(backing, job, "lost", now, retry=retry)
+                num_requeued += is_written
             case DeadLetter(error=error):
                 log.warning("job given up", job=job.id, code=error.code, losses=failure.num_losses)
-                await _give_up(backing, job, error, now)
+                is_written = await _give_up(backing, job, error, now)
             case _ as never:
                 assert_never(never)
+        if is_written and num_losses:
+            await backing.jobs.losses.record(loss)
     if num_requeued:
         backing.bus.ring()
     return num_requeued
@@ -78,13 +84,15 @@ async def publish_row(backing: BackingServices, job: JobId) -> None:
         backing.bus.publish(job, Changed(job=row))
 
 
-async def _give_up(backing: BackingServices, job: Job, error: JobError, now: datetime) -> None:
+async def _give_up(backing: BackingServices, job: Job, error: JobError, now: datetime) -> bool:
+    """Returns whether the job was still lost."""
     assert job.lease is not None, "only running jobs are lost"
     ending = Ending(state=JobState.FAILED, at=now, timings=job.timings, step=job.step, error=error)
     try:
         await finish(backing, job, job.lease, ending)
     except LeaseLost:
-        return  # renewed or ended meanwhile: it is not lost
+        return False  # renewed or ended meanwhile
+    return True
 
 
 async def retry_failed(backing: BackingServices, job: JobId, now: datetime) -> bool:

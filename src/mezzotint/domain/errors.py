@@ -314,7 +314,8 @@ class JobUnreadable(JobFault):
 
 
 class WorkerLost(JobFault):
-    """The worker ended while it ran this job: twice, or as often as a job may be tried."""
+    """The worker ended while it ran this job: twice (three times where workers end without it, too), or as often as a
+    job may be tried."""
 
     code = "worker_lost"
     hint = "Ask for something else: this request makes workers crash. The operator finds the cause in the worker's log."

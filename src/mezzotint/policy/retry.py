@@ -6,7 +6,7 @@ drain are no faults and never come here.
 
 A worker that ended, or an engine that failed as a whole, leaves several jobs, of which one may be the cause (a poison
 pill). All are suspects: each runs alone next, and is one no more when it saves a checkpoint beyond the step where the
-worker ended. A suspect that ends a second worker did so alone, so it is given up at once, whatever the limit.
+worker ended. A suspect whose worker ends again is given up as `policy/poison.py` says, whatever the limit.
 """
 
 from dataclasses import dataclass
@@ -27,13 +27,12 @@ from mezzotint.domain.errors import (
 )
 from mezzotint.domain.ids import WorkerId
 from mezzotint.domain.job import JobError
+from mezzotint.policy.poison import CERTAIN_LOSSES, is_poison_pill
 
 FIRST_DELAY_S = 1.0
 MAX_DELAY_S = 60.0
 AVOID_S = 120.0
 """How long a job waits for another worker than the one that failed it; then any may take it, if it is the only one."""
-MAX_LOSSES = 2
-"""Workers that a job may end, in company the first time and alone the second, before it is given up."""
 
 CLOCKS_DIFFER_S = 60.0
 """How far the clocks of the machines of one service may be apart."""
@@ -66,7 +65,7 @@ class Failure:
 
     num_tries: claims of the job since it last got further, this one included; 0: this one is not charged.
     num_losses: workers (or engines) that ended while they ran it since it last got further, this one included; 0: this
-    one lives.
+    one lives. num_other_ends: workers that ended lately while they did not run it.
     worker: who failed it; None when it is not to be avoided.
     jitter: 0..1, dice thrown by the caller.
     """
@@ -77,12 +76,17 @@ class Failure:
     at: datetime
     jitter: float
     num_losses: int = 0
+    num_other_ends: int = 0
+
+    @property
+    def is_pill(self) -> bool:
+        return is_poison_pill(self.num_losses, self.num_other_ends)
 
 
 def decide_retry(failure: Failure, *, max_tries: int) -> Retry | DeadLetter:
     """Decide on a failed run. max_tries: of one job, at least 1."""
     most = min(max_tries, tries_of(failure.fault))
-    if failure.num_tries >= most or failure.num_losses >= MAX_LOSSES:
+    if failure.num_tries >= most or failure.is_pill:
         return DeadLetter(error=_explain_end(failure))
     return Retry(
         not_before=failure.at + timedelta(seconds=delay_s(failure)),
@@ -130,8 +134,11 @@ def end_sentence(text: str) -> str:
 
 def _explain_end(failure: Failure) -> JobError:
     error = JobError.of(failure.fault)
-    if failure.num_losses >= MAX_LOSSES:
-        message = f"{end_sentence(error.message)} It was the second time, and the job ran alone: it is not tried again."
+    if failure.is_pill:
+        which = "second" if failure.num_losses == CERTAIN_LOSSES else "third"
+        message = (
+            f"{end_sentence(error.message)} It was the {which} time, and the job ran alone: it is not tried again."
+        )
         return JobError(code=error.code, message=message, hint=error.hint)
     if failure.num_tries <= 1:
         return error

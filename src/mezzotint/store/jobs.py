@@ -23,6 +23,7 @@ from mezzotint.store.queue.claim import Claimer, ClaimRequest
 from mezzotint.store.queue.enqueue import Enqueuer
 from mezzotint.store.queue.finish import FinishRequest, finish_jobs
 from mezzotint.store.queue.lanes import Lanes
+from mezzotint.store.queue.losses import WorkerLosses
 from mezzotint.store.queue.reuse import find_reusable, is_source_there
 from mezzotint.store.queue.settle import ShareCorrection, correct
 from mezzotint.store.rows import get_job, jobs_of, newest_of_owners
@@ -71,6 +72,7 @@ class Jobs:
         self._claimer = Claimer(database)
         self._finishes = GroupCommit[FinishRequest, Job]("endings", self._finish_all, MANY, key=lambda one: one.job)
         self.lanes = Lanes(database)
+        self.losses = WorkerLosses(database)
 
     async def add(self, *added: Job, once: Once | None = None, most_open: int | None = None) -> bool | TooManyOpen:
         """Write new jobs of one tenant, all or none. False, and nothing written, when `once` was taken already.
@@ -179,6 +181,7 @@ class Jobs:
         """Take back that a worker was lost: only its lease had ended, and nobody has claimed the job since."""
         async with self._database.write() as connection:
             await transitions.clear_suspicion(connection, job, lease)
+        await self.losses.take_back(lease.worker, job)
 
     async def renew(self, held: dict[JobId, Lease], steps: dict[JobId, int], expires_at: datetime) -> set[JobId]:
         """Extend the leases and write the steps reached. Returns the jobs whose lease is still held."""

@@ -216,6 +216,15 @@ workers = Table(
     Column("is_drained", Boolean, nullable=False),
 )
 
+worker_losses = Table(
+    "worker_losses",
+    metadata,
+    Column("worker", String(64), primary_key=True),
+    Column("job", String(40), primary_key=True),
+    Column("at", Instant, nullable=False),
+    Index("worker_losses_at", "at"),
+)
+
 previews = Table(
     "previews",
     metadata,

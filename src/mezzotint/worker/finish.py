@@ -11,6 +11,7 @@ from mezzotint.actions.finish import finish
 from mezzotint.actions.requeue import requeue
 from mezzotint.domain.errors import EngineFailed, JobFault, StorageUnavailable, WorkerLost
 from mezzotint.domain.job import Ending, Job, JobState
+from mezzotint.policy.poison import WorkerLoss
 from mezzotint.policy.retry import DeadLetter, Failure, Retry, decide_retry
 from mezzotint.policy.safety.verdicts import SafetyVerdict
 from mezzotint.provenance import PictureTools
@@ -58,14 +59,25 @@ async def _prepare_tools(jobs: LeasedJobs, job: Job) -> PictureTools:
 async def fail_job(jobs: LeasedJobs, leased: LeasedJob, fault: JobFault, cost_s: float) -> None:
     """Retry the job later, on another worker if possible; after the last try mark it failed. cost_s: of this try."""
     settings, job = jobs.settings, leased.job
+    is_loss = isinstance(fault, EngineFailed | WorkerLost)
+    loss = WorkerLoss(worker=settings.id, job=job.id, at=jobs.now())
+    losses = jobs.backing.jobs.losses
+    num_other_ends = 0
+    if is_loss and job.is_suspect:
+        with suppress(StorageUnavailable):  # then the decision cannot be written either
+            num_other_ends = await jobs.retry_while_away(lambda: losses.count_other_ends(loss))
     failure = Failure(
         fault=fault,
         num_tries=0 if isinstance(fault, WorkerLost) else job.attempts,  # a lost device is charged to no job
         worker=None if settings.is_alone else settings.id,
-        at=jobs.now(),
+        at=loss.at,
         jitter=random.random(),
-        num_losses=job.num_losses + 1 if isinstance(fault, EngineFailed | WorkerLost) else 0,
+        num_losses=job.num_losses + 1 if is_loss else 0,
+        num_other_ends=num_other_ends,
     )
+    if is_loss:
+        with suppress(StorageUnavailable):  # evidence for other jobs only
+            await losses.record(loss)
     match decide_retry(failure, max_tries=settings.max_attempts):
         case Retry() as retry:
             log.warning("run failed, tried again", job=job.id, code=fault.code)

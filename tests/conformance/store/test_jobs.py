@@ -14,6 +14,7 @@ from mezzotint.domain.job import CheckpointRef, CutTexts, Job, JobState, Lease
 from mezzotint.domain.safety.held_image import HeldImage, HeldState
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.fair_queue.state import RULES
+from mezzotint.policy.poison import WorkerLoss
 from mezzotint.policy.retry import Retry
 from mezzotint.store import Database, Images, Jobs, WorkerOffer
 from mezzotint.store.schema import held_images
@@ -261,6 +262,21 @@ async def test_a_worker_that_lives_clears_its_jobs_of_suspicion_until_they_are_c
     assert await jobs.requeue(job.id, again.lease, NOW, retry=LOST)
     await jobs.clear_suspicion(job.id, lease)
     assert await jobs.is_suspect_waiting(SUSPECTS, NOW)
+
+
+async def test_ends_of_workers_that_did_not_run_a_job_are_counted(jobs: Jobs) -> None:
+    mine, other = make_job(), make_job()
+    lost_now = WorkerLoss(worker=WorkerId("w2"), job=mine.id, at=NOW)
+    elsewhere = WorkerLoss(worker=WorkerId("w3"), job=other.id, at=NOW)
+    for job in (mine, other):
+        await jobs.losses.record(WorkerLoss(worker=WorkerId("w1"), job=job.id, at=NOW))
+    assert await jobs.losses.count_other_ends(lost_now) == 0
+    await jobs.losses.record(elsewhere)
+    assert await jobs.losses.count_other_ends(lost_now) == 1
+    await jobs.clear_suspicion(other.id, Lease(worker=WorkerId("w3"), token=1, expires_at=NOW))  # it lives
+    assert await jobs.losses.count_other_ends(lost_now) == 0
+    await jobs.losses.record(elsewhere)
+    assert await jobs.losses.count_other_ends(replace(lost_now, at=NOW + timedelta(minutes=11))) == 0
 
 
 async def test_a_dead_letter_that_is_retried_is_no_suspect(jobs: Jobs) -> None:

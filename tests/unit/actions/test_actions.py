@@ -210,6 +210,30 @@ async def test_a_job_that_ended_two_workers_is_given_up_whatever_the_limit(backi
     assert (row.state, row.error.code) == (JobState.FAILED, WorkerLost.code)
 
 
+async def test_a_job_that_lost_two_workers_has_one_more_try_while_workers_end_without_it(
+    backing: BackingServices,
+) -> None:
+    job, other = make_job(), make_job()
+    await backing.jobs.add(job)
+    for n, suspects in enumerate((False, True, True)):
+        at = NOW + timedelta(seconds=10 * n)
+        await backing.jobs.come_due(at)
+        (running,) = await claim(backing, WorkerOffer(worker=WorkerId(f"w{n}"), suspects=suspects), at, 30)
+        assert running.id == job.id
+        if n == 1:
+            await backing.jobs.add(other)
+            killed = await claim(backing, WorkerOffer(worker=WorkerId("killed")), at, 30)
+            await requeue_lost(backing, killed, 100, at)
+        await requeue_lost(backing, [running], 100, at)
+    row, spared = await backing.jobs.get(job.id), await backing.jobs.get(other.id)
+    assert row is not None
+    assert row.error is not None
+    assert (row.state, row.error.code) == (JobState.FAILED, WorkerLost.code)
+    assert "third time" in row.error.message
+    assert spared is not None
+    assert (spared.state, spared.num_losses) == (JobState.QUEUED, 1)
+
+
 async def test_a_lease_that_ends_while_its_worker_lives_makes_no_suspect(backing: BackingServices) -> None:
     job = make_job()
     await backing.jobs.add(job)

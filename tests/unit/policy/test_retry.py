@@ -78,6 +78,16 @@ def test_a_job_that_ended_one_worker_runs_alone_and_one_that_ended_two_runs_no_m
     assert "second time" in second.error.message
 
 
+@pytest.mark.parametrize("fault", [WorkerLost("gone"), EngineFailed("gone")])
+def test_a_job_whose_second_worker_ended_while_others_did_too_runs_alone_once_more(fault: JobFault) -> None:
+    second = decide_retry(replace(failure(fault), num_losses=2, num_other_ends=1), max_tries=100)
+    assert isinstance(second, Retry)
+    assert second.is_suspect
+    third = decide_retry(replace(failure(fault), num_losses=3, num_other_ends=9), max_tries=100)
+    assert isinstance(third, DeadLetter)
+    assert "third time" in third.error.message
+
+
 def test_a_worker_that_lives_makes_no_suspect() -> None:
     decision = decide_retry(failure(WorkerLost("its lease ended"), num_tries=2), max_tries=5)
     assert isinstance(decision, Retry)
