@@ -48,6 +48,7 @@ DELETES = Row(204, {PRIVATE: 404, MANAGERS: 404, SHARED: 403}, {PRIVATE: 404, MA
 ROUTES = {
     "GET /v1/jobs/{job_id}": SEES,
     "GET /v1/jobs/{job_id}/events": SEES,
+    "GET /v1/jobs/{job_id}/files/{name}": SEES,
     "GET /v1/jobs/{job_id}/provenance": SEES,
     "DELETE /v1/jobs/{job_id}": CHANGES,
     "GET /v1/webhooks/{webhook_id}": SEES,
@@ -103,7 +104,7 @@ async def make_things(service: Service, user: User, number: int) -> dict[str, st
     await service.webhook_sender.webhooks.add(webhook, 100)
     upload = Source(content=job.images[0].webp, width=64, height=64)
     await service.uploader.uploads.keep(user.tenant, upload, NOW, 100, owner=user.id)
-    return {"job_id": job.id, "webhook_id": webhook.id, "upload_id": upload.content}
+    return {"job_id": job.id, "name": "0.png", "webhook_id": webhook.id, "upload_id": upload.content}
 
 
 def make_able(service: Service) -> Service:
