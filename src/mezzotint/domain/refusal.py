@@ -34,6 +34,7 @@ class RefusalCode(StrEnum):
     OVERLOADED = "overloaded"
     TOO_MANY_AT_ONCE = "too_many_at_once"
     FILTER_UNAVAILABLE = "filter_unavailable"
+    NO_POOL = "no_pool"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -103,6 +103,7 @@ ERRORS: dict[str, ErrorKind] = {
     "prompt_empty": ErrorKind(422, "The prompt has no words."),
     "prompt_too_long": ErrorKind(422, "The prompt is longer than the server takes."),
     "prompt_control_character": ErrorKind(422, "The prompt has a control character."),
+    "no_pool": ErrorKind(422, "No pool of the fleet can ever run the job: its model, its lane or its memory."),
     "filter_unavailable": ErrorKind(503, "The guard that looks at prompts does not answer."),
     "prompt_blocked": ErrorKind(422, "The safety rules do not allow the prompt."),
     "parameter_unknown": ErrorKind(422, "The prompt has a parameter that does not exist."),
