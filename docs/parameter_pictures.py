@@ -41,13 +41,21 @@ class Row:
 ROWS = {
     "ar": Row(prompts=tuple(f"a red apple --seed 7 --ar {shape}" for shape in ("1:1", "3:2", "1:2"))),
     "chaos": Row(prompts=("a green heart --seed 3 --repeat 4 --chaos 100",)),
+    "clip-skip": Row(prompts=tuple(f"a blue fish --seed 11 --clip-skip {layer}" for layer in (1, 2, 3))),
     "draft": Row(prompts=("an orange cat face --seed 2", "an orange cat face --seed 2 --draft")),
+    "eta": Row(prompts=tuple(f"a robot --seed 3 --steps 20 --eta {eta}" for eta in ("0", ".5", "1"))),
     "iw": Row(prompts=tuple(f"a blue fish --seed 1 --iw {iw}" for iw in ("0", ".5", "1", "2", "3")), has_source=True),
     "no": Row(prompts=("a flower --seed 4", "a flower --seed 4 --no red, pink")),
     "quality": Row(
         prompts=tuple(f"a rocket --seed 5 --quality {quality}" for quality in (".1", ".25", ".5", "1", "2"))
     ),
     "repeat": Row(prompts=("a blue car --seed 3 --repeat 4",)),
+    "rescale": Row(
+        prompts=tuple(f"a slice of pizza --seed 4 --stylize 1000 --rescale {share}" for share in ("0", ".5", "1"))
+    ),
+    "sampler": Row(
+        prompts=tuple(f"a robot --seed 3 --steps 6 --sampler {name}" for name in ("DDIM", "Euler a", "UniPC"))
+    ),
     "seed": Row(prompts=tuple(f"a red apple --seed {seed}" for seed in (7, 8, 9))),
     "speed": Row(prompts=tuple(f"a rocket --seed 5 --speed {speed}" for speed in ("exact", "balanced", "fast"))),
     "steps": Row(prompts=tuple(f"the sun --seed 4 --steps {steps}" for steps in (2, 5, 10, 30))),

@@ -72,7 +72,9 @@ class Parameters:
     source: the PNG that the task begins with. mask: white where to redraw. strength: share of the schedule that is run
     on the source, 0..1. scale: of an upscale. left, top: where the source lies on an outpaint's canvas, px;
     source_width, source_height: its size there. sampler: None for the model's own. stop: percent of the steps, after
-    which the run ends with what its sampler expects of the rest. speed: as it was asked for; forecast: the bound of
+    which the run ends with what its sampler expects of the rest. eta: noise that DDIM steps add, 0..1.
+    guidance_rescale: share of the contrast that guidance adds which is taken back, 0..1. clip_skip: which layer of the
+    text encoders is read, counted from the end; None: the usual one. speed: as it was asked for; forecast: the bound of
     foretold steps that it means, see `ForecastPolicy`; None: every step is computed. styles: in the order
     of their names.
     """
@@ -95,6 +97,9 @@ class Parameters:
     source_height: int | None = None
     sampler: str | None = None
     stop: int | None = None
+    eta: float = 0.0
+    guidance_rescale: float = 0.0
+    clip_skip: int | None = None
     styles: tuple[StyleChoice, ...] = ()
     speed: Speed = Speed.EXACT
     forecast: float | None = None

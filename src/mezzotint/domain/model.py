@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from mezzotint.domain.drawing.options import DrawingOptions
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier
 
@@ -65,7 +66,7 @@ class ModelInfo:
     tasks: what can be asked of it. samplers: those it can be given in place of its own.
     default_sampler: of requests that name none; None: its own.
     aliases: further names that requests may call it by.
-    forecast: the speeds at which it can be drawn.
+    forecast: the speeds at which it can be drawn. options: further settings that it heeds.
     knows, examples: for people: what it can draw, prompts that work well.
     """
 
@@ -89,3 +90,4 @@ class ModelInfo:
     knows: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
     forecast: ForecastPolicy = field(default_factory=ForecastPolicy)
+    options: DrawingOptions = field(default_factory=DrawingOptions)

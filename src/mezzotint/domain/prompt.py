@@ -32,6 +32,10 @@ class Prompt:
     iw: float | None = None
     version: str | None = None
     stop: int | None = None
+    sampler: str | None = None
+    eta: float | None = None
+    guidance_rescale: float | None = None
+    clip_skip: int | None = None
     speed: Speed | None = None
     is_draft: bool = False
     styles: tuple[WantedStyle, ...] | None = None

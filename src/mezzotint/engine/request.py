@@ -46,9 +46,20 @@ def call_kwargs(pipeline: "DiffusionPipeline", parameters: Parameters) -> dict[s
     }
     if parameters.strength is not None:
         slots["strength"] = Slot(value=parameters.strength, is_required=True)
+    for name, wanted in (("eta", parameters.eta), ("guidance_rescale", parameters.guidance_rescale)):
+        if wanted:
+            slots[name] = Slot(value=wanted, is_required=True)
+    if (skipped := count_skipped(pipeline, parameters.clip_skip)) is not None:
+        slots["clip_skip"] = Slot(value=skipped, is_required=True)
     if parameters.num_steps != SPRINT_STEPS:
         slots["intermediate_timesteps"] = Slot(value=None, is_required=False)
     for name, slot in slots.items():
         if slot.is_required and name not in accepted:
             raise RunFailed(f"{type(pipeline).__name__} takes no {name}")
     return {name: slot.value for name, slot in slots.items() if name in accepted}
+
+
+def count_skipped(pipeline: "DiffusionPipeline", clip_skip: int | None) -> int | None:
+    """diffusers' `clip_skip`, counted from the layer that the family reads: XL reads its encoders' last but one."""
+    usual = 2 if hasattr(pipeline, "text_encoder_2") else 1
+    return clip_skip - usual if clip_skip is not None and clip_skip > usual else None

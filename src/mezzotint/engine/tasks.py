@@ -50,7 +50,7 @@ class Tasks:
         """The call for one picture. Raises: RunFailed when the model cannot do what was asked."""
         if parameters.task is Task.GENERATE or source is None:
             kwargs = call_kwargs(self.pipeline, parameters)
-            pipeline = with_sampler(self.pipeline, parameters.sampler)
+            pipeline = with_sampler(self.pipeline, parameters.sampler, parameters.eta)
             return Assignment(pipeline=pipeline, kwargs=kwargs, finish=lambda drawn: drawn)
         placed = place_source(parameters, source, mask)
         classes = classes_of(type(self.pipeline).__name__)
@@ -67,7 +67,7 @@ class Tasks:
         else:
             raise RunFailed(f"{type(self.pipeline).__name__} has no image-to-image pipeline")
         kwargs = call_kwargs(pipeline, parameters) | more
-        pipeline = with_sampler(pipeline, parameters.sampler)
+        pipeline = with_sampler(pipeline, parameters.sampler, parameters.eta)
         return Assignment(pipeline=pipeline, kwargs=kwargs, finish=placed.restore_unmasked)
 
     def _make_pipeline(self, task: Task) -> Any:
@@ -168,6 +168,19 @@ def _heeds_negative_prompt(kind: Any) -> bool:
     guidance = parameters.get("true_cfg_scale", parameters.get("guidance_scale"))
     scale = getattr(guidance, "default", None)
     return "negative_prompt" in parameters and isinstance(scale, int | float) and scale > 1
+
+
+def takes_eta(pipeline: Any) -> bool:
+    """Whether its call, and those of its family's other tasks, give `eta` to the sampler. pipeline: the class."""
+    return all("eta" in _accepts(kind) for kind in (pipeline, *classes_of(pipeline.__name__).values()))
+
+
+def rescale_tasks_of(pipeline: Any) -> tuple[Task, ...]:
+    """The tasks whose calls take `guidance_rescale`. pipeline: the class."""
+    classes = classes_of(pipeline.__name__).values()
+    with_source = all("guidance_rescale" in _accepts(kind) for kind in classes)
+    with_words = "guidance_rescale" in _accepts(pipeline)
+    return tuple(task for task in tasks_of(pipeline) if (with_words if task is Task.GENERATE else with_source))
 
 
 def _accepts(kind: type) -> set[str]:

@@ -63,6 +63,23 @@ class NewJob(BaseModel):
     right: int | None = Field(None, description="outpaint: px to add on this side", json_schema_extra={"minimum": 0})
     bottom: int | None = Field(None, description="outpaint: px to add on this side", json_schema_extra={"minimum": 0})
     sampler: str | None = Field(None, description="one of the model's `samplers`; default: the model's own")
+    eta: float | None = Field(
+        None,
+        description="noise that each step of DDIM adds, of what DDPM adds; default: the model's, else 0",
+        allow_inf_nan=False,
+        json_schema_extra={"minimum": 0, "maximum": 1},
+    )
+    guidance_rescale: float | None = Field(
+        None,
+        description="how much of the contrast that guidance adds is taken back; default: the model's, else 0",
+        allow_inf_nan=False,
+        json_schema_extra={"minimum": 0, "maximum": 1},
+    )
+    clip_skip: int | None = Field(
+        None,
+        description="layer of the text encoders that is read, from the end: 1 the last; default: the usual one",
+        json_schema_extra=POSITIVE,
+    )
     styles: list[StyleRequest] = Field(
         default_factory=list, description=STYLES_DESCRIPTION, json_schema_extra={"maxItems": MAX_STYLES}
     )
@@ -99,6 +116,9 @@ class JobParameters(BaseModel):
     scale: int | None
     sampler: str | None = Field(description="null: the model's own")
     stop: int | None = Field(description="percent of the steps after which the run ends; null: none")
+    eta: float
+    guidance_rescale: float
+    clip_skip: int | None = Field(description="null: the layer that is read usually")
     styles: list[JobStyle]
     speed: Speed
 
@@ -308,24 +328,6 @@ def describe_caller(claims: Claims) -> Me:
         via=claims.via,
         expires_at=claims.expires_at,
     )
-
-
-class ModelView(BaseModel):
-    name: str
-    about: str
-    knows: list[str]
-    examples: list[str]
-    native_width: int
-    native_height: int
-    grid_px: int
-    min_px: int
-    max_px: int
-    default_steps: int
-    tasks: list[Task]
-    samplers: list[str]
-    speeds: list[Speed] = Field(description="what `speed` of a job takes, as far as its tier may ask for it")
-    license: str
-    load_another: str
 
 
 class UploadView(BaseModel):

@@ -111,20 +111,22 @@ def _draw(
             offer.info.name, lambda share: bar.update(task, description=f"loading the model, {share:.0%}")
         )
         bar.update(task, description="drawing")
-        from mezzotint.engine import ForecastSettings, call_kwargs
+        from mezzotint.engine import ForecastSettings
 
         for parameters in wanted:
             loaded.fetch_styles(parameters.styles)
 
         runs = [
             loaded.hub.submit(
-                call_kwargs(loaded.hub.pipeline, parameters),
+                assigned.kwargs,
+                pipeline=assigned.pipeline,
                 stop_after=parameters.num_sampled if parameters.stop is not None else None,
                 forecast=ForecastSettings(bound=bound) if (bound := parameters.forecast) is not None else None,
                 on_step=lambda run: bar.advance(task),
                 adapters={style.name: style.weight for style in parameters.styles},
             )
             for parameters in wanted
+            for assigned in [loaded.tasks.assign(parameters, None, None)]
         ]
         while loaded.hub.turn():
             pass

@@ -18,6 +18,7 @@ from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.engine.models import catalog, files, integrity, load, single_file, structure
 from mezzotint.engine.models.catalog import Dtype, ModelEntry, ModelsInvalid
+from mezzotint.main.drawing.default_options import choose_defaults
 from mezzotint.main.json_cache import JsonCache
 from mezzotint.policy.device.batching import choose_runs
 
@@ -149,10 +150,11 @@ def _found(settings: Settings, entry: ModelEntry) -> ServedModel:
     if tiny is not None:
         files.check_tiny(tiny, folder)
     info = _describe(folder, checkpoint, None)
+    named = replace(info, name=entry.name, aliases=entry.aliases, default_sampler=_find_sampler(entry, info))
     return ServedModel(
         entry=entry,
         folder=folder,
-        info=replace(info, name=entry.name, aliases=entry.aliases, default_sampler=_find_sampler(entry, info)),
+        info=replace(named, options=choose_defaults(entry, named)),
         checkpoint=checkpoint,
         tiny=tiny,
     )

@@ -156,6 +156,31 @@ def test_a_listed_model_draws_with_the_sampler_that_its_entry_names(tmp_path: Pa
         assert admitted.plans[0].parameters.sampler == drawn
 
 
+def test_a_listed_models_options_hold_for_requests_that_name_none(tmp_path: Path) -> None:
+    entry = 'name = "ink"\nsource = "starter"\neta = 0.5\nguidance_rescale = 0.7\nclip_skip = 2'
+    (offer,) = find_models(read_settings(models=listed(tmp_path, entry)))
+    admitted = admit(
+        parse_request(JobRequest(prompt="a cat")),
+        Terms(tier=Tier.FREE, models=[offer.info], num_open_jobs=0, fresh_seed=7),
+    )
+    assert isinstance(admitted, Admit)
+    drawn = admitted.plans[0].parameters
+    assert (drawn.eta, drawn.guidance_rescale, drawn.clip_skip) == (0.5, 0.7, 2)
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ('eta = 0.5\nsampler = "Euler a"', "Euler a passes over eta; samplers that heed it: DDIM"),
+        ("eta = 1.5", "less than or equal to 1"),
+        ("clip_skip = 9", "clip_skip = 9; the model takes 1 to 6"),
+    ],
+)
+def test_an_option_that_the_model_passes_over_stops_the_start(tmp_path: Path, more: str, told: str) -> None:
+    with pytest.raises(SettingInvalid, match=told):
+        find_models(read_settings(models=listed(tmp_path, f'name = "ink"\nsource = "starter"\n{more}')))
+
+
 @pytest.mark.parametrize("sampler", ["Heun 9", "DPM++ 2M Karras"])
 def test_a_sampler_that_the_model_does_not_take_stops_the_start(tmp_path: Path, sampler: str) -> None:
     entry = f'name = "ink"\nsource = "starter"\nsampler = "{sampler}"'

@@ -2612,6 +2612,15 @@ export interface components {
         };
         /** JobParameters */
         JobParameters: {
+            /**
+             * Clip Skip
+             * @description null: the layer that is read usually
+             */
+            clip_skip: number | null;
+            /** Eta */
+            eta: number;
+            /** Guidance Rescale */
+            guidance_rescale: number;
             /** Guidance Scale */
             guidance_scale: number;
             /** Height */
@@ -2931,6 +2940,11 @@ export interface components {
             about: string;
             /** Default Steps */
             default_steps: number;
+            /**
+             * Eta Samplers
+             * @description samplers that heed `eta` of a job; null: the model's own
+             */
+            eta_samplers: (string | null)[];
             /** Examples */
             examples: string[];
             /** Grid Px */
@@ -2941,6 +2955,11 @@ export interface components {
             license: string;
             /** Load Another */
             load_another: string;
+            /**
+             * Max Clip Skip
+             * @description the most that `clip_skip` of a job may be; 0: it is refused
+             */
+            max_clip_skip: number;
             /** Max Px */
             max_px: number;
             /** Min Px */
@@ -2951,6 +2970,11 @@ export interface components {
             native_height: number;
             /** Native Width */
             native_width: number;
+            /**
+             * Rescale Tasks
+             * @description tasks that heed `guidance_rescale` of a job
+             */
+            rescale_tasks: components["schemas"]["Task"][];
             /** Samplers */
             samplers: string[];
             /**
@@ -3086,6 +3110,21 @@ export interface components {
              */
             cfg_scale?: number | null;
             /**
+             * Clip Skip
+             * @description layer of the text encoders that is read; not OpenAI's
+             */
+            clip_skip?: number | null;
+            /**
+             * Eta
+             * @description noise that each step of DDIM adds; not OpenAI's
+             */
+            eta?: number | null;
+            /**
+             * Guidance Rescale
+             * @description contrast of guidance that is taken back; not OpenAI's
+             */
+            guidance_rescale?: number | null;
+            /**
              * Guidance Scale
              * @description how hard the words pull; not OpenAI's
              */
@@ -3213,6 +3252,21 @@ export interface components {
              * @description outpaint: px to add on this side
              */
             bottom?: number | null;
+            /**
+             * Clip Skip
+             * @description layer of the text encoders that is read, from the end: 1 the last; default: the usual one
+             */
+            clip_skip?: number | null;
+            /**
+             * Eta
+             * @description noise that each step of DDIM adds, of what DDPM adds; default: the model's, else 0
+             */
+            eta?: number | null;
+            /**
+             * Guidance Rescale
+             * @description how much of the contrast that guidance adds is taken back; default: the model's, else 0
+             */
+            guidance_rescale?: number | null;
             /**
              * Guidance Scale
              * @description how hard the words pull; default: the model's own
@@ -4323,6 +4377,11 @@ export interface components {
             cfg_scale?: number | null;
             /** Enable Hr */
             enable_hr?: boolean | null;
+            /**
+             * Eta
+             * @description heeded with samplers that add noise by it, else ignored
+             */
+            eta?: number | null;
             /**
              * Height
              * @description px; default: the model's own
@@ -5537,6 +5596,11 @@ export interface operations {
                     denoising_strength?: number;
                     /** Enable Hr */
                     enable_hr?: boolean | null;
+                    /**
+                     * Eta
+                     * @description heeded with samplers that add noise by it, else ignored
+                     */
+                    eta?: number | null;
                     /**
                      * Height
                      * @description px; default: the model's own
@@ -10492,6 +10556,21 @@ export interface operations {
                      */
                     cfg_scale?: number | null;
                     /**
+                     * Clip Skip
+                     * @description layer of the text encoders that is read; not OpenAI's
+                     */
+                    clip_skip?: number | null;
+                    /**
+                     * Eta
+                     * @description noise that each step of DDIM adds; not OpenAI's
+                     */
+                    eta?: number | null;
+                    /**
+                     * Guidance Rescale
+                     * @description contrast of guidance that is taken back; not OpenAI's
+                     */
+                    guidance_rescale?: number | null;
+                    /**
                      * Guidance Scale
                      * @description how hard the words pull; not OpenAI's
                      */
@@ -10645,6 +10724,21 @@ export interface operations {
                      * @description the same as guidance_scale
                      */
                     cfg_scale?: number | null;
+                    /**
+                     * Clip Skip
+                     * @description layer of the text encoders that is read; not OpenAI's
+                     */
+                    clip_skip?: number | null;
+                    /**
+                     * Eta
+                     * @description noise that each step of DDIM adds; not OpenAI's
+                     */
+                    eta?: number | null;
+                    /**
+                     * Guidance Rescale
+                     * @description contrast of guidance that is taken back; not OpenAI's
+                     */
+                    guidance_rescale?: number | null;
                     /**
                      * Guidance Scale
                      * @description how hard the words pull; not OpenAI's
@@ -11043,6 +11137,21 @@ export interface operations {
                      * @description the same as guidance_scale
                      */
                     cfg_scale?: number | null;
+                    /**
+                     * Clip Skip
+                     * @description layer of the text encoders that is read; not OpenAI's
+                     */
+                    clip_skip?: number | null;
+                    /**
+                     * Eta
+                     * @description noise that each step of DDIM adds; not OpenAI's
+                     */
+                    eta?: number | null;
+                    /**
+                     * Guidance Rescale
+                     * @description contrast of guidance that is taken back; not OpenAI's
+                     */
+                    guidance_rescale?: number | null;
                     /**
                      * Guidance Scale
                      * @description how hard the words pull; not OpenAI's

@@ -32,6 +32,9 @@ class Recipe:
     height: int | None = None
     sampler: str | None = None
     stop: int | None = None
+    eta: float | None = None
+    guidance_rescale: float | None = None
+    clip_skip: int | None = None
     speed: str | None = None
     task: Task = Task.GENERATE
     source: str | None = None
@@ -55,6 +58,9 @@ class Recipe:
             height=parameters.height,
             sampler=parameters.sampler,
             stop=parameters.stop,
+            eta=parameters.eta or None,
+            guidance_rescale=parameters.guidance_rescale or None,
+            clip_skip=parameters.clip_skip,
             speed=None if parameters.forecast is None else parameters.speed.value,
             task=parameters.task,
             source=parameters.source,

@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 import torch
 
+ADDS_NOISE = "mezzotint_adds_noise"
+"""Attribute of a sampler that is told how much noise its steps add, by the call's `eta`."""
 LEAST_NOISE = 1e-3
 """Least value of `by_answer`: below it the sample holds next to no noise, and x0 does not tell the answer."""
 
@@ -56,6 +58,8 @@ def find_conversions(sampler: Any, times: Sequence[float]) -> list[Conversion] |
 def adds_noise(sampler: Any) -> bool:
     """Whether its steps draw fresh noise."""
     name, algorithm = type(sampler).__name__, str(getattr(sampler.config, "algorithm_type", ""))
+    if getattr(sampler, ADDS_NOISE, False):
+        return True
     return "Ancestral" in name or "SDE" in name or algorithm.startswith("sde") or name == "DDPMScheduler"
 
 

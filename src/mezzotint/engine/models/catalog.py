@@ -123,6 +123,17 @@ class ModelEntry(_CatalogTable):
         description="the sampler, with its schedule, of requests that name none: one that the model takes, such as "
         "`DPM++ 2M Karras`; default: the model's own",
     )
+    eta: float = Field(
+        default=0.0, ge=0, le=1, description="`eta` of requests that name none, where their sampler heeds it"
+    )
+    guidance_rescale: float = Field(
+        default=0.0, ge=0, le=1, description="`guidance_rescale` of requests that name none, where their task heeds it"
+    )
+    clip_skip: int | None = Field(
+        default=None,
+        ge=1,
+        description="`clip_skip` of requests that name none; default: the usual layer",
+    )
     forecast: ForecastEntry | None = Field(
         default=None,
         description="a table `balanced`, `fast`, `default`, `allowed`: the bounds of foretold steps by speed, and what "

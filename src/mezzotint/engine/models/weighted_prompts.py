@@ -1,7 +1,8 @@
 """Words with weight and long prompts, for the families whose text encoders give one vector a token.
 
-The pipeline's class becomes a subclass that differs in `encode_prompt` alone: texts with weights, and texts longer than
-the encoder reads, become embeddings here; all others go the stock way and keep every bit. It happens inside the run's
+The pipeline's class becomes a subclass that differs in `encode_prompt` alone: texts with weights, texts longer than the
+encoder reads, and all that are read at another layer become embeddings here (the stock way would read the negative text
+at the last one); all others go the stock way and keep every bit. It happens inside the run's
 own call, so that the text encoders are guarded and cached as ever, and a resumed run reads its texts again.
 
 Source: AUTOMATIC1111's web UI. A chunk is what the encoder reads at once; a text is read chunk by chunk and the chunks
@@ -62,7 +63,8 @@ def _make_weighing(kind: Any) -> Any:
         given = call.arguments
         texts = [given["prompt"], given["negative_prompt"]]
         is_ours = isinstance(texts[0], str) and given["prompt_embeds"] is None
-        if is_ours and any(isinstance(text, str) and _needs_reading(self, text) for text in texts):
+        is_skipping = given["clip_skip"] is not None
+        if is_ours and (is_skipping or any(isinstance(text, str) and _needs_reading(self, text) for text in texts)):
             _fill_embeddings(self, given)
         return stock(*call.args, **call.kwargs)
 
@@ -186,8 +188,8 @@ def _encode_single(
             found: torch.Tensor = reader.encoder(numbers.to(device), attention_mask=attention)[0]
             return found
         states = reader.encoder(numbers.to(device), attention_mask=attention, output_hidden_states=True)[-1]
-        skipped: torch.Tensor = reader.encoder.text_model.final_layer_norm(states[-(clip_skip + 1)])
-        return skipped
+        read: torch.Tensor = states[-(clip_skip + 1)]
+        return getattr(reader.encoder, "text_model", reader.encoder).final_layer_norm(read) if reader.is_clip else read
 
     return _read_chunks(reader, chunks, read), None
 

@@ -45,6 +45,7 @@ class Txt2Img(SdapiRequest):
         None,
         description="a name of /sdapi/v1/schedulers; another is ignored, as `info` tells",
     )
+    eta: float | None = Field(None, description="heeded with samplers that add noise by it, else ignored")
     send_images: bool = True
     styles: list[str] | None = None
     subseed_strength: float | None = None

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from mezzotint.actions.submit import read_request
 from mezzotint.domain.claims import Claims
 from mezzotint.domain.drawing.recipe import Recipe
+from mezzotint.domain.drawing.sampler import find_sampler
 from mezzotint.domain.job import Job
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.refusal import Refusal
@@ -34,6 +35,7 @@ router = APIRouter(
     route_class=SdapiRoute,
     responses=describe_sdapi_errors(400, 401, 403, 404, 409, 413, 422, 429, 500, 503, 504),
 )
+CLIP_SKIP = "CLIP_stop_at_last_layers"
 SWITCHES = ("styles", "subseed_strength", "restore_faces", "tiling", "enable_hr", "script_name")
 """Fields that would change the picture and that no model here has; refused where they are switched on."""
 
@@ -68,10 +70,15 @@ def to_request(service: Service, body: Txt2Img) -> JobRequest:
     if isinstance(taken, Refusal):
         raise translate_refusal(taken)
     prompt, styles = taken
+    sampler = _choose_sampler(model, body)[0]
+    known = find_sampler(sampler or model.default_sampler or "")
     return JobRequest(
         prompt=prompt,
         styles=styles,
         model=model.name,
+        # its clients send one for all samplers, which the web UI reads for some of them
+        eta=body.eta if (known.name if known else None) in model.options.eta_samplers else None,
+        clip_skip=_read_clip_skip(body, model),
         negative_prompt=body.negative_prompt or None,
         seed=None if body.seed == NO_SEED else body.seed,
         num_steps=body.steps,
@@ -79,7 +86,7 @@ def to_request(service: Service, body: Txt2Img) -> JobRequest:
         guidance_scale=body.cfg_scale if model.default_guidance > 1 else None,
         width=body.width,
         height=body.height,
-        sampler=_choose_sampler(model, body)[0],
+        sampler=sampler,
         repeat=body.batch_size * body.n_iter,
         is_plain=True,
     )
@@ -134,6 +141,16 @@ def _is_switched_on(script: object) -> bool:
 
 def _choose_sampler(model: ModelInfo, body: Txt2Img) -> tuple[str | None, str]:
     return choose_sampler(body.sampler_name or body.sampler_index or "", body.scheduler or "", model.samplers)
+
+
+def _read_clip_skip(body: Txt2Img, model: ModelInfo) -> int | None:
+    """The web UI's option; clients send the layer that is read anyway (1) to every model. Answers 422."""
+    wanted = (body.override_settings or {}).get(CLIP_SKIP)
+    if wanted is None or (wanted == 1 and not model.options.max_clip_skip):
+        return None
+    if isinstance(wanted, bool) or not (isinstance(wanted, int | float) and float(wanted).is_integer()):
+        raise unsupported_error("override_settings", f"{CLIP_SKIP} is a whole number.", "Say 1 or more.")
+    return int(wanted)
 
 
 async def _encode_image(service: Service, job: Job) -> str:

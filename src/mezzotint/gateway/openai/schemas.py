@@ -78,6 +78,11 @@ class ImageOptions(BaseModel):
     sampler: str | None = Field(None, max_length=80, description="a name of /sdapi/v1/samplers; not OpenAI's")
     sampler_name: str | None = Field(None, max_length=80, description="the same as sampler")
     scheduler: str | None = Field(None, max_length=80, description="the same as sampler")
+    eta: float | None = Field(None, description="noise that each step of DDIM adds; not OpenAI's", allow_inf_nan=False)
+    guidance_rescale: float | None = Field(
+        None, description="contrast of guidance that is taken back; not OpenAI's", allow_inf_nan=False
+    )
+    clip_skip: int | None = Field(None, description="layer of the text encoders that is read; not OpenAI's")
     width: int | None = Field(None, description="px, with height; the same as size; not OpenAI's")
     height: int | None = Field(None, description="px, with width; the same as size; not OpenAI's")
 

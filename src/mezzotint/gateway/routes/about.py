@@ -7,10 +7,12 @@ from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, Field
 
 from mezzotint import __version__
 from mezzotint.domain.errors import StorageFull, StorageUnavailable
 from mezzotint.domain.ids import TenantId
+from mezzotint.domain.model import Speed
 from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier
@@ -22,7 +24,6 @@ from mezzotint.gateway.schemas import (
     Health,
     Me,
     ModelHealth,
-    ModelView,
     Readiness,
     Session,
     describe_caller,
@@ -38,6 +39,27 @@ DEV_LIFETIME = timedelta(days=30)
 PROXY_HEADERS = {"forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip"}
 """Headers that proxies add, beside all that begin with `x-forwarded`."""
 LOAD_ANOTHER = "mezzotint serve --model stabilityai/stable-diffusion-xl-base-1.0"
+
+
+class ModelView(BaseModel):
+    name: str
+    about: str
+    knows: list[str]
+    examples: list[str]
+    native_width: int
+    native_height: int
+    grid_px: int
+    min_px: int
+    max_px: int
+    default_steps: int
+    tasks: list[Task]
+    samplers: list[str]
+    eta_samplers: list[str | None] = Field(description="samplers that heed `eta` of a job; null: the model's own")
+    rescale_tasks: list[Task] = Field(description="tasks that heed `guidance_rescale` of a job")
+    max_clip_skip: int = Field(description="the most that `clip_skip` of a job may be; 0: it is refused")
+    speeds: list[Speed] = Field(description="what `speed` of a job takes, as far as its tier may ask for it")
+    license: str
+    load_another: str
 
 
 @router.get("/healthz")
@@ -106,8 +128,9 @@ async def describe_model(
     chosen = choose_model(service.admission.models, name, Task.GENERATE, "")
     if isinstance(chosen, Refusal):
         raise translate_refusal(replace(chosen, param="name"))
-    told = {name: getattr(chosen, name) for name in ModelView.model_fields if name not in {"load_another", "speeds"}}
     made = {"load_another": LOAD_ANOTHER, "speeds": chosen.forecast.speeds}
+    made |= {name: getattr(chosen.options, name) for name in ("eta_samplers", "rescale_tasks", "max_clip_skip")}
+    told = {name: getattr(chosen, name) for name in ModelView.model_fields if name not in made}
     return ModelView.model_validate({**made, **told}, from_attributes=True)
 
 

@@ -79,6 +79,10 @@ def _parameters(offer: ServedModel, prompt: str, seed: int, choices: DrawChoices
         guidance_scale=info.default_guidance if choices.guidance_scale is None else choices.guidance_scale,
         width=info.native_width,
         height=info.native_height,
+        sampler=info.default_sampler,
+        eta=info.options.eta,
+        guidance_rescale=info.options.guidance_rescale,
+        clip_skip=info.options.clip_skip,
     )
 
 
@@ -93,11 +97,11 @@ def _draw(
         task = bar.add_task("loading the model", total=sum(parameters.num_sampled for parameters in wanted))
         catalog = build_catalog(settings, [offer])
         catalog.prepare()
-        hub = catalog.load(offer.info.name, lambda share: None).hub
+        loaded = catalog.load(offer.info.name, lambda share: None)
+        hub = loaded.hub
         bar.update(task, description="drawing, steps")
-        from mezzotint.engine import call_kwargs
-
-        runs = [hub.submit(call_kwargs(hub.pipeline, parameters), on_step=count_step) for parameters in wanted]
+        assigned = [loaded.tasks.assign(parameters, None, None) for parameters in wanted]
+        runs = [hub.submit(one.kwargs, pipeline=one.pipeline, on_step=count_step) for one in assigned]
         while hub.turn():
             pass
     for run in runs:

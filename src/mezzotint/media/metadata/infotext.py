@@ -34,6 +34,9 @@ def format_infotext(recipe: Recipe) -> str:
         "Model": recipe.model,
         "Speed": recipe.speed,
         "Denoising strength": _write(recipe.strength),
+        "Clip skip": _write(recipe.clip_skip),
+        "Eta DDIM": _write(recipe.eta),
+        "CFG Rescale": _write(recipe.guidance_rescale),
         "Lora hashes": ", ".join(f"{style.name}: {style.sha256[:12]}" for style in recipe.styles) or None,
     }
     lines = [f"{recipe.prompt}{write_tags(recipe.styles)}"]
@@ -87,6 +90,9 @@ def to_recipe(pairs: Mapping[str, str]) -> Recipe | None:
         sampler=known.name if known else sampler or None,
         speed=pairs.get("Speed") or None,
         strength=_read_decimal(pairs.get("Denoising strength", "")),
+        clip_skip=_read_integer(pairs.get("Clip skip", "")),
+        eta=_read_decimal(pairs.get("Eta DDIM", "")),
+        guidance_rescale=_read_decimal(pairs.get("CFG Rescale", "")),
         software=pairs.get("Version") or None,
     )
 

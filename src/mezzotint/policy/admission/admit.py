@@ -12,6 +12,7 @@ from mezzotint.domain.style import StyleInfo
 from mezzotint.domain.task import Source, Task
 from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.policy.admission.capabilities import check_capabilities
+from mezzotint.policy.admission.drawing_options import fill_options
 from mezzotint.policy.admission.model_choice import choose_requested_model
 from mezzotint.policy.admission.permutations import check_job_count, escape_text
 from mezzotint.policy.admission.prompt import check_characters, check_length, render_prompt
@@ -134,6 +135,10 @@ def _check_said_once(request: JobRequest, prompt: Prompt) -> Refusal | None:
         ("--quality", prompt.quality, "num_steps", request.num_steps),
         ("--draft", prompt.is_draft or None, "num_steps", request.num_steps),
         ("--style", prompt.styles, "styles", request.styles or None),
+        ("--sampler", prompt.sampler, "sampler", request.sampler),
+        ("--eta", prompt.eta, "eta", request.eta),
+        ("--rescale", prompt.guidance_rescale, "guidance_rescale", request.guidance_rescale),
+        ("--clip-skip", prompt.clip_skip, "clip_skip", request.clip_skip),
     )
     for name, written, field, given in pairs:
         if written is not None and given is not None:
@@ -189,7 +194,7 @@ def _fill_parameters(request: JobRequest, prompt: Prompt, model: ModelInfo, term
         return styles
     is_upscale = request.task is Task.UPSCALE
     usual_sampler = None if is_upscale else model.default_sampler
-    sampler = find_sampler(wanted) if (wanted := request.sampler or usual_sampler) else None
+    sampler = find_sampler(wanted) if (wanted := request.sampler or prompt.sampler or usual_sampler) else None
     speed = Speed.EXACT if is_upscale else _choose_speed(request, prompt, model, terms.tier)
     parameters = Parameters(
         prompt=add_trigger_words(prompt.text, styles, terms.styles),
@@ -219,6 +224,7 @@ def _fill_parameters(request: JobRequest, prompt: Prompt, model: ModelInfo, term
             source_width=placement.source_width,
             source_height=placement.source_height,
         )
+    parameters = replace(parameters, **fill_options(request, prompt, parameters, model))
     return check_capabilities(request, prompt, parameters, model, terms.tier) or parameters
 
 

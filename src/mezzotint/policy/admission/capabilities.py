@@ -7,6 +7,7 @@ from mezzotint.domain.prompt import MAX_SENT_SEED, Prompt
 from mezzotint.domain.refusal import Refusal, RefusalCode, refuse
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier, limits_of
+from mezzotint.policy.admission.drawing_options import check_options
 from mezzotint.policy.admission.prompt_syntax import check_weights
 from mezzotint.policy.admission.request import JobRequest
 from mezzotint.policy.admission.source_image import TAKES
@@ -27,7 +28,8 @@ def check_capabilities(
         or _check_steps(parameters, tier, written_in="prompt" if request.num_steps is None else "num_steps")
         or _check_strength(parameters)
         or _check_guidance(request, prompt, model)
-        or _check_sampler(request, model)
+        or _check_sampler(request, prompt, model)
+        or check_options(request, prompt, parameters, model)
         or _check_speed(request, prompt, model, tier)
     )
 
@@ -87,15 +89,16 @@ def _check_guidance(request: JobRequest, prompt: Prompt, model: ModelInfo) -> Re
     return refuse(RefusalCode.PARAMETER_UNSUPPORTED, message, "Leave it out.", param)
 
 
-def _check_sampler(request: JobRequest, model: ModelInfo) -> Refusal | None:
-    if request.sampler is None:
+def _check_sampler(request: JobRequest, prompt: Prompt, model: ModelInfo) -> Refusal | None:
+    wanted, param = request.sampler or prompt.sampler, "prompt" if request.sampler is None else "sampler"
+    if wanted is None:
         return None
-    sampler = find_sampler(request.sampler)
+    sampler = find_sampler(wanted)
     if sampler is not None and sampler.name in model.samplers:
         return None
-    message = f'{model.name} has no sampler "{request.sampler[:40]}".'
+    message = f'{model.name} has no sampler "{wanted[:40]}".'
     hint = f"It takes: {', '.join(model.samplers)}." if model.samplers else "Leave it out: only its own suits it."
-    return refuse(RefusalCode.PARAMETER_UNSUPPORTED, message, hint, "sampler")
+    return refuse(RefusalCode.PARAMETER_UNSUPPORTED, message, hint, param)
 
 
 def _check_speed(request: JobRequest, prompt: Prompt, model: ModelInfo, tier: Tier) -> Refusal | None:

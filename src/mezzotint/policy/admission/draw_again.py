@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from math import gcd
 from typing import Any
 
+from mezzotint.domain.drawing.options import MAX_ETA
 from mezzotint.domain.drawing.recipe import Recipe
 from mezzotint.domain.drawing.sampler import find_sampler
 from mezzotint.domain.model import ModelInfo, Speed
@@ -14,7 +15,7 @@ from mezzotint.domain.style import MAX_STYLE_WEIGHT, StyleInfo, WantedStyle
 from mezzotint.domain.task import Task
 from mezzotint.policy.admission.permutations import escape_text
 from mezzotint.policy.admission.prompt import render_prompt
-from mezzotint.policy.admission.prompt_parameters import MAX_STEPS_WRITTEN
+from mezzotint.policy.admission.prompt_parameters import MAX_CLIP_SKIP, MAX_STEPS_WRITTEN
 
 MAX_RATIO = 999
 """Greatest number that `--ar` takes."""
@@ -48,7 +49,8 @@ def plan_again(recipe: Recipe, models: Sequence[ModelInfo], styles: Sequence[Sty
         "guidance_scale": recipe.guidance_scale if model.default_guidance > 1 else None,
         "width": recipe.width if recipe.height is not None else None,
         "height": recipe.height if recipe.width is not None else None,
-        "sampler": _keep_sampler(recipe, model, notes),
+        "sampler": (sampler := _keep_sampler(recipe, model, notes)),
+        **_keep_options(recipe, model, sampler or model.default_sampler, notes),
         "styles": _keep_styles(recipe, model, styles, notes) or None,
         "speed": _keep_speed(recipe, model, notes),
     }
@@ -62,6 +64,10 @@ def plan_again(recipe: Recipe, models: Sequence[ModelInfo], styles: Sequence[Sty
         model=given.get("model"),
         negative_prompt=given.get("negative_prompt", ""),
         speed=given.get("speed"),
+        sampler=given.get("sampler"),
+        eta=given.get("eta"),
+        guidance_rescale=given.get("guidance_rescale"),
+        clip_skip=given.get("clip_skip"),
         styles=tuple(style for style in recipe.styles if style.name in kept),
     )
     return DrawAgain(typed=type_recipe(typed), fields=given, notes=tuple(notes))
@@ -82,6 +88,21 @@ def _keep_sampler(recipe: Recipe, model: ModelInfo, notes: list[str]) -> str | N
     if recipe.sampler:
         notes.append(f'{model.name} has no sampler "{recipe.sampler[:40]}"; its own is used.')
     return None
+
+
+def _keep_options(recipe: Recipe, model: ModelInfo, sampler: str | None, notes: list[str]) -> dict[str, Any]:
+    """sampler: that will draw; None: the model's own."""
+    can = model.options
+    heeded = {
+        "eta": sampler in can.eta_samplers and 0 <= (recipe.eta or 0) <= MAX_ETA,
+        "guidance_rescale": recipe.task in can.rescale_tasks and 0 <= (recipe.guidance_rescale or 0) <= 1,
+        "clip_skip": 1 <= (recipe.clip_skip or 1) <= can.max_clip_skip,
+    }
+    wanted = {name: getattr(recipe, name) for name in heeded}
+    for name, title in (("eta", "eta"), ("guidance_rescale", "guidance rescale"), ("clip_skip", "clip skip")):
+        if wanted[name] and not heeded[name] and (name, wanted[name]) != ("clip_skip", 1):
+            notes.append(f"{model.name} cannot follow the {title} {wanted[name]:g}; it is left out.")
+    return {name: wanted[name] if heeded[name] else None for name in heeded}
 
 
 def _keep_styles(
@@ -134,7 +155,15 @@ def type_recipe(recipe: Recipe) -> str:
         no=" ".join(recipe.negative_prompt.split()) or None,
         num_steps=num_steps if num_steps is not None and 1 <= num_steps <= MAX_STEPS_WRITTEN else None,
         styles=tuple(WantedStyle(name=style.name, weight=round(style.weight, 2)) for style in recipe.styles) or None,
+        sampler=recipe.sampler if recipe.sampler and find_sampler(recipe.sampler) else None,
+        eta=_round_share(recipe.eta),
+        guidance_rescale=_round_share(recipe.guidance_rescale),
+        clip_skip=recipe.clip_skip if 1 <= (recipe.clip_skip or 0) <= MAX_CLIP_SKIP else None,
         speed=Speed(recipe.speed) if recipe.speed in set(Speed) else None,
         version=recipe.model if recipe.model is not None and re.fullmatch(r"\S{1,200}", recipe.model) else None,
     )
     return escape_text(render_prompt(prompt))
+
+
+def _round_share(share: float | None) -> float | None:
+    return None if share is None or not 0 < share <= 1 else round(share, 2)

@@ -25,6 +25,8 @@ MIN_STOP, MAX_STOP = 10, 100  # percent; before the tenth part there is nothing 
 MAX_IMAGE_WEIGHT = 3
 EVEN_WEIGHT = 1.5  # an image weight of 1 is then a strength of 0.6, which is a variation's own
 MAX_VERSION = 200  # characters
+MAX_SAMPLER = 80  # characters
+MAX_CLIP_SKIP = 12  # as the web UI offers; a model's encoders may have fewer layers
 _INVISIBLE = frozenset({"Cf", "Mn", "Mc", "Me", "Pd", "Zs", "Zl", "Zp"})
 
 
@@ -125,6 +127,11 @@ STYLE = ValueForm(
     read=_read_style,
     show=show_styles,
 )
+SAMPLER = ValueForm(
+    placeholder="NAME",
+    takes="the name of a sampler",
+    read=lambda text: None if is_blank(text) or len(text) > MAX_SAMPLER else text,
+)
 SPEED = ValueForm(
     placeholder="SPEED",
     takes="exact, balanced or fast",
@@ -151,11 +158,26 @@ PARAMETERS = (
         example="--repeat 4 --chaos 50",
     ),
     Parameter(
+        name="clip-skip",
+        field="clip_skip",
+        form=integer(1, MAX_CLIP_SKIP),
+        does="Which layer of the text encoder is read, counted from its end as AUTOMATIC1111 does: 1 the last, 2 the "
+        "last but one. SDXL reads the last but one for both.",
+        example="--clip-skip 2",
+    ),
+    Parameter(
         name="draft",
         field="is_draft",
         form=SWITCH,
         does="Half of the usual steps: a picture in half the time, less finished. The same as `--quality .5`.",
         example="--draft",
+    ),
+    Parameter(
+        name="eta",
+        field="eta",
+        form=decimal(0, 1),
+        does="How much noise a step of DDIM adds: 0 none, 1 as much as DDPM. Other samplers refuse it.",
+        example="--eta .5",
     ),
     Parameter(
         name="iw",
@@ -189,6 +211,20 @@ PARAMETERS = (
         aliases=("r",),
         does="So many jobs from one prompt. Each has a seed of its own: the given one, the next, and so on.",
         example="--repeat 4",
+    ),
+    Parameter(
+        name="rescale",
+        field="guidance_rescale",
+        form=decimal(0, 1),
+        does="Takes back the contrast that guidance adds, against burnt colours: 0 none of it, 1 all, .7 is usual.",
+        example="--rescale .7",
+    ),
+    Parameter(
+        name="sampler",
+        field="sampler",
+        form=SAMPLER,
+        does="The sampler, with its schedule; `GET /v1/models` lists those of each model.",
+        example="--sampler DPM++ 2M Karras",
     ),
     Parameter(
         name="seed",

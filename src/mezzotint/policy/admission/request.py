@@ -38,6 +38,9 @@ class JobRequest:
     bottom: int | None = None
     guidance_scale: float | None = None
     sampler: str | None = None
+    eta: float | None = None
+    guidance_rescale: float | None = None
+    clip_skip: int | None = None
     repeat: int | None = None
     is_plain: bool = False
     is_new: bool = False

@@ -89,3 +89,15 @@ def test_styles_of_another_kind_are_left_out(styles: object) -> None:
     found = parse_recipe(json.dumps({"schema": "mezzotint.recipe/1", "prompt": "a cat", "styles": styles}))
     assert found is not None
     assert found.styles == ()
+
+
+def test_eta_rescale_and_clip_skip_are_written_and_read_in_both_forms() -> None:
+    recipe = Recipe.of(replace(make_parameters(), eta=0.5, guidance_rescale=0.7, clip_skip=2), "m", "Mezzotint 1")
+    text = format_infotext(recipe)
+    assert "Clip skip: 2, Eta DDIM: 0.5, CFG Rescale: 0.7" in text
+    for read in (to_recipe(parse_infotext(text)), parse_recipe(format_recipe(recipe))):
+        assert read is not None
+        assert (read.eta, read.guidance_rescale, read.clip_skip) == (0.5, 0.7, 2)
+    usual = Recipe.of(make_parameters(), "m", "Mezzotint 1")
+    assert "Eta" not in format_infotext(usual)
+    assert "eta" not in format_recipe(usual)

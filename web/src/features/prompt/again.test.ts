@@ -44,6 +44,13 @@ test("the speed is kept, and said once", () => {
   expect(again(made("a cat --seed 7 --speed fast", fast))).toEqual({ prompt: "a cat --seed 7 --speed fast", model: "ink" });
 });
 
+test("eta, rescale and clip skip are kept where they are not the usual ones, and said once", () => {
+  const options = { eta: 0.5, guidance_rescale: 0.7, clip_skip: 2 };
+  expect(again(made("a cat --seed 7", options))).toEqual({ prompt: "a cat --seed 7", model: "ink", ...options });
+  const said = "a cat --seed 7 --eta .5 --rescale .7 --clip-skip 2 --sampler DDIM";
+  expect(again(made(said, { ...options, sampler: "DDIM" }))).toEqual({ prompt: said, model: "ink" });
+});
+
 test("a picture's source and strength stay, with another seed too", () => {
   expect(again(made("a cat --seed 7", variation))).toEqual({ prompt: "a cat --seed 7", model: "ink", ...variation });
   expect(againWithAnotherSeed(made("a cat --seed 7 --ar 3:2", variation))).toEqual({

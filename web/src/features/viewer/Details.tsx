@@ -14,6 +14,10 @@ export function Details({ job, image }: { job: Job; image: Image }) {
     ["Steps", hasSteps ? String(job.step) : null], // a variation takes a part of those that were asked for
     ["Passes", job.num_forecast > 0 ? `${job.num_passes}, ${job.num_forecast} foretold (${parameters.speed})` : null],
     ["Guidance", isDrawn ? String(parameters.guidance_scale) : null],
+    ["Sampler", parameters.sampler],
+    ["Eta", parameters.eta === 0 ? null : String(parameters.eta)],
+    ["Rescaled", parameters.guidance_rescale === 0 ? null : String(parameters.guidance_rescale)],
+    ["Clip skip", parameters.clip_skip === null ? null : String(parameters.clip_skip)],
     ["Without", isDrawn ? parameters.negative_prompt || null : null],
     ["Waited", seconds(timings.queue_s)],
     ["Reused", job.reused ? "drawn before, for an equal request" : null],
