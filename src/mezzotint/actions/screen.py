@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Protocol
+
+import structlog
 
 from mezzotint.actions.tenant_threads import TenantThreads
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.safety.text_verdict import TextVerdict
+from mezzotint.policy.safety.verdicts import SafetyVerdict
 
+log = structlog.get_logger()
 NUM_THREADS = 1
 """The heads hold the interpreter's lock for half of their time: a second thread judged no more prompts, and delayed the
 event loop by twice as much."""
@@ -44,11 +47,28 @@ class TextScreen:
     asks_always: bool = False
     threads: TenantThreads = field(default_factory=lambda: TenantThreads(NUM_THREADS, MAX_AT_ONCE))
 
+    async def refuse_texts(self, texts: Sequence[tuple[str, str]], tenant: TenantId, tier: Tier) -> Refusal | None:
+        """The refusal of texts, (prompt, negative prompt) each; None where they pass. Logs those to be reviewed."""
+        screened = await self.screen_texts(texts, tenant, tier)
+        for verdict in screened if isinstance(screened, tuple) else ():
+            if verdict.verdict is SafetyVerdict.REVIEW:
+                log.info("prompt_to_review", tenant=tenant, **describe_verdict(verdict))
+        return find_refusal(screened)
+
     async def screen_texts(
         self, texts: Sequence[tuple[str, str]], tenant: TenantId, tier: Tier
     ) -> tuple[TextVerdict, ...] | Refusal:
         """Verdicts of texts, (prompt, negative prompt) each, up to the first that is blocked."""
-        judged = await self.threads.run(tenant, partial(self._judge_texts, texts, tier))
+
+        def judge_texts() -> tuple[TextVerdict, ...]:
+            verdicts: list[TextVerdict] = []
+            for prompt, negative_prompt in texts:
+                verdicts.append(self.judge(prompt, negative_prompt, tier))
+                if verdicts[-1].is_blocked and not (self.guard and verdicts[-1].is_uncertain):
+                    break
+            return tuple(verdicts)
+
+        judged = await self.threads.run(tenant, judge_texts)
         if isinstance(judged, Refusal) or self.guard is None:
             return judged
         verdicts: list[TextVerdict] = []
@@ -67,14 +87,6 @@ class TextScreen:
     async def close(self) -> None:
         if self.guard is not None:
             await self.guard.close()
-
-    def _judge_texts(self, texts: Sequence[tuple[str, str]], tier: Tier) -> tuple[TextVerdict, ...]:
-        verdicts: list[TextVerdict] = []
-        for prompt, negative_prompt in texts:
-            verdicts.append(self.judge(prompt, negative_prompt, tier))
-            if verdicts[-1].is_blocked and not (self.guard and verdicts[-1].is_uncertain):
-                break
-        return tuple(verdicts)
 
 
 def find_refusal(screened: tuple[TextVerdict, ...] | Refusal) -> Refusal | None:

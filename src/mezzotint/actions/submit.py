@@ -1,4 +1,4 @@
-"""A request becomes durable jobs, or a refusal and no job."""
+"""A request becomes durable jobs, or a refusal and no job: parse, decide, write, tell."""
 
 import secrets
 from collections.abc import Callable
@@ -7,12 +7,10 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar, overload
 
-import structlog
-
 from mezzotint.actions.open_tries import OpenTries
 from mezzotint.actions.overload import Overload
 from mezzotint.actions.safety.refusals import keep_refusal
-from mezzotint.actions.screen import TextScreen, describe_verdict, find_refusal
+from mezzotint.actions.screen import TextScreen
 from mezzotint.actions.tenant_threads import TenantThreads
 from mezzotint.domain.claims import Claims
 from mezzotint.domain.drawing.prompt_weights import strip_weights
@@ -23,7 +21,7 @@ from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.refusal import Refusal, RefusalCode, refuse
 from mezzotint.domain.style import StyleInfo
 from mezzotint.domain.submission import Once, Submission, TooManyOpen
-from mezzotint.domain.task import Source, Task
+from mezzotint.domain.task import Task
 from mezzotint.domain.tier import limits_of
 from mezzotint.metrics import Metrics
 from mezzotint.policy.admission.admit import NUM_SEEDS, Admit, Terms, admit, check_open_jobs
@@ -31,11 +29,9 @@ from mezzotint.policy.admission.prompt import parse_request
 from mezzotint.policy.admission.quota import LaneAssignment, assign_lane
 from mezzotint.policy.admission.request import JobRequest, ParsedRequest
 from mezzotint.policy.reuse import choose_reuse_scope
-from mezzotint.policy.safety.verdicts import SafetyVerdict
 from mezzotint.policy.visibility import visible_owners
 from mezzotint.store import EventBus, Jobs, Refusals, Submissions, Uploads
 
-log = structlog.get_logger()
 Result = TypeVar("Result")
 MAX_QUICK = 400
 """Characters."""
@@ -84,14 +80,6 @@ class Repeated:
     jobs: tuple[Job, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """The lane and the open jobs of a tenant at the moment. num_open: jobs queued or running."""
-
-    place: LaneAssignment
-    num_open: int
-
-
 async def read_request(admission: Admission, request: JobRequest, claims: Claims) -> ParsedRequest:
     """Read the texts of a request, once for all that is decided about it."""
     parsed = await _compute(admission, request, claims, partial(parse_request, request))
@@ -111,35 +99,40 @@ def is_quickly_read(request: JobRequest) -> bool:
     return len(texts) <= MAX_QUICK and texts.isascii() and "{" not in request.prompt
 
 
-async def submit_once(
-    admission: Admission, parsed: ParsedRequest, claims: Claims, now: datetime, once: Once | None
+async def submit(
+    admission: Admission,
+    wanted: JobRequest | ParsedRequest,
+    claims: Claims,
+    now: datetime,
+    once: Once | None = None,
 ) -> tuple[Job, ...] | Repeated | Refusal:
-    """`submit`, unless the tenant's same request made jobs already: then those."""
-    if once is None:
-        return await submit(admission, parsed, claims, now)
+    """Parse, decide, write, tell: all of the request's jobs or none. When jobs are returned their rows are on the disk.
+
+    once: how a repetition of the request is known; it gets the jobs that the first one made.
+    """
+    parsed = wanted if isinstance(wanted, ParsedRequest) else await read_request(admission, wanted, claims)
+    asks_anew = parsed.request.is_new and not parsed.has_fixed_seed  # each repetition means another picture
+    if once is None or (asks_anew and not (once.has_key or once.is_retry)):
+        return await _create_jobs(admission, parsed, claims, now)
     if not once.series:
-        return await _submit_named(admission, parsed, claims, now, once)
+        return await _create_once(admission, parsed, claims, now, once)
     async with admission.open_tries.take_turn(claims.tenant, once.series, is_first=not once.num_retries):
-        if once.num_retries and (earlier := await _find_cut_try(admission, claims, once, now)):
-            return earlier
-        return await _submit_named(admission, parsed, claims, now, once)
+        found = await admission.submissions.take_cut_try(claims.tenant, once, now) if once.num_retries else None
+        if found is not None and (jobs := await _read_jobs(admission, found)):
+            return Repeated(name=found.name, jobs=jobs)
+        return await _create_once(admission, parsed, claims, now, once)
 
 
-async def _find_cut_try(admission: Admission, claims: Claims, once: Once, now: datetime) -> Repeated | None:
-    found = await admission.submissions.take_cut_try(claims.tenant, once, now)
-    jobs = await _read_jobs(admission, found) if found is not None else ()
-    return Repeated(name=found.name, jobs=jobs) if found is not None and jobs else None
-
-
-async def _submit_named(
+async def _create_once(
     admission: Admission, parsed: ParsedRequest, claims: Claims, now: datetime, once: Once
 ) -> tuple[Job, ...] | Repeated | Refusal:
+    """Create the jobs of a named request, unless the same request made them already: then those."""
     for _ in range(MAX_RACES):
-        outcome = await submit(admission, parsed, claims, now, once)
+        outcome = await _create_jobs(admission, parsed, claims, now, once)
         if isinstance(outcome, tuple):
             return outcome
         # most requests are new: what was earlier is asked for only when one is in the way, or when this one is refused
-        earlier = await _repeated(admission, claims, once, now)
+        earlier = await _find_earlier(admission, claims, once, now)
         if earlier is not None:
             return earlier
         if outcome is not None:
@@ -147,7 +140,7 @@ async def _submit_named(
     return TAKEN
 
 
-async def _repeated(admission: Admission, claims: Claims, once: Once, now: datetime) -> Repeated | Refusal | None:
+async def _find_earlier(admission: Admission, claims: Claims, once: Once, now: datetime) -> Repeated | Refusal | None:
     found = await admission.submissions.find(claims.tenant, once, now)
     if found is None:
         return None
@@ -165,26 +158,24 @@ async def _read_jobs(admission: Admission, found: Submission) -> tuple[Job, ...]
 
 
 @overload
-async def submit(
+async def _create_jobs(
     admission: Admission, parsed: ParsedRequest, claims: Claims, now: datetime
 ) -> tuple[Job, ...] | Refusal: ...
 @overload
-async def submit(
+async def _create_jobs(
     admission: Admission, parsed: ParsedRequest, claims: Claims, now: datetime, once: Once
 ) -> tuple[Job, ...] | Refusal | None: ...
-async def submit(
+async def _create_jobs(
     admission: Admission, parsed: ParsedRequest, claims: Claims, now: datetime, once: Once | None = None
 ) -> tuple[Job, ...] | Refusal | None:
-    """Admit, filter, commit: all of the request's jobs or none. When jobs are returned their rows are on the disk.
-
-    Returns None when another request of the same name (`once`) was committed meanwhile.
-    """
+    """Decide, write, tell. None when another request of the same name (`once`) was committed meanwhile."""
     num_open, used_s = await admission.jobs.standing(claims.tenant, f"{now:%Y-%m}")
     place = assign_lane(claims.tier, used_s=used_s)
-    overloaded = await admission.overload.refusal(place.lane, now)
-    outcome = overloaded or await _submit(
-        admission, parsed, claims, now, once, standing=Standing(place=place, num_open=num_open)
-    )
+    outcome: tuple[Job, ...] | Refusal | None = await admission.overload.refusal(place.lane, now)
+    if outcome is None:
+        outcome = await _decide_jobs(admission, parsed, claims, now, place=place, num_open=num_open)
+    if isinstance(outcome, tuple):
+        outcome = await _write_jobs(admission, outcome, claims, once)
     if isinstance(outcome, Refusal):
         admission.metrics.refused.labels(code=outcome.code).inc()
     elif outcome is not None:
@@ -192,31 +183,45 @@ async def submit(
     return outcome
 
 
-async def _submit(
-    admission: Admission, parsed: ParsedRequest, claims: Claims, now: datetime, once: Once | None, *, standing: Standing
-) -> tuple[Job, ...] | Refusal | None:
+async def _decide_jobs(
+    admission: Admission, parsed: ParsedRequest, claims: Claims, now: datetime, *, place: LaneAssignment, num_open: int
+) -> tuple[Job, ...] | Refusal:
+    """Gather what is known, admit the request by it, screen its texts. num_open: jobs queued or running."""
     request = parsed.request
+    source, mask = [
+        None if name is None else await admission.uploads.find(claims.tenant, name, now, visible_owners(claims))
+        for name in (request.source, request.mask)
+    ]
     terms = Terms(
         tier=claims.tier,
         models=admission.models,
         upscaler=admission.upscaler,
         styles=admission.styles,
-        num_open_jobs=standing.num_open,
+        num_open_jobs=num_open,
         fresh_seed=secrets.randbelow(NUM_SEEDS),
-        source=await _find_source(admission, request.source, claims, now),
-        mask=await _find_source(admission, request.mask, claims, now),
+        source=source,
+        mask=mask,
     )
     decision = await _compute(admission, request, claims, partial(admit, parsed, terms))
     if isinstance(decision, Refusal):
         return decision
-    if refusal := await _screen(admission, decision, claims):
+    texts = {(plan.parameters.prompt, plan.parameters.negative_prompt) for plan in decision.plans}
+    if decision.model.weighs_words:  # nu(de:1.1) is the word that its letters make
+        texts = {(strip_weights(prompt), strip_weights(negative)) for prompt, negative in texts}
+    if refusal := await admission.screen.refuse_texts(sorted(texts), claims.tenant, claims.tier):
         is_for_safety = refusal.code is RefusalCode.PROMPT_BLOCKED
         return (
             await keep_refusal(admission.refusals, refusal, request.prompt, claims, now) if is_for_safety else refusal
         )
     name = admission.upscaler if request.task is Task.UPSCALE else decision.model.name
     scope = choose_reuse_scope(claims, has_fixed_seed=parsed.has_fixed_seed, is_new=request.is_new)
-    jobs = _make_jobs(name, decision, claims, now, place=standing.place, reuse_scope=scope)
+    return _make_jobs(name, decision, claims, now, place=place, reuse_scope=scope)
+
+
+async def _write_jobs(
+    admission: Admission, jobs: tuple[Job, ...], claims: Claims, once: Once | None
+) -> tuple[Job, ...] | Refusal | None:
+    """Write new jobs and tell the workers; None when `once` was taken meanwhile."""
     added = await admission.jobs.add(*jobs, once=once, most_open=limits_of(claims.tier).max_open_jobs)
     if isinstance(added, TooManyOpen):  # others of the tenant came in since its open jobs were counted
         return check_open_jobs(added.num_open, len(jobs), claims.tier)
@@ -226,25 +231,6 @@ async def _submit(
         admission.bus.publish(job.id, Changed(job=job))
     admission.bus.ring()
     return jobs
-
-
-async def _find_source(admission: Admission, name: str | None, claims: Claims, now: datetime) -> Source | None:
-    """The picture or upload of that name, if the caller may see it."""
-    if name is None:
-        return None
-    return await admission.uploads.find(claims.tenant, name, now, visible_owners(claims))
-
-
-async def _screen(admission: Admission, decision: Admit, claims: Claims) -> Refusal | None:
-    texts = {(plan.parameters.prompt, plan.parameters.negative_prompt) for plan in decision.plans}
-    if decision.model.weighs_words:  # nu(de:1.1) is the word that its letters make
-        texts = {(strip_weights(prompt), strip_weights(negative)) for prompt, negative in texts}
-    screened = await admission.screen.screen_texts(sorted(texts), claims.tenant, claims.tier)
-    if isinstance(screened, tuple):
-        for verdict in screened:
-            if verdict.verdict is SafetyVerdict.REVIEW:
-                log.info("prompt_to_review", tenant=claims.tenant, **describe_verdict(verdict))
-    return find_refusal(screened)
 
 
 def _make_jobs(

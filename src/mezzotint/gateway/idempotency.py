@@ -21,7 +21,7 @@ from mezzotint.domain.ids import OwnerId
 from mezzotint.domain.submission import Once
 from mezzotint.gateway.errors import ApiError
 from mezzotint.gateway.service import Service
-from mezzotint.policy.admission.request import JobRequest, ParsedRequest
+from mezzotint.policy.admission.request import JobRequest
 
 KEY_LIFETIME = timedelta(hours=24)
 WINDOW = timedelta(seconds=60)
@@ -32,28 +32,21 @@ MAX_RETRIES = 1000
 KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 
 
-def name_request(
-    request: Request, parsed: ParsedRequest, service: Service, owner: OwnerId, *, is_new: bool = False
-) -> Once | None:
-    """The idempotency name of a request; None if each repetition means another picture. Answers 422 for an invalid key.
-
-    is_new: the client wants a new picture even if it asked for the same a moment ago.
-    """
-    now, body = service.now(), content_hash(owner, request.url.path, parsed.request)
-    is_retry = count_retries(request) > 0
+def name_request(request: Request, wanted: JobRequest, service: Service, owner: OwnerId) -> Once:
+    """The idempotency name of a request. Answers 422 for an invalid key."""
+    now, body = service.now(), content_hash(owner, request.url.path, wanted)
     if keyed := _read_key(request, owner, body, now):
         return keyed
-    if is_new and not is_retry and not parsed.has_fixed_seed:
-        return None
+    is_retry = count_retries(request) > 0
     return Once(name=f"same:{body}", body=body, expires_at=now + WINDOW, has_key=False, is_retry=is_retry)
 
 
-def name_try(request: Request, parsed: ParsedRequest, service: Service, owner: OwnerId, user: str = "") -> Once:
+def name_try(request: Request, wanted: JobRequest, service: Service, owner: OwnerId, user: str = "") -> Once:
     """The idempotency name of a request to a compatible API. Answers 422 for an invalid key.
 
     user: the client's own name of whom it asks for; retries for another one are of another request.
     """
-    now, body = service.now(), content_hash(owner, request.url.path, parsed.request, user)
+    now, body = service.now(), content_hash(owner, request.url.path, wanted, user)
     if keyed := _read_key(request, owner, body, now):
         return keyed
     series = f"{TRY}{body[:40]}:"

@@ -12,7 +12,7 @@ from functools import partial
 from fastapi import Request
 
 from mezzotint.actions.finish import image_key
-from mezzotint.actions.submit import Repeated, submit_once
+from mezzotint.actions.submit import Repeated, submit
 from mezzotint.actions.upload import take_along
 from mezzotint.domain.claims import Claims
 from mezzotint.domain.drawing.recipe import Recipe, RecipeAudience
@@ -27,7 +27,7 @@ from mezzotint.gateway.service import Service
 from mezzotint.gateway.streams.wait import wait_until_final
 from mezzotint.media.metadata import SOFTWARE, embed_recipe
 from mezzotint.media.uploads import Reading
-from mezzotint.policy.admission.request import ParsedRequest
+from mezzotint.policy.admission.request import JobRequest, ParsedRequest
 
 WAIT_S = 540.0
 """A little less than clients wait."""
@@ -45,9 +45,11 @@ class Submitted:
     name: str
 
 
-async def submit_jobs(service: Service, claims: Claims, parsed: ParsedRequest, once: Once | None) -> Submitted:
+async def submit_jobs(
+    service: Service, claims: Claims, wanted: JobRequest | ParsedRequest, once: Once | None
+) -> Submitted:
     """Answers a refusal. once: the request's idempotency name."""
-    outcome = await submit_once(service.admission, parsed, claims, service.now(), once)
+    outcome = await submit(service.admission, wanted, claims, service.now(), once)
     if isinstance(outcome, Refusal):
         raise translate_refusal(outcome)
     if isinstance(outcome, Repeated):
@@ -59,7 +61,7 @@ async def submit_and_wait(
     service: Service,
     request: Request,
     claims: Claims,
-    parsed: ParsedRequest,
+    wanted: JobRequest | ParsedRequest,
     *,
     user: str = "",
     track_jobs: TrackJobs = lambda jobs: nullcontext(),
@@ -70,7 +72,9 @@ async def submit_and_wait(
     user: see `name_try`. track_jobs: entered while the jobs are waited for.
     """
     async with service.open_stream(claims):
-        submitted = await submit_jobs(service, claims, parsed, name_try(request, parsed, service, claims.owner, user))
+        job_request = wanted if isinstance(wanted, JobRequest) else wanted.request
+        once = name_try(request, job_request, service, claims.owner, user)
+        submitted = await submit_jobs(service, claims, wanted, once)
         with track_jobs(submitted.jobs):
             ended = await asyncio.gather(*(wait_until_final(service.backing, job, WAIT_S) for job in submitted.jobs))
     return select_succeeded(ended), partial(mark_delivered, service, claims, submitted)

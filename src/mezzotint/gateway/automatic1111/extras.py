@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from fastapi import APIRouter, Request, Response
 
 from mezzotint.actions.cancel import cancel
-from mezzotint.actions.submit import read_request
 from mezzotint.actions.upload import read_source
 from mezzotint.domain.claims import Claims
 from mezzotint.domain.ids import Sha256
@@ -125,9 +124,8 @@ async def run_jobs(request: Request, service: Service, claims: Claims, requests:
     async with service.open_stream(claims):
         try:
             for one in requests:
-                parsed = await read_request(service.admission, one, claims)
-                once = name_try(request, parsed, service, claims.owner) if len(requests) == 1 else None
-                jobs += (await submit_jobs(service, claims, parsed, once)).jobs
+                once = name_try(request, one, service, claims.owner) if len(requests) == 1 else None
+                jobs += (await submit_jobs(service, claims, one, once)).jobs
         except ApiError:
             for job in jobs:  # all or none
                 await cancel(service.backing, job.id, service.now())

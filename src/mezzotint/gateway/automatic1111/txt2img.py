@@ -7,7 +7,6 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from mezzotint.actions.submit import read_request
 from mezzotint.domain.claims import Claims
 from mezzotint.domain.drawing.recipe import Recipe
 from mezzotint.domain.drawing.sampler import find_sampler
@@ -54,8 +53,7 @@ async def generate_images(
 ) -> Drawn:
     """Draw and wait."""
     track_jobs = partial(get_waiting_jobs(request).waiting, claims)
-    parsed = await read_request(service.admission, job_request, claims)
-    jobs, _ = await submit_and_wait(service, request, claims, parsed, track_jobs=track_jobs)
+    jobs, _ = await submit_and_wait(service, request, claims, job_request, track_jobs=track_jobs)
     images = [await _encode_image(service, job) for job in jobs if body.send_images]
     return Drawn(
         images=images,

@@ -123,7 +123,7 @@ async def _draw(
         return await respond_with_list(await collect_images(service, request, options, jobs), "data", delivered)
     with ExitStack() as place:
         place.enter_context(service.rate_limits.stream(claims))
-        once = name_try(request, parsed, service, claims.owner, options.user or "")
+        once = name_try(request, parsed.request, service, claims.owner, options.user or "")
         submitted = await submit_jobs(service, claims, parsed, once)
         events = stream_events(
             service.backing,

@@ -7,7 +7,6 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from mezzotint.actions.cancel import cancel
-from mezzotint.actions.submit import read_request
 from mezzotint.domain.job import Job, JobState
 from mezzotint.gateway.auth.ownership import Of, Whose, find_job, list_owners
 from mezzotint.gateway.cursor import Cursor, next_cursor
@@ -59,9 +58,8 @@ async def create_job(
 
     When this answers 202, the jobs are on the disk and will end in a state you can read. 200: they were there already.
     """
-    parsed = await read_request(service.admission, body.request(), claims)
-    once = name_request(request, parsed, service, claims.owner, is_new=body.new)
-    submitted = await submit_jobs(service, claims, parsed, once)
+    wanted = body.request()
+    submitted = await submit_jobs(service, claims, wanted, name_request(request, wanted, service, claims.owner))
     response.status_code = 200 if submitted.is_repeated else 202
     response.headers["Location"] = link(f"/v1/jobs/{submitted.jobs[0].id}")
     views = [await to_view(service, job) for job in submitted.jobs]
