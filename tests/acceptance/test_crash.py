@@ -33,7 +33,7 @@ def checkpoints(data: Path) -> list[Path]:
 class Crashed:
     """A server that was killed and started again on its data.
 
-    whole: a job that ended before; running, damaged: twins of it that were past step 25, of which one lost a bit of its
+    whole: a job that ended before; running, damaged: twins of it that were past step 15, of which one lost a bit of its
     newest checkpoint; queued: jobs that waited; log: of the second server; left: checkpoints at its end.
     """
 
@@ -53,10 +53,10 @@ def crashed(tmp_path_factory: pytest.TempPathFactory) -> Crashed:
         twins = [ada.post("/v1/jobs", json=PROMPT, headers={"Idempotency-Key": key}).json() for key in "ab"]
         queued = [ada.post("/v1/jobs", json={"prompt": f"a rocket --seed {n} --steps 4"}).json() for n in range(6)]
         for twin in twins:
-            wait_for_step(ada, twin, 25)
+            wait_for_step(ada, twin, 15)
         server.kill()
     saved = {folder.name: sorted(folder.glob("*.safetensors")) for folder in (data / "objects/checkpoints").iterdir()}
-    assert all(saved[twin["id"]] for twin in twins), "a job past step 25 has checkpoints"
+    assert all(saved[twin["id"]] for twin in twins), "a job past step 15 has checkpoints"
     content = bytearray(saved[twins[1]["id"]][-1].read_bytes())
     content[len(content) // 2] ^= 1
     saved[twins[1]["id"]][-1].write_bytes(bytes(content))

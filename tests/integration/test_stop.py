@@ -71,7 +71,7 @@ def start_jobs(server: Server, number: int) -> None:
     """Submit jobs that last, and wait until each has a checkpoint."""
     client = server.client()
     for seed in range(number):
-        body = {"prompt": f"a rocket --seed {seed} --steps 80", "width": 64, "height": 64}
+        body = {"prompt": f"a rocket --seed {seed} --steps 80", "width": 128, "height": 128}
         assert client.post("/v1/jobs", json=body).status_code == 202
     until = time.monotonic() + 120
     while time.monotonic() < until:
