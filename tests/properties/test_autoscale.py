@@ -164,14 +164,15 @@ def test_no_load_makes_a_pool_flap(fleet: Fleet, loads: list[tuple[list[WaitingW
 @given(st.floats(0.0, 9.5), st.floats(1.0, 200.0))
 def test_a_constant_load_comes_to_rest_with_room_for_itself(busy: float, start_s: float) -> None:
     fleet = Fleet(pools=(Pool(name="a", min_workers=1, max_workers=20),))
-    state, now, sizes = ScaleState(), NOW, []
-    for _ in range(60):
+    state, now, sizes, waiting_s = ScaleState(), NOW, [], 0.0
+    for _ in range(90):
         ready = max(state.desired, 1)
-        reading = PoolReading(pool="a", num_ready=ready, utilisation=min(busy / ready, 1.0), start_s=start_s)
-        over_s = max(0.0, busy - ready) * 120.0
-        waiting = [WaitingWork(model="ink", lane=Tier.FREE, work_s=over_s)]
+        is_full = waiting_s > 0.0 or busy > ready
+        reading = PoolReading(pool="a", num_ready=ready, utilisation=1.0 if is_full else busy / ready, start_s=start_s)
+        waiting = [WaitingWork(model="ink", lane=Tier.FREE, work_s=waiting_s)]
         (one,) = autoscale(fleet, FleetView(work=waiting, readings={"a": reading}, states={"a": state}), now)
         state, now = one.state, now + timedelta(seconds=60)
+        waiting_s = max(0.0, waiting_s + (busy - ready) * 60.0)
         sizes.append(one.desired)
     assert len(set(sizes[-20:])) == 1, sizes
     assert sizes[-1] + SCALE_RULES.tolerance >= busy
