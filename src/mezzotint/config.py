@@ -106,6 +106,15 @@ class Settings(BaseSettings):
     )
     threads: int = Field(0, ge=0, le=256, description="CPU threads of the model; 0 leaves it to PyTorch")
     max_runs: int = Field(8, ge=1, le=256, description="most jobs in the engine at once")
+    pool: str = Field("", max_length=64, description="label of a worker: the pool that it belongs to")
+    region: str = Field("", max_length=64, description="label of a worker or gateway: the place where it runs")
+    claim_models: str = Field(
+        "", description="models, comma-separated, that a worker loads and takes jobs of; default: all that it is given"
+    )
+    claim_lanes: str = Field("", description="lanes, comma-separated, that a worker takes jobs of; default: all")
+    claim_tenants: str = Field(
+        "", description="tenants, comma-separated, that a worker takes jobs of, and of no others; default: all"
+    )
     run_memory_mb: int = Field(
         0,
         ge=0,

@@ -9,7 +9,7 @@ import structlog
 
 from mezzotint.actions.finish import BackingServices, finish
 from mezzotint.domain.errors import LeaseLost, WorkerLost
-from mezzotint.domain.event import Changed
+from mezzotint.domain.event import Changed, Moved
 from mezzotint.domain.ids import JobId, WorkerId
 from mezzotint.domain.job import Ending, Job, JobError, JobState
 from mezzotint.policy.poison import WorkerLoss
@@ -51,6 +51,8 @@ async def requeue_lost(
             case Retry() as retry:
                 is_written = await requeue(backing, job, "lost", now, retry=retry)
                 num_requeued += is_written
+                if is_written and not is_mine:
+                    backing.bus.publish(job.id, Moved(job=job.id, reason="its worker ended"))
             case DeadLetter(error=error):
                 log.warning("job given up", job=job.id, code=error.code, losses=failure.num_losses)
                 is_written = await _give_up(backing, job, error, now)

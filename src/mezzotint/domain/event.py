@@ -38,4 +38,12 @@ class Stale:
     """The row is not what it was when somebody looked last; read it."""
 
 
-JobEvent = Changed | Progressed | Stale
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """The job left its worker, and goes on from its last checkpoint on another one. reason: in words."""
+
+    job: JobId
+    reason: str
+
+
+JobEvent = Changed | Progressed | Stale | Moved

@@ -301,6 +301,13 @@ class Loading(BaseModel):
     share: float = Field(description="of the bytes of its weights, how much is read; at 1 it is being set up")
 
 
+class Move(BaseModel):
+    """Data of a `moved` event: the job goes on from its last checkpoint."""
+
+    message: str = "moved to another worker"
+    reason: str
+
+
 class Me(BaseModel):
     tenant: str
     tier: Tier
@@ -351,6 +358,7 @@ class ModelHealth(BaseModel):
 class Health(BaseModel):
     status: Literal["starting", "ok"]
     version: str
+    region: str = Field(description="the label of the place where this gateway runs; empty: none")
     model: ModelHealth
     can_sign_up: bool = Field(description="whether strangers may make an account")
     has_provider: bool = Field(description="whether people sign in at the page through an OIDC provider")

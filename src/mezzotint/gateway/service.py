@@ -76,6 +76,7 @@ class Service:
     itself. is_drained: the worker here takes no more jobs. is_stopping: the process ends soon. check_database: raises
     StorageUnavailable if the database does not answer; check_storage: the same for the object store, and StorageFull.
 
+    region: the label of the place where this process runs; empty: none.
     public_url: the URL by which clients reach this server, without a slash at its end; None: the request's own.
     fits_sizes: whether pictures of sizes that a model cannot draw are drawn at its nearest and resized.
     path_prefix: the path under which clients reach it, such as /paint; empty: at the root of its host.
@@ -112,6 +113,7 @@ class Service:
     streams: OpenStreams = field(default_factory=OpenStreams)
     bodies: RequestBodies = field(default_factory=RequestBodies)
     is_dev: bool = False
+    region: str = ""
     is_drained: Callable[[], bool] = lambda: False
     is_stopping: Callable[[], bool] = lambda: False
     background: BackgroundTasks = field(default_factory=BackgroundTasks)

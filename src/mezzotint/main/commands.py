@@ -176,6 +176,8 @@ def worker(
     compiles: Compile = None,
     checkpoint_every: CheckpointEvery = None,
     max_runs: Annotated[int | None, setting_option("max_runs", "Most jobs in the engine at once.")] = None,
+    pool: Annotated[str | None, setting_option("pool", "Label: the pool that it belongs to.")] = None,
+    region: Annotated[str | None, setting_option("region", "Label: the place where it runs.")] = None,
 ) -> None:
     """Draw what gateways accepted, in a process of its own. Any number may work on one database."""
     from mezzotint.main.worker import run_worker as run
@@ -196,6 +198,8 @@ def worker(
                 compile=compiles,
                 checkpoint_every=checkpoint_every,
                 max_runs=max_runs,
+                pool=pool,
+                region=region,
             )
         )
 

@@ -156,7 +156,7 @@ class ServerProcess:
                 settings,
                 database,
                 backing,
-                models=find_worker_models(self.catalog, self.upscaler),
+                models=find_worker_models(settings, self.catalog, self.upscaler),
                 finishing=finishing,
                 background=background,
             )
@@ -194,6 +194,7 @@ class ServerProcess:
                 memory_bytes=settings.body_memory_mb * 2**20,
             ),
             is_dev=settings.dev,
+            region=settings.region,
             public_url=settings.public_url,
             fits_sizes=settings.fit_sizes,
             path_prefix=read_path_prefix(settings),

@@ -24,6 +24,7 @@ from mezzotint.gateway import Issuer
 from mezzotint.main.data_folder import load_secret, prepare_data_folder
 from mezzotint.main.drawing.served_styles import find_styles, group_files
 from mezzotint.main.filters.text_screen import build_text_filter
+from mezzotint.main.fleet.claim_limits import limit_models, read_labels
 from mezzotint.main.log import configure_log
 from mezzotint.main.provenance.signing import Signing, find_signer
 from mezzotint.main.safety.controls import follow_overrides
@@ -64,11 +65,12 @@ SENSORS_EVERY_S = 10.0
 def run_worker(settings: Settings) -> None:
     """Run until a signal, then preempt the runs with checkpoints. Raises: StartError."""
     configure_log(settings)
-    offers = find_models(settings)
+    found, upscaler = find_models(settings), find_upscaler(settings)
+    names = limit_models(settings, {*(one.entry.name for one in found), upscaler_name(upscaler)} - {""})
+    offers = tuple(one for one in found if one.entry.name in names) or found[:1]
     prepare_data_folder(settings.data)
     styles = group_files(find_styles(settings, offers))
     catalog = build_catalog(settings, offers, Findings.of(settings.data), styles)
-    upscaler = find_upscaler(settings)
     signing = Signing(signer=find_signer(settings), places=find_weights(offers, upscaler))
     ended = asyncio.run(_run_worker(settings, catalog, upscaler, signing))
     if ended.broken_by is not None:
@@ -108,7 +110,7 @@ async def _run_worker(settings: Settings, catalog: Catalog, upscaler: Path | Non
         stop.set()
 
     background = BackgroundTasks(on_restart=metrics.count_restart)
-    models = find_worker_models(catalog, upscaler)
+    models = find_worker_models(settings, catalog, upscaler)
     follower = await follow_overrides(store, metrics)
     image_filter = await load_image_filter(settings, metrics, follower)
     finishing = FinishingTools(
@@ -116,6 +118,8 @@ async def _run_worker(settings: Settings, catalog: Catalog, upscaler: Path | Non
         job_provenance=signing.build_job_provenance(settings, store.tenants),
     )
     worker = build_worker(settings, database, backing, models=models, finishing=finishing, background=background)
+    if worker.drain is not None:
+        worker.drain.on_end = stop.set
     try:
         if settings.worker_metrics_port:
             start_http_server(settings.worker_metrics_port, addr="127.0.0.1", registry=metrics.registry)
@@ -151,9 +155,9 @@ async def load_image_filter(settings: Settings, metrics: Metrics, follower: Over
     return await asyncio.to_thread(load)
 
 
-def find_worker_models(catalog: Catalog, upscaler: Path | None) -> frozenset[str]:
-    """The names of the models whose jobs a worker claims."""
-    return frozenset({*catalog.num_bytes, upscaler_name(upscaler)} - {""})
+def find_worker_models(settings: Settings, catalog: Catalog, upscaler: Path | None) -> frozenset[str]:
+    """The names of the models whose jobs a worker claims. Raises: SettingInvalid."""
+    return limit_models(settings, {*catalog.num_bytes, upscaler_name(upscaler)} - {""})
 
 
 def build_worker(
@@ -165,7 +169,8 @@ def build_worker(
     finishing: FinishingTools,
     background: BackgroundTasks,
 ) -> Worker:
-    """Build a worker from the settings."""
+    """Build a worker from the settings. Raises: SettingInvalid."""
+    labels = read_labels(settings, models)
     worker_settings = WorkerSettings(
         id=make_worker_id(database),
         max_runs=settings.max_runs,
@@ -173,13 +178,16 @@ def build_worker(
         max_attempts=settings.max_attempts,
         shutdown_s=settings.shutdown_s,
         models=models,
+        lanes=labels.lanes,
+        tenants=labels.tenants,
         is_alone=not database.is_postgres,
         reuses_pictures=settings.reuse,
         reuse_charge=settings.reuse_charge,
     )
     every = None if settings.checkpoint_every == "auto" else settings.checkpoint_every
     interval = CheckpointInterval(every=every, uptime=Uptime(settings.data / "uptime.json"), metrics=backing.metrics)
-    drain = Drain(Workers(database), worker_settings.id, utc_now)
+    drain = Drain(Workers(database), worker_settings.id, utc_now, labels)
+    backing.metrics.set_worker_labels(pool=labels.pool, region=labels.region, version=labels.version)
     return Worker(
         backing,
         finishing.image_filter,

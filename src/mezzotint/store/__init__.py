@@ -27,12 +27,13 @@ from mezzotint.store.safety.takedowns import Takedowns
 from mezzotint.store.submissions import Submissions
 from mezzotint.store.uploads import Uploads
 from mezzotint.store.webhooks import Webhooks
-from mezzotint.store.workers import Workers
+from mezzotint.store.workers import DrainWish, WorkerLabels, Workers, WorkerState, WorkerStatus
 
 __all__ = [
     "Appeals",
     "Changes",
     "Database",
+    "DrainWish",
     "EncryptedObjects",
     "EventBus",
     "Images",
@@ -59,7 +60,10 @@ __all__ = [
     "Users",
     "ValkeyBuckets",
     "Webhooks",
+    "WorkerLabels",
     "WorkerOffer",
+    "WorkerState",
+    "WorkerStatus",
     "Workers",
     "read_pressure",
 ]

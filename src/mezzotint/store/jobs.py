@@ -164,11 +164,15 @@ class Jobs:
         """Take up to `most` jobs for a worker, in the order that fair share gives them; none when nothing waits."""
         return await self._claimer.claim(ClaimRequest(offer=offer, now=now, lease_s=lease_s, most=most))
 
-    async def is_waiting(self, lane: Tier, models: frozenset[str] | None) -> bool:
-        """Whether a job of the lane could be claimed."""
+    async def is_waiting(
+        self, lane: Tier, models: frozenset[str] | None, tenants: frozenset[TenantId] | None = None
+    ) -> bool:
+        """Whether a job of the lane could be claimed. models, tenants: None: any."""
         fits = and_(jobs.c.waits_in == lane, jobs.c.num_losses == 0)
         if models is not None:
             fits = and_(fits, jobs.c.model.in_(sorted(models)))
+        if tenants is not None:
+            fits = and_(fits, jobs.c.tenant.in_(sorted(tenants)))
         async with self._database.read() as connection:
             return (await connection.execute(select(jobs.c.seq).where(fits).limit(1))).first() is not None
 

@@ -214,6 +214,13 @@ workers = Table(
     Column("id", String(64), primary_key=True),
     Column("seen_at", Instant),
     Column("is_drained", Boolean, nullable=False),
+    Column("pool", String(64), nullable=False, server_default=""),
+    Column("region", String(64), nullable=False, server_default=""),
+    Column("version", String(40), nullable=False, server_default=""),
+    Column("limits", JSON),
+    Column("drain_wanted_at", Instant),  # since when it is to end
+    Column("drain_reason", String(200), nullable=False, server_default=""),
+    Column("drained_at", Instant),
 )
 
 worker_losses = Table(

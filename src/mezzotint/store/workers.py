@@ -1,12 +1,16 @@
-"""Rows of workers: who draws here, and who is to put its runs aside and take no more."""
+"""Rows of workers: who draws here, for whom, and who is to put its runs aside and take no more."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import and_, delete, func, or_, select, update
+from sqlalchemy import RowMapping, and_, case, delete, func, or_, select, update
 
-from mezzotint.domain.ids import WorkerId
+from mezzotint.domain.ids import TenantId, WorkerId
 from mezzotint.domain.job import JobState
+from mezzotint.domain.tier import Tier
 from mezzotint.store.database import Database, insert_on
 from mezzotint.store.schema import jobs, workers
 
@@ -17,40 +21,106 @@ GONE = timedelta(minutes=2)
 FORGOTTEN = timedelta(days=1)
 """Its row goes long after that: a clock that steps ahead must not make a drained worker take jobs again."""
 
+NO_WISH: dict[str, Any] = {"drain_wanted_at": None, "drain_reason": ""}
+
+
+class WorkerState(StrEnum):
+    """active: it takes jobs. draining: it hands its runs back and takes no more. drained: it holds none."""
+
+    ACTIVE = "active"
+    DRAINING = "draining"
+    DRAINED = "drained"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerLabels:
+    """A worker's place in the fleet, and the limits of what it claims.
+
+    models, tenants: the only ones whose jobs it takes; None: any. lanes: those it takes jobs of. max_runs: jobs at
+    once.
+    """
+
+    pool: str = ""
+    region: str = ""
+    version: str = ""
+    models: frozenset[str] | None = None
+    lanes: frozenset[Tier] = frozenset(Tier)
+    tenants: frozenset[TenantId] | None = None
+    max_runs: int = 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStatus:
-    """A worker as operators see it."""
+    """A worker as operators see it. is_drained: whether it is wanted to take no jobs. drain_wanted_at: since when it is
+    to end, too, and drain_reason: why."""
 
     id: WorkerId
     seen_at: datetime
     num_running: int
     is_drained: bool
+    state: WorkerState = WorkerState.ACTIVE
+    labels: WorkerLabels = field(default_factory=WorkerLabels)
+    drain_wanted_at: datetime | None = None
+    drain_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrainWish:
+    """The wish that a worker takes no more jobs. ends: its process is to end, too. reason: of that."""
+
+    ends: bool = False
+    reason: str = ""
 
 
 class Workers:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def record_heartbeat(self, worker: WorkerId, now: datetime) -> None:
-        """The worker is alive."""
+    async def record_heartbeat(
+        self,
+        worker: WorkerId,
+        now: datetime,
+        labels: WorkerLabels | None = None,
+        drained_at: datetime | None = None,
+    ) -> None:
+        """The worker is alive. drained_at: since when it holds no run and takes none."""
         gone = and_(workers.c.seen_at < now - FORGOTTEN, workers.c.id != worker)
+        values = {"seen_at": now, "drained_at": drained_at, **_values_of(labels or WorkerLabels())}
         async with self._database.write() as connection:
-            new = insert_on(connection, workers).values(id=worker, seen_at=now, is_drained=False)
-            await connection.execute(new.on_conflict_do_update(index_elements=["id"], set_={"seen_at": now}))
+            new = insert_on(connection, workers).values(id=worker, is_drained=False, **values)
+            await connection.execute(new.on_conflict_do_update(index_elements=["id"], set_=values))
             await connection.execute(delete(workers).where(gone))
+
+    async def read_drain_wish(self, worker: WorkerId) -> DrainWish | None:
+        """None: the worker is to take jobs."""
+        mine = workers.c.id.in_([worker, EVERYBODY])
+        wished = or_(workers.c.is_drained, workers.c.drain_wanted_at.is_not(None))
+        query = select(workers.c.id, workers.c.drain_wanted_at, workers.c.drain_reason).where(mine, wished)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).all()
+        reasons = [reason for id, wanted_at, reason in rows if id == worker and wanted_at is not None]
+        return DrainWish(ends=bool(reasons), reason="".join(reasons)) if rows else None
+
+    async def want_end(self, worker: WorkerId, now: datetime, reason: str) -> bool:
+        """Let the worker hand its runs back and end. Returns whether there is such a worker; the first reason stays."""
+        here = and_(workers.c.id == worker, workers.c.seen_at >= now - GONE)
+        values = {
+            "drain_wanted_at": func.coalesce(workers.c.drain_wanted_at, now),
+            "drain_reason": case((workers.c.drain_wanted_at.is_(None), reason), else_=workers.c.drain_reason),
+        }
+        async with self._database.write() as connection:
+            return bool((await connection.execute(update(workers).where(here).values(values))).rowcount)
 
     async def is_drained(self, worker: WorkerId) -> bool:
         """Whether the worker, or everybody, is to take no more."""
-        mine = and_(workers.c.id.in_([worker, EVERYBODY]), workers.c.is_drained)
-        async with self._database.read() as connection:
-            return (await connection.execute(select(workers.c.id).where(mine))).first() is not None
+        return await self.read_drain_wish(worker) is not None
 
     async def drain(self, worker: WorkerId, now: datetime, *, is_drained: bool) -> bool:
-        """Returns whether there is such a worker."""
+        """Returns whether there is such a worker. The end of a drain takes back a wish that it ends."""
         here = and_(workers.c.id == worker, workers.c.seen_at >= now - GONE)
+        values = {"is_drained": is_drained} | ({} if is_drained else NO_WISH)
         async with self._database.write() as connection:
-            found = await connection.execute(update(workers).where(here).values(is_drained=is_drained))
+            found = await connection.execute(update(workers).where(here).values(values))
             return bool(found.rowcount)
 
     async def drain_all(self, *, is_drained: bool) -> None:
@@ -60,17 +130,54 @@ class Workers:
             values = {"is_drained": is_drained}
             await connection.execute(new.on_conflict_do_update(index_elements=["id"], set_=values))
             if not is_drained:
-                await connection.execute(update(workers).values(values))
+                await connection.execute(update(workers).values({**values, **NO_WISH}))
 
     async def all(self, now: datetime) -> list[WorkerStatus]:
         """The workers with a recent heartbeat, by name."""
         is_running = and_(jobs.c.lease_worker == workers.c.id, jobs.c.state == JobState.RUNNING)
-        running = select(func.count()).where(is_running).scalar_subquery()
+        running = select(func.count()).where(is_running).scalar_subquery().label("num_running")
         everybody = select(workers.c.id).where(workers.c.id == EVERYBODY, workers.c.is_drained).exists()
-        query = select(workers.c.id, workers.c.seen_at, running, or_(workers.c.is_drained, everybody))
+        query = select(workers, running, everybody.label("all_drained"))
         query = query.where(workers.c.seen_at >= now - GONE).order_by(workers.c.id)
         async with self._database.read() as connection:
-            return [
-                WorkerStatus(id=WorkerId(id), seen_at=seen_at, num_running=number, is_drained=bool(is_drained))
-                for id, seen_at, number, is_drained in await connection.execute(query)
-            ]
+            rows = (await connection.execute(query)).mappings().all()
+        return [_status_of(row) for row in rows]
+
+
+def _values_of(labels: WorkerLabels) -> dict[str, Any]:
+    """Columns of the labels; sets become sorted lists."""
+    said = {name: sorted(value) if isinstance(value, frozenset) else value for name, value in asdict(labels).items()}
+    place = {name: said.pop(name) for name in ("pool", "region", "version")}
+    return {**place, "limits": said}
+
+
+def _labels_of(row: RowMapping) -> WorkerLabels:
+    limits = row["limits"] or {}
+    return WorkerLabels(
+        pool=row["pool"],
+        region=row["region"],
+        version=row["version"],
+        models=_set_of(limits.get("models")),
+        lanes=frozenset(Tier(lane) for lane in limits.get("lanes", Tier)),
+        tenants=_set_of(limits.get("tenants")),
+        max_runs=limits.get("max_runs", 1),
+    )
+
+
+def _status_of(row: RowMapping) -> WorkerStatus:
+    is_drained = bool(row["is_drained"] or row["all_drained"] or row["drain_wanted_at"] is not None)
+    state = WorkerState.DRAINED if row["drained_at"] is not None else WorkerState.DRAINING
+    return WorkerStatus(
+        id=WorkerId(row["id"]),
+        seen_at=row["seen_at"],
+        num_running=row["num_running"],
+        is_drained=is_drained,
+        state=state if is_drained or row["drained_at"] is not None else WorkerState.ACTIVE,
+        labels=_labels_of(row),
+        drain_wanted_at=row["drain_wanted_at"],
+        drain_reason=row["drain_reason"],
+    )
+
+
+def _set_of(names: Sequence[Any] | None) -> frozenset[Any] | None:
+    return None if names is None else frozenset(names)

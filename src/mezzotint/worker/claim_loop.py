@@ -37,6 +37,7 @@ class ClaimLoop:
             return
         for leased in self.jobs.held():
             self._preempt(leased, PreemptReason.DRAIN)
+        await self.drain.settle(len(self.jobs.held()))
 
     async def _fill(self) -> None:
         """Claim while there is room; without room, make some for a Pro job that waits.
@@ -46,7 +47,7 @@ class ClaimLoop:
         """
         jobs, settings = self.jobs, self.jobs.settings
         while jobs.is_ready and (room := self._count_free_places()) > 0:
-            offer = self._make_offer(frozenset({Tier.PRO}) if jobs.keeps_for_pro else frozenset(Tier))
+            offer = self._make_offer(frozenset({Tier.PRO}) if jobs.keeps_for_pro else settings.lanes)
             if await self._is_suspect_waiting(offer):
                 if jobs.held():
                     return
@@ -81,10 +82,19 @@ class ClaimLoop:
         shapes = frozenset((job.model, job.parameters.width, job.parameters.height) for job in held)
         settings = self.jobs.settings
         warm = self.jobs.models.warm(settings.models or frozenset())
-        return WorkerOffer(worker=settings.id, models=settings.models, lanes=lanes, warm=warm, shapes=shapes)
+        return WorkerOffer(
+            worker=settings.id,
+            models=settings.models,
+            lanes=lanes,
+            tenants=settings.tenants,
+            warm=warm,
+            shapes=shapes,
+        )
 
     async def _make_room(self) -> None:
-        held, now = self.jobs.held(), time.monotonic()
+        held, now, settings = self.jobs.held(), time.monotonic(), self.jobs.settings
+        if Tier.PRO not in settings.lanes:
+            return
         running = [
             RunningJob(
                 job=leased.job.id,
@@ -98,7 +108,8 @@ class ClaimLoop:
         victim = choose_victim(running, Tier.PRO)
         if victim is None or any(leased.state in FREES_ITS_PLACE for leased in held):
             return
-        if await self.jobs.backing.jobs.is_waiting(Tier.PRO, self.jobs.settings.models) and self.jobs.is_held(victim):
+        is_waiting = await self.jobs.backing.jobs.is_waiting(Tier.PRO, settings.models, settings.tenants)
+        if is_waiting and self.jobs.is_held(victim):
             log.info("run makes room", job=victim, lane=self.jobs.by_id[victim].job.lane)
             self._preempt(self.jobs.by_id[victim], PreemptReason.PREEMPTED)
 

@@ -1,6 +1,7 @@
 """Write the end of a leased job: its pictures, its failure, or its return to the queue."""
 
 import random
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import assert_never
@@ -10,6 +11,7 @@ import structlog
 from mezzotint.actions.finish import finish
 from mezzotint.actions.requeue import requeue
 from mezzotint.domain.errors import EngineFailed, JobFault, StorageUnavailable, WorkerLost
+from mezzotint.domain.event import Moved
 from mezzotint.domain.job import Ending, Job, JobState
 from mezzotint.policy.poison import WorkerLoss
 from mezzotint.policy.retry import DeadLetter, Failure, Retry, decide_retry
@@ -22,6 +24,11 @@ from mezzotint.worker.postprocess import UNTOUCHED, PictureStorage, explain, pos
 from mezzotint.worker.reuse import make_key
 
 log = structlog.get_logger()
+MOVES: Mapping[str, str] = {
+    PreemptReason.DRAIN: "its worker stops or is being drained",
+    PreemptReason.DEVICE_LOST: "the device of its worker failed",
+}
+"""Reasons for which a job goes on elsewhere -> in words for its owner."""
 
 
 async def finish_job(jobs: LeasedJobs, leased: LeasedJob, report: RunEnded) -> None:
@@ -103,8 +110,12 @@ async def requeue_job(
 ) -> None:
     """Give the lease back, so that any worker may claim the job. reason: label of the metric."""
 
+    moved = None if jobs.settings.is_alone else MOVES.get(reason)
+
     async def write() -> None:
-        await requeue(jobs.backing, leased.job, reason, jobs.now(), retry=retry, gpu_s=cost_s)
+        is_written = await requeue(jobs.backing, leased.job, reason, jobs.now(), retry=retry, gpu_s=cost_s)
+        if is_written and moved is not None:
+            jobs.backing.bus.publish(leased.job.id, Moved(job=leased.job.id, reason=moved))
 
     await jobs.write_and_release(leased, write)
 

@@ -12,8 +12,9 @@ import structlog
 from mezzotint.actions.finish import BackingServices
 from mezzotint.domain.errors import LeaseLost, StorageFull, StorageUnavailable
 from mezzotint.domain.event import Progressed
-from mezzotint.domain.ids import JobId, WorkerId
+from mezzotint.domain.ids import JobId, TenantId, WorkerId
 from mezzotint.domain.job import CheckpointRef, Job, Lease
+from mezzotint.domain.tier import Tier
 from mezzotint.provenance import JobProvenance
 from mezzotint.worker.checkpoints.interval import CheckpointInterval
 from mezzotint.worker.job_states import JobAction, JobMessage, LeaseState, next_state
@@ -54,7 +55,8 @@ class WorkerSettings:
     """max_runs: jobs in the engine at once. lease_s: seconds that a lease lasts without a heartbeat. shutdown_s: those
     that a stop may take.
 
-    models: names of the models that it runs; None: any. is_alone: there is no other worker that could take a job.
+    models: names of the models that it runs; None: any. lanes: those it takes jobs of. tenants: the only ones it takes
+    jobs of; None: all. is_alone: there is no other worker that could take a job.
     reuses_pictures: equal requests are answered from the store. reuse_charge: share of the drawing's GPU-seconds that
     is charged then.
     """
@@ -65,6 +67,8 @@ class WorkerSettings:
     max_attempts: int
     shutdown_s: float = 20.0
     models: frozenset[str] | None = None
+    lanes: frozenset[Tier] = frozenset(Tier)
+    tenants: frozenset[TenantId] | None = None
     is_alone: bool = True
     reuses_pictures: bool = True
     reuse_charge: float = 0.0

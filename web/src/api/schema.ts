@@ -2325,6 +2325,11 @@ export interface components {
             has_provider: boolean;
             model: components["schemas"]["ModelHealth"];
             /**
+             * Region
+             * @description the label of the place where this gateway runs; empty: none
+             */
+            region: string;
+            /**
              * Status
              * @enum {string}
              */
@@ -3075,6 +3080,20 @@ export interface components {
              * @default
              */
             name: string;
+        };
+        /** NamedWorkerChange */
+        NamedWorkerChange: {
+            /**
+             * Ends
+             * @description with `is_drained`: its process ends, too, once its runs are handed back
+             * @default false
+             */
+            ends: boolean;
+            /**
+             * Is Drained
+             * @description true: it puts its runs aside with checkpoints and takes no more
+             */
+            is_drained: boolean;
         };
         /** NewAppeal */
         NewAppeal: {
@@ -4603,19 +4622,63 @@ export interface components {
             /** Workers */
             workers: components["schemas"]["WorkerView"][];
         };
+        /**
+         * WorkerState
+         * @description active: it takes jobs. draining: it hands its runs back and takes no more. drained: it holds none.
+         * @enum {string}
+         */
+        WorkerState: "active" | "draining" | "drained";
         /** WorkerView */
         WorkerView: {
+            /** Drain Reason */
+            drain_reason: string;
+            /**
+             * Drain Wanted At
+             * @description since when it is to end; null: it is to stay
+             */
+            drain_wanted_at: string | null;
             /** Id */
             id: string;
-            /** Is Drained */
+            /**
+             * Is Drained
+             * @description whether it is wanted to take no jobs
+             */
             is_drained: boolean;
+            /** Lanes */
+            lanes: components["schemas"]["Tier"][];
+            /** Max Runs */
+            max_runs: number;
+            /**
+             * Models
+             * @description those it takes jobs of; null: any
+             */
+            models: string[] | null;
             /** Num Running */
             num_running: number;
+            /**
+             * Pool
+             * @description label; empty: none
+             */
+            pool: string;
+            /**
+             * Region
+             * @description label; empty: none
+             */
+            region: string;
             /**
              * Seen At
              * Format: date-time
              */
             seen_at: string;
+            /** @description drained: it takes no jobs and holds none; draining: it still holds some */
+            state: components["schemas"]["WorkerState"];
+            /**
+             * Tenants
+             * @description the only ones it takes jobs of; null: all
+             */
+            tenants: string[] | null;
+            /** Version */
+            version: string;
         };
     };
     responses: never;
@@ -10183,7 +10246,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["WorkerChange"];
+                "application/json": components["schemas"]["NamedWorkerChange"];
             };
         };
         responses: {

@@ -71,6 +71,7 @@ async def check_health(service: ServiceDep) -> Health:
     return Health(
         status="ok" if is_ready else "starting",
         version=__version__,
+        region=service.region,
         model=model,
         can_sign_up=service.accounts.can_sign_up,
         has_provider=service.accounts.oidc_sign_in is not None,

@@ -17,6 +17,7 @@ from mezzotint.gateway.routes.admin import AdminJob, Id, find_job, to_admin_view
 from mezzotint.gateway.schemas import describe_errors
 from mezzotint.gateway.service import Service
 from mezzotint.policy.fair_queue.lane_weights import bounds
+from mezzotint.store import WorkerState, WorkerStatus
 
 log = structlog.get_logger()
 router = APIRouter(prefix="/v1/admin", tags=["admin"], responses=describe_errors(401, 403, 422, 503))
@@ -44,7 +45,37 @@ class WorkerView(BaseModel):
     id: str
     seen_at: datetime
     num_running: int
-    is_drained: bool
+    is_drained: bool = Field(description="whether it is wanted to take no jobs")
+    state: WorkerState = Field(description="drained: it takes no jobs and holds none; draining: it still holds some")
+    pool: str = Field(description="label; empty: none")
+    region: str = Field(description="label; empty: none")
+    version: str
+    models: list[str] | None = Field(description="those it takes jobs of; null: any")
+    lanes: list[Tier]
+    tenants: list[str] | None = Field(description="the only ones it takes jobs of; null: all")
+    max_runs: int
+    drain_wanted_at: datetime | None = Field(description="since when it is to end; null: it is to stay")
+    drain_reason: str
+
+    @classmethod
+    def of(cls, status: WorkerStatus) -> "WorkerView":
+        labels = status.labels
+        return cls(
+            id=status.id,
+            seen_at=status.seen_at,
+            num_running=status.num_running,
+            is_drained=status.is_drained,
+            state=status.state,
+            pool=labels.pool,
+            region=labels.region,
+            version=labels.version,
+            models=None if labels.models is None else sorted(labels.models),
+            lanes=sorted(labels.lanes),
+            tenants=None if labels.tenants is None else sorted(labels.tenants),
+            max_runs=labels.max_runs,
+            drain_wanted_at=status.drain_wanted_at,
+            drain_reason=status.drain_reason,
+        )
 
 
 class WorkerList(BaseModel):
@@ -55,6 +86,10 @@ class WorkerChange(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     is_drained: bool = Field(description="true: it puts its runs aside with checkpoints and takes no more")
+
+
+class NamedWorkerChange(WorkerChange):
+    ends: bool = Field(False, description="with `is_drained`: its process ends, too, once its runs are handed back")
 
 
 @router.post("/jobs/{job_id}/retry", responses=describe_errors(404, 409))
@@ -102,22 +137,23 @@ async def change_workers(body: WorkerChange, service: ServiceDep, admin: AdminCl
 @router.patch("/workers/{worker_id}", responses=describe_errors(400, 404, 413))
 async def change_worker(
     worker_id: Annotated[str, Path(max_length=64, description="the worker's id")],
-    body: WorkerChange,
+    body: NamedWorkerChange,
     service: ServiceDep,
     admin: AdminClaims,
 ) -> WorkerList:
     """Drain one worker, or let it take jobs again."""
-    ids = [WorkerId(worker_id)]
-    if await set_drained(service.workers, service.backing.bus, ids, service.now(), is_drained=body.is_drained):
+    ids, now = [WorkerId(worker_id)], service.now()
+    bus, ends = service.backing.bus, body.ends
+    if await set_drained(service.workers, bus, ids, now, is_drained=body.is_drained, ends=ends):
         hint = "GET /v1/admin/workers lists them."
         raise ApiError("worker_not_found", hint=hint)
-    log.info("worker told", worker=worker_id, is_drained=body.is_drained, by=admin.tenant)
+    log.info("worker told", worker=worker_id, is_drained=body.is_drained, ends=ends, by=admin.tenant)
     return await read_workers(service)
 
 
 async def read_workers(service: Service) -> WorkerList:
     found = await service.workers.all(service.now())
-    return WorkerList(workers=[WorkerView.model_validate(one, from_attributes=True) for one in found])
+    return WorkerList(workers=[WorkerView.of(one) for one in found])
 
 
 async def read_lanes(service: Service) -> LaneList:

@@ -18,11 +18,11 @@ from pydantic import BaseModel
 
 from mezzotint.actions.finish import BackingServices
 from mezzotint.domain.change import rewind_job
-from mezzotint.domain.event import Changed, JobEvent, Progressed, Stale
+from mezzotint.domain.event import Changed, JobEvent, Moved, Progressed, Stale
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Job, JobState
 from mezzotint.gateway.errors import ApiError
-from mezzotint.gateway.schemas import JobView, Loading, Progress
+from mezzotint.gateway.schemas import JobView, Loading, Move, Progress
 from mezzotint.store import Changes
 
 KEEP_ALIVE_S = 10.0
@@ -78,8 +78,8 @@ async def stream_job_events(
                 return
             known = known or StreamPosition()
             async for item in receive_until_change(queue):
-                if item is None:
-                    yield ": keep-alive\n\n"
+                if item is None or isinstance(item, Moved):
+                    yield format_note(item, known.id)
                 elif item.loading:  # no step: the id stays that of what came before
                     newest = backing.bus.progress_of(job_id)
                     if newest is not None and newest.loading and told != (data := describe_progress(newest)[1]):
@@ -113,8 +113,8 @@ async def _read_updates(
         yield *describe_progress(latest), known
 
 
-async def receive_until_change(queue: asyncio.Queue[JobEvent]) -> AsyncIterator[Progressed | None]:
-    """Yield progress, and None after a quiet time; end when the row must be read."""
+async def receive_until_change(queue: asyncio.Queue[JobEvent]) -> AsyncIterator[Progressed | Moved | None]:
+    """Yield progress and moves, and None after a quiet time; end when the row must be read."""
     heard_at = time.monotonic()
     while True:
         try:
@@ -127,7 +127,7 @@ async def receive_until_change(queue: asyncio.Queue[JobEvent]) -> AsyncIterator[
         match event:
             case Changed() | Stale():
                 return
-            case Progressed():
+            case Progressed() | Moved():
                 heard_at = time.monotonic()
                 yield event
             case _ as never:
@@ -147,6 +147,11 @@ def progress_of(event: Progressed) -> Progress:
 
 def format_event(name: str, data: BaseModel, id: str) -> str:
     return f"id: {id}\nevent: {name}\ndata: {data.model_dump_json()}\n\n"
+
+
+def format_note(moved: Moved | None, id: str) -> str:
+    """A move, or a comment that keeps the stream alive."""
+    return ": keep-alive\n\n" if moved is None else format_event("moved", Move(reason=moved.reason), id)
 
 
 def format_error_event(ended: ApiError) -> str:

@@ -14,18 +14,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BaseModel, BeforeValidator
 from starlette.websockets import WebSocketState
 
 from mezzotint.domain.change import rewind_job
 from mezzotint.domain.claims import Claims, Scope
-from mezzotint.domain.event import Changed, Progressed
+from mezzotint.domain.event import Changed, Moved, Progressed
 from mezzotint.domain.ids import JobId, OwnerId, TenantId
 from mezzotint.domain.job import Job
 from mezzotint.gateway.auth.authenticate import authenticate, authenticate_bearer, require_scope
 from mezzotint.gateway.auth.ownership import Of, Whose, list_owners
 from mezzotint.gateway.errors import ApiError
-from mezzotint.gateway.schemas import JobView
+from mezzotint.gateway.schemas import JobView, Move
 from mezzotint.gateway.service import Service
 from mezzotint.gateway.streams.job_events import KEEP_ALIVE_S, describe_progress
 from mezzotint.store.events.event_bus import Pending
@@ -154,10 +154,10 @@ async def send_messages(
             case Changed():
                 await websocket.send_json(format_job_message(event.job, service.now()))
             case Progressed():
-                kind, data = describe_progress(event)
-                at = service.now().isoformat()
-                message = {"type": kind, "job_id": job_id, "at": at, "data": data.model_dump(mode="json")}
-                await websocket.send_json(message)
+                await websocket.send_json(format_event_message(job_id, *describe_progress(event), service.now()))
+            case Moved():
+                move = Move(reason=event.reason)
+                await websocket.send_json(format_event_message(job_id, "moved", move, service.now()))
 
 
 async def read_missed(service: Service, watched: WatchedJobs, since: datetime | None) -> AsyncIterator[dict[str, Any]]:
@@ -178,6 +178,10 @@ async def read_missed(service: Service, watched: WatchedJobs, since: datetime | 
 def format_signal(kind: str, at: datetime) -> dict[str, Any]:
     """A message about no job."""
     return {"type": kind, "job_id": None, "at": at.isoformat(), "data": None}
+
+
+def format_event_message(job: JobId, kind: str, data: BaseModel, at: datetime) -> dict[str, Any]:
+    return {"type": kind, "job_id": job, "at": at.isoformat(), "data": data.model_dump(mode="json")}
 
 
 def format_job_message(job: Job, at: datetime) -> dict[str, Any]:

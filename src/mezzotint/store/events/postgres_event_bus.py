@@ -18,7 +18,7 @@ from sqlalchemy import select
 
 from mezzotint.background import BackgroundTasks
 from mezzotint.domain.errors import StorageUnavailable
-from mezzotint.domain.event import Changed, JobEvent, LoadProgress, Progressed
+from mezzotint.domain.event import Changed, JobEvent, LoadProgress, Moved, Progressed
 from mezzotint.domain.ids import JobId
 from mezzotint.store.database import Database
 from mezzotint.store.events.event_bus import EventBus
@@ -65,6 +65,8 @@ class PostgresEventBus(EventBus):
                 if event.job.state.is_final:
                     self._previews.pop(job, None)
                     self._ended.add(job)
+            case Moved():
+                self._tell(f"moved {job}", {"kind": "moved", "job": job, "reason": event.reason})
             case Progressed() if self._far.get(job, 0.0) > time.monotonic():
                 if event.preview is not None:
                     self._previews[job] = event.preview
@@ -139,7 +141,7 @@ class PostgresEventBus(EventBus):
                 self.work.set()
             case "watch":
                 self._far[job] = time.monotonic() + FORGET_S
-            case "changed" | "step" if super().is_watched(job):
+            case "changed" | "step" | "moved" if super().is_watched(job):
                 with suppress(StorageUnavailable):  # the watcher reads the row itself a second later
                     await self._pass_on(job, message)
 
@@ -150,6 +152,8 @@ class PostgresEventBus(EventBus):
             loading = None if model is None else LoadProgress(**model)
             event = Progressed(job=job, step=step, num_steps=num_steps, preview=preview, loading=loading)
             super().publish(job, event)
+        elif message["kind"] == "moved":
+            super().publish(job, Moved(job=job, reason=message["reason"]))
         elif (row := await self._jobs.get(job)) is not None:
             super().publish(job, Changed(job=row))
 

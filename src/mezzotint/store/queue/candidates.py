@@ -24,14 +24,15 @@ from mezzotint.store.schema import flows, jobs
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerOffer:
-    """A worker that wants jobs. models: those it can run; None: any. lanes: those it takes jobs of. warm: models in
-    memory.
+    """A worker that wants jobs. models: those it can run; None: any. lanes: those it takes jobs of. tenants: the only
+    ones it takes jobs of; None: all. warm: models in memory.
     shapes: model, width and height of what runs there now. suspects: it wants none but jobs that are to run
     alone; else none of these."""
 
     worker: WorkerId
     models: frozenset[str] | None = None
     lanes: frozenset[Tier] = frozenset(Tier)
+    tenants: frozenset[TenantId] | None = None
     warm: frozenset[str] = frozenset()
     shapes: frozenset[tuple[str, int, int]] = field(default_factory=frozenset)
     suspects: bool = False
@@ -81,6 +82,7 @@ async def find_candidates(
         is_postgres=connection.dialect.name == "postgresql",
         lanes=tuple(sorted(offer.lanes)),
         of_models=offer.models is not None,
+        of_tenants=offer.tenants is not None,
         with_size=bool(offer.shapes),
         suspects=offer.suspects,
     )
@@ -121,6 +123,10 @@ FIRST_FLOWS = """
         SELECT * FROM (
             SELECT * FROM flows WHERE waits_in = '{lane}'
             ORDER BY is_at_burst, start_tag, backlogged_at LIMIT :num_flows) AS of_{lane}"""
+FIRST_FLOWS_OF_TENANTS = """
+        SELECT * FROM (
+            SELECT * FROM flows WHERE lane = '{lane}' AND tenant IN :tenants AND waits_in IS NOT NULL
+            ORDER BY is_at_burst, start_tag, backlogged_at LIMIT :num_flows) AS of_{lane}"""
 HEADS = """
     -- the first flows of every lane by the index flows_next, each beside its oldest fitting jobs, or alone
     SELECT 'head' AS part, {flow}, {job} FROM ({first_flows}
@@ -143,6 +149,23 @@ OLDEST = """
         ORDER BY jobs.seq LIMIT :num_oldest
     ) AS job JOIN flows ON flows.lane = job.waits_in AND flows.tenant = job.tenant
     WHERE job.created_at <= :old_{lane}"""
+OLDEST_OF_TENANTS = """
+    -- the same of a worker that takes jobs of some tenants alone: those of each by the index of its jobs
+    SELECT 'oldest' AS part, {flow}, {job} FROM (
+        SELECT * FROM flows WHERE lane = '{lane}' AND tenant IN :tenants AND waits_in IS NOT NULL
+    ) AS flow JOIN LATERAL (
+        SELECT {columns} FROM jobs
+        WHERE jobs.waits_in = flow.lane AND jobs.tenant = flow.tenant AND {fits}
+        ORDER BY jobs.seq LIMIT :num_oldest
+    ) AS job ON true WHERE job.created_at <= :old_{lane}"""
+OLDEST_OF_TENANTS_WITHOUT_LATERAL = """
+    SELECT 'oldest' AS part, {flow}, {columns} FROM (
+        SELECT * FROM flows WHERE lane = '{lane}' AND tenant IN :tenants AND waits_in IS NOT NULL
+    ) AS flow JOIN jobs ON jobs.seq IN (
+        SELECT jobs.seq FROM jobs
+        WHERE jobs.waits_in = flow.lane AND jobs.tenant = flow.tenant AND {fits}
+        ORDER BY jobs.seq LIMIT :num_oldest)
+    WHERE jobs.created_at <= :old_{lane}"""
 SINCE = """
     -- the oldest waiting job of a lane, whoever may take it
     SELECT 'since' AS part, old.waits_in, {no_flow}, NULL, old.seq, NULL, old.created_at, NULL, NULL FROM (
@@ -156,12 +179,20 @@ JOB = {name: jobs.c[name].type for name in ("id", "seq", "cost", "created_at", "
 
 @cache
 def candidates_query(
-    *, is_postgres: bool, lanes: tuple[Tier, ...], of_models: bool, with_size: bool, suspects: bool = False
+    *,
+    is_postgres: bool,
+    lanes: tuple[Tier, ...],
+    of_models: bool,
+    with_size: bool,
+    of_tenants: bool = False,
+    suspects: bool = False,
 ) -> TextualSelect:
-    """Parameters: me (the worker), at (now), latest_avoiding, models where `of_models`, num_flows, num_jobs,
-    num_oldest, and for each lane `old_` and its name: when the youngest was made that an express takes."""
+    """Parameters: me (the worker), at (now), latest_avoiding, models where `of_models`, tenants where `of_tenants`,
+    num_flows, num_jobs, num_oldest, and for each lane `old_` and its name: when the youngest was made that an express
+    takes."""
+    first_flows = FIRST_FLOWS_OF_TENANTS if of_tenants else FIRST_FLOWS
     parts = {
-        "first_flows": "\n    UNION ALL".join(FIRST_FLOWS.format(lane=lane) for lane in lanes),
+        "first_flows": "\n    UNION ALL".join(first_flows.format(lane=lane) for lane in lanes),
         "columns": ", ".join(f"jobs.{name}" for name in JOB if name != "parameters")
         + (", jobs.parameters" if with_size else ", NULL AS parameters"),
         "fits": _fits(of_models=of_models, suspects=suspects),
@@ -171,12 +202,15 @@ def candidates_query(
         "no_flow": ", ".join("NULL" for _ in list(flows.c)[1:]),
     }
     selects = [(HEADS if is_postgres else HEADS_WITHOUT_LATERAL).format(**parts)]
-    selects += [OLDEST.format(lane=lane, **parts) for lane in lanes]
+    oldest = OLDEST
+    if of_tenants:
+        oldest = OLDEST_OF_TENANTS if is_postgres else OLDEST_OF_TENANTS_WITHOUT_LATERAL
+    selects += [oldest.format(lane=lane, **parts) for lane in lanes]
     selects += [SINCE.format(lane=lane, **parts) for lane in Tier]
     sql = "SELECT * FROM ({}\n) AS candidates ORDER BY seq".format("\n    UNION ALL".join(selects))
     numbers = [bindparam(name, type_=Integer) for name in ("num_flows", "num_jobs", "num_oldest")]
     olds = [bindparam(f"old_{lane}", type_=jobs.c.created_at.type) for lane in lanes]
-    query = text(sql).bindparams(*numbers, *olds, *_fit_parameters(of_models=of_models))
+    query = text(sql).bindparams(*numbers, *olds, *_fit_parameters(of_models=of_models, of_tenants=of_tenants))
     return with_columns(query, {"part": String(), **types_of(flows), **JOB})
 
 
@@ -186,27 +220,32 @@ def _fits(*, of_models: bool, suspects: bool) -> str:
     return FITS + (" AND jobs.model IN :models" if of_models else "") + f" AND {losses}"
 
 
-def _fit_parameters(*, of_models: bool) -> list[BindParameter[Any]]:
+def _fit_parameters(*, of_models: bool, of_tenants: bool) -> list[BindParameter[Any]]:
     instants = [bindparam(name, type_=jobs.c.avoid_until.type) for name in ("at", "latest_avoiding")]
-    models = [bindparam("models", expanding=True, type_=String)] if of_models else []
-    return [bindparam("me", type_=String), *instants, *models]
+    lists = [name for name, is_there in (("models", of_models), ("tenants", of_tenants)) if is_there]
+    return [
+        bindparam("me", type_=String),
+        *instants,
+        *(bindparam(name, expanding=True, type_=String) for name in lists),
+    ]
 
 
 async def is_suspect_waiting(connection: AsyncConnection, offer: WorkerOffer, now: datetime) -> bool:
     """Whether the worker could claim a job that is to run alone."""
-    of_models = offer.models is not None
+    query = _suspect_query(of_models=offer.models is not None, of_tenants=offer.tenants is not None)
     values = {"lanes": sorted(offer.lanes), **_fit_values(offer, now)}
-    return (await connection.execute(_suspect_query(of_models=of_models), values)).first() is not None
+    return (await connection.execute(query, values)).first() is not None
 
 
 @cache
-def _suspect_query(*, of_models: bool) -> TextClause:
-    query = text(
-        f"SELECT id FROM jobs WHERE waits_in IN :lanes AND {_fits(of_models=of_models, suspects=True)} LIMIT 1"
-    )
-    return query.bindparams(bindparam("lanes", expanding=True, type_=String), *_fit_parameters(of_models=of_models))
+def _suspect_query(*, of_models: bool, of_tenants: bool) -> TextClause:
+    fits = _fits(of_models=of_models, suspects=True) + (" AND jobs.tenant IN :tenants" if of_tenants else "")
+    query = text(f"SELECT id FROM jobs WHERE waits_in IN :lanes AND {fits} LIMIT 1")
+    lanes = bindparam("lanes", expanding=True, type_=String)
+    return query.bindparams(lanes, *_fit_parameters(of_models=of_models, of_tenants=of_tenants))
 
 
 def _fit_values(offer: WorkerOffer, now: datetime) -> dict[str, Any]:
     values: dict[str, Any] = {"me": offer.worker, "at": now, "latest_avoiding": latest_avoiding(now)}
-    return values if offer.models is None else {**values, "models": sorted(offer.models)}
+    lists = {"models": offer.models, "tenants": offer.tenants}
+    return values | {name: sorted(those) for name, those in lists.items() if those is not None}

@@ -154,6 +154,11 @@ async def test_workers_are_listed_while_they_are_heard_of_and_drained_alone_or_a
     async with admin:
         (one,) = (await admin.get("/v1/admin/workers")).json()["workers"]
         assert (one["id"], one["num_running"], one["is_drained"]) == ("here", 1, False)
+        assert (one["pool"], one["state"], one["lanes"], one["tenants"]) == ("", "active", sorted(Tier), None)
+        told = await admin.patch("/v1/admin/workers/here", json={"is_drained": True, "ends": True})
+        (one,) = told.json()["workers"]
+        assert (one["state"], one["drain_reason"]) == ("draining", "an operator drains it")
+        await admin.patch("/v1/admin/workers/here", json={"is_drained": False})
         await admin.patch("/v1/admin/workers/here", json={"is_drained": True})
         assert await service.workers.is_drained(here)
         assert (await admin.patch("/v1/admin/workers/old", json={"is_drained": True})).status_code == 404

@@ -10,6 +10,7 @@ import pytest
 
 from mezzotint.actions.claim import claim
 from mezzotint.actions.finish import finish
+from mezzotint.actions.requeue import requeue_lost
 from mezzotint.domain.event import LoadProgress, Progressed, Stale
 from mezzotint.domain.ids import WorkerId
 from mezzotint.domain.job import Job
@@ -161,6 +162,17 @@ async def test_a_job_that_waits_for_its_model_says_so_until_its_first_step(servi
     assert await back.next() == ("2", "loading")
     service.backing.bus.publish(job.id, replace(waits, step=1, loading=None))
     assert await listener.next() == ("2.1", "progress")
+
+
+async def test_the_owner_of_a_moved_job_is_told_why_and_then_its_state(service: Service) -> None:
+    job = await started(service)
+    lines = stream_job_events(service.backing, service.changes, job.id, None)
+    assert "running" in await anext(lines)
+    (running,) = await service.backing.jobs.running()
+    assert await requeue_lost(service.backing, [running], 5, NOW) == 1
+    told = [await anext(lines), await anext(lines)]
+    assert any("event: queued" in line for line in told)
+    assert any('{"message":"moved to another worker","reason":"its worker ended"}' in line for line in told)
 
 
 async def test_shares_of_a_model_that_is_loaded_are_told_once_and_never_go_back(service: Service) -> None:

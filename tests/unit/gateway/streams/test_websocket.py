@@ -15,7 +15,7 @@ from mezzotint.actions.claim import claim
 from mezzotint.actions.finish import finish
 from mezzotint.actions.submit import submit
 from mezzotint.domain.claims import Claims, Role
-from mezzotint.domain.event import Progressed
+from mezzotint.domain.event import Moved, Progressed
 from mezzotint.domain.ids import TenantId, WorkerId
 from mezzotint.domain.job import Job
 from mezzotint.domain.tenant import Tenant
@@ -64,6 +64,9 @@ async def test_every_event_of_my_jobs_and_of_nobody_elses_is_told(service: Servi
             service.backing.bus.publish(before.id, Progressed(job=before.id, step=3, num_steps=30, preview=None))
             message = await heard(socket)
             assert (message["type"], message["job_id"], message["data"]["step"]) == ("progress", before.id, 3)
+            service.backing.bus.publish(before.id, Moved(job=before.id, reason="why"))
+            message = await heard(socket)
+            assert (message["type"], message["job_id"], message["data"]["reason"]) == ("moved", before.id, "why")
 
 
 async def test_silence_is_told_from_a_dead_connection(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

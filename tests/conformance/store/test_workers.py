@@ -1,0 +1,51 @@
+"""Rows of workers: labels, limits, and the wish that one ends."""
+
+from datetime import timedelta
+
+import pytest
+
+from mezzotint.domain.ids import TenantId, WorkerId
+from mezzotint.domain.tier import Tier
+from mezzotint.store import Database, DrainWish, WorkerLabels, Workers, WorkerState
+from tests.making import NOW
+
+pytestmark = pytest.mark.anyio
+ME = WorkerId("me")
+LABELS = WorkerLabels(
+    pool="enterprise",
+    region="eu",
+    version="0.1.0",
+    models=frozenset({"a", "b"}),
+    lanes=frozenset({Tier.PRO}),
+    tenants=frozenset({TenantId("acme")}),
+    max_runs=8,
+)
+
+
+async def test_labels_and_limits_are_read_back_as_they_were_told(database: Database) -> None:
+    workers = Workers(database)
+    await workers.record_heartbeat(ME, NOW)
+    assert [status.labels for status in await workers.all(NOW)] == [WorkerLabels()]
+    await workers.record_heartbeat(ME, NOW, LABELS)
+    (status,) = await workers.all(NOW)
+    assert (status.labels, status.state) == (LABELS, WorkerState.ACTIVE)
+
+
+async def test_the_first_reason_of_a_wish_stays_until_it_is_taken_back(database: Database) -> None:
+    workers = Workers(database)
+    assert not await workers.want_end(ME, NOW, "nobody")
+    await workers.record_heartbeat(ME, NOW)
+    assert await workers.read_drain_wish(ME) is None
+    for n, reason in enumerate(("first", "second")):
+        assert await workers.want_end(ME, NOW + timedelta(seconds=n), reason)
+    assert await workers.read_drain_wish(ME) == DrainWish(ends=True, reason="first")
+    await workers.record_heartbeat(ME, NOW)
+    (status,) = await workers.all(NOW)
+    assert (status.drain_wanted_at, status.state, status.is_drained) == (NOW, WorkerState.DRAINING, True)
+    await workers.record_heartbeat(ME, NOW, drained_at=NOW)
+    assert [status.state for status in await workers.all(NOW)] == [WorkerState.DRAINED]
+    await workers.record_heartbeat(ME, NOW)
+    await workers.drain_all(is_drained=False)
+    assert await workers.read_drain_wish(ME) is None
+    await workers.drain_all(is_drained=True)
+    assert await workers.read_drain_wish(ME) == DrainWish()
