@@ -1,4 +1,4 @@
-"""Real servers, as users start them: processes of the installed command, each with its own data folder."""
+"""Real servers, as users start them: processes of the command, each with its own data folder."""
 
 import os
 import re
@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -24,6 +24,7 @@ from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Issuer
 from mezzotint.main.data_folder import load_secret
+from tests.forked_commands import ForkedProcess, fork_command
 
 MEZZOTINT = str(Path(sys.executable).with_name("mezzotint"))
 START_S = 120
@@ -34,7 +35,7 @@ START_S = 120
 class Server:
     """A running `mezzotint serve`."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | ForkedProcess
     url: str
     data: Path
     log: Path
@@ -76,15 +77,25 @@ def wait_until_ready(server: Server) -> None:
     pytest.fail(f"the server is not ready after {START_S} s:\n{server.log.read_text()[-3000:]}")
 
 
+def start_installed(arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """Start the installed command, as `fork_command` starts it with torch loaded."""
+    with log.open("ab") as output:
+        return subprocess.Popen([MEZZOTINT, *arguments], stdout=output, stderr=output, env=environment)
+
+
 @contextmanager
-def served(data: Path, *flags: str, **environment: str) -> Iterator[Server]:
-    """Start a server on a free port and wait until its model is loaded; end it afterwards, whatever happened."""
+def served(data: Path, *flags: str, is_installed: bool = False, **environment: str) -> Iterator[Server]:
+    """Start a server on a free port and wait until its model is loaded; end it afterwards, whatever happened.
+
+    is_installed: start the installed command, which loads by itself what it needs.
+    """
     data.parent.mkdir(parents=True, exist_ok=True)
     log = data.with_suffix(".log")
-    command = [MEZZOTINT, "serve", "--port", "0", "--data", str(data), "--device", "cpu", *flags]
-    with log.open("ab") as output:
-        start = output.tell()
-        process = subprocess.Popen(command, stdout=output, stderr=output, env={**os.environ, **environment})
+    log.touch()
+    start = len(log.read_text())
+    arguments = ["serve", "--port", "0", "--data", str(data), "--device", "cpu", *flags]
+    start_command = start_installed if is_installed else fork_command
+    process = start_command(arguments, {**os.environ, **environment}, log)
     server = Server(process=process, url="", data=data, log=log)
     try:
         server.url = _announced_url(server, start)

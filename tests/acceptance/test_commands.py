@@ -116,7 +116,7 @@ def test_ctrl_c_leaves_no_trace_while_the_command_is_still_loading(module: str) 
 
 
 def test_a_stopped_server_ends_its_open_streams_without_a_trace(tmp_path: Path) -> None:
-    with served(tmp_path / "data", "--dev") as server, server.client("dev") as dev:
+    with served(tmp_path / "data", "--dev", is_installed=True) as server, server.client("dev") as dev:
         job = dev.post("/v1/jobs", json={"prompt": "a red apple --steps 80"}).json()
         with dev.stream("GET", f"/v1/jobs/{job['id']}/events") as stream:
             lines = stream.iter_lines()

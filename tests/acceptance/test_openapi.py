@@ -21,7 +21,7 @@ def test_generated_requests_never_meet_a_server_error(server: Server, tmp_path: 
         "--checks",
         CHECKS,
         "--max-examples",
-        "8",
+        "3",  # of each route, beside every boundary value; `tests/fuzzing` sends many more
         "--phases",
         "examples,coverage,fuzzing",  # not stateful: it would wait for pictures to be drawn
         "--request-timeout",

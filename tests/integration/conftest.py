@@ -14,7 +14,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from tests.acceptance.conftest import MEZZOTINT, START_S, Server, served
+from tests.acceptance.conftest import START_S, Server, served
+from tests.forked_commands import ForkedProcess, fork_command
 from tests.servers import Postgres
 
 LEASE_S = "3"
@@ -26,31 +27,31 @@ class Fleet:
 
     folder: Path
     environment: dict[str, str]
-    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    workers: list[ForkedProcess] = field(default_factory=list)
 
     @contextmanager
     def gateway(self, *flags: str) -> Iterator[Server]:
-        with served(self.folder / "data", "--no-worker", *flags, **self.environment) as server:
+        with served(self.folder / "data", "--no-worker", *flags, is_installed=True, **self.environment) as server:
             yield server
 
-    def start_worker(self, *flags: str) -> subprocess.Popen[bytes]:
+    def start_worker(self, *flags: str) -> ForkedProcess:
         """Start one and wait until it draws."""
         (worker,) = self.start_workers(1, *flags)
         return worker
 
-    def start_workers(self, number: int, *flags: str) -> list[subprocess.Popen[bytes]]:
+    def start_workers(self, number: int, *flags: str) -> list[ForkedProcess]:
         """Start some at once and wait until all draw."""
         started = [self.launch(*flags) for _ in range(number)]
         for place, worker in enumerate(started, len(self.workers) - number):
             wait_for_line(self.log(place), "model ready", worker)
         return started
 
-    def launch(self, *flags: str) -> subprocess.Popen[bytes]:
+    def launch(self, *flags: str) -> ForkedProcess:
         """Start one."""
         log = self.log(len(self.workers))
-        command = [MEZZOTINT, "worker", "--data", str(self.folder / "data"), "--device", "cpu", *flags]
-        with log.open("ab") as output:
-            worker = subprocess.Popen(command, stdout=output, stderr=output, env={**os.environ, **self.environment})
+        log.touch()
+        arguments = ["worker", "--data", str(self.folder / "data"), "--device", "cpu", *flags]
+        worker = fork_command(arguments, {**os.environ, **self.environment}, log)
         self.workers.append(worker)
         return worker
 
@@ -79,12 +80,12 @@ class Fleet:
             worker.wait()
 
 
-def stop(worker: subprocess.Popen[bytes]) -> int:
+def stop(worker: ForkedProcess) -> int:
     worker.send_signal(signal.SIGTERM)
     return worker.wait(60)
 
 
-def wait_for_line(log: Path, words: str, process: subprocess.Popen[bytes]) -> None:
+def wait_for_line(log: Path, words: str, process: subprocess.Popen[bytes] | ForkedProcess) -> None:
     until = time.monotonic() + START_S
     while time.monotonic() < until and process.poll() is None:
         if words in log.read_text():

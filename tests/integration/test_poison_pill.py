@@ -1,13 +1,13 @@
 """A job that ends every process that draws it is given up after the second; those beside it are drawn."""
 
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from tests.acceptance.conftest import MEZZOTINT, finished, served
+from tests.acceptance.conftest import finished, served
+from tests.forked_commands import fork_command
 from tests.integration.conftest import Fleet
 
 POISON_PX = 96
@@ -59,9 +59,9 @@ def test_a_job_that_ends_the_server_twice_is_a_dead_letter_at_its_third_start(tm
     with served(data, **environment) as server, server.client() as ada:
         poison, company = submit(ada)
         assert server.process.wait(120) == ENDED
-    command = [MEZZOTINT, "serve", "--port", "0", "--data", str(data), "--device", "cpu"]
-    second = subprocess.run(command, env={**os.environ, **environment}, timeout=120, check=False, capture_output=True)
-    assert second.returncode == ENDED, second.stderr[-2000:]
+    command = ["serve", "--port", "0", "--data", str(data), "--device", "cpu"]
+    log = tmp_path / "second.log"
+    assert fork_command(command, {**os.environ, **environment}, log).wait(120) == ENDED, log.read_text()[-2000:]
     with served(data, **environment) as server, server.client() as ada:
         check(ada, poison, company)
         assert server.stop() == 0

@@ -53,7 +53,7 @@ def damages(draw: st.DrawFn) -> Any:
     return damage
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(step=st.integers(0, 4), damage=damages())
 def test_any_damage_to_a_checkpoint_of_any_step_is_found(
     whole: tuple[Run, list[bytes]], step: int, damage: Any
