@@ -79,7 +79,8 @@ def _derive_by(
     categories: Counter[str] = Counter()
 
     def rank(prompt: AdversarialPrompt) -> tuple[int, int, str]:
-        return categories[prompt.category], uses[prompt.id], _mix(prompt, obfuscation)
+        mix = sha256(f"{prompt.id} {obfuscation.pattern}".encode()).hexdigest()  # an order of this disguise's own
+        return categories[prompt.category], uses[prompt.id], mix
 
     while candidates and categories.total() < num_rows:
         best = min(candidates, key=rank)
@@ -98,11 +99,6 @@ def _derive_by(
             pattern=obfuscation.pattern,
             base=best.id,
         )
-
-
-def _mix(prompt: AdversarialPrompt, obfuscation: Obfuscation) -> str:
-    """A fixed order that differs from disguise to disguise."""
-    return sha256(f"{prompt.id} {obfuscation.pattern}".encode()).hexdigest()
 
 
 def write_adversarial(prompts: Iterable[AdversarialPrompt]) -> str:

@@ -69,6 +69,9 @@ def measure_injections(
     caught = {tried.prompt.id: tried.is_stopped for tried in (*new, *earlier)}
     events = ledger.record(chosen.week, caught, version)
     shares = {name: _count(rows) for name, rows in _group(new, lambda prompt: prompt.category).items()}
+    missed = [row.prompt for row in new if not row.is_stopped]
+    lines = tuple((prompt.id, prompt.category, prompt.language) for prompt in missed[:MAX_LISTED])
+    list_missed = Table(title=f"Not stopped: {len(missed)}", head=("pattern", "category", "language"), rows=lines)
     return EvalResult(
         suite=Suite.INJECTION,
         created_at=now(),
@@ -79,7 +82,7 @@ def measure_injections(
             "controls.refused": _count(controls),
         },
         bars=(Bars(title=f"Stopped by category, {chosen.week}", bars=shares),),
-        tables=(*_list_tables(new), *_list_ledger(ledger, events), _list_missed(new)),
+        tables=(*_list_tables(new), *_list_ledger(ledger, events), list_missed),
     )
 
 
@@ -137,9 +140,3 @@ def _list_ledger(ledger: InjectionLedger, events: Sequence[LedgerEvent]) -> list
         Table(title="The ledger by week", head=head, rows=rows),
         Table(title="Changes of this run", head=("event", "patterns"), rows=this_run),
     ]
-
-
-def _list_missed(rows: Sequence[_Tried]) -> Table:
-    missed = [row.prompt for row in rows if not row.is_stopped]
-    lines = tuple((prompt.id, prompt.category, prompt.language) for prompt in missed[:MAX_LISTED])
-    return Table(title=f"Not stopped: {len(missed)}", head=("pattern", "category", "language"), rows=lines)

@@ -34,7 +34,9 @@ class ComposedPrompt:
 def compose_minors(rules: Rules, seed: str = "minors") -> Iterator[ComposedPrompt]:
     """Every term of every list of every such rule at least once, in a random order with random terms of the others."""
     random = Random(seed)
-    terms = _list_terms(rules)
+    terms: dict[str, list[str]] = {}
+    for term, name in rules.terms():
+        terms.setdefault(name, []).append(term)
     for number, rule in enumerate(rules.rules, start=1):
         if rule.category == SafetyCategory.SEXUAL_MINORS:
             yield from _compose_rule(f"minors.{number}", rule, terms, random)
@@ -59,13 +61,6 @@ def measure_minors(screen: Screen, rules: Rules, limit: int | None = None) -> Fi
     texts = [prompt.text for prompt in (*compose_minors(rules), *disguise_minors(rules)) if not prompt.negative_prompt]
     chosen = texts[:: -(-len(texts) // limit)] if limit else texts
     return Figure.share(sum(screen(text).is_stopped for text in chosen), len(chosen))
-
-
-def _list_terms(rules: Rules) -> dict[str, list[str]]:
-    terms: dict[str, list[str]] = {}
-    for term, name in rules.terms():
-        terms.setdefault(name, []).append(term)
-    return terms
 
 
 def _compose_rule(name: str, rule: Rule, terms: dict[str, list[str]], random: Random) -> Iterator[ComposedPrompt]:

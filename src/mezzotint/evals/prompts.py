@@ -1,7 +1,6 @@
 """Read sets of labelled prompts from CSV files: the golden sets of the project, and others by path."""
 
 import csv
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -92,7 +91,8 @@ def _read(path: Path, name: str, *, label: str | None, limit: int | None) -> Pro
         raise PromptsInvalid(
             f"{path} has no row that can be used; {'; '.join(problems[:MAX_SHOWN_PROBLEMS]) or 'it is empty'}"
         )
-    return PromptSet(name, tuple(_pick_evenly(prompts, limit)), tuple(problems))
+    num = len(prompts) if limit is None else min(limit, len(prompts))
+    return PromptSet(name, tuple(prompts[at * len(prompts) // num] for at in range(num)), tuple(problems))
 
 
 def _check_header(path: Path, columns: object, label: str | None) -> None:
@@ -136,11 +136,3 @@ def _to_prompt(row: dict[str, str | None], name: str, line: int, label: str | No
         pattern=cells.get("pattern") or "none",
         scope="policy" if is_policy else "hard" if cells.get("hard") == "1" else "clear",
     )
-
-
-def _pick_evenly(prompts: list[PromptRow], limit: int | None) -> Iterator[PromptRow]:
-    if limit is None or limit >= len(prompts):
-        yield from prompts
-        return
-    for number in range(limit):
-        yield prompts[number * len(prompts) // limit]

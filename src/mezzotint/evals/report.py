@@ -6,7 +6,7 @@ from html import escape
 
 from mezzotint.evals.gates import GateOutcome, GateVerdict
 from mezzotint.evals.plots import draw_bars, draw_curve
-from mezzotint.evals.result import Bars, EvalResult, Figure, Table
+from mezzotint.evals.result import EvalResult, Figure, Table
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1d2430; --soft: #66707f; --line: #d5dae1; --bar: #4c7fb8; --paper: #fff }
@@ -79,15 +79,14 @@ def _write_suite(one: JudgedResult) -> str:
     ]
     parts += [f'<p class="note">{escape(note)}</p>' for note in result.notes]
     before = {bars.title: bars for bars in one.accepted.bars} if one.accepted else {}
-    parts += [_write_bars(bars, before.get(bars.title)) for bars in result.bars if bars.bars]
+    for bars in result.bars:
+        if bars.bars:
+            legend = "; red: the accepted run" if bars.title in before else ""
+            parts.append(f"<h3>{escape(bars.title)}</h3><p><small>lines: 95 % intervals{legend}</small></p>")
+            parts.append(draw_bars(bars, before.get(bars.title)))
     parts += [f"<h3>{escape(curve.title)}</h3>{draw_curve(curve)}" for curve in result.curves]
     parts += [_write_table(table) for table in result.tables]
     return "".join(parts)
-
-
-def _write_bars(bars: Bars, before: Bars | None) -> str:
-    legend = "; red: the accepted run" if before else ""
-    return f"<h3>{escape(bars.title)}</h3><p><small>lines: 95 % intervals{legend}</small></p>{draw_bars(bars, before)}"
 
 
 def _write_gates(verdicts: Sequence[GateVerdict]) -> str:

@@ -121,8 +121,4 @@ def read_result(path: Path) -> EvalResult:
     try:
         return EvalResult.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
-        raise ResultInvalid(f"{path} is no result of an evaluation: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]
+        raise ResultInvalid(f"{path} is no result of an evaluation: {str(error).splitlines()[0]}") from error

@@ -58,11 +58,17 @@ def measure_safety(
     sets; default: those of all of them."""
     report = _Report()
     for sets, name in ((golden, "golden"), (extra, "extra")):
-        screened = list(_screen_sets(screen, sets, on_prompt))
+        screened = []
+        for one in sets:
+            for prompt in one.prompts:
+                screened.append(ScreenedPrompt(one.name, prompt, screen(prompt.text)))
+                on_prompt()
         if screened:
             _add_sets(report, screened, name, reference if name == "extra" else None)
     for one in (*golden, *extra):
-        report.notes.extend(_problem_notes(one))
+        if one.problems:
+            shown = "; ".join(one.problems[:MAX_SHOWN_PROBLEMS])
+            report.notes.append(f"{one.name}: {len(one.problems)} rows cannot be used and were left out ({shown})")
     return EvalResult(
         suite=Suite.SAFETY,
         created_at=now(),
@@ -73,13 +79,6 @@ def measure_safety(
         curves=tuple(report.curves),
         notes=tuple(report.notes),
     )
-
-
-def _screen_sets(screen: Screen, sets: Sequence[PromptSet], on_prompt: Callable[[], None]) -> Iterator[ScreenedPrompt]:
-    for one in sets:
-        for prompt in one.prompts:
-            yield ScreenedPrompt(one.name, prompt, screen(prompt.text))
-            on_prompt()
 
 
 def _add_sets(report: _Report, screened: Sequence[ScreenedPrompt], name: str, reference: str | None) -> None:
@@ -203,9 +202,3 @@ def _list_wrong(name: str, unsafe: Sequence[ScreenedPrompt], safe: Sequence[Scre
             yield Table(
                 title=f"{title}: {len(rows)}, {name} sets{shown}", head=("id", "category", "language"), rows=lines
             )
-
-
-def _problem_notes(one: PromptSet) -> Iterator[str]:
-    if one.problems:
-        shown = "; ".join(one.problems[:MAX_SHOWN_PROBLEMS])
-        yield f"{one.name}: {len(one.problems)} rows cannot be used and were left out ({shown})"

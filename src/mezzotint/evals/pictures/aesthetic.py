@@ -51,7 +51,12 @@ def measure_aesthetic(
     if judge is not None:
         judged = grade_pictures(judge, pictures, num_votes, on_picture)
         figures.update(_measure_grades(judged, len(pictures) * num_votes))
-        tables.append(_list_grades(judged))
+        rows = [
+            (one.picture.id, Figure(value=one.overall), len(one.votes))
+            for one in sorted((one for one in judged if one.votes), key=lambda one: one.overall)
+        ]
+        head = ("picture", "overall", "votes")
+        tables.append(Table(title="Grades by the judge, lowest first", head=head, rows=tuple(rows)))
     else:
         notes.append(
             "no judge was given (--judge URL --judge-model NAME): nothing here says whether pictures look good"
@@ -116,11 +121,3 @@ def _measure_agreement(name: str, pictures: Sequence[DrawnPicture], scores: Sequ
 
 def _mean(values: Sequence[float]) -> Figure:
     return Figure.of(fmean(values), bootstrap_interval(np.mean, values), num=len(values))
-
-
-def _list_grades(judged: Sequence[JudgedPicture]) -> Table:
-    rows = [
-        (one.picture.id, Figure(value=one.overall), len(one.votes))
-        for one in sorted((one for one in judged if one.votes), key=lambda one: one.overall)
-    ]
-    return Table(title="Grades by the judge, lowest first", head=("picture", "overall", "votes"), rows=tuple(rows))

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from statistics import fmean
 
 import numpy as np
 
 from mezzotint.evals.pictures.drawn import DrawnPicture
 from mezzotint.evals.result import Curve, EvalResult, Figure, Suite, Table, now
-from mezzotint.evals.statistics import Floats, best_threshold, bootstrap_interval, roc_curve
+from mezzotint.evals.statistics import Floats, RocCurve, best_threshold, bootstrap_interval, roc_curve
 
 SHIFT = 7
 """Places to the prompt that a picture is compared with as a wrong one: neighbours in the list are of one kind."""
@@ -45,9 +46,8 @@ def measure_alignment(
         on_picture()
     figures = {"score": _mean(own), "score_with_another_prompt": _mean(other)}
     curve = roc_curve(other, own)
-    figures["roc_area"] = Figure.of(
-        curve.area, bootstrap_interval(_area, other, own, num_resamples=NUM_THRESHOLD_RESAMPLES), num=len(own)
-    )
+    interval = bootstrap_interval(lambda *two: roc_curve(*two).area, other, own, num_resamples=NUM_THRESHOLD_RESAMPLES)
+    figures["roc_area"] = Figure.of(curve.area, interval, num=len(own))
     notes = []
     if threshold is None:
         notes.append(f"no threshold is calibrated for {scorer.name}: `mezzotint eval calibrate` finds one")
@@ -58,12 +58,17 @@ def measure_alignment(
     changes = [score - before[name] for name, score in scores.items() if name in before]
     if changes:
         figures["change"] = _mean(changes)
+    rows = [
+        (name, Figure(value=score), Figure(value=before.get(name)))
+        for name, score in sorted(scores.items(), key=lambda item: item[1])
+    ]
+    table = Table(title="Scores, lowest first", head=("picture", "score", "accepted"), rows=tuple(rows))
     return EvalResult(
         suite=Suite.ALIGNMENT,
         created_at=now(),
         inputs={**inputs, "scorer": scorer.name, "threshold": "none" if threshold is None else f"{threshold:.3g}"},
         figures=figures,
-        tables=(_list_scores(scores, before),),
+        tables=(table,),
         notes=tuple(notes),
         scores=scores,
     )
@@ -78,14 +83,15 @@ def calibrate(pictures: Sequence[DrawnPicture], scorer: Scorer, *, inputs: Mappi
     scores = np.array([scorer.score(picture) for picture in pictures])
     curve = roc_curve(scores[~labels], scores[labels])
     threshold = best_threshold(curve)
-    interval = bootstrap_interval(_find_threshold, scores, labels, num_resamples=NUM_THRESHOLD_RESAMPLES)
+    resample = partial(bootstrap_interval, num_resamples=NUM_THRESHOLD_RESAMPLES)
+    interval = resample(_measure_by_label(best_threshold), scores, labels)
     figures = {
         "threshold": Figure.of(threshold, interval, num=len(scores)),
         "aligned_accepted": Figure.share(int((scores[labels] >= threshold).sum()), int(labels.sum())),
         "others_accepted": Figure.share(int((scores[~labels] >= threshold).sum()), int((~labels).sum())),
         "roc_area": Figure.of(
             curve.area,
-            bootstrap_interval(_area_of_labels, scores, labels, num_resamples=NUM_THRESHOLD_RESAMPLES),
+            resample(_measure_by_label(lambda curve: curve.area), scores, labels),
             num=len(scores),
         ),
     }
@@ -100,31 +106,17 @@ def calibrate(pictures: Sequence[DrawnPicture], scorer: Scorer, *, inputs: Mappi
     )
 
 
-def _find_threshold(scores: Floats, labels: Floats) -> float:
-    is_aligned = labels.astype(bool)
-    if is_aligned.all() or not is_aligned.any():
-        return float("nan")
-    return best_threshold(roc_curve(scores[~is_aligned], scores[is_aligned]))
+def _measure_by_label(measure: Callable[[RocCurve], float]) -> Callable[[Floats, Floats], float]:
+    """A statistic of scores and their labels, 1 or 0; not a number where one of the labels is missing."""
 
+    def of(scores: Floats, labels: Floats) -> float:
+        is_aligned = labels.astype(bool)
+        if is_aligned.all() or not is_aligned.any():
+            return float("nan")
+        return measure(roc_curve(scores[~is_aligned], scores[is_aligned]))
 
-def _area_of_labels(scores: Floats, labels: Floats) -> float:
-    is_aligned = labels.astype(bool)
-    if is_aligned.all() or not is_aligned.any():
-        return float("nan")
-    return roc_curve(scores[~is_aligned], scores[is_aligned]).area
-
-
-def _area(negatives: Floats, positives: Floats) -> float:
-    return roc_curve(negatives, positives).area
+    return of
 
 
 def _mean(values: Sequence[float]) -> Figure:
     return Figure.of(fmean(values), bootstrap_interval(np.mean, values), num=len(values))
-
-
-def _list_scores(scores: Mapping[str, float], before: Mapping[str, float]) -> Table:
-    rows = [
-        (name, Figure(value=score), Figure(value=before.get(name)))
-        for name, score in sorted(scores.items(), key=lambda item: item[1])
-    ]
-    return Table(title="Scores, lowest first", head=("picture", "score", "accepted"), rows=tuple(rows))
