@@ -139,7 +139,7 @@ def simulate(arrivals: Iterable[JobArrival], machine: Machine, backlog: Backlog)
 
 
 def _submit(arrival: JobArrival, seq: int, backlog: Backlog) -> None:
-    at = _to_datetime(arrival.at_s)
+    at = to_datetime(arrival.at_s)
     ticket = QueuedJob(
         id=JobId(f"job_{seq}"),
         seq=seq,
@@ -158,7 +158,7 @@ def _claim(workers: Sequence[SimulatedWorker], backlog: Backlog, now_s: float) -
         worker = min(workers, key=lambda worker: len(worker.runs))
         if worker.is_full():
             return
-        taken = backlog.take(_to_datetime(now_s), worker.affinity)
+        taken = backlog.take(to_datetime(now_s), worker.affinity)
         if taken is None:
             return
         worker.start(taken)
@@ -166,7 +166,7 @@ def _claim(workers: Sequence[SimulatedWorker], backlog: Backlog, now_s: float) -
 
 def _end(run: SimulatedRun, backlog: Backlog, now_s: float) -> JobRecord:
     ticket = run.taken.ticket
-    backlog.end(run.taken, MeasuredWork(cost=ticket.cost, gpu_s=run.gpu_s, at=_to_datetime(now_s)))
+    backlog.end(run.taken, MeasuredWork(cost=ticket.cost, gpu_s=run.gpu_s, at=to_datetime(now_s)))
     return JobRecord(
         lane=ticket.lane,
         share=run.taken.charge.share,
@@ -178,5 +178,6 @@ def _end(run: SimulatedRun, backlog: Backlog, now_s: float) -> JobRecord:
     )
 
 
-def _to_datetime(at_s: float) -> datetime:
+def to_datetime(at_s: float) -> datetime:
+    """The instant so many seconds after the start."""
     return EPOCH + timedelta(seconds=at_s)
