@@ -18,6 +18,14 @@ from mezzotint.policy.safety.guard_formats import GuardFormat
 STARTER = "starter"
 MIN_FREE_BYTES = 64 * 1024 * 1024
 """Less room than this on the disk of the data folder, and a server would fail within minutes."""
+RAY_WAITS_S = {
+    "RAY_agent_register_timeout_ms": 180_000,
+    "RAY_raylet_start_wait_time_s": 180,
+    "RAY_gcs_server_port_wait_time_s": 120,
+    "RAY_DASHBOARD_STARTUP_TIMEOUT_S": 180,
+    "RAY_worker_register_timeout_seconds": 180,
+}
+"""How long Ray's processes wait for each other at their start; on a busy machine its defaults, 15 to 30 s, end them."""
 
 
 class Settings(BaseSettings):
@@ -355,6 +363,19 @@ def set_device_environment() -> None:
     if "PYTORCH_CUDA_ALLOC_CONF" not in os.environ:  # its older name
         os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+def set_ray_environment(*, is_loopback: bool) -> None:
+    """Set what Ray reads once, for this process and those that it starts. Call it before ray is imported.
+
+    is_loopback: Ray listens on 127.0.0.1 and nowhere else. That is what it does by itself on Windows and macOS, and the
+    variable that switches it there works on Linux, too.
+    """
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    if is_loopback:
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    for name, seconds in RAY_WAITS_S.items():
+        os.environ.setdefault(name, str(seconds))
 
 
 def cublas_workspace() -> str:

@@ -44,6 +44,7 @@ def test_the_contracts_are_kept(copy: Path) -> None:
         ("sim/rng.py", "import mezzotint.media.encoding", "The simulator knows judgement and words alone"),
         ("engine/tree.py", "import mezzotint.policy.admission.size", "The engine can be lifted out"),
         ("engine/tree.py", "import httpx", "The engine can be lifted out"),
+        ("worker/drain.py", "import ray", "Ray stays in the fleet"),
         ("gateway/cursor.py", "import torch", "A gateway machine installs without torch"),
         ("actions/claim.py", "import mezzotint.engine.models", "A gateway machine installs without torch"),
     ],

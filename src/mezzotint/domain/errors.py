@@ -6,6 +6,7 @@ MezzotintError
 │   ├── DataFolderBusy
 │   ├── DataFolderUnusable
 │   ├── StoreUnusable
+│   ├── ClusterUnusable
 │   ├── DatabaseMissing
 │   ├── ModelMissing
 │   ├── ModelCorrupt
@@ -91,6 +92,13 @@ class StoreUnusable(StartError):
         "Check the address, the name and the credentials, and that it runs there (`mezzotint doctor` looks again); "
         "restore a damaged database from a backup."
     )
+
+
+class ClusterUnusable(StartError):
+    """There is no Ray cluster at the address, or it cannot run this fleet."""
+
+    code = "cluster_unusable"
+    hint = "Check --ray, and that this machine is a node of that cluster; see docs/how-to/fleet.md."
 
 
 class DatabaseMissing(StartError):

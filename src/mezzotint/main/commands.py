@@ -17,7 +17,7 @@ from mezzotint.domain.tier import Tier
 from mezzotint.main import jobs, keys, tenants, users, workers
 from mezzotint.main import models as registered
 from mezzotint.main.evals import commands as evals
-from mezzotint.main.fleet import commands as fleet
+from mezzotint.main.fleet.operate import app as fleet
 from mezzotint.main.options import Data, report_errors, setting_option
 from mezzotint.main.provenance import commands as provenance
 from mezzotint.main.provenance.inspect import inspect
@@ -38,7 +38,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(registered.app, name="models")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(workers.app, name="workers")
-app.add_typer(fleet.app, name="fleet")
+app.add_typer(fleet, name="fleet")
 app.add_typer(takedown.app, name="takedown")
 app.add_typer(audit_commands.app, name="audit")
 app.add_typer(evals.app, name="eval")

@@ -84,11 +84,16 @@ def open_database(settings: Settings, metrics: Metrics) -> Database:
         raise SettingInvalid("database: PostgreSQL needs pip install 'mezzotint[postgres]'") from error
 
 
-def open_desk(settings: Settings, store: Store, metrics: Metrics) -> BackingServices:
+def open_objects(settings: Settings, metrics: Metrics) -> Objects:
     """Raises: SettingInvalid."""
     place = settings.objects or settings.data / "objects"
     on_fault = metrics.storage_faults.labels(store="objects").inc
-    objects = Objects(place, on_fault=on_fault, s3=s3_options(settings))
+    return Objects(place, on_fault=on_fault, s3=s3_options(settings))
+
+
+def open_desk(settings: Settings, store: Store, metrics: Metrics) -> BackingServices:
+    """Raises: SettingInvalid."""
+    objects = open_objects(settings, metrics)
     bus = PostgresEventBus(store.database, store.jobs) if store.database.is_postgres else EventBus()
     return BackingServices(jobs=store.jobs, objects=objects, bus=bus, metrics=metrics)
 

@@ -20,6 +20,7 @@ from mezzotint.background import BackgroundTasks, end_process, handle_stop_signa
 from mezzotint.config import Settings
 from mezzotint.domain.errors import SettingInvalid, StorageUnavailable
 from mezzotint.domain.gpu import GpuReading
+from mezzotint.fleet.worker_control import WorkerControl
 from mezzotint.gateway import Issuer
 from mezzotint.main.data_folder import load_secret, prepare_data_folder
 from mezzotint.main.drawing.served_styles import find_styles, group_files
@@ -40,6 +41,7 @@ from mezzotint.main.served_models import (
 from mezzotint.main.stores import check_objects, make_worker_id, migrate_database, open_database, open_desk
 from mezzotint.main.takedown.wiring import follow_blocklist
 from mezzotint.metrics import Metrics
+from mezzotint.policy.fleet.reconcile import WorkerReport, WorkerStage
 from mezzotint.provenance import JobProvenance
 from mezzotint.safety.image.loading import load_postfilter
 from mezzotint.safety.image.postfilter import PostFilter
@@ -62,8 +64,11 @@ log = structlog.get_logger()
 SENSORS_EVERY_S = 10.0
 
 
-def run_worker(settings: Settings) -> None:
-    """Run until a signal, then preempt the runs with checkpoints. Raises: StartError."""
+def run_worker(settings: Settings, control: WorkerControl | None = None) -> None:
+    """Run until a signal, then preempt the runs with checkpoints. Raises: StartError.
+
+    control: stops it instead of signals, which only the main thread of a process gets.
+    """
     configure_log(settings)
     found, upscaler = find_models(settings), find_upscaler(settings)
     names = limit_models(settings, {*(one.entry.name for one in found), upscaler_name(upscaler)} - {""})
@@ -72,7 +77,7 @@ def run_worker(settings: Settings) -> None:
     styles = group_files(find_styles(settings, offers))
     catalog = build_catalog(settings, offers, Findings.of(settings.data), styles)
     signing = Signing(signer=find_signer(settings), places=find_weights(offers, upscaler))
-    ended = asyncio.run(_run_worker(settings, catalog, upscaler, signing))
+    ended = asyncio.run(_run_worker(settings, catalog, upscaler, signing, control))
     if ended.broken_by is not None:
         raise ended.broken_by
     if ended.is_device_busy:
@@ -87,7 +92,9 @@ class WorkerEnd:
     is_device_busy: bool
 
 
-async def _run_worker(settings: Settings, catalog: Catalog, upscaler: Path | None, signing: Signing) -> WorkerEnd:
+async def _run_worker(
+    settings: Settings, catalog: Catalog, upscaler: Path | None, signing: Signing, control: WorkerControl | None
+) -> WorkerEnd:
     metrics = Metrics()
     database = open_database(settings, metrics)
     if not database.is_postgres:
@@ -103,7 +110,8 @@ async def _run_worker(settings: Settings, catalog: Catalog, upscaler: Path | Non
     await check_objects(settings, backing.objects)
     broken: list[BaseException] = []
     stop = asyncio.Event()
-    handle_stop_signals(stop.set)
+    if control is None:
+        handle_stop_signals(stop.set)
 
     def on_broken(error: BaseException) -> None:
         broken.append(error)
@@ -120,6 +128,8 @@ async def _run_worker(settings: Settings, catalog: Catalog, upscaler: Path | Non
     worker = build_worker(settings, database, backing, models=models, finishing=finishing, background=background)
     if worker.drain is not None:
         worker.drain.on_end = stop.set
+    if control is not None:
+        control.attach(stop.set, lambda: report_worker(worker))
     try:
         if settings.worker_metrics_port:
             start_http_server(settings.worker_metrics_port, addr="127.0.0.1", registry=metrics.registry)
@@ -134,6 +144,15 @@ async def _run_worker(settings: Settings, catalog: Catalog, upscaler: Path | Non
     finally:
         await database.close()
     return WorkerEnd(broken_by=broken[0] if broken else None, is_device_busy=worker.is_device_busy)
+
+
+def report_worker(worker: Worker) -> WorkerReport:
+    """How far the worker is, for the fleet's controller."""
+    return WorkerReport(
+        stage=WorkerStage.READY if worker.is_ready else WorkerStage.STARTING,
+        worker=worker.settings.id,
+        num_running=worker.num_running,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

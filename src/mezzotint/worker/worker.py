@@ -82,6 +82,11 @@ class Worker:
         return self._jobs.is_ready
 
     @property
+    def num_running(self) -> int:
+        """Jobs under its leases. May be asked from any thread."""
+        return len(list(self._jobs.by_id))
+
+    @property
     def is_drained(self) -> bool:
         """Whether operators want it to take no more jobs."""
         return self.drain is not None and self.drain.is_drained

@@ -47,7 +47,7 @@ def read_fleet(path: Path, find_offers: Callable[[], Iterable[ServedModel]]) -> 
 
     Raises: FleetInvalid, naming all faults, and whatever `find_offers` does.
     """
-    found = read_document(_parse(path))
+    found = read_document(parse_fleet_file(path))
     if not isinstance(found, Fleet):
         raise FleetInvalid.of(path, found)
     if problems := [problem for pool in found.pools for problem in check_settings(pool)]:
@@ -84,7 +84,8 @@ def check_settings(pool: Pool) -> list[FleetProblem]:
     return problems
 
 
-def _parse(path: Path) -> dict[str, Any]:
+def parse_fleet_file(path: Path) -> dict[str, Any]:
+    """The file's tables as they stand there. Raises: FleetInvalid."""
     try:
         with path.open("rb") as file:
             text = file.read(MAX_FILE_BYTES + 1)

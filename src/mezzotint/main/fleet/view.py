@@ -1,0 +1,147 @@
+"""The fleet as `mezzotint fleet status` shows it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from mezzotint.domain.errors import NotKnown
+from mezzotint.domain.fleet.desired_fleet import DesiredFleet, FleetDecision, FleetPhase, PoolTarget
+from mezzotint.domain.fleet.fleet_worker import FleetWorker
+from mezzotint.domain.fleet.worker_state import FleetWorkerState
+from mezzotint.main.options import print_table
+
+if TYPE_CHECKING:
+    from mezzotint.store import Database
+
+SHOWN_DECISIONS = 10
+QUIET_S = 30.0
+"""A controller that wrote nothing for so long is being restarted, or cannot reach the database."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetView:
+    """workers: those that live, and those that ended in the last hour."""
+
+    wanted: DesiredFleet
+    targets: Sequence[PoolTarget]
+    workers: Sequence[FleetWorker]
+    decisions: Sequence[FleetDecision]
+    at: datetime
+
+    @property
+    def controller_silent_s(self) -> float | None:
+        seen = self.wanted.controller_seen_at
+        return None if seen is None else (self.at - seen).total_seconds()
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "phase": self.wanted.phase,
+            "cluster": self.wanted.ray_address,
+            "version": self.wanted.version,
+            "digest": self.wanted.digest,
+            "controller": {
+                "node": self.wanted.controller_node,
+                "epoch": self.wanted.epoch,
+                "silent_s": self.controller_silent_s,
+            },
+            "pools": [
+                {
+                    "name": target.pool,
+                    "wanted": target.num_workers,
+                    "reason": target.reason,
+                    "workers": {state: number for state, number in self._count(target.pool).items() if number},
+                }
+                for target in self.targets
+            ],
+            "workers": [
+                {
+                    "id": worker.id,
+                    "pool": worker.pool,
+                    "region": worker.region,
+                    "version": worker.version,
+                    "state": worker.state,
+                    "worker": worker.worker,
+                    "node": worker.node,
+                    "device": worker.device,
+                    "running": worker.num_running,
+                    "reason": worker.reason,
+                    "since": worker.changed_at.isoformat(),
+                }
+                for worker in self.workers
+            ],
+            "decisions": [
+                {
+                    "at": one.at.isoformat(),
+                    "pool": one.pool,
+                    "worker": one.worker,
+                    "action": one.action,
+                    "reason": one.reason,
+                }
+                for one in self.decisions
+            ],
+        }
+
+    def _count(self, pool: str) -> Counter[FleetWorkerState]:
+        return Counter(worker.state for worker in self.workers if worker.pool == pool)
+
+    def print(self) -> None:
+        silent = self.controller_silent_s
+        is_quiet = self.wanted.phase is not FleetPhase.DOWN and silent is not None and silent > QUIET_S
+        seen = "has not started" if silent is None else f"on {self.wanted.controller_node}, seen {silent:.0f} s ago"
+        typer.echo(
+            f"fleet {self.wanted.phase} on {self.wanted.ray_address}, mezzotint {self.wanted.version}, "
+            f"file {self.wanted.digest[:12]}; controller {seen}{' (QUIET)' if is_quiet else ''}\n"
+        )
+        print_table(
+            ("pool", "wanted", *map(str, FleetWorkerState), "why"), [self._pool_row(one) for one in self.targets]
+        )
+        if self.workers:
+            typer.echo("")
+            head = ("worker", "pool", "region", "version", "state", "jobs", "node", "device", "since", "why")
+            print_table(head, [self._worker_row(worker) for worker in self.workers])
+        if self.decisions:
+            typer.echo("\nlast decisions")
+            rows = [
+                (f"{one.at:%H:%M:%S}", one.pool, one.worker or "", one.action, one.reason) for one in self.decisions
+            ]
+            print_table(("at", "pool", "worker", "now", "why"), rows)
+
+    def _pool_row(self, target: PoolTarget) -> tuple[str, ...]:
+        counts = self._count(target.pool)
+        numbers = [str(counts[state]) for state in FleetWorkerState]
+        return (target.pool, str(target.num_workers), *numbers, target.reason)
+
+    def _worker_row(self, worker: FleetWorker) -> tuple[str, ...]:
+        return (
+            worker.id,
+            worker.pool,
+            worker.region,
+            worker.version,
+            worker.state,
+            str(worker.num_running),
+            worker.node or "-",
+            worker.device or "-",
+            f"{(self.at - worker.changed_at).total_seconds():.0f} s",
+            worker.reason,
+        )
+
+
+async def read_view(database: "Database") -> FleetView:
+    """Raises: NotKnown: there never was a fleet."""
+    from mezzotint.store.fleet.fleet_rows import FleetRows
+
+    rows = FleetRows(database)
+    wanted = await rows.read()
+    if wanted is None:
+        raise NotKnown("no fleet was ever up on this database", "fleet up FILE")
+    return FleetView(
+        wanted=wanted,
+        targets=await rows.targets(),
+        workers=await rows.workers(),
+        decisions=await rows.decisions(SHOWN_DECISIONS),
+        at=datetime.now(UTC),
+    )

@@ -1,0 +1,123 @@
+"""The fleet's rows: what is wanted, its workers, the controller's decisions."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from mezzotint.domain.errors import LeaseLost
+from mezzotint.domain.fleet.desired_fleet import DesiredFleet, FleetDecision, FleetPhase, PoolTarget
+from mezzotint.domain.fleet.fleet_worker import FleetWorker, FleetWorkerId
+from mezzotint.domain.fleet.worker_state import FleetWorkerState
+from mezzotint.domain.ids import TenantId
+from mezzotint.domain.tier import Tier
+from mezzotint.store import Database, Jobs
+from mezzotint.store.fleet import fleet_rows
+from mezzotint.store.fleet.fleet_rows import FleetChanges, FleetRows
+from mezzotint.store.fleet.waiting import read_waiting
+from tests.making import NOW, make_job
+
+pytestmark = pytest.mark.anyio
+WANTED = DesiredFleet(
+    document={"pools": [{"name": "desk", "max": 2}]},
+    digest="d",
+    phase=FleetPhase.UP,
+    namespace="mezzotint-1",
+    ray_address="127.0.0.1:1",
+    version="0.1.0",
+    changed_at=NOW,
+)
+WORKER = FleetWorker(
+    id=FleetWorkerId("desk-1"),
+    pool="desk",
+    region="default",
+    version="0.1.0",
+    digest="d",
+    state=FleetWorkerState.STARTING,
+    created_at=NOW,
+    changed_at=NOW,
+    reason="wanted",
+)
+
+
+async def test_what_a_controller_writes_another_reads(database: Database) -> None:
+    rows = FleetRows(database)
+    assert await rows.read() is None
+    await rows.write(WANTED)
+    epoch = await rows.take_control("node", NOW)
+    target = PoolTarget(pool="desk", num_workers=1, reason="min")
+    decision = FleetDecision(at=NOW, pool="desk", action="starting", reason="wanted", worker="desk-1")
+    await rows.write_round(epoch, FleetChanges(at=NOW, targets=[target], workers=[WORKER], decisions=[decision]))
+    ready = replace(WORKER, state=FleetWorkerState.READY, is_created=True, was_ready=True, seen_at=NOW)
+    await rows.write_round(epoch, FleetChanges(at=NOW, workers=[ready]))
+    assert (await rows.workers(), await rows.targets(), await rows.decisions(5)) == ([ready], [target], [decision])
+    read = await rows.read()
+    assert read == replace(WANTED, epoch=1, controller_node="node", controller_seen_at=NOW)
+
+
+async def test_a_controller_that_was_replaced_writes_nothing_more(database: Database) -> None:
+    rows = FleetRows(database)
+    await rows.write(WANTED)
+    old = await rows.take_control("a", NOW)
+    new = await rows.take_control("b", NOW)
+    with pytest.raises(LeaseLost):
+        await rows.write_round(old, FleetChanges(at=NOW, workers=[WORKER]))
+    assert await rows.workers() == []
+    await rows.write(WANTED)  # `fleet up` again: the count goes on
+    await rows.write_round(new, FleetChanges(at=NOW, workers=[WORKER]))
+    await rows.end_all("down", NOW)
+    with pytest.raises(LeaseLost):
+        await rows.write_round(new, FleetChanges(at=NOW))
+    assert [worker.state for worker in await rows.workers()] == [FleetWorkerState.LOST]
+
+
+async def test_a_wish_to_drain_outlives_the_round_that_did_not_know_of_it(database: Database) -> None:
+    rows = FleetRows(database)
+    await rows.write(WANTED)
+    epoch = await rows.take_control("a", NOW)
+    await rows.write_round(epoch, FleetChanges(at=NOW, workers=[WORKER]))
+    assert await rows.want_drain(WORKER.id)
+    assert not await rows.want_drain(FleetWorkerId("nobody"))
+    await rows.write_round(epoch, FleetChanges(at=NOW, workers=[replace(WORKER, is_created=True)]))
+    assert [(worker.is_created, worker.is_drain_wanted) for worker in await rows.workers()] == [(True, True)]
+
+
+async def test_pools_are_scaled_and_given_back_to_the_load(database: Database) -> None:
+    rows = FleetRows(database)
+    await rows.write(WANTED)
+    await rows.scale("desk", 2, NOW)
+    read = await rows.read()
+    assert read is not None
+    assert read.scaled == {"desk": 2}
+    await rows.scale("desk", None, NOW)
+    read = await rows.read()
+    assert read is not None
+    assert read.scaled == {}
+
+
+async def test_old_decisions_and_ended_workers_are_forgotten(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet_rows, "MAX_DECISIONS", 3)
+    rows = FleetRows(database)
+    await rows.write(WANTED)
+    epoch = await rows.take_control("a", NOW)
+    ended = replace(WORKER, state=FleetWorkerState.STOPPED, changed_at=NOW - timedelta(hours=2))
+    for number in range(5):
+        made = FleetDecision(at=NOW, pool="desk", action="starting", reason=str(number))
+        await rows.write_round(epoch, FleetChanges(at=NOW, workers=[ended], decisions=[made]))
+    assert [one.reason for one in await rows.decisions(10)] == ["4", "3", "2"]
+    assert await rows.workers() == []
+
+
+async def test_waiting_work_is_added_up_by_kind(database: Database) -> None:
+    jobs = Jobs(database)
+    for tenant, lane in (("ada", Tier.PRO), ("ada", Tier.PRO), ("acme", Tier.PRO), ("bob", Tier.FREE)):
+        await jobs.add(make_job(tenant=tenant, tier=lane))
+    later = NOW + timedelta(seconds=60)
+    found = {(one.lane, one.tenant): one for one in await read_waiting(database, {TenantId("acme")}, later)}
+    assert set(found) == {(Tier.PRO, None), (Tier.PRO, "acme"), (Tier.FREE, None)}
+    assert found[Tier.PRO, None].work_s == pytest.approx(2 * found[Tier.PRO, TenantId("acme")].work_s)
+    assert found[Tier.FREE, None].wait_s == 60.0
+    assert len(await read_waiting(database, (), later)) == 2
+    assert all(one.work_s > 0 for one in found.values())
