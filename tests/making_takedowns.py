@@ -15,6 +15,7 @@ from mezzotint.domain.tier import Tier
 from mezzotint.media import content_hash, encode
 from mezzotint.policy.safety.images import ImageVerdict
 from mezzotint.policy.safety.verdicts import SafetyVerdict
+from mezzotint.safety.image.perceptual_hash import hash_picture
 from mezzotint.store import Database, EncryptedObjects, EventBus, Objects, Store, WorkerOffer
 from tests.making import NOW, make_ending, make_job
 
@@ -56,22 +57,27 @@ def encode_picture(pixels: Pixels.Image) -> Picture:
 
 
 async def finish_with(
-    backing: BackingServices, picture: Picture, *, at: datetime = NOW, **job: str
+    backing: BackingServices, picture: Picture, *, at: datetime = NOW, pixels: Pixels.Image | None = None, **job: str
 ) -> tuple[Job, Image]:
-    """A job that succeeded with the picture. job: as `make_job` takes, and the prompt."""
+    """A job that succeeded with the picture. pixels: those that its row keeps the hash of. job: as `make_job` takes,
+    and the prompt.
+    """
     prompt = job.pop("prompt", "a red apple")
     made = replace(make_job(**job), raw_prompt=prompt)  # type: ignore[arg-type]
     await backing.jobs.add(made)
-    image = await finish_next(backing, picture, at=at)
+    image = await finish_next(backing, picture, at=at, pixels=pixels)
     assert image.job == made.id
     return made, image
 
 
-async def finish_next(backing: BackingServices, picture: Picture, *, at: datetime = NOW) -> Image:
+async def finish_next(
+    backing: BackingServices, picture: Picture, *, at: datetime = NOW, pixels: Pixels.Image | None = None
+) -> Image:
     """End the job that waits with the picture, as a worker does."""
     (job,) = await backing.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
     assert job.lease is not None
     await store_pictures(backing.objects, [picture])
+    found = None if pixels is None else hash_picture(pixels)
     image = Image(
         job=job.id,
         position=0,
@@ -81,6 +87,8 @@ async def finish_next(backing: BackingServices, picture: Picture, *, at: datetim
         width=picture.width,
         height=picture.height,
         created_at=at,
+        pdq=found and found.pdq,
+        pdq_quality=found and found.quality,
     )
     await backing.jobs.finish(job.id, job.lease, make_ending(job, images=(image,)))
     return image

@@ -40,9 +40,7 @@ def maintain_queue(
     ]
     if sweeps:
         task = background.run_forever(
-            "checkpoint sweep",
-            SWEEP_S,
-            lambda: delete_unreferenced_checkpoints(backing, now() - timedelta(seconds=SWEEP_S)),
+            "object sweep", SWEEP_S, lambda: sweep_objects(backing, now() - timedelta(seconds=SWEEP_S))
         )
         tasks.append(task)
     return tasks
@@ -121,6 +119,16 @@ async def update_lane_weights(backing: BackingServices, now: datetime) -> None:
 def quantile(values: list[float], part: float) -> float:
     """0 where there is nothing."""
     return sorted(values)[min(int(part * len(values)), len(values) - 1)] if values else 0.0
+
+
+async def sweep_objects(backing: BackingServices, before: datetime) -> None:
+    """Delete what crashes left in the object store. before: only what was written before it.
+
+    Raises: StorageUnavailable.
+    """
+    await delete_unreferenced_checkpoints(backing, before)
+    if num_deleted := await backing.objects.delete_partial_writes(before):
+        log.info("files of killed writes deleted", files=num_deleted)
 
 
 async def delete_unreferenced_checkpoints(backing: BackingServices, before: datetime | None = None) -> int:

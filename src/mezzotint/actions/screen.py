@@ -47,13 +47,22 @@ class TextScreen:
     asks_always: bool = False
     threads: TenantThreads = field(default_factory=lambda: TenantThreads(NUM_THREADS, MAX_AT_ONCE))
 
-    async def refuse_texts(self, texts: Sequence[tuple[str, str]], tenant: TenantId, tier: Tier) -> Refusal | None:
-        """The refusal of texts, (prompt, negative prompt) each; None where they pass. Logs those to be reviewed."""
-        screened = await self.screen_texts(texts, tenant, tier)
+    async def admit_texts(
+        self, texts: Sequence[tuple[str, str]], tenant: TenantId, tier: Tier
+    ) -> list[TextVerdict] | Refusal:
+        """The verdict about each text, (prompt, negative prompt), equal ones judged once; or the refusal of the first
+        that is blocked. Logs those to be reviewed.
+        """
+        different = sorted(set(texts))
+        screened = await self.screen_texts(different, tenant, tier)
         for verdict in screened if isinstance(screened, tuple) else ():
             if verdict.verdict is SafetyVerdict.REVIEW:
                 log.info("prompt_to_review", tenant=tenant, **describe_verdict(verdict))
-        return find_refusal(screened)
+        refusal = find_refusal(screened)
+        if refusal is not None or isinstance(screened, Refusal):
+            return refusal or screened
+        by_text = dict(zip(different, screened, strict=True))
+        return [by_text[text] for text in texts]
 
     async def screen_texts(
         self, texts: Sequence[tuple[str, str]], tenant: TenantId, tier: Tier

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import TypeVar, overload
@@ -205,17 +205,19 @@ async def _decide_jobs(
     decision = await _compute(admission, request, claims, partial(admit, parsed, terms))
     if isinstance(decision, Refusal):
         return decision
-    texts = {(plan.parameters.prompt, plan.parameters.negative_prompt) for plan in decision.plans}
+    texts = [(plan.parameters.prompt, plan.parameters.negative_prompt) for plan in decision.plans]
     if decision.model.weighs_words:  # nu(de:1.1) is the word that its letters make
-        texts = {(strip_weights(prompt), strip_weights(negative)) for prompt, negative in texts}
-    if refusal := await admission.screen.refuse_texts(sorted(texts), claims.tenant, claims.tier):
-        is_for_safety = refusal.code is RefusalCode.PROMPT_BLOCKED
+        texts = [(strip_weights(prompt), strip_weights(negative)) for prompt, negative in texts]
+    verdicts = await admission.screen.admit_texts(texts, claims.tenant, claims.tier)
+    if isinstance(verdicts, Refusal):
+        is_for_safety = verdicts.code is RefusalCode.PROMPT_BLOCKED
         return (
-            await keep_refusal(admission.refusals, refusal, request.prompt, claims, now) if is_for_safety else refusal
+            await keep_refusal(admission.refusals, verdicts, request.prompt, claims, now) if is_for_safety else verdicts
         )
     name = admission.upscaler if request.task is Task.UPSCALE else decision.model.name
     scope = choose_reuse_scope(claims, has_fixed_seed=parsed.has_fixed_seed, is_new=request.is_new)
-    return _make_jobs(name, decision, claims, now, place=place, reuse_scope=scope)
+    jobs = _make_jobs(name, decision, claims, now, place=place, reuse_scope=scope)
+    return tuple(replace(job, screening=one.evidence) for job, one in zip(jobs, verdicts, strict=True))
 
 
 async def _write_jobs(

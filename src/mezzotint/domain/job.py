@@ -11,6 +11,7 @@ from enum import StrEnum
 from mezzotint.domain.errors import JobFault
 from mezzotint.domain.ids import OF_TENANT, JobId, OwnerId, Sha256, TenantId, WorkerId
 from mezzotint.domain.model import Speed
+from mezzotint.domain.refusal import SafetyEvidence
 from mezzotint.domain.safety.held_image import HeldImage
 from mezzotint.domain.style import StyleChoice
 from mezzotint.domain.task import Task
@@ -144,8 +145,8 @@ class Image:
     """A result of a job: the same picture as PNG and as WebP, each named by the hash of its bytes.
 
     verdict: of the image filter: allow, blur (this is a blurred picture, and no other is kept), or review (an admin
-    released it). scores: by classifier and class. filter_version: of the classifiers and the policy; None: made before
-    scores were kept.
+    released it). scores: by classifier and class. filter_version: of the classifiers and the policy. pdq, pdq_quality:
+    its perceptual hash, as in `PictureHash`. None: made before they were kept.
     """
 
     job: JobId
@@ -159,6 +160,8 @@ class Image:
     verdict: str = "allow"
     scores: Mapping[str, Mapping[str, float | None]] | None = None
     filter_version: str | None = None
+    pdq: str | None = None
+    pdq_quality: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +209,8 @@ class Job:
     GPU-seconds that it took so far, as far as they are saved. `num_losses`: workers that ended while they ran it, since
     it last got further than the step `lost_step`, which it had reached then. `reuse_scope`: whose pictures may answer
     it; None: it is drawn. `reused_from`: the job whose picture answered it. `num_passes`, `num_forecast`: calls of the
-    denoiser that were computed, and foretold, once it succeeded."""
+    denoiser that were computed, and foretold, once it succeeded. `screening`: the text filter's scores and versions
+    when it let the job in; None: made before they were kept."""
 
     id: JobId
     tenant: TenantId
@@ -237,6 +241,7 @@ class Job:
     reused_from: JobId | None = None
     num_passes: int = 0
     num_forecast: int = 0
+    screening: SafetyEvidence | None = None
 
     @property
     def lane(self) -> Tier:

@@ -39,10 +39,10 @@ class RefusalCode(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SafetyEvidence:
-    """Evidence for a refusal. category: of the safety policy. rule: id of the hard rule in use that held;
-    empty: none. scores: by category, 0..1. overrides_version: of the rules in use and the dial. policy_version: of the
-    policy file. rules_version: of the files of rules. heads_version: of the trained heads. stage: of the text filter,
-    which decided. language: of the text, ISO 639.
+    """Evidence for a verdict. category: of the safety policy; empty: the text is allowed. rule: id of the hard rule in
+    use that held; empty: none. scores: by category, 0..1. overrides_version: of the rules in use and the dial.
+    policy_version: of the policy file. rules_version: of the files of rules. heads_version: of the trained heads.
+    stage: of the text filter, which decided. language: of the text, ISO 639.
     """
 
     category: str

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import re
 import shutil
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
@@ -19,6 +20,8 @@ from mezzotint.config import MIN_FREE_BYTES
 from mezzotint.domain.errors import SettingInvalid, StorageFull, StorageUnavailable
 
 T = TypeVar("T")
+_PARTIAL = re.compile(r"#\d+$")
+"""The end of the name under which obstore writes an object aside; it lists no such file."""
 RETRY_S = 5.0
 """How long a call keeps trying by itself; whoever needs more patience has its own."""
 
@@ -82,6 +85,13 @@ class Objects:
         if keys:
             await self._translate_faults(partial(self._delete, keys))
 
+    async def delete_partial_writes(self, before: datetime) -> int:
+        """Delete the files that killed writes left beside their objects, and return how many; a bucket has none.
+
+        before: only those that were last written before it: younger ones may be under way. Raises: StorageUnavailable.
+        """
+        return await self._translate_faults(partial(self._delete_partial_writes, before.timestamp()))
+
     async def check(self) -> None:
         """Raises: StorageUnavailable if the store does not answer, StorageFull if its disk has no room for pictures."""
         await self._translate_faults(self._check_answer)
@@ -127,6 +137,16 @@ class Objects:
     def _keys(self, prefix: str, before: datetime | None) -> list[str]:
         found = [meta for page in obstore.list(self._store, prefix) for meta in page]
         return [str(meta["path"]) for meta in found if before is None or meta["last_modified"] < before]
+
+    def _delete_partial_writes(self, before_s: float) -> int:
+        num_deleted = 0
+        for folder, _, names in os.walk(self._folder) if self._folder is not None else ():
+            for path in (Path(folder, name) for name in names if _PARTIAL.search(name)):
+                with suppress(FileNotFoundError):  # the write has ended meanwhile
+                    if path.stat().st_mtime < before_s:
+                        path.unlink()
+                        num_deleted += 1
+        return num_deleted
 
     def _put(self, key: str, data: bytes) -> None:
         self._check(key)

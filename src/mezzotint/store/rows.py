@@ -21,6 +21,7 @@ from mezzotint.domain.job import (
     remaining_cost,
 )
 from mezzotint.domain.model import Speed
+from mezzotint.domain.refusal import SafetyEvidence
 from mezzotint.domain.style import StyleChoice
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier
@@ -133,6 +134,7 @@ def row_of(job: Job) -> dict[str, Any]:
         "timings": fields_of(job.timings),
         "batch": job.batch,
         "reuse_scope": job.reuse_scope,
+        "screening": None if job.screening is None else fields_of(job.screening),
     }
 
 
@@ -167,6 +169,7 @@ def job_of(row: RowMapping, pictures: Sequence[Image], saved: Sequence[Checkpoin
         reused_from=JobId(row["reused_from"]) if row["reused_from"] else None,
         num_passes=row["num_passes"],
         num_forecast=row["num_forecast"],
+        screening=SafetyEvidence(**row["screening"]) if row["screening"] else None,
     )
 
 
@@ -210,4 +213,6 @@ def image_of(row: RowMapping) -> Image:
         verdict=row["verdict"],
         scores=row["scores"],
         filter_version=row["filter_version"],
+        pdq=row["pdq"],
+        pdq_quality=row["pdq_quality"],
     )

@@ -104,6 +104,8 @@ async def postprocess(
             verdict=verdict.verdict,
             scores=verdict.kept_scores,
             filter_version=verdict.version,
+            pdq=verdict.pdq,
+            pdq_quality=verdict.pdq_quality,
         )
         for position, (picture, verdict) in enumerate(zip(pictures, verdicts, strict=True))
     )

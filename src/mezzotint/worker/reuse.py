@@ -86,7 +86,7 @@ def _make_ending(
 
     def take_over(image: Image, verdict: ImageVerdict) -> Image:
         checked = replace(image, verdict=verdict.verdict, scores=verdict.kept_scores, filter_version=verdict.version)
-        return replace(checked, job=job.id, created_at=at)
+        return replace(checked, job=job.id, created_at=at, pdq=verdict.pdq, pdq_quality=verdict.pdq_quality)
 
     queue_s = max((job.started_at - job.created_at).total_seconds(), 0.0) if job.started_at else None
     return Ending(

@@ -11,6 +11,7 @@ from sqlalchemy import select, update
 from mezzotint.domain.errors import LeaseLost
 from mezzotint.domain.ids import JobId, TenantId, WorkerId
 from mezzotint.domain.job import CheckpointRef, CutTexts, Job, JobState, Lease
+from mezzotint.domain.refusal import SafetyEvidence
 from mezzotint.domain.safety.held_image import HeldImage, HeldState
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.fair_queue.state import RULES
@@ -41,7 +42,8 @@ async def claimed(jobs: Jobs, job: Job) -> Lease:
 
 
 async def test_a_job_is_read_back_as_it_was_added(jobs: Jobs) -> None:
-    job = make_job(parameters=make_parameters(seed=4294967295))
+    found = SafetyEvidence(category="", scores={"sexual": 0.25}, policy_version="7", stage="strong", language="de")
+    job = replace(make_job(parameters=make_parameters(seed=4294967295)), screening=found)
     await jobs.add(job)
     assert await jobs.get(job.id) == job
 

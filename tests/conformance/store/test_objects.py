@@ -1,5 +1,7 @@
 """What every object store must do."""
 
+import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -76,3 +78,15 @@ async def test_a_store_that_does_not_answer_is_named() -> None:
 def test_a_place_that_is_not_spoken_is_refused_at_the_start(place: str) -> None:
     with pytest.raises(SettingInvalid):
         Objects(place)
+
+
+async def test_what_a_killed_write_left_is_deleted_once_it_is_old(tmp_path: Path) -> None:
+    objects = Objects(tmp_path)
+    await objects.put("quarantine/td_1/a.png", b"whole")
+    folder = tmp_path / "quarantine" / "td_1"
+    for name in ("a.png#1", "b.png#12"):
+        (folder / name).write_bytes(b"half")
+    os.utime(folder / "a.png#1", (1_000, 1_000))
+    assert await objects.delete_partial_writes(datetime.fromtimestamp(2_000, UTC)) == 1
+    assert sorted(path.name for path in folder.iterdir()) == ["a.png", "b.png#12"]
+    assert await objects.get("quarantine/td_1/a.png") == b"whole"

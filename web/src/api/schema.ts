@@ -2072,6 +2072,8 @@ export interface components {
              */
             owner: string | null;
             parameters: components["schemas"]["JobParameters"];
+            /** Picture Verdicts */
+            picture_verdicts: components["schemas"]["PictureVerdict"][];
             /**
              * Position
              * @description queued jobs of the same lane ahead of it; null unless queued
@@ -2098,6 +2100,8 @@ export interface components {
              * @description id of the job that drew the picture
              */
             reused_from?: string | null;
+            /** @description null: accepted before it was kept */
+            screening: components["schemas"]["ScreeningView"] | null;
             /** Started At */
             started_at: string | null;
             state: components["schemas"]["JobState"];
@@ -3471,7 +3475,7 @@ export interface components {
             categories?: components["schemas"]["SafetyCategory"][];
             /**
              * Copies
-             * @description pictures that look the same as those in `pictures` go too; it looks at all files: slow
+             * @description pictures that look the same as those in `pictures` go too, by the hashes that rows keep
              * @default false
              */
             copies: boolean;
@@ -3669,6 +3673,32 @@ export interface components {
              */
             image_url?: string | null;
         };
+        /**
+         * PictureVerdict
+         * @description What the image filter found in a finished picture.
+         */
+        PictureVerdict: {
+            /** Filter Version */
+            filter_version: string | null;
+            /**
+             * Pdq
+             * @description perceptual hash; null: made before it was kept, or delivered blurred
+             */
+            pdq: string | null;
+            /** Position */
+            position: number;
+            /**
+             * Scores
+             * @description by classifier and class
+             */
+            scores: {
+                [key: string]: {
+                    [key: string]: number | null;
+                };
+            } | null;
+            /** Verdict */
+            verdict: string;
+        };
         /** PngInfoFound */
         PngInfoFound: {
             /**
@@ -3862,6 +3892,34 @@ export interface components {
          * @enum {string}
          */
         Scope: "read" | "write" | "tenant" | "admin";
+        /**
+         * ScreeningView
+         * @description What the text filter found in the prompt when it let the job in.
+         */
+        ScreeningView: {
+            /** Heads Version */
+            heads_version: string;
+            /** Language */
+            language: string;
+            /** Overrides Version */
+            overrides_version: number;
+            /** Policy Version */
+            policy_version: string;
+            /** Rules Version */
+            rules_version: string;
+            /**
+             * Scores
+             * @description by category; empty where no head scored it
+             */
+            scores: {
+                [key: string]: number;
+            };
+            /**
+             * Stage
+             * @description the last stage that looked: rules, fast, strong or guard
+             */
+            stage: string;
+        };
         /** SdEmbeddings */
         SdEmbeddings: {
             /** Loaded */
@@ -4133,7 +4191,7 @@ export interface components {
             categories?: components["schemas"]["SafetyCategory"][];
             /**
              * Copies
-             * @description pictures that look the same as those in `pictures` go too; it looks at all files: slow
+             * @description pictures that look the same as those in `pictures` go too, by the hashes that rows keep
              * @default false
              */
             copies: boolean;

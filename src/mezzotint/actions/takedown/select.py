@@ -14,7 +14,7 @@ from mezzotint.actions.takedown.work import TakedownWork, list_keys
 from mezzotint.domain.ids import Sha256
 from mezzotint.domain.safety.takedown import BlockedPicture, PictureSelection, StoredPicture, TakedownPlan
 from mezzotint.policy.safety.takedown import extend_plan, is_named
-from mezzotint.safety.image.perceptual_hash import MIN_QUALITY, HashIndex, PictureHash, hash_picture
+from mezzotint.safety.image.perceptual_hash import MIN_QUALITY, HashIndex, PictureHash, hash_picture, may_be_near
 
 log = structlog.get_logger()
 PAGE = 100
@@ -90,7 +90,7 @@ async def choose_pictures(
         chosen = [one for one, category in zip(chosen, found, strict=True) if category in selection.categories]
     if selection.near:
         index = await asyncio.to_thread(index_hashes, selection.near)
-        chosen = [one for one in chosen if is_named(selection, one) or await _is_near(work, one, index)]
+        chosen = [one for one in chosen if is_named(selection, one) or await _is_near(work, one, selection.near, index)]
     return chosen
 
 
@@ -98,7 +98,12 @@ def index_hashes(near: Sequence[str]) -> HashIndex:
     return HashIndex((pdq, PictureHash(pixels=Sha256(""), pdq=pdq, quality=100)) for pdq in near)
 
 
-async def _is_near(work: TakedownWork, picture: StoredPicture, index: HashIndex) -> bool:
+async def _is_near(work: TakedownWork, picture: StoredPicture, near: Sequence[str], index: HashIndex) -> bool:
+    """Whether the picture is a near copy. Its file is read only where the hash of its row leaves that open."""
+    if picture.pdq is not None and (
+        (picture.pdq_quality or 0) < MIN_QUALITY or not await asyncio.to_thread(may_be_near, picture.pdq, near)
+    ):
+        return False
     data = await work.backing.objects.get(list_keys(picture)[0])
     return data is not None and await asyncio.to_thread(_has_match, data, index)
 

@@ -90,7 +90,7 @@ class PictureSelection:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredPicture:
     """A picture as its row has it. webp: None for an upload. seq: its place among those of its kind. tier: of its
-    job."""
+    job. pdq, pdq_quality: as in `PictureHash`; None of uploads, and of pictures from before they were kept."""
 
     seq: int
     kind: PictureKind
@@ -102,6 +102,8 @@ class StoredPicture:
     prompt: str = ""
     negative_prompt: str = ""
     tier: Tier = Tier.FREE
+    pdq: str | None = None
+    pdq_quality: int | None = None
     created_at: datetime | None = None
 
 

@@ -66,11 +66,35 @@ class TenantChange(BaseModel):
     )
 
 
+class ScreeningView(BaseModel):
+    """What the text filter found in the prompt when it let the job in."""
+
+    scores: dict[str, float] = Field(description="by category; empty where no head scored it")
+    stage: str = Field(description="the last stage that looked: rules, fast, strong or guard")
+    language: str
+    policy_version: str
+    rules_version: str
+    overrides_version: int
+    heads_version: str
+
+
+class PictureVerdict(BaseModel):
+    """What the image filter found in a finished picture."""
+
+    position: int
+    verdict: str
+    scores: dict[str, dict[str, float | None]] | None = Field(description="by classifier and class")
+    filter_version: str | None
+    pdq: str | None = Field(description="perceptual hash; null: made before it was kept, or delivered blurred")
+
+
 class AdminJob(JobView):
     tenant: str
     tier: Tier
     attempts: int
     worker: str | None
+    screening: ScreeningView | None = Field(description="null: accepted before it was kept")
+    picture_verdicts: list[PictureVerdict]
 
 
 class AdminJobPage(BaseModel):
@@ -177,4 +201,6 @@ def to_admin_view(job: Job) -> AdminJob:
         tier=job.tier,
         attempts=job.attempts,
         worker=job.lease.worker if job.lease else None,
+        screening=ScreeningView.model_validate(job.screening, from_attributes=True) if job.screening else None,
+        picture_verdicts=[PictureVerdict.model_validate(image, from_attributes=True) for image in job.images],
     )

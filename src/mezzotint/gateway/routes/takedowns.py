@@ -44,7 +44,8 @@ class TakedownSelection(BaseModel):
         default_factory=list, max_length=MAX_NAMED, description="PDQ hashes: copies that look the same go too"
     )
     copies: bool = Field(
-        False, description="pictures that look the same as those in `pictures` go too; it looks at all files: slow"
+        False,
+        description="pictures that look the same as those in `pictures` go too, by the hashes that rows keep",
     )
     tenant: str | None = Field(None, max_length=64, description="whose pictures")
     words: list[str] = Field(default_factory=list, max_length=MAX_WORDS, description="each stands in the prompt")

@@ -27,12 +27,16 @@ Scores = Mapping[str, Mapping[str, float]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageVerdict:
-    """scores: as the classifiers gave them. version: of the classifiers and the policy."""
+    """scores: as the classifiers gave them. version: of the classifiers and the policy. pdq, pdq_quality: the
+    perceptual hash of a finished picture, as in `PictureHash`; None of others.
+    """
 
     verdict: SafetyVerdict
     category: SafetyCategory | None = None
     scores: Scores = field(default_factory=dict)
     version: str = ""
+    pdq: str | None = None
+    pdq_quality: int | None = None
 
     @property
     def kept_scores(self) -> dict[str, dict[str, float | None]]:

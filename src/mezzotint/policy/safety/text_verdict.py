@@ -52,6 +52,21 @@ class TextVerdict:
     def is_blocked(self) -> bool:
         return self.verdict is SafetyVerdict.BLOCK
 
+    @property
+    def evidence(self) -> SafetyEvidence:
+        """The part of the verdict that is kept with a refusal or a job."""
+        return SafetyEvidence(
+            category=self.category,
+            rule=self.rule,
+            scores=self.scores,
+            overrides_version=self.overrides_version,
+            policy_version=self.policy_version,
+            rules_version=self.rules_version,
+            heads_version=self.heads_version,
+            stage=self.stage,
+            language=self.language,
+        )
+
     def refuse(self) -> Refusal | None:
         """The refusal of a blocked prompt: it names the category and how to appeal, never the word."""
         if not self.is_blocked:
@@ -61,15 +76,5 @@ class TextVerdict:
             message=f"The prompt looks like a request for {self.about}; such pictures are not made here.",
             hint=self.hint,
             param="prompt",
-            evidence=SafetyEvidence(
-                category=self.category,
-                rule=self.rule,
-                scores=self.scores,
-                overrides_version=self.overrides_version,
-                policy_version=self.policy_version,
-                rules_version=self.rules_version,
-                heads_version=self.heads_version,
-                stage=self.stage,
-                language=self.language,
-            ),
+            evidence=self.evidence,
         )

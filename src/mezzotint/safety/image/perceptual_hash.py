@@ -25,6 +25,8 @@ NUM_BITS = 256
 NUM_BYTES = 32
 MAX_SIDE_PX = 512  # larger pictures are shrunk first: the hash sees 64 x 64 samples
 _SAMPLES, _FREQUENCIES = 64, 16
+_NUM_TURNS = 8
+_TURN_ERROR = 24
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
@@ -39,6 +41,19 @@ class PictureHash:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PictureFeatures:
+    """What both a hash and a search are made of. spectrum: [16, 16], see `_transform`."""
+
+    pixels: Sha256
+    spectrum: NDArray[np.float32]
+    quality: int
+
+    @property
+    def hash(self) -> PictureHash:
+        return PictureHash(pixels=self.pixels, pdq=_write_bits(self.spectrum).hex(), quality=self.quality)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HashMatch:
     """name: as it was given to the index. distance: bits in which the hashes differ; 0 of an exact copy."""
 
@@ -48,10 +63,26 @@ class HashMatch:
 
 def hash_picture(image: Image.Image) -> PictureHash:
     """Hash a picture of any size and mode."""
+    return measure_picture(image).hash
+
+
+def measure_picture(image: Image.Image) -> PictureFeatures:
+    """Compute what `HashIndex.find_features` and `PictureFeatures.hash` share, once for both."""
     rgb = image.convert("RGB")
     samples = _sample_luma(rgb)
-    return PictureHash(
-        pixels=_hash_pixels(rgb), pdq=_write_bits(_transform(samples)).hex(), quality=_measure_quality(samples)
+    return PictureFeatures(pixels=_hash_pixels(rgb), spectrum=_transform(samples), quality=_measure_quality(samples))
+
+
+def may_be_near(pdq: str, known: Iterable[str]) -> bool:
+    """Whether a picture may be a near copy of a known one, turned or mirrored, by the hashes alone.
+
+    A hash does not say exactly which hash the turned picture has (a bit whose frequency is next to the median may
+    differ), so this bound is wider than MAX_DISTANCE: the pixels decide where it holds.
+    """
+    turned = _read_words([_turn_bits(_read_hex(pdq), turn) for turn in range(_NUM_TURNS)])
+    words = _read_words([_read_hex(one) for one in known])
+    return bool(len(words)) and any(
+        int(np.bitwise_count(words ^ one).sum(axis=1).min()) <= MAX_DISTANCE + _TURN_ERROR for one in turned
     )
 
 
@@ -78,15 +109,15 @@ class HashIndex:
 
     def find(self, image: Image.Image, max_distance: int = MAX_DISTANCE) -> HashMatch | None:
         """Return the nearest known picture within the bound."""
-        rgb = image.convert("RGB")
-        if name := self._exact.get(_hash_pixels(rgb)):
+        return self.find_features(measure_picture(image), max_distance) if len(self) else None
+
+    def find_features(self, picture: PictureFeatures, max_distance: int = MAX_DISTANCE) -> HashMatch | None:
+        """`find`, of a picture that was measured."""
+        if name := self._exact.get(picture.pixels):
             return HashMatch(name=name, distance=0)
-        if not self._names:
+        if not self._names or picture.quality < MIN_QUALITY:
             return None
-        samples = _sample_luma(rgb)
-        if _measure_quality(samples) < MIN_QUALITY:
-            return None
-        turned = _read_words([_write_bits(turn) for turn in _list_turns(_transform(samples))])
+        turned = _read_words([_write_bits(turn) for turn in _list_turns(picture.spectrum)])
         distances = np.stack([np.bitwise_count(self._words ^ words).sum(axis=1) for words in turned]).min(axis=0)
         at = int(distances.argmin())
         distance = int(distances[at])
@@ -147,6 +178,13 @@ def _list_turns(spectrum: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     signs = np.where(np.arange(_FREQUENCIES) % 2 == 0, -1.0, 1.0).astype(np.float32)
     plain = (spectrum, spectrum * signs, spectrum * signs[:, None], spectrum * signs * signs[:, None])
     return [turn for one in plain for turn in (one, one.T)]
+
+
+def _turn_bits(pdq: bytes, turn: int) -> bytes:
+    """The hash that a turned picture has, nearly: where a mirror negates a frequency, its bit is the other one."""
+    bits = np.unpackbits(np.frombuffer(pdq, dtype=np.uint8))[::-1].reshape(_FREQUENCIES, _FREQUENCIES)
+    values = bits.astype(np.float32) * 2 - 1
+    return np.packbits(_list_turns(values)[turn].ravel()[::-1] > 0).tobytes()
 
 
 def _write_bits(spectrum: NDArray[np.float32]) -> bytes:

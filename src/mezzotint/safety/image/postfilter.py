@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Protocol
@@ -18,7 +18,7 @@ from mezzotint.policy.safety.images import YOUNG_FACE, ImageVerdict, judge_pictu
 from mezzotint.policy.safety.overrides import NO_OVERRIDES, SafetyOverrides
 from mezzotint.policy.safety.verdicts import SafetyVerdict, Thresholds
 from mezzotint.safety.image.classifier import ImageClassifier
-from mezzotint.safety.image.perceptual_hash import NUM_BITS, HashIndex
+from mezzotint.safety.image.perceptual_hash import NUM_BITS, HashIndex, measure_picture
 
 KNOWN = "known_copy"
 """The name under which a near copy of a blocked picture is scored: the share of bits that agree."""
@@ -62,7 +62,10 @@ class PostFilter:
     def check(self, image: Image.Image, tier: Tier = Tier.FREE, use: ImageUse = ImageUse.FINISHED) -> ImageVerdict:
         """Judge a picture of any size and mode. tier: of its owner."""
         rgb = image.convert("RGB")
-        if match := self.blocked_pictures.find(rgb) if use is not ImageUse.PREVIEW else None:
+        # only of a finished picture is the hash kept; without a blocklist there is nothing else to measure it for
+        is_hashed = use is ImageUse.FINISHED or (use is ImageUse.UPLOAD and len(self.blocked_pictures) > 0)
+        features = measure_picture(rgb) if is_hashed else None
+        if match := self.blocked_pictures.find_features(features) if features is not None else None:
             scores: Mapping[str, Mapping[str, float]] = {KNOWN: {KNOWN: 1 - match.distance / NUM_BITS}}
             verdict = ImageVerdict(verdict=SafetyVerdict.BLOCK, scores=scores, version=self.version)
         else:
@@ -71,6 +74,10 @@ class PostFilter:
             verdict = ImageVerdict(
                 verdict=decision.verdict, category=decision.category, scores=scores, version=self.version
             )
+            # a blurred picture is another one than the hash is of
+            if features is not None and use is ImageUse.FINISHED and decision.verdict is SafetyVerdict.ALLOW:
+                kept = features.hash
+                verdict = replace(verdict, pdq=kept.pdq, pdq_quality=kept.quality)
         if self._meter:
             self._meter.count_image_verdict(use.value, verdict.verdict.value, verdict.category or "")
         return verdict

@@ -77,6 +77,8 @@ def drawn_picture_of(row: RowMapping) -> StoredPicture:
         prompt=row["raw_prompt"],
         negative_prompt=row["parameters"].get("negative_prompt", ""),
         tier=Tier(row["tier"]),
+        pdq=row["pdq"],
+        pdq_quality=row["pdq_quality"],
         created_at=row["created_at"],
     )
 

@@ -3,9 +3,12 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from PIL.Image import Transpose
 
+from mezzotint.actions.finish import image_key
 from mezzotint.actions.takedown.begin import UndoRefusal, begin_takedown, undo_takedown
 from mezzotint.actions.takedown.blocklist import BlocklistReader
 from mezzotint.actions.takedown.execute import (
@@ -20,7 +23,7 @@ from mezzotint.domain.ids import OwnerId, TenantId
 from mezzotint.domain.job import JobState
 from mezzotint.domain.safety.takedown import PictureSelection, Takedown, TakedownPhase
 from mezzotint.domain.task import Task
-from mezzotint.safety.image.perceptual_hash import HashIndex
+from mezzotint.safety.image.perceptual_hash import HashIndex, hash_picture
 from mezzotint.store import Changes, Database, Images, Objects, Store
 from tests.making import NOW, make_job, make_parameters
 from tests.making_takedowns import days, draw_pixels, encode_picture, finish_with, keep_upload, make_work
@@ -165,6 +168,32 @@ async def test_a_near_copy_goes_and_is_not_let_in_again(database: Database, loca
     done = await take_down(local, near=with_copies.near)
     assert done.num_pictures == 1
     assert await shown(database, BOB) == [PICTURES[1].png_hash]
+
+
+class CountedObjects(Objects):
+    """Remembers which objects were read."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.read: list[str] = []
+
+    async def get(self, key: str) -> bytes | None:
+        self.read.append(key)
+        return await super().get(key)
+
+
+async def test_near_copies_are_found_by_the_hashes_of_rows(database: Database, tmp_path: Path) -> None:
+    objects = CountedObjects(tmp_path / "objects")
+    work = make_work(database, objects)
+    mirrored = draw_pixels(0).transpose(Transpose.FLIP_LEFT_RIGHT)
+    copy = encode_picture(mirrored)
+    await finish_with(work.backing, copy, tenant="bob", pixels=mirrored)
+    for number in range(1, 5):
+        await finish_with(work.backing, PICTURES[number], tenant="ada", pixels=draw_pixels(number))
+    near = (hash_picture(draw_pixels(0)).pdq,)
+    planned = await plan_takedown(work, PictureSelection(near=near))
+    assert planned.plan.pictures_of == {BOB: 1}
+    assert objects.read == [image_key(copy.png_hash, "png")], "files that their hash rules out are not read"
 
 
 async def test_a_takedown_that_is_cut_off_anywhere_goes_on(database: Database, local: TakedownWork) -> None:

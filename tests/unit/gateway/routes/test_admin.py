@@ -7,13 +7,15 @@ import httpx
 import pytest
 
 from mezzotint.actions.maintain import update_lane_weights
+from mezzotint.actions.screen import TextScreen
 from mezzotint.domain.claims import Role
 from mezzotint.domain.ids import TenantId, WorkerId
 from mezzotint.domain.job import JobError, JobState
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Service
+from mezzotint.policy.safety.text_verdict import TextStage, TextVerdict
 from mezzotint.store import WorkerOffer
-from tests.making import NOW, make_ending, make_job
+from tests.making import NOW, make_ending, make_image, make_job, make_text_verdict
 from tests.unit.gateway.conftest import Connect
 
 pytestmark = pytest.mark.anyio
@@ -85,6 +87,30 @@ async def test_everybodys_jobs_are_listed_by_state_and_tenant_and_can_be_cancell
         assert (await admin.get(f"/v1/admin/jobs/{adas.id}")).json()["tenant"] == "ada"
         assert (await admin.get("/v1/admin/jobs/job_0")).status_code == 404
         assert (await admin.get("/v1/admin/jobs?state=lost")).status_code == 422
+
+
+async def test_what_the_filters_found_in_an_accepted_job_is_kept_for_admins_alone(
+    admin: httpx.AsyncClient, service: Service, connect: Connect
+) -> None:
+    def judge(prompt: str, negative_prompt: str = "", tier: Tier = Tier.FREE) -> TextVerdict:
+        return make_text_verdict(stage=TextStage.STRONG, scores={"violence": len(prompt) / 100}, heads_version="h7")
+
+    served = replace(service, admission=replace(service.admission, screen=TextScreen(judge=judge)))
+    async with admin, connect("ada", served=served) as ada:
+        made = (await ada.post("/v1/jobs", json={"prompt": "a {blue, red} lake"})).json()
+        first, second = [job["id"] for job in made["jobs"]]
+        (job,) = await service.backing.jobs.claim(WorkerOffer(worker=WorkerId("w")), NOW, 30)
+        assert job.lease is not None
+        image = replace(make_image(job), scores={"graphic": {"violence": 0.1}}, filter_version="f7", pdq="ab" * 32)
+        await service.backing.jobs.finish(job.id, job.lease, make_ending(job, images=(image,)))
+        views = [(await admin.get(f"/v1/admin/jobs/{id}")).json() for id in (first, second)]
+        assert [view["screening"]["scores"] for view in views] == [{"violence": 0.11}, {"violence": 0.1}]
+        versions = {name: views[0]["screening"][name] for name in ("policy_version", "heads_version", "stage")}
+        assert versions == {"policy_version": "1", "heads_version": "h7", "stage": "strong"}
+        (picture,) = next(view for view in views if view["id"] == job.id)["picture_verdicts"]
+        assert (picture["scores"], picture["filter_version"], picture["pdq"]) == (image.scores, "f7", image.pdq)
+        own = (await ada.get(f"/v1/jobs/{first}")).json()
+        assert not {"screening", "picture_verdicts"} & set(own), "scores teach how to get around the filter"
 
 
 @pytest.mark.parametrize("tenant", [None, "ada"])

@@ -14,6 +14,7 @@ from mezzotint.safety.image.perceptual_hash import (
     PictureHash,
     count_different_bits,
     hash_picture,
+    may_be_near,
 )
 
 REFERENCE = {
@@ -70,6 +71,15 @@ def test_a_changed_copy_is_found_within_the_bound(change) -> None:  # type: igno
     assert match is not None
     assert match.name == "scene"
     assert match.distance <= MAX_DISTANCE
+
+
+@pytest.mark.parametrize("turn", list(Image.Transpose))
+def test_hashes_alone_rule_out_other_pictures_and_no_turned_copy(turn: Image.Transpose) -> None:
+    known = [hash_picture(draw_scene(seed=seed)).pdq for seed in range(7, 12)]
+    copy = save_as_jpeg(draw_scene().transpose(turn), 50)
+    assert may_be_near(hash_picture(copy).pdq, known)
+    assert not may_be_near(hash_picture(draw_scene(seed=100).transpose(turn)).pdq, known)
+    assert not may_be_near(hash_picture(copy).pdq, [])
 
 
 def test_an_exact_copy_is_found_without_any_detail_and_in_another_mode() -> None:

@@ -203,3 +203,14 @@ def test_a_policy_that_no_classifier_can_keep_is_refused(change: dict[str, objec
     policy = SafetyPolicy.model_validate(load_policy().model_dump() | change)
     with pytest.raises(NoClassifier, match=says):
         load_postfilter(policy)
+
+
+def test_the_hash_of_a_picture_that_is_delivered_as_it_is_comes_with_its_verdict() -> None:
+    policy = make_policy({"finished": {"sexual": {"blur": 0.4, "block": 0.8}}, "preview": {"sexual": 0.9}})
+    apple = draw_apple(128)
+    seen = make_filter(policy, FixedScores({"sexual": 0.1}))
+    known = hash_picture(apple)
+    verdict = seen.check(apple)
+    assert (verdict.pdq, verdict.pdq_quality) == (known.pdq, known.quality)
+    assert seen.check(apple, Tier.FREE, ImageUse.PREVIEW).pdq is None
+    assert make_filter(policy, FixedScores({"sexual": 0.5})).check(apple).pdq is None, "it is delivered blurred"
