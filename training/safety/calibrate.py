@@ -30,16 +30,16 @@ Array = NDArray[np.float32]
 
 # The largest share of harmless rows refused, by group of languages: of each set or source.
 LIMITS = {
-    "english": {"C": 0.019, "D": 0.028, "E": 0.03, "captions en": 0.02, "written": 0.03},
-    "known": {"captions de": 0.016, "captions fr": 0.016, "captions zh": 0.016, "written": 0.03},
-    "unknown": {"captions cs": 0.016, "written": 0.03},
+    "english": {"C": 0.019, "D": 0.028, "E": 0.03, "captions en": 0.02, "written": 0.05},
+    "known": {"captions de": 0.016, "captions fr": 0.016, "captions zh": 0.016, "written": 0.04},
+    "unknown": {"captions cs": 0.016, "written": 0.06},
 }
 _CATEGORY_SHARE = {"english": 1 / 3, "known": 1 / 4, "unknown": 1 / 4}
 _MAX_ROWS = {"M": 4000, "H": 5000, "T": 800}
 # Share of the lexical head beside the fast one. In other languages it has learned few words: more of it stops more of
 # what is like the texts written for it there, and less of everything else.
-LEXICAL = {"english": 0.7, "known": 0.3, "unknown": 0.4}
-BLEND = 0.3  # share of the strong head where it is asked
+LEXICAL = {"english": 0.7, "known": 0.4, "unknown": 0.6}
+BLEND = 0.4  # share of the strong head where it is asked
 # Taken off the calibrated logit of a sentence, a window or a disguised reading: a fragment of a harmless text looks
 # harmful more often than the text.
 PART_DISCOUNT = 1.0
@@ -172,7 +172,8 @@ def _write(asked: argparse.Namespace, tables: dict[str, Array], suggested: dict[
         outputs=np.array(OUTPUTS),
         calibration=tables["fast"],
     )
-    lexical = load_lexical(asked.run / "lexical.npz")
+    # the head that was calibrated: one with the held-out fifth beside it refused more of golden rows, harmless ones too
+    lexical = load_lexical(asked.run / "lexical_without_0.npz")
     scale = np.abs(lexical.weights).max(axis=0) / 127
     np.savez_compressed(
         asked.heads / "lexical_head.npz",
