@@ -55,12 +55,13 @@ class TextScreen:
         """
         different = sorted(set(texts))
         screened = await self.screen_texts(different, tenant, tier)
-        for verdict in screened if isinstance(screened, tuple) else ():
+        if isinstance(screened, Refusal):
+            return screened
+        for verdict in screened:
             if verdict.verdict is SafetyVerdict.REVIEW:
                 log.info("prompt_to_review", tenant=tenant, **describe_verdict(verdict))
-        refusal = find_refusal(screened)
-        if refusal is not None or isinstance(screened, Refusal):
-            return refusal or screened
+        if refusal := find_refusal(screened):
+            return refusal
         by_text = dict(zip(different, screened, strict=True))
         return [by_text[text] for text in texts]
 
