@@ -15,8 +15,8 @@ CAN = DrawingOptions(eta_samplers=("DDIM",), max_clip_skip=6)
 
 
 def serve(service: Service, options: DrawingOptions = CAN) -> Service:
-    model = replace(service.door.model, samplers=("DDIM", "Euler a"), options=options)
-    return replace(service, door=replace(service.door, model=model))
+    model = replace(service.admission.model, samplers=("DDIM", "Euler a"), options=options)
+    return replace(service, admission=replace(service.admission, model=model))
 
 
 @pytest.mark.parametrize(("sampler", "eta"), [("DDIM", 0.5), ("Euler a", None), (None, None)])
