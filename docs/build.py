@@ -19,7 +19,7 @@ from mezzotint.domain.fleet.worker_state import FLEET_WORKER_TRANSITIONS
 from mezzotint.domain.job import TRANSITIONS
 from mezzotint.domain.safety.held_image import HELD_TRANSITIONS
 from mezzotint.domain.safety.takedown import TAKEDOWN_TRANSITIONS, UNDER_WAY
-from mezzotint.engine.models.catalog import ModelEntry, Quantization, StyleEntry
+from mezzotint.engine.models.catalog import EmbeddingEntry, ModelEntry, Quantization, StyleEntry
 from mezzotint.evals.gates import load_gates
 from mezzotint.gateway.errors import ERRORS, find_status
 from mezzotint.main.fleet.fleet_file import MAX_FILE_BYTES, WORKER_SETTINGS
@@ -146,6 +146,8 @@ def models() -> str:
     lines += _keys(Quantization)
     lines.append("\nStyles (LoRA) are tables `[[styles]]`; [how they are used](../how-to/styles.md):\n")
     lines += _keys(StyleEntry)
+    lines.append("\nEmbeddings are tables `[[embeddings]]`; [how they are used](../how-to/embeddings.md):\n")
+    lines += _keys(EmbeddingEntry)
     lines.append("\nWhat a machine cannot do (CUDA's options on a CPU, a package that is missing) stops the start.")
     return "\n".join(lines) + "\n"
 

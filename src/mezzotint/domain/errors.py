@@ -136,6 +136,13 @@ class StyleInvalid(StartError):
     hint = "Take another file, or take the style out of the models file: see docs/how-to/styles.md."
 
 
+class EmbeddingInvalid(StartError):
+    """The file of an embedding cannot be used, or does not fit a model."""
+
+    code = "embedding_invalid"
+    hint = "Take another file, or take the embedding out of the models file: see docs/how-to/embeddings.md."
+
+
 class DeviceMissing(StartError):
     """The device that was asked for is not there."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from mezzotint.domain.drawing.named_weights import NamedWeights
 from mezzotint.domain.errors import JobFault
 from mezzotint.domain.ids import OF_TENANT, JobId, OwnerId, Sha256, TenantId, WorkerId
 from mezzotint.domain.model import Speed
@@ -77,7 +78,7 @@ class Parameters:
     guidance_rescale: share of the contrast that guidance adds which is taken back, 0..1. clip_skip: which layer of the
     text encoders is read, counted from the end; None: the usual one. speed: as it was asked for; forecast: the bound of
     foretold steps that it means, see `ForecastPolicy`; None: every step is computed. styles: in the order
-    of their names.
+    of their names. vae: the autoencoder in place of the model's own. embeddings: those that its texts call.
     """
 
     prompt: str
@@ -104,6 +105,8 @@ class Parameters:
     styles: tuple[StyleChoice, ...] = ()
     speed: Speed = Speed.EXACT
     forecast: float | None = None
+    vae: NamedWeights | None = None
+    embeddings: tuple[NamedWeights, ...] = ()
 
     @property
     def num_sampled(self) -> int:

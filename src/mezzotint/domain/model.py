@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from mezzotint.domain.drawing.named_weights import NamedWeights
 from mezzotint.domain.drawing.options import DrawingOptions
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier
@@ -67,6 +68,7 @@ class ModelInfo:
     default_sampler: of requests that name none; None: its own.
     aliases: further names that requests may call it by.
     forecast: the speeds at which it can be drawn. options: further settings that it heeds.
+    vae: the autoencoder in place of its own. embeddings: by the words that call them.
     knows, examples: for people: what it can draw, prompts that work well.
     """
 
@@ -91,3 +93,5 @@ class ModelInfo:
     examples: tuple[str, ...] = ()
     forecast: ForecastPolicy = field(default_factory=ForecastPolicy)
     options: DrawingOptions = field(default_factory=DrawingOptions)
+    vae: NamedWeights | None = None
+    embeddings: tuple[NamedWeights, ...] = ()

@@ -20,6 +20,7 @@ class RefusalCode(StrEnum):
     MODEL_NOT_FOUND = "model_not_found"
     STYLE_NOT_FOUND = "style_not_found"
     STYLE_UNSUPPORTED = "style_unsupported"
+    EMBEDDING_UNSUPPORTED = "embedding_unsupported"
     TASK_UNSUPPORTED = "task_unsupported"
     SOURCE_NOT_FOUND = "source_not_found"
     PERMUTATION_INVALID = "permutation_invalid"

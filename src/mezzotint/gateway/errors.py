@@ -113,6 +113,7 @@ ERRORS: dict[str, ErrorKind] = {
     "parameter_missing": ErrorKind(422, "The task needs a parameter that the request does not give."),
     "model_not_found": ErrorKind(404, "The server has no such model."),
     "style_not_found": ErrorKind(422, "The server has no such style."),
+    "embedding_unsupported": ErrorKind(422, "The prompt calls an embedding that does not fit the model."),
     "style_unsupported": ErrorKind(422, "The style does not fit the model, or is not for the tier."),
     "task_unsupported": ErrorKind(422, "The model cannot do the task."),
     "source_not_found": ErrorKind(422, "No such picture, job or upload to begin with, or it is not yours."),

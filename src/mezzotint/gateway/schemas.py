@@ -12,7 +12,7 @@ from mezzotint.domain.style import MAX_STYLES
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.gateway.network.path_prefix import link
-from mezzotint.gateway.style_schemas import STYLES_DESCRIPTION, JobStyle, StyleRequest
+from mezzotint.gateway.style_schemas import STYLES_DESCRIPTION, JobStyle, JobWeights, StyleRequest
 from mezzotint.policy.admission.permutations import MAX_JOBS
 from mezzotint.policy.admission.request import JobRequest
 from mezzotint.policy.visibility import sees_tenant
@@ -120,6 +120,8 @@ class JobParameters(BaseModel):
     guidance_rescale: float
     clip_skip: int | None = Field(description="null: the layer that is read usually")
     styles: list[JobStyle]
+    vae: JobWeights | None = Field(description="the autoencoder in place of the model's own")
+    embeddings: list[JobWeights] = Field(description="those that the texts call")
     speed: Speed
 
 

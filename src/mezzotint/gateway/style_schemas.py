@@ -28,6 +28,11 @@ class JobStyle(BaseModel):
     sha256: str = Field(description="of the style's file")
 
 
+class JobWeights(BaseModel):
+    name: str
+    sha256: str = Field(description="of its file, or of a folder's files")
+
+
 class StyleView(BaseModel):
     name: str = Field(description="what `styles` of a job and `--style` take")
     about: str

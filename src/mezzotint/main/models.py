@@ -169,6 +169,7 @@ def read_findings(known: Any, offer: ServedModel) -> dict[str, Any] | None:
 def weights_stamp(offer: ServedModel) -> str:
     """By which changed weights are noticed without reading them."""
     files = sorted(offer.folder.rglob("*.safetensors")) + ([offer.checkpoint] if offer.checkpoint else [])
+    files += offer.added.files
     return " ".join(f"{file.stat().st_size}:{file.stat().st_mtime_ns}" for file in files)
 
 

@@ -17,7 +17,9 @@ from mezzotint.domain.job import Parameters
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.engine.models import catalog, files, integrity, load, single_file, structure
-from mezzotint.engine.models.catalog import Dtype, ModelEntry, ModelsInvalid
+from mezzotint.engine.models.added_parts import AddedParts
+from mezzotint.engine.models.catalog import Dtype, EmbeddingEntry, ModelEntry, ModelsInvalid
+from mezzotint.main.drawing.added_parts import describe_added_parts, find_added_parts
 from mezzotint.main.drawing.default_options import choose_defaults
 from mezzotint.main.json_cache import JsonCache
 from mezzotint.policy.device.batching import choose_runs
@@ -39,7 +41,7 @@ class ServedModel:
     """A model that is served: how it is listed, where it lies, what it is.
 
     checkpoint: the single file that holds its weights; `folder` is then that of its configuration. tiny: folder of its
-    previews' decoder.
+    previews' decoder. added: its autoencoder and embeddings, where the list names them.
     """
 
     entry: ModelEntry
@@ -47,11 +49,12 @@ class ServedModel:
     info: ModelInfo
     checkpoint: Path | None = None
     tiny: Path | None = None
+    added: AddedParts = load.NOTHING
 
     @property
     def num_bytes(self) -> int:
         """Bytes of all weights that are loaded."""
-        return files.num_bytes(self.folder, self.checkpoint)
+        return files.num_bytes(self.folder, self.checkpoint) + sum(path.stat().st_size for path in self.added.files)
 
     @property
     def place(self) -> Path:
@@ -81,7 +84,8 @@ def find_models(settings: Settings) -> tuple[ServedModel, ...]:
         raise ModelsInvalid("model and models are both set: list the model in the file, or leave the file out")
     if settings.model_aliases:
         raise ModelsInvalid("model_aliases and models are both set: write `aliases` of each model in the file")
-    return tuple(_found(settings, entry) for entry in catalog.read_catalog(settings.models))
+    embeddings = catalog.read_embeddings(settings.models)
+    return tuple(_found(settings, entry, embeddings) for entry in catalog.read_catalog(settings.models))
 
 
 def find_place(source: str, revision: str | None, like: str | None) -> tuple[Path, Path | None]:
@@ -139,7 +143,7 @@ def _describe(folder: Path, checkpoint: Path | None, name: str | None) -> ModelI
     return replace(info, name=name, about=about, license="see the model's own card", knows=(), examples=())
 
 
-def _found(settings: Settings, entry: ModelEntry) -> ServedModel:
+def _found(settings: Settings, entry: ModelEntry, embeddings: Sequence[EmbeddingEntry]) -> ServedModel:
     folder, checkpoint = find_place(entry.source, entry.revision, entry.like)
     if checkpoint is not None and entry.quantization is not None:
         raise ModelsInvalid(
@@ -149,7 +153,8 @@ def _found(settings: Settings, entry: ModelEntry) -> ServedModel:
     tiny = None if entry.preview is None else files.locate_tiny(entry.preview)
     if tiny is not None:
         files.check_tiny(tiny, folder)
-    info = _describe(folder, checkpoint, None)
+    added = find_added_parts(entry, embeddings, folder, with_torch=settings.worker)
+    info = describe_added_parts(_describe(folder, checkpoint, None), added)
     named = replace(info, name=entry.name, aliases=entry.aliases, default_sampler=_find_sampler(entry, info))
     return ServedModel(
         entry=entry,
@@ -157,6 +162,7 @@ def _found(settings: Settings, entry: ModelEntry) -> ServedModel:
         info=replace(named, options=choose_defaults(entry, named)),
         checkpoint=checkpoint,
         tiny=tiny,
+        added=added,
     )
 
 
@@ -328,7 +334,7 @@ def _load(
 
     device = process_device(settings.device)
     entry = _resolve(offer, settings, device)
-    pipeline = load.load_pipeline(offer.folder, device, entry, tell, offer.checkpoint)
+    pipeline = load.load_pipeline(offer.folder, device, entry, tell, offer.checkpoint, added=offer.added)
     embeddings = EmbeddingCache()
     embeddings.attach(pipeline)
     vae = getattr(pipeline, "vae", None)

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import BindParameter, RowMapping, Select, Table, bindparam, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from mezzotint.domain.drawing.named_weights import NamedWeights
 from mezzotint.domain.ids import JobId, OwnerId, Sha256, TenantId, WorkerId
 from mezzotint.domain.job import (
     CheckpointRef,
@@ -191,13 +192,22 @@ def document_of(charge: Charge) -> dict[str, Any]:
 
 
 def document_of_parameters(parameters: Parameters) -> dict[str, Any]:
-    return fields_of(parameters) | {"styles": [fields_of(style) for style in parameters.styles]}
+    return fields_of(parameters) | {
+        "styles": [fields_of(style) for style in parameters.styles],
+        "vae": None if parameters.vae is None else fields_of(parameters.vae),
+        "embeddings": [fields_of(one) for one in parameters.embeddings],
+    }
 
 
 def parameters_of(document: dict[str, Any]) -> Parameters:
     styles = tuple([StyleChoice(**style) for style in document.get("styles", ())])
     task, speed = Task(document.get("task", Task.GENERATE)), Speed(document.get("speed", Speed.EXACT))
-    return Parameters(**{**document, "task": task, "speed": speed, "styles": styles})
+    vae = document.get("vae")
+    more = {
+        "vae": None if vae is None else NamedWeights(**vae),
+        "embeddings": tuple([NamedWeights(**one) for one in document.get("embeddings", ())]),
+    }
+    return Parameters(**{**document, "task": task, "speed": speed, "styles": styles, **more})
 
 
 def image_of(row: RowMapping) -> Image:

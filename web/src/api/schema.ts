@@ -95,7 +95,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List Embeddings */
+        /**
+         * List Embeddings
+         * @description Those of the default model, by the words that call them.
+         */
         get: operations["list_embeddings"];
         put?: never;
         post?: never;
@@ -2626,6 +2629,11 @@ export interface components {
              * @description null: the layer that is read usually
              */
             clip_skip: number | null;
+            /**
+             * Embeddings
+             * @description those that the texts call
+             */
+            embeddings: components["schemas"]["JobWeights"][];
             /** Eta */
             eta: number;
             /** Guidance Rescale */
@@ -2667,6 +2675,8 @@ export interface components {
             /** Styles */
             styles: components["schemas"]["JobStyle"][];
             task: components["schemas"]["Task"];
+            /** @description the autoencoder in place of the model's own */
+            vae: components["schemas"]["JobWeights"] | null;
             /** Width */
             width: number;
         };
@@ -2788,6 +2798,16 @@ export interface components {
             /** Step */
             step: number;
             timings: components["schemas"]["JobTimings"];
+        };
+        /** JobWeights */
+        JobWeights: {
+            /** Name */
+            name: string;
+            /**
+             * Sha256
+             * @description of its file, or of a folder's files
+             */
+            sha256: string;
         };
         JsonValue: unknown;
         /** KeyList */
@@ -2949,6 +2969,11 @@ export interface components {
             about: string;
             /** Default Steps */
             default_steps: number;
+            /**
+             * Embeddings
+             * @description words that call embeddings (textual inversion) in prompts
+             */
+            embeddings: string[];
             /**
              * Eta Samplers
              * @description samplers that heed `eta` of a job; null: the model's own

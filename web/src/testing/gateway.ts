@@ -98,6 +98,8 @@ export function aJob(changes: Partial<Job> = {}): Job {
       guidance_rescale: 0,
       clip_skip: null,
       styles: [],
+      vae: null,
+      embeddings: [],
       speed: "exact",
     },
     model: "mezzotint-starter",

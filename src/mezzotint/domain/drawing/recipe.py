@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mezzotint.domain.drawing.named_weights import NamedWeights
 from mezzotint.domain.job import Job, Parameters
 from mezzotint.domain.style import StyleChoice
 from mezzotint.domain.task import Task
@@ -20,7 +21,7 @@ class RecipeAudience(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """The fields have the meaning of `Parameters`; None: the file does not tell. speed: where steps may have been
-    foretold. styles: sha256 may be empty. software: that drew the picture."""
+    foretold. styles, vae, embeddings: sha256 may be empty or cut. software: that drew the picture."""
 
     prompt: str
     negative_prompt: str = ""
@@ -42,6 +43,8 @@ class Recipe:
     strength: float | None = None
     scale: int | None = None
     styles: tuple[StyleChoice, ...] = ()
+    vae: NamedWeights | None = None
+    embeddings: tuple[NamedWeights, ...] = ()
     job: str | None = None
     software: str | None = None
 
@@ -68,6 +71,8 @@ class Recipe:
             strength=parameters.strength,
             scale=parameters.scale,
             styles=parameters.styles,
+            vae=parameters.vae,
+            embeddings=parameters.embeddings,
             job=job,
             software=software,
         )

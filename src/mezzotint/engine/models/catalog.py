@@ -10,11 +10,13 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from mezzotint.domain.drawing.named_weights import EMBEDDING_TOKEN
 from mezzotint.domain.errors import SettingInvalid
 from mezzotint.domain.model import ForecastPolicy, Speed
 from mezzotint.domain.style import MAX_STYLE_WEIGHT, STYLE_NAME
 from mezzotint.domain.tier import Tier
 
+MAX_EMBEDDINGS = 100
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,99}$"
 """Names that can stand in an address and in a request."""
 
@@ -123,6 +125,10 @@ class ModelEntry(_CatalogTable):
         description="the sampler, with its schedule, of requests that name none: one that the model takes, such as "
         "`DPM++ 2M Karras`; default: the model's own",
     )
+    vae: str | None = Field(
+        default=None,
+        description="an autoencoder in place of its own: a folder in diffusers' layout, or a `.safetensors` file",
+    )
     eta: float = Field(
         default=0.0, ge=0, le=1, description="`eta` of requests that name none, where their sampler heeds it"
     )
@@ -172,9 +178,20 @@ class StyleEntry(_CatalogTable):
     license: str = Field(default="see its own page", max_length=200, description="its licence, for people")
 
 
+class EmbeddingEntry(_CatalogTable):
+    """An embedding (textual inversion) of the list."""
+
+    token: str = Field(pattern=f"^{EMBEDDING_TOKEN}$", description="the word that calls it in prompts, in any case")
+    source: str = Field(description="a `.safetensors` file of diffusers, AUTOMATIC1111 or kohya")
+    models: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="names of the models that it fits; default: all of the file"
+    )
+
+
 class _Catalog(_CatalogTable):
     models: tuple[ModelEntry, ...] = Field(min_length=1)
     styles: tuple[StyleEntry, ...] = ()
+    embeddings: tuple[EmbeddingEntry, ...] = Field(default=(), max_length=MAX_EMBEDDINGS)
 
 
 def read_catalog(path: Path) -> tuple[ModelEntry, ...]:
@@ -197,6 +214,19 @@ def read_styles(path: Path) -> tuple[StyleEntry, ...]:
         if strange := sorted(set(entry.models or ()) - known):
             raise ModelsInvalid(f"models: {path}: the style {entry.name!r} names an unknown model {strange[0]!r}")
     return found.styles
+
+
+def read_embeddings(path: Path) -> tuple[EmbeddingEntry, ...]:
+    """The embeddings of a file. Raises: ModelsInvalid, naming what is wrong."""
+    found = _read_file(path)
+    for token, times in Counter(entry.token.lower() for entry in found.embeddings).most_common(1):
+        if times > 1:
+            raise ModelsInvalid(f"models: {path} lists the embedding {token!r} {times} times")
+    known = {model.name for model in found.models}
+    for entry in found.embeddings:
+        if strange := sorted(set(entry.models or ()) - known):
+            raise ModelsInvalid(f"models: {path}: the embedding {entry.token!r} names an unknown model {strange[0]!r}")
+    return found.embeddings
 
 
 def _read_file(path: Path) -> _Catalog:

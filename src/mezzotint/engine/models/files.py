@@ -187,6 +187,13 @@ def _count_layers(folder: Path, index: dict[str, Any], card: dict[str, Any]) -> 
     return min(int(config.get("num_hidden_layers") or card.get("max_clip_skip", 0)) for config in configs)
 
 
+def find_text_encoders(folder: Path) -> list[str]:
+    """The text encoders of a model that weighs words; none of another. Raises: ModelMissing, ModelCorrupt."""
+    index = read_json(folder / "model_index.json", folder)
+    parts = [part for part in ("text_encoder", "text_encoder_2") if _is_present(index, part)]
+    return parts if _weighs_words(index) else []
+
+
 def _weighs_words(index: dict[str, Any]) -> bool:
     known = WEIGHING.get(str(index["_class_name"]), frozenset())
     encoders = {str(index[part][1]) for part in ("text_encoder", "text_encoder_2") if _is_present(index, part)}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mezzotint.domain.errors import ModelCorrupt
+from mezzotint.engine.models.added_parts import AddedParts
 from mezzotint.engine.models.catalog import ModelEntry, ModelsInvalid, Offload, Quantization
 from mezzotint.engine.models.files import (
     absent_parts,
@@ -19,12 +20,14 @@ from mezzotint.engine.models.files import (
     weights_of,
 )
 from mezzotint.engine.models.read_ahead import read_ahead
+from mezzotint.engine.models.replaced_vae import load_vae
 from mezzotint.engine.models.single_file import load_parts
 
 if TYPE_CHECKING:
     import torch
     from diffusers import DiffusionPipeline
 
+NOTHING = AddedParts()
 PACKAGES = {
     "auto-round": "auto_round",
     "bitsandbytes_4bit": "bitsandbytes",
@@ -56,11 +59,14 @@ def load_pipeline(
     entry: ModelEntry | None = None,
     tell: Callable[[float], None] = lambda share: None,
     checkpoint: Path | None = None,
+    *,
+    added: AddedParts = NOTHING,
 ) -> "DiffusionPipeline":
     """The pipeline, on its device, ready to be called. Weights are read as safetensors only.
 
     entry: how, having passed `check_entry`; None: plainly. tell: hears the share of the weights that is read, 1.0 last.
-    checkpoint: the single file that the folder gives its configuration to.
+    checkpoint: the single file that the folder gives its configuration to. added: parts that passed
+    their checks.
     Raises: ModelMissing, ModelCorrupt.
     """
     import diffusers
@@ -71,6 +77,7 @@ def load_pipeline(
     from mezzotint.engine.device.choice import has_bfloat16
     from mezzotint.engine.models.compiled import compile_denoiser
     from mezzotint.engine.models.dtypes import choose_dtype, choose_dtypes
+    from mezzotint.engine.models.textual_inversion import load_embeddings
     from mezzotint.engine.models.weighted_prompts import weigh_words
     from mezzotint.engine.numerics import order_channels_last
     from mezzotint.engine.proxy import denoisers_of
@@ -87,8 +94,7 @@ def load_pipeline(
         more["quantization_config"] = _quantization(entry.quantization)
     try:
         read_ahead(weights_of(folder, variant, checkpoint), tell)
-        if checkpoint is not None:
-            more |= load_parts(checkpoint, folder, dtypes)
+        more |= _load_other_parts(folder, checkpoint, added.vae, dtypes)
         with warnings.catch_warnings(category=FutureWarning, action="ignore"):
             pipeline = DiffusionPipeline.from_pretrained(
                 str(folder),
@@ -105,6 +111,7 @@ def load_pipeline(
         reason = str(error).strip().splitlines()[0]
         raise ModelCorrupt(f"{checkpoint or folder} could not be loaded: {reason}") from error
     pipeline.set_progress_bar_config(disable=True)
+    load_embeddings(pipeline, added.embeddings)
     denoisers = denoisers_of(pipeline).values()
     if is_channels_last(folder) if entry.channels_last is None else entry.channels_last:
         for module in denoisers:
@@ -210,6 +217,14 @@ def _place(pipeline: Any, device: str, offload: Offload) -> "DiffusionPipeline":
         case Offload.SEQUENTIAL:
             pipeline.enable_sequential_cpu_offload(device=device)
     return pipeline
+
+
+def _load_other_parts(
+    folder: Path, checkpoint: Path | None, vae: Path | None, dtypes: "dict[str, torch.dtype]"
+) -> dict[str, Any]:
+    """Components that lie in files beside the folder."""
+    found = {} if checkpoint is None else load_parts(checkpoint, folder, dtypes)
+    return found if vae is None else found | {"vae": load_vae(vae, folder, dtypes.get("vae", dtypes["default"]))}
 
 
 def _load_packaged_parts(folder: Path, dtype: "torch.dtype") -> dict[str, Any]:

@@ -197,7 +197,7 @@ def check_parts(checkpoint: Path, like: Path) -> None:
         kind = _class_of(*index[part])
         own = {name: meta[name] for name in tensors_of(part, kind.__name__, meta)}
         try:
-            wanted, found = _convert(kind, like, part, own)
+            wanted, found = convert_tensors(kind, like, part, own)
         except ModelUnsupported:
             raise
         except Exception as error:  # conversions index, split and count by the names that they expect
@@ -247,10 +247,11 @@ def _class_of(library: str, name: str) -> Any:
     return kind
 
 
-def _convert(
+def convert_tensors(
     kind: Any, like: Path, part: str, tensors: "dict[str, torch.Tensor]"
 ) -> "tuple[dict[str, torch.Size], dict[str, torch.Tensor]]":
-    """The shapes of a module's tensors, and those of the file under the module's names."""
+    """The shapes of a module's tensors, and those of the file under the module's names. Raises what a conversion raises
+    at tensors of another model."""
     from accelerate import init_empty_weights
     from diffusers.loaders import single_file_utils
     from diffusers.loaders.single_file_model import SINGLE_FILE_LOADABLE_CLASSES

@@ -12,14 +12,16 @@ the mean that they had, as the web UI does it, but not SDXL's, whose mean is nea
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from mezzotint.domain.drawing.named_weights import find_tokens, match_tokens
 from mezzotint.domain.drawing.prompt_weights import Piece, is_weighted, read_weights
 from mezzotint.engine.models.files import WEIGHING
+from mezzotint.engine.models.textual_inversion import EMBEDDINGS
 
 MAX_CHUNKS = 8
 """Chunks of one text; what is beyond them is cut, and the job tells it."""
@@ -100,17 +102,31 @@ class Reader:
             if piece.begins_chunk and chunks[-1] and self.is_chunked:
                 chunks.append([])
                 last_comma = -1
-            for token in self._tokenize(piece.text):
-                if len(chunks[-1]) == self.size:
+            for tokens in self._tokenize_piece(piece.text):
+                if len(chunks[-1]) + len(tokens) > self.size:
                     is_near = last_comma >= 0 and self.size - last_comma <= COMMA_BACKTRACK
                     torn = chunks[-1][last_comma + 1 :] if is_near else []
-                    del chunks[-1][self.size - len(torn) :]
-                    chunks.append(torn)
+                    del chunks[-1][len(chunks[-1]) - len(torn) :]
+                    chunks += [torn] if len(torn) + len(tokens) <= self.size else [torn, []]
                     last_comma = -1
-                if [token] == comma:
+                if tokens == comma:
                     last_comma = len(chunks[-1])
-                chunks[-1].append((token, piece.weight))
+                chunks[-1] += [(token, piece.weight) for token in tokens]
         return chunks
+
+    @property
+    def embeddings(self) -> Mapping[str, Sequence[int]]:
+        """Numbers of the vectors that stand for a word, by the word in lower case."""
+        return getattr(self.encoder, EMBEDDINGS, {})
+
+    def _tokenize_piece(self, text: str) -> Iterator[list[int]]:
+        """Tokens that stay together: the vectors of an embedding, or one of another word."""
+        parts = match_tokens(frozenset(self.embeddings)).split(text) if self.embeddings else [text]
+        for number, part in enumerate(parts):
+            if number % 2:
+                yield list(self.embeddings[part.lower()])
+            else:
+                yield from ([token] for token in self._tokenize(part))
 
     def _tokenize(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False, truncation=False, verbose=False).input_ids)
@@ -145,7 +161,7 @@ def _list_readers(pipeline: Any) -> list[Reader]:
 
 def _needs_reading(pipeline: Any, text: str) -> bool:
     """Whether the stock way would read the text otherwise: its weights as words, or only its beginning."""
-    if is_weighted(text):
+    if is_weighted(text) or any(find_tokens(text, reader.embeddings) for reader in _list_readers(pipeline)):
         return True
     return any(one.is_chunked and len(one.split((Piece(text),))) > 1 for one in _list_readers(pipeline))
 

@@ -81,8 +81,10 @@ async def list_scripts(claims: BasicCallerClaims) -> SdScripts:
 
 
 @router.get("/embeddings")
-async def list_embeddings(claims: BasicCallerClaims) -> SdEmbeddings:
-    return SdEmbeddings(loaded={}, skipped={})
+async def list_embeddings(service: ServiceDep, claims: BasicCallerClaims) -> SdEmbeddings:
+    """Those of the default model, by the words that call them."""
+    found = {one.name: NamedItem(name=one.name) for one in service.admission.model.embeddings}
+    return SdEmbeddings(loaded=found, skipped={})
 
 
 @router.get("/cmd-flags")

@@ -58,6 +58,7 @@ class ModelView(BaseModel):
     rescale_tasks: list[Task] = Field(description="tasks that heed `guidance_rescale` of a job")
     max_clip_skip: int = Field(description="the most that `clip_skip` of a job may be; 0: it is refused")
     speeds: list[Speed] = Field(description="what `speed` of a job takes, as far as its tier may ask for it")
+    embeddings: list[str] = Field(description="words that call embeddings (textual inversion) in prompts")
     license: str
     load_another: str
 
@@ -130,6 +131,7 @@ async def describe_model(
     if isinstance(chosen, Refusal):
         raise translate_refusal(replace(chosen, param="name"))
     made = {"load_another": LOAD_ANOTHER, "speeds": chosen.forecast.speeds}
+    made["embeddings"] = [one.name for one in chosen.embeddings]
     made |= {name: getattr(chosen.options, name) for name in ("eta_samplers", "rescale_tasks", "max_clip_skip")}
     told = {name: getattr(chosen, name) for name in ModelView.model_fields if name not in made}
     return ModelView.model_validate({**made, **told}, from_attributes=True)

@@ -69,6 +69,11 @@ def _describe(file: Path, found: "FileMetadata") -> str:
     values = asdict(found.recipe)
     lines = [f"{file}: {found.kind}, written by {found.origin}  {found.recipe.software or ''}".rstrip()]
     lines += [f"  {title:<9}{_write(values[name])}" for name, title in TITLES.items() if values[name] not in (None, "")]
+    if found.recipe.vae is not None:
+        lines.append(f"  {'vae':<9}{_write(found.recipe.vae.name)}")
+    if found.recipe.embeddings:
+        names = ", ".join(_write(one.name) for one in found.recipe.embeddings)
+        lines.append(f"  {'embedded':<9}{names}")
     if found.recipe.width is not None:
         lines.append(f"  {'size':<9}{found.recipe.width} x {found.recipe.height}")
     lines.append(f"  {'again':<9}mezzotint imagine {shlex.quote(type_recipe(found.recipe))} --out again.png")

@@ -2,19 +2,24 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from mezzotint.domain.drawing.named_weights import NamedWeights
 from mezzotint.domain.drawing.recipe import Recipe
 from mezzotint.domain.drawing.sampler import find_sampler, split_schedule
 from mezzotint.domain.ids import Sha256
 from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.style import StyleChoice
-from mezzotint.media.metadata.recipe_json import LONE_SURROGATE
+from mezzotint.media.metadata.recipe_json import LONE_SURROGATE, MAX_EMBEDDINGS
 from mezzotint.policy.admission.lora_tags import take_tags, write_tags
 
 KEYWORD = "parameters"
 NEGATIVE = "Negative prompt:"
 PAIR = re.compile(r'\s*(\w[\w \-/]{0,60}):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+CUT = 10
+"""Characters of a hash that are written."""
+CUT_BY_WEB_UI = 12
+"""Those that it writes of an embedding's and a LoRA's hash, without the file's header."""
 MIN_PAIRS = 3
 """A last line with fewer belongs to the prompt."""
 MAX_LINE = 8192
@@ -37,6 +42,9 @@ def format_infotext(recipe: Recipe) -> str:
         "Clip skip": _write(recipe.clip_skip),
         "Eta DDIM": _write(recipe.eta),
         "CFG Rescale": _write(recipe.guidance_rescale),
+        "VAE hash": None if recipe.vae is None else recipe.vae.sha256[:CUT] or None,
+        "VAE": None if recipe.vae is None else recipe.vae.name,
+        "TI hashes": _write_hashes(recipe.embeddings),
         "Lora hashes": ", ".join(f"{style.name}: {style.sha256[:12]}" for style in recipe.styles) or None,
     }
     lines = [f"{recipe.prompt}{write_tags(recipe.styles)}"]
@@ -88,6 +96,8 @@ def to_recipe(pairs: Mapping[str, str]) -> Recipe | None:
         width=_read_integer(pairs.get("Size-1", "")),
         height=_read_integer(pairs.get("Size-2", "")),
         sampler=known.name if known else sampler or None,
+        vae=_read_vae(pairs),
+        embeddings=_read_hashes(pairs.get("TI hashes", "")),
         speed=pairs.get("Speed") or None,
         strength=_read_decimal(pairs.get("Denoising strength", "")),
         clip_skip=_read_integer(pairs.get("Clip skip", "")),
@@ -95,6 +105,25 @@ def to_recipe(pairs: Mapping[str, str]) -> Recipe | None:
         guidance_rescale=_read_decimal(pairs.get("CFG Rescale", "")),
         software=pairs.get("Version") or None,
     )
+
+
+def _write_hashes(found: Sequence[NamedWeights]) -> str | None:
+    return ", ".join(f"{one.name}: {one.sha256[:CUT]}" for one in found) or None
+
+
+def _read_hashes(text: str) -> tuple[NamedWeights, ...]:
+    found = (one.rpartition(": ") for one in text.split(", ")[:MAX_EMBEDDINGS])
+    return tuple(NamedWeights(name=name, sha256=_read_hash(told)) for name, colon, told in found if colon)
+
+
+def _read_vae(pairs: Mapping[str, str]) -> NamedWeights | None:
+    name = pairs.get("VAE", "").removesuffix(".safetensors")
+    return NamedWeights(name=name, sha256=_read_hash(pairs.get("VAE hash", ""))) if name else None
+
+
+def _read_hash(text: str) -> Sha256:
+    """The web UI's own hashes of embeddings are of something else than their files, and shorter: those are left out."""
+    return Sha256(text if re.fullmatch("[0-9a-f]{10,64}", text) and len(text) != CUT_BY_WEB_UI else "")
 
 
 def _write(number: float | None) -> str | None:

@@ -9,6 +9,7 @@ import re
 from dataclasses import asdict, fields
 from typing import Any
 
+from mezzotint.domain.drawing.named_weights import NamedWeights
 from mezzotint.domain.drawing.recipe import Recipe
 from mezzotint.domain.ids import Sha256
 from mezzotint.domain.style import MAX_STYLES, StyleChoice
@@ -18,6 +19,7 @@ SCHEMA = "mezzotint.recipe/1"
 FAMILY = "mezzotint.recipe/"
 MAX_CHARACTERS = 64 * 1024
 MAX_NUMBER = 2**64
+MAX_EMBEDDINGS = 100
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 """Half of a character: JSON can spell it, UTF-8 cannot."""
 KINDS: dict[Any, type | tuple[type, ...]] = {
@@ -45,10 +47,13 @@ def parse_recipe(text: str) -> Recipe | None:
         return None
     if not isinstance(found, dict) or not str(found.get("schema", "")).startswith(FAMILY):
         return None
-    values = {one.name: found[one.name] for one in fields(Recipe) if _has_kind(found.get(one.name), one.type)}
+    values: dict[str, Any] = {}
+    values |= {one.name: found[one.name] for one in fields(Recipe) if _has_kind(found.get(one.name), one.type)}
     if "prompt" not in values:
         return None
     task, styles = found.get("task"), _read_styles(found.get("styles"))
+    vae, embeddings = _read_weights([found.get("vae")]), _read_weights(found.get("embeddings"))
+    values |= {"vae": next(iter(vae), None), "embeddings": embeddings}
     return Recipe(**values, styles=styles, task=Task(task) if task in list(Task) else Task.GENERATE)
 
 
@@ -58,6 +63,14 @@ def _read_styles(found: Any) -> tuple[StyleChoice, ...]:
     for one in found[:MAX_STYLES] if isinstance(found, list) else ():
         if isinstance(one, dict) and all(_has_kind(one.get(name), kind) for name, kind in kinds.items()):
             read.append(StyleChoice(name=one["name"], weight=float(one["weight"]), sha256=Sha256(one["sha256"])))
+    return tuple(read)
+
+
+def _read_weights(found: Any) -> tuple[NamedWeights, ...]:
+    read = []
+    for one in found[:MAX_EMBEDDINGS] if isinstance(found, list) else ():
+        if isinstance(one, dict) and all(_has_kind(one.get(name), str) for name in ("name", "sha256")):
+            read.append(NamedWeights(name=one["name"], sha256=Sha256(one["sha256"])))
     return tuple(read)
 
 

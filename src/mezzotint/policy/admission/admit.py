@@ -13,6 +13,7 @@ from mezzotint.domain.task import Source, Task
 from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.policy.admission.capabilities import check_capabilities
 from mezzotint.policy.admission.drawing_options import fill_options
+from mezzotint.policy.admission.embeddings import choose_embeddings
 from mezzotint.policy.admission.model_choice import choose_requested_model
 from mezzotint.policy.admission.permutations import check_job_count, escape_text
 from mezzotint.policy.admission.prompt import check_characters, check_length, render_prompt
@@ -224,7 +225,11 @@ def _fill_parameters(request: JobRequest, prompt: Prompt, model: ModelInfo, term
             source_width=placement.source_width,
             source_height=placement.source_height,
         )
-    parameters = replace(parameters, **fill_options(request, prompt, parameters, model))
+    embeddings = choose_embeddings(parameters, model, terms.models)
+    if isinstance(embeddings, Refusal):
+        return embeddings
+    options = fill_options(request, prompt, parameters, model)
+    parameters = replace(parameters, embeddings=embeddings, vae=None if is_upscale else model.vae, **options)
     return check_capabilities(request, prompt, parameters, model, terms.tier) or parameters
 
 

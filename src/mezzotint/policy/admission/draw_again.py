@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from math import gcd
 from typing import Any
 
+from mezzotint.domain.drawing.named_weights import NamedWeights
 from mezzotint.domain.drawing.options import MAX_ETA
 from mezzotint.domain.drawing.recipe import Recipe
 from mezzotint.domain.drawing.sampler import find_sampler
@@ -54,6 +55,7 @@ def plan_again(recipe: Recipe, models: Sequence[ModelInfo], styles: Sequence[Sty
         "styles": _keep_styles(recipe, model, styles, notes) or None,
         "speed": _keep_speed(recipe, model, notes),
     }
+    _tell_other_weights(recipe, model, notes)
     fields |= _keep_source(recipe, notes)
     if recipe.task is Task.UPSCALE:
         fields = {name: fields[name] for name in ("prompt", "task", "source", "scale")}
@@ -119,6 +121,25 @@ def _keep_styles(
             notes.append(f'The style "{style.name[:80]}" is another file here: it draws otherwise.')
         kept.append({"name": style.name, "weight": style.weight})
     return kept
+
+
+def _tell_other_weights(recipe: Recipe, model: ModelInfo, notes: list[str]) -> None:
+    if recipe.task is Task.UPSCALE:
+        return
+    if recipe.vae is not None and (model.vae is None or not is_same(recipe.vae, model.vae)):
+        notes.append(f'{model.name} has not the autoencoder "{recipe.vae.name[:80]}" here: colours may differ.')
+    own = {one.name.lower(): one for one in model.embeddings}
+    for one in recipe.embeddings:
+        known = own.get(one.name.lower())
+        if known is None:
+            notes.append(f'{model.name} has no embedding "{one.name[:80]}" here: it is read as any word.')
+        elif not is_same(one, known):
+            notes.append(f'The embedding "{one.name[:80]}" is another file here: it draws otherwise.')
+
+
+def is_same(told: NamedWeights, known: NamedWeights) -> bool:
+    """told: by a file, whose hash may be cut or left out."""
+    return known.sha256.startswith(told.sha256) if told.sha256 else told.name == known.name
 
 
 def _keep_speed(recipe: Recipe, model: ModelInfo, notes: list[str]) -> str | None:

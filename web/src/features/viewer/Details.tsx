@@ -18,6 +18,8 @@ export function Details({ job, image }: { job: Job; image: Image }) {
     ["Eta", parameters.eta === 0 ? null : String(parameters.eta)],
     ["Rescaled", parameters.guidance_rescale === 0 ? null : String(parameters.guidance_rescale)],
     ["Clip skip", parameters.clip_skip === null ? null : String(parameters.clip_skip)],
+    ["Autoencoder", parameters.vae?.name ?? null],
+    ["Embeddings", parameters.embeddings.map(({ name }) => name).join(", ") || null],
     ["Without", isDrawn ? parameters.negative_prompt || null : null],
     ["Waited", seconds(timings.queue_s)],
     ["Reused", job.reused ? "drawn before, for an equal request" : null],
