@@ -149,7 +149,7 @@ def started(folder: Path, database: str, num_workers: int, *, faults: bool) -> I
             environment["MEZZOTINT_DATABASE"] = site.postgres.database()
             if faults:
                 site.s3 = stack.enter_context(running_s3())
-                environment |= {"MEZZOTINT_OBJECTS": "s3://media/durability", **site.s3.environment}
+                environment |= {"MEZZOTINT_OBJECTS": "s3://media/durability", **site.s3.environment_of_clients}
             site.processes.append(Process([*serve, "--no-worker"], environment, folder / "gateway.log"))
             site.victims = [
                 Process([MEZZOTINT, "worker"], environment, folder / f"worker-{n}.log") for n in range(num_workers)

@@ -345,6 +345,16 @@ def harmless_environment() -> dict[str, str]:
     return {name: os.environ[name] for name in needed if name in os.environ}
 
 
+def environment_of_children(settings: dict[str, str]) -> dict[str, str]:
+    """This process's environment with other settings, for processes of one site on this machine.
+
+    Settings are left out that say where one server is reached: several would meet there.
+    """
+    own = ("HOST", "PORT", "PUBLIC_URL", "ROOT_PATH", "ALLOWED_HOSTS", "WORKER", "WORKER_METRICS_PORT", "DEV")
+    left_out = {f"MEZZOTINT_{name}" for name in own}
+    return {name: value for name, value in os.environ.items() if name.upper() not in left_out} | settings
+
+
 def wait_passively() -> None:
     """Let idle compute threads sleep. Call it before torch is imported; a choice made outside is kept.
 

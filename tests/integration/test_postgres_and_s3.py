@@ -9,7 +9,7 @@ from tests.servers import S3, Postgres
 
 
 def test_a_picture_is_drawn_kept_and_found_again_after_a_restart(postgres: Postgres, s3: S3, tmp_path: Path) -> None:
-    environment = {"MEZZOTINT_DATABASE": postgres.database(), **s3.environment}
+    environment = {"MEZZOTINT_DATABASE": postgres.database(), **s3.environment_of_clients}
     flags = ("--objects", "s3://media/served")
     with served(tmp_path / "data", *flags, **environment) as server, server.client() as ada:
         job = finished(ada, ada.post("/v1/jobs", json={"prompt": "a red apple --seed 7 --steps 12"}).json())

@@ -14,6 +14,8 @@ MezzotintError
 │   ├── StyleInvalid
 │   ├── DeviceMissing
 │   ├── DeviceBusy
+│   ├── PackageMissing
+│   ├── LocalServerFailed
 │   ├── OutputUnwritable
 │   ├── ServerUnreachable
 │   ├── NameTaken
@@ -155,6 +157,20 @@ class DeviceBusy(StartError):
 
     code = "device_busy"
     hint = "Give each process a GPU of its own with --device cuda:N, stop the other one, or ask its server (--server)."
+
+
+class PackageMissing(StartError):
+    """`mezzotint dev up` needs a package that is not installed."""
+
+    code = "package_missing"
+    hint = "Install what it starts: pip install 'mezzotint[dev-up]'."
+
+
+class LocalServerFailed(StartError):
+    """A server that `mezzotint dev up` started did not start, or ended by itself."""
+
+    code = "local_server_failed"
+    hint = "The lines above are the end of its log. The others were ended; what they keep is there at the next start."
 
 
 class OutputUnwritable(StartError):

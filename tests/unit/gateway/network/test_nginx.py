@@ -1,9 +1,7 @@
 """deploy/nginx.conf, run by a real nginx in front of a real server: only ports, names, files and times are changed."""
 
 import asyncio
-import os
 import re
-import shutil
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
@@ -24,6 +22,7 @@ from mezzotint.gateway.network.connections import ConnectionLimits
 from mezzotint.gateway.network.forwarded import TrustedProxies
 from mezzotint.gateway.network.hosts import read_hosts
 from mezzotint.gateway.rate_limits import RateLimits
+from mezzotint.main.dev_up.nginx_server import embed_site, find_nginx
 from mezzotint.store import LocalBuckets
 from tests.making import make_job
 from tests.raw_streams import connected
@@ -32,7 +31,7 @@ from tests.unit.gateway.routes.test_uploads import picture
 from tests.unit.gateway.serving import serving
 from tests.unit.gateway.streams.test_websocket import bearer, heard
 
-NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+NGINX = find_nginx()
 SHIPPED = Path(__file__).parents[4] / "deploy" / "nginx.conf"
 NAME = "pictures.example.org"
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(NGINX is None, reason="nginx is not installed")]
@@ -76,11 +75,7 @@ def configured(folder: Path, upstream: str, port: int, changes: dict[str, str]) 
     for before, after in changes.items():
         assert before in site, before
         site = site.replace(before, after)
-    temporary = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    paths = "\n".join(f"{name}_temp_path {folder}/{name};" for name in temporary)
-    user = "user root;" if os.getuid() == 0 else ""
-    main = f"{user} daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log;"
-    return f"{main}\nevents {{}}\nhttp {{\naccess_log off;\n{paths}\n{site}\n}}\n"
+    return embed_site(site, folder)
 
 
 @asynccontextmanager

@@ -1,0 +1,53 @@
+"""Run a site until a signal, and say what goes on."""
+
+import os
+import signal
+from pathlib import Path
+from types import FrameType
+
+from mezzotint.main.data_folder import lock_data_folder
+from mezzotint.main.dev_up.site import Site
+
+
+def run_site(folder: Path, port: int, num_workers: int) -> None:
+    """Start all servers, watch them until SIGINT or SIGTERM, end them in order. Raises: StartError."""
+    with lock_data_folder(folder / "mezzotint"):
+        if os.getuid() == 0:
+            folder.chmod(0o711)  # PostgreSQL, which does not run as root, passes through
+        site = Site(folder, say)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _interrupt)
+        try:
+            site.start(port, num_workers)
+            print_start_message(site, num_workers)
+            site.watch()
+        except KeyboardInterrupt:
+            say("ending everything; a second Ctrl-C kills it")
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda number, frame: site.kill())
+            site.stop()
+        say(f"everything has ended; {folder} keeps its data")
+
+
+def print_start_message(site: Site, num_workers: int) -> None:
+    file = site.write_environment()
+    drawing = "1 worker" if num_workers == 1 else f"{num_workers} workers"
+    say(
+        f"Mezzotint runs on {site.url} with {drawing}; the first picture waits until a model is loaded.\n"
+        f"  data  {site.folder}; the log of each process is in its folder there\n"
+        f"Next: open {site.url}/#token={site.make_token()}\n"
+        "or in another terminal:\n"
+        f"  . {file}\n"
+        f"  mezzotint imagine 'a red apple --seed 7' --out apple.png --server {site.url}\n"
+        "  mezzotint workers list\n"
+        "Ctrl-C ends all of it."
+    )
+
+
+def say(message: str) -> None:
+    print(message, flush=True)  # noqa: T201 - the command's output
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
