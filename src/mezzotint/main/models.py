@@ -1,4 +1,4 @@
-"""`mezzotint models list | check`: what is served, and what the engine can do with it; the speeds that follow."""
+"""`mezzotint models list | check | describe | import`: what is served, what the engine can do with it, and how fast."""
 
 import json
 from collections.abc import Sequence
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mezzotint.config import Settings, read_settings
-from mezzotint.domain.errors import ArgumentInvalid, NotKnown
+from mezzotint.domain.errors import ArgumentInvalid, NotKnown, OutputUnwritable
 from mezzotint.domain.model import ForecastPolicy, Speed
 from mezzotint.engine.forecasting.calibration import Calibration
+from mezzotint.engine.models import files
 from mezzotint.main.drawing.trial_drawing import draw_smallest, smallest_px
 from mezzotint.main.options import Data, print_table, report_errors, setting_option
 from mezzotint.main.served_models import (
@@ -94,6 +95,20 @@ def check(
             *((speed, describe_trial(trial)) for speed, trial in found.forecast.trials().items()),
         ):
             typer.echo(f"  {title:<11} {value}")
+
+
+@app.command()
+def describe(models: Listed = None, model: One = None) -> None:
+    """Write what only diffusers' classes tell into each model's `mezzotint.json`: a gateway without them reads it."""
+    with report_errors():
+        for offer in find_models(read_settings(models=models, model=model)):
+            if offer.checkpoint is not None:
+                raise ArgumentInvalid(f"{offer.checkpoint} is a single file: `mezzotint models import` makes a folder")
+            try:
+                is_new = files.write_card(offer.folder)
+            except OSError as error:
+                raise OutputUnwritable(f"{offer.folder / files.CARD}: {error.strerror}") from error
+            typer.echo(f"{offer.folder / files.CARD}: {'written' if is_new else 'complete'}")
 
 
 @app.command("import")

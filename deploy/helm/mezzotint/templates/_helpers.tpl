@@ -69,7 +69,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end -}}
 
 {{- define "mezzotint.volumes" -}}
-- {name: data, emptyDir: {sizeLimit: 4Gi}}
+- {name: data, emptyDir: {}}
 - {name: tmp, emptyDir: {sizeLimit: 4Gi}}
 {{- if .Values.models.file }}
 - name: models-file

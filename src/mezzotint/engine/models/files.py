@@ -6,6 +6,7 @@ A damaged model stops a server before it opens its port, and torch is not needed
 diffusers, which brings torch along, for what a model's `mezzotint.json` does not say.
 """
 
+import json
 import math
 import os
 from collections.abc import Callable
@@ -101,7 +102,7 @@ def _locate(source: str, kind: str, download: Callable[[], str]) -> Path:
         raise ModelMissing(f"there is no folder {source!r}, and it is not a hub id (owner/name)")
     try:
         return Path(download())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelMissing(f"the {kind} {source!r} could not be had: {reason}") from error
 
@@ -229,7 +230,12 @@ def _complete_card(folder: Path, index: dict[str, Any], scheduler: dict[str, Any
         return card
     import inspect
 
-    import diffusers
+    try:
+        import diffusers
+    except ImportError as error:
+        untold = ", ".join(sorted(READ_OFF_CLASSES - card.keys()))
+        told_by = f"`mezzotint models describe --model {folder}`, run where it is, writes them into {CARD}"
+        raise ModelMissing(f"{folder}: {untold} are unknown without diffusers: {told_by}") from error
 
     from mezzotint.engine.early_stop import works_with_estimates
     from mezzotint.engine.tasks import find_unmet_need, rescale_tasks_of, takes_eta, takes_negative_prompt, tasks_of
@@ -253,6 +259,16 @@ def _complete_card(folder: Path, index: dict[str, Any], scheduler: dict[str, Any
         "rescale_tasks": rescale_tasks_of(pipeline),
     }
     return found | card
+
+
+def write_card(folder: Path) -> bool:
+    """Write what diffusers' classes tell into the card, which a gateway then reads. Returns whether it lacked any."""
+    index = read_json(folder / "model_index.json", folder)
+    scheduler = _config(folder, index, "scheduler", "scheduler_config.json")
+    known, card = _card(folder), _complete_card(folder, index, scheduler or {})
+    if card != known:
+        (folder / CARD).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return card != known
 
 
 def check_model(folder: Path, checkpoint: Path | None = None) -> None:

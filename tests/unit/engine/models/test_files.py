@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,25 @@ def test_the_starter_model_is_whole_and_tells_what_it_is() -> None:
     assert info.default_steps == 30
     assert info.knows
     assert info.examples
+
+
+def test_a_gateway_without_diffusers_reads_off_the_card_what_another_machine_wrote(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = json.loads((copy / "mezzotint.json").read_text())
+    told = {name: value for name, value in card.items() if name not in files.READ_OFF_CLASSES}
+    (copy / "mezzotint.json").write_text(json.dumps(told))
+    described = files.describe(copy)
+    with monkeypatch.context() as gateway:
+        gateway.setitem(sys.modules, "diffusers", None)
+        with pytest.raises(ModelMissing, match="mezzotint models describe"):
+            files.describe(copy)
+        with pytest.raises(ModelMissing, match="could not be had"):
+            files.locate("nobody/nothing")
+    assert files.write_card(copy)
+    assert not files.write_card(copy), "it is complete"
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    assert files.describe(copy) == described
 
 
 def test_a_model_is_asked_for_no_side_that_could_not_be_delivered(copy: Path) -> None:

@@ -88,6 +88,7 @@ def test_commands_settings_and_ports_exist_and_no_secret_is_written(values: dict
         if container["name"] == "gateway":
             assert container["ports"] == [{"name": "http", "containerPort": settings.port}]
         else:
+            assert settings.device == "cuda"
             assert f":{settings.worker_metrics_port}/metrics" in str(container["livenessProbe"])
         mounted = {mount["name"] for mount in container["volumeMounts"]}
         assert mounted == {volume["name"] for volume in pod["volumes"]}
@@ -120,6 +121,7 @@ def test_selectors_find_the_pods_they_mean() -> None:
         ({"replicas": 2}, "replicas"),
         ({"gateway": {"replicas": 0}}, "minimum"),
         ({"settings": {"MEZZOTINT_REUSE": False}}, "string"),
+        ({"settings": {"MEZZOTINT_DATABASE": "postgresql://m:secret@db/m"}}, "MEZZOTINT_DATABASE"),
         ({"images": {"worker": "mezzotint-worker"}}, "worker"),
         ({"workers": {"Big": {"replicas": 1, "resources": {}}}}, "Big"),
         ({"objects": "/srv/pictures"}, "s3"),
