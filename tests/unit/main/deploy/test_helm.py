@@ -88,7 +88,7 @@ def test_commands_settings_and_ports_exist_and_no_secret_is_written(values: dict
         if container["name"] == "gateway":
             assert container["ports"] == [{"name": "http", "containerPort": settings.port}]
         else:
-            assert settings.device == "cuda"
+            assert (settings.device, settings.pool) == ("cuda", "big" if values else "default")
             assert f":{settings.worker_metrics_port}/metrics" in str(container["livenessProbe"])
         mounted = {mount["name"] for mount in container["volumeMounts"]}
         assert mounted == {volume["name"] for volume in pod["volumes"]}
