@@ -18,14 +18,17 @@ from mezzotint.policy.safety.guard_formats import GuardFormat
 STARTER = "starter"
 MIN_FREE_BYTES = 64 * 1024 * 1024
 """Less room than this on the disk of the data folder, and a server would fail within minutes."""
-RAY_WAITS_S = {
+RAY_SETTINGS = {
     "RAY_agent_register_timeout_ms": 180_000,
     "RAY_raylet_start_wait_time_s": 180,
     "RAY_gcs_server_port_wait_time_s": 120,
     "RAY_DASHBOARD_STARTUP_TIMEOUT_S": 180,
     "RAY_worker_register_timeout_seconds": 180,
+    "RAY_prestart_worker_first_driver": 0,
+    "RAY_worker_niceness": 0,
 }
-"""How long Ray's processes wait for each other at their start; on a busy machine its defaults, 15 to 30 s, end them."""
+"""Ray's processes wait for each other at their start for 15 to 30 s by default, and end where a busy machine is slower.
+Ray keeps processes ready for tasks, of which a fleet has none, and runs actors with `nice` 15."""
 
 
 class Settings(BaseSettings):
@@ -384,8 +387,8 @@ def set_ray_environment(*, is_loopback: bool) -> None:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     if is_loopback:
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-    for name, seconds in RAY_WAITS_S.items():
-        os.environ.setdefault(name, str(seconds))
+    for name, value in RAY_SETTINGS.items():
+        os.environ.setdefault(name, str(value))
 
 
 def cublas_workspace() -> str:
