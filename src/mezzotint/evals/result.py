@@ -34,6 +34,7 @@ class Suite(StrEnum):
     CALIBRATION = "calibration"
     AESTHETIC = "aesthetic"
     REGRESSION = "regression"
+    IMAGES = "images"
     COSTS = "costs"
     LATENCY = "latency"
 

@@ -169,6 +169,25 @@ def aesthetic(
 
 
 @app.command()
+def images(
+    pictures: Annotated[
+        Path,
+        typer.Option(help="CSV file (file, label: safe or anything else; category) of pictures, the files beside it."),
+    ],
+    limit: Limit = None,
+    out: Out = None,
+    gates: GatesFile = None,
+    data: Data = None,
+) -> None:
+    """Run labelled pictures of your own through the image filter. Exit code 6: a gate failed."""
+    from mezzotint.main.evals.run_pictures import run_images
+
+    with report_errors():
+        run = _open_run(read_settings(data=data), out, gates)
+        raise typer.Exit(finish(run, [run_images(run, pictures, limit)]))
+
+
+@app.command()
 def latency(
     model: Model = None,
     models: Models = None,

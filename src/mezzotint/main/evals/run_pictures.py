@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from mezzotint import __version__
 from mezzotint.domain.errors import ArgumentInvalid
 from mezzotint.evals.pictures.aesthetic import ScorePicture, measure_aesthetic
+from mezzotint.evals.pictures.image_filter import measure_image_filter, read_labelled_pictures
 from mezzotint.evals.pictures.judge import Judge, open_judge
 from mezzotint.evals.pictures.regression import measure_regression
 from mezzotint.evals.result import EvalResult, Suite
@@ -52,6 +54,27 @@ def run_aesthetic(run: EvalRun, drawn: DrawnPictures, graders: Graders) -> EvalR
             judge=judge,
             num_votes=graders.num_votes,
             linear_head=head,
+            on_picture=lambda: bar.advance(task),
+        )
+
+
+def run_images(run: EvalRun, file: Path, limit: int | None) -> EvalResult:
+    """Raises: PicturesInvalid, ModelMissing, ModelCorrupt, PolicyInvalid."""
+    from mezzotint.main.filters.text_screen import build_text_filter
+    from mezzotint.safety.image.loading import load_postfilter
+    from mezzotint.safety.policy_file import load_policy
+
+    pictures = read_labelled_pictures(file, limit)
+    settings = run.settings
+    image_filter = load_postfilter(
+        load_policy(settings.safety_policy), load_judge=lambda: build_text_filter(settings).judge
+    )
+    with progress_bar() as bar:
+        task = bar.add_task("judging pictures", total=len(pictures))
+        return measure_image_filter(
+            image_filter.check,
+            pictures,
+            inputs={"mezzotint": __version__, "filter": image_filter.version, "pictures": file.name},
             on_picture=lambda: bar.advance(task),
         )
 
