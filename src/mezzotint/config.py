@@ -126,6 +126,11 @@ class Settings(BaseSettings):
     claim_tenants: str = Field(
         "", description="tenants, comma-separated, that a worker takes jobs of, and of no others; default: all"
     )
+    light_first: bool = Field(
+        False,
+        description="a worker lets jobs that it should finish within 5 s, by its own measured pace, go a little before "
+        "heavier ones, as it does with jobs of models that it has in memory",
+    )
     run_memory_mb: int = Field(
         0,
         ge=0,

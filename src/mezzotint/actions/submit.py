@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar, overload
 
+from mezzotint.actions.fleet_placement import FleetPlacement
 from mezzotint.actions.open_tries import OpenTries
 from mezzotint.actions.overload import Overload
 from mezzotint.actions.safety.refusals import keep_refusal
@@ -49,7 +50,7 @@ class Admission:
     """The stores, filters and models by which requests become jobs.
 
     model: the default; others: those that may be asked for beside it. styles: those of the server. screen: the text
-    filter. upscaler: its name, if there is one.
+    filter. upscaler: its name, if there is one. placement: the fleet that runs the jobs; None: there is none.
     """
 
     jobs: Jobs
@@ -66,6 +67,7 @@ class Admission:
     upscaler: str = ""
     others: tuple[ModelInfo, ...] = ()
     styles: tuple[StyleInfo, ...] = ()
+    placement: FleetPlacement | None = None
 
     @property
     def models(self) -> tuple[ModelInfo, ...]:
@@ -205,6 +207,11 @@ async def _decide_jobs(
     decision = await _compute(admission, request, claims, partial(admit, parsed, terms))
     if isinstance(decision, Refusal):
         return decision
+    name = admission.upscaler if request.task is Task.UPSCALE else decision.model.name
+    if admission.placement is not None:
+        misplaced = await admission.placement.find_refusal(name, place.lane, claims.tenant, now)
+        if misplaced is not None:
+            return misplaced
     texts = [(plan.parameters.prompt, plan.parameters.negative_prompt) for plan in decision.plans]
     if decision.model.weighs_words:  # nu(de:1.1) is the word that its letters make
         texts = [(strip_weights(prompt), strip_weights(negative)) for prompt, negative in texts]
@@ -214,7 +221,6 @@ async def _decide_jobs(
         return (
             await keep_refusal(admission.refusals, verdicts, request.prompt, claims, now) if is_for_safety else verdicts
         )
-    name = admission.upscaler if request.task is Task.UPSCALE else decision.model.name
     scope = choose_reuse_scope(claims, has_fixed_seed=parsed.has_fixed_seed, is_new=request.is_new)
     jobs = _make_jobs(name, decision, claims, now, place=place, reuse_scope=scope)
     return tuple(replace(job, screening=one.evidence) for job, one in zip(jobs, verdicts, strict=True))

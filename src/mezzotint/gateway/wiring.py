@@ -9,6 +9,7 @@ from typing import Protocol
 from PIL.Image import Image
 
 from mezzotint.actions.finish import BackingServices
+from mezzotint.actions.fleet_placement import FleetPlacement
 from mezzotint.actions.overload import Overload
 from mezzotint.actions.review import Reviews, with_originals
 from mezzotint.actions.safety.controls import SafetyControls
@@ -69,6 +70,7 @@ def build_service(
             screen=filters.screen,
             overload=Overload(partial(read_pressure, store.database)),
             metrics=backing.metrics,
+            placement=FleetPlacement(rows=store.fleet, workers=store.workers),
         ),
         backing=backing,
         images=store.images,

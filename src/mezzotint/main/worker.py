@@ -202,6 +202,7 @@ def build_worker(
         is_alone=not database.is_postgres,
         reuses_pictures=settings.reuse,
         reuse_charge=settings.reuse_charge,
+        light_first=settings.light_first,
     )
     every = None if settings.checkpoint_every == "auto" else settings.checkpoint_every
     interval = CheckpointInterval(every=every, uptime=Uptime(settings.data / "uptime.json"), metrics=backing.metrics)

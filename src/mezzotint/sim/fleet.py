@@ -15,6 +15,7 @@ from mezzotint.domain.tier import Tier
 from mezzotint.policy.fair_queue.settle import MeasuredWork
 from mezzotint.policy.fleet.autoscale import SCALE_RULES, FleetView, ScaleDecision, ScaleRules, ScaleState, autoscale
 from mezzotint.policy.fleet.load_plan import PoolReading, WaitingWork
+from mezzotint.policy.fleet.placement import compare_speed
 from mezzotint.sim.backlog import Backlog, QueuedJob
 from mezzotint.sim.simulation import JobArrival, JobRecord, Machine, SimulatedRun, SimulatedWorker, to_datetime
 
@@ -209,7 +210,7 @@ class FleetSimulation:
                 num_starting=len(mine) - len(ready),
                 utilisation=self._measure_utilisation(pool, ready),
                 start_s=self.machines[pool.name].start_s,
-                speed=max(self.machines[pool.name].speeds) / self.reference,
+                speed=compare_speed({"": 1 / max(self.machines[pool.name].speeds)}, {"": 1 / self.reference}),
             )
         return readings
 

@@ -8,6 +8,7 @@ import structlog
 from mezzotint.actions.claim import claim
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.device.preemption import RunningJob, choose_victim
+from mezzotint.policy.fleet.placement import light_cost
 from mezzotint.store import WorkerOffer
 from mezzotint.worker.drain import Drain
 from mezzotint.worker.job_states import JobAction, JobMessage, LeaseState
@@ -89,6 +90,7 @@ class ClaimLoop:
             tenants=settings.tenants,
             warm=warm,
             shapes=shapes,
+            light_cost=light_cost(self.jobs.pace_s) if settings.light_first else 0.0,
         )
 
     async def _make_room(self) -> None:

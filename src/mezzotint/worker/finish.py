@@ -12,7 +12,8 @@ from mezzotint.actions.finish import finish
 from mezzotint.actions.requeue import requeue
 from mezzotint.domain.errors import EngineFailed, JobFault, StorageUnavailable, WorkerLost
 from mezzotint.domain.event import Moved
-from mezzotint.domain.job import Ending, Job, JobState
+from mezzotint.domain.job import Ending, Job, JobState, remaining_cost
+from mezzotint.policy.fair_queue.settle import next_pace
 from mezzotint.policy.poison import WorkerLoss
 from mezzotint.policy.retry import DeadLetter, Failure, Retry, decide_retry
 from mezzotint.policy.safety.verdicts import SafetyVerdict
@@ -54,6 +55,8 @@ async def finish_job(jobs: LeasedJobs, leased: LeasedJob, report: RunEnded) -> N
         ending = replace(ending, reuse_key=key if ending.images else None)
     ending = replace(ending, timings=timings, cost_s=report.cost_s, resumed_cost_s=leased.resumed_cost_s)
     ending = replace(ending, num_passes=report.num_passes, num_forecast=report.num_forecast)
+    work = remaining_cost(leased.job.parameters, leased.job.step) * ending.computed_share
+    jobs.pace_s = next_pace(jobs.pace_s, work, report.cost_s)
     if await jobs.write_and_release(leased, lambda: finish(jobs.backing, leased.job, leased.lease, ending)):
         took = {name: round(took, 3) for name, took in asdict(ending.timings).items() if took is not None}
         log.info("job ended", job=leased.job.id, state=ending.state, **took)

@@ -72,6 +72,7 @@ class WorkerSettings:
     is_alone: bool = True
     reuses_pictures: bool = True
     reuse_charge: float = 0.0
+    light_first: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,7 +80,8 @@ class LeasedJobs:
     """by_id: the jobs under lease, and those `LOST` until the device is done with them. send: to the device's thread.
 
     reports: from the device's thread, not handled yet. without_previews: jobs whose previews stopped, in that order.
-    keeps_for_pro: a run was just preempted, and the next claim takes Pro jobs alone.
+    keeps_for_pro: a run was just preempted, and the next claim takes Pro jobs alone. pace_s: GPU-seconds that this
+    device takes for a step-megapixel, over all models; None: not measured yet.
     """
 
     backing: BackingServices
@@ -94,6 +96,7 @@ class LeasedJobs:
     reports: asyncio.Queue[Report] = field(default_factory=asyncio.Queue)
     without_previews: dict[JobId, None] = field(default_factory=dict)
     keeps_for_pro: bool = False
+    pace_s: float | None = None
     is_ready: bool = False
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _stopped_at: float | None = None

@@ -13,7 +13,7 @@ from mezzotint.worker.claim_loop import ClaimLoop
 from mezzotint.worker.drain import MAX_DRAIN_S, Drain
 from mezzotint.worker.job_states import JobMessage, LeaseState
 from mezzotint.worker.messages import Preempt, PreemptReason, Start
-from tests.making import NOW, make_job
+from tests.making import NOW, make_job, make_parameters
 from tests.unit.worker.conftest import ME, Leases
 
 pytestmark = pytest.mark.anyio
@@ -170,3 +170,16 @@ async def test_no_run_makes_room_for_a_job_that_the_worker_may_not_take(leases: 
         await ClaimLoop(leases.jobs, None).claim_or_drain()
         leases.jobs.settings = given
     assert leases.sent == []
+
+
+@pytest.mark.parametrize(("light_first", "pace_s", "first"), [(True, 50.0, 4), (True, None, 30), (False, 50.0, 30)])
+async def test_a_light_job_goes_first_where_that_is_wanted_and_the_devices_pace_is_known(
+    leases: Leases, light_first: bool, pace_s: float | None, first: int
+) -> None:
+    leases.jobs.settings = replace(leases.jobs.settings, light_first=light_first, max_runs=1)
+    leases.jobs.pace_s = pace_s
+    for tenant, num_steps in (("ada", 30), ("bob", 4)):
+        await leases.jobs.backing.jobs.add(make_job(tenant=tenant, parameters=make_parameters(num_steps=num_steps)))
+    await ClaimLoop(leases.jobs, None).claim_or_drain()
+    (leased,) = leases.jobs.held()
+    assert leased.job.parameters.num_steps == first

@@ -34,6 +34,7 @@ async def test_pictures_end_their_job_and_its_place_is_free(leases: Leases) -> N
     assert (row.state, len(row.images), row.timings.load_s) == (JobState.SUCCEEDED, 1, 1)
     assert leases.jobs.by_id == {}
     assert leases.jobs.backing.bus.work.is_set()
+    assert leases.jobs.pace_s == pytest.approx(2.0 / leased.job.parameters.cost), "2 GPU-seconds for all its steps"
 
 
 async def test_a_result_after_the_lease_is_not_written(leases: Leases) -> None:

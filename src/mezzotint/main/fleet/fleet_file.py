@@ -20,6 +20,7 @@ WORKER_SETTINGS = (
     "dtype",
     "exact",
     "lease_s",
+    "light_first",
     "log_json",
     "max_attempts",
     "model_memory_mb",

@@ -27,7 +27,8 @@ class WorkerOffer:
     """A worker that wants jobs. models: those it can run; None: any. lanes: those it takes jobs of. tenants: the only
     ones it takes jobs of; None: all. warm: models in memory.
     shapes: model, width and height of what runs there now. suspects: it wants none but jobs that are to run
-    alone; else none of these."""
+    alone; else none of these. light_cost: step-megapixels up to which a job is light, and goes a little before others;
+    0: none is."""
 
     worker: WorkerId
     models: frozenset[str] | None = None
@@ -36,12 +37,14 @@ class WorkerOffer:
     warm: frozenset[str] = frozenset()
     shapes: frozenset[tuple[str, int, int]] = field(default_factory=frozenset)
     suspects: bool = False
+    light_cost: float = 0.0
 
     def affinity(self, row: RowMapping) -> float:
         said = row["parameters"]  # not read where nothing runs
         size = said if isinstance(said, dict) else {}
         shape = (row["model"], size.get("width", 0), size.get("height", 0))
-        return rate_affinity(is_warm=row["model"] in self.warm, joins_batch=shape in self.shapes)
+        is_light = row["cost"] <= self.light_cost
+        return rate_affinity(is_warm=row["model"] in self.warm, joins_batch=shape in self.shapes, is_light=is_light)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

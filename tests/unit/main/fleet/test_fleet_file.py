@@ -151,7 +151,14 @@ def test_lanes_and_models_that_no_pool_takes_are_said() -> None:
 
 
 def test_every_setting_that_a_pool_may_have_is_one() -> None:
-    values = {"compile": True, "exact": False, "log_json": True, "dtype": "float16", "checkpoint_every": "auto"}
+    values = {
+        "compile": True,
+        "exact": False,
+        "light_first": True,
+        "log_json": True,
+        "dtype": "float16",
+        "checkpoint_every": "auto",
+    }
     pool = Pool(name="a", settings={name: values.get(name, 8) for name in WORKER_SETTINGS})
     assert check_settings(pool) == []
 

@@ -1,0 +1,51 @@
+"""Refuse a job that no worker can ever run, while a fleet is up."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from mezzotint.domain.fleet.desired_fleet import FleetPhase
+from mezzotint.domain.fleet.pool import Fleet
+from mezzotint.domain.ids import TenantId
+from mezzotint.domain.refusal import Refusal
+from mezzotint.domain.tier import Tier
+from mezzotint.policy.fleet.placement import place_job
+from mezzotint.policy.fleet.validation import read_document
+from mezzotint.store import WorkerLabels, Workers
+from mezzotint.store.fleet.fleet_rows import FleetRows
+
+KEPT = timedelta(seconds=5)
+"""How long the fleet's file and the list of workers are not read again."""
+
+
+@dataclass(slots=True, kw_only=True)
+class FleetPlacement:
+    """Knows the fleet that is wanted, and the workers that live, be they of the fleet or not."""
+
+    rows: FleetRows
+    workers: Workers
+    _fleet: Fleet | None = None
+    _labels: list[WorkerLabels] = field(default_factory=list)
+    _read_at: datetime | None = None
+
+    async def find_refusal(self, model: str, lane: Tier, tenant: TenantId, now: datetime) -> Refusal | None:
+        """None: some pool may run the job, or some worker that lives, perhaps later. Raises: StorageUnavailable."""
+        if self._read_at is None or not timedelta() <= now - self._read_at < KEPT:
+            await self._read(now)
+        if self._fleet is None or any(_may_claim(labels, model, lane, tenant) for labels in self._labels):
+            return None
+        return place_job(self._fleet, model, lane, tenant)
+
+    async def _read(self, now: datetime) -> None:
+        wanted = await self.rows.read()
+        found = None if wanted is None or wanted.phase is not FleetPhase.UP else read_document(wanted.document)
+        self._fleet = found if isinstance(found, Fleet) else None
+        self._labels = [] if self._fleet is None else [status.labels for status in await self.workers.all(now)]
+        self._read_at = now
+
+
+def _may_claim(labels: WorkerLabels, model: str, lane: Tier, tenant: TenantId) -> bool:
+    return (
+        (labels.models is None or model in labels.models)
+        and lane in labels.lanes
+        and (labels.tenants is None or tenant in labels.tenants)
+    )

@@ -1,0 +1,61 @@
+"""While a fleet is up, a job that nobody can ever run is refused, and one that somebody may run waits."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from mezzotint.actions.fleet_placement import KEPT, FleetPlacement
+from mezzotint.domain.fleet.desired_fleet import DesiredFleet, FleetPhase
+from mezzotint.domain.ids import TenantId, WorkerId
+from mezzotint.domain.refusal import RefusalCode
+from mezzotint.domain.tier import Tier
+from mezzotint.store import Database, Store, WorkerLabels
+from tests.making import NOW
+
+pytestmark = pytest.mark.anyio
+ADA = TenantId("ada")
+WANTED = DesiredFleet(
+    document={"pools": [{"name": "a", "max": 1, "models": ["ink"], "lanes": ["pro"]}]},
+    digest="d",
+    phase=FleetPhase.UP,
+    namespace="n",
+    ray_address="127.0.0.1:1",
+    version="0.1.0",
+    changed_at=NOW,
+)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    database = Database(tmp_path / "mezzotint.db")
+    database.migrate()
+    yield Store(database)
+    await database.close()
+
+
+async def test_only_a_fleet_that_is_up_refuses_and_only_what_no_pool_takes(store: Store) -> None:
+    placement = FleetPlacement(rows=store.fleet, workers=store.workers)
+    assert await placement.find_refusal("xl", Tier.PRO, ADA, NOW) is None
+    await store.fleet.write(WANTED)
+    now = NOW + KEPT
+    refusal = await placement.find_refusal("xl", Tier.PRO, ADA, now)
+    assert refusal is not None
+    assert refusal.code is RefusalCode.NO_POOL
+    assert await placement.find_refusal("ink", Tier.FREE, ADA, now) is not None
+    assert await placement.find_refusal("ink", Tier.PRO, ADA, now) is None, "its pool may get a worker"
+    await store.fleet.set_phase(FleetPhase.STOPPING, now)
+    assert await placement.find_refusal("xl", Tier.PRO, ADA, now) is not None, "not read again so soon"
+    assert await placement.find_refusal("xl", Tier.PRO, ADA, now + KEPT) is None
+
+
+async def test_a_worker_outside_of_the_fleet_takes_what_no_pool_does(store: Store) -> None:
+    await store.fleet.write(WANTED)
+    labels = WorkerLabels(models=frozenset({"xl"}), lanes=frozenset({Tier.PRO}), tenants=frozenset({ADA}))
+    await store.workers.record_heartbeat(WorkerId("w"), NOW, labels)
+    placement = FleetPlacement(rows=store.fleet, workers=store.workers)
+    assert await placement.find_refusal("xl", Tier.PRO, ADA, NOW) is None
+    assert await placement.find_refusal("xl", Tier.PRO, TenantId("bob"), NOW) is not None
+    assert await placement.find_refusal("xl", Tier.FREE, ADA, NOW) is not None
+    assert await placement.find_refusal("xl", Tier.PRO, ADA, NOW + timedelta(minutes=5)) is not None, "it is gone"
