@@ -127,9 +127,7 @@ class Settings(BaseSettings):
         "", description="tenants, comma-separated, that a worker takes jobs of, and of no others; default: all"
     )
     light_first: bool = Field(
-        False,
-        description="a worker lets jobs that it should finish within 5 s, by its own measured pace, go a little before "
-        "heavier ones, as it does with jobs of models that it has in memory",
+        False, description="jobs that a worker should finish within 5 s, by its own pace, go a little before others"
     )
     run_memory_mb: int = Field(
         0,

@@ -16,6 +16,17 @@ from mezzotint.policy.fleet.document import RESOURCE, FleetDocument, PoolEntry, 
 
 FORMS: Mapping[str, type[BaseModel]] = {"pools": PoolEntry, "regions": RegionEntry}
 CHOICES: Mapping[str, Sequence[str]] = {"lanes": tuple(Tier), "market": tuple(Market)}
+FORMS_OF: Mapping[str, str] = {
+    "tuple_type": "a list",
+    "dict_type": "a table",
+    "model_type": "a table",
+    "too_short": "a list with something in it",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "string_type": "text",
+    "string_pattern_mismatch": "small letters, digits and '-', at most 40, of which '-' is neither first nor last",
+}
+"""What a value should have been, by the kind of fault."""
 MOST_PROBLEMS = 20
 """Faults that are told at once."""
 WEIGHTS_SHARE = 0.8
@@ -27,7 +38,8 @@ def read_document(document: Mapping[str, Any]) -> Fleet | tuple[FleetProblem, ..
     try:
         read = FleetDocument.model_validate(document)
     except ValidationError as error:
-        return tuple(_explain(one, document) for one in error.errors()[:MOST_PROBLEMS])
+        found = [_explain(one, document) for one in error.errors() if not _is_consequence(one)]
+        return tuple(dict.fromkeys(found))[:MOST_PROBLEMS]
     fleet = read.to_fleet()
     problems = [
         *_check_names(fleet),
@@ -83,18 +95,25 @@ def _suggest(name: object, known: Mapping[str, object] | Sequence[str]) -> str:
     return f"did you mean {by_small[near[0]]!r}?" if near else ""
 
 
+def _is_consequence(error: ErrorDetails) -> bool:
+    """Whether a list is only too short since its items have faults, which are told."""
+    return error["type"] == "too_short" and bool(error["input"])
+
+
 def _explain(error: ErrorDetails, document: Mapping[str, Any]) -> FleetProblem:
     """A fault of form as its reader understands it."""
     place = list(error["loc"])
     table, pool = _find_table(place, document)
-    path = place[2:] if table in FORMS and len(place) > 1 and isinstance(place[1], int) else place
-    parts = [f"{part + 1}" if isinstance(part, int) else str(part) for part in path]
-    key = ".".join([*([f"{table} {place[1]}"] if table == "regions" and path is not place else []), *parts]) or table
+    is_entry = table in FORMS and len(place) > 1 and isinstance(place[1], int)
+    path = place[2:] if is_entry else place
+    path = path[:2] if path[:1] == ["settings"] else path  # beyond stand the types that were tried
+    key = ".".join(f"{part + 1}" if isinstance(part, int) else str(part) for part in path) or table
+    if table == "regions" and is_entry:
+        key = f"regions {int(place[1]) + 1}, {key}"
     given = error.get("input")
     match error["type"]:
         case "extra_forbidden":
-            form = FORMS[table] if path is not place else FleetDocument
-            known = list(form.model_fields)
+            known = list((FORMS[table] if is_entry else FleetDocument).model_fields)
             fix = _suggest(path[-1], known) or f"known are {', '.join(known)}"
             return _problem(pool, key, "is no key of this table", fix)
         case "missing":
@@ -103,9 +122,12 @@ def _explain(error: ErrorDetails, document: Mapping[str, Any]) -> FleetProblem:
             choices = next((CHOICES[str(part)] for part in path if part in CHOICES), ())
             fix = _suggest(given, choices) or f"known are {', '.join(choices)}"
             return _problem(pool, key, f"{given!r} is not known", fix)
-        case _:
-            shown = repr(given)[:60]
-            return _problem(pool, key, f"{error['msg']} (got {shown})", "docs/reference/fleet.md has every key's form")
+        case kind:
+            wanted = (
+                "text, a number, true or false" if path[:1] == ["settings"] and len(path) > 1 else FORMS_OF.get(kind)
+            )
+            message = error["msg"].replace("Input should be", "is to be") if wanted is None else f"is to be {wanted}"
+            return _problem(pool, key, f"{message} (got {given!r:.60})", "docs/reference/fleet.md has every key's form")
 
 
 def _find_table(place: Sequence[int | str], document: Mapping[str, Any]) -> tuple[str, str | None]:
@@ -115,7 +137,9 @@ def _find_table(place: Sequence[int | str], document: Mapping[str, Any]) -> tupl
         return table, None
     entry = document["pools"][place[1]]
     name = entry.get("name") if isinstance(entry, dict) else None
-    return table, name[:60] if isinstance(name, str) and name else f"number {place[1] + 1}"
+    if isinstance(name, str) and name and name.isprintable():
+        return table, name[:60]
+    return table, f"number {place[1] + 1}"
 
 
 def _check_names(fleet: Fleet) -> Iterator[FleetProblem]:

@@ -54,7 +54,10 @@ FAULTS = [
     (POOL + "warm_floor = 3", ("pool steady, warm_floor", "3 is more than max, 2")),
     (POOL + 'market = "spott"', ("pool steady, market", "'spott' is not known", "did you mean 'spot'?")),
     (POOL + 'lanes = ["payd"]', ("pool steady, lanes", "did you mean 'paid'?")),
-    (POOL + "lanes = []", ("pool steady, lanes",)),
+    (POOL + "lanes = []", ("pool steady, lanes", "a list with something in it")),
+    (POOL + 'models = "ink"', ("pool steady, models", "is to be a list (got 'ink')")),
+    (POOL + "settings = {dtype = []}", ("pool steady, settings.dtype", "text, a number, true or false")),
+    ('[[pools]]\nname = "A b"\nmax = 1', ("pool A b, name", "small letters")),
     (POOL + 'lanes = ["pro", "pro"]', ("pool steady, lanes", "'pro' stands 2 times")),
     (POOL + 'region = "eu"', ("pool steady, region", "no region 'eu'", "default")),
     ('[[regions]]\nname = "eu"\nspills_to = ["as"]\n' + POOL + 'region = "eu"', ("eu.spills_to", "no region 'as'")),
@@ -77,15 +80,16 @@ FAULTS = [
     ),
     ("spot_share = 0.5\n" + POOL + 'market = "spot"', ("spot_share", "on-demand")),
     (POOL + "price_per_hour = nan", ("pool steady, price_per_hour", "finite")),
-    (POOL + "min = true", ("pool steady, min", "integer")),
-    (POOL + 'max_runs = "4"', ("pool steady, max_runs", "integer")),
+    (POOL + "min = true", ("pool steady, min", "a whole number (got True)")),
+    (POOL + 'max_runs = "4"', ("pool steady, max_runs", "a whole number")),
     (POOL + "settings = {lease_s = 0}", ("pool steady, settings.lease_s", "greater than 1")),
     (POOL + 'settings = {dtipe = "float16"}', ("pool steady, settings.dtipe", "did you mean 'dtype'?")),
     (POOL + 'settings = {database = "x"}', ("pool steady, settings.database", "no setting that a pool's workers have")),
     (POOL + "settings = {max_runs = 4}", ("pool steady, settings.max_runs", "a key of the pool itself")),
     ("", ("pools", "is missing")),
-    ("pools = 3", ("pools", "got 3")),
-    ("pools = [3]", ("pool number 1", "got 3")),
+    ("pools = 3", ("pools", "is to be a list (got 3)")),
+    ("pools = [3]", ("pool number 1", "is to be a table (got 3)")),
+    ("pools = []", ("pools", "a list with something in it")),
     ("[[pools]", ("is not TOML",)),
     ("a = " + "[" * 5000, ("is not TOML",)),
     ("#" * (MAX_FILE_BYTES + 1), ("longer than 256 KiB",)),
@@ -103,6 +107,7 @@ def test_a_fault_is_named_with_its_pool_and_key(
         read_fleet(file, lambda: offers)
     for part in said:
         assert part in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1, "one fault is told once"
 
 
 def test_all_faults_are_told_at_once_and_before_models_are_looked_for(tmp_path: Path) -> None:
