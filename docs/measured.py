@@ -8,7 +8,18 @@ RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
 
 
 def page(notice: str) -> str:
-    sections = [engine(), overhead(), endurance(), crash(), durability(), fairness(), queue(), gateway(), decoding()]
+    sections = [
+        engine(),
+        foretold_steps(),
+        overhead(),
+        endurance(),
+        crash(),
+        durability(),
+        fairness(),
+        queue(),
+        gateway(),
+        decoding(),
+    ]
     sections += [loop_lag(), soak(), provenance(), watermark()]
     head = (
         "# What was measured\n\n"
@@ -20,19 +31,21 @@ def page(notice: str) -> str:
     return "\n".join([notice, head, *("\n".join(lines) + "\n" for lines in sections)])
 
 
+PEERS = {
+    "one_by_one": "stock diffusers, one by one",
+    "request_batching": "LitServe's request batching",
+    "continuous": "LitServe's continuous loop over a step loop written by hand",
+    "continuous_tuned": "the same, its convolutions channels-last as the engine's",
+}
+
+
 def engine() -> list[str]:
     found = read("engine")
     pays, does_not = found["starter"], found["attentive"]
-    names = {
-        "one_by_one": "stock diffusers, one by one",
-        "request_batching": "LitServe's request batching",
-        "continuous": "LitServe's continuous loop over a step loop written by hand",
-        "continuous_tuned": "the same, its convolutions channels-last as the engine's",
-    }
     lines = [f"## The step engine ({script('engine')}, {rounds(pays)})\n"]
     lines.append("Jobs of 4, 20, 30 and 50 steps. In the second model wide passes cost as much as separate ones.\n")
     lines += table("against", "throughput, exact", "fast", "p95 at 95 % load, exact", "second model, exact", "fast")
-    for base, name in names.items():
+    for base, name in PEERS.items():
         over = [
             pays["throughput_over"]["hub_exact"][base],
             pays["throughput_over"]["hub_fast"][base],
@@ -42,6 +55,26 @@ def engine() -> list[str]:
         ]
         lines.append(row(name, *map(ratio, over)))
     lines.append(f"\nExact mode over fast mode: {ratio(pays['exact_over_fast'])}.")
+    return lines
+
+
+def foretold_steps() -> list[str]:
+    found = read("engine_forecast")
+    of_starter = found["starter"]
+    steps, foretold = " and ".join(str(count) for count in found["steps"]), of_starter["forecast"]
+    lines = [f"## The step engine with foretold steps ({script('engine_forecast', 'engine')}, {rounds(of_starter)})\n"]
+    lines.append(f"The starter model, jobs of {steps} steps, exact mode, the bound {found['forecast_bound']}.\n")
+    lines += table("against", "throughput, every pass", "foretold", "p95 at 95 % load, every pass", "foretold")
+    for base, name in PEERS.items():
+        measures = of_starter["throughput_over"], of_starter["p95_better_by"]
+        ways = ("hub_exact", "hub_exact_forecast")
+        lines.append(row(name, *(ratio(measure[way][base]) for measure in measures for way in ways)))
+    share = foretold["foretold"] / (foretold["foretold"] + foretold["passes"])
+    lines.append(
+        f"\n{share:.0%} of the denoiser's calls were foretold. To the pictures of every pass:"
+        f" {foretold['psnr_db_mean']} dB on average, {foretold['psnr_db_worst']} dB"
+        f" in the worst of {foretold['pictures']} pictures."
+    )
     return lines
 
 
@@ -255,11 +288,12 @@ def read(name: str) -> Any:
     return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
 
 
-def script(name: str) -> str:
+def script(name: str, by: str | None = None) -> str:
+    """The script of a result file, `by` where its name is another one, and the machine's load when it began."""
     found = read(name)
     hardware = next((one["hardware"] for one in (found, *found.values()) if "hardware" in one), None)
     load = hardware.get("load_average_at_start") if isinstance(hardware, dict) else None
-    return f"`benchmarks/{name}.py`" + ("" if load is None else f", load {load:.1f}")
+    return f"`benchmarks/{by or name}.py`" + ("" if load is None else f", load {load:.1f}")
 
 
 def rounds(found: Any) -> str:
