@@ -34,5 +34,5 @@ def test_generated_requests_never_meet_a_server_error(server: Server, tmp_path: 
         # the others would stop the drawing that other tests wait for, or have their prompts and pictures refused
         "/v1/session|/v1/admin/workers$|/v1/admin/safety/(rules|tightenings)$",
     ]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=480)
     assert done.returncode == 0, done.stdout[-6000:]

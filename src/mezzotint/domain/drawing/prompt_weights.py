@@ -43,7 +43,7 @@ def read_weights(text: str) -> tuple[Piece, ...]:
             pieces.append((escaped, 1.0))
         elif mark in {"(", "["}:
             opened[mark].append(len(pieces))
-        elif number is not None and opened["("] and not CLOCK.search(_tail(pieces)):
+        elif number is not None and opened["("] and not CLOCK.search(pieces[-1][0][-8:] if pieces else ""):
             _multiply(pieces, opened["("].pop(), _to_weight(number))
         elif number is not None:
             pieces.append((found.group()[:-1], 1.0))
@@ -68,10 +68,6 @@ def strip_weights(text: str) -> str:
 def is_weighted(text: str) -> bool:
     """Whether reading the weights gives anything but the text itself."""
     return read_weights(text) != ((Piece(text),) if text else ())
-
-
-def _tail(pieces: list[tuple[str, float]]) -> str:
-    return pieces[-1][0][-8:] if pieces else ""
 
 
 def _to_weight(number: str) -> float:

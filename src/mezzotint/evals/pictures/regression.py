@@ -22,7 +22,12 @@ def measure_regression(
 ) -> EvalResult:
     """Statistics of the pictures, and their distance from the accepted ones, which are kept as thumbnails."""
     figures = measure_statistics(pictures)
-    distances = _measure_distances(pictures, accepted.thumbnails if accepted else {})
+    before = {name: _decode(thumbnail) for name, thumbnail in accepted.thumbnails.items()} if accepted else {}
+    distances = {}
+    for picture in pictures:
+        if picture.id in before:
+            difference = _decode(encode_thumbnail(picture.picture)) - before[picture.id]
+            distances[picture.id] = float(np.sqrt((difference**2).mean()))
     notes = []
     if distances:
         found = list(distances.values())
@@ -57,15 +62,6 @@ def encode_thumbnail(picture: Image.Image) -> str:
     """The picture at 16 x 16 px, as base64 of its bytes."""
     small = picture.convert("RGB").resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX)
     return base64.b64encode(small.tobytes()).decode("ascii")
-
-
-def _measure_distances(pictures: Sequence[DrawnPicture], accepted: Mapping[str, str]) -> dict[str, float]:
-    distances = {}
-    for picture in pictures:
-        if picture.id in accepted:
-            difference = _decode(encode_thumbnail(picture.picture)) - _decode(accepted[picture.id])
-            distances[picture.id] = float(np.sqrt((difference**2).mean()))
-    return distances
 
 
 def _decode(thumbnail: str) -> NDArray[np.float64]:

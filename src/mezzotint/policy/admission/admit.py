@@ -196,7 +196,8 @@ def _fill_parameters(request: JobRequest, prompt: Prompt, model: ModelInfo, term
     is_upscale = request.task is Task.UPSCALE
     usual_sampler = None if is_upscale else model.default_sampler
     sampler = find_sampler(wanted) if (wanted := request.sampler or prompt.sampler or usual_sampler) else None
-    speed = Speed.EXACT if is_upscale else _choose_speed(request, prompt, model, terms.tier)
+    usual_speed = Speed.EXACT if is_upscale else model.forecast.default_of(terms.tier)
+    speed = usual_speed if is_upscale else request.speed or prompt.speed or usual_speed
     parameters = Parameters(
         prompt=add_trigger_words(prompt.text, styles, terms.styles),
         negative_prompt=prompt.no or " ".join((request.negative_prompt or "").split()),
@@ -239,11 +240,6 @@ def _choose_steps(request: JobRequest, prompt: Prompt, model: ModelInfo, tier: T
     if quality is not None:
         return max(1, round(usual * quality))
     return next(num for num in (request.num_steps, prompt.num_steps, usual) if num is not None)
-
-
-def _choose_speed(request: JobRequest, prompt: Prompt, model: ModelInfo, tier: Tier) -> Speed:
-    named = request.speed or prompt.speed
-    return model.forecast.default_of(tier) if named is None else named
 
 
 def _choose_guidance(request: JobRequest, prompt: Prompt, model: ModelInfo) -> float:

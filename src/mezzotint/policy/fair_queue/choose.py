@@ -94,12 +94,12 @@ def _make_bids(queue: Queue, now: datetime, rules: FairShareRules) -> list[Bid]:
                 picks[express] = pick
                 weights[express] = rule.part * queue.weights[rule.donor]
                 weights[rule.donor] -= weights[express]
-    return [_make_bid(_account(queue, share), queue, weights[share], pick) for share, pick in picks.items()]
-
-
-def _make_bid(account: Account, queue: Queue, weight: float, pick: Pick) -> Bid:
-    tag = max(account.start_tag, queue.virtual_time) if account.is_idle else account.start_tag
-    return Bid(account, tag, weight, pick)
+    bids = []
+    for share, pick in picks.items():
+        account = _account(queue, share)
+        tag = max(account.start_tag, queue.virtual_time) if account.is_idle else account.start_tag
+        bids.append(Bid(account, tag, weights[share], pick))
+    return bids
 
 
 def _account(queue: Queue, share: Share) -> Account:

@@ -29,8 +29,9 @@ def load_postfilter(
 
     Raises: ModelMissing, ModelCorrupt, NoClassifier, SettingInvalid.
     """
+    load_judge = load_judge or (lambda: load_text_filter(rules=None, policy=None, uses_classifier=True).judge)
     loaded = [
-        LoadedClassifier(name=name, entry=entry, classifier=_load(name, entry, load_judge or _load_built_in_judge))
+        LoadedClassifier(name=name, entry=entry, classifier=_load(name, entry, load_judge))
         for name, entry in policy.classifiers.items()
         if entry.uses
     ]
@@ -44,8 +45,14 @@ def _load(name: str, entry: ClassifierEntry, load_judge: Callable[[], JudgeText]
     match kind:
         case ClassifierKind.TEXT:
             return PictureText(load_judge)
-        case ClassifierKind.TRANSFORMERS | ClassifierKind.CLIP:
-            return _load_operator_model(name, entry)
+        case ClassifierKind.TRANSFORMERS:
+            from mezzotint.safety.image.operator_models import TransformersClassifier
+
+            return TransformersClassifier(name, Path(entry.path or ""), entry.labels)
+        case ClassifierKind.CLIP:
+            from mezzotint.safety.image.operator_models import ClipClassifier
+
+            return ClipClassifier(name, Path(entry.path or ""), entry.prompts)
         case _:
             module, built_in = BUILT_IN_CLASSES[kind]
             loaded: ImageClassifier = getattr(import_module(f"mezzotint.safety.image.{module}"), built_in)()
@@ -59,19 +66,6 @@ BUILT_IN_CLASSES = {
     ClassifierKind.NUDE_REGIONS: ("nude_regions", "NudeRegions"),
 }
 """Module and class."""
-
-
-def _load_operator_model(name: str, entry: ClassifierEntry) -> ImageClassifier:
-    from mezzotint.safety.image.operator_models import ClipClassifier, TransformersClassifier
-
-    path = Path(entry.path or "")
-    if entry.kind is ClassifierKind.CLIP:
-        return ClipClassifier(name, path, entry.prompts)
-    return TransformersClassifier(name, path, entry.labels)
-
-
-def _load_built_in_judge() -> JudgeText:
-    return load_text_filter(rules=None, policy=None, uses_classifier=True).judge
 
 
 def _check_coverage(policy: SafetyPolicy, loaded: list[LoadedClassifier]) -> None:

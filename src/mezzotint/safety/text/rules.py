@@ -51,10 +51,6 @@ class Rule(_RulesModel):
     negative: tuple[str, ...] = ()
 
 
-def _describe_categories() -> dict[str, Category]:
-    return {category.value: Category(about=category.about, hint=category.hint) for category in SafetyCategory}
-
-
 class Rules(_RulesModel):
     """lists: terms by the list's name. harmless: phrases whose words do not count. The first rule that holds wins."""
 
@@ -88,7 +84,7 @@ def load_rules(path: Path | None) -> Rules:
 
     Raises: RulesInvalid, naming the file and what is wrong.
     """
-    rules = Rules(categories=_describe_categories())
+    rules = Rules(categories={one.value: Category(about=one.about, hint=one.hint) for one in SafetyCategory})
     for name in _BUILT_IN:
         text = files("mezzotint.safety.text").joinpath(name).read_text(encoding="utf-8")
         rules = _add_rules(rules, Rules.model_validate(tomllib.loads(text)))
