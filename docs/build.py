@@ -46,6 +46,7 @@ def pages() -> dict[Path, str]:
         "reference/gates.md": gates(),
     }
     made["reference/metrics.md"] = metrics()
+    made["reference/families.md"] = runpy.run_path(str(DOCS / "families.py"))["page"](NOTICE)
     made["reference/measurements.md"] = runpy.run_path(str(DOCS / "measured.py"))["page"](NOTICE)
     return {Path(name): text for name, text in made.items()}
 

@@ -1,6 +1,7 @@
 """A job's parameters as the keyword arguments of a stock pipeline call."""
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,10 @@ def call_kwargs(pipeline: "DiffusionPipeline", parameters: Parameters) -> dict[s
     accepted = inspect.signature(type(pipeline).__call__).parameters
     slots = {
         "prompt": Slot(value=parameters.prompt, is_required=True),
-        "negative_prompt": Slot(value=parameters.negative_prompt or None, is_required=bool(parameters.negative_prompt)),
+        "negative_prompt": Slot(
+            value=parameters.negative_prompt or _find_empty_negative(accepted),
+            is_required=bool(parameters.negative_prompt),
+        ),
         "num_inference_steps": Slot(value=parameters.num_steps, is_required=True),
         "guidance_scale": Slot(value=parameters.guidance_scale, is_required=False),
         "width": Slot(value=parameters.width, is_required=parameters.source is None),
@@ -57,6 +61,12 @@ def call_kwargs(pipeline: "DiffusionPipeline", parameters: Parameters) -> dict[s
         if slot.is_required and name not in accepted:
             raise RunFailed(f"{type(pipeline).__name__} takes no {name}")
     return {name: slot.value for name, slot in slots.items() if name in accepted}
+
+
+def _find_empty_negative(accepted: Mapping[str, inspect.Parameter]) -> str | None:
+    """The text or None that a call without a negative prompt has: PixArt's and Sana's fail at None."""
+    default = accepted["negative_prompt"].default if "negative_prompt" in accepted else None
+    return default if isinstance(default, str) else None
 
 
 def count_skipped(pipeline: "DiffusionPipeline", clip_skip: int | None) -> int | None:

@@ -67,3 +67,8 @@ def test_what_a_pipeline_cannot_do_is_refused_by_name() -> None:
     )
     with pytest.raises(RunFailed, match="prompt"):
         call_kwargs(pipeline, make_parameters())
+
+
+@pytest.mark.parametrize("kind", [PixArtAlphaPipeline, SanaPipeline])
+def test_a_call_without_a_negative_prompt_has_the_familys_own_empty_one(kind: type) -> None:
+    assert call_kwargs(bare(kind), make_parameters())["negative_prompt"] == ""
