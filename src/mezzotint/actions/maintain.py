@@ -68,7 +68,10 @@ class Maintenance:
 
         While the database was away no worker could renew a lease: for `RENEWAL_S` afterwards all leases are spared.
         """
-        now = self._read_clocks()
+        now, steady_s = self.now(), self.steady()
+        self._clock = self._clock.add_reading(ClockReading(wall=now, steady_s=steady_s))
+        if self._clock.steps and self._clock.steps[-1].steady_s == steady_s:
+            log.warning("the system clock stepped", seconds=round(self._clock.steps[-1].shift_s, 1))
         try:
             if self.steady() >= self._spares_until:
                 expired_at = now - self._clock.overstatement(timedelta(seconds=self.lease_s))
@@ -79,14 +82,6 @@ class Maintenance:
         except StorageUnavailable:
             self._spares_until = self.steady() + RENEWAL_S
             raise
-
-    def _read_clocks(self) -> datetime:
-        """Now; a step of the system clock since the last reading is noted."""
-        now, steady_s = self.now(), self.steady()
-        self._clock = self._clock.add_reading(ClockReading(wall=now, steady_s=steady_s))
-        if self._clock.steps and self._clock.steps[-1].steady_s == steady_s:
-            log.warning("the system clock stepped", seconds=round(self._clock.steps[-1].shift_s, 1))
-        return now
 
 
 async def end_waits(backing: BackingServices, now: datetime, clock: ClockHistory = STEADY) -> None:

@@ -10,24 +10,15 @@ def describe_api(app: FastAPI) -> dict[str, Any]:
     """The description of the application's routes, made once."""
     if app.openapi_schema is None:
         made = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
-        _share_definitions(made)
-        _describe_head(made["paths"])
-        app.openapi_schema = made
-    return app.openapi_schema
-
-
-def _share_definitions(description: dict[str, Any]) -> None:
-    """Move the definitions of bodies that routes read by themselves to where references look for them."""
-    shared = description["components"]["schemas"]
-    for operations in description["paths"].values():
-        for operation in operations.values():
+        shared, paths = made["components"]["schemas"], made["paths"]
+        for operation in [operation for operations in paths.values() for operation in operations.values()]:
+            # references look here for the definitions of bodies that routes read by themselves
             for content in operation.get("requestBody", {}).get("content", {}).values():
                 shared.update(content.get("schema", {}).pop("$defs", {}))
-
-
-def _describe_head(paths: dict[str, Any]) -> None:
-    """Describe HEAD where clients use it: to learn whether a picture is there, and how large it is."""
-    read = paths["/i/{name}"]["get"]
-    answers = {status: {"description": answer["description"]} for status, answer in read["responses"].items()}
-    told = {"operationId": "check_image", "summary": "Check Image", "description": "The headers alone."}
-    paths["/i/{name}"]["head"] = {"tags": read["tags"], **told, "parameters": read["parameters"], "responses": answers}
+        read = paths["/i/{name}"]["get"]  # clients send HEAD to learn whether a picture is there, and how large it is
+        answers = {status: {"description": answer["description"]} for status, answer in read["responses"].items()}
+        told = {"operationId": "check_image", "summary": "Check Image", "description": "The headers alone."}
+        more = {"tags": read["tags"], "parameters": read["parameters"], "responses": answers}
+        paths["/i/{name}"]["head"] = told | more
+        app.openapi_schema = made
+    return app.openapi_schema

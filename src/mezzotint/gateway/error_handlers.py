@@ -32,10 +32,17 @@ def install_error_handlers(app: FastAPI, format_error: Callable[[Scope, ApiError
     async def refuse_socket(websocket: WebSocket, error: Exception) -> None:
         await websocket.send_denial_response(format_error(websocket.scope, translate_exception(error)))
 
+    async def answer_internal_error(request: Request, error: Exception) -> JSONResponse:
+        # outside of the middleware that puts headers on answers; the server then raises it again for its log
+        response = ApiError("internal_error", hint=MezzotintError.hint).response()
+        id = request.scope.get(REQUEST_ID, "")
+        response.headers.update({**HEADERS, "Cache-Control": NO_STORE, "X-Request-Id": id})
+        return response
+
     for kind in EXPECTED:
         app.add_exception_handler(kind, answer_expected)
     app.add_exception_handler(WebSocketRequestValidationError, refuse_socket)
-    app.add_exception_handler(Exception, _answer_internal_error)
+    app.add_exception_handler(Exception, answer_internal_error)
 
 
 def build_route_class(format_error: Callable[[ApiError], Response]) -> type[APIRoute]:
@@ -96,10 +103,3 @@ def _translate_validation_error(error: RequestValidationError | WebSocketRequest
         return ApiError("field_unknown", message=f'There is no field "{field}".', hint=docs, param=field)
     message = f'"{field}": {first["msg"]}.' if field else f"{first['msg']}."
     return ApiError("field_invalid", message=message, hint=docs, param=field)
-
-
-async def _answer_internal_error(request: Request, error: Exception) -> JSONResponse:
-    # answered here, outside of the middleware that puts headers on answers; the server then raises it again for its log
-    response = ApiError("internal_error", hint=MezzotintError.hint).response()
-    response.headers.update({**HEADERS, "Cache-Control": NO_STORE, "X-Request-Id": request.scope.get(REQUEST_ID, "")})
-    return response

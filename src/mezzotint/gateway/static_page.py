@@ -16,7 +16,10 @@ class Page(StaticFiles):
     """Hashed assets for ever, everything else asked for anew, so that an upgrade is seen at once."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        is_file = self._has_file(path)
+        try:
+            is_file = self.lookup_path(path)[1] is not None
+        except OSError:  # no file system has so long a name
+            is_file = False
         if scope["method"] not in READ or not is_file:
             allowed = find_allowed_methods(scope["app"].routes, scope) or (READ if is_file else frozenset())
             if allowed:
@@ -27,12 +30,6 @@ class Page(StaticFiles):
         if "etag" in response.headers:  # weak: the same file is sent compressed or not
             response.headers["ETag"] = f"W/{response.headers['etag']}"
         return response
-
-    def _has_file(self, path: str) -> bool:
-        try:
-            return self.lookup_path(path)[1] is not None
-        except OSError:  # no file system has so long a name
-            return False
 
 
 class CompressedPage:

@@ -80,6 +80,14 @@ class WebhookSender:
         return num_begun
 
     async def _start_due(self) -> int:
+        def note_end(task: asyncio.Task[None]) -> None:
+            del self.in_flight[task]
+            self.has_room.set()
+            error = None if task.cancelled() else task.exception()
+            if error is not None:  # not settled: its row comes due again
+                why = f"{type(error).__name__}: {error}"[:300]
+                log.warning("delivery broken off", delivery=task.get_name(), why=why)
+
         if len(self.in_flight) >= AT_ONCE:
             return 0
         due = await self.webhooks.due(self.now())
@@ -89,15 +97,8 @@ class WebhookSender:
         for delivery in taken:
             task = asyncio.create_task(self._attempt(delivery), name=f"delivery {delivery.seq}")
             self.in_flight[task] = tenants[delivery.webhook]
-            task.add_done_callback(self._note_end)
+            task.add_done_callback(note_end)
         return len(taken)
-
-    def _note_end(self, task: asyncio.Task[None]) -> None:
-        del self.in_flight[task]
-        self.has_room.set()
-        error = None if task.cancelled() else task.exception()
-        if error is not None:  # not settled: its row comes due again
-            log.warning("delivery broken off", delivery=task.get_name(), why=f"{type(error).__name__}: {error}"[:300])
 
     async def _attempt(self, delivery: Delivery) -> None:
         webhook, job = await self.webhooks.get(delivery.webhook), await self.jobs.get(delivery.job)

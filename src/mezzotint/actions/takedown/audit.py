@@ -78,14 +78,11 @@ class AuditedPicture:
 
 async def _judge(audit_work: AuditWork, criteria: AuditCriteria, picture: StoredPicture) -> AuditedPicture:
     data = await audit_work.work.backing.objects.get(list_keys(picture)[0])
-    category, verdict = await asyncio.to_thread(_judge_file, audit_work, picture, data)
+
+    def judge_file() -> tuple[str | None, ImageVerdict | None]:
+        category = audit_work.work.find_category(picture.prompt, picture.negative_prompt)
+        pixels = None if data is None else open_picture(data)
+        return category, None if pixels is None else audit_work.judge(pixels, picture.tier)
+
+    category, verdict = await asyncio.to_thread(judge_file)
     return AuditedPicture(finding=find_faults(criteria, picture, category, verdict), is_unread=verdict is None)
-
-
-def _judge_file(
-    audit_work: AuditWork, picture: StoredPicture, data: bytes | None
-) -> tuple[str | None, ImageVerdict | None]:
-    """The category of the prompt and the verdict on the pixels; None where there are none."""
-    category = audit_work.work.find_category(picture.prompt, picture.negative_prompt)
-    pixels = None if data is None else open_picture(data)
-    return category, None if pixels is None else audit_work.judge(pixels, picture.tier)

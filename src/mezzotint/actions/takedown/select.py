@@ -105,12 +105,8 @@ async def _is_near(work: TakedownWork, picture: StoredPicture, near: Sequence[st
     ):
         return False
     data = await work.backing.objects.get(list_keys(picture)[0])
-    return data is not None and await asyncio.to_thread(_has_match, data, index)
-
-
-def _has_match(data: bytes, index: HashIndex) -> bool:
-    pixels = open_picture(data)
-    return pixels is not None and index.find(pixels) is not None
+    pixels = None if data is None else await asyncio.to_thread(open_picture, data)
+    return pixels is not None and await asyncio.to_thread(index.find, pixels) is not None
 
 
 def open_picture(data: bytes) -> Pixels.Image | None:

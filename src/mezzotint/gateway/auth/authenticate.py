@@ -27,15 +27,16 @@ async def authenticate(service: Service, connection: HTTPConnection, *, is_safe:
     if not is_safe and not session_cookie.is_from_our_page(connection):
         hint = "Use the server's own page, or send an API key instead of the cookie."
         raise ApiError("cross_site", hint=hint)
-    read = _read_key_or_token if "." in secret else _read_session  # an OIDC provider's ID token, or a session's name
-    return await check_credential(service.guess_limits, service.rate_limits, connection, secret, partial(read, service))
 
+    async def read(secret: str) -> Claims:
+        if "." in secret:  # an OIDC provider's ID token, else a session's name
+            return await _read_key_or_token(service, secret)
+        claims = await service.accounts.users.in_session(secret, service.now())
+        if claims is None:
+            raise ApiError("session_invalid", hint="Sign in again.")
+        return claims
 
-async def _read_session(service: Service, secret: str) -> Claims:
-    claims = await service.accounts.users.in_session(secret, service.now())
-    if claims is None:
-        raise ApiError("session_invalid", hint="Sign in again.")
-    return claims
+    return await check_credential(service.guess_limits, service.rate_limits, connection, secret, read)
 
 
 async def authenticate_bearer(service: Service, connection: HTTPConnection, credentials: str) -> Claims:

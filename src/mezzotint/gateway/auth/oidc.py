@@ -70,16 +70,13 @@ class KeySet:
         async with self._asking:  # the second of two that come together finds what the first fetched
             age = self._clock() - self._tried_at
             if age > (FRESH_S if key_id in self._keys else UNKNOWN_EVERY_S):
-                await self._refresh()
+                try:
+                    self._keys = read_keys(await self._fetch())
+                except (OSError, httpx.HTTPError, ValueError) as error:  # the known keys stay in use
+                    why = f"{type(error).__name__}: {error}"
+                    log.warning("the identity provider's keys cannot be read", why=why)
                 self._tried_at = self._clock()
         return self._keys.get(key_id)
-
-    async def _refresh(self) -> None:
-        """Fetch the keys. The known keys stay in use while the provider does not answer."""
-        try:
-            self._keys = read_keys(await self._fetch())
-        except (OSError, httpx.HTTPError, ValueError) as error:
-            log.warning("the identity provider's keys cannot be read", why=f"{type(error).__name__}: {error}")
 
 
 def read_keys(data: bytes) -> dict[str, jwt.PyJWK]:
@@ -167,21 +164,16 @@ class OidcProvider:
 
     def _claims(self, claims: dict[str, Any]) -> Claims:
         tier = claims.get(self._trust.tier_claim, self._trust.default_tier)
+        named = claims.get(self._trust.role_claim)
+        names = named if isinstance(named, list) else [named]
+        roles = ((self._trust.admin_role, Role.ADMIN), (self._trust.manager_role, Role.MANAGER))
         return Claims(
             tenant=self._tenant(claims[self._trust.tenant_claim]),
             tier=Tier(str(tier)),
             expires_at=read_expiry(claims),
-            scopes=scopes_of(self._role(claims.get(self._trust.role_claim))),
+            scopes=scopes_of(next((role for name, role in roles if name is not None and name in names), Role.USER)),
             subject=self._subject(claims),
         )
-
-    def _role(self, named: object) -> Role:
-        """named: a role, or a list of roles."""
-        roles = named if isinstance(named, list) else [named]
-        if self._trust.admin_role is not None and self._trust.admin_role in roles:
-            return Role.ADMIN
-        is_manager = self._trust.manager_role is not None and self._trust.manager_role in roles
-        return Role.MANAGER if is_manager else Role.USER
 
     def _subject(self, claims: dict[str, Any]) -> str:
         """The owner in the tenant, where another claim names the tenant; hashed, since names have any length."""

@@ -37,7 +37,11 @@ BasicCallerClaims = Annotated[Claims, Depends(authenticate_basic)]
 async def _read_claims(service: Service, request: Request) -> Claims:
     scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "basic":
-        return await authenticate_bearer(service, request, _decode_password(credentials.strip()))
+        try:
+            password = b64decode(credentials.strip(), validate=True).decode("utf-8").partition(":")[2]
+        except ValueError:
+            raise ApiError("token_invalid", message="The credentials are not HTTP Basic.", hint=HINT) from None
+        return await authenticate_bearer(service, request, password)
     if scheme.lower() == "bearer":
         return await authenticate_bearer(service, request, credentials.strip())
     if service.is_dev and is_local(request):
@@ -46,13 +50,6 @@ async def _read_claims(service: Service, request: Request) -> Claims:
             or _refuse_anonymous()
         )
     return _refuse_anonymous()
-
-
-def _decode_password(credentials: str) -> str:
-    try:
-        return b64decode(credentials, validate=True).decode("utf-8").partition(":")[2]
-    except ValueError:
-        raise ApiError("token_invalid", message="The credentials are not HTTP Basic.", hint=HINT) from None
 
 
 def _refuse_anonymous() -> Claims:

@@ -96,27 +96,25 @@ async def read_cmd_flags(claims: BasicCallerClaims) -> dict[str, bool]:
 @router.get("/memory")
 async def read_memory(claims: BasicCallerClaims) -> SdMemory:
     """The main memory of the gateway's machine, where the system tells it."""
-    return SdMemory(ram=_read_ram(), cuda={"error": "the process that answers has no device"})
+    ram: dict[str, float | str]
+    try:
+        page = os.sysconf("SC_PAGE_SIZE")
+        total, free = page * os.sysconf("SC_PHYS_PAGES"), page * os.sysconf("SC_AVPHYS_PAGES")
+        ram = {"free": free, "used": total - free, "total": total}
+    except (AttributeError, ValueError, OSError) as error:  # not every system has it
+        ram = {"error": str(error)}
+    return SdMemory(ram=ram, cuda={"error": "the process that answers has no device"})
 
 
-async def _list_nothing(claims: BasicCallerClaims) -> list[NamedItem]:
+async def list_nothing(claims: BasicCallerClaims) -> list[NamedItem]:
     return []
 
 
-async def _refresh_nothing(claims: BasicCallerClaims) -> None:
+async def refresh_nothing(claims: BasicCallerClaims) -> None:
     """Does nothing: the server itself sees to it that its lists are true."""
 
 
 for _path, _name in EMPTY.items():
-    router.add_api_route(f"/{_path}", _list_nothing, name=_name, summary="Always empty here")
+    router.add_api_route(f"/{_path}", list_nothing, name=_name, summary="Always empty here")
 for _path, _name in REFRESHED.items():
-    router.add_api_route(f"/refresh-{_path}", _refresh_nothing, name=_name, methods=["POST"], summary="Nothing to do")
-
-
-def _read_ram() -> dict[str, float | str]:
-    try:
-        page = os.sysconf("SC_PAGE_SIZE")
-        total, free = page * os.sysconf("SC_PHYS_PAGES"), page * os.sysconf("SC_AVPHYS_PAGES")
-    except (AttributeError, ValueError, OSError) as error:  # not every system has it
-        return {"error": str(error)}
-    return {"free": free, "used": total - free, "total": total}
+    router.add_api_route(f"/refresh-{_path}", refresh_nothing, name=_name, methods=["POST"], summary="Nothing to do")

@@ -14,14 +14,12 @@ from fastapi import APIRouter, Query, Request
 
 from mezzotint.actions.cancel import cancel
 from mezzotint.domain.claims import Claims
-from mezzotint.domain.event import Progressed
 from mezzotint.domain.ids import JobId, OwnerId, TenantId
 from mezzotint.domain.job import Job, JobState
 from mezzotint.gateway.automatic1111.auth import BasicCallerClaims
 from mezzotint.gateway.automatic1111.errors import SdapiRoute
 from mezzotint.gateway.automatic1111.schemas import ProgressState, SdProgress, describe_sdapi_errors
 from mezzotint.gateway.dependencies import ServiceDep
-from mezzotint.gateway.service import Service
 from mezzotint.media import convert_picture
 
 router = APIRouter(
@@ -86,10 +84,18 @@ async def read_progress(
         sampling_step=0 if running is None else running.step,
         sampling_steps=0 if running is None else running.parameters.num_sampled,
     )
-    image = None if running is None or skip_current_image else await _convert_preview(seen[running.id])
+    heard = None if running is None or skip_current_image else seen[running.id]
+    image = None
+    if heard is not None and heard.preview is not None:
+        data = b64decode(heard.preview.partition(",")[2])
+        image = b64encode(await asyncio.to_thread(convert_picture, data, "png")).decode("ascii")
+    left_s = 0.0  # until the running picture ends, by its pace so far
+    if running is not None and running.started_at is not None and running.step:
+        spent_s = max((service.now() - running.started_at).total_seconds(), 0.0)
+        left_s = spent_s * (running.parameters.num_sampled - running.step) / running.step
     return SdProgress(
         progress=done / wanted if wanted else 0.0,
-        eta_relative=_estimate_left_s(service, running),
+        eta_relative=left_s,
         state=state,
         current_image=image,
     )
@@ -111,18 +117,3 @@ async def skip_job(request: Request, service: ServiceDep, claims: BasicCallerCla
     if jobs:
         first = next((job for job in jobs if job.state is JobState.RUNNING), jobs[0])
         await cancel(service.backing, first.id, service.now())
-
-
-def _estimate_left_s(service: Service, job: Job | None) -> float:
-    """Seconds until the running picture ends, by its pace so far."""
-    if job is None or job.started_at is None or job.step == 0:
-        return 0.0
-    spent_s = max((service.now() - job.started_at).total_seconds(), 0.0)
-    return spent_s * (job.parameters.num_sampled - job.step) / job.step
-
-
-async def _convert_preview(heard: Progressed | None) -> str | None:
-    if heard is None or heard.preview is None:
-        return None
-    data = b64decode(heard.preview.partition(",")[2])
-    return b64encode(await asyncio.to_thread(convert_picture, data, "png")).decode("ascii")

@@ -69,7 +69,9 @@ def _collect_parts(body: bytes, boundary: str) -> Form:
             elif len(data) > MAX_FIELD_BYTES:
                 raise RequestEntityTooLarge
             elif data:  # clients send an empty field for one that is not set
-                form.fields[name] = _decode_text(data)
+                form.fields[name] = data.decode()
+                if "\0" in form.fields[name]:  # no database stores it
+                    raise ValueError("U+0000")
     return form
 
 
@@ -83,14 +85,6 @@ def _read_events(body: bytes, boundary: str) -> Iterator[Event]:
     decoder.receive_data(None)
     while not isinstance(event := decoder.next_event(), Epilogue):
         yield event
-
-
-def _decode_text(data: bytearray) -> str:
-    """Raises: ValueError if it is no text that a database can store."""
-    text = data.decode()
-    if "\0" in text:
-        raise ValueError("U+0000")
-    return text
 
 
 def describe_form_body(shape: type[BaseModel], *files: str) -> dict[str, Any]:

@@ -32,10 +32,11 @@ def read_json_value(body: bytes) -> Any:
     Answers 400 if it is not JSON in UTF-8, 422 if it is beyond the bounds.
     """
     _check_marks(body)
+    decoder = getincrementaldecoder("utf-8-sig")()
     try:
-        value = json.loads(
-            _decode_utf8(body), parse_int=_parse_integer, parse_float=_parse_number, parse_constant=_refuse_constant
-        )
+        pieces = [decoder.decode(body[start : start + PIECE]) for start in range(0, len(body), PIECE)]
+        text = "".join([*pieces, decoder.decode(b"", final=True)])
+        value = json.loads(text, parse_int=_parse_integer, parse_float=_parse_number, parse_constant=_refuse_constant)
     except RecursionError:
         raise _limit_error(f"It is nested more than {MAX_DEPTH} deep.") from None
     except ValueError:
@@ -63,13 +64,6 @@ def _check_marks(body: bytes) -> None:
         num_escapes += body.count(b"\\", start, end)
         if num_marks > MAX_MARKS or num_escapes > MAX_ESCAPES:
             raise _limit_error("It has too many values or escapes.")
-
-
-def _decode_utf8(body: bytes) -> str:
-    """Raises: ValueError if it is not UTF-8."""
-    decoder = getincrementaldecoder("utf-8-sig")()
-    pieces = [decoder.decode(body[start : start + PIECE]) for start in range(0, len(body), PIECE)]
-    return "".join([*pieces, decoder.decode(b"", final=True)])
 
 
 def _parse_integer(digits: str) -> int:

@@ -55,13 +55,14 @@ async def read_json(request: Request, shape: type[Schema]) -> Schema:
 
 async def decode_base64(text: str) -> bytes:
     """Decode base64, plain or as a data: URL, with blanks and line ends as RFC 2045 allows. Raises: ValueError."""
-    return await asyncio.to_thread(_decode_base64, text)
 
+    def decode() -> bytes:
+        packed = "".join(text.split())
+        start = packed.index(",") + 1 if packed[:5].lower() == "data:" else 0
+        ends = range(start, len(packed), PIECE)
+        return b"".join(a2b_base64(packed[at : at + PIECE], strict_mode=True) for at in ends)
 
-def _decode_base64(text: str) -> bytes:
-    text = "".join(text.split())
-    start = text.index(",") + 1 if text[:5].lower() == "data:" else 0
-    return b"".join(a2b_base64(text[at : at + PIECE], strict_mode=True) for at in range(start, len(text), PIECE))
+    return await asyncio.to_thread(decode)
 
 
 async def encode_base64(data: bytes) -> str:
@@ -78,7 +79,13 @@ async def respond_with_list(
     """Write the answer as JSON in a thread and send it in pieces, for pictures in base64. name: of the field that is a
     list, whose elements are written one by one. delivered: called once all of it was sent.
     """
-    return _respond_in_pieces(await asyncio.to_thread(_serialize, answer, name), delivered)
+
+    def serialize() -> bytes:
+        rest = answer.model_dump_json(exclude={name}).encode()
+        elements = b",".join(to_json(one) for one in getattr(answer, name))
+        return b"{%b:[%b]%b%b" % (to_json(name), elements, b"" if rest == b"{}" else b",", rest[1:])
+
+    return _respond_in_pieces(await asyncio.to_thread(serialize), delivered)
 
 
 async def respond_with_json(answer: BaseModel) -> Response:
@@ -89,12 +96,6 @@ async def respond_with_json(answer: BaseModel) -> Response:
 def _respond_in_pieces(body: bytes, delivered: Callable[[], Awaitable[None]]) -> Response:
     headers = {"Content-Length": str(len(body))}
     return StreamingResponse(_split(body, delivered), media_type="application/json", headers=headers)
-
-
-def _serialize(answer: BaseModel, name: str) -> bytes:
-    rest = answer.model_dump_json(exclude={name}).encode()
-    elements = b",".join(to_json(one) for one in getattr(answer, name))
-    return b"{%b:[%b]%b%b" % (to_json(name), elements, b"" if rest == b"{}" else b",", rest[1:])
 
 
 async def _split(body: bytes, delivered: Callable[[], Awaitable[None]]) -> AsyncIterator[bytes]:

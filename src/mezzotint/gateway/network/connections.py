@@ -140,19 +140,17 @@ class OpenConnections:
 
     def _look_at(self, transport: asyncio.Transport, one: _Connection, now: float) -> None:
         timeout_s = self.limits.client_timeout_s
+        idle_s = self.limits.keep_alive_s if one.is_kept else timeout_s
         if transport.is_closing():
             one.closing_since = one.closing_since or now
             if now - one.closing_since > timeout_s:
                 self._abort(transport, "not_closed")
-        elif one.waiting_since is not None and now - one.waiting_since > self._waits_s(one):
+        elif one.waiting_since is not None and now - one.waiting_since > idle_s:
             self.serve(transport)
             self.metrics.connections_ended.labels(why="no_request").inc()
             one.end()
         elif self._is_stuck(transport, one, now):
             self._abort(transport, "not_read")
-
-    def _waits_s(self, one: _Connection) -> float:
-        return self.limits.keep_alive_s if one.is_kept else self.limits.client_timeout_s
 
     def _is_stuck(self, transport: asyncio.Transport, one: _Connection, now: float) -> bool:
         """Whether the client stopped taking what was written for it."""

@@ -45,15 +45,13 @@ class HostCheck:
         self.app, self.names = app, names
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan" or self.names is None or self._is_served(scope):
+        if scope["type"] == "lifespan" or self.names is None:
+            await self.app(scope, receive, send)
+            return
+        hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        if len(hosts) == 1 and (names_this_machine(hosts[0]) or read_host_name(hosts[0]) in self.names):
             await self.app(scope, receive, send)
         else:
             hint = "Use an address that the server was told of (MEZZOTINT_ALLOWED_HOSTS; with --dev loopback alone)."
             answer = ApiError("host_unknown", hint=hint)
             await answer.response()(scope, receive, send)
-
-    def _is_served(self, scope: Scope) -> bool:
-        hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
-        if len(hosts) != 1:
-            return False
-        return names_this_machine(hosts[0]) or read_host_name(hosts[0]) in (self.names or ())

@@ -58,12 +58,15 @@ async def edit_image(request: Request, service: ServiceDep, claims: CallerClaims
         check_supported(options)
         mask = pictures.mask
         options.note(*_describe_unused(pictures))
+        strength = options.strength
+        if strength is None and options.input_fidelity is not None and mask is None:
+            strength = EDIT_STRENGTH[options.input_fidelity]
         job_request = replace(
             to_job_request(options, options.prompt),
             task=Task.VARIATION if mask is None else Task.INPAINT,
             source=await upload_image(service, claims, pictures.field, pictures.images[0], Reading.PICTURE),
             mask=None if mask is None else await upload_image(service, claims, "mask", mask, Reading.TRANSPARENT_MASK),
-            strength=_choose_strength(options, has_mask=mask is not None),
+            strength=strength,
         )
         del pictures, mask
     return await respond(service, claims, request, options, job_request, event="image_edit")
@@ -78,12 +81,6 @@ def _describe_unused(pictures: Pictures) -> list[str]:
     if not num_others:
         return []
     return [f"Of {num_others + 1} pictures the first was redrawn; no model here takes others as references."]
-
-
-def _choose_strength(options: Edit, *, has_mask: bool) -> float | None:
-    if options.strength is not None or options.input_fidelity is None or has_mask:
-        return options.strength
-    return EDIT_STRENGTH[options.input_fidelity]
 
 
 @router.post(

@@ -208,7 +208,10 @@ async def _decode(url: str) -> bytes:
 
 def _tell(judged: _Judged) -> ModerationResult:
     text = judged.text
-    is_flagged = judged.verdict is SafetyVerdict.BLOCK or (judged.has_picture and _is_changed(judged.verdict))
+    flags = {SafetyVerdict.BLOCK}
+    if judged.has_picture:
+        flags |= {SafetyVerdict.BLUR, SafetyVerdict.REVIEW}
+    is_flagged = judged.verdict in flags
     scores = {name: round(judged.scores.get(ours, 0.0), 4) if ours else 0.0 for name, ours in CATEGORIES.items()}
     return ModerationResult(
         flagged=is_flagged,
@@ -228,7 +231,3 @@ def _tell(judged: _Judged) -> ModerationResult:
             heads_version=text.heads_version if text else "",
         ),
     )
-
-
-def _is_changed(verdict: SafetyVerdict) -> bool:
-    return verdict in {SafetyVerdict.BLUR, SafetyVerdict.REVIEW}

@@ -46,8 +46,10 @@ async def stream_events(
                 continue
             is_due = item.step * (wanted + 1) >= item.num_steps * (shown + 1)
             if item.preview and shown < wanted and is_due and item.step < item.num_steps:
-                partial = await _format_partial(job, options, item.preview, shown)
-                yield _format_event(f"{name}.partial_image", partial)
+                data = b64decode(item.preview.partition(",")[2])
+                data = await asyncio.to_thread(convert_picture, data, options.form, options.output_compression or 90)
+                partial = {"b64_json": b64encode(data).decode("ascii"), "partial_image_index": shown}
+                yield _format_event(f"{name}.partial_image", _describe_image(job, options) | partial)
                 shown, sent_at = shown + 1, time.monotonic()
     try:
         answer = await collect(select_succeeded([job]))
@@ -62,12 +64,6 @@ async def stream_events(
 
 def format_error_event(error: ApiError) -> str:
     return f"event: error\ndata: {json.dumps({'error': error_body(error)})}\n\n"
-
-
-async def _format_partial(job: Job, options: ImageOptions, preview: str, index: int) -> dict[str, Any]:
-    data = b64decode(preview.partition(",")[2])
-    data = await asyncio.to_thread(convert_picture, data, options.form, options.output_compression or 90)
-    return _describe_image(job, options) | {"b64_json": b64encode(data).decode("ascii"), "partial_image_index": index}
 
 
 def _describe_image(job: Job, options: ImageOptions) -> dict[str, Any]:
