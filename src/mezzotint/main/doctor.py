@@ -6,6 +6,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module, metadata
 from pathlib import Path
@@ -200,18 +201,12 @@ def _port(settings: Settings) -> Finding:
         with bind_socket(settings.host, settings.port):
             return Finding(what="port", found=f"{settings.port} is free on {settings.host}")
     except PortInUse:
-        if not _is_mezzotint(settings):
-            raise
-        return Finding(what="port", found=f"a Mezzotint server answers at {settings.port} of {settings.host}")
-
-
-def _is_mezzotint(settings: Settings) -> bool:
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    try:
-        answer = httpx.get(f"http://{host}:{settings.port}/healthz", timeout=5).json()
-        return bool({"status", "version"} <= answer.keys())
-    except (httpx.HTTPError, ValueError, AttributeError):
-        return False
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        with suppress(httpx.HTTPError, ValueError, AttributeError):
+            answer = httpx.get(f"http://{host}:{settings.port}/healthz", timeout=5).json()
+            if {"status", "version"} <= answer.keys():
+                return Finding(what="port", found=f"a Mezzotint server answers at {settings.port} of {settings.host}")
+        raise
 
 
 def _database(settings: Settings) -> Finding:

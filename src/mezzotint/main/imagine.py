@@ -181,7 +181,10 @@ def output_paths(out: Path, num_pictures: int) -> list[Path]:
 def _draw_by_server(settings: Settings, prompt: str, out: Path, server: str) -> int:
     try:
         with httpx.Client(base_url=server, timeout=60) as client:
-            token = settings.token.get_secret_value() if settings.token else _dev_token(client)
+            token = settings.token.get_secret_value() if settings.token else None
+            if token is None:
+                answer = client.post("/v1/session")  # only a development server hands a token out
+                token = str(answer.json()["token"]) if answer.status_code == 200 else None
             if token is None:
                 return _print_error(ExitCode.UNAUTHORIZED, "The server wants a token.", TOKEN_HINT, "token_missing")
             client.headers["Authorization"] = f"Bearer {token}"
@@ -241,12 +244,6 @@ def _fetch(client: httpx.Client, job: dict[str, Any], out: Path) -> int:
     write(out, data.content)
     print(f"{out}  {image['width']} x {image['height']} px  seed {image['seed']}")  # noqa: T201
     return ExitCode.DONE
-
-
-def _dev_token(client: httpx.Client) -> str | None:
-    """The token that a development server hands out; None from any other."""
-    answer = client.post("/v1/session")
-    return str(answer.json()["token"]) if answer.status_code == 200 else None
 
 
 def follow_job(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:

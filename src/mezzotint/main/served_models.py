@@ -258,9 +258,7 @@ def build_catalog(
 
     return Catalog(
         num_bytes={name: offer.num_bytes for name, offer in by_name.items()},
-        load=lambda name, tell: _add_styles(
-            settings, _load(settings, by_name[name], findings, tell), (styles or {}).get(name)
-        ),
+        load=lambda name, tell: _load(settings, by_name[name], findings, (styles or {}).get(name), tell),
         warm=[name for name, offer in by_name.items() if offer.entry.warm],
         bound_bytes=settings.model_memory_mb << 20,
         prepare=prepare,
@@ -306,31 +304,20 @@ def _resolve(offer: ServedModel, settings: Settings, device: str) -> ModelEntry:
     return entry.model_copy(update={"dtype": dtype, "compile": compiles, "channels_last": ordered})
 
 
-def _find_fixed_rows(pipeline: Any, offer: ServedModel, known: MutableMapping[str, str] | None) -> int:
-    from mezzotint.engine.device.width import find_fixed_rows
-
-    growth = offer.info.max_px**2 / (offer.info.native_width * offer.info.native_height)
-    return find_fixed_rows(
-        pipeline, lambda: sample_request(pipeline, offer, seed=0, num_steps=2), growth=growth, known=known
-    )
-
-
-def _add_styles(settings: Settings, loaded: "LoadedModel", files: Mapping[str, Path] | None) -> "LoadedModel":
-    from mezzotint.worker.style_cache import StyleCache
-
-    if not files:
-        return loaded
-    return replace(loaded, styles=StyleCache(hub=loaded.hub, files=files, bound_bytes=settings.style_memory_mb << 20))
-
-
 def _load(
-    settings: Settings, offer: ServedModel, findings: Findings | None, tell: Callable[[float], None]
+    settings: Settings,
+    offer: ServedModel,
+    findings: Findings | None,
+    styles: Mapping[str, Path] | None,
+    tell: Callable[[float], None],
 ) -> "LoadedModel":
     from mezzotint.engine import EmbeddingCache, Hub, PreviewMap, Tasks
     from mezzotint.engine.device.choice import process_device
+    from mezzotint.engine.device.width import find_fixed_rows
     from mezzotint.engine.models.compiled import warm_up
     from mezzotint.engine.numerics import GUIDED_ROWS
     from mezzotint.worker import LoadedModel
+    from mezzotint.worker.style_cache import StyleCache
 
     device = process_device(settings.device)
     entry = _resolve(offer, settings, device)
@@ -344,11 +331,17 @@ def _load(
     if entry.compile:
         trial = Hub(pipeline, exact=exact, max_rows=MAX_ROWS, verdicts=verdicts)
         warm_up(trial, lambda seed: sample_request(pipeline, offer, seed=seed, num_steps=2))
+    fixed_rows = GUIDED_ROWS
+    if exact and device != "cpu":
+        growth = offer.info.max_px**2 / (offer.info.native_width * offer.info.native_height)
+        fixed_rows = find_fixed_rows(
+            pipeline, lambda: sample_request(pipeline, offer, seed=0, num_steps=2), growth=growth, known=verdicts
+        )
     hub = Hub(
         pipeline,
         exact=exact,
         max_rows=MAX_ROWS,
-        fixed_rows=_find_fixed_rows(pipeline, offer, verdicts) if exact and device != "cpu" else GUIDED_ROWS,
+        fixed_rows=fixed_rows,
         choose=partial(choose_runs, weights=WEIGHTS, max_rows=MAX_ROWS),
         verdicts=verdicts,
         workspace=cublas_workspace(),
@@ -359,4 +352,5 @@ def _load(
         previews=PreviewMap.fit(vae, tiny, findings.previews if findings else None) if vae is not None else None,
         embeddings=embeddings,
         num_bytes=load.num_bytes(pipeline),
+        styles=StyleCache(hub=hub, files=styles, bound_bytes=settings.style_memory_mb << 20) if styles else None,
     )

@@ -37,7 +37,8 @@ async def find_database(settings: Settings) -> None:
     Raises: DatabaseMissing, StoreUnusable, SettingInvalid.
     """
     name = describe_database(settings)
-    if name.startswith("/") and not await asyncio.to_thread(_has_content, Path(name)):
+    file = Path(name)
+    if name.startswith("/") and not await asyncio.to_thread(lambda: file.exists() and file.stat().st_size > 0):
         raise DatabaseMissing(f"there is no database {name}")
     database = open_database(settings, Metrics())
     try:
@@ -46,10 +47,6 @@ async def find_database(settings: Settings) -> None:
                 raise DatabaseMissing(f"the database {name} has no tables of Mezzotint")
     finally:
         await database.close()
-
-
-def _has_content(file: Path) -> bool:
-    return file.exists() and file.stat().st_size > 0
 
 
 async def migrate_database(settings: Settings, database: Database) -> None:

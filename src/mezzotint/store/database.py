@@ -75,16 +75,14 @@ class Database:
         self.is_postgres = self.url.get_backend_name() == "postgresql"
         self._on_fault = on_fault
         self._writers = asyncio.Lock()
-        self._engine = self._readers = self._postgres() if self.is_postgres else self._sqlite()
         if self.is_postgres:
+            self._engine = self._postgres()
             # read committed: a transaction would show a reader no more, and each of its ends be a way there and back
             self._readers = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-
-    def _sqlite(self) -> AsyncEngine:
-        engine = create_async_engine(self.url, module=Driver(), **JSON)
-        event.listen(engine.sync_engine, "connect", _prepare)
-        event.listen(engine.sync_engine, "begin", _begin)
-        return engine
+        else:
+            self._engine = self._readers = create_async_engine(self.url, module=Driver(), **JSON)
+            event.listen(self._engine.sync_engine, "connect", _prepare)
+            event.listen(self._engine.sync_engine, "begin", _begin)
 
     def _postgres(self, **options: Any) -> AsyncEngine:
         settings = {"application_name": "mezzotint"} | PLANS
@@ -96,20 +94,21 @@ class Database:
 
         Raises: StorageUnavailable; SettingInvalid: the tables are of a version that is too old, or newer than this one.
         """
+
+        async def migrate_postgres() -> None:
+            engine = self._postgres(poolclass=NullPool)
+            async with engine.connect() as connection:
+                await connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
+                await connection.commit()
+                await connection.run_sync(_upgrade)
+
         with translate_faults(self._on_fault):
             if self.is_postgres:
-                _beside_any_loop(self._migrate_postgres)
+                _beside_any_loop(migrate_postgres)
             else:
                 engine = create_engine(self.url.set(drivername="sqlite"), poolclass=NullPool)
                 with engine.connect() as connection:
                     _upgrade(connection)
-
-    async def _migrate_postgres(self) -> None:
-        engine = self._postgres(poolclass=NullPool)
-        async with engine.connect() as connection:
-            await connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
-            await connection.commit()
-            await connection.run_sync(_upgrade)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:

@@ -64,14 +64,24 @@ class Objects:
 
     async def get(self, key: str) -> bytes | None:
         """The object's bytes, or None when there is no such object. Raises: StorageUnavailable."""
+        self._check(key)
         try:
-            return await self._translate_faults(partial(self._get, key))
+            return await self._translate_faults(lambda: bytes(obstore.get(self._store, key).bytes()))
         except FileNotFoundError:
             return None
 
     async def sizes(self, keys: Collection[str]) -> dict[str, int]:
         """Bytes of each object that is there. Raises: StorageUnavailable."""
-        return await self._translate_faults(partial(self._sizes, keys)) if keys else {}
+
+        def measure() -> dict[str, int]:
+            found: dict[str, int] = {}
+            for key in keys:
+                self._check(key)
+                with suppress(FileNotFoundError, NotFoundError):
+                    found[key] = int(obstore.head(self._store, key)["size"])
+            return found
+
+        return await self._translate_faults(measure) if keys else {}
 
     async def keys(self, prefix: str, before: datetime | None = None) -> list[str]:
         """The keys under a prefix such as `checkpoints/`, or those written before an instant.
@@ -94,7 +104,15 @@ class Objects:
 
     async def check(self) -> None:
         """Raises: StorageUnavailable if the store does not answer, StorageFull if its disk has no room for pictures."""
-        await self._translate_faults(self._check_answer)
+
+        def check_answer() -> None:
+            if self._folder is not None:
+                check_room(self._folder)
+                return
+            with suppress(FileNotFoundError, NotFoundError):  # the store answers, and that nothing has this name
+                obstore.head(self._store, "readyz")
+
+        await self._translate_faults(check_answer)
 
     async def _translate_faults(self, work: Callable[[], T]) -> T:
         try:
@@ -111,28 +129,9 @@ class Objects:
                 raise StorageFull("no space left on the disk of the data folder") from error
             raise StorageUnavailable(f"the object store failed: {type(error).__name__}") from error
 
-    def _check_answer(self) -> None:
-        if self._folder is not None:
-            check_room(self._folder)
-            return
-        with suppress(FileNotFoundError, NotFoundError):  # the store answers, and that nothing has this name
-            obstore.head(self._store, "readyz")
-
     def _check(self, key: str) -> None:
         if key.startswith("/") or ".." in key.split("/"):
             raise StorageUnavailable(f"{key!r} is not a key of this store")
-
-    def _get(self, key: str) -> bytes:
-        self._check(key)
-        return bytes(obstore.get(self._store, key).bytes())
-
-    def _sizes(self, keys: Collection[str]) -> dict[str, int]:
-        found: dict[str, int] = {}
-        for key in keys:
-            self._check(key)
-            with suppress(FileNotFoundError, NotFoundError):
-                found[key] = int(obstore.head(self._store, key)["size"])
-        return found
 
     def _keys(self, prefix: str, before: datetime | None) -> list[str]:
         found = [meta for page in obstore.list(self._store, prefix) for meta in page]

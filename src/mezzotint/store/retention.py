@@ -30,29 +30,22 @@ class RetentionSweep:
         """Delete what is beyond the bounds. Returns how many rows. Raises: StorageUnavailable."""
         num_gone = await self._refusals.sweep(now)
         num_gone += await self._drop_jobs(and_(UNSTARTED, jobs.c.finished_at < self._retention.oldest_unstarted(now)))
-        for tenant in await self._crowded():
-            num_gone += await self._drop_jobs(await self._beyond(tenant))
-        return num_gone + await self._drop_previews() + await self._drop_credentials(now)
-
-    async def _drop_previews(self) -> int:
-        """The worker of a job that was cancelled may write one more preview after the job's last one was deleted."""
-        is_open = select(jobs.c.id).where(jobs.c.id == previews.c.job, jobs.c.state.in_(OPEN)).exists()
-        async with self._database.write() as connection:
-            return int((await connection.execute(delete(previews).where(~is_open))).rowcount)
-
-    async def _drop_credentials(self, now: datetime) -> int:
-        before = self._retention.oldest_ended_key(now)
-        async with self._database.write() as connection:
-            over = await connection.execute(delete(sessions).where(sessions.c.expires_at <= now))
-            ended = or_(keys.c.revoked_at < before, keys.c.expires_at < before)
-            return int(over.rowcount) + int((await connection.execute(delete(keys).where(ended))).rowcount)
-
-    async def _crowded(self) -> list[TenantId]:
-        """Tenants with more unstarted jobs than are kept."""
-        number = func.count() > self._retention.max_unstarted
-        query = select(jobs.c.tenant).where(UNSTARTED).group_by(jobs.c.tenant).having(number)
+        crowded = select(jobs.c.tenant).where(UNSTARTED).group_by(jobs.c.tenant)
         async with self._database.read() as connection:
-            return [TenantId(tenant) for tenant in (await connection.execute(query)).scalars()]
+            found = await connection.execute(crowded.having(func.count() > self._retention.max_unstarted))
+            tenants = [TenantId(tenant) for tenant in found.scalars()]
+        for tenant in tenants:
+            num_gone += await self._drop_jobs(await self._beyond(tenant))
+        is_open = select(jobs.c.id).where(jobs.c.id == previews.c.job, jobs.c.state.in_(OPEN)).exists()
+        before = self._retention.oldest_ended_key(now)
+        for over in (
+            delete(previews).where(~is_open),  # the worker of a cancelled job may write one after its last was deleted
+            delete(sessions).where(sessions.c.expires_at <= now),
+            delete(keys).where(or_(keys.c.revoked_at < before, keys.c.expires_at < before)),
+        ):
+            async with self._database.write() as connection:
+                num_gone += int((await connection.execute(over)).rowcount)
+        return num_gone
 
     async def _beyond(self, tenant: TenantId) -> ColumnElement[bool]:
         """The tenant's unstarted jobs but for the newest that are kept."""

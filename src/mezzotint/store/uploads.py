@@ -26,7 +26,13 @@ class Uploads:
 
         owners: whose in the tenant; None: everybody's.
         """
-        return await self._drawn(tenant, name, owners) or await self._used(tenant, name, now, owners)
+        if drawn := await self._drawn(tenant, name, owners):
+            return drawn
+        mine = update(uploads).where(_named(tenant, name, owners)).values(used_at=now)
+        async with self._database.write() as connection:
+            found = await connection.execute(mine.returning(uploads.c.width, uploads.c.height))
+            row = found.first()
+        return None if row is None else Source(content=Sha256(name), width=row.width, height=row.height)
 
     async def keep(
         self,
@@ -147,15 +153,6 @@ class Uploads:
         query = select(uploads.c.owner).where(_named(tenant, name, None)).order_by(uploads.c.owner)
         async with self._database.read() as connection:
             return [OwnerId(owner) for owner in (await connection.execute(query)).scalars()]
-
-    async def _used(
-        self, tenant: TenantId, name: str, now: datetime, owners: Collection[OwnerId] | None
-    ) -> Source | None:
-        mine = update(uploads).where(_named(tenant, name, owners)).values(used_at=now)
-        async with self._database.write() as connection:
-            found = await connection.execute(mine.returning(uploads.c.width, uploads.c.height))
-            row = found.first()
-        return None if row is None else Source(content=Sha256(name), width=row.width, height=row.height)
 
 
 def _named(tenant: TenantId, content: str, owners: Collection[OwnerId] | None) -> ColumnElement[bool]:

@@ -16,17 +16,14 @@ from mezzotint.store import Database, Store
 
 def run_costs(run: EvalRun, num_days: int, adversarial_share: float) -> EvalResult:
     """Raises: DatabaseMissing, StoreUnusable; ResultInvalid where the text filter was not measured before."""
-    rates = _read_rates(run.folder.read_last(Suite.SAFETY))
+    figures = run.folder.read_last(Suite.SAFETY).figures
+    stopped, refused = (figures.get(name) for name in ("golden_adversarial.stopped", "golden_benign.refused"))
+    if stopped is None or refused is None or stopped.value is None or refused.value is None:
+        raise ResultInvalid("the last `eval safety` has no figures of the golden sets")
+    rates = FilterRates(stopped=stopped.value, refused=refused.value)
     traffic = with_database(run.settings, lambda database: _read_traffic(database, num_days))
     inputs = {"mezzotint": __version__, "days": str(num_days)}
     return price_filters(traffic, rates, adversarial_share, inputs=inputs)
-
-
-def _read_rates(safety: EvalResult) -> FilterRates:
-    stopped, refused = (safety.figures.get(name) for name in ("golden_adversarial.stopped", "golden_benign.refused"))
-    if stopped is None or refused is None or stopped.value is None or refused.value is None:
-        raise ResultInvalid("the last `eval safety` has no figures of the golden sets")
-    return FilterRates(stopped=stopped.value, refused=refused.value)
 
 
 async def _read_traffic(database: Database, num_days: int) -> FilterTraffic:

@@ -4,7 +4,7 @@ Source: PNG, third edition, 11.3.3. The files read here come from outside: what 
 """
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import islice
 from struct import Struct
@@ -81,18 +81,14 @@ def _decompress(data: bytes) -> bytes:
     return _bound(zlib.decompressobj().decompress(data, MAX_TEXT_BYTES + 1))
 
 
-def _read_plain(data: bytes) -> str:
-    return _bound(data).decode("latin-1")
-
-
-def _read_compressed(data: bytes) -> str:
-    return _decompress(data[1:]).decode("latin-1")
-
-
 def _read_international(data: bytes) -> str:
     is_compressed = data[0] == 1
     text = data[2:].split(b"\0", 2)[2]
     return (_decompress(text) if is_compressed else _bound(text)).decode("utf-8")
 
 
-READERS = {b"tEXt": _read_plain, b"zTXt": _read_compressed, b"iTXt": _read_international}
+READERS: dict[bytes, Callable[[bytes], str]] = {
+    b"tEXt": lambda data: _bound(data).decode("latin-1"),
+    b"zTXt": lambda data: _decompress(data[1:]).decode("latin-1"),
+    b"iTXt": _read_international,
+}

@@ -74,17 +74,14 @@ def read_contents(data: bytes) -> Contents:
             raise Undecodable(f"It is not a {FORMATS} picture.")
     except (error, IndexError) as cause:  # of a header that ends too early
         raise Undecodable("The picture is damaged or cut off.") from cause
-    _check_size(contents.width, contents.height)
-    return contents
-
-
-def _check_size(width: int, height: int) -> None:
+    width, height = contents.width, contents.height
     if width * height > MAX_UPLOAD_PX:
         raise Undecodable(f"It has {width} x {height} px; at most {MAX_UPLOAD_PX} are taken.")
     if max(width, height) > MAX_SIDE_PX:
         raise Undecodable(f"It has {width} x {height} px; each side may have at most {MAX_SIDE_PX}.")
     if min(width, height) < MIN_SIDE_PX:
         raise Undecodable(f"It has {width} x {height} px; each side must have at least {MIN_SIDE_PX}.")
+    return contents
 
 
 def limit_parts(parts: Iterator[tuple[bytes, int, int]]) -> Iterator[tuple[bytes, int, int]]:
@@ -127,7 +124,11 @@ def _read_jpeg(data: bytes) -> Contents:
             num_scans += 1
         if marker == APP1 and data[content : content + 6] == b"Exif\0\0":
             exif = exif or data[content + 6 : end]
-        if _is_needed(marker, data[content : content + 5]):
+        if APP0 <= marker <= APP0 + 15:  # a decoder needs those that define colours, and all but comments of the others
+            is_needed = (marker, data[content : content + 5]) in {(APP0, b"JFIF\0"), (APP14, b"Adobe")}
+        else:
+            is_needed = marker != COM
+        if is_needed:
             kept.append(data[begin:end])
         if num_scans > MAX_SCANS:
             raise Undecodable(f"It has more than {MAX_SCANS} scans; save it again as a baseline JPEG.")
@@ -145,13 +146,6 @@ def _read_jpeg(data: bytes) -> Contents:
         orientation=_read_orientation(exif),
         may_lack_rows=may_lack_rows,
     )
-
-
-def _is_needed(marker: int, begin: bytes) -> bool:
-    """Whether a decoder needs the segment; of application segments only those that define colours."""
-    if APP0 <= marker <= APP0 + 15:
-        return (marker, begin) in {(APP0, b"JFIF\0"), (APP14, b"Adobe")}
-    return marker != COM
 
 
 def jpeg_segments(data: bytes) -> Iterator[tuple[bytes, int, int]]:

@@ -41,16 +41,13 @@ def check_rows(jpeg: bytes, shown: Image.Image) -> None:
     missing = Image.new(shown.mode, shown.size, MISSING[shown.mode])
     there = ImageChops.difference(shown, missing).getbbox(alpha_only=False)
     num_rows = there[3] if there is not None else 0
-    if num_rows == 0 and _has_data_of_all_blocks(jpeg, shown):  # the picture itself is grey
-        return
+    if num_rows == 0:
+        num_blocks = -(-shown.width // BLOCK_PX) * -(-shown.height // BLOCK_PX)
+        scan = jpeg[jpeg.rindex(bytes([0xFF, SOS])) :]
+        if 8 * (len(scan) - HEADER_BYTES) >= MIN_BLOCK_BITS * num_blocks:  # data of all: the picture itself is grey
+            return
     if num_rows < MIN_SHARE * shown.height:
         raise Undecodable(f"The picture is cut off: of its {shown.height} rows only {num_rows} are there.")
-
-
-def _has_data_of_all_blocks(jpeg: bytes, shown: Image.Image) -> bool:
-    num_blocks = -(-shown.width // BLOCK_PX) * -(-shown.height // BLOCK_PX)
-    scan = jpeg[jpeg.rindex(bytes([0xFF, SOS])) :]
-    return 8 * (len(scan) - HEADER_BYTES) >= MIN_BLOCK_BITS * num_blocks
 
 
 def _has_fine_detail(scan: bytes, component: int) -> bool:

@@ -63,11 +63,12 @@ def decode(data: bytes, reading: Reading) -> Decoded:
     """The first frame, upright. Its size is read from the header before any pixel is decoded. Raises: Undecodable."""
     picture = read_pixels(data, reading)
     level = 6 if picture.width * picture.height <= SMALL_PX else 1
+    view = lay_on_white(picture).resize(fit_view(*picture.size), Image.Resampling.BILINEAR)
     return Decoded(
         width=picture.width,
         height=picture.height,
         png=encode_png(picture, level),
-        view=_shrink_for_filter(lay_on_white(picture)).tobytes(),
+        view=view.tobytes(),
     )
 
 
@@ -109,7 +110,3 @@ READERS: dict[Reading, Callable[[Image.Image], Image.Image]] = {
     Reading.TRANSPARENT_MASK: _read_transparent_mask,
     Reading.INVERTED_MASK: lambda picture: ImageOps.invert(read_mask(picture)).convert("RGB"),
 }
-
-
-def _shrink_for_filter(picture: Image.Image) -> Image.Image:
-    return picture.resize(fit_view(*picture.size), Image.Resampling.BILINEAR)

@@ -34,7 +34,9 @@ def main(max_bytes: int, cpu_s: int) -> None:
     sink.flush()
     while head := source.read(REQUEST.size):
         reading, num_bytes = REQUEST.unpack(head)
-        _bound_time(cpu_s)
+        if resource is not None:  # the limit counts all that the process ever used: raised before each picture
+            used, (_, hard) = resource.getrusage(resource.RUSAGE_SELF), resource.getrlimit(resource.RLIMIT_CPU)
+            resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + 1 + cpu_s, hard))
         if not _answer(sink, source.read(num_bytes), READINGS[reading]):
             return
 
@@ -74,15 +76,6 @@ def _bound_memory(max_bytes: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (max_bytes, max_bytes))
     except (ValueError, OSError):
         print("this system does not bound the memory of a process", file=sys.stderr)  # noqa: T201
-
-
-def _bound_time(cpu_s: int) -> None:
-    """The limit counts all that the process ever used, so it is raised before each picture."""
-    if resource is None:
-        return
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + 1 + cpu_s, hard))
 
 
 if __name__ == "__main__":

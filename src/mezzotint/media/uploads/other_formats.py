@@ -24,7 +24,8 @@ def read_head(data: bytes, kind: str) -> tuple[int, int, int]:
     """Width, height and EXIF orientation, before any pixel is decoded. Raises: Undecodable."""
     try:
         with Image.open(BytesIO(data), formats=[kind]) as picture:
-            if kind == "TIFF" and picture.mode in DEEP and _is_inverted(picture):
+            is_inverted = getattr(picture, "tag_v2", {}).get(PHOTOMETRIC, 1) == WHITE_IS_ZERO
+            if kind == "TIFF" and picture.mode in DEEP and is_inverted:
                 raise Undecodable("It is 16-bit grey that counts white as 0; save it with black as 0.")
             orientation = picture.getexif().get(ORIENTATION, 1) if kind == "AVIF" else 1  # Pillow turns a TIFF itself
             return *picture.size, orientation if orientation in range(1, 9) else 1
@@ -33,8 +34,3 @@ def read_head(data: bytes, kind: str) -> tuple[int, int, int]:
     except Exception as error:  # Pillow's readers raise half a dozen kinds
         hint = "save it as PNG, with 8 bits a channel"
         raise Undecodable(f"The {kind} is damaged, or of a kind that is not read; {hint}.") from error
-
-
-def _is_inverted(picture: Image.Image) -> bool:
-    tags = getattr(picture, "tag_v2", {})
-    return bool(tags.get(PHOTOMETRIC, 1) == WHITE_IS_ZERO)

@@ -24,7 +24,12 @@ NICENESS = 19
 class Passwords:
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = hasher or PasswordHasher(NUM_PASSES, MEMORY_KIB, NUM_LANES)
-        self._thread = ThreadPoolExecutor(1, "passwords", initializer=_lower_priority)
+
+        def lower_priority() -> None:
+            if sys.platform == "linux":  # elsewhere a priority is the whole process's
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+
+        self._thread = ThreadPoolExecutor(1, "passwords", initializer=lower_priority)
         self._nobodys = self._hasher.hash("nobody's password")
 
     async def hash(self, password: str) -> str:
@@ -46,8 +51,3 @@ class Passwords:
 
     async def _run(self, work: Callable[..., T], *arguments: str) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
-
-
-def _lower_priority() -> None:
-    if sys.platform == "linux":  # elsewhere a priority is the whole process's
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

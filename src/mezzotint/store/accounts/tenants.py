@@ -26,7 +26,12 @@ class Tenants:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._known: dict[TenantId, tuple[float, Tenant | None]] = {}
-        self._reads = GroupCommit("read-tenants", self._read_many, MAX_READ_TOGETHER)
+
+        async def read_many(among: Sequence[TenantId]) -> list[Tenant | None]:
+            found = await self.find(among)
+            return [found.get(tenant) for tenant in among]
+
+        self._reads = GroupCommit("read-tenants", read_many, MAX_READ_TOGETHER)
 
     async def add(self, tenant: Tenant) -> bool:
         """Returns whether the name was free."""
@@ -62,10 +67,6 @@ class Tenants:
         async with self._database.read() as connection:
             found = [tenant_of(row) for row in (await connection.execute(query)).mappings()]
         return {tenant.id: tenant for tenant in found}
-
-    async def _read_many(self, among: Sequence[TenantId]) -> list[Tenant | None]:
-        found = await self.find(among)
-        return [found.get(tenant) for tenant in among]
 
     async def page(self, limit: int, after: str = "") -> list[Tenant]:
         """Tenants by name, those after `after`."""

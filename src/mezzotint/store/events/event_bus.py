@@ -33,7 +33,10 @@ class EventBus:
         if isinstance(event, Changed):
             self._remember(event)
         elif isinstance(event, Progressed):
-            self._keep_progress(job, event)
+            self._progress.pop(job, None)
+            self._progress[job] = event
+            if len(self._progress) > MAX_PROGRESS:  # a cancelled job's worker tells of one step that nobody takes away
+                del self._progress[next(iter(self._progress))]
         for queue in self._watchers.get(job, ()):
             _put(queue, event)
         whose = (event.job.tenant, event.job.owner) if isinstance(event, Changed) else self._owners.get(job)
@@ -49,13 +52,6 @@ class EventBus:
             self._owners.pop(event.job.id, None)
         else:
             self._owners[event.job.id] = (event.job.tenant, event.job.owner)
-
-    def _keep_progress(self, job: JobId, event: Progressed) -> None:
-        """The worker of a job that was cancelled tells of one more step: what nobody takes away is bounded."""
-        self._progress.pop(job, None)
-        self._progress[job] = event
-        if len(self._progress) > MAX_PROGRESS:
-            del self._progress[next(iter(self._progress))]
 
     def own(self, job: Job) -> None:
         """Say whose an open job is that was changed before this process began."""

@@ -98,11 +98,16 @@ class PostgresEventBus(EventBus):
         """Tell and hear until the connection is cut. Raises: StorageUnavailable."""
         import asyncpg
 
+        def hear(connection: Any, pid: int, channel: str, payload: str) -> None:
+            message = json.loads(payload)
+            if message.get("from") != self._me and not self._heard.full():
+                self._heard.put_nowait(message)
+
         try:
             connection = await asyncpg.connect(self._dsn, timeout=5, command_timeout=10)
             try:
                 await connection.execute("SET synchronous_commit = off")
-                await connection.add_listener(CHANNEL, self._hear)
+                await connection.add_listener(CHANNEL, hear)
                 await self._send(connection)
             finally:
                 connection.terminate()
@@ -127,11 +132,6 @@ class PostgresEventBus(EventBus):
                 await connection.execute("DELETE FROM previews WHERE job = ANY($1::text[])", list(ended))
             texts = [json.dumps(message) for message in messages.values()]
             await connection.execute("SELECT pg_notify($1, told) FROM unnest($2::text[]) AS told", CHANNEL, texts)
-
-    def _hear(self, connection: Any, pid: int, channel: str, payload: str) -> None:
-        message = json.loads(payload)
-        if message.get("from") != self._me and not self._heard.full():
-            self._heard.put_nowait(message)
 
     async def _deliver_next(self) -> None:
         message = await self._heard.get()

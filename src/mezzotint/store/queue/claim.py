@@ -92,22 +92,17 @@ async def _claim_all(connection: AsyncConnection, together: Sequence[ClaimReques
     for (offer, lease_s), numbers in alike.items():
         rows = await take_jobs(connection, offer, now, lease_s, sum(together[number].most for number in numbers))
         jobs, unreadable = await claimed_jobs_of(connection, rows)
-        if unreadable:
-            await _end_unreadable(connection, unreadable, now)
+        if unreadable:  # one would fail every claim of others, too
+            error = JobError.of(JobUnreadable("The job's row cannot be read by this version of the worker."))
+            ending = Ending(state=JobState.FAILED, at=now, timings=Timings(), step=0, error=error)
+            requests = [FinishRequest(JobId(row["id"]), lease_of(row), ending) for row in unreadable]
+            _, corrections = await finish_jobs(connection, requests)
+            await correct(connection, corrections)
+            log.error("jobs failed that cannot be read", jobs=[row["id"] for row in unreadable])
         for number in numbers:
             most = together[number].most
             served[number], jobs = jobs[:most], jobs[most:]
     return served
-
-
-async def _end_unreadable(connection: AsyncConnection, rows: Sequence[RowMapping], now: datetime) -> None:
-    """Fail claimed jobs whose rows cannot be read: one would fail every claim of others, too."""
-    error = JobError.of(JobUnreadable("The job's row cannot be read by this version of the worker."))
-    ending = Ending(state=JobState.FAILED, at=now, timings=Timings(), step=0, error=error)
-    requests = [FinishRequest(JobId(row["id"]), lease_of(row), ending) for row in rows]
-    _, corrections = await finish_jobs(connection, requests)
-    await correct(connection, corrections)
-    log.error("jobs failed that cannot be read", jobs=[row["id"] for row in rows])
 
 
 async def take_jobs(

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sqlalchemy import Boolean, RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from mezzotint.domain.ids import JobId, TenantId, WorkerId
+from mezzotint.domain.ids import JobId, TenantId
 from mezzotint.domain.job import CutTexts, Ending, Job, JobState, Lease
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.fair_queue.settle import MeasuredWork, measured_cost
@@ -81,6 +81,18 @@ async def finish_jobs(
     ended = [(rows[one.job], one.ending, one.lease.worker) for one in requests if one.job in rows]
     settled, corrections = await settle(connection, [_settling(row, ending) for row, ending, _ in ended])
     logged = [{"job": row["id"], "state": ending.state, "at": ending.at} for row, ending, _ in ended]
+    lines = [
+        LedgerLine(
+            at=ending.at,
+            kind=WAIVED if ending.state is JobState.FAILED else CHARGED,
+            gpu_s=ending.charged_s,
+            steps=ending.step,
+            worker=worker,
+            num_passes=ending.num_passes,
+            num_forecast=ending.num_forecast,
+        )
+        for _, ending, worker in ended
+    ]
     writes: dict[Statement, Sequence[Values]] = {
         SETTLE_FLOWS: settled,
         INSERT_IMAGES: [
@@ -93,7 +105,7 @@ async def finish_jobs(
             for row, ending, _ in ended
             for held in ending.held
         ],
-        UPSERT_LEDGER: [_entry(row, ending, worker) for row, ending, worker in ended],
+        UPSERT_LEDGER: [ledger_entry(row, line) for (row, _, _), line in zip(ended, lines, strict=True)],
         LOG_CHANGE: logged,
         ADD_DELIVERIES: logged,
     }
@@ -137,9 +149,3 @@ def _settling(row: RowMapping, ending: Ending) -> StoppedJob:
     lane, tenant = Tier(row["lane"]), TenantId(row["tenant"])
     timed_cost = charge.cost * ending.computed_share  # the pace is that of passes
     return StoppedJob(lane=lane, tenant=tenant, charge=charge, done_at=done_at, timed_cost=timed_cost)
-
-
-def _entry(row: RowMapping, ending: Ending, worker: WorkerId) -> Values:
-    kind = WAIVED if ending.state is JobState.FAILED else CHARGED
-    line = LedgerLine(at=ending.at, kind=kind, gpu_s=ending.charged_s, steps=ending.step, worker=worker)
-    return ledger_entry(row, replace(line, num_passes=ending.num_passes, num_forecast=ending.num_forecast))

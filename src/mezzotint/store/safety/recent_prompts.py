@@ -24,7 +24,11 @@ class RecentPrompts:
         """The prompts of the newest jobs of all tenants, and of the newest refusals whose text is kept: `limit` in all,
         the newest of both by their time.
         """
-        found = [*await self._of_jobs(limit), *await self._of_refusals(limit)]
+        found = await self._of_jobs(limit)
+        query = select(refusals.c.created_at, refusals.c.raw_prompt).where(refusals.c.raw_prompt != "")
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query.order_by(refusals.c.seq.desc()).limit(limit))).all()
+        found += [(at, PromptPair(prompt, "")) for at, prompt in rows]
         found.sort(key=lambda one: one[0], reverse=True)
         return [pair for _, pair in found[:limit]]
 
@@ -44,9 +48,3 @@ class RecentPrompts:
             found += [(at, PromptPair(prompt or "", negative or "")) for _, at, prompt, negative in rows]
             before = rows[-1][0]
         return found
-
-    async def _of_refusals(self, limit: int) -> list[tuple[datetime, PromptPair]]:
-        query = select(refusals.c.created_at, refusals.c.raw_prompt).where(refusals.c.raw_prompt != "")
-        async with self._database.read() as connection:
-            rows = (await connection.execute(query.order_by(refusals.c.seq.desc()).limit(limit))).all()
-        return [(at, PromptPair(prompt, "")) for at, prompt in rows]

@@ -103,7 +103,11 @@ async def restore_pictures(connection: AsyncConnection, rows: Sequence[RowMappin
             again = insert_on(connection, uploads).values(back)
             await connection.execute(again.on_conflict_do_nothing(index_elements=["tenant", "content", "owner"]))
     await connection.execute(delete(withdrawn).where(withdrawn.c.seq.in_([row["seq"] for row in rows])))
-    blocked = [row for row in locked if _is_taken_down(row)]
+    blocked = [
+        row
+        for row in locked
+        if row["state"] == JobState.BLOCKED and (row["error"] or {}).get("code") == PictureTakenDown.code
+    ]
     values = {"state": JobState.SUCCEEDED, "error": None}
     await transition(connection, [JobChange(row=row, at=at, values=values) for row in blocked])
     return [JobId(row["id"]) for row in blocked]
@@ -112,10 +116,6 @@ async def restore_pictures(connection: AsyncConnection, rows: Sequence[RowMappin
 async def forget_rows(connection: AsyncConnection, takedown: TakedownId) -> None:
     """Keep only what names the withdrawn pictures: they cannot come back."""
     await connection.execute(update(withdrawn).where(withdrawn.c.takedown == takedown).values(row=None))
-
-
-def _is_taken_down(row: RowMapping) -> bool:
-    return row["state"] == JobState.BLOCKED and (row["error"] or {}).get("code") == PictureTakenDown.code
 
 
 async def _remove(connection: AsyncConnection, table: Table, seqs: Collection[int]) -> Sequence[RowMapping]:
