@@ -101,16 +101,14 @@ def _num_px(call: ComponentCall) -> int:
     tensor = next(tensors_in(list(call.args)), None)
     if call.method not in PARTS or tensor is None or tensor.ndim < 4:
         return 0
-    scale = 1 if call.method == "encode" else _pixels_per_latent(call.module)
+    scale: Any = 1
+    if call.method != "encode":  # pixels of a latent's side
+        vae: Any = call.module
+        scale = getattr(vae, "spatial_compression_ratio", None)
+        if not isinstance(scale, int):
+            blocks = getattr(vae.config, "block_out_channels", None) or getattr(vae.config, "dim_mult", None) or [0] * 4
+            scale = 2 ** (len(blocks) - 1)
     return int(tensor.shape[-2] * tensor.shape[-1] * scale**2)
-
-
-def _pixels_per_latent(vae: Any) -> int:
-    ratio = getattr(vae, "spatial_compression_ratio", None)
-    if isinstance(ratio, int):
-        return ratio
-    blocks = getattr(vae.config, "block_out_channels", None) or getattr(vae.config, "dim_mult", None) or [0] * 4
-    return int(2 ** (len(blocks) - 1))
 
 
 def _tile_sides(vae: Any) -> list[int]:

@@ -48,7 +48,10 @@ class EmbeddingCache:
                 self.num_hits += 1
                 self._entries.move_to_end(key)
                 output, devices = self._entries[key]
-                return _restore(output, devices)
+                left = iter(devices)
+                return map_leaves(
+                    output, lambda leaf: leaf.to(next(left), copy=True) if isinstance(leaf, torch.Tensor) else leaf
+                )
             self.num_misses += 1
             output = forward(*args, **kwargs)
             self._keep(key, output)
@@ -103,8 +106,3 @@ def _copy_to_host(output: Any) -> tuple[Any, list[torch.device]]:
     copies = {key: tensor.detach().to("cpu", copy=True) for key, tensor in tensors.items()}
     devices = [tensor.device for tensor in tensors_in(output)]
     return map_leaves(output, lambda leaf: copies[id(leaf)] if isinstance(leaf, torch.Tensor) else leaf), devices
-
-
-def _restore(output: Any, devices: list[torch.device]) -> Any:
-    left = iter(devices)
-    return map_leaves(output, lambda leaf: leaf.to(next(left), copy=True) if isinstance(leaf, torch.Tensor) else leaf)

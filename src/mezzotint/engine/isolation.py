@@ -130,19 +130,20 @@ class Isolation:
         """Equal where calls may share a pass: the base processors, or ones that hold no state of their own."""
         if processors == self.base_processors:
             return None
-        return tuple(_processor_key(p) for p in processors)
+        keys: list[Any] = []
+        for processor in processors:
+            held = getattr(processor, "__dict__", {})
+            is_plain = all(isinstance(value, (bool, int, float, str)) for value in held.values())
+            if isinstance(processor, torch.nn.Module) or not is_plain:
+                keys.append(id(processor))  # it may keep a store of attention maps, or weights: share it with nobody
+            else:
+                keys.append((type(processor), tuple(sorted(held.items()))))
+        return tuple(keys)
 
 
 def stream_of(seed: int) -> torch.Tensor:
     """State of the host's random stream at its beginning."""
     return torch.Generator().manual_seed(seed).get_state()
-
-
-def _processor_key(processor: Any) -> Any:
-    held = getattr(processor, "__dict__", {})
-    if isinstance(processor, torch.nn.Module) or any(not isinstance(v, (bool, int, float, str)) for v in held.values()):
-        return id(processor)  # it may keep a store of attention maps, or weights: share it with nobody
-    return type(processor), tuple(sorted(held.items()))
 
 
 def _sdpa_flags() -> tuple[bool, bool, bool]:

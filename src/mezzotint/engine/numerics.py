@@ -371,15 +371,11 @@ def _describe_gpu_kernels(numerics: Numerics, workspace: str) -> str:
     major, minor = torch.cuda.get_device_capability(numerics.device)
     runtime, cudnn = torch.version.cuda or torch.version.hip, torch.backends.cudnn
     kernels = f"sm_{major}{minor}, runtime {runtime}, cuDNN {cudnn.version()}"  # type: ignore[no-untyped-call]
-    if torch.version.hip is None and not _has_code_for(major, minor):
-        kernels += f", driver {driver_version()}"
+    if torch.version.hip is None:
+        built = [re.fullmatch(r"sm_(\d+)(\d)[af]?", name) for name in torch.cuda.get_arch_list()]
+        if not any(found and int(found[1]) == major and int(found[2]) <= minor for found in built):
+            kernels += f", driver {driver_version()}"  # it compiles torch's code, each version in its own way
     return f"{kernels}, workspace {workspace or 'default'}" if numerics.exact else kernels
-
-
-def _has_code_for(major: int, minor: int) -> bool:
-    """Whether torch brings machine code for a GPU; else its driver compiles it, each version in its own way."""
-    built = (re.fullmatch(r"sm_(\d+)(\d)[af]?", name) for name in torch.cuda.get_arch_list())
-    return any(int(found[1]) == major and int(found[2]) <= minor for found in built if found is not None)
 
 
 def driver_version() -> str:

@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from mezzotint.engine.forecasting.calibrate import calibrate
+from mezzotint.engine.forecasting.calibrate import calibrate, finish_runs
 from mezzotint.engine.forecasting.calibration import Calibration
 from mezzotint.engine.hub import Hub
 from mezzotint.engine.numerics import GUIDED_ROWS
-from mezzotint.engine.run import Run
 from mezzotint.engine.tree import leaves
 
 
@@ -70,11 +69,11 @@ def self_test(
         return Hub(pipeline, exact=exact, fixed_rows=rows, verdicts=verdicts, allow_other_numerics=True)
 
     stock = [pipeline(**request) for request in requests()]
-    alone = [_finish(make_hub(), [request])[0] for request in requests()]
+    alone = [finish_runs(make_hub(), [request])[0] for request in requests()]
     hub = make_hub()
-    together = _finish(hub, list(requests()), checkpoint_at=max(1, alone[0].steps // 2))
+    together = finish_runs(hub, list(requests()), checkpoint_at=max(1, alone[0].steps // 2))
     again = make_hub()
-    resumed = _finish(again, [requests()[0]], resume=together[0].checkpoint) if together[0].checkpoint else []
+    resumed = finish_runs(again, [requests()[0]], resume=together[0].checkpoint) if together[0].checkpoint else []
     bound = 0.0 if exact else max(_measure_distance(a.output, b) for a, b in zip(alone, stock, strict=True)) + 1e-4
     same = all(_measure_distance(a.output, b.output) <= bound for a, b in zip(alone, together, strict=True))
     went_on = bool(resumed) and resumed[0].num_calls + resumed[0].num_replayed == alone[0].num_calls
@@ -89,16 +88,6 @@ def self_test(
         reasons=(*hub.unmerged_reasons, *hub.unsaved_reasons),
         forecast=Calibration() if samples is None else calibrate(make_hub, samples),
     )
-
-
-def _finish(hub: Hub, requests: list[dict[str, Any]], **options: Any) -> list[Run]:
-    runs = [hub.submit(request, **options) for request in requests]
-    while hub.turn():
-        pass
-    for run in runs:
-        if run.error is not None:
-            raise run.error
-    return runs
 
 
 def _measure_distance(one: Any, other: Any) -> float:

@@ -159,15 +159,13 @@ def find_unmet_need(pipeline: Any) -> str | None:
 
 def takes_negative_prompt(pipeline: Any) -> bool:
     """Whether a negative prompt changes the picture, for every task of the family. pipeline: the class."""
-    return all(map(_heeds_negative_prompt, (pipeline, *classes_of(pipeline.__name__).values())))
-
-
-def _heeds_negative_prompt(kind: Any) -> bool:
-    """It is heeded by guidance: by the real one, where a distilled model has its own beside it."""
-    parameters = inspect.signature(kind.__call__).parameters
-    guidance = parameters.get("true_cfg_scale", parameters.get("guidance_scale"))
-    scale = getattr(guidance, "default", None)
-    return "negative_prompt" in parameters and isinstance(scale, int | float) and scale > 1
+    for kind in (pipeline, *classes_of(pipeline.__name__).values()):
+        parameters = inspect.signature(kind.__call__).parameters
+        # guidance heeds it: the real one, where a distilled model has its own beside it
+        scale = getattr(parameters.get("true_cfg_scale", parameters.get("guidance_scale")), "default", None)
+        if "negative_prompt" not in parameters or not isinstance(scale, int | float) or scale <= 1:
+            return False
+    return True
 
 
 def takes_eta(pipeline: Any) -> bool:

@@ -123,7 +123,10 @@ class DeviceThread:
             self._turn()
             self._turn_upscales()
             self._report_ended()
-            self._report_counts()
+            now = time.monotonic()
+            if now - self._counted_at >= COUNT_S or not self._active:
+                self._cache.report_counts()
+                self._counted_at = now
 
     def _turn(self) -> None:
         """Make one turn of the model whose runs have had the device for the shortest time."""
@@ -159,13 +162,6 @@ class DeviceThread:
             ended = RunEnded(job=active.job.id, step=active.run.steps, error=fault, cost_s=active.run.cost_s)
             self._report(ended)
         self._cache.drop(name)
-
-    def _report_counts(self) -> None:
-        """Report the engines' counts once a second, and when no run is left."""
-        now = time.monotonic()
-        if now - self._counted_at >= COUNT_S or not self._active:
-            self._cache.report_counts()
-            self._counted_at = now
 
     def _receive(self, *, block: bool) -> list[Command]:
         """All commands that wait; with `block`, at least one."""
@@ -216,6 +212,11 @@ class DeviceThread:
         job = command.job
         now = time.monotonic()
         assignment = loaded.assign(command)
+
+        def report_checkpoint(run: "Run", snapshot: "Snapshot") -> None:
+            if snapshot.steps != run.num_steps:  # after the last step the picture is quicker than its checkpoint
+                self._report(CheckpointReady(job=job.id, snapshot=snapshot, cost_s=run.cost_s))
+
         run = loaded.hub.submit(
             assignment.kwargs,
             pipeline=assignment.pipeline,
@@ -224,7 +225,7 @@ class DeviceThread:
             forecast=ForecastSettings(bound=bound) if (bound := job.parameters.forecast) is not None else None,
             checkpoint_every=self._checkpoint_interval.every or self._interval,
             on_step=lambda run: self._report_step(loaded, job, run),
-            on_checkpoint=lambda run, snapshot: self._report_checkpoint(job, run, snapshot),
+            on_checkpoint=report_checkpoint,
             adapters={style.name: style.weight for style in job.parameters.styles},
             label=job.tier,
         )
@@ -317,15 +318,17 @@ class DeviceThread:
         num_steps = run.steps - active.begun_step
         return self._checkpoint_interval.choose_steps((time.monotonic() - active.started_at) / max(num_steps, 1))
 
-    def _report_checkpoint(self, job: Job, run: "Run", snapshot: "Snapshot") -> None:
-        if snapshot.steps != run.num_steps:  # after the last step the picture is quicker than its checkpoint
-            self._report(CheckpointReady(job=job.id, snapshot=snapshot, cost_s=run.cost_s))
-
     def _report_ended(self) -> None:
         for active in [active for active in self._active.values() if active.run.done]:
             del self._active[active.job.id]
             now = time.monotonic()
-            pictures, error = self._collect_pictures(active)
+            pictures: tuple[Any, ...] = ()
+            error = active.run.error
+            if error is None:
+                try:
+                    pictures = active.finish(active.run.output)
+                except Exception as fault:  # noqa: BLE001 - one job's fault, told to its owner
+                    error = self._name_fault(fault)
             run = cast("Run", active.run) if active.hub is not None else None  # else an upscale, which has no denoiser
             self._report(
                 RunEnded(
@@ -343,15 +346,6 @@ class DeviceThread:
                     num_forecast=run.num_forecast if run is not None else 0,
                 )
             )
-
-    def _collect_pictures(self, active: ActiveRun) -> tuple[tuple[Any, ...], BaseException | None]:
-        """The pictures of a run that is done, or why there are none."""
-        if active.run.error is not None:
-            return (), active.run.error
-        try:
-            return active.finish(active.run.output), None
-        except Exception as error:  # noqa: BLE001 - one job's fault, told to its owner
-            return (), self._name_fault(error)
 
     def _name_fault(self, error: Exception) -> Exception:
         """The error of a job before or after its run, or OutOfMemory for a lack of memory, which is then freed."""

@@ -21,7 +21,6 @@ from mezzotint.domain.errors import (
     RunFailed,
     SigningFailed,
 )
-from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Ending, Image, Job, JobError, JobState, Timings
 from mezzotint.domain.safety.held_image import HeldImage, HeldState
 from mezzotint.domain.tier import Tier
@@ -172,20 +171,17 @@ async def _withhold(
     if held[0].state is HeldState.REVIEW:
         error = JobError.of(ImageInReview(ImageInReview.__doc__))
     else:
-        error = _explain_block(held[0].job, next((one.category for one in held if one.category), ""))
+        category = next((one.category for one in held if one.category), "")
+        about = f" ({SafetyCategory(category).about})" if category in set(SafetyCategory) else ""
+        fault = ImageBlocked(f"The finished picture did not pass the image filter{about} and was not kept.")
+        appeal = f"If that is a mistake, appeal: POST /v1/appeals with the refusal {held[0].job}."
+        fault.hint = f"{ImageBlocked.hint} {appeal}"
+        error = JobError.of(fault)
     return replace(ending, error=error, held=tuple(held))
 
 
 def _key_of(held: HeldImage) -> str:
     return f"{held.job}/{held.position}/"
-
-
-def _explain_block(job: JobId, category: str) -> JobError:
-    """The error names the category, and how to appeal."""
-    about = f" ({SafetyCategory(category).about})" if category in set(SafetyCategory) else ""
-    fault = ImageBlocked(f"The finished picture did not pass the image filter{about} and was not kept.")
-    fault.hint = f"{ImageBlocked.hint} If that is a mistake, appeal: POST /v1/appeals with the refusal {job}."
-    return JobError.of(fault)
 
 
 def encode_preview(rgb: "NDArray[np.uint8]", image_filter: ImageFilter, tier: Tier) -> str | None:

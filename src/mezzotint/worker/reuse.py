@@ -22,7 +22,6 @@ from mezzotint.policy.safety.images import ImageVerdict
 from mezzotint.policy.safety.verdicts import SafetyVerdict
 from mezzotint.worker.job_states import JobAction, JobMessage
 from mezzotint.worker.leased_jobs import LeasedJob, LeasedJobs
-from mezzotint.worker.postprocess import ImageFilter
 
 log = structlog.get_logger()
 
@@ -56,8 +55,16 @@ async def _answer(jobs: LeasedJobs, leased: LeasedJob, source: Job) -> str:
     if len(pngs) < len(files):
         return "gone"
     started_at = time.monotonic()
-    verdicts = await asyncio.to_thread(_check_files, jobs.image_filter, pngs, job)
-    if verdicts is None or any(verdict.verdict is not SafetyVerdict.ALLOW for verdict in verdicts):
+
+    def judge_files() -> list[ImageVerdict]:
+        return [jobs.image_filter.check(Pixels.open(BytesIO(png)), job.tier) for png in pngs]
+
+    try:
+        verdicts = await asyncio.to_thread(judge_files)
+    except Exception as error:  # the filter will be asked again about the new ones
+        log.warning("stored picture not checked", job=job.id, exc_info=error)
+        return "blocked"
+    if any(verdict.verdict is not SafetyVerdict.ALLOW for verdict in verdicts):
         return "blocked"
     ending = _make_ending(jobs, job, source, verdicts, filter_s=time.monotonic() - started_at)
     with suppress(LeaseLost):  # then its holder ends it, or it was cancelled
@@ -68,15 +75,6 @@ async def _answer(jobs: LeasedJobs, leased: LeasedJob, source: Job) -> str:
     if jobs.receive(leased, JobMessage.RUN_ENDED) is JobAction.FINISH:
         jobs.receive(leased, JobMessage.WRITTEN)
     return "hit"
-
-
-def _check_files(image_filter: ImageFilter, pngs: Sequence[bytes], job: Job) -> list[ImageVerdict] | None:
-    """Judge the stored pictures; None where the filter fails: it will be asked again about the new ones."""
-    try:
-        return [image_filter.check(Pixels.open(BytesIO(png)), job.tier) for png in pngs]
-    except Exception as error:
-        log.warning("stored picture not checked", job=job.id, exc_info=error)
-        return None
 
 
 def _make_ending(

@@ -122,7 +122,14 @@ class Worker:
         """Work until the block ends, then stop. on_broken: called with the error when the worker cannot go on."""
         jobs, run = self._jobs, self.background.run_forever
         jobs.send = device.send
-        await jobs.retry_while_away(self._recover)
+
+        async def requeue_left() -> None:
+            """Give back the jobs that a worker of this name left when it died."""
+            mine = await self.backing.jobs.running(worker=self.settings.id)
+            most = self.settings.max_attempts
+            await requeue_lost(self.backing, mine, most, self.now(), self.settings.id, is_start=True)
+
+        await jobs.retry_while_away(requeue_left)
         device.start()
         claims, heartbeat = ClaimLoop(jobs, self.drain), Heartbeat(jobs)
         maintenance = Maintenance(
@@ -145,11 +152,6 @@ class Worker:
                     yield
             finally:
                 await self._stop(device)
-
-    async def _recover(self) -> None:
-        """Give back the jobs that a worker of this name left when it died."""
-        mine = await self.backing.jobs.running(worker=self.settings.id)
-        await requeue_lost(self.backing, mine, self.settings.max_attempts, self.now(), self.settings.id, is_start=True)
 
     async def _stop(self, device: DeviceThread) -> None:
         self._jobs.stop()

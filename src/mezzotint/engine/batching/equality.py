@@ -43,14 +43,11 @@ class EqualityCache:
         known = self._found.get(key)
         if known is None or not known.is_current():
             if len(self._found) >= MAX_PAIRS:
-                self._drop_freed()
+                alive = {key: one for key, one in self._found.items() if one.is_current()}
+                self._found = alive if len(alive) < MAX_PAIRS else {}
             storages = [_refer_weakly(a), _refer_weakly(b)]
             known = self._found[key] = _Comparison(storages, torch.equal(a, b))
         return known.is_equal
-
-    def _drop_freed(self) -> None:
-        alive = {key: one for key, one in self._found.items() if one.is_current()}
-        self._found = alive if len(alive) < MAX_PAIRS else {}
 
 
 def _is_plain(tensor: torch.Tensor) -> bool:

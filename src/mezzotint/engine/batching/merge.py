@@ -106,7 +106,11 @@ def _key(value: Any, rows: int, lists: bool, name: str) -> Hashable:  # noqa: PL
             dim = BATCH_DIM[name]
             return value.dtype, value.device, tuple(value.shape[:dim]), tuple(value.shape[dim + 1 :])
         leading = "r" if value.shape[0] == rows else value.shape[0]
-        return value.dtype, value.device, leading, tuple(value.shape[1:]), _memory_order(value)
+        order = None  # the dimensions from outer to inner in memory, None if as usual: kernels choose by it
+        if not value.is_contiguous():
+            long = (dim for dim in range(value.ndim) if value.shape[dim] > 1)
+            order = tuple(sorted(long, key=value.stride, reverse=True))
+        return value.dtype, value.device, leading, tuple(value.shape[1:]), order
     if isinstance(value, dict):
         return type(value), tuple((k, _key(v, rows, lists, str(k))) for k, v in value.items())
     if isinstance(value, (list, tuple)) and not isinstance(value, torch.Size):
@@ -266,13 +270,6 @@ def _split(
 
 def _unflatten(value: torch.Tensor, sizes: tuple[int, ...]) -> torch.Tensor:
     return value.reshape(*sizes, *value.shape[1:])
-
-
-def _memory_order(value: torch.Tensor) -> tuple[int, ...] | None:
-    """The dimensions from outer to inner in memory, None if as usual: kernels choose by it."""
-    if value.is_contiguous():
-        return None
-    return tuple(sorted((dim for dim in range(value.ndim) if value.shape[dim] > 1), key=value.stride, reverse=True))
 
 
 def _form(value: Any) -> tuple[Hashable, ...]:

@@ -360,18 +360,13 @@ class Passes:
                 stack.enter_context(module.cache_context(call.cache_context))
             fresh = map_leaves((args, kwargs), lambda leaf: leaf)  # some denoisers empty the lists that they are given
             made = Call(call.module, args, kwargs, call.cache_context)
-            stack.enter_context(self._observe_width(made))
+            with contextlib.suppress(CannotMerge):
+                form, rows = self.meter.form_of(made), rows_of(made)
+                stack.enter_context(self._widths.observe(form, rows, rows * sample_of(made)[0].numel()))
             begun = self._clock.mark()
             output = module(*fresh[0], **fresh[1])
             self.meter.learn_cost(made, Span(self._clock, begun, self._clock.mark()))
             return output
-
-    def _observe_width(self, call: Call) -> contextlib.AbstractContextManager[None]:
-        try:
-            rows = rows_of(call)
-            return self._widths.observe(self.meter.form_of(call), rows, rows * sample_of(call)[0].numel())
-        except CannotMerge:
-            return contextlib.nullcontext()
 
     @contextlib.contextmanager
     def _use_state(self, state: ThreadState) -> Iterator[None]:

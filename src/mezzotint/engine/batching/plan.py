@@ -100,7 +100,11 @@ def plan_turn(
         key = ("mergeable", call.key) if call.refusal is None else ("alone", call.run.id)
         found.setdefault(key, []).append(call)
     groups = list(found.values())
-    picked = groups if choose is None or not groups else _pick(groups, choose)
+    picked = groups
+    if choose is not None and groups:
+        seen = [replace(call.run, batch_key=i) for i, group in enumerate(groups) for call in group]
+        chosen = set(choose(seen)) or {seen[0].id}  # at least one, whatever the policy says
+        picked = [[call for call in group if call.run.id in chosen] for group in groups]
     passes = [_plan_pass(batch, has_fixed_rows) for group in picked for batch in _cut(group, max_rows)]
     refusals = [call.refusal for call in ready if call.refusal is not None]
     modules = Counter(call.module for call in ready)
@@ -146,13 +150,6 @@ def _hold_back(parked: Sequence[ParkedCall]) -> list[ParkedCall]:
         if call.run.waited_turns > MAX_WAIT_TURNS
         or not any(o.phase < call.phase < (o.calls_per_step or call.phase + 1) for o in parked)
     ]
-
-
-def _pick(groups: Sequence[Sequence[ParkedCall]], choose: Chooser) -> list[list[ParkedCall]]:
-    """The calls that the stepping policy chooses; at least one, whatever it says."""
-    seen = [replace(call.run, batch_key=i) for i, group in enumerate(groups) for call in group]
-    chosen = set(choose(seen)) or {seen[0].id}
-    return [[call for call in group if call.run.id in chosen] for group in groups]
 
 
 def _cut(group: Sequence[ParkedCall], max_rows: int) -> list[list[ParkedCall]]:

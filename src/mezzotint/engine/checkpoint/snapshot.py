@@ -151,6 +151,9 @@ def _snapshot(document: Mapping[str, Any]) -> Snapshot:
     specs = OutputShapes(forms=_is(forms, list), spans=[[_count(index), _count(count)] for index, count in spans])
     if steps < 1 or len(specs) != num_calls or any(index >= len(forms) for index, _ in spans):
         raise CheckpointCorrupt("the counts contradict each other")
+    forecast = document["forecast"]
+    if forecast is not None and _count(_is(forecast, dict)["foretold"]) > num_calls:
+        raise CheckpointCorrupt("the counts contradict each other")
     return Snapshot(
         pipeline=_is(document["pipeline"], str),
         steps=steps,
@@ -162,16 +165,10 @@ def _snapshot(document: Mapping[str, Any]) -> Snapshot:
             MemberState(name=_is(name, str), baseline=_is(base, str), changed=None if state is None else dict(state))
             for name, base, state in _is(document["members"], list)
         ],
-        forecast=_read_forecast(document["forecast"], num_calls),
+        forecast=None if forecast is None else dict(forecast),
         origin=_is(document["origin"], dict),
         fingerprint={key: _is(value, str) for key, value in document["fingerprint"].items()},
     )
-
-
-def _read_forecast(value: Any, num_calls: int) -> dict[str, Any] | None:
-    if value is not None and _count(_is(value, dict)["foretold"]) > num_calls:
-        raise CheckpointCorrupt("the counts contradict each other")
-    return None if value is None else dict(value)
 
 
 def _count(value: Any) -> int:

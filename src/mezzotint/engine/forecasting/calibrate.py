@@ -1,6 +1,6 @@
 """Find the bounds at which a model may forecast, by drawing with and without."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,17 +69,21 @@ def _try(bound: float, every: list[Run], wanted: list[torch.Tensor], drawn: list
     )
 
 
-def _draw(hub: Hub, requests: Sequence[dict[str, Any]], forecast: ForecastSettings | None) -> list[Run]:
-    runs = []
-    for request in requests:  # as floats: rounded to 256 levels, small differences would vanish
-        exact = request | ({"output_type": "np"} if "output_type" in request else {})
-        runs.append(hub.submit(exact, forecast=forecast))
+def finish_runs(hub: Hub, requests: Iterable[dict[str, Any]], **options: Any) -> list[Run]:
+    """Make all runs together. options: of `Hub.submit`. Raises: the error of the first run that failed."""
+    runs = [hub.submit(request, **options) for request in requests]
     while hub.turn():
         pass
     for run in runs:
         if run.error is not None:
             raise run.error
     return runs
+
+
+def _draw(hub: Hub, requests: Sequence[dict[str, Any]], forecast: ForecastSettings | None) -> list[Run]:
+    """As floats: rounded to 256 levels, small differences would vanish."""
+    exact = [request | ({"output_type": "np"} if "output_type" in request else {}) for request in requests]
+    return finish_runs(hub, exact, forecast=forecast)
 
 
 def _read_pictures(runs: Sequence[Run]) -> list[torch.Tensor]:

@@ -120,7 +120,8 @@ def held_parts(checkpoint: Path, like: Path) -> frozenset[str]:
     """The components of `like` whose weights are in the file. Raises: ModelMissing, ModelCorrupt."""
     names = read_header(checkpoint)
     index = read_json(like / "model_index.json", like)
-    return frozenset(part for part in index if isinstance(index[part], list) and _is_held(part, index[part], names))
+    parts = {part: str(named[1]) for part, named in index.items() if isinstance(named, list) and len(named) == 2}
+    return frozenset(part for part, kind in parts.items() if next(tensors_of(part, kind, names), None) is not None)
 
 
 def needs_no_folder(part: str, like: Path) -> bool:
@@ -229,10 +230,6 @@ def make_clip_tokenizer(part: str) -> Any:
     pad = "!" if part == "tokenizer_2" else "<|endoftext|>"
     pairs = [tuple(merge.split(" ")) for merge in merges]
     return CLIPTokenizer(vocab=vocabulary, merges=pairs, pad_token=pad, model_max_length=77)
-
-
-def _is_held(part: str, named: list[Any], names: Mapping[str, Any]) -> bool:
-    return len(named) == 2 and next(tensors_of(part, str(named[1]), names), None) is not None
 
 
 def _class_of(library: str, name: str) -> Any:

@@ -84,6 +84,8 @@ def check_style_values(path: Path) -> None:
 
 def check_style_fits(path: Path, folder: Path) -> None:
     """Load a style into a model without weights. Raises: StyleInvalid unless every tensor has its place there."""
+    import torch
+
     pipeline = build_empty_pipeline(folder)
     kind = type(pipeline).__name__
     if not hasattr(pipeline, "load_lora_weights"):
@@ -97,7 +99,8 @@ def check_style_fits(path: Path, folder: Path) -> None:
         raise StyleInvalid(f"{path} does not fit {folder.name} ({kind}): {told}") from error
     num_placed = sum(
         key.endswith(f".{BUILT_IN_STYLE}.weight")
-        for module in _modules_of(pipeline)
+        for module in vars(pipeline).values()
+        if isinstance(module, torch.nn.Module)
         for key, _ in module.named_parameters()
     )
     if num_placed != len(expected):
@@ -121,7 +124,9 @@ def _read_for_diffusers(pipeline: Any, path: Path) -> Any:
     """The path, or the tensors under the names that diffusers reads where they are of a denoiser alone."""
     names = _read_header(path)
     is_peft = all(name.startswith(PEFT_PREFIX) for name in names)
-    if not (is_peft or all(_is_of_denoiser(pipeline, name) for name in names)):
+    denoiser = getattr(pipeline, _denoiser_of(pipeline), None)
+    children = () if denoiser is None else tuple(f"{child}." for child, _ in denoiser.named_children())
+    if not (is_peft or all(name.startswith(children) for name in names)):
         return str(path)
     from safetensors.torch import load_file
 
@@ -152,11 +157,6 @@ def _denoiser_of(pipeline: Any) -> str:
     return "unet" if getattr(pipeline, "unet", None) is not None else "transformer"
 
 
-def _is_of_denoiser(pipeline: Any, name: str) -> bool:
-    module = getattr(pipeline, _denoiser_of(pipeline), None)
-    return any(name.startswith(f"{child}.") for child, _ in module.named_children()) if module is not None else False
-
-
 def _list_converted(pipeline: Any, path: Path) -> list[str]:
     """The names of a style's tensors, as diffusers' converter gives them."""
     from diffusers.loaders import StableDiffusionXLLoraLoaderMixin
@@ -175,12 +175,6 @@ def _has_place(pipeline: Any, name: str) -> bool:
     if module is None:
         return False
     return any(rest.startswith(f"{path}.") for path, _ in module.named_modules() if path.count(".") > 1)
-
-
-def _modules_of(pipeline: Any) -> list[Any]:
-    import torch
-
-    return [value for value in vars(pipeline).values() if isinstance(value, torch.nn.Module)]
 
 
 def _read_header(path: Path) -> list[str]:
