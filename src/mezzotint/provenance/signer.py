@@ -7,9 +7,9 @@ from io import BytesIO
 from typing import Any
 
 from mezzotint.domain.errors import SigningFailed
-from mezzotint.provenance.identity import Algorithm, Identity
 from mezzotint.provenance.manifest import describe_variant
 from mezzotint.provenance.read import find_media_type, read_manifest
+from mezzotint.provenance.signing_identity import Algorithm, Identity
 
 SETTINGS = {
     "builder": {"thumbnail": {"enabled": False}},  # 120 ms and 100 KB a file

@@ -21,7 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from mezzotint.domain.errors import SigningFailed
 from mezzotint.provenance import Identity, IdentityInvalid, PictureSigner, Validity, read_credentials
 from mezzotint.provenance.authority import AuthorityFiles, make_authority
-from mezzotint.provenance.identity import Algorithm
+from mezzotint.provenance.signing_identity import Algorithm
 from tests.unit.provenance.conftest import draw, write
 from tests.unit.provenance.test_signing import MANIFEST
 
