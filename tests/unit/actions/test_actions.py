@@ -2,8 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from functools import partial
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,35 +12,21 @@ from mezzotint.actions.checkpoint import discard, newest, save
 from mezzotint.actions.claim import claim
 from mezzotint.actions.finish import BackingServices, finish
 from mezzotint.actions.maintain import delete_unreferenced_checkpoints
-from mezzotint.actions.overload import Overload
 from mezzotint.actions.requeue import requeue_lost
-from mezzotint.actions.screen import TextScreen
-from mezzotint.actions.submit import Admission, submit
-from mezzotint.domain.claims import Claims
 from mezzotint.domain.errors import LeaseLost, WorkerLost
 from mezzotint.domain.event import Changed
-from mezzotint.domain.ids import TenantId, WorkerId
+from mezzotint.domain.ids import WorkerId
 from mezzotint.domain.job import Job, JobState
-from mezzotint.domain.refusal import Refusal, RefusalCode
-from mezzotint.domain.tier import Tier
-from mezzotint.policy.admission.prompt import parse_request
-from mezzotint.policy.admission.request import JobRequest
-from mezzotint.policy.retention import Retention
 from mezzotint.store import (
     Database,
     EventBus,
     Jobs,
     Objects,
-    Refusals,
-    Submissions,
-    Uploads,
     WorkerOffer,
-    read_pressure,
 )
-from tests.making import NOW, make_ending, make_job, make_model, make_screen
+from tests.making import NOW, make_ending, make_job
 
 pytestmark = pytest.mark.anyio
-ADA = Claims(tenant=TenantId("ada"), tier=Tier.FREE, expires_at=datetime(2030, 1, 1, tzinfo=UTC))
 WORKER = WorkerId("w1")
 OFFER = WorkerOffer(worker=WORKER)
 
@@ -54,65 +39,11 @@ async def backing(tmp_path: Path) -> AsyncIterator[BackingServices]:
     await database.close()
 
 
-def admission(backing: BackingServices, screen: TextScreen | None = None) -> Admission:
-    return Admission(
-        jobs=backing.jobs,
-        refusals=Refusals(backing.jobs._database, Retention()),
-        submissions=Submissions(backing.jobs._database),
-        uploads=Uploads(backing.jobs._database),
-        bus=backing.bus,
-        model=make_model(),
-        screen=screen or make_screen(),
-        overload=Overload(partial(read_pressure, backing.jobs._database)),
-    )
-
-
 async def started(backing: BackingServices) -> Job:
     """A running job."""
     await backing.jobs.add(make_job())
     (job,) = await claim(backing, OFFER, NOW, 30)
     return job
-
-
-async def test_a_submitted_job_is_stored_and_wakes_the_worker(backing: BackingServices) -> None:
-    jobs = await submit(admission(backing), parse_request(JobRequest(prompt="a red apple")), ADA, NOW)
-    assert isinstance(jobs, tuple)
-    assert await backing.jobs.get(jobs[0].id) == jobs[0]
-    assert backing.bus.work.is_set()
-
-
-async def test_two_jobs_without_a_seed_get_different_ones(backing: BackingServices) -> None:
-    jobs = [
-        await submit(admission(backing), parse_request(JobRequest(prompt="a red apple")), ADA, NOW) for _ in range(2)
-    ]
-    seeds = {made[0].parameters.seed for made in jobs if isinstance(made, tuple)}
-    assert len(seeds) == 2
-
-
-async def test_jobs_of_one_request_name_the_first_of_them_as_their_batch(backing: BackingServices) -> None:
-    jobs = await submit(admission(backing), parse_request(JobRequest(prompt="a {red, green, blue} apple")), ADA, NOW)
-    assert isinstance(jobs, tuple)
-    assert {job.batch for job in jobs} == {jobs[0].id}
-    assert await backing.jobs.open_of(ADA.tenant) == list(jobs)
-
-
-async def test_one_blocked_choice_refuses_the_whole_request(backing: BackingServices) -> None:
-    picky = admission(backing, make_screen(lambda prompt: "blue" in prompt))
-    refused = await submit(picky, parse_request(JobRequest(prompt="a {red, blue} apple")), ADA, NOW)
-    assert isinstance(refused, Refusal)
-    assert refused.code is RefusalCode.PROMPT_BLOCKED
-    assert (await backing.jobs.standing(ADA.tenant, "2026-01"))[0] == 0
-
-
-async def test_a_blocked_prompt_is_refused_before_any_job(backing: BackingServices) -> None:
-    picky = admission(backing, make_screen(lambda prompt: True))
-    refused = await submit(picky, parse_request(JobRequest(prompt="a red apple")), ADA, NOW)
-    assert isinstance(refused, Refusal)
-    assert refused.code is RefusalCode.PROMPT_BLOCKED
-    assert refused.id is not None
-    assert refused.hint.startswith("Describe something else. If that is a mistake, appeal")
-    assert refused.id in refused.hint
-    assert (await backing.jobs.standing(ADA.tenant, "2026-01"))[0] == 0
 
 
 async def test_a_claim_is_heard_by_the_jobs_watchers(backing: BackingServices) -> None:

@@ -10,8 +10,8 @@ from torch.nn import functional
 from mezzotint.engine import PreviewMap
 from mezzotint.engine import preview as preview_module
 from tests.conformance.engine.zoo import flux, flux_request
-from tests.conformance.engine.zoo.flows import qwen, qwen_request
 from tests.conformance.engine.zoo.parts import seeded
+from tests.conformance.engine.zoo.single_transformers import qwen, qwen_request
 
 PACKED: dict[str, Any] = {"flux": lambda: (flux(), flux_request), "qwen": lambda: (seeded(qwen)(), qwen_request)}
 

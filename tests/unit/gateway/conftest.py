@@ -17,6 +17,7 @@ from mezzotint.actions.finish import BackingServices
 from mezzotint.actions.safety.overrides import OverridesFollower
 from mezzotint.actions.screen import TextScreen
 from mezzotint.domain.ids import TenantId
+from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Issuer, Service, create_app
 from mezzotint.gateway.wiring import Filters, build_service, utc_now
@@ -120,6 +121,14 @@ async def database_away(service: Service, folder: Path) -> AsyncIterator[None]:
 
 
 Connect = Callable[..., httpx.AsyncClient]
+
+
+@pytest.fixture
+def able(service: Service) -> Service:
+    """The service of a model that can do everything."""
+    return replace(
+        service, admission=replace(service.admission, model=replace(service.admission.model, tasks=tuple(Task)))
+    )
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import asyncio
 from base64 import b64encode
-from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -13,7 +12,6 @@ from PIL import Image
 from mezzotint.actions.cancel import cancel
 from mezzotint.actions.upload import upload_key
 from mezzotint.domain.ids import JobId, Sha256
-from mezzotint.domain.task import Task
 from mezzotint.gateway import Service
 from mezzotint.gateway.bodies.large_bodies import MAX_PICTURES_BYTES
 from tests.unit.gateway.conftest import Connect, Endless
@@ -31,13 +29,6 @@ def mask(size: tuple[int, int] = (64, 64), alpha: int = 0) -> bytes:
     drawn.paste((0, 0, 0, alpha), (size[0] // 2, 0, *size))
     drawn.save(buffer, "PNG")
     return buffer.getvalue()
-
-
-@pytest.fixture
-def able(service: Service) -> Service:
-    return replace(
-        service, admission=replace(service.admission, model=replace(service.admission.model, tasks=tuple(Task)))
-    )
 
 
 def data_url(data: bytes) -> str:
