@@ -92,13 +92,10 @@ async def _compute(
     admission: Admission, request: JobRequest, claims: Claims, function: Callable[[], Result | Refusal]
 ) -> Result | Refusal:
     """Call the function: at once, or in the tenant's thread where the request's texts are long."""
-    return function() if is_quickly_read(request) else await admission.threads.run(claims.tenant, function)
-
-
-def is_quickly_read(request: JobRequest) -> bool:
-    """Whether reading the texts takes less than a millisecond: most do, and handing one to a thread takes as long."""
     texts = f"{request.prompt}{request.negative_prompt or ''}"
-    return len(texts) <= MAX_QUICK and texts.isascii() and "{" not in request.prompt
+    if len(texts) <= MAX_QUICK and texts.isascii() and "{" not in request.prompt:
+        return function()  # reading most texts takes less than a millisecond, as handing one to a thread would
+    return await admission.threads.run(claims.tenant, function)
 
 
 async def submit(
@@ -177,11 +174,18 @@ async def _create_jobs(
     if outcome is None:
         outcome = await _decide_jobs(admission, parsed, claims, now, place=place, num_open=num_open)
     if isinstance(outcome, tuple):
-        outcome = await _write_jobs(admission, outcome, claims, once)
+        added = await admission.jobs.add(*outcome, once=once, most_open=limits_of(claims.tier).max_open_jobs)
+        if not added:
+            return None
+        if isinstance(added, TooManyOpen):  # others of the tenant came in since its open jobs were counted
+            outcome = check_open_jobs(added.num_open, len(outcome), claims.tier)
     if isinstance(outcome, Refusal):
         admission.metrics.refused.labels(code=outcome.code).inc()
     elif outcome is not None:
         admission.metrics.accepted.labels(lane=place.lane).inc(len(outcome))
+        for job in outcome:
+            admission.bus.publish(job.id, Changed(job=job))
+        admission.bus.ring()
     return outcome
 
 
@@ -224,21 +228,6 @@ async def _decide_jobs(
     scope = choose_reuse_scope(claims, has_fixed_seed=parsed.has_fixed_seed, is_new=request.is_new)
     jobs = _make_jobs(name, decision, claims, now, place=place, reuse_scope=scope)
     return tuple(replace(job, screening=one.evidence) for job, one in zip(jobs, verdicts, strict=True))
-
-
-async def _write_jobs(
-    admission: Admission, jobs: tuple[Job, ...], claims: Claims, once: Once | None
-) -> tuple[Job, ...] | Refusal | None:
-    """Write new jobs and tell the workers; None when `once` was taken meanwhile."""
-    added = await admission.jobs.add(*jobs, once=once, most_open=limits_of(claims.tier).max_open_jobs)
-    if isinstance(added, TooManyOpen):  # others of the tenant came in since its open jobs were counted
-        return check_open_jobs(added.num_open, len(jobs), claims.tier)
-    if not added:
-        return None
-    for job in jobs:
-        admission.bus.publish(job.id, Changed(job=job))
-    admission.bus.ring()
-    return jobs
 
 
 def _make_jobs(

@@ -1,4 +1,4 @@
-"""FastAPI dependencies of the routes: the service, and the claims of the authenticated caller."""
+"""FastAPI dependencies of the routes: the service, the claims of the authenticated caller, and the job it wants."""
 
 from typing import Annotated
 
@@ -9,7 +9,9 @@ from mezzotint.domain.claims import Claims, Scope
 from mezzotint.gateway.auth import session_cookie
 from mezzotint.gateway.auth.authenticate import authenticate, require_scope
 from mezzotint.gateway.network.path_prefix import link
+from mezzotint.gateway.schemas import NewJob
 from mezzotint.gateway.service import Service
+from mezzotint.policy.admission.request import JobRequest
 
 
 async def get_service(request: Request) -> Service:
@@ -48,3 +50,12 @@ async def authenticate_admin(request: Request, service: ServiceDep, _bearer: Bea
 
 CallerClaims = Annotated[Claims, Depends(authenticate_caller)]
 AdminClaims = Annotated[Claims, Depends(authenticate_admin)]
+
+
+def to_job_request(body: NewJob) -> JobRequest:
+    styles = tuple(style.wanted() for style in body.styles)
+    return JobRequest(**body.model_dump(exclude={"new", "styles"}), styles=styles, is_new=body.new)
+
+
+WantedJob = Annotated[JobRequest, Depends(to_job_request)]
+"""A route's body, as the domain knows it."""

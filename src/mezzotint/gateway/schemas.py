@@ -14,7 +14,6 @@ from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.gateway.network.path_prefix import link
 from mezzotint.gateway.style_schemas import STYLES_DESCRIPTION, JobStyle, JobWeights, StyleRequest
 from mezzotint.policy.admission.permutations import MAX_JOBS
-from mezzotint.policy.admission.request import JobRequest
 from mezzotint.policy.visibility import sees_tenant
 from mezzotint.provenance import Validity
 
@@ -95,10 +94,6 @@ class NewJob(BaseModel):
         description="a picture drawn for this request: without a fixed seed another one though the same request is "
         "under way, with one never a stored picture",
     )
-
-    def request(self) -> JobRequest:
-        styles = tuple(style.wanted() for style in self.styles)
-        return JobRequest(**self.model_dump(exclude={"new", "styles"}), styles=styles, is_new=self.new)
 
 
 class JobParameters(BaseModel):

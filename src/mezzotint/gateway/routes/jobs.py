@@ -10,11 +10,11 @@ from mezzotint.actions.cancel import cancel
 from mezzotint.domain.job import Job, JobState
 from mezzotint.gateway.auth.ownership import Of, Whose, find_job, list_owners
 from mezzotint.gateway.cursor import Cursor, next_cursor
-from mezzotint.gateway.dependencies import CallerClaims, ServiceDep
+from mezzotint.gateway.dependencies import CallerClaims, ServiceDep, WantedJob
 from mezzotint.gateway.idempotency import name_request
 from mezzotint.gateway.image_requests import submit_jobs
 from mezzotint.gateway.network.path_prefix import link
-from mezzotint.gateway.schemas import Accepted, JobPage, JobView, NewJob, describe_errors
+from mezzotint.gateway.schemas import Accepted, JobPage, JobView, describe_errors
 from mezzotint.gateway.service import Service
 from mezzotint.gateway.streams.event_stream import EVENT, EventStream
 from mezzotint.gateway.streams.job_events import (
@@ -47,7 +47,7 @@ async def to_view(service: Service, job: Job) -> JobView:
     },
 )
 async def create_job(
-    body: NewJob,
+    wanted: WantedJob,
     request: Request,
     service: ServiceDep,
     claims: CallerClaims,
@@ -58,7 +58,6 @@ async def create_job(
 
     When this answers 202, the jobs are on the disk and will end in a state you can read. 200: they were there already.
     """
-    wanted = body.request()
     submitted = await submit_jobs(service, claims, wanted, name_request(request, wanted, service, claims.owner))
     response.status_code = 200 if submitted.is_repeated else 202
     response.headers["Location"] = link(f"/v1/jobs/{submitted.jobs[0].id}")
