@@ -119,6 +119,9 @@ class Settings(BaseSettings):
     max_runs: int = Field(8, ge=1, le=256, description="most jobs in the engine at once")
     pool: str = Field("", max_length=64, description="label of a worker: the pool that it belongs to")
     region: str = Field("", max_length=64, description="label of a worker or gateway: the place where it runs")
+    device_name: str = Field(
+        "", max_length=120, description="name of a worker's device in the fleet; default: host and the GPU's UUID"
+    )
     claim_models: str = Field(
         "", description="models, comma-separated, that a worker loads and takes jobs of; default: all that it is given"
     )

@@ -91,7 +91,7 @@ class Metrics:
         self.verify_seconds = self._counter("engine_verify_seconds", "time spent in verification, charged to nobody")
         self.embeddings = self._counter("embedding_cache", "text encoder calls by how they were answered", "result")
 
-        self.worker = self._gauge("worker", "1: the labels of the worker of this process", "pool", "region", "version")
+        self._add_fleet()
         self.models_loaded = self._gauge("models_loaded", "models in memory")
         self.model_loads = self._counter("model_loads", "models brought into memory", "model")
         self.model_load_seconds = self._histogram("model_load_seconds", "bringing one model into memory", SECONDS)
@@ -248,6 +248,10 @@ class Metrics:
 
     def _counter(self, name: str, help: str, *labels: str) -> Counter:
         return Counter(PREFIX + name, help, labels, registry=self.registry)
+
+    def _add_fleet(self) -> None:
+        self.worker = self._gauge("worker", "1: the labels of the worker of this process", "pool", "region", "version")
+        self.health_verdicts = self._counter("health_verdicts", "verdicts on devices that changed", "verdict")
 
     def set_worker_labels(self, *, pool: str, region: str, version: str) -> None:
         self.worker.labels(pool=pool, region=region, version=version).set(1)

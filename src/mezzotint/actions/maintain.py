@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from mezzotint.actions.finish import BackingServices
+from mezzotint.actions.judge_workers import judge_workers
 from mezzotint.actions.requeue import publish_row, requeue_lost
 from mezzotint.background import MAX_WAIT_S, BackgroundTasks
 from mezzotint.domain.errors import StorageUnavailable
@@ -21,10 +22,13 @@ from mezzotint.metrics import Waiting
 from mezzotint.policy.clock import ClockHistory, ClockReading
 from mezzotint.policy.expiry import STEADY, expiry_cutoff, explain_expiry
 from mezzotint.policy.fair_queue.lane_weights import Traffic, reweigh_lanes
+from mezzotint.store import Devices, Workers
 
 log = structlog.get_logger()
 LATELY = timedelta(minutes=5)
 MAINTAIN_S, BALANCE_S, SWEEP_S = 1.0, 60.0, 3600.0
+JUDGE_S = 10.0
+"""How often the health of workers is judged."""
 RENEWAL_S = 2 * MAX_WAIT_S
 """Within it every heartbeat has tried again."""
 
@@ -38,6 +42,13 @@ def maintain_queue(
         background.run_forever("queue maintenance", MAINTAIN_S, maintenance.run),
         background.run_forever("lane weights", BALANCE_S, lambda: update_lane_weights(backing, now())),
     ]
+    if maintenance.fleet is not None:
+        workers, devices = maintenance.fleet
+        tasks.append(
+            background.run_forever(
+                "worker health", JUDGE_S, lambda: judge_workers(workers, devices, backing.metrics, now())
+            )
+        )
     if sweeps:
         task = background.run_forever(
             "object sweep", SWEEP_S, lambda: sweep_objects(backing, now() - timedelta(seconds=SWEEP_S))
@@ -50,7 +61,8 @@ def maintain_queue(
 class Maintenance:
     """me: the worker of this process. holds: whether it has a job in hand, even if its lease is over.
 
-    lease_s: how long a lease lasts without a heartbeat. steady: seconds of a monotonic clock.
+    lease_s: how long a lease lasts without a heartbeat. fleet: where workers of their own may be, whose health is
+    judged. steady: seconds of a monotonic clock.
     """
 
     backing: BackingServices
@@ -59,6 +71,7 @@ class Maintenance:
     me: WorkerId | None = None
     holds: Callable[[JobId], bool] = lambda job: False
     lease_s: float = 30.0
+    fleet: tuple[Workers, Devices] | None = None
     steady: Callable[[], float] = time.monotonic
     _spares_until: float = 0.0
     _clock: ClockHistory = STEADY

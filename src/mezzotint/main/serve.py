@@ -219,7 +219,11 @@ class ServerProcess:
             ):
                 if worker is None:
                     maintenance = Maintenance(
-                        backing=backing, max_attempts=settings.max_attempts, now=utc_now, lease_s=settings.lease_s
+                        backing=backing,
+                        max_attempts=settings.max_attempts,
+                        now=utc_now,
+                        lease_s=settings.lease_s,
+                        fleet=(store.workers, store.devices),
                     )
                     async with background.running(*maintain_queue(background, maintenance)):
                         yield

@@ -1,10 +1,12 @@
 """`mezzotint worker`, a worker in a process of its own; `mezzotint serve` builds its worker from the same parts."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING
@@ -20,6 +22,7 @@ from mezzotint.background import BackgroundTasks, end_process, handle_stop_signa
 from mezzotint.config import Settings
 from mezzotint.domain.errors import SettingInvalid, StorageUnavailable
 from mezzotint.domain.gpu import GpuReading
+from mezzotint.domain.ids import WorkerId
 from mezzotint.fleet.worker_control import WorkerControl
 from mezzotint.gateway import Issuer
 from mezzotint.main.data_folder import load_secret, prepare_data_folder
@@ -46,7 +49,7 @@ from mezzotint.provenance import JobProvenance
 from mezzotint.safety.image.loading import load_postfilter
 from mezzotint.safety.image.postfilter import PostFilter
 from mezzotint.safety.policy_file import load_policy
-from mezzotint.store import Database, Store, Workers
+from mezzotint.store import Database, Devices, Store, Workers
 from mezzotint.worker import (
     Catalog,
     CheckpointInterval,
@@ -130,6 +133,7 @@ async def _run_worker(
         worker.drain.on_end = stop.set
     if control is not None:
         control.attach(stop.set, lambda: report_worker(worker))
+    worker.find_device = partial(identify_device, settings, worker.settings.id)
     try:
         if settings.worker_metrics_port:
             start_http_server(settings.worker_metrics_port, addr="127.0.0.1", registry=metrics.registry)
@@ -206,7 +210,8 @@ def build_worker(
     )
     every = None if settings.checkpoint_every == "auto" else settings.checkpoint_every
     interval = CheckpointInterval(every=every, uptime=Uptime(settings.data / "uptime.json"), metrics=backing.metrics)
-    drain = Drain(Workers(database), worker_settings.id, utc_now, labels)
+    workers = Workers(database)
+    drain = Drain(workers, worker_settings.id, utc_now, labels)
     backing.metrics.set_worker_labels(pool=labels.pool, region=labels.region, version=labels.version)
     return Worker(
         backing,
@@ -215,6 +220,7 @@ def build_worker(
         utc_now,
         interval,
         drain,
+        fleet=(workers, Devices(database)) if database.is_postgres else None,
         job_provenance=finishing.job_provenance,
         background=background,
     )
@@ -253,6 +259,18 @@ async def start_worker(
             yield
 
 
+def identify_device(settings: Settings, worker: WorkerId) -> str:
+    """The name by which the device is known again after a restart; CPUs are shared, so that each process is one."""
+    from mezzotint.engine.device.choice import list_gpus, process_device
+
+    if settings.device_name:
+        return settings.device_name
+    device = process_device(settings.device)
+    if device == "cpu":
+        return str(worker)
+    return f"{socket.gethostname()[:60]}/{list_gpus()[int(device.removeprefix('cuda:'))]}"
+
+
 @dataclass(slots=True)
 class SensorWatch:
     """Opens the sensors once the worker is ready, which chose its device by then. Without any it reads nothing."""
@@ -268,6 +286,8 @@ class SensorWatch:
             return
         reading = await asyncio.to_thread(self._read)
         if reading is not None:
+            if self.worker.drain is not None:
+                self.worker.drain.health.record_sensors(reading)
             self.worker.backing.metrics.gpu(self._device, reading)
 
     def _read(self) -> GpuReading | None:

@@ -38,11 +38,12 @@ def list_(data: Data = None) -> None:
                 one.labels.version or "-",
                 f"{one.num_running}/{one.labels.max_runs}",
                 describe_limits(one.labels),
+                one.health,
                 one.state,
             )
             for one in found
         ]
-        print_table(("worker", "seen", "pool", "region", "version", "runs", "takes", "state"), rows)
+        print_table(("worker", "seen", "pool", "region", "version", "runs", "takes", "health", "state"), rows)
 
 
 def describe_limits(labels: "WorkerLabels") -> str:

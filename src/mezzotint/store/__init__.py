@@ -8,6 +8,7 @@ from mezzotint.store.events.changes import Changes
 from mezzotint.store.events.event_bus import EventBus
 from mezzotint.store.events.postgres_event_bus import PostgresEventBus
 from mezzotint.store.facade import Store
+from mezzotint.store.fleet.devices import Devices
 from mezzotint.store.images import Images
 from mezzotint.store.jobs import Jobs
 from mezzotint.store.ledger import Ledger
@@ -27,12 +28,13 @@ from mezzotint.store.safety.takedowns import Takedowns
 from mezzotint.store.submissions import Submissions
 from mezzotint.store.uploads import Uploads
 from mezzotint.store.webhooks import Webhooks
-from mezzotint.store.workers import DrainWish, WorkerLabels, Workers, WorkerState, WorkerStatus
+from mezzotint.store.workers import DrainWish, WorkerHeartbeat, WorkerLabels, Workers, WorkerState, WorkerStatus
 
 __all__ = [
     "Appeals",
     "Changes",
     "Database",
+    "Devices",
     "DrainWish",
     "EncryptedObjects",
     "EventBus",
@@ -60,6 +62,7 @@ __all__ = [
     "Users",
     "ValkeyBuckets",
     "Webhooks",
+    "WorkerHeartbeat",
     "WorkerLabels",
     "WorkerOffer",
     "WorkerState",

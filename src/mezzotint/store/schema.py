@@ -224,6 +224,8 @@ workers = Table(
     Column("drain_wanted_at", Instant),  # since when it is to end
     Column("drain_reason", String(200), nullable=False, server_default=""),
     Column("drained_at", Instant),
+    Column("device", String(120), nullable=False, server_default=""),  # its identity; empty: it is not judged
+    Column("report", JSON),
 )
 
 worker_losses = Table(

@@ -8,10 +8,13 @@ from typing import Any
 
 from sqlalchemy import RowMapping, and_, case, delete, func, or_, select, update
 
+from mezzotint.domain.fleet.health import HealthVerdict
+from mezzotint.domain.fleet.vitals import WorkerReport
 from mezzotint.domain.ids import TenantId, WorkerId
 from mezzotint.domain.job import JobState
 from mezzotint.domain.tier import Tier
 from mezzotint.store.database import Database, insert_on
+from mezzotint.store.fleet.tables import devices
 from mezzotint.store.schema import jobs, workers
 
 EVERYBODY = "*"
@@ -52,7 +55,7 @@ class WorkerLabels:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStatus:
     """A worker as operators see it. is_drained: whether it is wanted to take no jobs. drain_wanted_at: since when it is
-    to end, too, and drain_reason: why."""
+    to end, too, and drain_reason: why. device: its identity; health: that of the device."""
 
     id: WorkerId
     seen_at: datetime
@@ -62,6 +65,20 @@ class WorkerStatus:
     labels: WorkerLabels = field(default_factory=WorkerLabels)
     drain_wanted_at: datetime | None = None
     drain_reason: str = ""
+    device: str = ""
+    health: HealthVerdict = HealthVerdict.HEALTHY
+    health_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerHeartbeat:
+    """What a worker says of itself. drained_at: since when it holds no run and takes none. device: its identity, which
+    a restarted worker has again; empty: its health is not judged."""
+
+    labels: WorkerLabels = field(default_factory=WorkerLabels)
+    drained_at: datetime | None = None
+    device: str = ""
+    report: WorkerReport = field(default_factory=WorkerReport)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,30 +93,31 @@ class Workers:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def record_heartbeat(
-        self,
-        worker: WorkerId,
-        now: datetime,
-        labels: WorkerLabels | None = None,
-        drained_at: datetime | None = None,
-    ) -> None:
-        """The worker is alive. drained_at: since when it holds no run and takes none."""
+    async def record_heartbeat(self, worker: WorkerId, now: datetime, beat: WorkerHeartbeat | None = None) -> None:
+        """The worker is alive."""
         gone = and_(workers.c.seen_at < now - FORGOTTEN, workers.c.id != worker)
-        values = {"seen_at": now, "drained_at": drained_at, **_values_of(labels or WorkerLabels())}
+        beat = beat or WorkerHeartbeat()
+        values = {"seen_at": now, "drained_at": beat.drained_at, **_values_of(beat.labels)}
+        values |= {"device": beat.device, "report": asdict(beat.report)}
         async with self._database.write() as connection:
             new = insert_on(connection, workers).values(id=worker, is_drained=False, **values)
             await connection.execute(new.on_conflict_do_update(index_elements=["id"], set_=values))
             await connection.execute(delete(workers).where(gone))
 
-    async def read_drain_wish(self, worker: WorkerId) -> DrainWish | None:
-        """None: the worker is to take jobs."""
+    async def read_drain_wish(self, worker: WorkerId, device: str = "") -> DrainWish | None:
+        """None: the worker is to take jobs. device: its identity; a worker waits while that is quarantined."""
         mine = workers.c.id.in_([worker, EVERYBODY])
         wished = or_(workers.c.is_drained, workers.c.drain_wanted_at.is_not(None))
         query = select(workers.c.id, workers.c.drain_wanted_at, workers.c.drain_reason).where(mine, wished)
+        resting = select(devices.c.reason).where(devices.c.device == device)
+        resting = resting.where(devices.c.verdict == HealthVerdict.QUARANTINED)
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).all()
+            rests = (await connection.execute(resting)).scalars().all() if device else []
         reasons = [reason for id, wanted_at, reason in rows if id == worker and wanted_at is not None]
-        return DrainWish(ends=bool(reasons), reason="".join(reasons)) if rows else None
+        if not rows and not rests:
+            return None
+        return DrainWish(ends=bool(reasons), reason="".join(reasons or rests))
 
     async def want_end(self, worker: WorkerId, now: datetime, reason: str) -> bool:
         """Let the worker hand its runs back and end. Returns whether there is such a worker; the first reason stays."""
@@ -137,7 +155,9 @@ class Workers:
         is_running = and_(jobs.c.lease_worker == workers.c.id, jobs.c.state == JobState.RUNNING)
         running = select(func.count()).where(is_running).scalar_subquery().label("num_running")
         everybody = select(workers.c.id).where(workers.c.id == EVERYBODY, workers.c.is_drained).exists()
-        query = select(workers, running, everybody.label("all_drained"))
+        judged = (devices.c.verdict, devices.c.reason.label("health_reason"))
+        query = select(workers, running, everybody.label("all_drained"), *judged)
+        query = query.select_from(workers.outerjoin(devices, devices.c.device == workers.c.device))
         query = query.where(workers.c.seen_at >= now - GONE).order_by(workers.c.id)
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).mappings().all()
@@ -165,7 +185,8 @@ def _labels_of(row: RowMapping) -> WorkerLabels:
 
 
 def _status_of(row: RowMapping) -> WorkerStatus:
-    is_drained = bool(row["is_drained"] or row["all_drained"] or row["drain_wanted_at"] is not None)
+    is_resting = row["verdict"] == HealthVerdict.QUARANTINED
+    is_drained = bool(row["is_drained"] or row["all_drained"] or row["drain_wanted_at"] is not None or is_resting)
     state = WorkerState.DRAINED if row["drained_at"] is not None else WorkerState.DRAINING
     return WorkerStatus(
         id=WorkerId(row["id"]),
@@ -176,6 +197,9 @@ def _status_of(row: RowMapping) -> WorkerStatus:
         labels=_labels_of(row),
         drain_wanted_at=row["drain_wanted_at"],
         drain_reason=row["drain_reason"],
+        device=row["device"],
+        health=HealthVerdict(row["verdict"] or HealthVerdict.HEALTHY),
+        health_reason=row["health_reason"] or "",
     )
 
 

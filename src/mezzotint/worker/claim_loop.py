@@ -1,6 +1,8 @@
 """Claim jobs while the worker has room; without room, preempt a run for a Pro job that waits."""
 
+import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import structlog
@@ -26,13 +28,19 @@ FREES_ITS_PLACE = {LeaseState.PREEMPTING, LeaseState.REQUEUEING, LeaseState.FINI
 
 @dataclass(slots=True)
 class ClaimLoop:
+    """find_device: the identity of the worker's device, known once it is ready; nothing is claimed before."""
+
     jobs: LeasedJobs
     drain: Drain | None
+    find_device: Callable[[], str] | None = None
     _looked_at: float | None = None
     _has_suspect: bool = False
 
     async def claim_or_drain(self) -> None:
         """Raises: StorageUnavailable."""
+        if self.drain is not None and self.find_device is not None and self.jobs.is_ready:
+            find_device, self.find_device = self.find_device, None
+            self.drain.name_device(await asyncio.to_thread(find_device))
         if self.drain is None or not await self.drain.is_wanted():
             await self._fill()
             return
@@ -47,7 +55,7 @@ class ClaimLoop:
         and while one runs nothing is.
         """
         jobs, settings = self.jobs, self.jobs.settings
-        while jobs.is_ready and (room := self._count_free_places()) > 0:
+        while jobs.is_ready and self.find_device is None and (room := self._count_free_places()) > 0:
             offer = self._make_offer(frozenset({Tier.PRO}) if jobs.keeps_for_pro else settings.lanes)
             if await self._is_suspect_waiting(offer):
                 if jobs.held():

@@ -57,6 +57,7 @@ async def finish_job(jobs: LeasedJobs, leased: LeasedJob, report: RunEnded) -> N
     ending = replace(ending, num_passes=report.num_passes, num_forecast=report.num_forecast)
     work = remaining_cost(leased.job.parameters, leased.job.step) * ending.computed_share
     jobs.pace_s = next_pace(jobs.pace_s, work, report.cost_s)
+    jobs.health.record_end(None)
     if await jobs.write_and_release(leased, lambda: finish(jobs.backing, leased.job, leased.lease, ending)):
         took = {name: round(took, 3) for name, took in asdict(ending.timings).items() if took is not None}
         log.info("job ended", job=leased.job.id, state=ending.state, **took)
@@ -69,6 +70,7 @@ async def _prepare_tools(jobs: LeasedJobs, job: Job) -> PictureTools:
 async def fail_job(jobs: LeasedJobs, leased: LeasedJob, fault: JobFault, cost_s: float) -> None:
     """Retry the job later, on another worker if possible; after the last try mark it failed. cost_s: of this try."""
     settings, job = jobs.settings, leased.job
+    jobs.health.record_end(fault)
     is_loss = isinstance(fault, EngineFailed | WorkerLost)
     loss = WorkerLoss(worker=settings.id, job=job.id, at=jobs.now())
     losses = jobs.backing.jobs.losses

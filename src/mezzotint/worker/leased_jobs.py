@@ -17,6 +17,7 @@ from mezzotint.domain.job import CheckpointRef, Job, Lease
 from mezzotint.domain.tier import Tier
 from mezzotint.provenance import JobProvenance
 from mezzotint.worker.checkpoints.interval import CheckpointInterval
+from mezzotint.worker.fleet.health import HealthCounts
 from mezzotint.worker.job_states import JobAction, JobMessage, LeaseState, next_state
 from mezzotint.worker.messages import Command, DeviceFailed, Report, TaskFailed
 from mezzotint.worker.model_states import ModelStates
@@ -32,7 +33,8 @@ MAX_WITHOUT_PREVIEWS = 10_000
 
 @dataclass(slots=True, kw_only=True)
 class LeasedJob:
-    """A job of this worker. resumed_from: the checkpoint that its run started from. is_saving, is_previewing: a task
+    """A job of this worker. resumed_from: the checkpoint that its run started from. stepped_at: when its last
+    step ended, by `time.monotonic`. is_saving, is_previewing: a task
     writes a checkpoint, or makes a preview, now; another one is skipped meanwhile."""
 
     job: Job
@@ -41,6 +43,7 @@ class LeasedJob:
     resumed_from: CheckpointRef | None = None
     step: int = 0
     claimed_at: float = field(default_factory=time.monotonic)
+    stepped_at: float | None = None
     is_saving: bool = False
     is_previewing: bool = False
 
@@ -91,6 +94,7 @@ class LeasedJobs:
     models: ModelStates
     image_filter: ImageFilter
     job_provenance: JobProvenance | None
+    health: HealthCounts = field(default_factory=HealthCounts)
     send: Callable[[Command], None] = field(init=False)
     by_id: dict[JobId, LeasedJob] = field(default_factory=dict)
     reports: asyncio.Queue[Report] = field(default_factory=asyncio.Queue)

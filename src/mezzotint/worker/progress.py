@@ -5,6 +5,7 @@ might pass by chance.
 """
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 import structlog
@@ -23,8 +24,10 @@ log = structlog.get_logger()
 
 def publish_progress(jobs: LeasedJobs, leased: LeasedJob, report: StepDone) -> None:
     """Publish a step at once, or after its preview has passed the filter."""
-    job = leased.job.id
-    leased.step = report.step
+    job, now = leased.job.id, time.monotonic()
+    if leased.stepped_at is not None and report.step == leased.step + 1:
+        jobs.health.record_step(leased.job.model, now - leased.stepped_at)
+    leased.step, leased.stepped_at = report.step, now
     if report.preview is None or leased.is_previewing or job in jobs.without_previews:
         event = Progressed(job=job, step=report.step, num_steps=report.num_steps, preview=None)
         jobs.backing.bus.publish(job, event)

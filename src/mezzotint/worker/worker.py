@@ -22,6 +22,7 @@ from mezzotint.domain.event import LoadProgress
 from mezzotint.domain.ids import JobId
 from mezzotint.engine.errors import DeviceLost
 from mezzotint.provenance import JobProvenance
+from mezzotint.store import Devices, Workers
 from mezzotint.worker.checkpoints.interval import CheckpointInterval
 from mezzotint.worker.claim_loop import CLAIM_EVERY_S, ClaimLoop
 from mezzotint.worker.device import DeviceThread
@@ -50,7 +51,9 @@ second."""
 
 @dataclass(slots=True)
 class Worker:
-    """drain: None where operators cannot drain it. job_provenance: None where pictures are stored as they are."""
+    """drain: None where operators cannot drain it. fleet: where the health of workers is kept and
+    judged; None: it is not. find_device: the identity of its device, once the models are ready;
+    None: its health is not judged. job_provenance: None where pictures are stored as they are."""
 
     backing: BackingServices
     image_filter: ImageFilter
@@ -58,6 +61,8 @@ class Worker:
     now: Callable[[], datetime]
     interval: CheckpointInterval = field(default_factory=lambda: CheckpointInterval(every=10))
     drain: Drain | None = None
+    fleet: tuple[Workers, Devices] | None = None
+    find_device: Callable[[], str] | None = None
     job_provenance: JobProvenance | None = None
     background: BackgroundTasks = field(default_factory=BackgroundTasks)
     is_device_busy: bool = field(default=False, init=False)
@@ -75,6 +80,8 @@ class Worker:
             image_filter=self.image_filter,
             job_provenance=self.job_provenance,
         )
+        if self.drain is not None:
+            self._jobs.health = self.drain.health
 
     @property
     def is_ready(self) -> bool:
@@ -131,7 +138,7 @@ class Worker:
 
         await jobs.retry_while_away(requeue_left)
         device.start()
-        claims, heartbeat = ClaimLoop(jobs, self.drain), Heartbeat(jobs)
+        claims, heartbeat = ClaimLoop(jobs, self.drain, self.find_device), Heartbeat(jobs)
         maintenance = Maintenance(
             backing=self.backing,
             max_attempts=self.settings.max_attempts,
@@ -139,6 +146,7 @@ class Worker:
             me=self.settings.id,
             holds=jobs.is_held,
             lease_s=self.settings.lease_s,
+            fleet=self.fleet,
         )
         async with self.background.running(
             run("device reports", 0, lambda: self._handle_next(on_broken)),

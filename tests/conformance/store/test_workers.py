@@ -6,7 +6,7 @@ import pytest
 
 from mezzotint.domain.ids import TenantId, WorkerId
 from mezzotint.domain.tier import Tier
-from mezzotint.store import Database, DrainWish, WorkerLabels, Workers, WorkerState
+from mezzotint.store import Database, DrainWish, WorkerHeartbeat, WorkerLabels, Workers, WorkerState
 from tests.making import NOW
 
 pytestmark = pytest.mark.anyio
@@ -26,7 +26,7 @@ async def test_labels_and_limits_are_read_back_as_they_were_told(database: Datab
     workers = Workers(database)
     await workers.record_heartbeat(ME, NOW)
     assert [status.labels for status in await workers.all(NOW)] == [WorkerLabels()]
-    await workers.record_heartbeat(ME, NOW, LABELS)
+    await workers.record_heartbeat(ME, NOW, WorkerHeartbeat(labels=LABELS))
     (status,) = await workers.all(NOW)
     assert (status.labels, status.state) == (LABELS, WorkerState.ACTIVE)
 
@@ -42,7 +42,7 @@ async def test_the_first_reason_of_a_wish_stays_until_it_is_taken_back(database:
     await workers.record_heartbeat(ME, NOW)
     (status,) = await workers.all(NOW)
     assert (status.drain_wanted_at, status.state, status.is_drained) == (NOW, WorkerState.DRAINING, True)
-    await workers.record_heartbeat(ME, NOW, drained_at=NOW)
+    await workers.record_heartbeat(ME, NOW, WorkerHeartbeat(drained_at=NOW))
     assert [status.state for status in await workers.all(NOW)] == [WorkerState.DRAINED]
     await workers.record_heartbeat(ME, NOW)
     await workers.drain_all(is_drained=False)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mezzotint.actions.drain import set_drained
 from mezzotint.actions.requeue import retry_failed
+from mezzotint.domain.fleet.health import HealthVerdict
 from mezzotint.domain.ids import WorkerId
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway.dependencies import AdminClaims, ServiceDep
@@ -56,6 +57,9 @@ class WorkerView(BaseModel):
     max_runs: int
     drain_wanted_at: datetime | None = Field(description="since when it is to end; null: it is to stay")
     drain_reason: str
+    device: str = Field(description="its identity, which outlives the process; empty: its health is not judged")
+    health: HealthVerdict = Field(description="quarantined: nothing uses the device; probation: it is watched")
+    health_reason: str
 
     @classmethod
     def of(cls, status: WorkerStatus) -> "WorkerView":
@@ -75,6 +79,9 @@ class WorkerView(BaseModel):
             max_runs=labels.max_runs,
             drain_wanted_at=status.drain_wanted_at,
             drain_reason=status.drain_reason,
+            device=status.device,
+            health=status.health,
+            health_reason=status.health_reason,
         )
 
 

@@ -65,3 +65,14 @@ fleet_decisions = Table(
     Column("reason", Text, nullable=False),
     sqlite_autoincrement=True,
 )
+
+devices = Table(
+    "devices",
+    metadata,
+    Column("device", String(120), primary_key=True),
+    Column("verdict", String(12), nullable=False),
+    Column("since", Instant, nullable=False),
+    Column("signed_at", Instant),
+    Column("num_quarantines", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+)

@@ -1,0 +1,27 @@
+"""A worker counts its runs, steps and sensors of the last ten minutes."""
+
+from mezzotint.domain.errors import EncodeFailed, NotFinite, RunFailed
+from mezzotint.domain.fleet.vitals import WorkerReport
+from mezzotint.domain.gpu import GpuReading
+from mezzotint.worker.fleet.health import WINDOW_S, HealthCounts
+
+
+def test_faults_of_the_worker_are_told_from_those_of_requests_and_old_ones_are_forgotten() -> None:
+    now = 0.0
+    counts = HealthCounts(clock=lambda: now)
+    for fault in (None, NotFinite("x"), RunFailed("x"), EncodeFailed("x")):
+        counts.record_end(fault)
+    for took in (0.1, 0.3, 0.2):
+        counts.record_step("m", took)
+    assert counts.report() == WorkerReport(num_runs=4, num_failed=2, num_not_finite=1, step_s={"m": 0.2})
+    now = WINDOW_S + 1
+    assert counts.report() == WorkerReport()
+
+
+def test_errors_of_a_device_count_from_the_start_of_the_worker() -> None:
+    counts = HealthCounts()
+    for errors in (5, 7):
+        reading = GpuReading(used_bytes=3, total_bytes=4, temperature_c=61, uncorrected_errors=errors)
+        counts.record_sensors(reading)
+    report = counts.report()
+    assert (report.memory_share, report.temperature_c, report.device_errors) == (0.75, 61, 2)
