@@ -148,6 +148,14 @@ class Settings(BaseSettings):
         description="seconds after a stop signal in which runs are put aside with checkpoints and their jobs given "
         "back; set it 3 below what a container or a service manager waits before it kills",
     )
+    spot_notice: Literal["off", "aws", "gcp"] = Field(
+        "off", description="whose metadata server a worker asks whether its machine is about to be taken away"
+    )
+    spot_notice_url: str | None = Field(
+        None,
+        pattern=r"^http://[^\s/?#]+$",
+        description="another address of that server, for tests; default: the cloud's",
+    )
     reuse: bool = Field(
         True,
         description="exact mode: a request with a fixed seed that was drawn before is answered with the stored picture "

@@ -29,6 +29,7 @@ from mezzotint.main.data_folder import load_secret, prepare_data_folder
 from mezzotint.main.drawing.served_styles import find_styles, group_files
 from mezzotint.main.filters.text_screen import build_text_filter
 from mezzotint.main.fleet.claim_limits import limit_models, read_labels
+from mezzotint.main.fleet.spot_notice import watch_for_spot_notice
 from mezzotint.main.log import configure_log
 from mezzotint.main.provenance.signing import Signing, find_signer
 from mezzotint.main.safety.controls import follow_overrides
@@ -142,6 +143,7 @@ async def _run_worker(
             background.running(follow_blocklist(store.takedowns, image_filter, background)),
             background.running(background.run_forever("safety overrides", REFRESH_S, follower.refresh)),
             start_worker(settings, worker, catalog, upscaler, on_broken),
+            watch_for_spot_notice(settings, worker, stop.set),
         ):
             print(f"worker {worker.settings.id} draws with {', '.join(catalog.num_bytes)}", flush=True)  # noqa: T201
             await stop.wait()
