@@ -2344,6 +2344,11 @@ export interface components {
             /** Version */
             version: string;
         };
+        /**
+         * HealthVerdict
+         * @enum {string}
+         */
+        HealthVerdict: "healthy" | "suspect" | "quarantined" | "probation";
         /** HeldImagePage */
         HeldImagePage: {
             /** Images */
@@ -4713,6 +4718,11 @@ export interface components {
         WorkerState: "active" | "draining" | "drained";
         /** WorkerView */
         WorkerView: {
+            /**
+             * Device
+             * @description its identity, which outlives the process; empty: its health is not judged
+             */
+            device: string;
             /** Drain Reason */
             drain_reason: string;
             /**
@@ -4720,6 +4730,10 @@ export interface components {
              * @description since when it is to end; null: it is to stay
              */
             drain_wanted_at: string | null;
+            /** @description quarantined: nothing uses the device; probation: it is watched */
+            health: components["schemas"]["HealthVerdict"];
+            /** Health Reason */
+            health_reason: string;
             /** Id */
             id: string;
             /**
