@@ -119,15 +119,13 @@ class Settings(BaseSettings):
     max_runs: int = Field(8, ge=1, le=256, description="most jobs in the engine at once")
     pool: str = Field("", max_length=64, description="label of a worker: the pool that it belongs to")
     region: str = Field("", max_length=64, description="label of a worker or gateway: the place where it runs")
-    device_name: str = Field(
-        "", max_length=120, description="name of a worker's device in the fleet; default: host and the GPU's UUID"
-    )
+    device_name: str = Field("", max_length=120, description="a worker's device in a fleet; default: host and UUID")
     claim_models: str = Field(
-        "", description="models, comma-separated, that a worker loads and takes jobs of; default: all that it is given"
+        "", description="models, comma-separated, that a worker loads and draws with; default: all"
     )
     claim_lanes: str = Field("", description="lanes, comma-separated, that a worker takes jobs of; default: all")
     claim_tenants: str = Field(
-        "", description="tenants, comma-separated, that a worker takes jobs of, and of no others; default: all"
+        "", description="the only tenants, comma-separated, that a worker draws for; default: all"
     )
     light_first: bool = Field(
         False, description="jobs that a worker should finish within 5 s, by its own pace, go a little before others"
@@ -148,14 +146,8 @@ class Settings(BaseSettings):
         description="seconds after a stop signal in which runs are put aside with checkpoints and their jobs given "
         "back; set it 3 below what a container or a service manager waits before it kills",
     )
-    spot_notice: Literal["off", "aws", "gcp"] = Field(
-        "off", description="whose metadata server a worker asks whether its machine is about to be taken away"
-    )
-    spot_notice_url: str | None = Field(
-        None,
-        pattern=r"^http://[^\s/?#]+$",
-        description="another address of that server, for tests; default: the cloud's",
-    )
+    spot_notice: Literal["off", "aws", "gcp"] = Field("off", description="the cloud that tells of a spot machine's end")
+    spot_notice_url: str | None = Field(None, pattern=r"^http://[^\s/?#]+$", description="its address, for tests alone")
     reuse: bool = Field(
         True,
         description="exact mode: a request with a fixed seed that was drawn before is answered with the stored picture "
