@@ -35,7 +35,7 @@ class LabelledPicture:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Judged:
+class _JudgedPicture:
     picture: LabelledPicture
     verdict: ImageVerdict
 
@@ -85,7 +85,7 @@ def measure_image_filter(
     """Judge every picture, one in memory at a time. Raises: PicturesInvalid, naming a file that cannot be read."""
     judged = []
     for picture in pictures:
-        judged.append(_Judged(picture=picture, verdict=check(_open(picture))))
+        judged.append(_JudgedPicture(picture=picture, verdict=check(_open(picture))))
         on_picture()
     unsafe = [one for one in judged if not one.picture.is_safe]
     safe = [one for one in judged if one.picture.is_safe]
@@ -136,11 +136,11 @@ def _open(picture: LabelledPicture) -> Image.Image:
         raise PicturesInvalid(f"{picture.file}: {error}") from error
 
 
-def _count(judged: Sequence[_Judged]) -> Figure:
+def _count(judged: Sequence[_JudgedPicture]) -> Figure:
     return Figure.share(sum(one.is_stopped for one in judged), len(judged))
 
 
-def _list_wrong(title: str, judged: Sequence[_Judged], *, is_stopped: bool) -> Iterator[Table]:
+def _list_wrong(title: str, judged: Sequence[_JudgedPicture], *, is_stopped: bool) -> Iterator[Table]:
     wrong = [one for one in judged if one.is_stopped is is_stopped][:MAX_LISTED]
     if wrong:
         rows = tuple((one.picture.id, one.picture.category, f"{one.score:.3f}") for one in wrong)

@@ -23,7 +23,7 @@ QUIET_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FleetView:
+class FleetStatus:
     """workers: those that live, and those that ended in the last hour."""
 
     wanted: DesiredFleet
@@ -130,7 +130,7 @@ class FleetView:
         )
 
 
-async def read_view(database: "Database") -> FleetView:
+async def read_view(database: "Database") -> FleetStatus:
     """Raises: NotKnown: there never was a fleet."""
     from mezzotint.store.fleet.fleet_rows import FleetRows
 
@@ -138,7 +138,7 @@ async def read_view(database: "Database") -> FleetView:
     wanted = await rows.read()
     if wanted is None:
         raise NotKnown("no fleet was ever up on this database", "fleet up FILE")
-    return FleetView(
+    return FleetStatus(
         wanted=wanted,
         targets=await rows.targets(),
         workers=await rows.workers(),
