@@ -8,7 +8,7 @@ import ray
 from mezzotint.domain.fleet.pool import Pool
 from mezzotint.fleet.programs import FleetProgram
 from mezzotint.fleet.worker_control import WorkerControl
-from mezzotint.policy.fleet.reconcile import WorkerReport
+from mezzotint.policy.fleet.reconcile import ActorReport
 
 
 class WorkerActor:
@@ -23,7 +23,7 @@ class WorkerActor:
         self._node = ray.util.get_node_ip_address()
         threading.Thread(target=self._run, name="worker", daemon=True).start()
 
-    def report(self) -> WorkerReport:
+    def report(self) -> ActorReport:
         return replace(self._control.report(), device=self._device, node=self._node)
 
     def drain(self) -> None:

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from mezzotint.policy.fleet.reconcile import WorkerReport, WorkerStage
+from mezzotint.policy.fleet.reconcile import ActorReport, WorkerStage
 
 
 @dataclass(slots=True)
@@ -15,11 +15,11 @@ class WorkerControl:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _loop: asyncio.AbstractEventLoop | None = None
     _stop: Callable[[], None] | None = None
-    _look: Callable[[], WorkerReport] | None = None
-    _ended: WorkerReport | None = None
+    _look: Callable[[], ActorReport] | None = None
+    _ended: ActorReport | None = None
     _is_stop_wanted: bool = False
 
-    def attach(self, stop: Callable[[], None], look: Callable[[], WorkerReport]) -> None:
+    def attach(self, stop: Callable[[], None], look: Callable[[], ActorReport]) -> None:
         """The worker runs in this thread's loop from here on. stop: called in that loop. look: called in any thread."""
         with self._lock:
             self._loop, self._stop, self._look = asyncio.get_running_loop(), stop, look
@@ -38,13 +38,13 @@ class WorkerControl:
     def end(self, error: BaseException | None) -> None:
         """The worker has ended. error: what ended it; None: it was stopped."""
         with self._lock:
-            last = self._look() if self._look is not None else WorkerReport(stage=WorkerStage.STARTING)
+            last = self._look() if self._look is not None else ActorReport(stage=WorkerStage.STARTING)
             why = None if error is None else f"{type(error).__name__}: {error}"[:500]
             self._ended = replace(last, stage=WorkerStage.ENDED, num_running=0, error=why)
             self._loop = self._stop = self._look = None
 
-    def report(self) -> WorkerReport:
+    def report(self) -> ActorReport:
         with self._lock:
             if self._ended is not None:
                 return self._ended
-            return self._look() if self._look is not None else WorkerReport(stage=WorkerStage.STARTING)
+            return self._look() if self._look is not None else ActorReport(stage=WorkerStage.STARTING)

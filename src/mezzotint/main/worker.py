@@ -45,7 +45,7 @@ from mezzotint.main.served_models import (
 from mezzotint.main.stores import check_objects, make_worker_id, migrate_database, open_database, open_desk
 from mezzotint.main.takedown.wiring import follow_blocklist
 from mezzotint.metrics import Metrics
-from mezzotint.policy.fleet.reconcile import WorkerReport, WorkerStage
+from mezzotint.policy.fleet.reconcile import ActorReport, WorkerStage
 from mezzotint.provenance import JobProvenance
 from mezzotint.safety.image.loading import load_postfilter
 from mezzotint.safety.image.postfilter import PostFilter
@@ -152,9 +152,9 @@ async def _run_worker(
     return WorkerEnd(broken_by=broken[0] if broken else None, is_device_busy=worker.is_device_busy)
 
 
-def report_worker(worker: Worker) -> WorkerReport:
+def report_worker(worker: Worker) -> ActorReport:
     """How far the worker is, for the fleet's controller."""
-    return WorkerReport(
+    return ActorReport(
         stage=WorkerStage.READY if worker.is_ready else WorkerStage.STARTING,
         worker=worker.settings.id,
         num_running=worker.num_running,

@@ -33,7 +33,7 @@ class WorkerStage(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerReport:
+class ActorReport:
     """The answer of a worker's actor. error: why it ended, where that was not wished for."""
 
     stage: WorkerStage
@@ -55,7 +55,7 @@ class WorkerSilent:
     """The actor did not answer in time, or waits for a node that has room for it."""
 
 
-Observation = WorkerReport | WorkerGone | WorkerSilent
+Observation = ActorReport | WorkerGone | WorkerSilent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +73,9 @@ class RoundPlan:
 def judge_worker(row: FleetWorker, seen: Observation, now: datetime, asked_since: datetime) -> FleetWorker:
     """The row as the observation changes it. asked_since: when this controller began to ask."""
     match seen:
-        case WorkerReport(stage=WorkerStage.ENDED, error=error):
+        case ActorReport(stage=WorkerStage.ENDED, error=error):
             return _note_end(row, error, now)
-        case WorkerReport():
+        case ActorReport():
             return _note_report(row, seen, now)
         case WorkerGone() if not row.is_created:
             is_unwanted = not row.state.counts
@@ -99,7 +99,7 @@ def _note_end(row: FleetWorker, error: str | None, now: datetime) -> FleetWorker
     return _move(row, FleetWorkerState.DRAINING, "it was asked to end, outside of the fleet's commands", now)
 
 
-def _note_report(row: FleetWorker, seen: WorkerReport, now: datetime) -> FleetWorker:
+def _note_report(row: FleetWorker, seen: ActorReport, now: datetime) -> FleetWorker:
     known = replace(row, worker=seen.worker, device=seen.device, node=seen.node, num_running=seen.num_running)
     if known != row or row.seen_at is None or now - row.seen_at > SEEN:
         row = replace(known, seen_at=now)
