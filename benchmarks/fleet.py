@@ -189,7 +189,7 @@ def make_scene(folder: Path, postgres: Postgres, s3: S3, cluster: "subprocess.Po
         "MEZZOTINT_RATE_SCALE": "1000",
         "MEZZOTINT_LEASE_S": "10",
         "MEZZOTINT_TEXT_CLASSIFIER": "false",
-        **s3.environment,
+        **s3.environment_of_clients,
     }
     return Scene(folder=folder, postgres=postgres, environment=environment, valkey_port=valkey_port, cluster=cluster)
 
