@@ -12,14 +12,21 @@ set_ray_environment(is_loopback=True)
 
 from ray.cluster_utils import Cluster  # noqa: E402
 
-SMALL = {"object_store_memory": 80_000_000}
+from tests.servers import free_port  # noqa: E402
+
+AGENTS = ("metrics_agent_port", "metrics_export_port", "runtime_env_agent_port", "dashboard_agent_listen_port")
+
+
+def small_node() -> dict[str, int]:
+    """With ports that are given a node does not wait for its agents to find some: it ends where they need over 15 s."""
+    return {"num_cpus": 1, "object_store_memory": 80_000_000, **{name: free_port() for name in AGENTS}}
 
 
 def main(num_nodes: int) -> None:
-    head = {"num_cpus": 1, "include_dashboard": False, "include_log_monitor": False, **SMALL}
+    head = {"include_dashboard": False, "include_log_monitor": False, **small_node()}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
-        nodes = [cluster.add_node(num_cpus=1, **SMALL) for _ in range(num_nodes - 1)]
+        nodes = [cluster.add_node(**small_node()) for _ in range(num_nodes - 1)]
         print(f"cluster {cluster.address}", flush=True)  # noqa: T201
         for line in sys.stdin:
             cluster.remove_node(nodes[int(line.split()[1])], allow_graceful=False)

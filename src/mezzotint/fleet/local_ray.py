@@ -20,6 +20,8 @@ START_S, STOP_S = 180.0, 30.0
 POLL_S = 0.1
 OBJECT_STORE_BYTES = 80_000_000
 """The least that Ray takes: pictures never go through it."""
+AGENTS = ("dashboard-agent-grpc", "dashboard-agent-listen", "runtime-env-agent", "metrics-export")
+"""Their ports are given: Ray waits 15 s for them to find some, and ends where a busy machine needs longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +48,7 @@ def start_local_ray(data: Path) -> LocalRay:
     port, folder = _free_port(), tempfile.mkdtemp(prefix="mezzotint-ray-")  # short: paths of sockets have 107 bytes
     command = [sys.executable, "-c", "from ray.scripts.scripts import main; main()", "start", "--head", "--block"]
     command += [f"--port={port}", "--include-dashboard=false", "--disable-usage-stats", f"--temp-dir={folder}"]
-    command += [f"--object-store-memory={OBJECT_STORE_BYTES}"]
+    command += [f"--object-store-memory={OBJECT_STORE_BYTES}", *(f"--{agent}-port={_free_port()}" for agent in AGENTS)]
     log = data / "local-ray.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
