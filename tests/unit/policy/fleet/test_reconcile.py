@@ -10,10 +10,10 @@ from mezzotint.domain.fleet.fleet_worker import FleetWorker, FleetWorkerId
 from mezzotint.domain.fleet.worker_state import FLEET_WORKER_TRANSITIONS, FleetWorkerState
 from mezzotint.policy.fleet.reconcile import (
     SILENT,
+    ActorReport,
     Observation,
     RoundPlan,
     WorkerGone,
-    WorkerReport,
     WorkerSilent,
     WorkerStage,
     judge_worker,
@@ -22,7 +22,7 @@ from mezzotint.policy.fleet.reconcile import (
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(hours=1)
-READY = WorkerReport(stage=WorkerStage.READY)
+READY = ActorReport(stage=WorkerStage.READY)
 STARTING, READY_STATE, DRAINING = FleetWorkerState.STARTING, FleetWorkerState.READY, FleetWorkerState.DRAINING
 STOPPED, LOST = FleetWorkerState.STOPPED, FleetWorkerState.LOST
 
@@ -57,14 +57,14 @@ def plan(
     ("state", "seen", "after"),
     [
         (STARTING, READY, READY_STATE),
-        (STARTING, WorkerReport(stage=WorkerStage.STARTING), STARTING),
+        (STARTING, ActorReport(stage=WorkerStage.STARTING), STARTING),
         (STARTING, WorkerSilent(), STARTING),
-        (STARTING, WorkerReport(stage=WorkerStage.ENDED, error="ModelMissing: none"), LOST),
+        (STARTING, ActorReport(stage=WorkerStage.ENDED, error="ModelMissing: none"), LOST),
         (READY_STATE, WorkerGone(reason="killed"), LOST),
-        (READY_STATE, WorkerReport(stage=WorkerStage.ENDED), DRAINING),
+        (READY_STATE, ActorReport(stage=WorkerStage.ENDED), DRAINING),
         (DRAINING, READY, DRAINING),
-        (DRAINING, WorkerReport(stage=WorkerStage.ENDED), STOPPED),
-        (DRAINING, WorkerReport(stage=WorkerStage.ENDED, error="DeviceLost: cuda"), LOST),
+        (DRAINING, ActorReport(stage=WorkerStage.ENDED), STOPPED),
+        (DRAINING, ActorReport(stage=WorkerStage.ENDED, error="DeviceLost: cuda"), LOST),
         (DRAINING, WorkerGone(reason="killed"), LOST),
     ],
 )
@@ -124,7 +124,7 @@ def test_those_go_first_that_lose_least() -> None:
     new = make_row(4, STARTING)
     seen: dict[str, Observation] = {
         busy.id: replace(READY, num_running=3),
-        new.id: WorkerReport(stage=WorkerStage.STARTING),
+        new.id: ActorReport(stage=WorkerStage.STARTING),
     }
     rows = [old, busy, young, new]
     assert [set(plan(rows, number, seen).drain) for number in (3, 2, 1, 0)] == [
