@@ -12,6 +12,7 @@ from mezzotint.domain.ids import TenantId, WorkerId
 from mezzotint.domain.refusal import RefusalCode
 from mezzotint.domain.tier import Tier
 from mezzotint.store import Database, Store, WorkerLabels
+from mezzotint.store.workers import WorkerHeartbeat
 from tests.making import NOW
 
 pytestmark = pytest.mark.anyio
@@ -53,7 +54,7 @@ async def test_only_a_fleet_that_is_up_refuses_and_only_what_no_pool_takes(store
 async def test_a_worker_outside_of_the_fleet_takes_what_no_pool_does(store: Store) -> None:
     await store.fleet.write(WANTED)
     labels = WorkerLabels(models=frozenset({"xl"}), lanes=frozenset({Tier.PRO}), tenants=frozenset({ADA}))
-    await store.workers.record_heartbeat(WorkerId("w"), NOW, labels)
+    await store.workers.record_heartbeat(WorkerId("w"), NOW, WorkerHeartbeat(labels=labels))
     placement = FleetPlacement(rows=store.fleet, workers=store.workers)
     assert await placement.find_refusal("xl", Tier.PRO, ADA, NOW) is None
     assert await placement.find_refusal("xl", Tier.PRO, TenantId("bob"), NOW) is not None

@@ -21,7 +21,7 @@ from mezzotint.domain.errors import StorageUnavailable
 from mezzotint.domain.event import Changed, JobEvent, LoadProgress, Moved, Progressed
 from mezzotint.domain.ids import JobId
 from mezzotint.store.database import Database
-from mezzotint.store.events.event_bus import EventBus
+from mezzotint.store.events.event_bus import MAX_PROGRESS, EventBus
 from mezzotint.store.jobs import Jobs
 from mezzotint.store.schema import previews
 
@@ -48,6 +48,7 @@ class PostgresEventBus(EventBus):
         self._has_outgoing = asyncio.Event()
         self._heard: asyncio.Queue[dict[str, Any]] = asyncio.Queue(MAX_HEARD)
         self._far: dict[JobId, float] = {}
+        self._unheard: dict[JobId, Progressed] = {}  # the newest of each job here, told to a watcher that comes later
 
     @asynccontextmanager
     async def running(self, background: BackgroundTasks) -> AsyncIterator[None]:
@@ -61,6 +62,7 @@ class PostgresEventBus(EventBus):
         super().publish(job, event)
         match event:
             case Changed():
+                self._unheard.pop(job, None)
                 self._tell(f"changed {job}", {"kind": "changed", "job": job})
                 if event.job.state.is_final:
                     self._previews.pop(job, None)
@@ -68,13 +70,18 @@ class PostgresEventBus(EventBus):
             case Moved():
                 self._tell(f"moved {job}", {"kind": "moved", "job": job, "reason": event.reason})
             case Progressed() if self._far.get(job, 0.0) > time.monotonic():
-                if event.preview is not None:
-                    self._previews[job] = event.preview
-                step = {"step": event.step, "of": event.num_steps, "shows": event.preview is not None}
-                model = {} if event.loading is None else {"loading": asdict(event.loading)}
-                self._tell(f"step {job}", {"kind": "step", "job": job, **step, **model})
-            case Progressed():
-                pass  # nobody elsewhere listens
+                self._tell_progress(job, event)
+            case Progressed():  # nobody elsewhere listens, as far as is known here
+                self._unheard[job] = event
+                if len(self._unheard) > MAX_PROGRESS:
+                    del self._unheard[next(iter(self._unheard))]
+
+    def _tell_progress(self, job: JobId, event: Progressed) -> None:
+        if event.preview is not None:
+            self._previews[job] = event.preview
+        step = {"step": event.step, "of": event.num_steps, "shows": event.preview is not None}
+        model = {} if event.loading is None else {"loading": asdict(event.loading)}
+        self._tell(f"step {job}", {"kind": "step", "job": job, **step, **model})
 
     def ring(self) -> None:
         super().ring()
@@ -86,8 +93,11 @@ class PostgresEventBus(EventBus):
     @contextmanager
     def watch(self, job: JobId) -> Iterator[asyncio.Queue[JobEvent]]:
         with super().watch(job) as queue:
-            self._tell(f"watch {job}", {"kind": "watch", "job": job})
+            self._tell_watch(job)
             yield queue
+
+    def _tell_watch(self, job: JobId) -> None:
+        self._tell(f"watch {job}", {"kind": "watch", "job": job})
 
     def _tell(self, key: str, message: dict[str, Any]) -> None:
         """Send soon; a newer message of the same key takes the place of one that was not sent yet."""
@@ -141,7 +151,11 @@ class PostgresEventBus(EventBus):
                 self.work.set()
             case "watch":
                 self._far[job] = time.monotonic() + FORGET_S
+                if (event := self._unheard.pop(job, None)) is not None:
+                    self._tell_progress(job, event)
             case "changed" | "step" | "moved" if super().is_watched(job):
+                if message["kind"] == "changed":  # it may be claimed by a worker that has not heard of its watcher
+                    self._tell_watch(job)
                 with suppress(StorageUnavailable):  # the watcher reads the row itself a second later
                     await self._pass_on(job, message)
 

@@ -222,7 +222,7 @@ def watch(monkeypatch: pytest.MonkeyPatch, device: str) -> tuple[SensorWatch, An
     from mezzotint.engine.device import choice
 
     monkeypatch.setattr(choice, "process_device", lambda wanted: device)
-    worker: Any = SimpleNamespace(is_ready=False, backing=SimpleNamespace(metrics=Metrics()))
+    worker: Any = SimpleNamespace(is_ready=False, drain=None, backing=SimpleNamespace(metrics=Metrics()))
     return SensorWatch(Settings(), worker), worker
 
 
