@@ -34,6 +34,7 @@ from fleet_plot import draw_timeline
 from serve import MEZZOTINT, hardware
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from tests.ray_cluster import find_processes
 from tests.servers import S3, Postgres, free_port, running_postgres, running_s3
 
 ROOT = Path(__file__).parents[1]
@@ -124,8 +125,7 @@ class Scene:
         return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
 
     def actors(self, kind: str) -> list[psutil.Process]:
-        found = psutil.Process(self.cluster.pid).children(recursive=True)
-        return [one for one in found if one.is_running() and kind in " ".join(one.cmdline())]
+        return find_processes(self.cluster.pid, kind)
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         async def ask() -> list[tuple[Any, ...]]:

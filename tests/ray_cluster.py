@@ -5,14 +5,12 @@ processes of a node, as a power cut would: 0 is the first one after the head.
 """
 
 import sys
+from contextlib import suppress
+
+import psutil
 
 from mezzotint.config import set_ray_environment
-
-set_ray_environment(is_loopback=True)
-
-from ray.cluster_utils import Cluster  # noqa: E402
-
-from tests.servers import free_port  # noqa: E402
+from tests.servers import free_port
 
 AGENTS = ("metrics_agent_port", "metrics_export_port", "runtime_env_agent_port", "dashboard_agent_listen_port")
 
@@ -22,7 +20,20 @@ def small_node() -> dict[str, int]:
     return {"num_cpus": 1, "object_store_memory": 80_000_000, **{name: free_port() for name in AGENTS}}
 
 
+def find_processes(cluster: int, kind: str) -> list[psutil.Process]:
+    """The living processes of the cluster that a process runs, whose command names such an actor."""
+    found = []
+    for one in psutil.Process(cluster).children(recursive=True):
+        with suppress(psutil.Error):  # it ended meanwhile, or nobody has asked yet how it ended
+            if kind in " ".join(one.cmdline()):
+                found.append(one)
+    return found
+
+
 def main(num_nodes: int) -> None:
+    set_ray_environment(is_loopback=True)
+    from ray.cluster_utils import Cluster
+
     head = {"include_dashboard": False, "include_log_monitor": False, **small_node()}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     try:

@@ -21,6 +21,7 @@ import pytest
 from mezzotint.main.fleet.view import read_view
 from mezzotint.store import Database
 from tests.acceptance.conftest import MEZZOTINT, finished, served
+from tests.ray_cluster import find_processes
 from tests.servers import Postgres
 
 WAIT_S = 400.0
@@ -45,9 +46,6 @@ class RayFleet:
     address: str
     environment: dict[str, str]
     cluster: int
-
-    def processes(self) -> list[psutil.Process]:
-        return psutil.Process(self.cluster).children(recursive=True)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [MEZZOTINT, "fleet", *arguments, "--data", str(self.folder / "data")]
@@ -149,7 +147,7 @@ def test_a_fleet_draws(fleet: RayFleet, ada: httpx.Client) -> None:
 
 def test_a_controller_that_is_killed_takes_its_workers_over(fleet: RayFleet) -> None:
     before = fleet.status()
-    (controller,) = [one for one in fleet.processes() if "ControllerActor" in " ".join(one.cmdline())]
+    (controller,) = find_processes(fleet.cluster, "ControllerActor")
     controller.kill()
     after = fleet.wait(lambda found: found["controller"]["epoch"] > before["controller"]["epoch"])
     assert [worker["worker"] for worker in workers(after, "ready")] == [
