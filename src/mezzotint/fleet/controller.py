@@ -37,7 +37,7 @@ ROUND_S = 1.0
 
 
 class ControllerActor:
-    """One a fleet."""
+    """The controller of a fleet."""
 
     def __init__(self, program: FleetProgram, namespace: str) -> None:
         self._program = program

@@ -12,7 +12,7 @@ from mezzotint.policy.fleet.reconcile import ActorReport
 
 
 class WorkerActor:
-    """One a device. It is never restarted by Ray: the controller starts another, where one is wanted."""
+    """A worker of one device. It is never restarted by Ray: the controller starts another, where one is wanted."""
 
     def __init__(self, program: FleetProgram, pool: Pool) -> None:
         self._control = WorkerControl()

@@ -153,7 +153,7 @@ async def _run_worker(
 
 
 def report_worker(worker: Worker) -> ActorReport:
-    """How far the worker is, for the fleet's controller."""
+    """Report the worker's stage to the fleet's controller."""
     return ActorReport(
         stage=WorkerStage.READY if worker.is_ready else WorkerStage.STARTING,
         worker=worker.settings.id,

@@ -72,7 +72,7 @@ class WorkerStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerHeartbeat:
-    """What a worker says of itself. drained_at: since when it holds no run and takes none. device: its identity, which
+    """A worker's report of itself. drained_at: since when it holds no run and takes none. device: its identity, which
     a restarted worker has again; empty: its health is not judged."""
 
     labels: WorkerLabels = field(default_factory=WorkerLabels)

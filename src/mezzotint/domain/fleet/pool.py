@@ -15,7 +15,7 @@ SettingValue = str | int | float | bool
 
 
 class Market(StrEnum):
-    """How machines are bought."""
+    """The way in which machines are bought."""
 
     ON_DEMAND = "on-demand"
     """They stay until they are given back."""

@@ -36,7 +36,7 @@ class JudgeUnusable(ServerUnreachable):
 
 
 class Grades(BaseModel):
-    """One vote."""
+    """The grades of one vote."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -82,7 +82,7 @@ async def list_scripts(claims: BasicCallerClaims) -> SdScripts:
 
 @router.get("/embeddings")
 async def list_embeddings(service: ServiceDep, claims: BasicCallerClaims) -> SdEmbeddings:
-    """Those of the default model, by the words that call them."""
+    """The embeddings of the default model, by the words that call them."""
     found = {one.name: NamedItem(name=one.name) for one in service.admission.model.embeddings}
     return SdEmbeddings(loaded=found, skipped={})
 

@@ -67,7 +67,7 @@ class TenantChange(BaseModel):
 
 
 class ScreeningView(BaseModel):
-    """What the text filter found in the prompt when it let the job in."""
+    """The text filter's findings in the prompt when it let the job in."""
 
     scores: dict[str, float] = Field(description="by category; empty where no head scored it")
     stage: str = Field(description="the last stage that looked: rules, fast, strong or guard")
@@ -79,7 +79,7 @@ class ScreeningView(BaseModel):
 
 
 class PictureVerdict(BaseModel):
-    """What the image filter found in a finished picture."""
+    """The image filter's findings in a finished picture."""
 
     position: int
     verdict: str

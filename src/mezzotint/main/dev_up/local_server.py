@@ -49,7 +49,7 @@ class LocalServer(ABC):
     @property
     @abstractmethod
     def address(self) -> str:
-        """Where it listens."""
+        """The address at which it listens."""
 
     def environment(self) -> dict[str, str] | None:
         """The environment of the process. None: this one's."""
@@ -119,7 +119,7 @@ class LocalServer(ABC):
             self.process = None
 
     def describe_end(self) -> str:
-        """How it ended, and the end of its log."""
+        """Describe its exit, with the end of its log."""
         code = None if self.process is None else self.process.poll()
         return f"exit code {code}; the end of {self.log}:\n{self.log_tail()}"
 

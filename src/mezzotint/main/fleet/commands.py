@@ -55,7 +55,7 @@ def _row(pool: Pool) -> tuple[str, ...]:
 
 
 def describe_cost(fleet: Fleet) -> str:
-    """What the fleet costs an hour, from its fewest workers to its most; empty where a price is missing."""
+    """Describe the price of the fleet an hour, from its fewest workers to its most; empty where a price is missing."""
     prices = [(pool.price_per_hour, pool) for pool in fleet.pools]
     if any(price is None for price, _ in prices):
         return ""

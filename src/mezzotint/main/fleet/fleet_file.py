@@ -39,7 +39,7 @@ class FleetInvalid(SettingInvalid):
 
     @classmethod
     def of(cls, path: Path, problems: Sequence[FleetProblem]) -> "FleetInvalid":
-        """One line a problem. What only a live cluster shows is told in the same way, by `fleet up`."""
+        """Make an error with one line a problem. `fleet up` tells in the same way what only a live cluster shows."""
         return cls("\n  ".join(f"{path}: {problem.sentence}" for problem in problems))
 
 

@@ -1,4 +1,4 @@
-"""What the fleet's actors and probes run on the nodes of a cluster."""
+"""The code that the fleet's actors and probes run on the nodes of a cluster."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -36,7 +36,7 @@ def run_fleet_worker(settings: Settings, control: WorkerControl) -> None:
 
 
 def find_node_faults(settings: Settings) -> list[str]:
-    """What a worker on this machine could not reach or find."""
+    """Find what a worker on this machine could not reach or find."""
     from mezzotint.main.served_models import find_models
     from mezzotint.main.stores import check_objects, find_database, open_objects
     from mezzotint.metrics import Metrics

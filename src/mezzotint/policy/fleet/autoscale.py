@@ -50,7 +50,7 @@ SCALE_RULES = ScaleRules()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScaleState:
-    """What is kept of a pool between decisions. desired: workers. changed_at: when that last changed. calm_since: since
+    """The state of a pool between decisions. desired: workers. changed_at: when that last changed. calm_since: since
     when fewer would do."""
 
     desired: int = 0
@@ -92,7 +92,7 @@ class FleetView:
 def autoscale(
     fleet: Fleet, view: FleetView, now: datetime, rules: ScaleRules = SCALE_RULES
 ) -> tuple[ScaleDecision, ...]:
-    """One decision a pool, in the fleet's order. An operator's new bounds and ceiling hold at once, however large the
+    """Decide once for each pool, in the fleet's order. An operator's new bounds and ceiling hold at once, however large the
     step."""
     readings = {pool.name: view.readings.get(pool.name) or PoolReading(pool=pool.name) for pool in fleet.pools}
     states = [view.states.get(pool.name) or ScaleState() for pool in fleet.pools]
@@ -224,7 +224,7 @@ def _price(wish: Wish) -> float:
 
 
 def _cost(wish: Wish, size: int) -> float:
-    """What a pool of the size costs an hour, with the workers beyond it that are still there."""
+    """The price of a pool of the size an hour, with the workers beyond it that are still there."""
     reading = wish.load.reading
     return _price(wish) * (max(size, reading.num_ready + reading.num_starting) + reading.num_draining)
 

@@ -105,7 +105,7 @@ class HealthSign:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthRecord:
-    """What is kept of a device between judgements. since: of the verdict. signed_at: the last sign of trouble.
+    """The record of a device between judgements. since: of the verdict. signed_at: the last sign of trouble.
     num_quarantines: in a row."""
 
     verdict: HealthVerdict = HealthVerdict.HEALTHY
@@ -143,7 +143,7 @@ def judge_health(
 
 
 def quarantine_time(num_quarantines: int, rules: HealthRules = HEALTH_RULES) -> timedelta:
-    """How long the so-manieth quarantine in a row lasts."""
+    """The length of the so-manieth quarantine in a row."""
     doublings = min(max(num_quarantines - 1, 0), 20)
     return timedelta(seconds=min(rules.quarantine_s * 2.0**doublings, rules.max_quarantine_s))
 

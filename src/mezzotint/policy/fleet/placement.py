@@ -1,4 +1,4 @@
-"""Which jobs a worker of a pool may claim, and which it would rather: there is one queue, and a claim names both.
+"""The jobs that a worker of a pool may claim, and those that it prefers: there is one queue, and a claim names both.
 
 The worker's offer carries limits (`models`, `lanes`, `tenants`) and preferences (`warm`, `shapes`, `light_cost`); fair
 share (`policy/fair_queue/choose.py`) lets what fits best go before its turn by a bounded slack. A dedicated pool
@@ -52,7 +52,7 @@ def place_job(fleet: Fleet, model: str, lane: Tier, tenant: TenantId) -> Refusal
 
 
 def compare_speed(step_s: Mapping[str, float], fleet_step_s: Mapping[str, float]) -> float:
-    """How fast a pool's accelerators are, relative to the fleet's: geometric mean, over the models that both have
+    """The speed of a pool's accelerators, relative to the fleet's: geometric mean, over the models that both have
     measured, of the ratios of step times. 1.0 where none is.
 
     step_s, fleet_step_s: seconds a step-megapixel, by model.

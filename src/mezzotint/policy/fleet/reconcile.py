@@ -25,7 +25,7 @@ FIRST_PAUSE, MAX_PAUSE = timedelta(seconds=2), timedelta(minutes=5)
 
 
 class WorkerStage(StrEnum):
-    """How far a worker is, as it says itself."""
+    """The stage of a worker, as it says itself."""
 
     STARTING = "starting"
     READY = "ready"

@@ -157,7 +157,7 @@ def _return_to_old(view: RolloutView) -> RolloutStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionFacts:
-    """What workers of a version need and make. schema: the revision of the database that its code was written for.
+    """The needs and marks of a version's workers. schema: the revision of the database that its code was written for.
     fingerprints: of its models' engines, by model; a model that was not loaded yet is left out."""
 
     release: str

@@ -20,7 +20,7 @@ class Devices:
         self._database = database
 
     async def read_records(self) -> dict[str, HealthRecord]:
-        """What is kept of each device."""
+        """Read the record of each device."""
         async with self._database.read() as connection:
             rows = (await connection.execute(select(devices))).mappings().all()
         return {

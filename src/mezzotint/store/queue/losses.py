@@ -24,7 +24,7 @@ class WorkerLosses:
             await connection.execute(new.on_conflict_do_update(index_elements=["worker", "job"], set_={"at": loss.at}))
 
     async def count_other_ends(self, loss: WorkerLoss) -> int:
-        """How many workers ended lately while they did not run the lost job."""
+        """Count the workers that ended lately while they did not run the lost job."""
         lately = select(worker_losses.c.worker, worker_losses.c.job, worker_losses.c.at)
         lately = lately.where(worker_losses.c.at >= loss.at - LATELY).order_by(worker_losses.c.at.desc()).limit(MOST)
         async with self._database.read() as connection:
