@@ -97,7 +97,7 @@ export interface paths {
         };
         /**
          * List Embeddings
-         * @description Those of the default model, by the words that call them.
+         * @description The embeddings of the default model, by the words that call them.
          */
         get: operations["list_embeddings"];
         put?: never;
@@ -3705,7 +3705,7 @@ export interface components {
         };
         /**
          * PictureVerdict
-         * @description What the image filter found in a finished picture.
+         * @description The image filter's findings in a finished picture.
          */
         PictureVerdict: {
             /** Filter Version */
@@ -3924,7 +3924,7 @@ export interface components {
         Scope: "read" | "write" | "tenant" | "admin";
         /**
          * ScreeningView
-         * @description What the text filter found in the prompt when it let the job in.
+         * @description The text filter's findings in the prompt when it let the job in.
          */
         ScreeningView: {
             /** Heads Version */

@@ -92,8 +92,8 @@ class FleetView:
 def autoscale(
     fleet: Fleet, view: FleetView, now: datetime, rules: ScaleRules = SCALE_RULES
 ) -> tuple[ScaleDecision, ...]:
-    """Decide once for each pool, in the fleet's order. An operator's new bounds and ceiling hold at once, however large the
-    step."""
+    """Decide once for each pool, in the fleet's order. An operator's new bounds and ceiling hold at once, however
+    large the step."""
     readings = {pool.name: view.readings.get(pool.name) or PoolReading(pool=pool.name) for pool in fleet.pools}
     states = [view.states.get(pool.name) or ScaleState() for pool in fleet.pools]
     loads = plan_load(fleet, view.work, readings, rules.tolerance)

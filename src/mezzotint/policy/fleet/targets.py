@@ -40,6 +40,6 @@ def _target_of(pool: Pool, wanted: DesiredFleet, decision: ScaleDecision) -> Poo
 
 
 def restore_states(targets: Sequence[PoolTarget]) -> dict[str, ScaleState]:
-    """The knowledge of a controller that starts anew of the decisions before: the sizes. Fewer must suffice anew before any
-    worker goes."""
+    """The knowledge of a controller that starts anew of the decisions before: the sizes. Fewer must suffice anew before
+    any worker goes."""
     return {target.pool: ScaleState(desired=target.num_workers) for target in targets}
