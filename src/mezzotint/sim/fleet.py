@@ -17,7 +17,15 @@ from mezzotint.policy.fleet.autoscale import SCALE_RULES, FleetView, ScaleDecisi
 from mezzotint.policy.fleet.load_plan import PoolReading, WaitingWork
 from mezzotint.policy.fleet.placement import compare_speed
 from mezzotint.sim.backlog import Backlog, QueuedJob
-from mezzotint.sim.simulation import JobArrival, JobRecord, Machine, SimulatedRun, SimulatedWorker, to_datetime
+from mezzotint.sim.simulation import (
+    JobArrival,
+    JobRecord,
+    Machine,
+    SimulatedRun,
+    SimulatedWorker,
+    enqueue_arrival,
+    to_datetime,
+)
 
 WINDOW_S = 60.0
 """Over which utilisation and waits are measured."""
@@ -116,18 +124,8 @@ class FleetSimulation:
         self.now_s = now_s
 
     def _submit(self, arrival: JobArrival, seq: int) -> None:
-        at = to_datetime(arrival.at_s)
-        ticket = QueuedJob(
-            id=JobId(f"job_{seq}"),
-            seq=seq,
-            lane=arrival.lane,
-            tenant=arrival.tenant,
-            cost=arrival.cost,
-            created_at=at,
-            model=arrival.model,
-        )
+        ticket = enqueue_arrival(arrival, seq, self.backlog)
         self.first[ticket.id] = ticket
-        self.backlog.add(ticket, at)
 
     def _claim(self) -> None:
         """Ready workers with room take jobs, the least busy first."""

@@ -131,14 +131,14 @@ def simulate(arrivals: Iterable[JobArrival], machine: Machine, backlog: Backlog)
         for worker in workers:
             worker.advance(now_s)
         if coming and coming[-1].at_s <= now_s:
-            _submit(coming.pop(), next(seqs), backlog)
+            enqueue_arrival(coming.pop(), next(seqs), backlog)
         else:
             records.append(_end(busiest.finish(), backlog, now_s))
         _claim(workers, backlog, now_s)
     return records
 
 
-def _submit(arrival: JobArrival, seq: int, backlog: Backlog) -> None:
+def enqueue_arrival(arrival: JobArrival, seq: int, backlog: Backlog) -> QueuedJob:
     at = to_datetime(arrival.at_s)
     ticket = QueuedJob(
         id=JobId(f"job_{seq}"),
@@ -150,6 +150,7 @@ def _submit(arrival: JobArrival, seq: int, backlog: Backlog) -> None:
         model=arrival.model,
     )
     backlog.add(ticket, at)
+    return ticket
 
 
 def _claim(workers: Sequence[SimulatedWorker], backlog: Backlog, now_s: float) -> None:
