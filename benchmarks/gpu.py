@@ -36,7 +36,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mezzotint.config import set_device_environment, wait_passively
+from mezzotint.environment import set_device_environment, wait_passively
 
 if TYPE_CHECKING:
     import torch

@@ -14,7 +14,7 @@ import time
 import warnings
 from pathlib import Path
 
-from mezzotint.config import set_device_environment, wait_passively
+from mezzotint.environment import set_device_environment, wait_passively
 
 LIMIT_S = 540.0  # no check begins later, so that the last one ends within ten minutes
 

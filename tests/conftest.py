@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from mezzotint.config import wait_passively
+from mezzotint.environment import wait_passively
 from tests.servers import S3, Postgres, running_postgres, running_s3
 
 wait_passively()

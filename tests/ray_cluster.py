@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import psutil
 
-from mezzotint.config import set_ray_environment
+from mezzotint.environment import set_ray_environment
 from tests.servers import free_port
 
 AGENTS = ("metrics_agent_port", "metrics_export_port", "runtime_env_agent_port", "dashboard_agent_listen_port")

@@ -11,7 +11,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from mezzotint.config import set_device_environment, wait_passively
+from mezzotint.environment import set_device_environment, wait_passively
 
 COLD_RUNS = 8
 COLD_STEPS = 3

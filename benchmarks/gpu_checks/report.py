@@ -13,9 +13,9 @@ import diffusers
 import torch
 
 from gpu_checks.models import Size
-from mezzotint.config import cublas_workspace
 from mezzotint.engine.device.choice import describe_device, has_bfloat16
 from mezzotint.engine.numerics import Numerics, driver_version, fingerprint
+from mezzotint.environment import cublas_workspace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

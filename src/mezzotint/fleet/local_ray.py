@@ -40,7 +40,7 @@ class LocalRay:
 def start_local_ray(data: Path) -> LocalRay:
     """Start one, or find the one that runs for this data folder. Raises: ClusterUnusable.
 
-    `config.set_ray_environment` must have been called.
+    `environment.set_ray_environment` must have been called.
     """
     running = find_local_ray(data)
     if running is not None:

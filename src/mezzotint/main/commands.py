@@ -10,10 +10,11 @@ from typing import Annotated
 import typer
 
 from mezzotint import __version__
-from mezzotint.config import read_settings, set_device_environment, unknown_variables
+from mezzotint.config import read_settings, unknown_variables
 from mezzotint.domain.claims import Role
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
+from mezzotint.environment import set_device_environment
 from mezzotint.main import jobs, keys, tenants, users, workers
 from mezzotint.main import models as registered
 from mezzotint.main.dev_up import commands as dev

@@ -13,6 +13,7 @@ from mezzotint.domain.errors import ArgumentInvalid, NotKnown, OutputUnwritable
 from mezzotint.domain.model import ForecastPolicy, Speed
 from mezzotint.engine.forecasting.calibration import Calibration
 from mezzotint.engine.models import files
+from mezzotint.engine.models.describe import write_card
 from mezzotint.main.drawing.trial_drawing import draw_smallest, smallest_px
 from mezzotint.main.options import Data, print_table, report_errors, setting_option
 from mezzotint.main.served_models import (
@@ -105,7 +106,7 @@ def describe(models: Listed = None, model: One = None) -> None:
             if offer.checkpoint is not None:
                 raise ArgumentInvalid(f"{offer.checkpoint} is a single file: `mezzotint models import` makes a folder")
             try:
-                is_new = files.write_card(offer.folder)
+                is_new = write_card(offer.folder)
             except OSError as error:
                 raise OutputUnwritable(f"{offer.folder / files.CARD}: {error.strerror}") from error
             typer.echo(f"{offer.folder / files.CARD}: {'written' if is_new else 'complete'}")

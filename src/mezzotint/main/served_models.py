@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 
-from mezzotint.config import STARTER, Settings, cublas_workspace, wait_passively
+from mezzotint.config import STARTER, Settings
 from mezzotint.domain.drawing.sampler import find_sampler
 from mezzotint.domain.job import Parameters
 from mezzotint.domain.model import ModelInfo
@@ -19,6 +19,8 @@ from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.engine.models import catalog, files, integrity, load, single_file, structure
 from mezzotint.engine.models.added_parts import AddedParts
 from mezzotint.engine.models.catalog import Dtype, EmbeddingEntry, ModelEntry, ModelsInvalid
+from mezzotint.engine.models.describe import describe_model
+from mezzotint.environment import cublas_workspace, wait_passively
 from mezzotint.main.drawing.added_parts import describe_added_parts, find_added_parts
 from mezzotint.main.drawing.default_options import choose_defaults
 from mezzotint.main.json_cache import JsonCache
@@ -136,8 +138,8 @@ def _find_model(settings: Settings) -> ServedModel:
 def _describe(folder: Path, checkpoint: Path | None, name: str | None) -> ModelInfo:
     """A single file has the sizes and defaults of its configuration; what its folder says of itself is not of it."""
     if checkpoint is None:
-        return files.describe(folder, name)
-    info = files.describe(folder)
+        return describe_model(folder, name)
+    info = describe_model(folder)
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", checkpoint.stem).strip("-._")[:100] or "model"
     about = f"{files.pipeline_class_of(folder)} from {checkpoint.name}"
     return replace(info, name=name, about=about, license="see the model's own card", knows=(), examples=())

@@ -12,6 +12,7 @@ from mezzotint.domain.errors import RunFailed
 from mezzotint.domain.job import Parameters
 from mezzotint.engine import Hub
 from mezzotint.engine.models import files, load
+from mezzotint.engine.models.describe import describe_model
 from mezzotint.engine.samplers import with_sampler
 from mezzotint.engine.tasks import Tasks
 from tests.making import make_parameters
@@ -37,7 +38,7 @@ def drawn(pipeline: Any, *names: str | None) -> tuple[list[NDArray[np.float64]],
 
 
 def test_every_sampler_of_the_starter_model_draws_the_same_apple_in_its_own_way_in_shared_passes(pipeline: Any) -> None:
-    names = files.describe(files.locate("starter")).samplers
+    names = describe_model(files.locate("starter")).samplers
     assert {"Euler a", "DPM++ 2M", "UniPC", "DDIM"} <= set(names)
     (own, *others), hub = drawn(pipeline, None, *names)
     away = {name: float(np.abs(other - own).mean()) for name, other in zip(names, others, strict=True)}

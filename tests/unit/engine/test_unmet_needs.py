@@ -7,7 +7,7 @@ import diffusers
 import pytest
 
 from mezzotint.domain.errors import ModelMissing, ModelUnsupported
-from mezzotint.engine.models import files
+from mezzotint.engine.models.describe import describe_model
 from mezzotint.engine.models.structure import check_structure
 from mezzotint.engine.tasks import find_unmet_need
 
@@ -45,7 +45,7 @@ def test_a_pipeline_that_no_job_can_feed_is_refused_with_what_it_needs(name: str
     (tmp_path / "unet").mkdir()
     (tmp_path / "unet" / "config.json").write_text(json.dumps({"sample_size": 8, "block_out_channels": [8]}))
     with pytest.raises(ModelUnsupported, match=f"{name}: .*{REFUSED[name]}"):
-        files.describe(tmp_path)
+        describe_model(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["Qwen2VLProcessor", "PixtralProcessor", "Qwen2VLVideoProcessor"])
@@ -77,7 +77,7 @@ def test_no_side_is_offered_that_the_model_has_no_positions_for(
     for part, config in configs.items():
         (tmp_path / part).mkdir()
         (tmp_path / part / "config.json").write_text(json.dumps(config))
-    info = files.describe(tmp_path)
+    info = describe_model(tmp_path)
     assert (info.native_width, info.grid_px, info.max_px) == (1024, 16, largest)
 
 

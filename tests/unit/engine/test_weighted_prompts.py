@@ -12,6 +12,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from mezzotint.engine import EmbeddingCache, Hub
 from mezzotint.engine.models import files, load
+from mezzotint.engine.models.describe import describe_model
 from mezzotint.engine.models.read_texts import find_cut_texts
 from mezzotint.engine.models.weighted_prompts import MAX_CHUNKS, is_weighing, weigh_words
 from mezzotint.engine.request import call_kwargs
@@ -117,7 +118,7 @@ def test_weighted_runs_are_exact_in_company_and_resumed_at_every_step(weighing: 
 
 def test_the_starter_weighs_words_and_cuts_long_prompts() -> None:
     folder = files.locate("starter")
-    assert files.describe(folder).weighs_words
+    assert describe_model(folder).weighs_words
     pipeline = load.load_pipeline(folder, "cpu")
 
     def draw(prompt: str) -> np.ndarray:

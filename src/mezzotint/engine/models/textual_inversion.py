@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mezzotint.domain.errors import EmbeddingInvalid, ModelCorrupt, ModelMissing
-from mezzotint.engine.models.files import find_text_encoders, max_prompt_tokens, text_encoder_of
+from mezzotint.engine.models.describe import find_text_encoders
+from mezzotint.engine.models.files import max_prompt_tokens, text_encoder_of
 from mezzotint.engine.models.integrity import check_finite, check_weights, read_header, read_json
 
 MAX_BYTES = 16 << 20

@@ -20,7 +20,7 @@ import torch
 
 from mezzotint.domain.drawing.named_weights import find_tokens, match_tokens
 from mezzotint.domain.drawing.prompt_weights import Piece, is_weighted, read_weights
-from mezzotint.engine.models.files import WEIGHING
+from mezzotint.engine.models.describe import WEIGHING
 from mezzotint.engine.models.textual_inversion import EMBEDDINGS
 
 MAX_CHUNKS = 8

@@ -11,10 +11,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
-from mezzotint.config import environment_of_children
 from mezzotint.domain.errors import LocalServerFailed, PackageMissing, PortInUse
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
+from mezzotint.environment import environment_of_children
 from mezzotint.main.dev_up.addresses import Addresses, read_addresses
 from mezzotint.main.dev_up.local_server import HOST, LocalServer, free_port, is_port_free
 from mezzotint.main.dev_up.nginx_server import NginxServer, find_nginx

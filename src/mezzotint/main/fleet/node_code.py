@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from mezzotint.config import Settings, set_device_environment, wait_passively
+from mezzotint.config import Settings
 from mezzotint.domain.errors import MezzotintError
 from mezzotint.domain.fleet.accelerators import CPU
 from mezzotint.domain.fleet.pool import Pool
+from mezzotint.environment import set_device_environment, wait_passively
 from mezzotint.fleet.worker_control import WorkerControl
 
 CHECK_S = 20.0

@@ -14,10 +14,11 @@ from typing import Any, TypeVar
 import typer
 
 from mezzotint import __version__
-from mezzotint.config import Settings, set_ray_environment
+from mezzotint.config import Settings
 from mezzotint.domain.errors import ClusterUnusable, NotKnown, SettingInvalid
 from mezzotint.domain.fleet.desired_fleet import DesiredFleet, FleetPhase
 from mezzotint.domain.fleet.pool import Fleet
+from mezzotint.environment import set_ray_environment
 from mezzotint.main.data_folder import prepare_data_folder
 from mezzotint.main.fleet.fleet_file import FleetInvalid, parse_fleet_file, read_fleet
 from mezzotint.main.fleet.node_code import configure_worker, find_node_faults, run_fleet_worker

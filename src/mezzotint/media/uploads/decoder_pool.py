@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import IO
 
-from mezzotint.config import harmless_environment
+from mezzotint.environment import harmless_environment
 from mezzotint.media.uploads.decode import VIEW_PX, Decoded, Reading
 from mezzotint.media.uploads.protocol import ANSWER, DECODED, READINGS, READY, REFUSED, REQUEST
 from mezzotint.media.uploads.undecodable import Undecodable

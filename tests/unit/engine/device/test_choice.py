@@ -9,10 +9,10 @@ import pytest
 import torch
 from structlog.testing import capture_logs
 
-from mezzotint.config import set_device_environment
 from mezzotint.domain.errors import DeviceBusy, DeviceMissing
 from mezzotint.engine.device import choice
 from mezzotint.engine.device.choice import choose_device, has_bfloat16, try_kernels
+from mezzotint.environment import set_device_environment
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from diffusers import AutoencoderTiny
 from mezzotint.domain.errors import ModelCorrupt, ModelMissing
 from mezzotint.domain.model import MAX_SIDE_PX
 from mezzotint.engine.models import files, load
+from mezzotint.engine.models.describe import READ_OFF_CLASSES, describe_model, write_card
 
 STARTER = files.locate("starter")
 
@@ -28,7 +29,7 @@ def weights_of(folder: Path) -> Path:
 
 def test_the_starter_model_is_whole_and_tells_what_it_is() -> None:
     files.check_model(STARTER)
-    info = files.describe(STARTER)
+    info = describe_model(STARTER)
     assert (info.native_width, info.native_height, info.grid_px) == (64, 64, 16)
     assert info.default_steps == 30
     assert info.knows
@@ -39,36 +40,36 @@ def test_a_gateway_without_diffusers_reads_off_the_card_what_another_machine_wro
     copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     card = json.loads((copy / "mezzotint.json").read_text())
-    told = {name: value for name, value in card.items() if name not in files.READ_OFF_CLASSES}
+    told = {name: value for name, value in card.items() if name not in READ_OFF_CLASSES}
     (copy / "mezzotint.json").write_text(json.dumps(told))
-    described = files.describe(copy)
+    described = describe_model(copy)
     with monkeypatch.context() as gateway:
         gateway.setitem(sys.modules, "diffusers", None)
         with pytest.raises(ModelMissing, match="mezzotint models describe"):
-            files.describe(copy)
+            describe_model(copy)
         with pytest.raises(ModelMissing, match="could not be had"):
             files.locate("nobody/nothing")
-    assert files.write_card(copy)
-    assert not files.write_card(copy), "it is complete"
+    assert write_card(copy)
+    assert not write_card(copy), "it is complete"
     monkeypatch.setitem(sys.modules, "diffusers", None)
-    assert files.describe(copy) == described
+    assert describe_model(copy) == described
 
 
 def test_a_model_is_asked_for_no_side_that_could_not_be_delivered(copy: Path) -> None:
     card = json.loads((copy / "mezzotint.json").read_text())
     (copy / "mezzotint.json").write_text(json.dumps(card | {"native_width": 12_000, "native_height": 64}))
-    assert files.describe(copy).max_px == MAX_SIDE_PX
+    assert describe_model(copy).max_px == MAX_SIDE_PX
     (copy / "mezzotint.json").write_text(json.dumps(card | {"native_width": MAX_SIDE_PX + 1, "native_height": 64}))
     with pytest.raises(ModelCorrupt, match=str(MAX_SIDE_PX)):
-        files.describe(copy)
+        describe_model(copy)
 
 
 def test_the_starter_says_of_itself_what_would_be_found_out(copy: Path) -> None:
-    said = files.describe(copy)
+    said = describe_model(copy)
     card = json.loads((copy / "mezzotint.json").read_text())
     found_out = {key: card.pop(key) for key in ("takes_negative_prompt", "can_stop")}
     (copy / "mezzotint.json").write_text(json.dumps(card))
-    assert files.describe(copy) == said
+    assert describe_model(copy) == said
     assert found_out == {"takes_negative_prompt": said.takes_negative_prompt, "can_stop": said.can_stop}
 
 
@@ -122,7 +123,7 @@ def test_a_model_that_is_nowhere_is_named(model: str) -> None:
 
 def test_an_empty_folder_is_not_a_model(tmp_path: Path) -> None:
     with pytest.raises(ModelMissing, match="model_index"):
-        files.describe(tmp_path)
+        describe_model(tmp_path)
 
 
 @pytest.fixture(scope="module")

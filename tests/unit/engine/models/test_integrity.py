@@ -15,6 +15,7 @@ import torch
 from mezzotint.config import Settings
 from mezzotint.domain.errors import ModelCorrupt, ModelMissing, StartError
 from mezzotint.engine.models import files, integrity
+from mezzotint.engine.models.describe import describe_model
 from mezzotint.engine.upscaler import Upscaler
 from mezzotint.main.served_models import find_upscaler
 
@@ -32,7 +33,7 @@ def copy(tmp_path: Path) -> Path:
 
 def check_and_describe(folder: Path) -> None:
     files.check_model(folder)
-    files.describe(folder)
+    describe_model(folder)
 
 
 def safetensors(header: Any, data: bytes = b"", claim: int | None = None) -> bytes:
@@ -108,7 +109,7 @@ def test_a_card_of_wrong_types_is_a_damaged_file(copy: Path, wrong: dict[str, An
     card = json.loads((copy / "mezzotint.json").read_text())
     (copy / "mezzotint.json").write_text(json.dumps(card | wrong))
     with pytest.raises(ModelCorrupt):
-        files.describe(copy)
+        describe_model(copy)
 
 
 @pytest.mark.parametrize("part", ["..", "../other", "/etc", "a/b"])
@@ -174,7 +175,7 @@ def test_a_hubs_cache_with_its_links_to_blobs_is_read(copy: Path) -> None:
         file.rename(blob)
         file.symlink_to(Path(os.path.relpath(blob, file.parent)))
     files.check_model(snapshot)
-    assert files.describe(snapshot).native_width == 64
+    assert describe_model(snapshot).native_width == 64
     (snapshot / UNET).unlink()
     (snapshot / UNET).symlink_to(copy / UNET)
     with pytest.raises(ModelCorrupt, match="outside"):

@@ -13,7 +13,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from mezzotint.config import read_settings
 from mezzotint.domain.errors import ModelCorrupt, ModelMissing, ModelUnsupported, StartError
-from mezzotint.engine.models import files
+from mezzotint.engine.models.describe import describe_model
 from mezzotint.main.served_models import find_models
 from tests.conformance.engine.zoo import classic
 
@@ -135,4 +135,4 @@ def test_a_model_that_needs_a_picture_in_every_call_is_refused(stock: Path, tmp_
     index["controlnet"] = ["diffusers", "UNet2DConditionModel"]
     (folder / "model_index.json").write_text(json.dumps(index))
     with pytest.raises(ModelUnsupported, match="controlnet"):
-        files.describe(folder)
+        describe_model(folder)
