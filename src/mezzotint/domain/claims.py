@@ -26,7 +26,7 @@ class Role(StrEnum):
 
 
 OWN = frozenset({Scope.READ, Scope.WRITE})
-"""One's own things, and what the tenant shows."""
+"""The caller's own things, and what the tenant shows."""
 SCOPES = {Role.USER: OWN, Role.MANAGER: OWN | {Scope.TENANT}, Role.ADMIN: frozenset(Scope)}
 
 
@@ -72,7 +72,7 @@ class Claims:
         return not self.scopes.isdisjoint({Scope.TENANT, Scope.ADMIN})
 
     def is_covered_by(self, present: "Claims | None") -> bool:
-        """Whether one who was let in with these may stay in, by what the same credential is worth at present."""
+        """Tell whether a caller let in with these may stay in, by what the same credential is worth at present."""
         return (
             present is not None
             and present.tenant == self.tenant

@@ -252,13 +252,13 @@ class Job:
 
     @property
     def is_suspect(self) -> bool:
-        """Whether a worker ended while it ran this job, so that it runs alone until it has got further."""
+        """Tell whether a worker ended while it ran this job, so that it runs alone until it has got further."""
         return self.num_losses > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How a running job ends: everything that is written in one transaction.
+    """The end of a running job: everything that is written in one transaction.
 
     cost_s: GPU-seconds of this attempt. resumed_cost_s: those before the checkpoint that it went on from. reuse_key: by
     which later jobs find these pictures; None: they are not reused. reused_from: the job whose pictures these are;

@@ -25,7 +25,7 @@ class Speed(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForecastPolicy:
-    """How far steps of a model may be foretold, and for whom.
+    """The bounds within which steps of a model may be foretold, and for whom.
 
     bounds: by speed, the relative error of the denoiser's answers that may be expected to add up between two passes; a
     speed without one cannot be drawn. defaults: by tier, the speed of a request that names none. allowed: by tier, the

@@ -8,7 +8,7 @@ from mezzotint.domain.ids import JobId
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Once:
-    """How a repetition of a request is known.
+    """The mark by which a repetition of a request is known.
 
     name: of the client's own key, or of the request's content. body: hash of the content.
     has_key: whether the client named it; then other content under the same name is a mistake.

@@ -23,7 +23,7 @@ class Visibility(StrEnum):
     """Everybody of the tenant."""
 
     def includes(self, other: "Visibility") -> bool:
-        """Whether everybody to whom the other shows something is shown it by this one too."""
+        """Tell whether everybody to whom the other shows something is shown it by this one too."""
         order = list(Visibility)
         return order.index(self) >= order.index(other)
 

@@ -96,18 +96,14 @@ def _judge_figure(figure: Figure | None, gate: Gate, before: Figure | None) -> t
     if figure is None or figure.value is None:
         return GateOutcome.WITHHELD, "not measured in this run"
     if figure.num < gate.min_num:
-        return GateOutcome.WITHHELD, _explain_few(figure, gate)
+        reason = f"measured on {figure.num}; the gate needs {gate.min_num}"
+        if figure.low is not None and figure.high is not None:
+            reason += f": the value lies between {figure.low:.3g} and {figure.high:.3g}, which is too wide to judge by"
+        return GateOutcome.WITHHELD, reason
     if gate.is_relative and (before is None or before.value is None):
         return GateOutcome.WITHHELD, "no accepted run to compare with; `mezzotint eval accept` keeps one"
     broken = list(_broken_bounds(figure.value, gate, before.value if before and before.value is not None else None))
     return (GateOutcome.FAILED, "; ".join(broken)) if broken else (GateOutcome.PASSED, "")
-
-
-def _explain_few(figure: Figure, gate: Gate) -> str:
-    words = f"measured on {figure.num}; the gate needs {gate.min_num}"
-    if figure.low is None or figure.high is None:
-        return words
-    return f"{words}: the value lies between {figure.low:.3g} and {figure.high:.3g}, which is too wide to judge by"
 
 
 def _broken_bounds(value: float, gate: Gate, before: float | None) -> Iterator[str]:

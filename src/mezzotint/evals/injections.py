@@ -186,7 +186,11 @@ def _compose(pattern: Pattern) -> InjectionPrompt | None:
     """Compose a prompt; None where a disguise leaves the text as it is: that would be another pattern's text."""
     parts = _load_parts()
     request = parts.requests[pattern.request]
-    lead = _write_lead(pattern.lead)
+    sentences = parts.leads[pattern.lead.language]
+    numbers = {"openers": pattern.lead.opener, "claims": pattern.lead.claim, "orders": pattern.lead.order}
+    if min(numbers.values()) < 1:
+        raise IndexError("sentences are counted from 1")
+    lead = " ".join(sentences[kind][number - 1] for kind, number in numbers.items())
     plain = request.text if pattern.scope == DisguiseExtent.REQUEST else f"{lead} {request.text}"
     text = plain
     for disguise in pattern.disguises:
@@ -197,14 +201,6 @@ def _compose(pattern: Pattern) -> InjectionPrompt | None:
     injected = f"{lead} {text}" if pattern.scope == DisguiseExtent.REQUEST else text
     carried = _place(parts.carriers[pattern.carrier], pattern.position, injected)
     return InjectionPrompt(pattern.id, carried, request.language, request.category, pattern)
-
-
-def _write_lead(lead: Lead) -> str:
-    sentences = _load_parts().leads[lead.language]
-    numbers = {"openers": lead.opener, "claims": lead.claim, "orders": lead.order}
-    if min(numbers.values()) < 1:
-        raise IndexError("sentences are counted from 1")
-    return " ".join(sentences[kind][number - 1] for kind, number in numbers.items())
 
 
 def _place(lines: Sequence[str], position: Position, injected: str) -> str:

@@ -29,7 +29,7 @@ Disguise = Callable[[str, Random], str]
 
 @dataclass(frozen=True, slots=True)
 class Obfuscation:
-    """One way to disguise a prompt. name: the family. variant: the way within it. languages: those in which it works;
+    """A way to disguise a prompt. name: the family. variant: the way within it. languages: those in which it works;
     empty for all. disguise: of a text; returns the text as it was where it has no hold on it.
     """
 
@@ -256,7 +256,7 @@ def list_obfuscations() -> tuple[Obfuscation, ...]:
 
 
 def disguise_all(text: str, obfuscations: Sequence[Obfuscation], random: Random) -> str:
-    """One disguise after the other."""
+    """Apply one disguise after the other."""
     for obfuscation in obfuscations:
         text = obfuscation.disguise(text, random)
     return text

@@ -13,19 +13,15 @@ def draw_bars(plot: Bars, accepted: Bars | None = None) -> str:
     """Horizontal bars from 0 to 1 with their intervals; a tick stands where the accepted run was."""
     bars = list(plot.bars.items())[:MAX_BARS]
     width, height = LABEL_PX + PLOT_PX + VALUE_PX, len(bars) * BAR_PX + 24
-    parts = [_grid_line(share, height) for share in (0, 0.25, 0.5, 0.75, 1)]
+    parts = []
+    for share in (0, 0.25, 0.5, 0.75, 1):
+        x = LABEL_PX + share * PLOT_PX
+        parts.append(f'<line class="grid" x1="{x:.1f}" y1="0" x2="{x:.1f}" y2="{height - 20}"/>')
+        parts.append(f'<text class="axis" x="{x:.1f}" y="{height - 6}" text-anchor="middle">{share:.0%}</text>')
     before = accepted.bars if accepted else {}
     for number, (label, figure) in enumerate(bars):
         parts.append(_draw_bar(label, figure, before.get(label), number * BAR_PX))
     return _svg(width, height, plot.title, parts)
-
-
-def _grid_line(share: float, height: int) -> str:
-    x = LABEL_PX + share * PLOT_PX
-    return (
-        f'<line class="grid" x1="{x:.1f}" y1="0" x2="{x:.1f}" y2="{height - 20}"/>'
-        f'<text class="axis" x="{x:.1f}" y="{height - 6}" text-anchor="middle">{share:.0%}</text>'
-    )
 
 
 def _draw_bar(label: str, figure: Figure, before: Figure | None, top: int) -> str:

@@ -78,7 +78,11 @@ def _read(path: Path, name: str, *, label: str | None, limit: int | None) -> Pro
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
-            _check_header(path, reader.fieldnames or (), label)
+            columns = set(reader.fieldnames or ())
+            if not columns & {"prompt", "text"}:
+                raise PromptsInvalid(f"{path}: the header has neither `prompt` nor `text`")
+            if label is None and "label" not in columns:
+                raise PromptsInvalid(f"{path}: the header has no `label`")
             for row in reader:
                 problem = _find_problem(row, label)
                 if problem:
@@ -93,14 +97,6 @@ def _read(path: Path, name: str, *, label: str | None, limit: int | None) -> Pro
         )
     num = len(prompts) if limit is None else min(limit, len(prompts))
     return PromptSet(name, tuple(prompts[at * len(prompts) // num] for at in range(num)), tuple(problems))
-
-
-def _check_header(path: Path, columns: object, label: str | None) -> None:
-    names = set(columns) if isinstance(columns, list) else set()
-    if not names & {"prompt", "text"}:
-        raise PromptsInvalid(f"{path}: the header has neither `prompt` nor `text`")
-    if label is None and "label" not in names:
-        raise PromptsInvalid(f"{path}: the header has no `label`")
 
 
 def _find_problem(row: dict[str, str | None], label: str | None) -> str | None:

@@ -116,15 +116,17 @@ def _write_figures(result: EvalResult, accepted: EvalResult | None) -> str:
 
 def _write_table(table: Table) -> str:
     head = "".join(f"<th>{escape(name)}</th>" for name in table.head)
-    rows = "".join(f"<tr>{''.join(_write_cell(cell) for cell in row)}</tr>" for row in table.rows)
+    rows = ""
+    for row in table.rows:
+        cells = (
+            f'<td class="number">{format_figure(cell)}</td>'
+            if isinstance(cell, Figure)
+            else f"<td>{escape(str(cell))}</td>"
+            for cell in row
+        )
+        rows += f"<tr>{''.join(cells)}</tr>"
     is_open = " open" if len(table.rows) <= MAX_OPEN_ROWS else ""
     return (
         f"<details{is_open}><summary><b>{escape(table.title)}</b> <small>{len(table.rows)} rows</small></summary>"
         f"<table><tr>{head}</tr>{rows}</table></details>"
     )
-
-
-def _write_cell(cell: str | int | Figure) -> str:
-    if isinstance(cell, Figure):
-        return f'<td class="number">{format_figure(cell)}</td>'
-    return f"<td>{escape(str(cell))}</td>"

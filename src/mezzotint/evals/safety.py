@@ -164,7 +164,7 @@ def _make_tables(
     safe: Sequence[ScreenedPrompt],
     thresholds: Mapping[float, float],
 ) -> Iterator[Table]:
-    """One table of unsafe and one of harmless prompts, where the property tells any of them apart."""
+    """Make a table of unsafe and one of harmless prompts, where the property tells any of them apart."""
 
     def key(row: ScreenedPrompt) -> str:
         return str(getattr(row.prompt, group))

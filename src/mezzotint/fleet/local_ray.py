@@ -88,7 +88,7 @@ def stop_local_ray(data: Path) -> None:
 
 
 def _is_running(found: LocalRay) -> bool:
-    """Whether the process is there and is the one that was started: its command names the folder."""
+    """Tell whether the process is there and is the one that was started: its command names the folder."""
     with suppress(ChildProcessError):  # where another process started it
         os.waitpid(found.pid, os.WNOHANG)
     try:

@@ -15,7 +15,7 @@ from mezzotint.policy.fleet.cluster_checks import find_resources
 from mezzotint.policy.fleet.reconcile import Observation, WorkerGone, WorkerSilent
 
 ANSWER_S = 2.0
-"""How long a round waits for the answers of all workers together."""
+"""The time that a round waits for the answers of all workers together."""
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 """The well-known prefix (RFC 6052): what DNS64 answers where this machine has IPv6 alone. Judged by the IPv4 inside."""
 ISATAP = frozenset({0x00005EFE, 0x02005EFE})
-"""How the last 64 bits of an ISATAP address begin (RFC 5214); an IPv4 address follows, to which the host tunnels."""
+"""The first half of an ISATAP address's last 64 bits (RFC 5214); an IPv4 address follows, to which the host tunnels."""
 SPECIAL_V4 = tuple(
     ipaddress.IPv4Network(network)
     for network in (
@@ -52,7 +52,7 @@ SPECIAL_V6 = tuple(
 
 
 def is_public(address: Address) -> bool:
-    """Whether the address is a host's on the public internet; a wrapped IPv4 address is judged as that."""
+    """Tell whether the address is a host's on the public internet; a wrapped IPv4 address is judged as that."""
     if isinstance(address, ipaddress.IPv4Address):
         return not any(address in network for network in SPECIAL_V4)
     if address.ipv4_mapped is not None:

@@ -16,7 +16,7 @@ from mezzotint.domain.ids import JobId, WorkerId
 CERTAIN_LOSSES, MAX_LOSSES = 2, 3
 """Worker ends after which a job is given up: while workers end under nothing else, and in any case."""
 LATELY = timedelta(minutes=10)
-"""How long the end of a worker tells that workers end for other reasons."""
+"""The time for which the end of a worker tells that workers end for other reasons."""
 SAME_END = timedelta(minutes=1)
 """The leases of one worker end within this time; a later loss under its name is another end (it was started again)."""
 
@@ -31,7 +31,7 @@ class WorkerLoss:
 
 
 def is_poison_pill(num_losses: int, num_other_ends: int) -> bool:
-    """Whether a job is to be given up. num_losses: workers that ended under it since it last got further.
+    """Tell whether a job is to be given up. num_losses: workers that ended under it since it last got further.
 
     num_other_ends: of workers lately while they did not run it.
     """

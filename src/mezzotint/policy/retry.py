@@ -32,10 +32,10 @@ from mezzotint.policy.poison import CERTAIN_LOSSES, is_poison_pill
 FIRST_DELAY_S = 1.0
 MAX_DELAY_S = 60.0
 AVOID_S = 120.0
-"""How long a job waits for another worker than the one that failed it; then any may take it, if it is the only one."""
+"""The time that a job waits for another worker than the one that failed it; then any may take it, the only one too."""
 
 CLOCKS_DIFFER_S = 60.0
-"""How far the clocks of the machines of one service may be apart."""
+"""The difference that the clocks of the machines of one service may have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +98,7 @@ def decide_retry(failure: Failure, *, max_tries: int) -> Retry | DeadLetter:
 
 
 def tries_of(fault: JobFault) -> float:
-    """How often a job may meet this fault; infinite where only the general limit counts."""
+    """Count the times that a job may meet this fault; infinite where only the general limit counts."""
     match fault:
         case ImageBlocked() | SourceMissing() | StepBudgetExceeded() | DeadlineExceeded() | EncodeFailed():
             return 1

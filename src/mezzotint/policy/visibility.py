@@ -28,7 +28,7 @@ def decide_access(claims: Claims, tenant: TenantId, owner: OwnerId) -> Access:
 
 
 def sees_tenant(claims: Claims) -> bool:
-    """Whether the caller sees what others of the tenant made."""
+    """Tell whether the caller sees what others of the tenant made."""
     match claims.visibility:
         case Visibility.PRIVATE:
             return False

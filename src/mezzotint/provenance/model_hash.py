@@ -1,4 +1,4 @@
-"""One hash of a model's weights, so that a manifest names the very model that drew."""
+"""Hash a model's weights into one number, so that a manifest names the very model that drew."""
 
 import hashlib
 from collections.abc import MutableMapping

@@ -18,7 +18,7 @@ SETTINGS = {
 
 
 class PictureSigner:
-    """One identity. Its methods may be called from several threads; a file of a megapixel takes 2 to 10 ms."""
+    """The signer of an identity. Its methods may be called from several threads; a megapixel takes 2 to 10 ms."""
 
     def __init__(self, identity: Identity) -> None:
         import c2pa

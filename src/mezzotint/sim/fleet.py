@@ -107,7 +107,8 @@ class FleetSimulation:
                 self._decide()
                 next_round_s += self.every_s
             if coming and coming[0].at_s <= self.now_s:
-                self._submit(coming.popleft(), next(seqs))
+                ticket = enqueue_arrival(coming.popleft(), next(seqs), self.backlog)
+                self.first[ticket.id] = ticket
             for one in self.workers:
                 if one.worker.runs and one.worker.next_end_s() <= self.now_s + 1e-9:
                     self._finish(one.worker.finish())
@@ -122,10 +123,6 @@ class FleetSimulation:
                 one.busy_s += now_s - one.worker.now_s
             one.worker.advance(now_s)
         self.now_s = now_s
-
-    def _submit(self, arrival: JobArrival, seq: int) -> None:
-        ticket = enqueue_arrival(arrival, seq, self.backlog)
-        self.first[ticket.id] = ticket
 
     def _claim(self) -> None:
         """Ready workers with room take jobs, the least busy first."""

@@ -66,7 +66,7 @@ def strip_weights(text: str) -> str:
 
 
 def is_weighted(text: str) -> bool:
-    """Whether reading the weights gives anything but the text itself."""
+    """Tell whether reading the weights gives anything but the text itself."""
     return read_weights(text) != ((Piece(text),) if text else ())
 
 

@@ -32,7 +32,7 @@ class Schedule:
 
     @property
     def settings(self) -> tuple[tuple[str, bool | int | str], ...]:
-        """Those that say otherwise in a model's own configuration are switched off: diffusers takes one at a time."""
+        """The fields of a configuration that switch it on and all others off: diffusers takes one at a time."""
         others = {other.field: False for other in SCHEDULES if other.value is True}
         return tuple((others | {self.field: self.value}).items())
 

@@ -60,7 +60,7 @@ class Pool:
 
     @property
     def is_dedicated(self) -> bool:
-        """Whether it takes jobs of some tenants alone."""
+        """Tell whether it takes jobs of some tenants alone."""
         return bool(self.tenants)
 
 

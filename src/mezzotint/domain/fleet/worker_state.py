@@ -16,7 +16,7 @@ class FleetWorkerState(StrEnum):
 
     @property
     def counts(self) -> bool:
-        """Whether it is one of the workers that a pool wants: it draws, or soon will."""
+        """Tell whether it is one of the workers that a pool wants: it draws, or soon will."""
         return self in (FleetWorkerState.STARTING, FleetWorkerState.READY)
 
 

@@ -23,7 +23,7 @@ class TakedownPhase(StrEnum):
 
     @property
     def is_under_way(self) -> bool:
-        """Whether there is work left that a process does by itself."""
+        """Tell whether there is work left that a process does by itself."""
         return self in UNDER_WAY
 
 
@@ -78,12 +78,12 @@ class PictureSelection:
 
     @property
     def blocks_what_it_names(self) -> bool:
-        """Whether everything that it names goes on the blocklist, were it there or not: nothing narrows it."""
+        """Tell whether everything that it names goes on the blocklist, were it there or not: nothing narrows it."""
         return self == PictureSelection(contents=self.contents, jobs=self.jobs, near=self.near)
 
     @property
     def is_of_prompts(self) -> bool:
-        """Whether it looks at prompts, which uploads do not have."""
+        """Tell whether it looks at prompts, which uploads do not have."""
         return bool(self.words or self.categories)
 
 
@@ -109,7 +109,7 @@ class StoredPicture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakedownPlan:
-    """How much a takedown would take. pictures_of, uploads_of: by tenant. num_bytes: of all files."""
+    """The amount that a takedown would take. pictures_of, uploads_of: by tenant. num_bytes: of all files."""
 
     pictures_of: Mapping[TenantId, int] = field(default_factory=dict)
     uploads_of: Mapping[TenantId, int] = field(default_factory=dict)

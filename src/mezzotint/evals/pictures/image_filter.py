@@ -41,7 +41,7 @@ class _JudgedPicture:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether it is not delivered as it is: blocked, in review or blurred."""
+        """Tell whether it is not delivered as it is: blocked, in review or blurred."""
         return self.verdict.verdict is not SafetyVerdict.ALLOW
 
     @property

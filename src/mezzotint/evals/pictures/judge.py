@@ -77,7 +77,7 @@ class Judge:
     _takes_schema: bool = field(default=True, init=False)
 
     def vote(self, picture: Image.Image, seed: int) -> Grades | None:
-        """One vote; None where the answer holds no grades.
+        """Ask for one vote; None where the answer holds no grades.
 
         Raises: JudgeUnusable where the endpoint refuses, or still fails after the last try.
         """
@@ -90,7 +90,11 @@ class Judge:
         return read_grades(answer)
 
     def _write_request(self, picture: Image.Image, seed: int) -> dict[str, Any]:
-        content = [{"type": "image_url", "image_url": {"url": _to_data_url(picture)}}]
+        shown, png = picture.convert("RGB"), io.BytesIO()
+        shown.thumbnail((MAX_SIDE_PX, MAX_SIDE_PX))
+        shown.save(png, "PNG")
+        url = f"data:image/png;base64,{base64.b64encode(png.getvalue()).decode('ascii')}"
+        content = [{"type": "image_url", "image_url": {"url": url}}]
         request: dict[str, Any] = {
             "model": self.model,
             "messages": [{"role": "system", "content": RUBRIC}, {"role": "user", "content": content}],
@@ -134,14 +138,6 @@ def read_grades(answer: httpx.Response) -> Grades | None:
         return Grades.model_validate(json.loads(found))
     except (KeyError, IndexError, TypeError, AttributeError, ValueError, ValidationError):
         return None
-
-
-def _to_data_url(picture: Image.Image) -> str:
-    shown = picture.convert("RGB")
-    shown.thumbnail((MAX_SIDE_PX, MAX_SIDE_PX))
-    out = io.BytesIO()
-    shown.save(out, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode('ascii')}"
 
 
 def _read_retry_after(answer: httpx.Response, default: float) -> float:

@@ -101,7 +101,7 @@ def admit(parsed: ParsedRequest, terms: Terms) -> Admit | Refusal:
 def check_conflicts(request: JobRequest, prompts: Sequence[Prompt]) -> Refusal | None:
     """Refuse parameters that contradict fields or one another, too many jobs, and a negative prompt that is no text."""
     for prompt in prompts:
-        if refusal := _check_one_quality(prompt) or _check_said_once(request, prompt) or _check_chaos(request, prompt):
+        if refusal := _check_contradictions(request, prompt):
             return refusal
     negative_prompt = request.negative_prompt or ""
     return (
@@ -111,13 +111,18 @@ def check_conflicts(request: JobRequest, prompts: Sequence[Prompt]) -> Refusal |
     )
 
 
-def _check_one_quality(prompt: Prompt) -> Refusal | None:
+def _check_contradictions(request: JobRequest, prompt: Prompt) -> Refusal | None:
     deciders = {"--steps": prompt.num_steps, "--quality": prompt.quality, "--draft": prompt.is_draft or None}
     written = [name for name, value in deciders.items() if value is not None]
-    if len(written) <= 1:
-        return None
-    message = f"{' and '.join(written)} all decide the number of steps."
-    return refuse(RefusalCode.PARAMETER_REPEATED, message, "Keep one of them.", "prompt")
+    if len(written) > 1:
+        message = f"{' and '.join(written)} all decide the number of steps."
+        return refuse(RefusalCode.PARAMETER_REPEATED, message, "Keep one of them.", "prompt")
+    if refusal := _check_said_once(request, prompt):
+        return refusal
+    if prompt.chaos and count_repeats(request, prompt) <= 1:
+        message = "--chaos is how unlike each other several pictures are; this would be one."
+        return refuse(RefusalCode.PARAMETER_MISSING, message, "Add --repeat 4, or leave it out.", "prompt")
+    return None
 
 
 def _check_said_once(request: JobRequest, prompt: Prompt) -> Refusal | None:
@@ -148,13 +153,6 @@ def _check_said_once(request: JobRequest, prompt: Prompt) -> Refusal | None:
     return None
 
 
-def _check_chaos(request: JobRequest, prompt: Prompt) -> Refusal | None:
-    if not prompt.chaos or count_repeats(request, prompt) > 1:
-        return None
-    message = "--chaos is how unlike each other several pictures are; this would be one."
-    return refuse(RefusalCode.PARAMETER_MISSING, message, "Add --repeat 4, or leave it out.", "prompt")
-
-
 def count_repeats(request: JobRequest, prompt: Prompt) -> int:
     return (prompt.repeat if request.repeat is None else request.repeat) or 1
 
@@ -176,14 +174,11 @@ def stylize_in_grid(stylize: int, chaos: int, nth: int) -> int:
     """
     if nth == 0:
         return stylize
-    share = chaos / MAX_CHAOS * (1 - _between((nth - 1) // 2))
+    number = (nth - 1) // 2
+    between = int(f"{number:b}"[::-1], 2) / (1 << number.bit_length()) if number else 0.0  # 0, 1/2, 1/4, 3/4, 1/8 ...
+    share = chaos / MAX_CHAOS * (1 - between)
     end = 0 if nth % 2 else MAX_STYLIZE
     return round(stylize + share * (end - stylize))
-
-
-def _between(number: int) -> float:
-    """Van der Corput: 0, 1/2, 1/4, 3/4, 1/8 ..."""
-    return int(f"{number:b}"[::-1], 2) / (1 << number.bit_length()) if number else 0.0
 
 
 def _fill_parameters(request: JobRequest, prompt: Prompt, model: ModelInfo, terms: Terms) -> Parameters | Refusal:

@@ -20,13 +20,9 @@ def check_capabilities(
 ) -> Refusal | None:
     """Refuse a request that asks for more than is possible. parameters: those that it and its prompt come to."""
     return (
-        _check_image_weight(request, prompt)
-        or _check_stop(request, prompt, model)
-        or _check_negative_prompt(request, parameters, model)
+        _check_meaning(request, prompt, parameters, model)
         or _check_weights(request, parameters, model)
-        or _check_seed(parameters)
-        or _check_steps(parameters, tier, written_in="prompt" if request.num_steps is None else "num_steps")
-        or _check_strength(parameters)
+        or _check_numbers(parameters, tier, written_in="prompt" if request.num_steps is None else "num_steps")
         or _check_guidance(request, prompt, model)
         or _check_sampler(request, prompt, model)
         or check_options(request, prompt, parameters, model)
@@ -34,21 +30,22 @@ def check_capabilities(
     )
 
 
-def _check_image_weight(request: JobRequest, prompt: Prompt) -> Refusal | None:
-    if prompt.iw is None or "strength" in TAKES[request.task]:
-        return None
-    message = f"--iw weighs a source picture against the words; the task {request.task} does not."
-    hint = "Leave it out, or set the task to variation or inpaint with a source."
-    return refuse(RefusalCode.PARAMETER_UNSUPPORTED, message, hint, "prompt")
-
-
-def _check_negative_prompt(request: JobRequest, parameters: Parameters, model: ModelInfo) -> Refusal | None:
-    if not parameters.negative_prompt or model.takes_negative_prompt:
-        return None
-    message = f"{model.name} takes no negative prompt: --no and negative_prompt mean nothing to it."
-    hint = "Leave it out, and say what is to be in the picture."
-    param = "negative_prompt" if request.negative_prompt else "prompt"
-    return refuse(RefusalCode.PARAMETER_UNSUPPORTED, message, hint, param)
+def _check_meaning(request: JobRequest, prompt: Prompt, parameters: Parameters, model: ModelInfo) -> Refusal | None:
+    """Refuse a source's weight, an early stop and a negative prompt that mean nothing to the task or the model."""
+    if prompt.iw is not None and "strength" not in TAKES[request.task]:
+        message = f"--iw weighs a source picture against the words; the task {request.task} does not."
+        hint = "Leave it out, or set the task to variation or inpaint with a source."
+        return refuse(RefusalCode.PARAMETER_UNSUPPORTED, message, hint, "prompt")
+    if prompt.stop is not None and (request.task is Task.UPSCALE or not model.can_stop):
+        subject = f"the task {request.task}" if model.can_stop else model.name
+        message = f"--stop means nothing to {subject}, which has nothing to show before its end."
+        return refuse(RefusalCode.PARAMETER_UNSUPPORTED, message, "Leave it out, or ask for fewer --steps.", "prompt")
+    if parameters.negative_prompt and not model.takes_negative_prompt:
+        message = f"{model.name} takes no negative prompt: --no and negative_prompt mean nothing to it."
+        hint = "Leave it out, and say what is to be in the picture."
+        param = "negative_prompt" if request.negative_prompt else "prompt"
+        return refuse(RefusalCode.PARAMETER_UNSUPPORTED, message, hint, param)
+    return None
 
 
 def _check_weights(request: JobRequest, parameters: Parameters, model: ModelInfo) -> Refusal | None:
@@ -59,22 +56,6 @@ def _check_weights(request: JobRequest, parameters: Parameters, model: ModelInfo
         if refusal := check_weights(text, param=param, model=model.name, weighs_words=model.weighs_words):
             return refusal
     return None
-
-
-def _check_stop(request: JobRequest, prompt: Prompt, model: ModelInfo) -> Refusal | None:
-    if prompt.stop is None or (model.can_stop and request.task is not Task.UPSCALE):
-        return None
-    subject = f"the task {request.task}" if model.can_stop else model.name
-    message = f"--stop means nothing to {subject}, which has nothing to show before its end."
-    return refuse(RefusalCode.PARAMETER_UNSUPPORTED, message, "Leave it out, or ask for fewer --steps.", "prompt")
-
-
-def _check_strength(parameters: Parameters) -> Refusal | None:
-    if parameters.num_sampled >= 1 or parameters.strength is None:
-        return None
-    message = f"A strength of {parameters.strength:g} leaves none of the {parameters.num_steps} steps."
-    hint = f"Choose at least {1 / parameters.num_steps:.2g}, or more steps."
-    return refuse(RefusalCode.PARAMETER_INVALID, message, hint, "strength")
 
 
 def _check_guidance(request: JobRequest, prompt: Prompt, model: ModelInfo) -> Refusal | None:
@@ -117,21 +98,23 @@ def _check_speed(request: JobRequest, prompt: Prompt, model: ModelInfo, tier: Ti
     return refuse(RefusalCode.PARAMETER_UNSUPPORTED, message, f"Choose of: {', '.join(may)}.", param)
 
 
-def _check_seed(parameters: Parameters) -> Refusal | None:
-    if 0 <= parameters.seed <= MAX_SENT_SEED:
-        return None
-    message, hint = f"The seed {parameters.seed} is out of range.", f"Choose a whole number from 0 to {MAX_SENT_SEED}."
-    return refuse(RefusalCode.PARAMETER_INVALID, message, hint, "seed")
-
-
-def _check_steps(parameters: Parameters, tier: Tier, *, written_in: str) -> Refusal | None:
-    num, budget = parameters.num_steps, limits_of(tier).step_budget
+def _check_numbers(parameters: Parameters, tier: Tier, *, written_in: str) -> Refusal | None:
+    """Refuse a seed, a number of steps or a strength out of range. written_in: the field that has the steps."""
+    seed, num, budget = parameters.seed, parameters.num_steps, limits_of(tier).step_budget
+    if not 0 <= seed <= MAX_SENT_SEED:
+        hint = f"Choose a whole number from 0 to {MAX_SENT_SEED}."
+        return refuse(RefusalCode.PARAMETER_INVALID, f"The seed {seed} is out of range.", hint, "seed")
     if num < 1:
         hint = f"Choose a whole number from 1 to {budget}."
         return refuse(RefusalCode.PARAMETER_INVALID, f"{num} steps make no picture.", hint, written_in)
-    if num <= budget:
-        return None
-    message = f"{num} steps were asked for; the {tier} tier's budget is {budget} a job."
-    larger = [f"{other} {limits_of(other).step_budget}" for other in Tier if limits_of(other).step_budget > budget]
-    hint = f"Ask for at most {budget} steps" + (f", or use a larger tier ({', '.join(larger)})." if larger else ".")
-    return refuse(RefusalCode.STEPS_OVER_BUDGET, message, hint, written_in)
+    if num > budget:
+        message = f"{num} steps were asked for; the {tier} tier's budget is {budget} a job."
+        larger = [f"{other} {limits_of(other).step_budget}" for other in Tier if limits_of(other).step_budget > budget]
+        hint = f"Ask for at most {budget} steps" + (f", or use a larger tier ({', '.join(larger)})." if larger else ".")
+        return refuse(RefusalCode.STEPS_OVER_BUDGET, message, hint, written_in)
+    if parameters.num_sampled < 1 and parameters.strength is not None:
+        message = f"A strength of {parameters.strength:g} leaves none of the {num} steps."
+        return refuse(
+            RefusalCode.PARAMETER_INVALID, message, f"Choose at least {1 / num:.2g}, or more steps.", "strength"
+        )
+    return None

@@ -47,8 +47,13 @@ class _OpenChoice:
             self.literal = []
 
     def end_option(self) -> None:
+        """Keep the option without the blanks at its ends."""
         self.end_literal()
-        self.options.append(_strip_ends(self.pieces))
+        if self.pieces and isinstance(first := self.pieces[0], str):
+            self.pieces[0] = first.lstrip()
+        if self.pieces and isinstance(last := self.pieces[-1], str):
+            self.pieces[-1] = last.rstrip()
+        self.options.append(tuple(piece for piece in self.pieces if piece != ""))
         self.pieces = []
 
 
@@ -120,15 +125,6 @@ def _list_texts(text: Text) -> list[str]:
         for piece in text
     )
     return ["".join(parts) for parts in product(*choices)]
-
-
-def _strip_ends(pieces: list[str | Choice]) -> Text:
-    ends = list(pieces)
-    if ends and isinstance(ends[0], str):
-        ends[0] = ends[0].lstrip()
-    if ends and isinstance(ends[-1], str):
-        ends[-1] = ends[-1].rstrip()
-    return tuple(piece for piece in ends if piece != "")
 
 
 def _refuse_choices(message: str) -> Refusal:

@@ -178,7 +178,7 @@ def _keep_last_names(words: list[str], names: list[str | None]) -> list[str | No
 
 
 def _is_parameter(name: str, value: list[str]) -> bool:
-    """Whether a name with what follows it is meant as a parameter, though perhaps one that is refused."""
+    """Tell whether a name with what follows it is meant as a parameter, though perhaps one that is refused."""
     parameter = _BY_NAME.get(name)
     if parameter is not None and parameter.form.read(" ".join(value)) is not None:
         return True

@@ -32,7 +32,7 @@ _INVISIBLE = frozenset({"Cf", "Mn", "Mc", "Me", "Pd", "Zs", "Zl", "Zp"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValueForm:
-    """How a parameter's value is written.
+    """The written form of a parameter's value.
 
     takes: in words that complete "--name takes ...". read: the value of a text; None when it cannot be read.
     """
@@ -101,7 +101,7 @@ def show_styles(styles: tuple[WantedStyle, ...]) -> str:
 
 
 def is_blank(text: str) -> bool:
-    """Whether the text has nothing but dashes and what cannot be seen."""
+    """Tell whether the text has nothing but dashes and what cannot be seen."""
     return all(category(character) in _INVISIBLE for character in text)
 
 

@@ -60,7 +60,7 @@ class ParsedRequest:
 
     @property
     def has_fixed_seed(self) -> bool:
-        """Whether a repetition of the request would draw the same pictures."""
+        """Tell whether a repetition of the request would draw the same pictures."""
         if self.request.seed is not None or isinstance(self.prompts, Refusal):
             return self.request.seed is not None
         return all(prompt.seed is not None for prompt in self.prompts)

@@ -53,7 +53,7 @@ def size_for(model: ModelInfo, aspect_ratio: AspectRatio | None) -> tuple[int, i
 
 
 def can_shape(model: ModelInfo, aspect_ratio: AspectRatio) -> bool:
-    """Whether the model's longest and shortest side allow the ratio."""
+    """Tell whether the model's longest and shortest side allow the ratio."""
     low, high = bounds(model)
     short, long = sorted((aspect_ratio.width, aspect_ratio.height))
     return long * low <= short * high

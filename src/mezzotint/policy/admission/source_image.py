@@ -48,12 +48,10 @@ class SourcePlacement:
 
 def check_task(request: JobRequest, model: ModelInfo, source: Source | None, mask: Source | None) -> Refusal | None:
     """Refuse what the model cannot do, fields that are missing or of another task, and values out of range."""
-    return (
-        _check_model(request.task, model)
-        or _check_fields(request)
-        or _check_found(request, source, mask)
-        or _check_ranges(request)
-    )
+    if request.task not in model.tasks:
+        hint = f"It can: {', '.join(model.tasks)}. GET /v1/models tells what each model can do."
+        return refuse(RefusalCode.TASK_UNSUPPORTED, f"{model.name} cannot {request.task}.", hint, "task")
+    return _check_fields(request) or _check_found(request, source, mask) or _check_ranges(request)
 
 
 def choose_placement(
@@ -88,13 +86,6 @@ def _place_source(request: JobRequest, model: ModelInfo, source: Source) -> Sour
     if request.task is Task.OUTPAINT:
         return _place_outpaint(request, model, width, height)
     return SourcePlacement(width=width, height=height, source_width=width, source_height=height)
-
-
-def _check_model(task: Task, model: ModelInfo) -> Refusal | None:
-    if task in model.tasks:
-        return None
-    hint = f"It can: {', '.join(model.tasks)}. GET /v1/models tells what each model can do."
-    return refuse(RefusalCode.TASK_UNSUPPORTED, f"{model.name} cannot {task}.", hint, "task")
 
 
 def _check_fields(request: JobRequest) -> Refusal | None:

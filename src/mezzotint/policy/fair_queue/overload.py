@@ -26,7 +26,7 @@ class Load(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pressure:
-    """How full the queue is. p99_wait_s: what 99 of 100 jobs have waited at most. drain_per_s: jobs that start a
+    """The fill of the queue. p99_wait_s: 99 of 100 jobs have waited at most that long. drain_per_s: jobs that start a
     second; 0 where it is not known."""
 
     num_queued: int

@@ -213,6 +213,6 @@ class ChosenJob:
 
 
 def rate_affinity(*, is_warm: bool, joins_batch: bool, is_light: bool = False) -> float:
-    """How well a job fits a worker: its model is loaded; better, it would share passes with what runs there. Of jobs
-    alike in that, a light one fits better than a heavy one."""
+    """Rate how well a job fits a worker: its model is loaded; better, it would share passes with what runs there. Of
+    jobs alike in that, a light one fits better than a heavy one."""
     return 1.0 if joins_batch else (0.5 if is_warm else 0.0) + (0.25 if is_light else 0.0)

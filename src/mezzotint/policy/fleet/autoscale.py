@@ -125,7 +125,8 @@ def _wish(load: PoolLoad, state: ScaleState, now: datetime, rules: ScaleRules) -
     reason = _reason(load, cause, wanted)
     if wanted > before or before != state.desired:
         return _rise(load, before, wanted, reason, rules)
-    enough = max(_count_enough(load, rules), wanted)
+    relaxed = load.reading.busy / rules.target_utilisation + load.backlog  # with room to spare
+    enough = max(math.ceil(relaxed) + pool.warm_floor, wanted)
     if enough >= before or load.late is not None:  # nobody goes while a lane is late
         quiet = replace(reason, cause=ScaleCause.STEADY if pool.min_workers < before else ScaleCause.MINIMUM)
         return Wish(load, before, before, replace(quiet, limit=pool.min_workers), None)
@@ -145,15 +146,10 @@ def _count_wanted(load: PoolLoad, before: int, rules: ScaleRules) -> tuple[int, 
 
 
 def _is_late(load: PoolLoad, before: int, rules: ScaleRules) -> bool:
-    """Whether a lane waits longer than its target though every worker that was wished for is there and busy."""
+    """Tell whether a lane waits longer than its target though every worker that was wished for is there and busy."""
     reading = load.reading
     is_full = reading.num_ready >= before and reading.busy >= rules.target_utilisation * reading.num_ready
     return load.late is not None and reading.can_grow and not reading.num_starting and is_full
-
-
-def _count_enough(load: PoolLoad, rules: ScaleRules) -> int:
-    """The workers that suffice with room to spare."""
-    return math.ceil(load.reading.busy / rules.target_utilisation + load.backlog) + load.pool.warm_floor
 
 
 def _rise(load: PoolLoad, before: int, wanted: int, reason: ScaleReason, rules: ScaleRules) -> Wish:

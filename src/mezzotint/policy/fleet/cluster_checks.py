@@ -7,7 +7,7 @@ from mezzotint.domain.fleet.accelerators import CPU
 from mezzotint.domain.fleet.pool import Fleet, FleetProblem, Pool
 
 MAX_CLOCK_S = 1.0
-"""How far the clocks of two machines may be apart: leases are renewed and ended by them."""
+"""The difference that the clocks of two machines may have: leases are renewed and ended by them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,16 +73,14 @@ def clock_difference(node: NodeReport) -> float:
 
 def _check_resources(pools: Iterable[Pool], nodes: Sequence[NodeReport]) -> Iterator[FleetProblem]:
     for pool in pools:
-        fitting = sum(_count_fitting(pool, node.resources) for node in nodes)
+        needs = find_resources(pool)  # of a worker, on one node alone
+        fitting = sum(
+            int(min(node.resources.get(name, 0.0) / amount for name, amount in needs.items())) for node in nodes
+        )
         if fitting < max(pool.min_workers, 1):
-            wants = ", ".join(f"{amount:g} {name}" for name, amount in find_resources(pool).items())
+            wants = ", ".join(f"{amount:g} {name}" for name, amount in needs.items())
             message = (
                 f"{pool.min_workers} workers are wanted, and the cluster has room for {fitting} (each takes {wants})"
             )
             fix = "add nodes, correct `accelerator` or `min`, or say --autoscaled where nodes come by themselves"
             yield FleetProblem(pool=pool.name, key="min", message=message, fix=fix)
-
-
-def _count_fitting(pool: Pool, resources: Mapping[str, float]) -> int:
-    """Workers of the pool that a node alone has room for."""
-    return int(min(resources.get(name, 0.0) / amount for name, amount in find_resources(pool).items()))

@@ -21,8 +21,8 @@ MAX_SPEED = 64.0
 
 
 def may_claim(pool: Pool, model: str, lane: Tier, tenant: TenantId | None, num_bytes: int | None = None) -> bool:
-    """Whether workers of the pool take such a job. tenant: None: anybody who has no pool of their own. num_bytes: of
-    the model's weights, where they are known."""
+    """Tell whether workers of the pool take such a job. tenant: None: anybody who has no pool of their own. num_bytes:
+    of the model's weights, where they are known."""
     return (
         (not pool.models or model in pool.models)
         and lane in pool.lanes

@@ -11,7 +11,7 @@ from mezzotint.domain.fleet.worker_state import FleetWorkerState
 from mezzotint.policy.fleet.load_plan import PoolReading
 
 SMOOTH_S = 30.0
-"""How long a change of use takes to count for two thirds."""
+"""The time that a change of use takes to count for two thirds."""
 FIRST_START_S = 60.0
 """From a decision to a ready worker, before one was measured."""
 NO_NODE_AFTER = timedelta(minutes=2)

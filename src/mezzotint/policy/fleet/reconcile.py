@@ -19,7 +19,7 @@ SILENT, SILENT_AT_START = timedelta(seconds=60), timedelta(minutes=5)
 """A worker that has not answered for so long is given up: its process is frozen, or its machine out of reach. While it
 imports its libraries and loads models on a busy machine it may be silent for longer."""
 SEEN = timedelta(seconds=5)
-"""How often it is written down that a worker of which nothing else changed was there."""
+"""The time after which it is written down again that a worker of which nothing else changed was there."""
 FIRST_PAUSE, MAX_PAUSE = timedelta(seconds=2), timedelta(minutes=5)
 """Before the next try, after a worker of the pool failed to get ready; doubles with each that fails in a row."""
 

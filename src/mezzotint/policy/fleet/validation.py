@@ -26,7 +26,7 @@ FORMS_OF: Mapping[str, str] = {
     "string_type": "text",
     "string_pattern_mismatch": "small letters, digits and '-', at most 40, of which '-' is neither first nor last",
 }
-"""What a value should have been, by the kind of fault."""
+"""The value that was due, by the kind of fault."""
 MOST_PROBLEMS = 20
 """Faults that are told at once."""
 WEIGHTS_SHARE = 0.8
@@ -38,7 +38,11 @@ def read_document(document: Mapping[str, Any]) -> Fleet | tuple[FleetProblem, ..
     try:
         read = FleetDocument.model_validate(document)
     except ValidationError as error:
-        found = [_explain(one, document) for one in error.errors() if not _is_consequence(one)]
+        found = [
+            _explain(one, document)
+            for one in error.errors()
+            if one["type"] != "too_short" or not one["input"]  # a list that is short of items with faults of their own
+        ]
         return tuple(dict.fromkeys(found))[:MOST_PROBLEMS]
     fleet = read.to_fleet()
     problems = [
@@ -69,7 +73,7 @@ def check_models(fleet: Fleet, num_bytes: Mapping[str, int | None]) -> tuple[Fle
 
 
 def fits_device(num_bytes: int | None, pool: Pool) -> bool:
-    """Whether a model's weights leave room for its runs on the pool's device; true where either is not known."""
+    """Tell whether a model's weights leave room for its runs on the pool's device; true where either is not known."""
     room = pool.device_bytes
     return num_bytes is None or room is None or num_bytes <= WEIGHTS_SHARE * room
 
@@ -93,11 +97,6 @@ def _suggest(name: object, known: Mapping[str, object] | Sequence[str]) -> str:
     by_small = {str(one).lower(): str(one) for one in known}
     near = get_close_matches(str(name).lower(), by_small, 1)
     return f"did you mean {by_small[near[0]]!r}?" if near else ""
-
-
-def _is_consequence(error: ErrorDetails) -> bool:
-    """Whether a list is only too short since its items have faults, which are told."""
-    return error["type"] == "too_short" and bool(error["input"])
 
 
 def _explain(error: ErrorDetails, document: Mapping[str, Any]) -> FleetProblem:

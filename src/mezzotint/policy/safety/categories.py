@@ -29,7 +29,7 @@ class SafetyCategory(StrEnum):
 
     @property
     def has_threshold(self) -> bool:
-        """Whether the policy file may set from which score it is refused; sexual content with minors always is."""
+        """Tell whether the policy file may set from which score it is refused; sexual content with minors always is."""
         return self is not SafetyCategory.SEXUAL_MINORS
 
 

@@ -78,8 +78,8 @@ class GreyZone(_StrictModel):
 
 
 class OriginalsPolicy(_StrictModel):
-    """How many days pictures that are not delivered are kept, encrypted. review_days: for an admin to decide, then they
-    are denied. blocked_days: those that were blocked; 0: not kept.
+    """The days for which pictures that are not delivered are kept, encrypted. review_days: for an admin to decide, then
+    they are denied. blocked_days: those that were blocked; 0: not kept.
     """
 
     review_days: Annotated[float, Field(gt=0, le=3650)] = 14
@@ -100,7 +100,7 @@ class SafetyPolicy(ThresholdTables):
 
     @property
     def keeps_originals(self) -> bool:
-        """Whether a picture that is not delivered may be kept."""
+        """Tell whether a picture that is not delivered may be kept."""
         tables = (part.image.get(ImageUse.FINISHED, {}) for part in (self, *self.tiers.values()))
         return self.originals.blocked_days > 0 or any(
             entry.review is not None for table in tables for entry in table.values()

@@ -1,4 +1,4 @@
-"""How guard models are asked and how they answer: Qwen3Guard, Llama Guard and ShieldGemma over a chat endpoint, and
+"""Ask guard models, and read their answers: Qwen3Guard, Llama Guard and ShieldGemma over a chat endpoint, and
 OpenAI's moderation endpoint.
 
 Sources: the models' cards (Qwen/Qwen3Guard-Gen, meta-llama/Llama-Guard-3, google/shieldgemma) and OpenAI's API

@@ -56,5 +56,5 @@ def find_rule_fault(all_of: Sequence[Sequence[str]], none_of: Sequence[str]) -> 
 
 
 def blocks_too_much(num_newly_refused: int, num_benign: int) -> bool:
-    """Whether a rule that newly refuses so many of the golden set's benign prompts needs to be forced."""
+    """Tell whether a rule that newly refuses so many of the golden set's benign prompts needs to be forced."""
     return num_newly_refused > MAX_BENIGN_SHARE * num_benign

@@ -52,7 +52,7 @@ class ImageVerdict:
 
     @property
     def is_withheld(self) -> bool:
-        """Whether nothing of the picture is delivered."""
+        """Tell whether nothing of the picture is delivered."""
         return self.verdict in {SafetyVerdict.BLOCK, SafetyVerdict.REVIEW}
 
 
@@ -81,5 +81,5 @@ def find_highest(scores: Scores) -> dict[str, float]:
 
 
 def must_look_at_faces(scores: Scores) -> bool:
-    """Whether a young face would block the picture."""
+    """Tell whether a young face would block the picture."""
     return not find_highest(scores).get(SafetyCategory.SEXUAL, 0.0) < MIN_SEXUAL

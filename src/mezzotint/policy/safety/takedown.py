@@ -76,7 +76,7 @@ def check_selection(selection: PictureSelection) -> None:
 
 
 def is_named(selection: PictureSelection, picture: StoredPicture) -> bool:
-    """Whether the selection names the picture by its hash or job."""
+    """Tell whether the selection names the picture by its hash or job."""
     return picture.png in selection.contents or picture.webp in selection.contents or picture.job in selection.jobs
 
 
@@ -93,10 +93,10 @@ def extend_plan(plan: TakedownPlan, pictures: Sequence[StoredPicture], num_bytes
 
 
 def sees_tombstone(claims: Claims, owners: Iterable[tuple[TenantId, OwnerId]]) -> bool:
-    """Whether a caller is told that a picture was taken down: as those are who saw it in their lists before."""
+    """Tell whether a caller is told that a picture was taken down: as those are who saw it in their lists before."""
     return any(decide_access(claims, tenant, owner) is not Access.NONE for tenant, owner in owners)
 
 
 def can_undo(takedown: Takedown, now: datetime) -> bool:
-    """Whether a takedown that is done can still be undone."""
+    """Tell whether a takedown that is done can still be undone."""
     return takedown.phase in {TakedownPhase.PURGING, TakedownPhase.DONE} and now < takedown.ends_at

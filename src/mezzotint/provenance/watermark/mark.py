@@ -60,7 +60,7 @@ class Found:
 
 
 class Look(NamedTuple):
-    """One size and side at which a picture was looked at."""
+    """The view of a picture at one size and side."""
 
     sureness: float
     shift: tuple[int, int]
@@ -142,7 +142,7 @@ def _find_change(base: Plane, target: Spectrum, visibility: Plane, strength: flo
 
 
 def _find_visibility(base: Plane) -> Plane:
-    """How much a change may be at each place: texture hides it, flat areas show it."""
+    """Find how strong a change may be at each place: texture hides it, flat areas show it."""
     detail = base - smooth(base, 4)
     texture = smooth(np.sqrt(smooth(detail * detail, 4)), 4)
     return np.asarray(np.clip((texture + 2) / (texture.mean() + 2), 0.35, 1.6), np.float64)
@@ -155,7 +155,7 @@ def _add(rgb: Image.Image, change: Plane) -> Image.Image:
 
 
 def _is_found(marked: Image.Image, layout: MarkLayout, payload: int) -> bool:
-    """Whether the mark is read after a round through JPEG, with some room."""
+    """Tell whether the mark is read after a round through JPEG, with some room."""
     buffer = BytesIO()
     marked.save(buffer, "JPEG", quality=TRIAL_QUALITY)
     with Image.open(buffer) as coded:

@@ -51,7 +51,7 @@ class MarkLayout:
         return target
 
     def find_shift(self, spectrum: Spectrum) -> tuple[float, tuple[int, int]]:
-        """How sure it is that the key's pattern is there, in standard deviations of noise, and its shift in px."""
+        """Measure how surely the key's pattern is there, in standard deviations of noise, and its shift in px."""
         found = np.zeros_like(spectrum)
         at = tuple(self.sync.T)
         found[at] = spectrum[at] / (np.abs(spectrum[at]) + 1e-12) * self.sync_signs.conj()

@@ -51,7 +51,10 @@ class FaceFinder:
             moved, *points, scores = network.run(None, {network.get_inputs()[0].name: _cut_out(image, boxes, side)})
             is_kept = scores[:, 1] > threshold
             squares, boxes = boxes[is_kept], _move(boxes[is_kept], moved[is_kept], scores[is_kept, 1])
-        places: Floats = _place_points(squares, points[0][is_kept]) / np.float32(shrunk)
+        shares = points[0][is_kept]  # [n, 10], five x and five y in shares of the square
+        sides = (squares[:, 2:4] - squares[:, 0:2])[:, None]
+        places: Floats = squares[:, None, 0:2] + np.stack([shares[:, :5], shares[:, 5:]], axis=2) * sides
+        places = places / np.float32(shrunk)
         kept = _suppress(boxes, 0.7, of_smaller=True)
         return [Face(score=float(boxes[at, 4]), points=places[at]) for at in kept]
 
@@ -104,13 +107,6 @@ def _cut_out(image: Image.Image, boxes: Floats, side: int) -> Floats:
     edges, size = boxes[:, :4].astype(int).tolist(), (side, side)
     pieces = [np.asarray(image.crop(tuple(box)).resize(size, Image.Resampling.BOX)) for box in edges]
     return np.ascontiguousarray(_normalise(np.stack(pieces)).transpose(0, 2, 1, 3))
-
-
-def _place_points(squares: Floats, points: Floats) -> Floats:
-    """points: [n, 10], five x and five y in shares of the square. Returns [n, 5, 2] in px."""
-    sides = (squares[:, 2:4] - squares[:, 0:2])[:, None]
-    places: Floats = squares[:, None, 0:2] + np.stack([points[:, :5], points[:, 5:]], axis=2) * sides
-    return places
 
 
 def _suppress(boxes: Floats, max_overlap: float, *, of_smaller: bool = False) -> list[int]:

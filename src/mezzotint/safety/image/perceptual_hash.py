@@ -42,7 +42,7 @@ class PictureHash:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureFeatures:
-    """What both a hash and a search are made of. spectrum: [16, 16], see `_transform`."""
+    """The measurements that both a hash and a search are made of. spectrum: [16, 16], see `_transform`."""
 
     pixels: Sha256
     spectrum: NDArray[np.float32]
@@ -70,11 +70,14 @@ def measure_picture(image: Image.Image) -> PictureFeatures:
     """Compute what `HashIndex.find_features` and `PictureFeatures.hash` share, once for both."""
     rgb = image.convert("RGB")
     samples = _sample_luma(rgb)
-    return PictureFeatures(pixels=_hash_pixels(rgb), spectrum=_transform(samples), quality=_measure_quality(samples))
+    pixels = Sha256(sha256(f"{rgb.width}x{rgb.height}\n".encode() + rgb.tobytes()).hexdigest())
+    # the clear steps between neighbours, as PDQ counts them
+    steps = sum(np.trunc(np.abs(np.diff(samples, axis=axis)) * 100 / 255).sum() for axis in (0, 1))
+    return PictureFeatures(pixels=pixels, spectrum=_transform(samples), quality=min(int(steps) // 90, 100))
 
 
 def may_be_near(pdq: str, known: Iterable[str]) -> bool:
-    """Whether a picture may be a near copy of a known one, turned or mirrored, by the hashes alone.
+    """Tell whether a picture may be a near copy of a known one, turned or mirrored, by the hashes alone.
 
     A hash does not say exactly which hash the turned picture has (a bit whose frequency is next to the median may
     differ), so this bound is wider than MAX_DISTANCE: the pixels decide where it holds.
@@ -127,10 +130,6 @@ class HashIndex:
 def count_different_bits(one: str, other: str) -> int:
     """The Hamming distance of two hashes in hexadecimal digits."""
     return (int(one, 16) ^ int(other, 16)).bit_count()
-
-
-def _hash_pixels(rgb: Image.Image) -> Sha256:
-    return Sha256(sha256(f"{rgb.width}x{rgb.height}\n".encode() + rgb.tobytes()).hexdigest())
 
 
 def _sample_luma(rgb: Image.Image) -> NDArray[np.float32]:
@@ -191,12 +190,6 @@ def _write_bits(spectrum: NDArray[np.float32]) -> bytes:
     values = spectrum.ravel()
     median = np.partition(values, values.size // 2 - 1)[values.size // 2 - 1]
     return np.packbits((values > median)[::-1]).tobytes()
-
-
-def _measure_quality(samples: NDArray[np.float32]) -> int:
-    """Sum the clear steps between neighbours, as PDQ does."""
-    steps = (np.trunc(np.abs(np.diff(samples, axis=axis)) * 100 / 255).sum() for axis in (0, 1))
-    return min(int(sum(steps)) // 90, 100)
 
 
 def _read_hex(pdq: str) -> bytes:

@@ -54,7 +54,10 @@ class PictureText:
         text = self.read(image)
         if sum(letter.isalnum() for letter in text) < MIN_LETTERS:
             return scores
-        verdict = self._get_judge()(text[:MAX_CHARACTERS])
+        with self._lock:
+            if self._judge is None:
+                self._judge = self._load_judge()
+        verdict = self._judge(text[:MAX_CHARACTERS])
         if verdict.is_blocked:  # a rule of the operator's own may have a category of its own
             scores[verdict.category if verdict.category in scores else ANY] = 1.0
         return scores
@@ -67,12 +70,6 @@ class PictureText:
         with READING:
             found = load_reader()(pixels)
         return " ".join(found.txts or ())
-
-    def _get_judge(self) -> JudgeText:
-        with self._lock:
-            if self._judge is None:
-                self._judge = self._load_judge()
-            return self._judge
 
 
 @lru_cache(maxsize=1)

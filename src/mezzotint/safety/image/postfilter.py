@@ -83,7 +83,7 @@ class PostFilter:
         return verdict
 
     def is_preview_blocked(self, image: Image.Image, tier: Tier = Tier.FREE) -> bool:
-        """Whether a picture that is not finished is kept from its owner: also where a finished one would be."""
+        """Tell whether a picture that is not finished is kept from its owner: also where a finished one would be."""
         verdict = self.check(image, tier, ImageUse.PREVIEW)
         finished = judge_picture(verdict.scores, self._thresholds(ImageUse.FINISHED, tier))
         return {verdict.verdict, finished.verdict} != {SafetyVerdict.ALLOW}

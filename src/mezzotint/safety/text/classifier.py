@@ -112,9 +112,10 @@ def list_spans(text: str, encoded: EncodedText) -> list[Span]:
     num = len(encoded)
     spans = [(0, num)]
     ends = [match.end() for match in _SENTENCE_END.finditer(text)]
-    sentences = _cut_at(ends, encoded.offsets)
-    if len(sentences) > 1:
-        spans += [(start, end) for start, end in sentences if end - start >= MIN_SENTENCE]
+    starts = np.fromiter((start for start, _ in encoded.offsets), dtype=np.int64, count=num)
+    cuts = sorted({0, num, *(int(at) for at in np.searchsorted(starts, ends))})
+    if len(cuts) > 2:
+        spans += [(start, end) for start, end in pairwise(cuts) if end - start >= MIN_SENTENCE]
     if num > WINDOW + STRIDE:
         spans += [(start, min(start + WINDOW, num)) for start in range(0, num - STRIDE, STRIDE)]
     return list(dict.fromkeys(spans))
@@ -124,13 +125,6 @@ def list_char_spans(text: str, encoded: EncodedText, spans: Sequence[Span]) -> l
     """The spans of `list_spans` as ranges of characters. The first is the whole text, tokens or none."""
     offsets = encoded.offsets
     return [(0, len(text)), *((offsets[start][0], offsets[end - 1][1]) for start, end in spans[1:])]
-
-
-def _cut_at(ends: Sequence[int], offsets: Sequence[Span]) -> list[Span]:
-    """Token ranges between places in the text."""
-    starts = np.fromiter((start for start, _ in offsets), dtype=np.int64, count=len(offsets))
-    cuts = sorted({0, len(offsets), *(int(at) for at in np.searchsorted(starts, ends))})
-    return list(pairwise(cuts))
 
 
 def to_scores(logits: Mapping[str, float]) -> dict[str, float]:

@@ -52,7 +52,7 @@ class GuardSettings:
 
 @dataclass(slots=True)
 class GuardClient:
-    """One client for a process's event loop. clock: seconds."""
+    """The client of a guard for a process's event loop. clock: seconds."""
 
     settings: GuardSettings
     clock: Callable[[], float] = time.monotonic

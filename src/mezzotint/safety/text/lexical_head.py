@@ -32,9 +32,9 @@ class LexicalHead:
     def score(self, text: str, spans: Sequence[tuple[int, int]]) -> Array:
         """Calibrated logits [len(spans), outputs] of parts of a text. spans: ranges of characters."""
         ngrams = Ngrams(text)
-        logits = np.stack([self._score_numbers(ngrams.list_numbers(*span)) for span in spans])
-        return calibrate(logits, self._calibration)
-
-    def _score_numbers(self, numbers: NDArray[np.int64]) -> Array:
-        total = self._weights[numbers].sum(axis=0, dtype=np.int32) * self._scale
-        return np.asarray(total / np.sqrt(max(len(numbers), 1)) + self._bias, dtype=np.float32)
+        logits = []
+        for span in spans:
+            numbers = ngrams.list_numbers(*span)
+            total = self._weights[numbers].sum(axis=0, dtype=np.int32) * self._scale
+            logits.append(np.asarray(total / np.sqrt(max(len(numbers), 1)) + self._bias, dtype=np.float32))
+        return calibrate(np.stack(logits), self._calibration)

@@ -57,8 +57,8 @@ class TextFilter:
         self._rules = rules
         self._policy = policy
         self._classifier = classifier
-        self._score_fast = lru_cache(NUM_REMEMBERED)(self._compute_fast)
-        self._score_strong = lru_cache(NUM_REMEMBERED)(self._compute_strong)
+        self._score_fast = lru_cache(NUM_REMEMBERED)(lambda text: self._load().score_fast(text))
+        self._score_strong = lru_cache(NUM_REMEMBERED)(lambda text: self._load().score_strong(self._score_fast(text)))
 
     def wait_until_loaded(self, timeout_s: float | None = None) -> None:
         """Raises: ModelMissing, ModelCorrupt, TimeoutError."""
@@ -123,12 +123,6 @@ class TextFilter:
     def _load(self) -> "TextClassifier":
         assert self._classifier is not None
         return self._classifier.result()
-
-    def _compute_fast(self, text: str) -> "FastScores":
-        return self._load().score_fast(text)
-
-    def _compute_strong(self, text: str) -> dict[str, float] | None:
-        return self._load().score_strong(self._score_fast(text))
 
 
 def _judge(thresholds: Mapping[str, Thresholds], scores: Mapping[str, float], stage: TextStage) -> _Scored:
