@@ -10,14 +10,25 @@ from math import ceil, expm1, floor, inf, sqrt
 MAX_STEPS = 40
 """Half of the largest step budget: whatever was measured, a long picture is saved at least once."""
 FIRST_STEPS = 10
-"""The interval while no write has been measured."""
+"""The interval while no write has been measured, and the longest one afterwards, as long as writes are cheap: the first
+failure is always a surprise, and costs at most so many steps of each run."""
+WORK_PER_WRITE = 4.0
+"""Writes are cheap that take no more than a fifth of the time, beside the drawing."""
 PRIOR_S = 86_400.0
 """The prior, before anything was observed: one failure a day."""
+PRIOR_FAILURES = 0.02
+"""Weight of the prior. One failure that is seen outweighs it: machines that are taken away every few minutes must not
+be trusted for days."""
 
 
 def mtbf_s(ran_s: float, num_failures: float) -> float:
     """Mean time between failures of a worker that ran so long and failed so often."""
-    return (PRIOR_S + ran_s) / (1.0 + num_failures)
+    return (PRIOR_FAILURES * PRIOR_S + ran_s) / (PRIOR_FAILURES + num_failures)
+
+
+def bound_steps(write_s: float, step_s: float) -> int:
+    """Most steps between two writes, whatever is known of failures. Both positive."""
+    return min(max(FIRST_STEPS, floor(min(WORK_PER_WRITE * write_s / step_s, MAX_STEPS))), MAX_STEPS)
 
 
 def interval_s(write_s: float, mtbf_s: float) -> float:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from mezzotint.metrics import Metrics
-from mezzotint.policy.device.checkpoint_interval import FIRST_STEPS, interval_steps
+from mezzotint.policy.device.checkpoint_interval import FIRST_STEPS, bound_steps, interval_steps
 from mezzotint.worker.checkpoints.uptime import Uptime
 
 WEIGHT_OF_NEWEST = 0.2
@@ -33,6 +33,6 @@ class CheckpointInterval:
         write_s = self.write_s
         if not write_s or step_s <= 0:
             return FIRST_STEPS
-        steps = interval_steps(write_s, step_s, self.uptime.mtbf_s)
+        steps = interval_steps(write_s, step_s, self.uptime.mtbf_s, bound_steps(write_s, step_s))
         self.metrics.checkpoint_steps.set(steps)
         return steps

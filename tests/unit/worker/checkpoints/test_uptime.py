@@ -84,11 +84,18 @@ def test_auto_begins_as_usual_and_then_follows_what_is_measured() -> None:
     assert interval.choose_steps(0.05) == FIRST_STEPS
     for _ in range(50):
         interval.record_write(0.005)
-    assert interval.choose_steps(0.05) == MAX_STEPS
-    assert interval.choose_steps(3.0) == 10, "sqrt(2 x 5 ms x a day) is 29 s"
-    for _ in range(2000):
+    assert interval.choose_steps(0.05) == FIRST_STEPS, "a failure that nobody foresaw costs no more"
+    assert interval.choose_steps(5.0) == 6, "sqrt(2 x 5 ms x a day) is 29 s"
+    for _ in range(40):
         interval.uptime.record_failure()
-    assert interval.choose_steps(0.05) == 13, "and at 43 s between failures 0.66 s"
+    assert interval.choose_steps(0.1) == 7, "and at 43 s between failures 0.66 s"
+
+
+def test_writes_that_take_long_are_made_more_rarely_than_usual() -> None:
+    interval = CheckpointInterval(every=None)
+    interval.record_write(1.0)
+    assert interval.choose_steps(0.2) == 20, "of 5 s one goes into writing"
+    assert interval.choose_steps(0.01) == MAX_STEPS
 
 
 def test_a_number_stays_that_number() -> None:
