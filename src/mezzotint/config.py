@@ -107,7 +107,9 @@ class Settings(BaseSettings):
     threads: int = Field(0, ge=0, le=256, description="CPU threads of the model; 0 leaves it to PyTorch")
     max_runs: int = Field(8, ge=1, le=256, description="most jobs in the engine at once")
     pool: str = Field("", max_length=64, description="label of a worker: the pool that it belongs to")
-    region: str = Field("", max_length=64, description="label of a worker or gateway: the place where it runs")
+    region: str = Field(
+        "", max_length=64, description="the place where a worker or gateway runs; jobs stay in their gateway's"
+    )
     device_name: str = Field("", max_length=120, description="a worker's device in a fleet; default: host and UUID")
     claim_models: str = Field(
         "", description="models, comma-separated, that a worker loads and draws with; default: all"

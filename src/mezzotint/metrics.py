@@ -251,6 +251,9 @@ class Metrics:
 
     def _add_fleet(self) -> None:
         self.worker = self._gauge("worker", "1: the labels of the worker of this process", "pool", "region", "version")
+        self.spilled_over = self._counter(
+            "jobs_spilled_over", "jobs of another region that workers of this one took", "home", "region", "lane"
+        )
         self.health_verdicts = self._counter("health_verdicts", "verdicts on devices that changed", "verdict")
 
     def set_worker_labels(self, *, pool: str, region: str, version: str) -> None:

@@ -124,7 +124,9 @@ def fleet(
 
 @pytest.fixture(scope="module")
 def ada(fleet: RayFleet) -> Iterator[httpx.Client]:
-    with served(fleet.folder / "data", "--no-worker", **fleet.environment) as server, server.client() as client:
+    """Of a region in which no worker is: its jobs spill over to that of the fleet."""
+    environment = {**fleet.environment, "MEZZOTINT_REGION": "coast"}
+    with served(fleet.folder / "data", "--no-worker", **environment) as server, server.client() as client:
         yield client
 
 
@@ -143,6 +145,9 @@ def test_a_fleet_draws(fleet: RayFleet, ada: httpx.Client) -> None:
     fleet.wait(has_ready(1))
     job = finished(ada, ada.post("/v1/jobs", json={"prompt": "a red apple --seed 7 --steps 8"}).json())
     assert job["state"] == "succeeded", job
+    assert job["region"] == "coast"
+    (coast, *_) = fleet.status()["regions"]
+    assert (coast["region"], coast["num_healthy"], coast["served_by"]) == ("coast", 0, "default")
 
 
 def test_a_controller_that_is_killed_takes_its_workers_over(fleet: RayFleet) -> None:

@@ -15,5 +15,7 @@ async def claim(
     jobs = await backing.jobs.claim(offer, now, lease_s, most)
     for job in jobs:
         backing.metrics.claimed.labels(lane=job.lane).inc()
+        if offer.region and job.region not in ("", offer.region):
+            backing.metrics.spilled_over.labels(home=job.region, region=offer.region, lane=job.lane).inc()
         backing.bus.publish(job.id, Changed(job=job))
     return jobs

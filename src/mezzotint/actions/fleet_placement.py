@@ -3,13 +3,12 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from mezzotint.domain.fleet.desired_fleet import FleetPhase
+from mezzotint.actions.region_routing import read_fleet
 from mezzotint.domain.fleet.pool import Fleet
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.fleet.placement import place_job
-from mezzotint.policy.fleet.validation import read_document
 from mezzotint.store import WorkerLabels, Workers
 from mezzotint.store.fleet.fleet_rows import FleetRows
 
@@ -36,9 +35,7 @@ class FleetPlacement:
         return place_job(self._fleet, model, lane, tenant)
 
     async def _read(self, now: datetime) -> None:
-        wanted = await self.rows.read()
-        found = None if wanted is None or wanted.phase is not FleetPhase.UP else read_document(wanted.document)
-        self._fleet = found if isinstance(found, Fleet) else None
+        self._fleet = await read_fleet(self.rows)
         self._labels = [] if self._fleet is None else [status.labels for status in await self.workers.all(now)]
         self._read_at = now
 

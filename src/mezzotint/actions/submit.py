@@ -50,7 +50,8 @@ class Admission:
     """The stores, filters and models by which requests become jobs.
 
     model: the default; others: those that may be asked for beside it. styles: those of the server. screen: the text
-    filter. upscaler: its name, if there is one. placement: the fleet that runs the jobs; None: there is none.
+    filter. upscaler: its name, if there is one. placement: the fleet that runs the jobs; None: there is none. region:
+    of this gateway; empty: none.
     """
 
     jobs: Jobs
@@ -68,6 +69,7 @@ class Admission:
     others: tuple[ModelInfo, ...] = ()
     styles: tuple[StyleInfo, ...] = ()
     placement: FleetPlacement | None = None
+    region: str = ""
 
     @property
     def models(self) -> tuple[ModelInfo, ...]:
@@ -227,7 +229,8 @@ async def _decide_jobs(
         )
     scope = choose_reuse_scope(claims, has_fixed_seed=parsed.has_fixed_seed, is_new=request.is_new)
     jobs = _make_jobs(name, decision, claims, now, place=place, reuse_scope=scope)
-    return tuple(replace(job, screening=one.evidence) for job, one in zip(jobs, verdicts, strict=True))
+    region = admission.region
+    return tuple(replace(job, screening=one.evidence, region=region) for job, one in zip(jobs, verdicts, strict=True))
 
 
 def _make_jobs(

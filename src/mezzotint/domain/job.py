@@ -213,7 +213,7 @@ class Job:
     it last got further than the step `lost_step`, which it had reached then. `reuse_scope`: whose pictures may answer
     it; None: it is drawn. `reused_from`: the job whose picture answered it. `num_passes`, `num_forecast`: calls of the
     denoiser that were computed, and foretold, once it succeeded. `screening`: the text filter's scores and versions
-    when it let the job in; None: made before they were kept."""
+    when it let the job in; None: made before they were kept. `region`: of the gateway that took it; empty: none."""
 
     id: JobId
     tenant: TenantId
@@ -245,6 +245,7 @@ class Job:
     num_passes: int = 0
     num_forecast: int = 0
     screening: SafetyEvidence | None = None
+    region: str = ""
 
     @property
     def lane(self) -> Tier:

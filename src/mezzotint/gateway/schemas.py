@@ -191,6 +191,7 @@ class JobView(BaseModel):
     reused_from: str | None = Field(None, description="id of the job that drew the picture")
     num_passes: int = Field(0, description="calls of the denoiser that were computed, once it succeeded")
     num_forecast: int = Field(0, description="calls of the denoiser that were foretold")
+    region: str | None = Field(None, description="of the gateway that took it, whose workers draw it; null: none")
 
     @classmethod
     def of(cls, job: Job, position: int | None = None, estimated_wait_s: float | None = None) -> "JobView":
@@ -219,6 +220,7 @@ class JobView(BaseModel):
             reused_from=job.reused_from,
             num_passes=job.num_passes,
             num_forecast=job.num_forecast,
+            region=job.region or None,
         )
 
 

@@ -65,7 +65,7 @@ from mezzotint.media.uploads.decoder_pool import DecoderPool
 from mezzotint.metrics import Metrics
 from mezzotint.policy.safety.document import OriginalsPolicy
 from mezzotint.safety.policy_file import load_policy
-from mezzotint.store import LocalBuckets, Objects, RateBuckets, Store, ValkeyBuckets
+from mezzotint.store import Database, LocalBuckets, Objects, RateBuckets, Store, ValkeyBuckets
 from mezzotint.store.objects import check_room
 from mezzotint.worker import Catalog
 
@@ -110,6 +110,15 @@ def serve(settings: Settings) -> None:
         end_process(0)
 
 
+async def prepare_store(settings: Settings, database: Database) -> Store:
+    """Bring the tables up to date, and name this gateway's region in them. Raises: StartError."""
+    await migrate_database(settings, database)
+    store = Store(database, read_retention(settings))
+    if settings.region:
+        await store.regions.add(settings.region)
+    return store
+
+
 @dataclass(kw_only=True)
 class ServerProcess:
     """A process with a gateway, a store and, unless the settings say otherwise, a worker.
@@ -138,8 +147,7 @@ class ServerProcess:
         proxies, hosts = read_trusted_proxies(settings), read_allowed_hosts(settings)
         metrics = Metrics()
         database = open_database(settings, metrics)
-        await migrate_database(settings, database)
-        store = Store(database, read_retention(settings))
+        store = await prepare_store(settings, database)
         backing = with_originals(open_desk(settings, store, metrics), self.issuer.derive, self.kept)
         await check_objects(settings, backing.objects)
         background = BackgroundTasks(on_restart=metrics.count_restart)
@@ -176,7 +184,12 @@ class ServerProcess:
         )
         service = replace(
             service,
-            admission=replace(service.admission, upscaler=upscaler_name(self.upscaler), styles=self.styles),
+            admission=replace(
+                service.admission,
+                upscaler=upscaler_name(self.upscaler),
+                styles=self.styles,
+                region=settings.region,
+            ),
             uploader=replace(service.uploader, decoders=decoders),
             webhook_sender=replace(service.webhook_sender, http_client=http_client),
             reviews=replace(service.reviews, policy=self.kept),

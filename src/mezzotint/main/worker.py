@@ -16,6 +16,7 @@ from prometheus_client import start_http_server
 
 from mezzotint.actions.finish import BackingServices
 from mezzotint.actions.maintain import delete_unreferenced_checkpoints
+from mezzotint.actions.region_routing import RegionRouting
 from mezzotint.actions.review import with_originals
 from mezzotint.actions.safety.overrides import REFRESH_S, OverridesFollower
 from mezzotint.background import BackgroundTasks, end_process, handle_stop_signals
@@ -50,7 +51,7 @@ from mezzotint.provenance import JobProvenance
 from mezzotint.safety.image.loading import load_postfilter
 from mezzotint.safety.image.postfilter import PostFilter
 from mezzotint.safety.policy_file import load_policy
-from mezzotint.store import Database, Devices, Store, Workers
+from mezzotint.store import Database, Devices, FleetRows, Regions, Store, Workers
 from mezzotint.worker import (
     Catalog,
     CheckpointInterval,
@@ -205,6 +206,7 @@ def build_worker(
         models=models,
         lanes=labels.lanes,
         tenants=labels.tenants,
+        region=labels.region,
         is_alone=not database.is_postgres,
         reuses_pictures=settings.reuse,
         reuse_charge=settings.reuse_charge,
@@ -212,7 +214,9 @@ def build_worker(
     )
     every = None if settings.checkpoint_every == "auto" else settings.checkpoint_every
     interval = CheckpointInterval(every=every, uptime=Uptime(settings.data / "uptime.json"), metrics=backing.metrics)
-    workers = Workers(database)
+    workers, routing = Workers(database), None
+    if labels.region and database.is_postgres:
+        routing = RegionRouting(region=labels.region, regions=Regions(database), rows=FleetRows(database))
     drain = Drain(workers, worker_settings.id, utc_now, labels)
     backing.metrics.set_worker_labels(pool=labels.pool, region=labels.region, version=labels.version)
     return Worker(
@@ -223,6 +227,7 @@ def build_worker(
         interval,
         drain,
         fleet=(workers, Devices(database)) if database.is_postgres else None,
+        routing=routing,
         job_provenance=finishing.job_provenance,
         background=background,
     )

@@ -9,6 +9,8 @@ from mezzotint.store.events.event_bus import EventBus
 from mezzotint.store.events.postgres_event_bus import PostgresEventBus
 from mezzotint.store.facade import Store
 from mezzotint.store.fleet.devices import Devices
+from mezzotint.store.fleet.fleet_rows import FleetRows
+from mezzotint.store.fleet.regions import Regions
 from mezzotint.store.images import Images
 from mezzotint.store.jobs import Jobs
 from mezzotint.store.ledger import Ledger
@@ -38,6 +40,7 @@ __all__ = [
     "DrainWish",
     "EncryptedObjects",
     "EventBus",
+    "FleetRows",
     "Images",
     "Jobs",
     "KeptRefusal",
@@ -52,6 +55,7 @@ __all__ = [
     "RateBuckets",
     "RecentPrompts",
     "Refusals",
+    "Regions",
     "RetentionSweep",
     "SafetyAudit",
     "Store",

@@ -9,6 +9,7 @@ from mezzotint.store.database import Database
 from mezzotint.store.events.changes import Changes
 from mezzotint.store.fleet.devices import Devices
 from mezzotint.store.fleet.fleet_rows import FleetRows
+from mezzotint.store.fleet.regions import Regions
 from mezzotint.store.images import Images
 from mezzotint.store.jobs import Jobs
 from mezzotint.store.ledger import Ledger
@@ -48,6 +49,7 @@ class Store:
         self.picture_audits = PictureAudits(database)
         self.recent_prompts = RecentPrompts(database)
         self.refusals = Refusals(database, retention)
+        self.regions = Regions(database)
         self.retention_sweep = RetentionSweep(database, retention)
         self.safety_audit = SafetyAudit(database)
         self.submissions = Submissions(database)

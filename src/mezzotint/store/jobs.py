@@ -165,14 +165,20 @@ class Jobs:
         return await self._claimer.claim(ClaimRequest(offer=offer, now=now, lease_s=lease_s, most=most))
 
     async def is_waiting(
-        self, lane: Tier, models: frozenset[str] | None, tenants: frozenset[TenantId] | None = None
+        self,
+        lane: Tier,
+        models: frozenset[str] | None,
+        tenants: frozenset[TenantId] | None = None,
+        regions: Collection[str] | None = None,
     ) -> bool:
-        """Whether a job of the lane could be claimed. models, tenants: None: any."""
+        """Whether a job of the lane could be claimed. models, tenants: None: any. regions: beside none; None: any."""
         fits = and_(jobs.c.waits_in == lane, jobs.c.num_losses == 0)
         if models is not None:
             fits = and_(fits, jobs.c.model.in_(sorted(models)))
         if tenants is not None:
             fits = and_(fits, jobs.c.tenant.in_(sorted(tenants)))
+        if regions is not None:
+            fits = and_(fits, or_(jobs.c.region.is_(None), jobs.c.region.in_(regions)))
         async with self._database.read() as connection:
             return (await connection.execute(select(jobs.c.seq).where(fits).limit(1))).first() is not None
 

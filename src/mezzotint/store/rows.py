@@ -136,6 +136,7 @@ def row_of(job: Job) -> dict[str, Any]:
         "batch": job.batch,
         "reuse_scope": job.reuse_scope,
         "screening": None if job.screening is None else fields_of(job.screening),
+        "region": job.region or None,
     }
 
 
@@ -171,6 +172,7 @@ def job_of(row: RowMapping, pictures: Sequence[Image], saved: Sequence[Checkpoin
         num_passes=row["num_passes"],
         num_forecast=row["num_forecast"],
         screening=SafetyEvidence(**row["screening"]) if row["screening"] else None,
+        region=row["region"] or "",
     )
 
 

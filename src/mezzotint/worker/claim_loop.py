@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from mezzotint.actions.claim import claim
+from mezzotint.actions.region_routing import RegionRouting
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.device.preemption import RunningJob, choose_victim
 from mezzotint.policy.fleet.placement import light_cost
@@ -28,11 +29,14 @@ FREES_ITS_PLACE = {LeaseState.PREEMPTING, LeaseState.REQUEUEING, LeaseState.FINI
 
 @dataclass(slots=True)
 class ClaimLoop:
-    """find_device: the identity of the worker's device, known once it is ready; nothing is claimed before."""
+    """find_device: the identity of the worker's device, known once it is ready; nothing is claimed before. routing: the
+    regions whose jobs it takes; None: all."""
 
     jobs: LeasedJobs
     drain: Drain | None
     find_device: Callable[[], str] | None = None
+    routing: RegionRouting | None = None
+    _places: frozenset[tuple[Tier, str]] | None = None
     _looked_at: float | None = None
     _has_suspect: bool = False
 
@@ -55,6 +59,8 @@ class ClaimLoop:
         and while one runs nothing is.
         """
         jobs, settings = self.jobs, self.jobs.settings
+        if self.routing is not None:
+            self._places = await self.routing.find_places(jobs.now())
         while jobs.is_ready and self.find_device is None and (room := self._count_free_places()) > 0:
             offer = self._make_offer(frozenset({Tier.PRO}) if jobs.keeps_for_pro else settings.lanes)
             if await self._is_suspect_waiting(offer):
@@ -96,6 +102,8 @@ class ClaimLoop:
             models=settings.models,
             lanes=lanes,
             tenants=settings.tenants,
+            region=settings.region,
+            places=self._places,
             warm=warm,
             shapes=shapes,
             light_cost=light_cost(self.jobs.pace_s) if settings.light_first else 0.0,
@@ -118,7 +126,8 @@ class ClaimLoop:
         victim = choose_victim(running, Tier.PRO)
         if victim is None or any(leased.state in FREES_ITS_PLACE for leased in held):
             return
-        is_waiting = await self.jobs.backing.jobs.is_waiting(Tier.PRO, settings.models, settings.tenants)
+        regions = None if self._places is None else [name for lane, name in self._places if lane is Tier.PRO]
+        is_waiting = await self.jobs.backing.jobs.is_waiting(Tier.PRO, settings.models, settings.tenants, regions)
         if is_waiting and self.jobs.is_held(victim):
             log.info("run makes room", job=victim, lane=self.jobs.by_id[victim].job.lane)
             self._preempt(self.jobs.by_id[victim], PreemptReason.PREEMPTED)

@@ -59,7 +59,8 @@ class WorkerSettings:
     that a stop may take.
 
     models: names of the models that it runs; None: any. lanes: those it takes jobs of. tenants: the only ones it takes
-    jobs of; None: all. is_alone: there is no other worker that could take a job.
+    jobs of; None: all. region: where it runs; empty: nowhere in particular.
+    is_alone: there is no other worker that could take a job.
     reuses_pictures: equal requests are answered from the store. reuse_charge: share of the drawing's GPU-seconds that
     is charged then.
     """
@@ -72,6 +73,7 @@ class WorkerSettings:
     models: frozenset[str] | None = None
     lanes: frozenset[Tier] = frozenset(Tier)
     tenants: frozenset[TenantId] | None = None
+    region: str = ""
     is_alone: bool = True
     reuses_pictures: bool = True
     reuse_charge: float = 0.0

@@ -15,6 +15,7 @@ import structlog
 
 from mezzotint.actions.finish import BackingServices
 from mezzotint.actions.maintain import Maintenance, maintain_queue
+from mezzotint.actions.region_routing import RegionRouting
 from mezzotint.actions.requeue import requeue_lost
 from mezzotint.background import BackgroundTasks
 from mezzotint.domain.errors import StorageUnavailable
@@ -53,7 +54,8 @@ second."""
 class Worker:
     """drain: None where operators cannot drain it. fleet: where the health of workers is kept and
     judged; None: it is not. find_device: the identity of its device, once the models are ready;
-    None: its health is not judged. job_provenance: None where pictures are stored as they are."""
+    None: its health is not judged. routing: the regions whose jobs it takes; None: all. job_provenance: None where
+    pictures are stored as they are."""
 
     backing: BackingServices
     image_filter: ImageFilter
@@ -63,6 +65,7 @@ class Worker:
     drain: Drain | None = None
     fleet: tuple[Workers, Devices] | None = None
     find_device: Callable[[], str] | None = None
+    routing: RegionRouting | None = None
     job_provenance: JobProvenance | None = None
     background: BackgroundTasks = field(default_factory=BackgroundTasks)
     is_device_busy: bool = field(default=False, init=False)
@@ -138,7 +141,7 @@ class Worker:
 
         await jobs.retry_while_away(requeue_left)
         device.start()
-        claims, heartbeat = ClaimLoop(jobs, self.drain, self.find_device), Heartbeat(jobs)
+        claims, heartbeat = ClaimLoop(jobs, self.drain, self.find_device, self.routing), Heartbeat(jobs)
         maintenance = Maintenance(
             backing=self.backing,
             max_attempts=self.settings.max_attempts,

@@ -12,13 +12,13 @@ from sqlalchemy import event, insert, text
 from mezzotint.domain.ids import OF_TENANT, TenantId, WorkerId
 from mezzotint.domain.job import JobError, JobState
 from mezzotint.domain.tier import Tier
-from mezzotint.store import Database, Images, Jobs, Ledger, WorkerOffer, read_pressure
+from mezzotint.store import Database, Images, Jobs, Ledger, Regions, WorkerOffer, read_pressure
 from mezzotint.store import jobs as jobs_module
 from mezzotint.store.bulk_write import Statement, postgres_query, sqlite_query
 from mezzotint.store.events import changes
 from mezzotint.store.queue import claim, enqueue, finish, settle, transitions
 from mezzotint.store.queue import flows as queue_flows
-from mezzotint.store.queue.candidates import candidates_query
+from mezzotint.store.queue.candidates import OfferShape, candidates_query
 from mezzotint.store.rows import row_of
 from mezzotint.store.schema import flows, images, ledger
 from mezzotint.store.schema import jobs as rows
@@ -26,6 +26,7 @@ from tests.making import NOW, make_ending, make_image, make_job
 
 pytestmark = pytest.mark.anyio
 OFFER = WorkerOffer(worker=WorkerId("w"))
+OF_REGION = WorkerOffer(worker=WorkerId("w"), region="eu", places=frozenset((lane, "eu") for lane in Tier))
 EARLIER = NOW - timedelta(days=1)
 ERROR = JobError(code="c", message="m", hint="h")
 SCAN = re.compile(r"(Seq|Bitmap Heap) Scan on (jobs|flows|ledger|images)|SCAN (jobs|flows|ledger|images)$")
@@ -91,6 +92,8 @@ HOT: dict[str, Callable[[Database], Awaitable[object]]] = {
     "what a tenant used": lambda on: Ledger(on).usage(TenantId("t7"), "2026-01"),
     "jobs that ended lately": lambda on: Jobs(on).num_ended_since(NOW),
     "dead letters": lambda on: Jobs(on).list_failed(10),
+    "a claim of one region": lambda on: Jobs(on).claim(OF_REGION, NOW, 30),
+    "what waits in a region": lambda on: Regions(on).read(frozenset({"eu"}), None, NOW),
     "a job's life": lambda on: live(Jobs(on)),
 }
 
@@ -188,9 +191,8 @@ async def plan(database: Database, query: object) -> str:
 @pytest.mark.parametrize("of_models", [False, True])
 @pytest.mark.parametrize("of_tenants", [False, True])
 async def test_what_a_claim_chooses_from_is_found_by_index(full: Database, of_models: bool, of_tenants: bool) -> None:
-    query = candidates_query(
-        is_postgres=full.is_postgres, lanes=tuple(Tier), of_models=of_models, with_size=True, of_tenants=of_tenants
-    )
+    shape = OfferShape(lanes=tuple(Tier), of_models=of_models, with_size=True, of_tenants=of_tenants)
+    query = candidates_query(shape, is_postgres=full.is_postgres)
     values = {"me": "w", "at": NOW, "num_flows": 7, "num_jobs": 3, "num_oldest": 5, "latest_avoiding": NOW}
     values |= {f"old_{lane}": EARLIER for lane in Tier}
     values |= ({"models": ["a", "b"]} if of_models else {}) | ({"tenants": ["t1", "t2"]} if of_tenants else {})

@@ -54,8 +54,9 @@ async def make_jobs(admission: Admission, request: JobRequest = APPLE, once: Onc
 
 
 async def test_a_submitted_job_is_stored_and_wakes_the_worker(admission: Admission) -> None:
-    jobs = await make_jobs(admission)
+    jobs = await make_jobs(replace(admission, region="eu"))
     assert await admission.jobs.get(jobs[0].id) == jobs[0]
+    assert jobs[0].region == "eu"
     assert admission.bus.work.is_set()
 
 

@@ -2,13 +2,15 @@
 
 import time
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
+from mezzotint.actions.region_routing import RegionRouting
 from mezzotint.actions.requeue import requeue_lost
 from mezzotint.domain.ids import TenantId, WorkerId
 from mezzotint.domain.tier import Tier
-from mezzotint.store import WorkerLabels, WorkerOffer, Workers, WorkerState
+from mezzotint.store import FleetRows, Regions, WorkerHeartbeat, WorkerLabels, WorkerOffer, Workers, WorkerState
 from mezzotint.worker.claim_loop import ClaimLoop
 from mezzotint.worker.drain import MAX_DRAIN_S, Drain
 from mezzotint.worker.job_states import JobMessage, LeaseState
@@ -183,3 +185,39 @@ async def test_a_light_job_goes_first_where_that_is_wanted_and_the_devices_pace_
     await ClaimLoop(leases.jobs, None).claim_or_drain()
     (leased,) = leases.jobs.held()
     assert leased.job.parameters.num_steps == first
+
+
+async def test_a_worker_takes_the_jobs_of_another_region_once_nobody_there_is_healthy(leases: Leases) -> None:
+    regions, workers = Regions(leases.database), Workers(leases.database)
+    leases.jobs.settings = replace(leases.jobs.settings, region="eu")
+    routing = RegionRouting(region="eu", regions=regions, rows=FleetRows(leases.database))
+    claims = ClaimLoop(leases.jobs, None, routing=routing)
+    for name in ("eu", "us"):
+        await regions.add(name)
+        beat = WorkerHeartbeat(labels=WorkerLabels(region=name))
+        await workers.record_heartbeat(WorkerId(name), leases.now, beat)
+    first = await leases.lease(make_job())
+    first.claimed_at = time.monotonic() - 60
+    away = replace(make_job(tier=Tier.PRO), region="us")
+    await leases.jobs.backing.jobs.add(away)
+    await claims.claim_or_drain()
+    assert list(leases.jobs.by_id) == [first.job.id]
+    leases.jobs.settings = replace(leases.jobs.settings, max_runs=1)
+    await claims.claim_or_drain()
+    assert leases.sent == [], "no run makes room for it either"
+
+    leases.jobs.settings = replace(leases.jobs.settings, max_runs=2)
+    leases.now += timedelta(seconds=30)
+    await workers.record_heartbeat(WorkerId("eu"), leases.now, WorkerHeartbeat(labels=WorkerLabels(region="eu")))
+    await claims.claim_or_drain()
+    assert away.id in leases.jobs.by_id
+    assert leases.count("jobs_spilled_over", home="us", region="eu", lane="pro") == 1
+
+
+async def test_a_worker_takes_every_job_while_no_gateway_names_another_region(leases: Leases) -> None:
+    """And asks for nothing but the names, now and then."""
+    routing = RegionRouting(region="eu", regions=Regions(leases.database), rows=FleetRows(leases.database))
+    assert await routing.find_places(NOW) is None
+    await leases.jobs.backing.jobs.add(replace(make_job(), region="lost"))
+    await ClaimLoop(leases.jobs, None, routing=routing).claim_or_drain()
+    assert len(leases.jobs.by_id) == 1

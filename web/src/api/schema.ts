@@ -1935,6 +1935,11 @@ export interface components {
              */
             prompt_read?: string | null;
             /**
+             * Region
+             * @description of the gateway that took it, whose workers draw it; null: none
+             */
+            region?: string | null;
+            /**
              * Reused
              * @description whether it was answered with the stored picture of an equal request
              * @default false
@@ -2092,6 +2097,11 @@ export interface components {
              * @description what the model read of the prompt, where its text encoder cut it; null: all, or not drawn yet
              */
             prompt_read?: string | null;
+            /**
+             * Region
+             * @description of the gateway that took it, whose workers draw it; null: none
+             */
+            region?: string | null;
             /**
              * Reused
              * @description whether it was answered with the stored picture of an equal request
@@ -2786,6 +2796,11 @@ export interface components {
              * @description what the model read of the prompt, where its text encoder cut it; null: all, or not drawn yet
              */
             prompt_read?: string | null;
+            /**
+             * Region
+             * @description of the gateway that took it, whose workers draw it; null: none
+             */
+            region?: string | null;
             /**
              * Reused
              * @description whether it was answered with the stored picture of an equal request

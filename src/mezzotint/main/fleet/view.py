@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from mezzotint.domain.errors import NotKnown
 from mezzotint.domain.fleet.desired_fleet import DesiredFleet, FleetDecision, FleetPhase, PoolTarget
 from mezzotint.domain.fleet.fleet_worker import FleetWorker
 from mezzotint.domain.fleet.worker_state import FleetWorkerState
+from mezzotint.main.fleet.regions import RegionStatus, print_regions, read_regions
 from mezzotint.main.options import print_table
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class FleetStatus:
     workers: Sequence[FleetWorker]
     decisions: Sequence[FleetDecision]
     at: datetime
+    regions: Sequence[RegionStatus] = ()
 
     @property
     def controller_silent_s(self) -> float | None:
@@ -73,6 +75,7 @@ class FleetStatus:
                 }
                 for worker in self.workers
             ],
+            "regions": [asdict(one) for one in self.regions],
             "decisions": [
                 {
                     "at": one.at.isoformat(),
@@ -103,6 +106,9 @@ class FleetStatus:
             typer.echo("")
             head = ("worker", "pool", "region", "version", "state", "jobs", "node", "device", "since", "why")
             print_table(head, [self._worker_row(worker) for worker in self.workers])
+        if self.regions:
+            typer.echo("")
+            print_regions(self.regions)
         if self.decisions:
             typer.echo("\nlast decisions")
             rows = [
@@ -134,7 +140,7 @@ async def read_view(database: "Database") -> FleetStatus:
     """Raises: NotKnown: there never was a fleet."""
     from mezzotint.store.fleet.fleet_rows import FleetRows
 
-    rows = FleetRows(database)
+    rows, now = FleetRows(database), datetime.now(UTC)
     wanted = await rows.read()
     if wanted is None:
         raise NotKnown("no fleet was ever up on this database", "fleet up FILE")
@@ -143,5 +149,6 @@ async def read_view(database: "Database") -> FleetStatus:
         targets=await rows.targets(),
         workers=await rows.workers(),
         decisions=await rows.decisions(SHOWN_DECISIONS),
-        at=datetime.now(UTC),
+        at=now,
+        regions=await read_regions(database, now),
     )

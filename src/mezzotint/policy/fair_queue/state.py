@@ -212,7 +212,7 @@ class ChosenJob:
     flow: Flow
 
 
-def rate_affinity(*, is_warm: bool, joins_batch: bool, is_light: bool = False) -> float:
+def rate_affinity(*, is_warm: bool, joins_batch: bool, is_light: bool = False, is_near: bool = False) -> float:
     """Rate how well a job fits a worker: its model is loaded; better, it would share passes with what runs there. Of
-    jobs alike in that, a light one fits better than a heavy one."""
-    return 1.0 if joins_batch else (0.5 if is_warm else 0.0) + (0.25 if is_light else 0.0)
+    jobs alike in that, a light one fits better than a heavy one, and one of the worker's region than another's."""
+    return 1.0 if joins_batch else (0.5 if is_warm else 0.0) + (0.25 if is_light else 0.0) + (0.25 if is_near else 0.0)

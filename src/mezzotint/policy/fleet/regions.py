@@ -1,10 +1,10 @@
 """Choose the region that serves a job: the nearest with healthy workers, another where its wait passes the target."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from mezzotint.domain.fleet.pool import Fleet
+from mezzotint.domain.fleet.pool import Fleet, Region
 from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.policy.fleet.load_plan import reachable_regions
 
@@ -65,3 +65,79 @@ def choose_region(fleet: Fleet, home: str, lane: Tier, readings: Mapping[str, Re
 def serves_region(fleet: Fleet, region: str, home: str, lane: Tier, readings: Mapping[str, RegionReading]) -> bool:
     """Whether workers of a region take a lane's jobs of another now: the other side of `choose_region`."""
     return choose_region(fleet, home, lane, readings).region == region
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegionWork:
+    """The jobs of one lane that wait in a region. work_s: GPU-seconds. oldest_s: how long the first has waited."""
+
+    work_s: float = 0.0
+    oldest_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegionsView:
+    """All regions, as the database knows them. fleet: that is up; None: none is. homes: the regions of gateways.
+    num_healthy: workers that were heard of lately, take jobs and rest not, by region and lane. waiting: by both."""
+
+    homes: frozenset[str]
+    fleet: Fleet | None = None
+    num_healthy: Mapping[tuple[str, Tier], int] = field(default_factory=dict)
+    waiting: Mapping[tuple[str, Tier], RegionWork] = field(default_factory=dict)
+
+
+def choose_places(view: RegionsView, region: str) -> dict[tuple[Tier, str], str] | None:
+    """The lanes and regions whose jobs a region's workers may claim now, each with the reason, for people. Their own
+    are always among them. None: those of all, as no gateway names another region."""
+    if not view.homes - {region}:
+        return None
+    choices = list_choices(replace(view, homes=view.homes - {region}))
+    away = {(lane, home): choice.reason for (home, lane), choice in choices.items() if choice.region == region}
+    return {(lane, region): "their own" for lane in Tier} | away
+
+
+def list_choices(view: RegionsView) -> dict[tuple[str, Tier], RegionChoice]:
+    """The region that serves the new jobs of each region of gateways, by lane, for people."""
+    places = (*view.num_healthy, *view.waiting)
+    fleet = add_regions(view.fleet, {*view.homes, *(name for name, _ in places)})
+    return {
+        (home, lane): choose_region(
+            fleet, home, lane, {one.name: read_region(view, one.name, lane) for one in fleet.regions}
+        )
+        for home in sorted(view.homes)
+        for lane in Tier
+    }
+
+
+def add_regions(fleet: Fleet | None, names: Set[str]) -> Fleet:
+    """The fleet with regions that its file does not have, too: each spills to all others."""
+    listed = () if fleet is None else fleet.regions
+    known = {one.name for one in listed}
+    everywhere = sorted(known | names)
+    added = [
+        Region(name=name, spills_to=tuple(other for other in everywhere if other != name))
+        for name in everywhere
+        if name not in known
+    ]
+    return Fleet(pools=(), regions=(*listed, *added))
+
+
+def read_region(view: RegionsView, region: str, lane: Tier) -> RegionReading:
+    """The region's healthy workers and its predicted wait, of one lane."""
+    num_healthy = view.num_healthy.get((region, lane), 0)
+    waiting = {one: view.waiting.get((region, one), RegionWork()) for one in Tier}
+    wait_s = {lane: predict_wait_s(waiting, lane, num_healthy)} if num_healthy else {}
+    return RegionReading(num_healthy=num_healthy, wait_s=wait_s)
+
+
+def predict_wait_s(waiting: Mapping[Tier, RegionWork], lane: Tier, num_healthy: int) -> float:
+    """The wait of a job that joins a lane now: the lane's work by its share of the workers, as fair share gives it; no
+    more than all work takes, and no less than the wait of the job that is first.
+
+    num_healthy: workers, above 0.
+    """
+    weights = {one: limits_of(one).weight for one, work in waiting.items() if work.work_s > 0.0 or one is lane}
+    share = weights[lane] / sum(weights.values())
+    by_share_s = waiting[lane].work_s / (num_healthy * share)
+    all_s = sum(work.work_s for work in waiting.values()) / num_healthy
+    return max(min(by_share_s, all_s), waiting[lane].oldest_s)

@@ -23,6 +23,9 @@ fleets = Table(
     Column("controller_seen_at", Instant),
 )
 
+regions = Table("regions", metadata, Column("name", String(64), primary_key=True))
+"""The regions that gateways said; no row: they are not in use."""
+
 fleet_targets = Table(
     "fleet_targets",
     metadata,

@@ -21,11 +21,15 @@ from mezzotint.store.bulk_write import columns_of, types_of, with_columns
 from mezzotint.store.queue.flows import flow_of
 from mezzotint.store.schema import flows, jobs
 
+NUM_JOBS_OF_REGION = 32
+"""Oldest jobs of a region, whose tenants are candidates beside the first flows of the lane."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerOffer:
     """A worker that wants jobs. models: those it can run; None: any. lanes: those it takes jobs of. tenants: the only
-    ones it takes jobs of; None: all. warm: models in memory.
+    ones it takes jobs of; None: all. region: its own; empty: none. places: lanes and regions whose jobs it takes beside
+    those of no region; None: any. warm: models in memory.
     shapes: model, width and height of what runs there now. suspects: it wants none but jobs that are to run
     alone; else none of these. light_cost: step-megapixels up to which a job is light, and goes a little before others;
     0: none is."""
@@ -34,6 +38,8 @@ class WorkerOffer:
     models: frozenset[str] | None = None
     lanes: frozenset[Tier] = frozenset(Tier)
     tenants: frozenset[TenantId] | None = None
+    region: str = ""
+    places: frozenset[tuple[Tier, str]] | None = None
     warm: frozenset[str] = frozenset()
     shapes: frozenset[tuple[str, int, int]] = field(default_factory=frozenset)
     suspects: bool = False
@@ -43,8 +49,16 @@ class WorkerOffer:
         said = row["parameters"]  # not read where nothing runs
         size = said if isinstance(said, dict) else {}
         shape = (row["model"], size.get("width", 0), size.get("height", 0))
-        is_light = row["cost"] <= self.light_cost
-        return rate_affinity(is_warm=row["model"] in self.warm, joins_batch=shape in self.shapes, is_light=is_light)
+        return rate_affinity(
+            is_warm=row["model"] in self.warm,
+            joins_batch=shape in self.shapes,
+            is_light=row["cost"] <= self.light_cost,
+            is_near=self.places is not None and row["region"] in (None, self.region),
+        )
+
+    def regions_of(self, lane: Tier) -> tuple[str, ...]:
+        """The regions whose jobs of the lane it takes, where it does not take those of all."""
+        return tuple(sorted(name for one, name in self.places or () if one is lane))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,17 +95,20 @@ async def find_candidates(
     connection: AsyncConnection, offer: WorkerOffer, now: datetime, reach: SearchBounds
 ) -> dict[Tier, LaneCandidates]:
     """Every lane, as far as the reach goes."""
-    query = candidates_query(
-        is_postgres=connection.dialect.name == "postgresql",
+    shape = OfferShape(
         lanes=tuple(sorted(offer.lanes)),
         of_models=offer.models is not None,
         of_tenants=offer.tenants is not None,
         with_size=bool(offer.shapes),
         suspects=offer.suspects,
+        places=None if offer.places is None else tuple((lane, len(offer.regions_of(lane))) for lane in Tier),
     )
+    query = candidates_query(shape, is_postgres=connection.dialect.name == "postgresql")
     values: dict[str, Any] = {"num_flows": reach.num_flows, "num_jobs": reach.num_jobs, "num_oldest": reach.num_oldest}
     values |= {f"old_{rule.lane}": now - timedelta(seconds=rule.after_s) for rule in RULES.expresses.values()}
     values |= _fit_values(offer, now)
+    for lane in shape.numbers:
+        values |= {f"region_{lane}_{number}": name for number, name in enumerate(offer.regions_of(lane))}
     found = {lane: LaneCandidates(lane=lane) for lane in Tier}
     for row in (await connection.execute(query, values)).mappings():
         _add(found[Tier(row["lane"])], row, offer)
@@ -130,6 +147,18 @@ FIRST_FLOWS_OF_TENANTS = """
         SELECT * FROM (
             SELECT * FROM flows WHERE lane = '{lane}' AND tenant IN :tenants AND waits_in IS NOT NULL
             ORDER BY is_at_burst, start_tag, backlogged_at LIMIT :num_flows) AS of_{lane}"""
+FIRST_FLOWS_OF_REGIONS = """
+        SELECT * FROM (
+            SELECT * FROM (
+                SELECT * FROM flows WHERE waits_in = '{lane}'
+                ORDER BY is_at_burst, start_tag, backlogged_at LIMIT :num_flows) AS next_{lane}
+            UNION SELECT * FROM flows WHERE lane = '{lane}' AND waits_in IS NOT NULL AND tenant IN ({tenants}
+            )) AS of_{lane}"""
+TENANTS_OF_REGION = """
+                -- whoever waits longest in a region: the first flows may all be of other regions
+                SELECT tenant FROM (
+                    SELECT tenant FROM jobs WHERE waits_in = '{lane}' AND region = :region_{lane}_{number}
+                    ORDER BY seq LIMIT {num_jobs}) AS of_region_{number}"""
 HEADS = """
     -- the first flows of every lane by the index flows_next, each beside its oldest fitting jobs, or alone
     SELECT 'head' AS part, {flow}, {job} FROM ({first_flows}
@@ -152,6 +181,14 @@ OLDEST = """
         ORDER BY jobs.seq LIMIT :num_oldest
     ) AS job JOIN flows ON flows.lane = job.waits_in AND flows.tenant = job.tenant
     WHERE job.created_at <= :old_{lane}"""
+OLDEST_OF_REGION = """
+    -- the same of one region: those of the lane may all be of others. Jobs of no region come by their flows alone
+    SELECT 'oldest' AS part, {flows}, {job} FROM (
+        SELECT jobs.waits_in, jobs.tenant, {columns} FROM jobs
+        WHERE jobs.waits_in = '{lane}' AND jobs.region = :region_{lane}_{number} AND {fits}
+        ORDER BY jobs.seq LIMIT :num_oldest
+    ) AS job JOIN flows ON flows.lane = job.waits_in AND flows.tenant = job.tenant
+    WHERE job.created_at <= :old_{lane}"""
 OLDEST_OF_TENANTS = """
     -- the same of a worker that takes jobs of some tenants alone: those of each by the index of its jobs
     SELECT 'oldest' AS part, {flow}, {job} FROM (
@@ -171,61 +208,96 @@ OLDEST_OF_TENANTS_WITHOUT_LATERAL = """
     WHERE jobs.created_at <= :old_{lane}"""
 SINCE = """
     -- the oldest waiting job of a lane, whoever may take it
-    SELECT 'since' AS part, old.waits_in, {no_flow}, NULL, old.seq, NULL, old.created_at, NULL, NULL FROM (
+    SELECT 'since' AS part, old.waits_in, {no_flow}, NULL, old.seq, NULL, old.created_at, NULL, NULL{no_more} FROM (
         SELECT waits_in, seq, created_at FROM jobs WHERE waits_in = '{lane}' ORDER BY seq LIMIT 1
     ) AS old"""
 FITS = """(
             jobs.avoid_worker IS NULL OR jobs.avoid_worker != :me
             OR jobs.avoid_until <= :at OR jobs.avoid_until > :latest_avoiding)"""
 JOB = {name: jobs.c[name].type for name in ("id", "seq", "cost", "created_at", "model", "parameters")}
+REGION = {"region": jobs.c.region.type}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferShape:
+    """The part of an offer that decides the text of its statement. places: by lane, of how many regions jobs are
+    wanted; None: of all."""
+
+    lanes: tuple[Tier, ...]
+    of_models: bool
+    of_tenants: bool = False
+    with_size: bool = False
+    suspects: bool = False
+    places: tuple[tuple[Tier, int], ...] | None = None
+
+    @property
+    def numbers(self) -> dict[Tier, range]:
+        """The numbers of the regions that a lane's jobs are looked for in. Those of single tenants are found by these
+        alone."""
+        of_lanes = [] if self.of_tenants else self.places or ()
+        return {lane: range(number) for lane, number in of_lanes if lane in self.lanes and number}
 
 
 @cache
-def candidates_query(
-    *,
-    is_postgres: bool,
-    lanes: tuple[Tier, ...],
-    of_models: bool,
-    with_size: bool,
-    of_tenants: bool = False,
-    suspects: bool = False,
-) -> TextualSelect:
+def candidates_query(shape: OfferShape, *, is_postgres: bool) -> TextualSelect:
     """Parameters: me (the worker), at (now), latest_avoiding, models where `of_models`, tenants where `of_tenants`,
     num_flows, num_jobs, num_oldest, and for each lane `old_` and its name: when the youngest was made that an express
-    takes."""
-    first_flows = FIRST_FLOWS_OF_TENANTS if of_tenants else FIRST_FLOWS
+    takes; where there are places, these, and for each lane `region_`, its name and a number."""
+    numbers = shape.numbers
+    job = JOB if shape.places is None else JOB | REGION
     parts = {
-        "first_flows": "\n    UNION ALL".join(first_flows.format(lane=lane) for lane in lanes),
-        "columns": ", ".join(f"jobs.{name}" for name in JOB if name != "parameters")
-        + (", jobs.parameters" if with_size else ", NULL AS parameters"),
-        "fits": _fits(of_models=of_models, suspects=suspects),
+        "first_flows": "\n    UNION ALL".join(_first_flows(shape, lane) for lane in shape.lanes),
+        "columns": ", ".join(
+            "NULL AS parameters" if name == "parameters" and not shape.with_size else f"jobs.{name}" for name in job
+        ),
+        "fits": _fits(of_models=shape.of_models, suspects=shape.suspects, of_places=shape.places is not None),
         "flow": columns_of(flows, "flow"),
         "flows": columns_of(flows),
-        "job": ", ".join(f"job.{name}" for name in JOB),
+        "job": ", ".join(f"job.{name}" for name in job),
         "no_flow": ", ".join("NULL" for _ in list(flows.c)[1:]),
+        "no_more": "" if shape.places is None else ", NULL",
     }
     selects = [(HEADS if is_postgres else HEADS_WITHOUT_LATERAL).format(**parts)]
     oldest = OLDEST
-    if of_tenants:
+    if shape.of_tenants:
         oldest = OLDEST_OF_TENANTS if is_postgres else OLDEST_OF_TENANTS_WITHOUT_LATERAL
-    selects += [oldest.format(lane=lane, **parts) for lane in lanes]
+    with_oldest = shape.lanes if shape.places is None or shape.of_tenants else ()
+    selects += [oldest.format(lane=lane, **parts) for lane in with_oldest]
+    selects += [
+        OLDEST_OF_REGION.format(lane=lane, number=number, **parts) for lane in numbers for number in numbers[lane]
+    ]
     selects += [SINCE.format(lane=lane, **parts) for lane in Tier]
     sql = "SELECT * FROM ({}\n) AS candidates ORDER BY seq".format("\n    UNION ALL".join(selects))
-    numbers = [bindparam(name, type_=Integer) for name in ("num_flows", "num_jobs", "num_oldest")]
-    olds = [bindparam(f"old_{lane}", type_=jobs.c.created_at.type) for lane in lanes]
-    query = text(sql).bindparams(*numbers, *olds, *_fit_parameters(of_models=of_models, of_tenants=of_tenants))
-    return with_columns(query, {"part": String(), **types_of(flows), **JOB})
+    given: list[BindParameter[Any]] = [
+        bindparam(name, type_=Integer) for name in ("num_flows", "num_jobs", "num_oldest")
+    ]
+    given += [bindparam(f"old_{lane}", type_=jobs.c.created_at.type) for lane in (*with_oldest, *numbers)]
+    given += [bindparam(f"region_{lane}_{number}", type_=String) for lane in numbers for number in numbers[lane]]
+    given += _fit_parameters(of_models=shape.of_models, of_tenants=shape.of_tenants, of_places=shape.places is not None)
+    return with_columns(text(sql).bindparams(*given), {"part": String(), **types_of(flows), **job})
 
 
-def _fits(*, of_models: bool, suspects: bool) -> str:
+def _first_flows(shape: OfferShape, lane: Tier) -> str:
+    if lane not in shape.numbers:
+        return (FIRST_FLOWS_OF_TENANTS if shape.of_tenants else FIRST_FLOWS).format(lane=lane)
+    tenants = [
+        TENANTS_OF_REGION.format(lane=lane, number=number, num_jobs=NUM_JOBS_OF_REGION)
+        for number in shape.numbers[lane]
+    ]
+    return FIRST_FLOWS_OF_REGIONS.format(lane=lane, tenants="\n                UNION".join(tenants))
+
+
+def _fits(*, of_models: bool, suspects: bool, of_places: bool) -> str:
     """Whether a waiting job is one for the worker."""
     losses = "jobs.num_losses > 0" if suspects else "jobs.num_losses <= 0"
-    return FITS + (" AND jobs.model IN :models" if of_models else "") + f" AND {losses}"
+    places = " AND (jobs.region IS NULL OR jobs.waits_in || ' ' || jobs.region IN :places)" if of_places else ""
+    return FITS + (" AND jobs.model IN :models" if of_models else "") + f"{places} AND {losses}"
 
 
-def _fit_parameters(*, of_models: bool, of_tenants: bool) -> list[BindParameter[Any]]:
+def _fit_parameters(*, of_models: bool, of_tenants: bool, of_places: bool) -> list[BindParameter[Any]]:
     instants = [bindparam(name, type_=jobs.c.avoid_until.type) for name in ("at", "latest_avoiding")]
-    lists = [name for name, is_there in (("models", of_models), ("tenants", of_tenants)) if is_there]
+    limits = {"models": of_models, "tenants": of_tenants, "places": of_places}
+    lists = [name for name, is_there in limits.items() if is_there]
     return [
         bindparam("me", type_=String),
         *instants,
@@ -235,20 +307,25 @@ def _fit_parameters(*, of_models: bool, of_tenants: bool) -> list[BindParameter[
 
 async def is_suspect_waiting(connection: AsyncConnection, offer: WorkerOffer, now: datetime) -> bool:
     """Whether the worker could claim a job that is to run alone."""
-    query = _suspect_query(of_models=offer.models is not None, of_tenants=offer.tenants is not None)
+    query = _suspect_query(
+        of_models=offer.models is not None, of_tenants=offer.tenants is not None, of_places=offer.places is not None
+    )
     values = {"lanes": sorted(offer.lanes), **_fit_values(offer, now)}
     return (await connection.execute(query, values)).first() is not None
 
 
 @cache
-def _suspect_query(*, of_models: bool, of_tenants: bool) -> TextClause:
-    fits = _fits(of_models=of_models, suspects=True) + (" AND jobs.tenant IN :tenants" if of_tenants else "")
+def _suspect_query(*, of_models: bool, of_tenants: bool, of_places: bool) -> TextClause:
+    fits = _fits(of_models=of_models, suspects=True, of_places=of_places) + (
+        " AND jobs.tenant IN :tenants" if of_tenants else ""
+    )
     query = text(f"SELECT id FROM jobs WHERE waits_in IN :lanes AND {fits} LIMIT 1")
     lanes = bindparam("lanes", expanding=True, type_=String)
-    return query.bindparams(lanes, *_fit_parameters(of_models=of_models, of_tenants=of_tenants))
+    return query.bindparams(lanes, *_fit_parameters(of_models=of_models, of_tenants=of_tenants, of_places=of_places))
 
 
 def _fit_values(offer: WorkerOffer, now: datetime) -> dict[str, Any]:
     values: dict[str, Any] = {"me": offer.worker, "at": now, "latest_avoiding": latest_avoiding(now)}
-    lists = {"models": offer.models, "tenants": offer.tenants}
+    places = None if offer.places is None else [f"{lane} {name}" for lane, name in offer.places]
+    lists = {"models": offer.models, "tenants": offer.tenants, "places": places}
     return values | {name: sorted(those) for name, those in lists.items() if those is not None}

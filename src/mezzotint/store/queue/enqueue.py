@@ -22,7 +22,7 @@ from mezzotint.store.submissions import remember, withdraw
 MOST = 200
 """Submissions of one transaction: a bound for how long it may take."""
 SAID = ["id", "tenant", "owner", "tier", "state", "raw_prompt", "parameters", "model", "cost", "lane", "waits_in"]
-SAID += ["created_at", "timings", "batch", "reuse_scope", "screening"]
+SAID += ["created_at", "timings", "batch", "reuse_scope", "screening", "region"]
 INSERT_JOBS = Statement(
     name="insert_jobs",
     values={name: jobs.c[name].type for name in SAID},
