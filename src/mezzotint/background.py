@@ -51,9 +51,10 @@ class BackgroundTasks:
             try:
                 await work()
             except asyncio.CancelledError as error:
-                if _is_cancelled():
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():  # this one, not something that the round waited for
                     raise
-                failures = self._note_failure(name, failures, error)  # of something that the round waited for
+                failures = self._note_failure(name, failures, error)
             except Exception as error:  # noqa: BLE001 - whatever one round raises, the next one comes
                 failures = self._note_failure(name, failures, error)
             else:
@@ -116,9 +117,3 @@ def end_process(code: int) -> None:
 def back_off_s(failures: int) -> float:
     """Seconds to wait after so many failures in a row, at least 1."""
     return min(FIRST_WAIT_S * 2.0 ** min(failures - 1, 16), MAX_WAIT_S)
-
-
-def _is_cancelled() -> bool:
-    """Whether somebody wants the running task itself to end."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

@@ -30,19 +30,15 @@ class FleetPlacement:
         """None: some pool may run the job, or some worker that lives, perhaps later. Raises: StorageUnavailable."""
         if self._read_at is None or not timedelta() <= now - self._read_at < KEPT:
             await self._read(now)
-        if self._fleet is None or any(_may_claim(labels, model, lane, tenant) for labels in self._labels):
-            return None
-        return place_job(self._fleet, model, lane, tenant)
+        has_worker = any(
+            (labels.models is None or model in labels.models)
+            and lane in labels.lanes
+            and (labels.tenants is None or tenant in labels.tenants)
+            for labels in self._labels
+        )
+        return None if self._fleet is None or has_worker else place_job(self._fleet, model, lane, tenant)
 
     async def _read(self, now: datetime) -> None:
         self._fleet = await read_fleet(self.rows)
         self._labels = [] if self._fleet is None else [status.labels for status in await self.workers.all(now)]
         self._read_at = now
-
-
-def _may_claim(labels: WorkerLabels, model: str, lane: Tier, tenant: TenantId) -> bool:
-    return (
-        (labels.models is None or model in labels.models)
-        and lane in labels.lanes
-        and (labels.tenants is None or tenant in labels.tenants)
-    )

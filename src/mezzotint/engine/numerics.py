@@ -246,8 +246,12 @@ def _stable_curve(curve: Any) -> Any:
     @functools.wraps(curve)
     def stable(input: Any, *args: Any, **kwargs: Any) -> Any:
         plain = not isinstance(input, torch.Tensor) or input.device.type != "cpu" or not input.is_floating_point()
-        filled = 0 if plain else _filled_size(input.numel())
-        if plain or filled == input.numel() or "out" in kwargs:
+        if plain or "out" in kwargs:
+            return curve(input, *args, **kwargs)
+        # the next number of elements whose equal shares for all threads at work are whole vector blocks
+        unit = VECTOR_BLOCK * (min(torch.get_num_threads(), -(-input.numel() // PARALLEL_GRAIN)) or 1)
+        filled = -(-input.numel() // unit) * unit
+        if filled == input.numel():
             return curve(input, *args, **kwargs)
         in_place = kwargs.pop("inplace", False)
         flat = functional.pad(input.reshape(-1), (0, filled - input.numel()))
@@ -255,13 +259,6 @@ def _stable_curve(curve: Any) -> Any:
         return input.copy_(result) if in_place else result
 
     return stable
-
-
-def _filled_size(count: int) -> int:
-    """The next number of elements whose equal shares for all threads at work are whole vector blocks."""
-    threads = min(torch.get_num_threads(), -(-count // PARALLEL_GRAIN)) or 1
-    unit = VECTOR_BLOCK * threads
-    return -(-count // unit) * unit
 
 
 def row_stable_linear(input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:

@@ -91,6 +91,14 @@ class PreviewMap:
             return _to_uint8(decoded)
         return _to_uint8(self._map(unpacked.float().cpu()))
 
+    def _map(self, latents: torch.Tensor) -> torch.Tensor:
+        """[1, C, h, w] -> [3, H, W] by the matrix, enlarged smoothly."""
+        assert self.matrix is not None
+        colours = torch.einsum("chw,cd->dhw", latents[0], self.matrix[:-1]) + self.matrix[-1][:, None, None]
+        scale = max(1, min(self.scale, MAX_SIDE_PX // max(colours.shape[1:])))
+        size = (colours.shape[1] * scale, colours.shape[2] * scale)
+        return functional.interpolate(colours[None], size=size, mode="bilinear", align_corners=False)[0]
+
     def _try_decode(self, latents: torch.Tensor) -> torch.Tensor | None:
         """[1, C, h, w] -> [3, H, W]; None where memory ran out. It is freed then; nothing waits for a preview."""
         try:
@@ -101,14 +109,6 @@ class PreviewMap:
             free_frames(error)
         release()
         return None
-
-    def _map(self, latents: torch.Tensor) -> torch.Tensor:
-        """[1, C, h, w] -> [3, H, W] by the matrix, enlarged smoothly."""
-        assert self.matrix is not None
-        colours = torch.einsum("chw,cd->dhw", latents[0], self.matrix[:-1]) + self.matrix[-1][:, None, None]
-        scale = max(1, min(self.scale, MAX_SIDE_PX // max(colours.shape[1:])))
-        size = (colours.shape[1] * scale, colours.shape[2] * scale)
-        return functional.interpolate(colours[None], size=size, mode="bilinear", align_corners=False)[0]
 
 
 Fit = tuple[torch.Tensor, int, float]
@@ -136,7 +136,11 @@ def _read(text: str | None, channels: int) -> Fit | None:
 
 
 def _fit_matrix(vae: Any, decoder: Any, channels: int) -> Fit:
-    latents = _smooth_noise(channels)
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.randn(NUM_SAMPLES, channels, 2, 2, generator=generator)
+    fine = torch.randn(NUM_SAMPLES, channels, SAMPLE_SIDE, SAMPLE_SIDE, generator=generator)
+    patches = functional.interpolate(coarse, size=(SAMPLE_SIDE, SAMPLE_SIDE), mode="nearest")
+    latents = (patches + fine) / 2**0.5  # of unit variance, half of it in patches as large as the things in pictures
     _decode(vae, latents[:1])
     pictures, spent_s = _decode_all(vae, latents)
     if decoder is not vae:
@@ -185,15 +189,6 @@ def _shrink(latents: torch.Tensor, most: float, longest: int) -> torch.Tensor:
     if ratio >= 1 or min(height, width) * ratio < MIN_SIDE:
         return latents
     return functional.interpolate(latents, size=(int(height * ratio), int(width * ratio)), mode="area")
-
-
-def _smooth_noise(channels: int) -> torch.Tensor:
-    """[NUM_SAMPLES, C, 8, 8] of unit variance, half of it in patches as large as the things in pictures."""
-    generator = torch.Generator().manual_seed(0)
-    coarse = torch.randn(NUM_SAMPLES, channels, 2, 2, generator=generator)
-    fine = torch.randn(NUM_SAMPLES, channels, SAMPLE_SIDE, SAMPLE_SIDE, generator=generator)
-    patches = functional.interpolate(coarse, size=(SAMPLE_SIDE, SAMPLE_SIDE), mode="nearest")
-    return (patches + fine) / 2**0.5
 
 
 def _decode_all(vae: Any, latents: torch.Tensor) -> tuple[torch.Tensor, float]:

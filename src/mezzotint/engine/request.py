@@ -1,7 +1,6 @@
 """A job's parameters as the keyword arguments of a stock pipeline call."""
 
 import inspect
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,11 +33,13 @@ def call_kwargs(pipeline: "DiffusionPipeline", parameters: Parameters) -> dict[s
     import torch
 
     accepted = inspect.signature(type(pipeline).__call__).parameters
+    # a call without one has the text or None that the pipeline says: PixArt's and Sana's fail at None
+    default = accepted["negative_prompt"].default if "negative_prompt" in accepted else None
+    empty = default if isinstance(default, str) else None
     slots = {
         "prompt": Slot(value=parameters.prompt, is_required=True),
         "negative_prompt": Slot(
-            value=parameters.negative_prompt or _find_empty_negative(accepted),
-            is_required=bool(parameters.negative_prompt),
+            value=parameters.negative_prompt or empty, is_required=bool(parameters.negative_prompt)
         ),
         "num_inference_steps": Slot(value=parameters.num_steps, is_required=True),
         "guidance_scale": Slot(value=parameters.guidance_scale, is_required=False),
@@ -61,12 +62,6 @@ def call_kwargs(pipeline: "DiffusionPipeline", parameters: Parameters) -> dict[s
         if slot.is_required and name not in accepted:
             raise RunFailed(f"{type(pipeline).__name__} takes no {name}")
     return {name: slot.value for name, slot in slots.items() if name in accepted}
-
-
-def _find_empty_negative(accepted: Mapping[str, inspect.Parameter]) -> str | None:
-    """The text or None that a call without a negative prompt has: PixArt's and Sana's fail at None."""
-    default = accepted["negative_prompt"].default if "negative_prompt" in accepted else None
-    return default if isinstance(default, str) else None
 
 
 def count_skipped(pipeline: "DiffusionPipeline", clip_skip: int | None) -> int | None:

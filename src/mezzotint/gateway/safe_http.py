@@ -25,11 +25,13 @@ from mezzotint.policy.addresses import Address, is_public
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 MAX_URL = 2000
 MAX_NAME = 253
-MAX_LOOKUPS = 64
 LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 """Matches a last label that resolvers would read as part of an IPv4 address."""
 CONNECT_S, ANSWER_S = 5.0, 10.0
+RESOLVERS = ThreadPoolExecutor(max_workers=64, thread_name_prefix="resolve")
+read_certificates = cache(ssl.create_default_context)
+"""Read the machine's authorities, once: reading them would delay other requests."""
 
 
 class Unreachable(Exception):
@@ -63,18 +65,7 @@ class Allowlist:
 async def resolve(host: str, port: int) -> list[str]:
     """Resolve a name in threads of its own: a name server that does not answer holds one long after the timeout."""
     ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-    return [str(found[4][0]) for found in await asyncio.get_running_loop().run_in_executor(_resolvers(), ask)]
-
-
-@cache
-def _resolvers() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max_workers=MAX_LOOKUPS, thread_name_prefix="resolve")
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    """Built once: reading the machine's certificates would delay other requests."""
-    return ssl.create_default_context()
+    return [str(found[4][0]) for found in await asyncio.get_running_loop().run_in_executor(RESOLVERS, ask)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +81,7 @@ class PublicOnlyClient:
             raise Unreachable(fault)
         timeout = {"connect": CONNECT_S, "read": ANSWER_S, "write": ANSWER_S, "pool": CONNECT_S}
         extensions = {"timeout": timeout}
-        pool = httpcore.AsyncConnectionPool(ssl_context=_tls(), network_backend=_CheckedNetwork(self))
+        pool = httpcore.AsyncConnectionPool(ssl_context=read_certificates(), network_backend=_CheckedNetwork(self))
         try:
             async with asyncio.timeout(CONNECT_S + ANSWER_S), pool:
                 wanted = pool.stream("POST", url, headers=list(headers.items()), content=body, extensions=extensions)

@@ -35,7 +35,12 @@ class RetentionSweep:
             found = await connection.execute(crowded.having(func.count() > self._retention.max_unstarted))
             tenants = [TenantId(tenant) for tenant in found.scalars()]
         for tenant in tenants:
-            num_gone += await self._drop_jobs(await self._beyond(tenant))
+            of_tenant = and_(UNSTARTED, jobs.c.tenant == tenant)
+            newest_first = select(jobs.c.seq).where(of_tenant).order_by(jobs.c.seq.desc())
+            async with self._database.read() as connection:
+                first = await connection.execute(newest_first.offset(self._retention.max_unstarted).limit(1))
+                oldest_kept = first.scalar() or 0
+            num_gone += await self._drop_jobs(and_(of_tenant, jobs.c.seq <= oldest_kept))
         is_open = select(jobs.c.id).where(jobs.c.id == previews.c.job, jobs.c.state.in_(OPEN)).exists()
         before = self._retention.oldest_ended_key(now)
         for over in (
@@ -46,14 +51,6 @@ class RetentionSweep:
             async with self._database.write() as connection:
                 num_gone += int((await connection.execute(over)).rowcount)
         return num_gone
-
-    async def _beyond(self, tenant: TenantId) -> ColumnElement[bool]:
-        """The tenant's unstarted jobs but for the newest that are kept."""
-        mine = and_(UNSTARTED, jobs.c.tenant == tenant)
-        newest_first = select(jobs.c.seq).where(mine).order_by(jobs.c.seq.desc())
-        async with self._database.read() as connection:
-            first = await connection.execute(newest_first.offset(self._retention.max_unstarted).limit(1))
-            return and_(mine, jobs.c.seq <= (first.scalar() or 0))
 
     async def _drop_jobs(self, which: ColumnElement[bool]) -> int:
         num_gone, found = 0, [JobId("")]

@@ -12,12 +12,11 @@ from mezzotint.actions.finish import finish
 from mezzotint.actions.requeue import requeue
 from mezzotint.domain.errors import EngineFailed, JobFault, StorageUnavailable, WorkerLost
 from mezzotint.domain.event import Moved
-from mezzotint.domain.job import Ending, Job, JobState, remaining_cost
+from mezzotint.domain.job import Ending, JobState, remaining_cost
 from mezzotint.policy.fair_queue.settle import next_pace
 from mezzotint.policy.poison import WorkerLoss
 from mezzotint.policy.retry import DeadLetter, Failure, Retry, decide_retry
 from mezzotint.policy.safety.verdicts import SafetyVerdict
-from mezzotint.provenance import PictureTools
 from mezzotint.worker.checkpoints.save import save_checkpoint
 from mezzotint.worker.leased_jobs import LeasedJob, LeasedJobs
 from mezzotint.worker.messages import PreemptReason, RunEnded, RunPreempted
@@ -40,7 +39,9 @@ async def finish_job(jobs: LeasedJobs, leased: LeasedJob, report: RunEnded) -> N
     load_s = report.begun_at - leased.claimed_at if report.begun_at is not None else None
     storage = PictureStorage(objects=jobs.backing.objects, originals=jobs.backing.originals)
     try:
-        tools = await jobs.retry_while_away(lambda: _prepare_tools(jobs, leased.job))
+        tools = UNTOUCHED
+        if (provenance := jobs.job_provenance) is not None:
+            tools = await jobs.retry_while_away(lambda: provenance.prepare(leased.job, jobs.now()))
         ending = await jobs.retry_while_away(
             lambda: postprocess(leased.job, report, jobs.image_filter, storage, jobs.now, tools=tools)
         )
@@ -61,10 +62,6 @@ async def finish_job(jobs: LeasedJobs, leased: LeasedJob, report: RunEnded) -> N
     if await jobs.write_and_release(leased, lambda: finish(jobs.backing, leased.job, leased.lease, ending)):
         took = {name: round(took, 3) for name, took in asdict(ending.timings).items() if took is not None}
         log.info("job ended", job=leased.job.id, state=ending.state, **took)
-
-
-async def _prepare_tools(jobs: LeasedJobs, job: Job) -> PictureTools:
-    return UNTOUCHED if jobs.job_provenance is None else await jobs.job_provenance.prepare(job, jobs.now())
 
 
 async def fail_job(jobs: LeasedJobs, leased: LeasedJob, fault: JobFault, cost_s: float) -> None:

@@ -103,18 +103,14 @@ async def withdraw_late_arrivals(work: TakedownWork) -> int:
             pictures = [picture for of, picture in late if of == id]
             if takedown is not None and await _withdraw(work, takedown, pictures, takedown.cursor, num_seen=0):
                 num_new += len(pictures)
-                await _move_late(work, takedown)
+                if takedown.phase is TakedownPhase.WITHDRAWING:
+                    continue  # its next phase moves their bytes
+                while await move_some(work, takedown.id):
+                    pass
+                if takedown.phase is TakedownPhase.ERASED:
+                    await work.quarantine.delete_all(f"{takedown.id}/")
         num_late += num_new
     return num_late
-
-
-async def _move_late(work: TakedownWork, takedown: Takedown) -> None:
-    if takedown.phase is TakedownPhase.WITHDRAWING:
-        return  # its next phase does it
-    while await move_some(work, takedown.id):
-        pass
-    if takedown.phase is TakedownPhase.ERASED:
-        await work.quarantine.delete_all(f"{takedown.id}/")
 
 
 async def _withdraw_some(work: TakedownWork, takedown: Takedown) -> None:

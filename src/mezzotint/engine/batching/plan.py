@@ -94,7 +94,12 @@ def plan_turn(
     max_rows: widest pass, which a single call may exceed. has_fixed_rows: every pass is filled up to one width, so that
     a call alone is merged too, with copies of itself. choose: the stepping policy; without one, all go.
     """
-    ready = _hold_back(parked)
+    ready = [
+        call
+        for call in parked
+        if call.run.waited_turns > MAX_WAIT_TURNS  # else a run waits that is ahead, within its step, of others
+        or not any(other.phase < call.phase < (other.calls_per_step or call.phase + 1) for other in parked)
+    ]
     found: dict[Hashable, list[ParkedCall]] = {}
     for call in ready:
         key = ("mergeable", call.key) if call.refusal is None else ("alone", call.run.id)
@@ -140,16 +145,6 @@ def _plan_pass(calls: Sequence[ParkedCall], has_fixed_rows: bool) -> PlannedPass
     else:
         way = Way.ALONE
     return PlannedPass(way, tuple(calls))
-
-
-def _hold_back(parked: Sequence[ParkedCall]) -> list[ParkedCall]:
-    """Leave out the runs that are ahead, within their step, of others that will reach the same call."""
-    return [
-        call
-        for call in parked
-        if call.run.waited_turns > MAX_WAIT_TURNS
-        or not any(o.phase < call.phase < (o.calls_per_step or call.phase + 1) for o in parked)
-    ]
 
 
 def _cut(group: Sequence[ParkedCall], max_rows: int) -> list[list[ParkedCall]]:

@@ -66,7 +66,7 @@ def _describe(folder: Path, name: str | None) -> ModelInfo:
         tasks=tuple(map(Task, card["tasks"])),
         samplers=samplers,
         takes_negative_prompt=bool(card["takes_negative_prompt"]),
-        weighs_words=_weighs_words(index),
+        weighs_words=bool(_list_weighing_encoders(index)),
         can_stop=bool(card["can_stop"]),
         license=str(card.get("license", "see the model's own card")),
         knows=tuple(map(str, card.get("knows", ()))),
@@ -82,32 +82,25 @@ def _describe_options(
     own = (read_config(folder, index, "scheduler", "scheduler_config.json") or {}).get("_class_name")
     named = {name: found.scheduler for name in samplers if (found := find_sampler(name)) is not None}
     heeding = [name for name, scheduler in [(None, own), *named.items()] if scheduler in ETA_SCHEDULERS]
+    paths = [folder / part / "config.json" for part in _list_weighing_encoders(index)]
+    configs = [read_json(path, folder) if path.exists() else {} for path in paths]  # none in a Python package
+    num_layers = [int(config.get("num_hidden_layers") or card.get("max_clip_skip", 0)) for config in configs]
     return DrawingOptions(
         eta_samplers=tuple(heeding) if card["takes_eta"] else (),
         rescale_tasks=tuple(map(Task, card["rescale_tasks"])),
-        max_clip_skip=_count_layers(folder, index, card) if _weighs_words(index) else 0,
+        max_clip_skip=min(num_layers, default=0),
     )
-
-
-def _count_layers(folder: Path, index: dict[str, Any], card: dict[str, Any]) -> int:
-    """The layers of which each text encoder can be read; one in a Python package is not looked into."""
-    parts = [part for part in ("text_encoder", "text_encoder_2") if is_present(index, part)]
-    paths = [folder / part / "config.json" for part in parts]
-    configs = [read_json(path, folder) if path.exists() else {} for path in paths]
-    return min(int(config.get("num_hidden_layers") or card.get("max_clip_skip", 0)) for config in configs)
 
 
 def find_text_encoders(folder: Path) -> list[str]:
     """The text encoders of a model that weighs words; none of another. Raises: ModelMissing, ModelCorrupt."""
-    index = read_json(folder / "model_index.json", folder)
-    parts = [part for part in ("text_encoder", "text_encoder_2") if is_present(index, part)]
-    return parts if _weighs_words(index) else []
+    return _list_weighing_encoders(read_json(folder / "model_index.json", folder))
 
 
-def _weighs_words(index: dict[str, Any]) -> bool:
+def _list_weighing_encoders(index: dict[str, Any]) -> list[str]:
     known = WEIGHING.get(str(index["_class_name"]), frozenset())
-    encoders = {str(index[part][1]) for part in ("text_encoder", "text_encoder_2") if is_present(index, part)}
-    return bool(encoders) and encoders <= known
+    parts = [part for part in ("text_encoder", "text_encoder_2") if is_present(index, part)]
+    return parts if {str(index[part][1]) for part in parts} <= known else []
 
 
 def _pixels(folder: Path, index: dict[str, Any]) -> tuple[int, int, int]:

@@ -94,7 +94,8 @@ def load_pipeline(
         more["quantization_config"] = _quantization(entry.quantization)
     try:
         read_ahead(weights_of(folder, variant, checkpoint), tell)
-        more |= _load_other_parts(folder, checkpoint, added.vae, dtypes)
+        more |= {} if checkpoint is None else load_parts(checkpoint, folder, dtypes)
+        more |= {} if added.vae is None else {"vae": load_vae(added.vae, folder, dtypes.get("vae", dtypes["default"]))}
         with warnings.catch_warnings(category=FutureWarning, action="ignore"):
             pipeline = DiffusionPipeline.from_pretrained(
                 str(folder),
@@ -217,14 +218,6 @@ def _place(pipeline: Any, device: str, offload: Offload) -> "DiffusionPipeline":
         case Offload.SEQUENTIAL:
             pipeline.enable_sequential_cpu_offload(device=device)
     return pipeline
-
-
-def _load_other_parts(
-    folder: Path, checkpoint: Path | None, vae: Path | None, dtypes: "dict[str, torch.dtype]"
-) -> dict[str, Any]:
-    """Components that lie in files beside the folder."""
-    found = {} if checkpoint is None else load_parts(checkpoint, folder, dtypes)
-    return found if vae is None else found | {"vae": load_vae(vae, folder, dtypes.get("vae", dtypes["default"]))}
 
 
 def _load_packaged_parts(folder: Path, dtype: "torch.dtype") -> dict[str, Any]:

@@ -75,14 +75,10 @@ def load_embeddings(pipeline: Any, embeddings: Iterable[tuple[str, Path]]) -> No
         table.weight = torch.nn.Parameter(grown, requires_grad=False)
         table.num_embeddings = encoder.config.vocab_size = len(grown)
         setattr(encoder, EMBEDDINGS, numbers)
-        _fix_end(pipeline, part, encoder)
-
-
-def _fix_end(pipeline: Any, part: str, encoder: Any) -> None:
-    tokenizer = getattr(pipeline, part.replace("text_encoder", "tokenizer"))
-    for module in encoder.modules():
-        if getattr(module, "eos_token_id", None) == LEGACY_EOS:
-            module.eos_token_id = tokenizer.eos_token_id
+        tokenizer = getattr(pipeline, part.replace("text_encoder", "tokenizer"))
+        for module in encoder.modules():
+            if getattr(module, "eos_token_id", None) == LEGACY_EOS:
+                module.eos_token_id = tokenizer.eos_token_id
 
 
 def _find_tensor(names: Any, part: str, num_parts: int, path: Path) -> str:

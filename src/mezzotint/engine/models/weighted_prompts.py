@@ -63,10 +63,13 @@ def _make_weighing(kind: Any) -> Any:
         call = signature.bind(self, *args, **kwargs)
         call.apply_defaults()
         given = call.arguments
-        texts = [given["prompt"], given["negative_prompt"]]
-        is_ours = isinstance(texts[0], str) and given["prompt_embeds"] is None
-        is_skipping = given["clip_skip"] is not None
-        if is_ours and (is_skipping or any(isinstance(text, str) and _needs_reading(self, text) for text in texts)):
+        is_ours = isinstance(given["prompt"], str) and given["prompt_embeds"] is None
+        texts = [text for text in (given["prompt"], given["negative_prompt"]) if isinstance(text, str)]
+        if is_ours and (
+            given["clip_skip"] is not None
+            or any(is_weighted(text) for text in texts)  # the stock way would read the weights as words
+            or any(reader.needs_reading(text) for reader in _list_readers(self) for text in texts)
+        ):
             _fill_embeddings(self, given)
         return stock(*call.args, **call.kwargs)
 
@@ -92,6 +95,10 @@ class Reader:
     @property
     def max_chunks(self) -> int:
         return MAX_CHUNKS if self.is_chunked else 1
+
+    def needs_reading(self, text: str) -> bool:
+        """Say whether the text has embeddings, or more than the one chunk that the stock way reads."""
+        return bool(find_tokens(text, self.embeddings)) or (self.is_chunked and len(self.split((Piece(text),))) > 1)
 
     def split(self, pieces: Sequence[Piece]) -> list[list[Token]]:
         """The text's chunks, at least one; not bounded in number."""
@@ -157,13 +164,6 @@ def _list_readers(pipeline: Any) -> list[Reader]:
         for tokenizer, encoder in found
         if encoder is not None
     ]
-
-
-def _needs_reading(pipeline: Any, text: str) -> bool:
-    """Whether the stock way would read the text otherwise: its weights as words, or only its beginning."""
-    if is_weighted(text) or any(find_tokens(text, reader.embeddings) for reader in _list_readers(pipeline)):
-        return True
-    return any(one.is_chunked and len(one.split((Piece(text),))) > 1 for one in _list_readers(pipeline))
 
 
 def _fill_embeddings(pipeline: Any, given: dict[str, Any]) -> None:

@@ -167,28 +167,21 @@ class OidcProvider:
         named = claims.get(self._trust.role_claim)
         names = named if isinstance(named, list) else [named]
         roles = ((self._trust.admin_role, Role.ADMIN), (self._trust.manager_role, Role.MANAGER))
+        tenant, subject = claims[self._trust.tenant_claim], claims.get("sub")
+        hashed = _hash_name(tenant)
+        is_readable = is_tenant_name(self._trust.tenant_prefix + tenant)  # `auth0|5f7c...` is not
+        is_owner = self._trust.tenant_claim != "sub" and subject is not None
         return Claims(
-            tenant=self._tenant(claims[self._trust.tenant_claim]),
+            tenant=TenantId(self._trust.tenant_prefix + (tenant if is_readable else hashed)),
             tier=Tier(str(tier)),
             expires_at=read_expiry(claims),
             scopes=scopes_of(next((role for name, role in roles if name is not None and name in names), Role.USER)),
-            subject=self._subject(claims),
+            subject=f"oidc:{_hash_name(subject)}" if is_owner else "",
         )
 
-    def _subject(self, claims: dict[str, Any]) -> str:
-        """The owner in the tenant, where another claim names the tenant; hashed, since names have any length."""
-        subject = claims.get("sub")
-        if self._trust.tenant_claim == "sub" or subject is None:
-            return ""
-        if not isinstance(subject, str) or not subject:
-            raise ValueError("the subject is not a name")
-        return f"oidc:{hashlib.sha256(subject.encode()).hexdigest()[:40]}"
 
-    def _tenant(self, value: object) -> TenantId:
-        """A name that fits stays readable; any other (`auth0|5f7c...`) becomes its hash."""
-        if not isinstance(value, str) or not value:
-            raise ValueError("the tenant claim is not a name")
-        name = self._trust.tenant_prefix + value
-        if is_tenant_name(name):
-            return TenantId(name)
-        return TenantId(self._trust.tenant_prefix + hashlib.sha256(value.encode()).hexdigest()[:40])
+def _hash_name(name: object) -> str:
+    """Names of a provider have any length. Raises: ValueError for what is no name."""
+    if not isinstance(name, str) or not name:
+        raise ValueError("the claim is not a name")
+    return hashlib.sha256(name.encode()).hexdigest()[:40]

@@ -6,6 +6,7 @@ parsing slow (of many small values, of many escapes) are counted first, a piece 
 
 import json
 import math
+import re
 from codecs import getincrementaldecoder
 from collections.abc import Iterator
 from typing import Any
@@ -22,6 +23,7 @@ MAX_ESCAPES = 512 * 1024
 MAX_DIGITS = 20
 PIECE = 2**20
 JSON_HINT = 'Send JSON such as {"prompt": "a red apple"}.'
+SURROGATE = re.compile(r"[\ud800-\udfff]")
 INTEGERS = range(-(2**63), 2**64)
 """Seeds go up to 2^64-1; routes bound their other numbers."""
 
@@ -36,7 +38,7 @@ def read_json_value(body: bytes) -> Any:
     try:
         pieces = [decoder.decode(body[start : start + PIECE]) for start in range(0, len(body), PIECE)]
         text = "".join([*pieces, decoder.decode(b"", final=True)])
-        value = json.loads(text, parse_int=_parse_integer, parse_float=_parse_number, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_int=_parse_integer, parse_float=_parse_number, parse_constant=_parse_number)
     except RecursionError:
         raise _limit_error(f"It is nested more than {MAX_DEPTH} deep.") from None
     except ValueError:
@@ -48,7 +50,10 @@ def read_json_value(body: bytes) -> Any:
         if depth > MAX_DEPTH:
             raise _limit_error(f"It is nested more than {MAX_DEPTH} deep.")
         if has_escapes and isinstance(one, str):
-            _check_text(one)
+            if SURROGATE.search(one):
+                raise _limit_error("A text has half of a surrogate pair.")
+            if "\0" in one:
+                raise _limit_error("A text has the character U+0000.")
     return value
 
 
@@ -76,21 +81,9 @@ def _parse_integer(digits: str) -> int:
 def _parse_number(digits: str) -> float:
     number = float(digits)
     if not math.isfinite(number):
-        raise _limit_error("A number is too large.")
+        is_name = digits[-1].isalpha()  # NaN, Infinity, -Infinity
+        raise _limit_error(f"{digits} is no number of JSON." if is_name else "A number is too large.")
     return number
-
-
-def _refuse_constant(name: str) -> None:
-    raise _limit_error(f"{name} is no number of JSON.")
-
-
-def _check_text(text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise _limit_error("A text has half of a surrogate pair.") from None
-    if "\0" in text:
-        raise _limit_error("A text has the character U+0000.")
 
 
 def _walk(value: Any) -> Iterator[tuple[Any, int]]:

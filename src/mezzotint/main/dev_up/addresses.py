@@ -29,7 +29,11 @@ def read_addresses(file: Path) -> Addresses:
             addresses = Addresses.model_validate_json(file.read_bytes())
         except (ValidationError, OSError) as error:
             raise DataFolderUnusable(f"{file} is damaged: delete it, and other ports are chosen") from error
-        for name, port in _list_ports(addresses).items():
+        ports = {"gateway": addresses.gateway, "PostgreSQL": addresses.postgres, "Valkey": addresses.valkey}
+        ports["S3"] = addresses.s3
+        for name, port in addresses.s3_parts.items():
+            ports |= {f"{name} of the S3": port, f"{name} of the S3, gRPC,": port + GRPC}
+        for name, port in ports.items():
             if not is_port_free(port):
                 raise PortInUse(
                     f"port {port} of the {name} is in use, perhaps by what an earlier start left running "
@@ -39,11 +43,3 @@ def read_addresses(file: Path) -> Addresses:
     addresses = Addresses()
     file.write_text(json.dumps(addresses.model_dump(), indent=2))
     return addresses
-
-
-def _list_ports(addresses: Addresses) -> dict[str, int]:
-    ports = {"gateway": addresses.gateway, "PostgreSQL": addresses.postgres, "Valkey": addresses.valkey}
-    ports["S3"] = addresses.s3
-    for name, port in addresses.s3_parts.items():
-        ports |= {f"{name} of the S3": port, f"{name} of the S3, gRPC,": port + GRPC}
-    return ports

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +74,7 @@ class LocalServer(ABC):
     def launch(self) -> None:
         """Start the process, in a group of its own: Ctrl-C of a terminal goes to its owner alone."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        ends_with_parent = self.dies_with_parent and sys.platform == "linux"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 self.command(),
@@ -85,11 +85,8 @@ class LocalServer(ABC):
                 env=self.environment(),
                 user=self.user(),
                 process_group=0,
-                preexec_fn=self._before_exec(),  # noqa: PLW1509 - `dev up`, which wants it, has one thread
+                preexec_fn=_end_with_parent if ends_with_parent else None,  # noqa: PLW1509 - `dev up` has one thread
             )
-
-    def _before_exec(self) -> Callable[[], None] | None:
-        return _end_with_parent if self.dies_with_parent and sys.platform == "linux" else None
 
     def wait_until_ready(self) -> None:
         """Raises: LocalServerFailed, with the end of its log."""

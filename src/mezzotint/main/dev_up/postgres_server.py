@@ -41,8 +41,9 @@ class PostgresServer(LocalServer):
         self.folder.chmod(0o700)
         self._password_file.touch(0o600)
         self._password_file.write_text(secrets.token_hex(8))
-        for path in (self.folder, self._password_file):
-            self._give_to_user(path)
+        if (user := self.user()) is not None:
+            for path in (self.folder, self._password_file):
+                os.chown(path, pwd.getpwnam(user).pw_uid, -1)
         self._check_path()
         command = [self._find_binary("initdb"), "-D", str(self.folder / "d"), "-U", USER, "--auth=scram-sha-256"]
         command += [f"--pwfile={self._password_file}", "-E", "UTF8", "--no-sync", "--locale=C"]
@@ -94,11 +95,6 @@ class PostgresServer(LocalServer):
                 f"PostgreSQL does not run as root, and `{self.user()}`, who runs it, cannot pass {closed[0]}; "
                 "use a folder under one that all may pass, such as /var/tmp, or another user than root"
             )
-
-    def _give_to_user(self, path: Path) -> None:
-        user = self.user()
-        if user is not None:
-            os.chown(path, pwd.getpwnam(user).pw_uid, -1)
 
     def _find_binary(self, name: str) -> str:
         """In the wheel, or in a copy beside the folder, where the account that runs it cannot come to the wheel.

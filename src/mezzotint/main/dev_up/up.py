@@ -3,7 +3,6 @@
 import os
 import signal
 from pathlib import Path
-from types import FrameType
 
 from mezzotint.main.data_folder import lock_data_folder
 from mezzotint.main.dev_up.site import Site
@@ -16,7 +15,7 @@ def run_site(folder: Path, port: int, num_workers: int) -> None:
             folder.chmod(0o711)  # PostgreSQL, which does not run as root, passes through
         site = Site(folder, say)
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, _interrupt)
+            signal.signal(number, signal.default_int_handler)
         try:
             site.start(port, num_workers)
             print_start_message(site, num_workers)
@@ -47,7 +46,3 @@ def print_start_message(site: Site, num_workers: int) -> None:
 
 def say(message: str) -> None:
     print(message, flush=True)  # noqa: T201 - the command's output
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

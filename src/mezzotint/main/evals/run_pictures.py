@@ -5,9 +5,9 @@ from pathlib import Path
 
 from mezzotint import __version__
 from mezzotint.domain.errors import ArgumentInvalid
-from mezzotint.evals.pictures.aesthetic import ScorePicture, measure_aesthetic
+from mezzotint.evals.pictures.aesthetic import measure_aesthetic
 from mezzotint.evals.pictures.image_filter import measure_image_filter, read_labelled_pictures
-from mezzotint.evals.pictures.judge import Judge, open_judge
+from mezzotint.evals.pictures.judge import open_judge
 from mezzotint.evals.pictures.regression import measure_regression
 from mezzotint.evals.result import EvalResult, Suite
 from mezzotint.main.evals.draw import DrawnPictures
@@ -44,7 +44,13 @@ def run_regression(run: EvalRun, drawn: DrawnPictures) -> EvalResult:
 
 def run_aesthetic(run: EvalRun, drawn: DrawnPictures, graders: Graders) -> EvalResult:
     """Raises: JudgeUnusable, ModelMissing, ModelUnsupported."""
-    judge, head = _open_judge(run, graders), _load_head(graders)
+    key, judge, head = run.settings.eval_judge_key, None, None
+    if graders.judge is not None:
+        judge = open_judge(graders.judge, graders.judge_model, key.get_secret_value() if key else None)
+    if graders.clip is not None and graders.head is not None:
+        from mezzotint.evals.pictures.clip import ClipScorer, load_linear_head
+
+        head = load_linear_head(graders.head, ClipScorer(graders.clip))
     asked = {"judge": graders.judge_model, "votes": str(graders.num_votes)} if judge else {}
     with progress_bar() as bar:
         task = bar.add_task("grading pictures", total=len(drawn.pictures) if judge else 0)
@@ -77,18 +83,3 @@ def run_images(run: EvalRun, file: Path, limit: int | None) -> EvalResult:
             inputs={"mezzotint": __version__, "filter": image_filter.version, "pictures": file.name},
             on_picture=lambda: bar.advance(task),
         )
-
-
-def _open_judge(run: EvalRun, graders: Graders) -> Judge | None:
-    if graders.judge is None:
-        return None
-    key = run.settings.eval_judge_key
-    return open_judge(graders.judge, graders.judge_model, key.get_secret_value() if key else None)
-
-
-def _load_head(graders: Graders) -> ScorePicture | None:
-    if graders.clip is None or graders.head is None:
-        return None
-    from mezzotint.evals.pictures.clip import ClipScorer, load_linear_head
-
-    return load_linear_head(graders.head, ClipScorer(graders.clip))

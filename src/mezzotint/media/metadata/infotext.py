@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from mezzotint.domain.drawing.named_weights import NamedWeights
 from mezzotint.domain.drawing.recipe import Recipe
@@ -44,7 +44,7 @@ def format_infotext(recipe: Recipe) -> str:
         "CFG Rescale": _write(recipe.guidance_rescale),
         "VAE hash": None if recipe.vae is None else recipe.vae.sha256[:CUT] or None,
         "VAE": None if recipe.vae is None else recipe.vae.name,
-        "TI hashes": _write_hashes(recipe.embeddings),
+        "TI hashes": ", ".join(f"{one.name}: {one.sha256[:CUT]}" for one in recipe.embeddings) or None,
         "Lora hashes": ", ".join(f"{style.name}: {style.sha256[:12]}" for style in recipe.styles) or None,
     }
     lines = [f"{recipe.prompt}{write_tags(recipe.styles)}"]
@@ -82,6 +82,8 @@ def to_recipe(pairs: Mapping[str, str]) -> Recipe | None:
     known = find_sampler(f"{sampler} {schedule}") or find_sampler(sampler)
     taken = take_tags(pairs.get("Prompt", ""))
     prompt, styles = (pairs.get("Prompt", ""), ()) if isinstance(taken, Refusal) else taken
+    vae = pairs.get("VAE", "").removesuffix(".safetensors")
+    embeddings = (one.rpartition(": ") for one in pairs.get("TI hashes", "").split(", ")[:MAX_EMBEDDINGS])
     return Recipe(
         prompt=" ".join(prompt.split()) if styles else prompt,
         styles=tuple(
@@ -96,8 +98,8 @@ def to_recipe(pairs: Mapping[str, str]) -> Recipe | None:
         width=_read_integer(pairs.get("Size-1", "")),
         height=_read_integer(pairs.get("Size-2", "")),
         sampler=known.name if known else sampler or None,
-        vae=_read_vae(pairs),
-        embeddings=_read_hashes(pairs.get("TI hashes", "")),
+        vae=NamedWeights(name=vae, sha256=_read_hash(pairs.get("VAE hash", ""))) if vae else None,
+        embeddings=tuple(NamedWeights(name=name, sha256=_read_hash(told)) for name, colon, told in embeddings if colon),
         speed=pairs.get("Speed") or None,
         strength=_read_decimal(pairs.get("Denoising strength", "")),
         clip_skip=_read_integer(pairs.get("Clip skip", "")),
@@ -105,20 +107,6 @@ def to_recipe(pairs: Mapping[str, str]) -> Recipe | None:
         guidance_rescale=_read_decimal(pairs.get("CFG Rescale", "")),
         software=pairs.get("Version") or None,
     )
-
-
-def _write_hashes(found: Sequence[NamedWeights]) -> str | None:
-    return ", ".join(f"{one.name}: {one.sha256[:CUT]}" for one in found) or None
-
-
-def _read_hashes(text: str) -> tuple[NamedWeights, ...]:
-    found = (one.rpartition(": ") for one in text.split(", ")[:MAX_EMBEDDINGS])
-    return tuple(NamedWeights(name=name, sha256=_read_hash(told)) for name, colon, told in found if colon)
-
-
-def _read_vae(pairs: Mapping[str, str]) -> NamedWeights | None:
-    name = pairs.get("VAE", "").removesuffix(".safetensors")
-    return NamedWeights(name=name, sha256=_read_hash(pairs.get("VAE hash", ""))) if name else None
 
 
 def _read_hash(text: str) -> Sha256:

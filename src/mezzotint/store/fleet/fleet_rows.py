@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import RowMapping, and_, delete, insert, select, update
+from sqlalchemy import and_, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.errors import LeaseLost
@@ -41,7 +41,10 @@ class FleetRows:
     async def read(self) -> DesiredFleet | None:
         async with self._database.read() as connection:
             row = (await connection.execute(select(fleets).where(fleets.c.name == NAME))).mappings().one_or_none()
-            return None if row is None else _fleet_of(row)
+            if row is None:
+                return None
+            values: Mapping[str, Any] = {name: row[name] for name in DesiredFleet.__slots__}
+            return replace(DesiredFleet(**values), phase=FleetPhase(row["phase"]))
 
     async def write(self, wanted: DesiredFleet) -> None:
         """Make the fleet's row, or replace it; the epoch goes on counting."""
@@ -75,7 +78,8 @@ class FleetRows:
         """All that live, and those that ended in the last hour, oldest first."""
         query = select(fleet_workers).order_by(fleet_workers.c.created_at, fleet_workers.c.id)
         async with self._database.read() as connection:
-            return [_worker_of(row) for row in (await connection.execute(query)).mappings()]
+            rows = (await connection.execute(query)).mappings()
+            return [replace(FleetWorker(**row), state=FleetWorkerState(row["state"])) for row in rows]
 
     async def targets(self) -> list[PoolTarget]:
         query = select(fleet_targets).order_by(fleet_targets.c.pool)
@@ -138,12 +142,3 @@ async def _forget(connection: AsyncConnection, now: datetime) -> None:
     await connection.execute(delete(fleet_decisions).where(fleet_decisions.c.seq <= newest.scalar_subquery()))
     ended = and_(fleet_workers.c.state.in_(FINAL), fleet_workers.c.changed_at < now - ENDED_KEPT)
     await connection.execute(delete(fleet_workers).where(ended))
-
-
-def _fleet_of(row: RowMapping) -> DesiredFleet:
-    values: Mapping[str, Any] = {name: row[name] for name in DesiredFleet.__slots__}
-    return replace(DesiredFleet(**values), phase=FleetPhase(row["phase"]))
-
-
-def _worker_of(row: RowMapping) -> FleetWorker:
-    return replace(FleetWorker(**row), state=FleetWorkerState(row["state"]))
