@@ -28,9 +28,9 @@ from mezzotint.gateway.error_handlers import install_error_handlers
 from mezzotint.gateway.middleware.compression import Compression
 from mezzotint.gateway.middleware.cross_origin import CrossOrigin
 from mezzotint.gateway.middleware.head_requests import HeadRequests
-from mezzotint.gateway.middleware.request_checks import AddressCheck, JsonCheck, format_response
+from mezzotint.gateway.middleware.request_checks import AddressCheck, format_response
 from mezzotint.gateway.middleware.security_headers import SecurityHeaders
-from mezzotint.gateway.middleware.size_limits import STREAMED, BodyLimit, UrlLimit
+from mezzotint.gateway.middleware.size_limits import BodyLimit, UrlLimit
 from mezzotint.gateway.network.hosts import HostCheck
 from mezzotint.gateway.network.path_prefix import PathPrefix, set_prefix
 from mezzotint.gateway.rate_limits import RateLimitMiddleware, RateLimits
@@ -147,7 +147,6 @@ def create_app(
     else:
         app.add_api_route("/", lambda: HTMLResponse(NO_PAGE), include_in_schema=False)
     app.add_middleware(Compression)
-    app.add_middleware(JsonCheck, unread=STREAMED)
     app.add_middleware(BodyLimit, bodies=service.bodies if service is not None else RequestBodies())
     app.add_middleware(HeadRequests)
     app.add_middleware(AddressCheck)

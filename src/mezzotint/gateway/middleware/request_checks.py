@@ -4,43 +4,11 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mezzotint.gateway.automatic1111.errors import sdapi_error
-from mezzotint.gateway.bodies.json_values import read_json_value
 from mezzotint.gateway.errors import ApiError
 from mezzotint.gateway.openai.errors import openai_error
-
-
-class JsonCheck:
-    """Refuses JSON bodies that `read_json_value` does not take. It runs after `BodyLimit`.
-
-    unread: paths whose routes read their larger bodies themselves.
-    """
-
-    def __init__(self, app: ASGIApp, unread: frozenset[str]) -> None:
-        self.app, self.unread = app, unread
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        has_json = any(name == b"content-type" and b"json" in value.lower() for name, value in scope.get("headers", ()))
-        if scope["type"] != "http" or scope["path"] in self.unread or not has_json:
-            await self.app(scope, receive, send)
-            return
-        messages = [await receive()]
-        while messages[-1].get("more_body", False):
-            messages.append(await receive())
-        try:
-            if body := b"".join(message.get("body", b"") for message in messages):
-                read_json_value(body)
-        except ApiError as answer:
-            await format_response(scope, answer)(scope, receive, send)
-            return
-        messages.reverse()
-
-        async def replayed() -> Message:
-            return messages.pop() if messages else await receive()
-
-        await self.app(scope, replayed, send)
 
 
 class AddressCheck:

@@ -1,7 +1,8 @@
-"""Limits of the size of bodies and URLs, for every route. They never buffer a stream."""
+"""Limits of bodies and URLs, for every route. They never buffer a stream."""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mezzotint.gateway.bodies.json_values import read_json_value
 from mezzotint.gateway.bodies.request_bodies import RequestBodies, too_large_error
 from mezzotint.gateway.errors import ApiError
 from mezzotint.gateway.middleware.request_checks import format_response
@@ -27,7 +28,8 @@ STREAMED = frozenset(
 
 
 class BodyLimit:
-    """Answers 413 to a body over `MAX_BODY_BYTES`, declared or not, and 408 to one that comes too slowly."""
+    """Answers 413 to a body over `MAX_BODY_BYTES`, declared or not, 408 to one that comes too slowly, and 400 or 422 to
+    JSON that `read_json_value` does not take."""
 
     def __init__(self, app: ASGIApp, bodies: RequestBodies) -> None:
         self.app, self.bodies = app, bodies
@@ -45,6 +47,8 @@ class BodyLimit:
             if not (declared.isdigit() and int(declared[:20]) <= MAX_BODY_BYTES):
                 raise too_large_error(MAX_BODY_BYTES)
             body = await self.bodies.read(receive, MAX_BODY_BYTES)
+            if body and any(name == b"content-type" and b"json" in kind.lower() for name, kind in scope["headers"]):
+                read_json_value(body)
         except ApiError as answer:
             await format_response(scope, answer)(scope, receive, send)
             return
