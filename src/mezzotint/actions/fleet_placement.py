@@ -13,7 +13,7 @@ from mezzotint.store import WorkerLabels, Workers
 from mezzotint.store.fleet.fleet_rows import FleetRows
 
 KEPT = timedelta(seconds=5)
-"""How long the fleet's file and the list of workers are not read again."""
+"""The fleet's file and the list of workers are read again after this time."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -28,7 +28,7 @@ log = structlog.get_logger()
 LATELY = timedelta(minutes=5)
 MAINTAIN_S, BALANCE_S, SWEEP_S = 1.0, 60.0, 3600.0
 JUDGE_S = 10.0
-"""How often the health of workers is judged."""
+"""The health of workers is judged so often."""
 RENEWAL_S = 2 * MAX_WAIT_S
 """Within it every heartbeat has tried again."""
 

@@ -1,4 +1,4 @@
-"""Whether free jobs are taken at the moment. The queue is looked at anew every few seconds, by whoever submits.
+"""Decide whether free jobs are taken at the moment. A submission looks at the queue anew every few seconds.
 
 Each process remembers for itself whether it refuses; one that starts between the two marks begins by taking jobs.
 """
@@ -29,7 +29,7 @@ class Overload:
     looked_at: datetime | None = None
 
     async def refusal(self, lane: Tier, now: datetime) -> Refusal | None:
-        """Why a new job of the lane is not taken now. Raises: StorageUnavailable."""
+        """The refusal of a new job of the lane, if it is not taken now. Raises: StorageUnavailable."""
         if self.looked_at is None or abs((now - self.looked_at).total_seconds()) >= LOOK_S:  # a clock may be set back
             self.looked_at = now  # before the reading: others that come meanwhile need not read, too
             self.pressure, before = await self.read(now), self.load

@@ -14,7 +14,7 @@ from mezzotint.store import FleetRows, Regions
 
 log = structlog.get_logger()
 KEPT = timedelta(seconds=5)
-"""How long what was read is not read again."""
+"""The rows that were read are read again after this time."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -35,7 +35,7 @@ FRESH = timedelta(minutes=1)
 """An upload that came with a request stays so long: its job may not be there yet."""
 SWEEP_S = 3600.0
 KEPT = timedelta(hours=24)
-"""How long an upload that nothing uses is kept."""
+"""An upload that nothing uses is kept so long."""
 TOO_MANY = Refusal(
     code=RefusalCode.TOO_MANY_UPLOADS,
     message=f"You have {MAX_UPLOADS} uploads, or {MAX_BYTES >> 30} GiB of them, already.",

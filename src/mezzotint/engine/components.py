@@ -79,7 +79,7 @@ class Components:
                 tensor.data = tensor.data.to(dtype)
 
     def _try(self, call: ComponentCall, tile_px: int | None) -> tuple[bool, Any]:
-        """Whether there was memory for the call, and its output. When it returns, nothing holds the call's tensors."""
+        """Make the call. Returns whether there was memory for it, and its output; nothing holds its tensors then."""
         try:
             with _tiling(call.module, tile_px):
                 return True, call.make()

@@ -31,7 +31,7 @@ def estimate_result(sampler: Any, output: Any, model_output: Any) -> torch.Tenso
 
 
 def works_with_estimates(config: Any) -> bool:
-    """Whether a multistep sampler of this configuration keeps estimates of the end result, not of the noise."""
+    """Say whether a multistep sampler of this configuration keeps estimates of the end result, not of the noise."""
     return str(config.get("algorithm_type", "++")).endswith("++") and bool(config.get("predict_x0", True))
 
 

@@ -119,7 +119,7 @@ class Hub:
 
     @property
     def is_exclusive(self) -> bool:
-        """Whether runs go one at a time, since denoisers keep state between calls (feature caches) or are offloaded."""
+        """Say whether runs go one at a time: denoisers keep state between calls (feature caches) or are offloaded."""
         return bool(getattr(self.pipeline, "_all_hooks", None)) or any(
             getattr(module, "is_cache_enabled", False) or hasattr(module, "_hf_hook") for module in self._denoisers
         )

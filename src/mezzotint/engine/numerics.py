@@ -282,7 +282,7 @@ def row_stable_linear(input: torch.Tensor, weight: torch.Tensor, bias: torch.Ten
 
 
 def is_finite(value: Any) -> bool:
-    """Whether every floating-point tensor and array in the tree is free of NaN and infinity."""
+    """Say whether every floating-point tensor and array in the tree is free of NaN and infinity."""
     for leaf in leaves(value):
         if isinstance(leaf, torch.Tensor) and leaf.is_floating_point() and not torch.isfinite(leaf).all():
             return False

@@ -158,7 +158,7 @@ def find_unmet_need(pipeline: Any) -> str | None:
 
 
 def takes_negative_prompt(pipeline: Any) -> bool:
-    """Whether a negative prompt changes the picture, for every task of the family. pipeline: the class."""
+    """Say whether a negative prompt changes the picture, for every task of the family. pipeline: the class."""
     for kind in (pipeline, *classes_of(pipeline.__name__).values()):
         parameters = inspect.signature(kind.__call__).parameters
         # guidance heeds it: the real one, where a distilled model has its own beside it
@@ -169,7 +169,7 @@ def takes_negative_prompt(pipeline: Any) -> bool:
 
 
 def takes_eta(pipeline: Any) -> bool:
-    """Whether its call, and those of its family's other tasks, give `eta` to the sampler. pipeline: the class."""
+    """Say whether its call, and those of its family's other tasks, give `eta` to the sampler. pipeline: the class."""
     return all("eta" in _accepts(kind) for kind in (pipeline, *classes_of(pipeline.__name__).values()))
 
 

@@ -23,12 +23,12 @@ class PictureVersion:
         return format_datetime(self.modified_at.astimezone(UTC), usegmt=True)
 
     def is_known(self, request: Request) -> bool:
-        """Whether the client has it already. A date counts only without a tag (RFC 9110, 13.2.2)."""
+        """Say whether the client has it already. A date counts only without a tag (RFC 9110, 13.2.2)."""
         tags = request.headers.get("if-none-match")
         return self.has_tag(tags) if tags is not None else self.is_older(request.headers.get("if-modified-since"))
 
     def has_tag(self, if_none_match: str) -> bool:
-        """Whether the list names the tag, by the weak comparison (RFC 9110, 13.1.2)."""
+        """Say whether the list names the tag, by the weak comparison (RFC 9110, 13.1.2)."""
         tags = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
         return "*" in tags or self.etag in tags
 

@@ -120,7 +120,7 @@ def _device(settings: Settings) -> Finding:
 
 
 def _sensors(settings: Settings) -> Iterator[Finding]:
-    """One line of the GPU's sensors, where models would run on one."""
+    """Find the GPU's sensors, in one line, where models would run on a GPU."""
     from mezzotint.engine.device.choice import process_device
     from mezzotint.engine.device.sensors import GpuSensors, SensorsUnavailable
 

@@ -33,7 +33,7 @@ Data = Annotated[Path | None, setting_option("data", "Folder of the database, pi
 
 
 class ExitCode(IntEnum):
-    """How a command ended. The page docs/reference/commands.md lists them."""
+    """The code that a command ended with. The page docs/reference/commands.md lists them."""
 
     DONE = 0
     FAILED = 1

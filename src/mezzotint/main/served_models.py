@@ -271,7 +271,7 @@ def build_catalog(
 
 
 def is_exact(settings: Settings, device: str) -> bool:
-    """Whether models on this device run in exact mode. What it costs on a GPU has not been measured."""
+    """Say whether models on this device run in exact mode. Its cost on a GPU has not been measured."""
     return device == "cpu" if settings.exact == "auto" else settings.exact
 
 

@@ -121,7 +121,7 @@ class Database:
                 yield connection
 
     async def has_tables(self) -> bool:
-        """Whether a server or `mezzotint init` has made the tables. Raises: StorageUnavailable."""
+        """Say whether a server or `mezzotint init` has made the tables. Raises: StorageUnavailable."""
         async with self.read() as connection:
             return await connection.run_sync(lambda plain: inspect(plain).has_table("alembic_version"))
 

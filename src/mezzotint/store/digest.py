@@ -1,4 +1,4 @@
-"""How secrets are kept that were drawn at random: a plain hash is enough, since nobody can guess 256 bits."""
+"""Secrets that were drawn at random are kept as plain hashes, which is enough: nobody can guess 256 bits."""
 
 import hashlib
 

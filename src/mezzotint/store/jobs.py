@@ -108,7 +108,7 @@ class Jobs:
             return [(row["seq"], job) for row, job in zip(rows, await jobs_of(connection, rows), strict=True)]
 
     async def standing(self, tenant: TenantId, month: str) -> tuple[int, float]:
-        """How many jobs of a tenant are queued or running, and the GPU-seconds charged to it in a month (`2026-01`)."""
+        """Count the open jobs of a tenant, and the GPU-seconds charged to it in a month (`2026-01`)."""
         async with self._database.read() as connection:
             row = (await connection.execute(STANDING, {"of_tenant": tenant, "in_month": month})).one()
         return int(row.num_open), float(row.used_s or 0.0)
@@ -128,7 +128,7 @@ class Jobs:
             return [(row["seq"], job) for row, job in zip(rows, await jobs_of(connection, rows), strict=True)]
 
     async def num_ended_since(self, at: datetime) -> int:
-        """How many jobs succeeded since an instant, whoever's they are."""
+        """Count the jobs of everybody that succeeded since an instant."""
         query = select(func.count()).where(jobs.c.state == JobState.SUCCEEDED, jobs.c.finished_at >= at)
         async with self._database.read() as connection:
             return int((await connection.execute(query)).scalar_one())
@@ -142,7 +142,7 @@ class Jobs:
             return await jobs_of(connection, (await connection.execute(query)).mappings().all())
 
     async def position(self, job: Job) -> int | None:
-        """How many queued jobs of its lane are ahead of it; None unless it is queued."""
+        """Count the queued jobs of its lane that are ahead of it; None unless it is queued."""
         if job.state is not JobState.QUEUED:
             return None
         async with self._database.read() as connection:
@@ -171,7 +171,7 @@ class Jobs:
         tenants: frozenset[TenantId] | None = None,
         regions: Collection[str] | None = None,
     ) -> bool:
-        """Whether a job of the lane could be claimed. models, tenants: None: any. regions: beside none; None: any."""
+        """Say whether a job of the lane could be claimed. None: any model, tenant, region. regions: beside none."""
         fits = and_(jobs.c.waits_in == lane, jobs.c.num_losses == 0)
         if models is not None:
             fits = and_(fits, jobs.c.model.in_(sorted(models)))
@@ -183,7 +183,7 @@ class Jobs:
             return (await connection.execute(select(jobs.c.seq).where(fits).limit(1))).first() is not None
 
     async def is_suspect_waiting(self, offer: WorkerOffer, now: datetime) -> bool:
-        """Whether a job could be claimed that is to run alone, since a worker ended while it ran it."""
+        """Say whether a job could be claimed that is to run alone, since a worker ended while it ran it."""
         async with self._database.read() as connection:
             return await is_suspect_waiting(connection, offer, now)
 

@@ -23,7 +23,7 @@ T = TypeVar("T")
 _PARTIAL = re.compile(r"#\d+$")
 """The end of the name under which obstore writes an object aside; it lists no such file."""
 RETRY_S = 5.0
-"""How long a call keeps trying by itself; whoever needs more patience has its own."""
+"""A call keeps trying so long by itself; callers that need more patience have their own."""
 
 
 def check_room(folder: Path) -> None:

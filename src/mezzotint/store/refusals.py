@@ -80,7 +80,7 @@ class Refusals:
         return [(row["seq"], refusal_of(row)) for row in rows]
 
     async def count(self, code: str, since: datetime) -> int:
-        """How many of one code are kept of all tenants since then."""
+        """Count the refusals of one code, of all tenants, since then."""
         wanted = select(func.count()).where(refusals.c.code == code, refusals.c.created_at >= since)
         async with self._database.read() as connection:
             return int((await connection.execute(wanted)).scalar_one())

@@ -14,7 +14,7 @@ from mezzotint.store.database import INSERTS, Database
 from mezzotint.store.schema import submissions
 
 DELIVERED_LIFETIME = timedelta(seconds=10)
-"""How long a retry may follow an answer that was sent whole: it can be lost between a proxy and the client. OpenAI's
+"""A retry may follow an answer that was sent whole so long: it can be lost between a proxy and the client. OpenAI's
 clients wait at most 8 s before they retry."""
 
 

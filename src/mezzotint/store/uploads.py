@@ -125,7 +125,7 @@ class Uploads:
         return await self._drop(contents, uploads.c.used_at < before)
 
     async def is_named(self, content: Sha256) -> bool:
-        """Whether anybody's row names the upload."""
+        """Say whether anybody's row names the upload."""
         async with self._database.read() as connection:
             named = select(uploads.c.seq).where(uploads.c.content == content).limit(1)
             return (await connection.execute(named)).first() is not None

@@ -130,7 +130,7 @@ class Workers:
             return bool((await connection.execute(update(workers).where(here).values(values))).rowcount)
 
     async def is_drained(self, worker: WorkerId) -> bool:
-        """Whether the worker, or everybody, is to take no more."""
+        """Say whether the worker, or everybody, is to take no more jobs."""
         return await self.read_drain_wish(worker) is not None
 
     async def drain(self, worker: WorkerId, now: datetime, *, is_drained: bool) -> bool:

@@ -23,7 +23,7 @@ CLAIM_EVERY_S = 1.0
 """Longest wait between two looks at the queue; work that comes is seen sooner."""
 log = structlog.get_logger()
 LOOK_S = 1.0
-"""How often the store is asked whether a suspect waits."""
+"""The store is asked so often whether a suspect waits."""
 FREES_ITS_PLACE = {LeaseState.PREEMPTING, LeaseState.REQUEUEING, LeaseState.FINISHING}
 
 

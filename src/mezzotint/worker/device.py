@@ -90,7 +90,7 @@ class DeviceThread:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the thread has begun and not ended."""
+        """Say whether the thread has begun and not ended."""
         return self._thread.is_alive()
 
     def send(self, command: Command) -> None:

@@ -15,7 +15,7 @@ log = structlog.get_logger()
 SEEN_S = 5.0
 LOOK_S = 1.0
 MAX_DRAIN_S = 60.0
-"""How long a worker that is to end waits for its runs to be put aside; then it stops as by a signal, which hands back
+"""A worker that is to end waits so long for its runs to be put aside; then it stops as by a signal, which hands back
 what is left."""
 
 
@@ -41,7 +41,7 @@ class Drain:
 
     @property
     def is_drained(self) -> bool:
-        """Whether the worker is wanted to take no jobs."""
+        """Say whether the worker is wanted to take no jobs."""
         return self._wish is not None
 
     def name_device(self, device: str) -> None:

@@ -10,7 +10,7 @@ from mezzotint.worker.leased_jobs import LeasedJobs
 from mezzotint.worker.messages import Cancel
 
 HEARTBEAT_EVERY_S = 0.25
-"""How often reached steps are written and lost leases noticed."""
+"""Reached steps are written, and lost leases noticed, so often."""
 
 
 @dataclass(slots=True)

@@ -26,7 +26,7 @@ from mezzotint.worker.postprocess import ImageFilter
 log = structlog.get_logger()
 T = TypeVar("T")
 STORE_WAIT_S = 120.0
-"""How long a finished picture, or the start of a run, waits for a store that is away."""
+"""A finished picture, or the start of a run, waits so long for a store that is away."""
 MAX_WITHOUT_PREVIEWS = 10_000
 """Jobs remembered as those whose previews stopped; also over a preemption."""
 
@@ -112,7 +112,7 @@ class LeasedJobs:
         return [leased for leased in self.by_id.values() if leased.state is not LeaseState.LOST]
 
     def is_held(self, job: JobId) -> bool:
-        """Whether the worker works for the job, even if its lease is over. May be asked from any thread."""
+        """Say whether the worker works for the job, even if its lease is over. May be asked from any thread."""
         leased = self.by_id.get(job)
         return leased is not None and leased.state is not LeaseState.LOST
 

@@ -88,7 +88,7 @@ class Worker:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the models that are to be warm are loaded."""
+        """Say whether the models that are to be warm are loaded."""
         return self._jobs.is_ready
 
     @property
@@ -98,7 +98,7 @@ class Worker:
 
     @property
     def is_drained(self) -> bool:
-        """Whether operators want it to take no more jobs."""
+        """Say whether operators want it to take no more jobs."""
         return self.drain is not None and self.drain.is_drained
 
     def reporter(self) -> Callable[[Report], None]:
@@ -121,7 +121,7 @@ class Worker:
         return self._jobs.models.loading
 
     def wants_preview(self, job: JobId) -> bool:
-        """Whether somebody watches the job and a preview of it may be made now. May be asked from any thread."""
+        """Say whether somebody watches the job and a preview of it may be made now. May be asked from any thread."""
         leased = self._jobs.by_id.get(job)
         if leased is None or leased.is_previewing or job in self._jobs.without_previews:
             return False

@@ -346,7 +346,7 @@ export interface paths {
         };
         /**
          * Read Progress
-         * @description How far your pictures are, all together; 0 when there are none under way.
+         * @description The progress of your pictures, all together; 0 when there are none under way.
          */
         get: operations["read_progress"];
         put?: never;

@@ -12,11 +12,11 @@ from mezzotint.policy.safety.audit import SafetyChange
 from mezzotint.policy.safety.takedown import can_undo, check_selection
 
 ANSWER_S = 20.0
-"""How long a request waits for its takedown before it answers with the phase that is reached."""
+"""A request waits so long for its takedown before it answers with the phase that is reached."""
 
 
 class UndoRefusal(StrEnum):
-    """Why a takedown is not undone."""
+    """The reason for which a takedown is not undone."""
 
     UNDER_WAY = "takedown_under_way"
     ERASED = "takedown_erased"

@@ -27,7 +27,7 @@ TAKEDOWNS_EVERY_S = 5.0
 LATE_ARRIVALS_EVERY_S = 60.0
 """Long, since each look searches the whole blocklist; what it has not found yet is delivered to nobody."""
 RUN_S = 5.0
-"""How long the background task works on one takedown before it looks at the next."""
+"""The background task works so long on one takedown before it looks at the next."""
 
 
 def ignore(takedown: Takedown) -> None:

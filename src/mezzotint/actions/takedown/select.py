@@ -99,7 +99,7 @@ def index_hashes(near: Sequence[str]) -> HashIndex:
 
 
 async def _is_near(work: TakedownWork, picture: StoredPicture, near: Sequence[str], index: HashIndex) -> bool:
-    """Whether the picture is a near copy. Its file is read only where the hash of its row leaves that open."""
+    """Say whether the picture is a near copy. Its file is read only where the hash of its row leaves that open."""
     if picture.pdq is not None and (
         (picture.pdq_quality or 0) < MIN_QUALITY or not await asyncio.to_thread(may_be_near, picture.pdq, near)
     ):

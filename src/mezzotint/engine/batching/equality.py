@@ -1,4 +1,4 @@
-"""Whether tensors are equal, asked of a device once: comparing waits until it has done all its work."""
+"""Compare tensors, asking a device once: a comparison waits until it has done all its work."""
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class EqualityCache:
 
 
 def _is_plain(tensor: torch.Tensor) -> bool:
-    """Whether its version counter tells of writes, and its storage of its values."""
+    """Say whether its version counter tells of writes, and its storage of its values."""
     is_lazy = tensor.is_conj() or tensor.is_neg()
     return type(tensor) is torch.Tensor and tensor.layout is torch.strided and not (tensor.is_inference() or is_lazy)
 

@@ -83,7 +83,7 @@ def sample_of(call: Call) -> torch.Tensor:
 
 
 def takes_lists(call: Call) -> bool:
-    """Whether samples come as lists of tensors rather than as rows."""
+    """Say whether samples come as lists of tensors rather than as rows."""
     return not isinstance(primary_of(call), torch.Tensor)
 
 
@@ -279,6 +279,6 @@ def _form(value: Any) -> tuple[Hashable, ...]:
 
 
 def is_opaque(*values: Any) -> bool:
-    """Whether the trees hold something that is neither a tensor nor a plain value (such as a key-value cache)."""
+    """Say whether the trees hold something that is neither a tensor nor a plain value (such as a key-value cache)."""
     known = (torch.Tensor, np.ndarray, np.generic, *PLAIN)
     return not all(isinstance(leaf, known) for value in values for leaf in leaves(value))

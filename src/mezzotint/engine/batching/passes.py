@@ -121,7 +121,7 @@ class Passes:
 
     @property
     def _is_filled(self) -> bool:
-        """Whether every pass is filled up to one width."""
+        """Say whether every pass is filled up to one width."""
         return self._numerics.fixed_rows is not None
 
     def widest(self, call: Call, wanted: int) -> int | None:

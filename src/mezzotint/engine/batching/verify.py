@@ -80,7 +80,7 @@ class Verifier:
 
 
 def does_not_merge(error: BaseException) -> bool:
-    """Whether the error says that calls do not fit together, so that it would come again."""
+    """Say whether the error says that calls do not fit together, so that it would come again."""
     return isinstance(error, CannotMerge) or is_shape_error(error)
 
 

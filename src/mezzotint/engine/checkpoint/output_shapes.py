@@ -73,7 +73,7 @@ def describe_output(output: Any) -> Any:
 
 
 def has_opaque(form: Any) -> bool:
-    """Whether a replay cannot answer a call of this form."""
+    """Say whether a replay cannot answer a call of this form."""
     return isinstance(form, dict) and '{"k":' in json.dumps(form)
 
 

@@ -15,7 +15,7 @@ from diffusers import DiffusionPipeline
 
 
 def takes_only_latents(pipeline: Any) -> bool:
-    """Whether the pipeline, and each pipeline nested in it, uses nothing of a step's output but the latents."""
+    """Say whether the pipeline, and each pipeline nested in it, uses nothing of a step's output but the latents."""
     nested = [value for value in vars(pipeline).values() if isinstance(value, DiffusionPipeline)]
     modules = {
         cls.__module__

@@ -66,7 +66,7 @@ def list_gpus() -> list[str]:
 
 
 def unused_gpu() -> str | None:
-    """Why PyTorch does not use the GPU that this machine has; None where there is none, or where it is hidden."""
+    """The reason why PyTorch does not use the GPU of this machine; None where there is none, or where it is hidden."""
     if torch.cuda.is_available() or not torch.cuda._parse_visible_devices():  # CUDA_VISIBLE_DEVICES hides it
         return None
     nodes = [str(node) for pattern in DRIVER_NODES for node in sorted(Path("/").glob(pattern.removeprefix("/")))]
@@ -87,7 +87,7 @@ def describe_device(device: str) -> str:
 
 
 def has_bfloat16(device: str) -> bool:
-    """Whether the device computes in bfloat16 without emulation."""
+    """Say whether the device computes in bfloat16 without emulation."""
     if device == "cpu":
         return False
     return torch.version.hip is not None or torch.cuda.get_device_capability(device) >= BFLOAT16_CAPABILITY

@@ -66,7 +66,7 @@ class Span:
 
 
 def is_asynchronous(tensor: torch.Tensor) -> bool:
-    """Whether the host goes ahead of the device that the tensor is on, so that reading from it waits."""
+    """Say whether the host goes ahead of the device that the tensor is on, so that reading from it waits."""
     return tensor.device.type != "cpu"
 
 

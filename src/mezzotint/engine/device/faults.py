@@ -25,7 +25,7 @@ MAX_CAUSES = 8
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, on the host or on the device, according to the error or one of its causes."""
+    """Say whether memory ran out, on the host or on the device, according to the error or one of its causes."""
     return any(
         isinstance(cause, (torch.OutOfMemoryError, MemoryError))
         or (isinstance(cause, RuntimeError) and MEMORY_TEXT.search(str(cause)) is not None)
@@ -34,7 +34,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def is_device_error(error: BaseException) -> bool:
-    """Whether the device failed rather than the call: memory, kernels, libraries or a lost context."""
+    """Say whether the device failed rather than the call: memory, kernels, libraries or a lost context."""
     return is_out_of_memory(error) or any(
         isinstance(cause, torch.AcceleratorError)
         or (isinstance(cause, RuntimeError) and DEVICE_TEXT.search(str(cause)) is not None)
@@ -43,7 +43,7 @@ def is_device_error(error: BaseException) -> bool:
 
 
 def is_shape_error(error: BaseException) -> bool:
-    """Whether the error says that arguments do not fit: it would come again with every call of this form."""
+    """Say whether the error says that arguments do not fit: it would come again with every call of this form."""
     if is_device_error(error):
         return False
     if isinstance(error, (TypeError, ValueError)):

@@ -1,4 +1,4 @@
-"""Whether the runs' latents are finite after their steps, asked of a device once a turn for all runs.
+"""Check that the runs' latents are finite after their steps, asking a device once a turn for all runs.
 
 The answer about each run would wait for the device to do all its work. On a CPU it is there at once.
 """

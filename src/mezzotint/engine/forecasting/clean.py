@@ -42,7 +42,7 @@ class Conversion:
 
 
 def find_conversions(sampler: Any, times: Sequence[float]) -> list[Conversion] | None:
-    """One conversion a step; None for a sampler whose schedule is not of a known kind.
+    """Find one conversion a step; None for a sampler whose schedule is not of a known kind.
 
     The tables are read where they are, which may wait for a device: once a run.
     """
@@ -56,7 +56,7 @@ def find_conversions(sampler: Any, times: Sequence[float]) -> list[Conversion] |
 
 
 def adds_noise(sampler: Any) -> bool:
-    """Whether its steps draw fresh noise."""
+    """Say whether its steps draw fresh noise."""
     name, algorithm = type(sampler).__name__, str(getattr(sampler.config, "algorithm_type", ""))
     if getattr(sampler, ADDS_NOISE, False):
         return True
@@ -64,7 +64,7 @@ def adds_noise(sampler: Any) -> bool:
 
 
 def fits(sample: torch.Tensor, answer: torch.Tensor) -> bool:
-    """Whether the answer is about the sample's values, or about those of its first channels."""
+    """Say whether the answer is about the sample's values, or about those of its first channels."""
     same = (
         sample.ndim == answer.ndim >= 3 and sample.shape[:1] + sample.shape[2:] == answer.shape[:1] + answer.shape[2:]
     )

@@ -1,4 +1,4 @@
-"""Whether a step is foretold. Pure: numbers in, a decision out.
+"""Decide whether a step is foretold. Pure: numbers in, a decision out.
 
 A straight line through a run's last two answers misses the next one by their curvature times the distances in time to
 both. How much the line through the two answers before missed the last one tells the curvature: it was measured, not
@@ -42,7 +42,7 @@ class Line:
         return self.gain * self.miss * abs((at - self.last) * (at - self.before)) / self.reach
 
     def stays_finite(self, at: float) -> bool:
-        """Whether the extrapolated answer is a number of its dtype for certain; False where one seen was none."""
+        """Say whether the extrapolated answer is a number of its dtype for certain; False where one seen was none."""
         return self.largest * (1 + 2 * abs(self.stretch(at))) * max(1.0, self.gain) * 4 < self.limit
 
 
@@ -59,5 +59,5 @@ def expect_error(lines: Sequence[Line], at: float) -> float:
 
 
 def is_eligible(settings: ForecastSettings, *, step: int, steps_left: int, in_row: int) -> bool:
-    """Whether the step may be foretold at all. step: of its sampler, from 0. steps_left: this one included."""
+    """Say whether the step may be foretold at all. step: of its sampler, from 0. steps_left: this one included."""
     return step >= settings.first_steps and steps_left > settings.last_steps and in_row < settings.max_in_row

@@ -199,7 +199,7 @@ class Forecaster:
         return [place.path, call.cache_context, type(call.module).__name__, shapes]
 
     def _is_control(self, key: list[Any]) -> bool:
-        """Whether the call's answer goes to another denoiser's call and nowhere else."""
+        """Say whether the call's answer goes to another denoiser's call and nowhere else."""
         return "ControlNet" in key[2]
 
 

@@ -55,7 +55,7 @@ class Quantization(_CatalogTable):
 
 
 class ForecastEntry(_CatalogTable):
-    """How far steps of the model may be foretold, and for whom."""
+    """The bounds within which steps of the model may be foretold, and for whom."""
 
     balanced: float | None = Field(default=None, gt=0, le=2, description="bound at the speed `balanced`")
     fast: float | None = Field(default=None, gt=0, le=2, description="bound at the speed `fast`")

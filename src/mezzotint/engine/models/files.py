@@ -89,7 +89,7 @@ def _locate(source: str, kind: str, download: Callable[[], str]) -> Path:
 
 
 def check_tiny(folder: Path, model: Path) -> None:
-    """Whether a tiny autoencoder is one, whole, and of the model's latents. Raises: ModelMissing, ModelCorrupt."""
+    """Check that a tiny autoencoder is one, whole, and of the model's latents. Raises: ModelMissing, ModelCorrupt."""
     config = read_json(folder / "config.json", folder)
     if config.get("_class_name") != "AutoencoderTiny":
         raise ModelCorrupt(f"{folder / 'config.json'} is not of an AutoencoderTiny")
@@ -204,7 +204,7 @@ def max_prompt_tokens(folder: Path) -> int:
 
 
 def is_channels_last(folder: Path) -> bool | None:
-    """Whether the card says that its convolutions are faster in that memory order; None: it says nothing."""
+    """Say whether the card says that its convolutions are faster in that memory order; None: it says nothing."""
     found = read_card(folder).get("channels_last")
     return None if found is None else bool(found)
 

@@ -162,7 +162,7 @@ def release() -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a load failed because memory ran out."""
+    """Say whether a load failed because memory ran out."""
     from mezzotint.engine.device import faults
 
     return faults.is_out_of_memory(error)

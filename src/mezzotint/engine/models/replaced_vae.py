@@ -31,7 +31,7 @@ def locate_vae(source: str) -> Path:
 
 
 def check_vae(vae: Path, folder: Path, *, with_torch: bool) -> None:
-    """Whether it is whole and has the form of the model's own. folder: the model's.
+    """Check that it is whole and has the form of the model's own. folder: the model's.
 
     with_torch: compare every tensor, and read every number. Raises: ModelMissing, ModelCorrupt, ModelUnsupported.
     """

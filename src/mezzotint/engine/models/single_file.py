@@ -125,7 +125,7 @@ def held_parts(checkpoint: Path, like: Path) -> frozenset[str]:
 
 
 def needs_no_folder(part: str, like: Path) -> bool:
-    """Whether a component of `like` is left out, or made from what the package has."""
+    """Say whether a component of `like` is left out, or made from what the package has."""
     return part in LEFT_OUT or (like.parent == CONFIGS and part.startswith("tokenizer"))
 
 

@@ -169,7 +169,7 @@ def _list_converted(pipeline: Any, path: Path) -> list[str]:
 
 
 def _has_place(pipeline: Any, name: str) -> bool:
-    """Whether a tensor's name begins with the path of a module of the pipeline."""
+    """Say whether a tensor's name begins with the path of a module of the pipeline."""
     part, _, rest = name.partition(".")
     module = getattr(pipeline, part, None)
     if module is None:

@@ -25,7 +25,7 @@ LEGACY_EOS = 2
 
 
 def check_embedding(path: Path, folder: Path, *, reads_values: bool) -> None:
-    """Whether the file is an embedding whose vectors the model's text encoders can read. folder: the model's.
+    """Check that the file is an embedding whose vectors the model's text encoders can read. folder: the model's.
 
     Reads no tensor unless `reads_values`, and needs no torch. Raises: EmbeddingInvalid.
     """

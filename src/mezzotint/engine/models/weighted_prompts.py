@@ -49,7 +49,7 @@ def is_weighing(pipeline: Any) -> bool:
 
 
 def reads_whole(pipeline: Any, text: str) -> bool:
-    """Whether a weighing pipeline reads the whole text."""
+    """Say whether a weighing pipeline reads the whole text."""
     return all(len(reader.split(read_weights(text))) <= reader.max_chunks for reader in _list_readers(pipeline))
 
 

@@ -44,7 +44,7 @@ def delete_from(response: Response, connection: HTTPConnection) -> None:
 
 
 def is_from_our_page(connection: HTTPConnection) -> bool:
-    """Whether the browser says that our own origin made the request; silence is no proof."""
+    """Say whether the browser told that our own origin made the request; silence is no proof."""
     site = connection.headers.get("sec-fetch-site")
     if site is not None:
         return site == "same-origin"

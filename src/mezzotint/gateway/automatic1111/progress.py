@@ -65,7 +65,7 @@ async def read_progress(
     claims: BasicCallerClaims,
     skip_current_image: Annotated[bool, Query(description="leave out the picture so far")] = False,
 ) -> SdProgress:
-    """How far your pictures are, all together; 0 when there are none under way."""
+    """The progress of your pictures, all together; 0 when there are none under way."""
     ids = get_waiting_jobs(request).of(claims)
     rows = [job for id in ids if (job := await service.backing.jobs.get(id))]
     seen = {job.id: service.backing.bus.progress_of(job.id) for job in rows}  # read once: step and picture agree

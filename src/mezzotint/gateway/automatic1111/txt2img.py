@@ -123,7 +123,7 @@ def check_checkpoint(service: Service, wanted: object) -> None:
 
 
 def _is_switched_on(script: object) -> bool:
-    """Whether a script of `alwayson_scripts` would do something.
+    """Say whether a script of `alwayson_scripts` would do something.
 
     Front ends send those that are off too: without arguments, with false as the first, or with units that are not
     enabled.

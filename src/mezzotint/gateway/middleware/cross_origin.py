@@ -20,7 +20,7 @@ EXPOSED = (
 )
 """Headers of answers that scripts of those pages may read, beside those that each may."""
 PREFLIGHT_S = 600
-"""How long a browser remembers what it may send."""
+"""A browser remembers what it may send so long."""
 
 
 def read_origins(text: str) -> tuple[str, ...]:

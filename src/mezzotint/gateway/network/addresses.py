@@ -51,7 +51,7 @@ def limit_key(address: Address) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or an address is this machine for certain, whatever a name server says."""
+    """Say whether a host name or an address is this machine for certain, whatever a name server says."""
     if host == "localhost":
         return True
     address = read_address(host)

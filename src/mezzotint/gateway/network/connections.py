@@ -153,7 +153,7 @@ class OpenConnections:
             self._abort(transport, "not_read")
 
     def _is_stuck(self, transport: asyncio.Transport, one: _Connection, now: float) -> bool:
-        """Whether the client stopped taking what was written for it."""
+        """Say whether the client stopped taking what was written for it."""
         size = transport.get_write_buffer_size()
         if size == 0 or size <= one.send_bytes - SENT_BYTES:
             one.send_bytes, one.send_since = size, now

@@ -21,7 +21,7 @@ def read_host_name(header: str) -> str | None:
 
 
 def names_this_machine(header: str) -> bool:
-    """Whether a Host header is exactly a loopback name or address, with or without a port."""
+    """Say whether a Host header is exactly a loopback name or address, with or without a port."""
     name = read_host_name(header)
     return name is not None and LOOPBACK.fullmatch(name) is not None
 

@@ -29,7 +29,7 @@ _PLAIN = re.compile(rb"[A-Z]+ /[^ \x00-\x1f\x7f]* HTTP/1\.[01]\r\n(?:[!-~][^\x00
 
 
 def find_fault(head: bytes) -> str | None:
-    """Why a request's head is refused, as a hint for its sender; None: it is not. head: with its last line end."""
+    """The fault of a request's head, as a hint for its sender; None: it has none. head: with its last line end."""
     if len(head) <= MAX_HEAD_BYTES and _PLAIN.fullmatch(head):
         lowered = head.lower()
         if b"\ntransfer-encoding" not in lowered and lowered.count(b"\ncontent-length") <= 1:

@@ -210,7 +210,7 @@ async def _encode_image(
 
 
 def is_stored_so(options: ImageOptions) -> bool:
-    """Whether pictures are kept in the file format that is asked for."""
+    """Say whether pictures are kept in the file format that is asked for."""
     return options.form == "png" or (options.form == "webp" and options.output_compression is None)
 
 

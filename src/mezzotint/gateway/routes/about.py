@@ -149,7 +149,7 @@ async def create_session(request: Request, service: ServiceDep) -> Session:
 
 
 def is_local(request: Request) -> bool:
-    """Whether a page of this machine asks: loopback peer, loopback Host (no DNS rebinding), no proxy, same origin."""
+    """Say whether a page of this machine asks: loopback peer and Host (no DNS rebinding), no proxy, same origin."""
     peer = request.client.host if request.client else ""
     is_forwarded = any(name in PROXY_HEADERS or name.startswith("x-forwarded") for name in request.headers)
     is_same_origin = request.headers.get("sec-fetch-site", "same-origin") in {"same-origin", "none"}

@@ -127,7 +127,7 @@ async def revoke_key(key_id: Id, service: ServiceDep, claims: CallerClaims) -> R
 
 
 def may_see(claims: Claims, key: Key) -> bool:
-    """Whether a key of the caller's tenant is the caller's to see and to end."""
+    """Say whether a key of the caller's tenant is the caller's to see and to end."""
     return key.user in {None, claims.user} or claims.user is None or claims.is_manager
 
 

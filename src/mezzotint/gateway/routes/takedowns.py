@@ -23,7 +23,7 @@ log = structlog.get_logger()
 router = APIRouter(prefix="/v1/admin/takedowns", tags=["admin"], responses=describe_errors(401, 403, 422, 503))
 Id = Annotated[str, Path(description="the takedown's id", max_length=40)]
 PLAN_S = 20.0
-"""How long a plan is counted before it says what it has seen so far."""
+"""A plan is counted so long before it says what it has seen so far."""
 UNDO_HINTS = {
     UndoRefusal.UNDER_WAY: "GET it until its phase is `done`, then undo it.",
     UndoRefusal.ERASED: "Nothing can bring them back; `ends_at` said until when.",

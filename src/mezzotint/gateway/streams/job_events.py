@@ -51,7 +51,7 @@ def read_last_event_id(last_event_id: str | None) -> StreamPosition | None:
 
 
 async def knows_end(changes: Changes, job: Job, seen: StreamPosition | None) -> bool:
-    """Whether the watcher has seen the event of the job's final state."""
+    """Say whether the watcher has seen the event of the job's final state."""
     if seen is None or not job.state.is_final:
         return False
     if seen.number == AFTER_ALL:

@@ -43,7 +43,7 @@ class LocalServer(ABC):
 
     @abstractmethod
     def is_ready(self) -> bool:
-        """Whether it takes requests."""
+        """Say whether it takes requests."""
 
     @property
     @abstractmethod

@@ -24,7 +24,7 @@ def smallest_px(offer: ServedModel) -> int:
 
 
 def draw_smallest(loaded: "LoadedModel", offer: ServedModel) -> None:
-    """One picture a task, through the pipelines, the hub and the encoder. Raises: ModelUnsupported, naming the task."""
+    """Draw one picture a task, by the pipelines, the hub and the encoder. Raises: ModelUnsupported, naming the task."""
     from PIL import Image
 
     from mezzotint.media.encoding import encode

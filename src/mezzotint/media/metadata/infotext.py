@@ -19,7 +19,7 @@ PAIR = re.compile(r'\s*(\w[\w \-/]{0,60}):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
 CUT = 10
 """Characters of a hash that are written."""
 CUT_BY_WEB_UI = 12
-"""Those that it writes of an embedding's and a LoRA's hash, without the file's header."""
+"""The web UI writes so many of an embedding's and a LoRA's hash, without the file's header."""
 MIN_PAIRS = 3
 """A last line with fewer belongs to the prompt."""
 MAX_LINE = 8192

@@ -32,7 +32,7 @@ KINDS: dict[Any, type | tuple[type, ...]] = {
 
 
 def format_recipe(recipe: Recipe) -> str:
-    """One line of JSON; fields without a value are left out."""
+    """Write one line of JSON; fields without a value are left out."""
     values = {name: value for name, value in asdict(recipe).items() if value not in (None, "", ())}
     return json.dumps({"schema": SCHEMA, **values}, ensure_ascii=False)
 

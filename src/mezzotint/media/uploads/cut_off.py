@@ -51,7 +51,7 @@ def check_rows(jpeg: bytes, shown: Image.Image) -> None:
 
 
 def _has_fine_detail(scan: bytes, component: int) -> bool:
-    """Whether a scan goes up to the component's finest detail."""
+    """Say whether a scan goes up to the component's finest detail."""
     num_components = scan[4]
     last = scan[4 + 2 * num_components + 2]
     return num_components == 1 and scan[5] == component and last == LAST_COEFFICIENT

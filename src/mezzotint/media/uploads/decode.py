@@ -31,7 +31,7 @@ TURNS = {
 
 
 class Reading(StrEnum):
-    """How the pixels of an upload are meant. Other masks than these two come as pictures, which `read_mask` reads."""
+    """The meaning of the pixels of an upload. Other masks than these two come as pictures, which `read_mask` reads."""
 
     PICTURE = "picture"
     TRANSPARENT_MASK = "transparent_mask"

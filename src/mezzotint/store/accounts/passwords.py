@@ -36,11 +36,11 @@ class Passwords:
         return await self._run(self._hasher.hash, password)
 
     async def is_right(self, hashed: str | None, password: str) -> bool:
-        """Whether the password is the one. hashed: None where there is no such user; takes as long, answers False."""
+        """Check a password against its hash. hashed: None where there is no such user; takes as long, answers False."""
         return await self._run(self._verify, hashed or self._nobodys, password) and hashed is not None
 
     def is_old(self, hashed: str) -> bool:
-        """Whether it was made with other parameters than today's."""
+        """Say whether the hash was made with other parameters than today's."""
         return self._hasher.check_needs_rehash(hashed)
 
     def _verify(self, hashed: str, password: str) -> bool:

@@ -17,7 +17,7 @@ from mezzotint.store.group_commit import GroupCommit
 from mezzotint.store.schema import tenants
 
 FRESH_S = 2.0
-"""How late a gateway may hear that another process changed or disabled a tenant."""
+"""A gateway hears at most so late that another process changed or disabled a tenant."""
 MAX_KNOWN = 10_000
 MAX_READ_TOGETHER = 500
 

@@ -71,7 +71,7 @@ class EventBus:
         yield
 
     def is_watched(self, job: JobId) -> bool:
-        """Whether anybody would hear of the job. May be asked from any thread."""
+        """Say whether anybody would hear of the job. May be asked from any thread."""
         if job in self._watchers:
             return True
         whose = self._owners.get(job)

@@ -27,7 +27,7 @@ from mezzotint.store.schema import previews
 
 CHANNEL = "mezzotint"
 WATCH_S = 4.0
-"""How often watched jobs are told again."""
+"""Watched jobs are told again so often."""
 FORGET_S = 12.0
 AGAIN_S = 1.0
 MAX_HEARD = 4096

@@ -20,7 +20,7 @@ NAME = "default"
 MAX_DECISIONS = 1000
 """Decisions kept, the newest."""
 ENDED_KEPT = timedelta(hours=1)
-"""How long a worker that ended is listed."""
+"""A worker that ended is listed so long."""
 FINAL = [state for state in FleetWorkerState if state.is_final]
 
 

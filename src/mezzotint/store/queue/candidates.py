@@ -63,7 +63,7 @@ class WorkerOffer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchBounds:
-    """How far a look goes: flows a lane, jobs a flow, oldest jobs a lane."""
+    """The bounds of a search: flows a lane, jobs a flow, oldest jobs a lane."""
 
     num_flows: int
     num_jobs: int
@@ -288,7 +288,7 @@ def _first_flows(shape: OfferShape, lane: Tier) -> str:
 
 
 def _fits(*, of_models: bool, suspects: bool, of_places: bool) -> str:
-    """Whether a waiting job is one for the worker."""
+    """The SQL condition under which the worker may have a waiting job."""
     losses = "jobs.num_losses > 0" if suspects else "jobs.num_losses <= 0"
     places = " AND (jobs.region IS NULL OR jobs.waits_in || ' ' || jobs.region IN :places)" if of_places else ""
     return FITS + (" AND jobs.model IN :models" if of_models else "") + f"{places} AND {losses}"
@@ -306,7 +306,7 @@ def _fit_parameters(*, of_models: bool, of_tenants: bool, of_places: bool) -> li
 
 
 async def is_suspect_waiting(connection: AsyncConnection, offer: WorkerOffer, now: datetime) -> bool:
-    """Whether the worker could claim a job that is to run alone."""
+    """Say whether the worker could claim a job that is to run alone."""
     query = _suspect_query(
         of_models=offer.models is not None, of_tenants=offer.tenants is not None, of_places=offer.places is not None
     )

@@ -85,7 +85,7 @@ class Enqueuer:
 
 
 def _decide(request: EnqueueRequest, num_open: Counter[TenantId], *, is_taken: bool) -> bool | TooManyOpen:
-    """Whether an request is written. It is added to its tenant's open jobs then."""
+    """Decide whether a request is written; its jobs are then added to its tenant's open ones."""
     if is_taken:
         return False
     before = num_open[request.tenant]

@@ -1,4 +1,4 @@
-"""How full the queue is, read from its index."""
+"""The pressure on the queue, read from its index."""
 
 from datetime import datetime
 

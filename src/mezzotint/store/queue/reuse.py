@@ -39,7 +39,7 @@ async def find_reusable(connection: AsyncConnection, job: Job, key: str) -> Job 
 
 
 async def is_source_there(connection: AsyncConnection, ending: Ending) -> bool:
-    """Whether the pictures of an end with reused ones are still those of their source, and none was taken down.
+    """Say whether the pictures of an end with reused ones are still those of their source, and none was taken down.
 
     The source's row stays locked, so that a takedown of it comes before this or after the end.
     """

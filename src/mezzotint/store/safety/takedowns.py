@@ -83,7 +83,7 @@ class Takedowns:
         return takedown
 
     async def _has_more(self, connection: AsyncConnection, present: Takedown, new: Takedown) -> bool:
-        """Whether pictures came since that the selection may take too."""
+        """Say whether pictures came meanwhile that the selection may take too."""
         if present.phase is TakedownPhase.WITHDRAWING:
             return False
         newer = _drawn(new.selection, present.last_seq, new.last_seq, 1)
@@ -124,7 +124,7 @@ class Takedowns:
         return [drawn_picture_of(row) for row in rows]
 
     async def count_drawn(self, selection: PictureSelection, after: int, last: int) -> int:
-        """How many pictures `drawn` gives in all."""
+        """Count the pictures that `drawn` gives in all."""
         every = _drawn(selection, after, last, None).order_by(None).subquery()
         async with self._database.read() as connection:
             return int((await connection.execute(select(func.count()).select_from(every))).scalar_one())
@@ -264,7 +264,7 @@ class Takedowns:
             return [(TenantId(tenant), OwnerId(owner)) for tenant, owner in await connection.execute(query)]
 
     async def is_listed(self, contents: Collection[str]) -> bool:
-        """Whether one of the files' hashes is on the blocklist."""
+        """Say whether one of the files' hashes is on the blocklist."""
         query = select(blocklist.c.seq).where(blocklist.c.content.in_(contents)).limit(1)
         async with self._database.read() as connection:
             return (await connection.execute(query)).first() is not None

@@ -1,4 +1,4 @@
-"""How long workers of a data folder have worked, and how often they were cut off, over all their processes.
+"""The time that workers of a data folder have worked, and the times they were cut off, over all processes.
 
 The file says whether a worker is at work; one that finds it said so, and nobody there, knows that the last one died. It
 belongs to the process that holds its lock: a second worker in the folder counts for itself alone.
@@ -20,7 +20,7 @@ from mezzotint.policy.device.checkpoint_interval import mtbf_s
 
 log = structlog.get_logger()
 WRITE_S = 10.0
-"""How often the time worked is written down."""
+"""The time worked is written down so often."""
 MEMORY_S = 30 * 86_400.0
 """Time worked after which older observations fade."""
 

@@ -36,7 +36,7 @@ ADDRESSES: Mapping[Cloud, str] = MappingProxyType(
 )
 """Link-local addresses of the metadata servers; they are the same on every machine of a cloud."""
 EVERY_S: Mapping[Cloud, float] = MappingProxyType({Cloud.AWS: 5.0, Cloud.GCP: 1.0})
-"""How often each is asked: a fraction of its notice."""
+"""Each cloud is asked so often: a fraction of its notice."""
 
 
 class NoMetadata(Exception):
