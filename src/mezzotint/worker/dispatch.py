@@ -1,5 +1,8 @@
 """Route a report about a job through the job's state table to the function that is due."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import structlog
 
 from mezzotint.domain.errors import CheckpointError, FingerprintMismatch, WorkerLost
@@ -24,6 +27,15 @@ from mezzotint.worker.start import restart_job
 
 log = structlog.get_logger()
 JobReport = StepDone | CheckpointReady | RunEnded | RunPreempted | TaskFailed
+MESSAGES: Mapping[type[JobReport], JobMessage] = MappingProxyType(
+    {
+        StepDone: JobMessage.STEPPED,
+        CheckpointReady: JobMessage.CHECKPOINTED,
+        RunEnded: JobMessage.RUN_ENDED,
+        RunPreempted: JobMessage.RUN_PREEMPTED,
+        TaskFailed: JobMessage.TASK_FAILED,
+    }
+)
 
 
 def handle_report(jobs: LeasedJobs, report: JobReport) -> None:
@@ -31,20 +43,41 @@ def handle_report(jobs: LeasedJobs, report: JobReport) -> None:
     leased = jobs.by_id.get(report.job)
     if leased is None:
         return
+    match report, jobs.receive(leased, choose_message(leased, report)):
+        case StepDone() as step, JobAction.PUBLISH:
+            publish_progress(jobs, leased, step)
+        case CheckpointReady(), JobAction.SAVE if leased.is_saving:
+            jobs.backing.metrics.checkpoints.labels(result="skipped").inc()
+        case CheckpointReady() as ready, JobAction.SAVE:
+            leased.is_saving = True
+            jobs.spawn(report.job, save_checkpoint(jobs, leased, ready.snapshot, ready.cost_s), "save")
+        case RunEnded() as ended, JobAction.FINISH:
+            jobs.spawn(report.job, finish_job(jobs, leased, ended), "finish")
+        case RunEnded(error=error), JobAction.RESTART:
+            refused = leased.resumed_from
+            assert refused is not None, "the message says so"
+            why = "other_numerics" if isinstance(error, FingerprintMismatch) else "corrupt"
+            jobs.backing.metrics.unusable.labels(why=why).inc()
+            log.warning("checkpoint refused", job=report.job, step=refused.step, why=why)
+            jobs.spawn(report.job, restart_job(jobs, leased, refused), "restart")
+        case RunEnded(cost_s=cost_s), JobAction.SETTLE:
+            jobs.spawn(report.job, settle_lost_job(jobs, leased, cost_s), "settle")
+        case RunPreempted() as preempted, JobAction.REQUEUE:
+            jobs.spawn(report.job, requeue_preempted_job(jobs, leased, preempted), "requeue")
+        case TaskFailed(error=fault), JobAction.FAIL:
+            jobs.send(Cancel(job=report.job))
+            jobs.spawn(report.job, fail_job(jobs, leased, explain(leased.job, fault), 0.0), "fail")
+
+
+def choose_message(leased: LeasedJob, report: JobReport) -> JobMessage:
+    """The message of a report to the job's state table."""
     match report:
-        case StepDone():
-            if jobs.receive(leased, JobMessage.STEPPED) is JobAction.PUBLISH:
-                publish_progress(jobs, leased, report)
-        case CheckpointReady():
-            if jobs.receive(leased, JobMessage.CHECKPOINTED) is JobAction.SAVE:
-                _save_unless_saving(jobs, leased, report)
-        case RunEnded():
-            _handle_end(jobs, leased, report)
-        case RunPreempted():
-            if jobs.receive(leased, JobMessage.RUN_PREEMPTED) is JobAction.REQUEUE:
-                jobs.spawn(report.job, requeue_preempted_job(jobs, leased, report), "requeue")
-        case TaskFailed():
-            _handle_failure(jobs, leased, report)
+        case RunEnded(error=RunCancelled()):
+            return JobMessage.RUN_CANCELLED
+        case RunEnded(error=CheckpointError()) if leased.resumed_from is not None:
+            return JobMessage.CHECKPOINT_REFUSED
+        case _:
+            return MESSAGES[type(report)]
 
 
 def give_all_back(jobs: LeasedJobs, reason: PreemptReason, suspects: frozenset[JobId] = frozenset()) -> None:
@@ -60,38 +93,3 @@ def give_all_back(jobs: LeasedJobs, reason: PreemptReason, suspects: frozenset[J
             jobs.spawn(leased.job.id, fail_job(jobs, leased, fault, 0.0), "fail")
         else:
             jobs.spawn(leased.job.id, requeue_job(jobs, leased, reason), "requeue")
-
-
-def _save_unless_saving(jobs: LeasedJobs, leased: LeasedJob, report: CheckpointReady) -> None:
-    if leased.is_saving:
-        jobs.backing.metrics.checkpoints.labels(result="skipped").inc()
-        return
-    leased.is_saving = True
-    jobs.spawn(report.job, save_checkpoint(jobs, leased, report.snapshot, report.cost_s), "save")
-
-
-def _handle_end(jobs: LeasedJobs, leased: LeasedJob, report: RunEnded) -> None:
-    refused = leased.resumed_from if isinstance(report.error, CheckpointError) else None
-    if isinstance(report.error, RunCancelled):
-        message = JobMessage.RUN_CANCELLED
-    else:
-        message = JobMessage.RUN_ENDED if refused is None else JobMessage.CHECKPOINT_REFUSED
-    match jobs.receive(leased, message):
-        case JobAction.FINISH:
-            jobs.spawn(report.job, finish_job(jobs, leased, report), "finish")
-        case JobAction.RESTART:
-            assert refused is not None, "the message says so"
-            why = "other_numerics" if isinstance(report.error, FingerprintMismatch) else "corrupt"
-            jobs.backing.metrics.unusable.labels(why=why).inc()
-            log.warning("checkpoint refused", job=report.job, step=refused.step, why=why)
-            jobs.spawn(report.job, restart_job(jobs, leased, refused), "restart")
-        case JobAction.SETTLE:
-            jobs.spawn(report.job, settle_lost_job(jobs, leased, report.cost_s), "settle")
-        case _:
-            pass  # ignored
-
-
-def _handle_failure(jobs: LeasedJobs, leased: LeasedJob, report: TaskFailed) -> None:
-    if jobs.receive(leased, JobMessage.TASK_FAILED) is JobAction.FAIL:
-        jobs.send(Cancel(job=report.job))
-        jobs.spawn(report.job, fail_job(jobs, leased, explain(leased.job, report.error), 0.0), "fail")
