@@ -235,8 +235,11 @@ class Hub:
             self._end_overdue()
             self._wake_foretold([execution for execution in executions if execution.parked is not None])
             parked = [execution for execution in executions if execution.parked is not None]
+            calls = [self._describe(execution) for execution in parked]
+            wanted = min(sum(call.run.rows for call in calls), self.max_rows)
+            widest = [self._passes.widest(execution.call, wanted) for execution in parked]
             plan = plan_turn(
-                self._describe_all(parked),
+                [replace(call, widest=rows) for call, rows in zip(calls, widest, strict=True)],
                 max_rows=min(self.max_rows, self.numerics.fixed_rows or self.max_rows),
                 has_fixed_rows=self.numerics.fixed_rows is not None,
                 choose=self._choose,
@@ -341,14 +344,6 @@ class Hub:
         self._executions = [execution for execution in self._executions if not execution.run.done]
 
     # -- the facts of a plan
-
-    def _describe_all(self, parked: list[Execution]) -> list[ParkedCall]:
-        described = [self._describe(execution) for execution in parked]
-        wanted = min(sum(call.run.rows for call in described), self.max_rows)
-        widest = [self._passes.widest(execution.call, wanted) for execution in parked]
-        return [
-            call if rows is None else replace(call, widest=rows) for call, rows in zip(described, widest, strict=True)
-        ]
 
     def _describe(self, execution: Execution) -> ParkedCall:
         """The waiting call as the plan sees it, its text filled up where exact mode wants it so."""

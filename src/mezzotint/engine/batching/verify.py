@@ -85,23 +85,23 @@ def does_not_merge(error: BaseException) -> bool:
 
 
 def _difference(mine: Any, theirs: Any) -> tuple[float, bool]:
-    """Largest relative difference between two outputs (infinite if their structure differs), and bit equality."""
+    """Largest relative difference between two outputs, and bit equality.
+
+    The difference is over the largest magnitude of a tensor's finite values; infinite if structure or others differ.
+    """
     a, b = list(leaves(mine)), list(leaves(theirs))
     if [getattr(x, "shape", None) for x in a] != [getattr(y, "shape", None) for y in b]:
         return float("inf"), False
     worst, equal = 0.0, True
     for x, y in zip(a, b, strict=True):
         if isinstance(x, torch.Tensor) and x.numel() and not torch.equal(x, y):
-            relative = _measure_difference(x.float(), y.float())
-            worst, equal = max(worst, relative), equal and relative == 0
+            x, y = x.float(), y.float()  # noqa: PLW2901
+            finite = torch.isfinite(y)
+            if not torch.equal(x.isnan(), y.isnan()) or not torch.equal(
+                x[~finite].nan_to_num(), y[~finite].nan_to_num()
+            ):
+                return float("inf"), False
+            if finite.any():
+                relative = float((x[finite] - y[finite]).abs().max() / y[finite].abs().max().clamp_min(1e-3))
+                worst, equal = max(worst, relative), equal and relative == 0
     return worst, equal
-
-
-def _measure_difference(x: torch.Tensor, y: torch.Tensor) -> float:
-    """Largest difference over the largest magnitude among values that are finite; infinite if others differ."""
-    finite = torch.isfinite(y)
-    if not torch.equal(x.isnan(), y.isnan()) or not torch.equal(x[~finite].nan_to_num(), y[~finite].nan_to_num()):
-        return float("inf")
-    if not finite.any():
-        return 0.0
-    return float((x[finite] - y[finite]).abs().max() / y[finite].abs().max().clamp_min(1e-3))

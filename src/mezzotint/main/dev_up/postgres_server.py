@@ -44,7 +44,12 @@ class PostgresServer(LocalServer):
         if (user := self.user()) is not None:
             for path in (self.folder, self._password_file):
                 os.chown(path, pwd.getpwnam(user).pw_uid, -1)
-        self._check_path()
+        closed = [folder for folder in self.folder.resolve().parents if not folder.stat().st_mode & 0o001]
+        if user is not None and closed:
+            raise DataFolderUnusable(
+                f"PostgreSQL does not run as root, and `{user}`, who runs it, cannot pass {closed[0]}; "
+                "use a folder under one that all may pass, such as /var/tmp, or another user than root"
+            )
         command = [self._find_binary("initdb"), "-D", str(self.folder / "d"), "-U", USER, "--auth=scram-sha-256"]
         command += [f"--pwfile={self._password_file}", "-E", "UTF8", "--no-sync", "--locale=C"]
         done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=self.folder, user=self.user())
@@ -86,15 +91,6 @@ class PostgresServer(LocalServer):
     @property
     def _password_file(self) -> Path:
         return self.folder / "password"
-
-    def _check_path(self) -> None:
-        """Raises: DataFolderUnusable, where the account that runs it cannot come to its folder."""
-        closed = [folder for folder in self.folder.resolve().parents if not folder.stat().st_mode & 0o001]
-        if self.user() is not None and closed:
-            raise DataFolderUnusable(
-                f"PostgreSQL does not run as root, and `{self.user()}`, who runs it, cannot pass {closed[0]}; "
-                "use a folder under one that all may pass, such as /var/tmp, or another user than root"
-            )
 
     def _find_binary(self, name: str) -> str:
         """In the wheel, or in a copy beside the folder, where the account that runs it cannot come to the wheel.

@@ -99,9 +99,12 @@ class FleetStatus:
             f"fleet {self.wanted.phase} on {self.wanted.ray_address}, mezzotint {self.wanted.version}, "
             f"file {self.wanted.digest[:12]}; controller {seen}{' (QUIET)' if is_quiet else ''}\n"
         )
-        print_table(
-            ("pool", "wanted", *map(str, FleetWorkerState), "why"), [self._pool_row(one) for one in self.targets]
-        )
+        pools = []
+        for target in self.targets:
+            counts = self._count(target.pool)
+            numbers = [str(counts[state]) for state in FleetWorkerState]
+            pools.append((target.pool, str(target.num_workers), *numbers, target.reason))
+        print_table(("pool", "wanted", *map(str, FleetWorkerState), "why"), pools)
         if self.workers:
             typer.echo("")
             head = ("worker", "pool", "region", "version", "state", "jobs", "node", "device", "since", "why")
@@ -115,11 +118,6 @@ class FleetStatus:
                 (f"{one.at:%H:%M:%S}", one.pool, one.worker or "", one.action, one.reason) for one in self.decisions
             ]
             print_table(("at", "pool", "worker", "now", "why"), rows)
-
-    def _pool_row(self, target: PoolTarget) -> tuple[str, ...]:
-        counts = self._count(target.pool)
-        numbers = [str(counts[state]) for state in FleetWorkerState]
-        return (target.pool, str(target.num_workers), *numbers, target.reason)
 
     def _worker_row(self, worker: FleetWorker) -> tuple[str, ...]:
         return (

@@ -6,6 +6,7 @@ add fields; a change of a field's meaning makes a new version.
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -30,6 +31,9 @@ KINDS: dict[Any, type | tuple[type, ...]] = {
 }
 """Kinds of JSON values, by a field's type."""
 
+WEIGHTS: dict[str, Any] = {"name": str, "sha256": str}
+"""Fields of an object that names weights, with their kinds."""
+
 
 def format_recipe(recipe: Recipe) -> str:
     """Write one line of JSON; fields without a value are left out."""
@@ -51,27 +55,26 @@ def parse_recipe(text: str) -> Recipe | None:
     values |= {one.name: found[one.name] for one in fields(Recipe) if _has_kind(found.get(one.name), one.type)}
     if "prompt" not in values:
         return None
-    task, styles = found.get("task"), _read_styles(found.get("styles"))
-    vae, embeddings = _read_weights([found.get("vae")]), _read_weights(found.get("embeddings"))
-    values |= {"vae": next(iter(vae), None), "embeddings": embeddings}
-    return Recipe(**values, styles=styles, task=Task(task) if task in list(Task) else Task.GENERATE)
+    styles = [
+        StyleChoice(name=one["name"], weight=float(one["weight"]), sha256=Sha256(one["sha256"]))
+        for one in _select_whole(found.get("styles"), {**WEIGHTS, "weight": float | None}, MAX_STYLES)
+    ]
+    vae, embeddings = (
+        [NamedWeights(name=one["name"], sha256=Sha256(one["sha256"])) for one in _select_whole(listed, WEIGHTS, most)]
+        for listed, most in (([found.get("vae")], 1), (found.get("embeddings"), MAX_EMBEDDINGS))
+    )
+    task = found.get("task")
+    values |= {"vae": next(iter(vae), None), "embeddings": tuple(embeddings), "styles": tuple(styles)}
+    return Recipe(**values, task=Task(task) if task in list(Task) else Task.GENERATE)
 
 
-def _read_styles(found: Any) -> tuple[StyleChoice, ...]:
-    kinds: dict[str, Any] = {"name": str, "weight": float | None, "sha256": str}
-    read = []
-    for one in found[:MAX_STYLES] if isinstance(found, list) else ():
-        if isinstance(one, dict) and all(_has_kind(one.get(name), kind) for name, kind in kinds.items()):
-            read.append(StyleChoice(name=one["name"], weight=float(one["weight"]), sha256=Sha256(one["sha256"])))
-    return tuple(read)
-
-
-def _read_weights(found: Any) -> tuple[NamedWeights, ...]:
-    read = []
-    for one in found[:MAX_EMBEDDINGS] if isinstance(found, list) else ():
-        if isinstance(one, dict) and all(_has_kind(one.get(name), str) for name in ("name", "sha256")):
-            read.append(NamedWeights(name=one["name"], sha256=Sha256(one["sha256"])))
-    return tuple(read)
+def _select_whole(found: Any, kinds: Mapping[str, Any], most: int) -> list[dict[str, Any]]:
+    """The objects of a list, up to so many, that have all fields in their kinds."""
+    return [
+        one
+        for one in (found[:most] if isinstance(found, list) else ())
+        if isinstance(one, dict) and all(_has_kind(one.get(name), kind) for name, kind in kinds.items())
+    ]
 
 
 def _has_kind(value: Any, kind: Any) -> bool:
