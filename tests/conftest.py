@@ -2,11 +2,14 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
+from shutil import copyfile
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from mezzotint.environment import wait_passively
+from mezzotint.store import Database
 from tests.servers import S3, Postgres, running_postgres, running_s3
 
 wait_passively()
@@ -34,6 +37,20 @@ def umask_as_before() -> Iterator[None]:
     os.umask(before)
     yield
     os.umask(before)
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with all tables, which tests copy: to migrate takes longer than most of them."""
+    path = tmp_path_factory.mktemp("migrated") / "mezzotint.db"
+    Database(path).migrate()
+    return path
+
+
+@pytest.fixture
+def database_file(tmp_path: Path, migrated_file: Path) -> Path:
+    """A test's own SQLite file with all tables, where a data folder has it."""
+    return Path(copyfile(migrated_file, tmp_path / "mezzotint.db"))
 
 
 @pytest.fixture(scope="session")

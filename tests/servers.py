@@ -12,11 +12,13 @@ from pathlib import Path
 from mezzotint.main.dev_up.local_server import free_port
 from mezzotint.main.dev_up.postgres_server import PostgresServer
 from mezzotint.main.dev_up.s3_server import S3Server
+from mezzotint.store import Database
 
 __all__ = ["IN_A_HURRY", "S3", "Postgres", "free_port", "running_postgres", "running_s3"]
 
 IN_A_HURRY = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 """For tests that do not pull the plug."""
+TEMPLATE = "migrated"
 
 
 @dataclass(kw_only=True)
@@ -25,6 +27,7 @@ class Postgres(PostgresServer):
 
     settings: tuple[str, ...] = IN_A_HURRY
     _number: int = 0
+    _has_template: bool = False
 
     def database(self) -> str:
         """The URL of a new, empty database."""
@@ -32,6 +35,26 @@ class Postgres(PostgresServer):
         name = f"test_{self._number}"
         _in_a_thread(lambda: asyncio.run(self.create_database(name)))
         return self.url(name)
+
+    def migrated_database(self) -> str:
+        """The URL of a new database with all tables. It is a copy: to migrate takes longer than most tests."""
+        if not self._has_template:
+            _in_a_thread(lambda: asyncio.run(self.create_database(TEMPLATE)))
+            Database(self.url(TEMPLATE)).migrate()
+            self._has_template = True
+        self._number += 1
+        name = f"test_{self._number}"
+        _in_a_thread(lambda: asyncio.run(self._copy_template(name)))
+        return self.url(name)
+
+    async def _copy_template(self, name: str) -> None:
+        import asyncpg
+
+        connection = await asyncpg.connect(self.url("postgres"), timeout=self.start_s)
+        try:
+            await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}" STRATEGY file_copy')
+        finally:
+            await connection.close()
 
 
 @dataclass(kw_only=True)

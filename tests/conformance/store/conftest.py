@@ -3,39 +3,29 @@
 from collections.abc import AsyncIterator
 from itertools import count
 from pathlib import Path
-from shutil import copyfile
 
 import pytest
 
 from mezzotint.store import Database, Images, Jobs, Objects
+from tests.servers import Postgres
 
 _prefixes = count(1)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def address(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
-    """Of an empty database."""
+    """Of a database: an empty one, or with all tables where the test takes `database` too."""
+    is_migrated = "database" in request.fixturenames
     if request.param == "sqlite":
-        return tmp_path / "mezzotint.db"
-    url: str = request.getfixturevalue("postgres").database()
-    return url
-
-
-@pytest.fixture(scope="session")
-def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite file with all tables, which tests copy: to migrate takes longer than most of them."""
-    path = tmp_path_factory.mktemp("migrated") / "mezzotint.db"
-    Database(path).migrate()
-    return path
+        path: Path = request.getfixturevalue("database_file") if is_migrated else tmp_path / "mezzotint.db"
+        return path
+    server: Postgres = request.getfixturevalue("postgres")
+    return server.migrated_database() if is_migrated else server.database()
 
 
 @pytest.fixture
-async def database(address: Path | str, migrated_file: Path) -> AsyncIterator[Database]:
+async def database(address: Path | str) -> AsyncIterator[Database]:
     database = Database(address)
-    if isinstance(address, Path):
-        copyfile(migrated_file, address)
-    else:
-        database.migrate()
     yield database
     await database.close()
 

@@ -39,9 +39,8 @@ class Machine:
 
 
 @pytest.fixture
-async def backing(tmp_path: Path) -> AsyncIterator[BackingServices]:
-    database = Database(tmp_path / "mezzotint.db")
-    database.migrate()
+async def backing(tmp_path: Path, database_file: Path) -> AsyncIterator[BackingServices]:
+    database = Database(database_file)
     yield BackingServices(jobs=Jobs(database), objects=Objects(tmp_path / "objects"), bus=EventBus(), metrics=Metrics())
     await database.close()
 

@@ -29,9 +29,8 @@ WANTED = DesiredFleet(
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    database = Database(tmp_path / "mezzotint.db")
-    database.migrate()
+async def store(database_file: Path) -> AsyncIterator[Store]:
+    database = Database(database_file)
     yield Store(database)
     await database.close()
 

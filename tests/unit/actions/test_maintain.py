@@ -22,9 +22,8 @@ AFTER = NOW + timedelta(seconds=LEASE_S + 1)
 
 
 @pytest.fixture
-async def backing(tmp_path: Path) -> AsyncIterator[BackingServices]:
-    database = Database(tmp_path / "mezzotint.db")
-    database.migrate()
+async def backing(tmp_path: Path, database_file: Path) -> AsyncIterator[BackingServices]:
+    database = Database(database_file)
     yield BackingServices(jobs=Jobs(database), objects=Objects(tmp_path / "objects"), bus=EventBus())
     await database.close()
 

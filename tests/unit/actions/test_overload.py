@@ -25,9 +25,8 @@ ENDED = {"state": JobState.CANCELLED, "waits_in": None}
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    database = Database(tmp_path / "mezzotint.db")
-    database.migrate()
+async def database(database_file: Path) -> AsyncIterator[Database]:
+    database = Database(database_file)
     yield database
     await database.close()
 

@@ -31,9 +31,8 @@ FIRST_TRY = replace(SAME, name="try:apple:1", series="try:apple:")
 
 
 @pytest.fixture
-async def admission(tmp_path: Path) -> AsyncIterator[Admission]:
-    database = Database(tmp_path / "mezzotint.db")
-    database.migrate()
+async def admission(database_file: Path) -> AsyncIterator[Admission]:
+    database = Database(database_file)
     yield Admission(
         jobs=Jobs(database),
         refusals=Refusals(database, Retention()),

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
-from shutil import copytree
 
 import httpx
 import numpy as np
@@ -19,17 +19,20 @@ from mezzotint.actions.screen import TextScreen
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier
-from mezzotint.gateway import Issuer, Service, create_app
+from mezzotint.gateway import Issuer, Service
 from mezzotint.gateway.wiring import Filters, build_service, utc_now
 from mezzotint.main.safety.controls import build_controls
 from mezzotint.media.uploads.decoder_pool import DecoderPool
 from mezzotint.policy.safety.categories import SafetyCategory
 from mezzotint.policy.safety.images import ImageVerdict
 from mezzotint.policy.safety.verdicts import SafetyVerdict
-from mezzotint.safety.text.load import load_text_filter
+from mezzotint.safety.policy_file import load_policy
+from mezzotint.safety.text.prefilter import PreFilter
+from mezzotint.safety.text.text_filter import TextFilter
 from mezzotint.store import Database, EventBus, Objects, Store
 from mezzotint.store.accounts.passwords import Passwords
 from tests.making import make_model
+from tests.unit.gateway.applications import make_app
 
 SECRET = b"s" * 32
 QUICK_HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -47,14 +50,6 @@ class Endless:
 
 
 @pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated database that no test writes to: each begins with a copy."""
-    path = tmp_path_factory.mktemp("empty") / "mezzotint.db"
-    Database(path).migrate()
-    return path
-
-
-@pytest.fixture(scope="session")
 def decoders() -> Iterator[DecoderPool]:
     """Processes that all tests share."""
     with closing(DecoderPool()) as pool:
@@ -62,11 +57,16 @@ def decoders() -> Iterator[DecoderPool]:
 
 
 @pytest.fixture
-async def service(tmp_path: Path, empty_database: Path, decoders: DecoderPool) -> AsyncIterator[Service]:
-    copytree(empty_database.parent, tmp_path, dirs_exist_ok=True)
-    database = Database(tmp_path / "mezzotint.db")
+async def service(tmp_path: Path, database_file: Path, decoders: DecoderPool) -> AsyncIterator[Service]:
+    database = Database(database_file)
     yield service_on(database, tmp_path, decoders, Passwords(QUICK_HASHER))
     await database.close()
+
+
+@cache
+def load_rules_once() -> PreFilter:
+    """The built-in rules: to read them takes longer than most tests."""
+    return PreFilter.load()
 
 
 def service_on(database: Database, folder: Path, decoders: DecoderPool, passwords: Passwords | None = None) -> Service:
@@ -74,16 +74,17 @@ def service_on(database: Database, folder: Path, decoders: DecoderPool, password
     store = Store(database, passwords=passwords)
     backing = BackingServices(jobs=store.jobs, objects=Objects(folder / "objects"), bus=EventBus())
     follower = OverridesFollower(overrides=store.overrides, now=utc_now)
-    rules = load_text_filter(rules=None, policy=None, uses_classifier=False, overrides=follower.read_current)
+    rules = PreFilter(None, load_rules_once()._loaded, follower.read_current)
+    text_filter = TextFilter(rules, load_policy(None), None, follower.read_current)
     service = build_service(
         store,
         backing,
         issuer=Issuer(SECRET),
         models=[make_model()],
         filters=Filters(
-            screen=TextScreen(judge=rules.judge),
+            screen=TextScreen(judge=text_filter.judge),
             image_filter=RedFilter(),
-            safety=build_controls(store, follower, rules),
+            safety=build_controls(store, follower, text_filter),
         ),
     )
     return replace(service, uploader=replace(service.uploader, decoders=decoders), is_ready=lambda: False)
@@ -138,7 +139,7 @@ def connect(service: Service) -> Connect:
     def connect(
         tenant: str | None = "ada", tier: Tier = Tier.FREE, served: Service = service, peer: str = "127.0.0.1"
     ) -> httpx.AsyncClient:
-        transport = httpx.ASGITransport(create_app(served), raise_app_exceptions=False, client=(peer, 1))
+        transport = httpx.ASGITransport(make_app(served), raise_app_exceptions=False, client=(peer, 1))
         headers = {}
         if tenant is not None:
             token = service.issuer.issue(TenantId(tenant), tier, datetime.now(UTC), timedelta(minutes=5))

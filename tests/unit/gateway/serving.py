@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 import uvicorn
 from uvicorn.server import ServerState
 
-from mezzotint.gateway import Service, create_app
+from mezzotint.gateway import Service
 from mezzotint.gateway.network.connections import ConnectionLimits, OpenConnections
 from mezzotint.gateway.network.forwarded import ForwardedClient
 from mezzotint.gateway.network.server import configure
+from tests.unit.gateway.applications import make_app
 
 
 @asynccontextmanager
@@ -18,7 +19,7 @@ async def serving(service: Service, limits: ConnectionLimits | None = None) -> A
     """Its address, such as 127.0.0.1:8400, while it serves."""
     limits = limits or ConnectionLimits()
     open_connections = OpenConnections(limits=limits, metrics=service.backing.metrics)
-    app = ForwardedClient(create_app(service), limits.proxies)
+    app = ForwardedClient(make_app(service), limits.proxies)
     config = configure(app, open_connections, port=0, lifespan="on")
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())

@@ -11,12 +11,13 @@ import pytest
 from mezzotint.domain.claims import Role
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
-from mezzotint.gateway import Service, create_app
+from mezzotint.gateway import Service
 from tests.fuzzing.asgi import Fuzzed, send
 from tests.fuzzing.corpus import Corpus
 from tests.fuzzing.gateway import routes_of, served
 from tests.fuzzing.loop_lag import CLIENT, LoopLag, measured
 from tests.servers import Postgres
+from tests.unit.gateway.applications import make_app
 from tests.unit.gateway.conftest import SECRET
 
 pytestmark = pytest.mark.anyio
@@ -49,7 +50,7 @@ async def faults_of(app: Any, requests: Iterable[Fuzzed], within_s: float, lag: 
 
 async def test_no_fuzzed_request_fails_the_server_or_holds_the_loop(tmp_path: Path) -> None:
     async with served(tmp_path, None) as service:
-        app = create_app(service)
+        app = make_app(service)
         with measured() as lag:
             lag.label = CLIENT
             assert await faults_of(app, corpus_of(app, service).requests(NUM_FUZZED), PATIENCE_S, lag) == []
@@ -59,14 +60,14 @@ async def test_no_fuzzed_request_fails_the_server_or_holds_the_loop(tmp_path: Pa
 async def test_no_fuzzed_request_fails_the_server_on_postgresql(postgres: Postgres, tmp_path: Path) -> None:
     """Its columns and driver refuse more than SQLite's do: null characters, half surrogates, integers of 64 bits."""
     async with served(tmp_path, postgres.database()) as service:
-        app = create_app(service)
+        app = make_app(service)
         requests = corpus_of(app, service).requests(NUM_FUZZED)
         assert await faults_of(app, requests, PATIENCE_S, LoopLag()) == []
 
 
 async def test_no_body_of_the_largest_size_fails_the_server_or_holds_the_loop(tmp_path: Path) -> None:
     async with served(tmp_path, None) as service:
-        app = create_app(service)
+        app = make_app(service)
         with measured() as lag:
             lag.label = CLIENT
             assert await faults_of(app, corpus_of(app, service).large(), LARGE_S, lag) == []

@@ -30,12 +30,11 @@ ADD = ("rules", "add", "--category", "deception", "--reason", "a wave")
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(tmp_path: Path, database_file: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a command on an empty database, with small golden sets."""
     golden = GoldenPrompts(adversarial=["acme skates"], benign=["a blacksmith's anvil"])
     monkeypatch.setattr("mezzotint.main.safety.controls.read_golden", lambda: golden)
     monkeypatch.setenv("MEZZOTINT_TEXT_CLASSIFIER", "false")
-    Database(tmp_path / "mezzotint.db").migrate()
     return lambda *arguments: CliRunner().invoke(app, [*arguments, "--data", str(tmp_path)])
 
 

@@ -28,17 +28,9 @@ PICTURES = [encode_picture(draw_pixels(number)) for number in range(3)]
 T = TypeVar("T")
 
 
-@pytest.fixture(scope="module")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("migrated") / "mezzotint.db"
-    Database(path).migrate()
-    return path
-
-
 @pytest.fixture
-def data(tmp_path: Path, migrated: Path) -> Path:
+def data(tmp_path: Path, database_file: Path) -> Path:
     """A data folder with three pictures of two tenants."""
-    (tmp_path / "mezzotint.db").write_bytes(migrated.read_bytes())
     (tmp_path / "secret").write_text("s" * 64)
 
     async def draw(database: Database) -> None:

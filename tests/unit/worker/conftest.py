@@ -1,6 +1,5 @@
 """A worker's leased jobs over a real store in a folder; the commands to the device are collected."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -64,9 +63,8 @@ class Leases:
 
 
 @pytest.fixture
-async def leases(tmp_path: Path) -> AsyncIterator[Leases]:
-    database = Database(tmp_path / "mezzotint.db")
-    await asyncio.to_thread(database.migrate)
+async def leases(tmp_path: Path, database_file: Path) -> AsyncIterator[Leases]:
+    database = Database(database_file)
     backing = BackingServices(
         jobs=Jobs(database), objects=Objects(tmp_path / "objects"), bus=EventBus(), metrics=Metrics()
     )

@@ -23,6 +23,7 @@ from mezzotint.gateway import Service, create_app
 from mezzotint.gateway.automatic1111.listings import EMPTY, REFRESHED
 from mezzotint.store import WorkerOffer
 from tests.making import NOW, make_ending, make_image, make_job
+from tests.unit.gateway.applications import make_app
 from tests.unit.gateway.credentials import KINDS, Kind, disable_tenant, populate
 from tests.unit.gateway.serving import serving
 
@@ -275,7 +276,7 @@ async def test_a_route_answers_each_credential_as_the_matrix_says(route: str, se
     shown = {who: await kind.make(service) for who, kind in KINDS.items()}
     await disable_tenant(service)
     method, _, path = route.partition(" ")
-    app, got, wanted = create_app(service), {}, {}
+    app, got, wanted = make_app(service), {}, {}
     for number, (who, kind) in enumerate(KINDS.items()):
         its = things.get(who, things["the owner's token"]) | ({"name": "ada"} if "/tenants/" in route else {})
         its |= {"name": "0.png"} if "/files/" in route else {}

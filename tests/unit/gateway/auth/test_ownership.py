@@ -22,9 +22,10 @@ from mezzotint.domain.tenant import Tenant, Visibility
 from mezzotint.domain.tier import Tier
 from mezzotint.domain.user import User
 from mezzotint.domain.webhook import Webhook
-from mezzotint.gateway import Service, create_app
+from mezzotint.gateway import Service
 from mezzotint.store import WorkerOffer
 from tests.making import NOW, make_ending, make_image, make_job
+from tests.unit.gateway.applications import make_app
 from tests.unit.gateway.auth.test_authorisation import MATRIX
 from tests.unit.gateway.credentials import Headers, add_key, add_user, bearer, open_session
 from tests.unit.gateway.serving import serving
@@ -115,7 +116,7 @@ def make_able(service: Service) -> Service:
 
 
 def client_of(service: Service) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=httpx.ASGITransport(create_app(service)), base_url="http://127.0.0.1:8400")
+    return httpx.AsyncClient(transport=httpx.ASGITransport(make_app(service)), base_url="http://127.0.0.1:8400")
 
 
 def test_every_route_that_names_a_thing_with_an_owner_stands_in_the_table() -> None:

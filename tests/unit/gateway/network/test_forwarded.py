@@ -5,11 +5,12 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from mezzotint.gateway import Service, create_app
+from mezzotint.gateway import Service
 from mezzotint.gateway.network.addresses import read_address
 from mezzotint.gateway.network.forwarded import MAX_HOPS, ForwardedClient, TrustedProxies
 from mezzotint.gateway.rate_limits import RateLimits
 from mezzotint.store import LocalBuckets
+from tests.unit.gateway.applications import make_app
 
 PEER = "10.0.0.1"
 
@@ -56,7 +57,7 @@ HEADERS = [
 async def test_no_forwarded_header_lifts_the_limit(service: Service, peer: str) -> None:
     """Behind a trusted proxy on this machine: what cannot be read, or names this machine, counts as the proxy."""
     rate_limits = RateLimits(buckets=LocalBuckets(clock=lambda: 1000.0), per_address=1)
-    app = ForwardedClient(create_app(replace(service, rate_limits=rate_limits)), TrustedProxies.read("127.0.0.1, ::1"))
+    app = ForwardedClient(make_app(replace(service, rate_limits=rate_limits)), TrustedProxies.read("127.0.0.1, ::1"))
     transport = httpx.ASGITransport(app, client=(peer, 1))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         for headers in HEADERS:
@@ -70,7 +71,7 @@ async def test_no_forwarded_header_lifts_the_limit(service: Service, peer: str) 
 @pytest.mark.anyio
 async def test_ipv4_clients_of_a_server_on_all_ipv6_addresses_are_counted_apart(service: Service) -> None:
     rate_limits = RateLimits(buckets=LocalBuckets(clock=lambda: 1000.0), per_address=1)
-    app = ForwardedClient(create_app(replace(service, rate_limits=rate_limits)), TrustedProxies())
+    app = ForwardedClient(make_app(replace(service, rate_limits=rate_limits)), TrustedProxies())
 
     async def get(peer: str) -> int:
         transport = httpx.ASGITransport(app, client=(peer, 1))

@@ -10,12 +10,13 @@ import pytest
 from mezzotint.actions.finish import image_key
 from mezzotint.domain.event import Changed
 from mezzotint.domain.ids import WorkerId
-from mezzotint.gateway import Service, create_app
+from mezzotint.gateway import Service
 from mezzotint.gateway.network.forwarded import ForwardedClient, TrustedProxies
 from mezzotint.gateway.network.hosts import read_hosts
 from mezzotint.gateway.network.path_prefix import read_prefix
 from mezzotint.store import WorkerOffer
 from tests.making import make_ending, make_image
+from tests.unit.gateway.applications import make_app
 from tests.unit.gateway.streams.test_websocket import bearer
 
 pytestmark = pytest.mark.anyio
@@ -24,7 +25,7 @@ BODY = {"prompt": "a red apple", "new": True}
 
 
 def client_of(service: Service, peer: str = PROXY, **headers: str) -> httpx.AsyncClient:
-    app = ForwardedClient(create_app(service), TrustedProxies.read(PROXY))
+    app = ForwardedClient(make_app(service), TrustedProxies.read(PROXY))
     sent = {
         "Host": "pictures.example.org",
         **bearer(service),

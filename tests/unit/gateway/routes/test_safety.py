@@ -21,11 +21,12 @@ from mezzotint.domain.ids import TenantId, WorkerId
 from mezzotint.domain.job import JobError, JobState
 from mezzotint.domain.safety.held_image import HeldImage, HeldState
 from mezzotint.domain.tier import Tier
-from mezzotint.gateway import Service, create_app
+from mezzotint.gateway import Service
 from mezzotint.media.uploads.decoder_pool import DecoderPool
 from mezzotint.policy.retention import Retention
 from mezzotint.store import Database, Refusals, WorkerOffer
 from tests.making import NOW, make_ending, make_job
+from tests.unit.gateway.applications import make_app
 from tests.unit.gateway.conftest import database_away, service_on
 from tests.unit.gateway.serving import serving
 
@@ -49,7 +50,7 @@ def served(service: Service) -> Service:
 
 @pytest.fixture
 async def admin(served: Service) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(create_app(served), raise_app_exceptions=False)
+    transport = httpx.ASGITransport(make_app(served), raise_app_exceptions=False)
     async with httpx.AsyncClient(
         transport=transport, base_url="http://127.0.0.1:8400/v1/admin/safety", headers=of_admin(served)
     ) as client:
@@ -133,7 +134,7 @@ async def test_a_prompt_that_other_rules_refuse_is_not_counted_as_newly_stopped(
 ) -> None:
     keeps = Refusals(served.safety.overrides._database, Retention(keeps_refused_prompts=True))
     async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(create_app(replace(served, admission=replace(served.admission, refusals=keeps)))),
+        transport=httpx.ASGITransport(make_app(replace(served, admission=replace(served.admission, refusals=keeps)))),
         base_url="http://127.0.0.1:8400",
         headers=ada.headers,
     ) as client:
