@@ -15,6 +15,7 @@ import structlog
 from mezzotint.policy.safety.hard_rules import HardRule
 from mezzotint.policy.safety.overrides import NO_OVERRIDES, SafetyOverrides
 from mezzotint.safety.text.decodings import list_decoded
+from mezzotint.safety.text.readings import list_restored, prepare_text
 from mezzotint.safety.text.rules import Rules, RulesInvalid, load_rules
 from mezzotint.safety.text.rules_in_use import RulesInUse, find_missing_list
 from mezzotint.safety.text.term_index import TermIndex
@@ -70,7 +71,7 @@ class PreFilter:
     def find_rule(self, prompt: str, negative_prompt: str = "") -> RuleMatch | None:
         """Find the first rule that blocks the prompt, or what an encoding hides in it."""
         self._reload_if_changed()
-        for text in (prompt, *list_decoded(prompt)):
+        for text in (prompt, *list_decoded(prompt), *list_restored(prepare_text(prompt))):
             if (match := self._find_in(text, negative_prompt)) is not None:
                 return match
         return None

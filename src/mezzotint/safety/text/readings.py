@@ -7,12 +7,15 @@ import re
 import unicodedata
 
 from mezzotint.safety.text.decodings import list_decoded
+from mezzotint.safety.text.disguise.restore import restore_words
+from mezzotint.safety.text.disguise.reversal import list_reversed
 from mezzotint.safety.text.folding import fold, list_readings
 
 MAX_SCORED = 8_000
 """Characters of a prepared text that the classifiers read: four times the longest prompt, since preparing may lengthen
 it. The hard rules read all of it."""
 MAX_READINGS = 6
+MAX_BESIDE_RESTORED = 2
 MAX_DISGUISED = 3_000
 """Readings of a disguised text that are scored beside the text as it stands, and their characters together."""
 MAX_READINGS_IN_ALL = 12
@@ -45,19 +48,28 @@ def list_scored_readings(text: str) -> tuple[str, ...]:
     encodings hide in it, read alike.
     """
     prepared = prepare_text(text)[:MAX_SCORED]
-    found = [prepared, *_list_disguised(prepared)]
+    restored = list_restored(prepared)
+    found = [prepared, *restored, *_list_disguised(prepared, MAX_BESIDE_RESTORED if restored else MAX_READINGS)]
     for decoded in map(prepare_text, list_decoded(text)):
-        found += (decoded, *_list_disguised(decoded)[:2])
+        found += (decoded, *_list_disguised(decoded, MAX_BESIDE_RESTORED))
     return tuple(dict.fromkeys(found))[:MAX_READINGS_IN_ALL]
 
 
-def _list_disguised(prepared: str) -> list[str]:
+def list_restored(prepared: str) -> tuple[str, ...]:
+    """What is written backwards in the text, or else its words restored where they are disguised."""
+    if backwards := list_reversed(prepared):
+        return backwards
+    restored = restore_words(prepared)
+    return () if restored is None else (restored,)
+
+
+def _list_disguised(prepared: str, most: int) -> list[str]:
     """Readings of a disguised text, the plainest first: most letters in the fewest words."""
     if not is_disguised(prepared):
         return []
     found = list_readings(prepared).worded
     readings = sorted({one.strip() for one in found} - {prepared}, key=lambda one: (len(one.split()), len(one), one))
-    return readings[: max(1, min(MAX_READINGS, MAX_DISGUISED // max(1, len(prepared))))]
+    return readings[: max(1, min(most, MAX_DISGUISED // max(1, len(prepared))))]
 
 
 def is_disguised(prepared: str) -> bool:

@@ -1,0 +1,1 @@
+"""Read disguised words: misspelt, masked, split, run together or written backwards."""
