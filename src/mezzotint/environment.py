@@ -4,6 +4,7 @@
 """
 
 import os
+from pathlib import Path
 
 RAY_SETTINGS = {
     "RAY_agent_register_timeout_ms": 180_000,
@@ -54,15 +55,19 @@ def set_device_environment() -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
-def set_ray_environment(*, is_loopback: bool) -> None:
+def set_ray_environment(*, is_loopback: bool, token_file: Path | None = None) -> None:
     """Set what Ray reads once, for this process and those that it starts. Call it before ray is imported.
 
     is_loopback: Ray listens on 127.0.0.1 and nowhere else. That is what it does by itself on Windows and macOS, and the
-    variable that switches it there works on Linux, too.
+    variable that switches it there works on Linux, too. token_file: of a cluster that this machine starts: nobody is
+    let in without its token; None: what the environment says holds. A mode that was chosen outside is kept.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     if is_loopback:
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    if token_file is not None and "RAY_AUTH_MODE" not in os.environ:
+        os.environ.pop("RAY_AUTH_TOKEN", None)  # it would come before the file
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token_file)}
     for name, value in RAY_SETTINGS.items():
         os.environ.setdefault(name, str(value))
 

@@ -37,6 +37,8 @@ def connect(address: str) -> None:
     except (OSError, OverflowError) as error:
         raise ClusterUnusable(f"there is no cluster at {address}: {error}") from error
     logging.getLogger("ray").setLevel(logging.ERROR)  # it warns that a thread other than the main one connects
+    # Ray lists the command line of whoever connects, also in its dashboard: `--database` has a password in it.
+    ray._private.utils.get_entrypoint_name = lambda: "mezzotint fleet"
     failed: list[BaseException] = []
 
     def work() -> None:
@@ -49,7 +51,10 @@ def connect(address: str) -> None:
     thread.start()
     thread.join(CONNECT_S)
     if thread.is_alive():
-        raise ClusterUnusable(f"{address} did not answer as a Ray cluster within {CONNECT_S:.0f} s")
+        raise ClusterUnusable(
+            f"{address} did not answer as a Ray cluster within {CONNECT_S:.0f} s; one that wants a token answers where "
+            "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH are set"
+        )
     if failed:
         raise ClusterUnusable(f"the cluster at {address}: {describe(failed[0])}") from failed[0]
 

@@ -147,6 +147,18 @@ def load_secret(settings: Settings, *, make: bool = True) -> bytes:
     return secret
 
 
+def make_ray_token(data: Path) -> Path:
+    """The file of the token without which nobody speaks to the Ray of this machine: made once, readable by its owner
+    alone. Raises: DataFolderUnusable."""
+    path = data.resolve() / "ray-token"
+    try:
+        if not path.exists():
+            _write_once(path, secrets.token_hex(MIN_SECRET_BYTES))
+    except OSError as error:
+        raise DataFolderUnusable(f"{path} cannot be made: {error.strerror}") from error
+    return path
+
+
 def _write_once(path: Path, text: str) -> None:
     """Written aside and linked into place: two processes that start together agree on one secret."""
     aside = path.with_name(f".secret-{secrets.token_hex(4)}")

@@ -19,7 +19,7 @@ from mezzotint.domain.errors import ClusterUnusable, NotKnown, SettingInvalid
 from mezzotint.domain.fleet.desired_fleet import DesiredFleet, FleetPhase
 from mezzotint.domain.fleet.pool import Fleet
 from mezzotint.environment import set_ray_environment
-from mezzotint.main.data_folder import prepare_data_folder
+from mezzotint.main.data_folder import make_ray_token, prepare_data_folder
 from mezzotint.main.fleet.fleet_file import FleetInvalid, parse_fleet_file, read_fleet
 from mezzotint.main.fleet.node_code import configure_worker, find_node_faults, run_fleet_worker
 from mezzotint.main.served_models import find_models
@@ -95,7 +95,7 @@ def find_address(settings: Settings, request: UpRequest, before: DesiredFleet | 
     if before is not None and before.phase is not FleetPhase.DOWN and not before.is_local:
         set_ray_environment(is_loopback=before.ray_address.startswith(LOOPBACK))
         return before.ray_address, False
-    set_ray_environment(is_loopback=True)
+    set_ray_environment(is_loopback=True, token_file=make_ray_token(settings.data))
     from mezzotint.fleet.local_ray import start_local_ray
 
     return start_local_ray(settings.data).address, True
@@ -152,7 +152,8 @@ def bring_down(settings: Settings, *, is_now: bool, wait_s: float) -> None:
     if wanted is None or wanted.phase is FleetPhase.DOWN:
         raise NotKnown("no fleet is up on this database", "fleet up FILE")
     in_database(settings, lambda rows: rows.set_phase(FleetPhase.STOPPING, utc_now()))
-    set_ray_environment(is_loopback=wanted.ray_address.startswith(LOOPBACK))
+    token_file = make_ray_token(settings.data) if wanted.is_local else None
+    set_ray_environment(is_loopback=wanted.ray_address.startswith(LOOPBACK), token_file=token_file)
     from mezzotint.fleet import cluster
     from mezzotint.fleet.local_ray import stop_local_ray
 
