@@ -22,6 +22,8 @@ OBJECT_STORE_BYTES = 80_000_000
 """The least that Ray takes: pictures never go through it."""
 AGENTS = ("dashboard-agent-grpc", "dashboard-agent-listen", "runtime-env-agent", "metrics-export")
 """Their ports are given: Ray waits 15 s for them to find some, and ends where a busy machine needs longer."""
+STARTED = "Ray runtime started"
+"""Ray prints it when the cluster takes connections."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +48,7 @@ def start_local_ray(data: Path) -> LocalRay:
     if running is not None:
         return running
     port, folder = _free_port(), tempfile.mkdtemp(prefix="mezzotint-ray-")  # short: paths of sockets have 107 bytes
-    command = [sys.executable, "-c", "from ray.scripts.scripts import main; main()", "start", "--head", "--block"]
-    command += [f"--port={port}", "--include-dashboard=false", "--disable-usage-stats", f"--temp-dir={folder}"]
-    command += [f"--object-store-memory={OBJECT_STORE_BYTES}", *(f"--{agent}-port={_free_port()}" for agent in AGENTS)]
+    command = make_command(port, folder)
     log = data / "local-ray.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -58,11 +58,22 @@ def start_local_ray(data: Path) -> LocalRay:
     (data / FILE).write_text(json.dumps(asdict(found)))
     until = time.monotonic() + START_S
     while time.monotonic() < until and process.poll() is None:
-        if "Ray runtime started" in log.read_text(errors="replace"):
+        if STARTED in log.read_text(errors="replace"):
             return found
         time.sleep(POLL_S)  # another process's start: there is no event to wait for
     stop_local_ray(data)
     raise ClusterUnusable(f"Ray did not start on this machine; its log is {log}")
+
+
+def make_command(port: int, folder: str) -> list[str]:
+    """The command that runs a cluster of this machine alone until it gets SIGTERM. folder: of its sockets and logs."""
+    command = [sys.executable, "-c", "from ray.scripts.scripts import main; main()", "start", "--head", "--block"]
+    command += [f"--port={port}", "--include-dashboard=false", "--disable-usage-stats", f"--temp-dir={folder}"]
+    return [
+        *command,
+        f"--object-store-memory={OBJECT_STORE_BYTES}",
+        *(f"--{agent}-port={_free_port()}" for agent in AGENTS),
+    ]
 
 
 def find_local_ray(data: Path) -> LocalRay | None:

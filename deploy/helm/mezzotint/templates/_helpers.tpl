@@ -104,3 +104,44 @@ capabilities: {drop: [ALL]}
 - name: {{ . }}
 {{- end }}
 {{- end -}}
+
+{{- define "mezzotint.rayToken" -}}
+- {name: RAY_AUTH_MODE, value: token}
+- name: RAY_AUTH_TOKEN
+  valueFrom: {secretKeyRef: {name: {{ .Values.secret }}, key: ray-token}}
+{{- end -}}
+
+{{/* A container of Ray: call it with a dict of root, resources, and process (whose end is the container's). */}}
+{{- define "mezzotint.rayContainer" -}}
+image: {{ .root.Values.images.ray | quote }}
+imagePullPolicy: {{ .root.Values.images.pullPolicy }}
+env: {{- include "mezzotint.environment" (dict "root" .root "settings" .root.Values.fleet.settings) | nindent 2 }}
+  {{- include "mezzotint.rayToken" .root | nindent 2 }}
+  - {name: RAY_USAGE_STATS_ENABLED, value: "0"}
+  - {name: RAY_worker_niceness, value: "0"}
+  - name: MEZZOTINT_SHUTDOWN_S
+    value: {{ .root.Values.fleet.shutdownSeconds | quote }}
+  - name: MEZZOTINT_WORKER_METRICS_PORT
+    value: "0"
+# Without any KubeRay adds its own, which ask a dashboard.
+livenessProbe: {{- include "mezzotint.rayAlive" . | nindent 2 }}
+readinessProbe: {{- include "mezzotint.rayAlive" . | nindent 2 }}
+resources: {{- toYaml .resources | nindent 2 }}
+securityContext: {{- include "mezzotint.containerSecurity" .root | nindent 2 }}
+volumeMounts: {{- include "mezzotint.mounts" .root | nindent 2 }}
+  - {name: fleet, mountPath: /etc/mezzotint-fleet, readOnly: true}
+{{- end -}}
+
+{{- define "mezzotint.rayAlive" -}}
+exec:
+  command: [python, -c, "import glob, sys; sys.exit('{{ .process }}' not in [open(name).read().strip() for name in glob.glob('/proc/[0-9]*/comm')])"]
+initialDelaySeconds: 60
+periodSeconds: 30
+timeoutSeconds: 10
+{{- end -}}
+
+{{- define "mezzotint.rayVolumes" -}}
+{{ include "mezzotint.volumes" . }}
+- name: fleet
+  configMap: {name: {{ include "mezzotint.name" . }}-fleet}
+{{- end -}}

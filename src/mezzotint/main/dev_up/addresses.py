@@ -18,6 +18,7 @@ class Addresses(BaseModel):
     gateway: int = Field(default_factory=free_port)
     postgres: int = Field(default_factory=free_port)
     valkey: int = Field(default_factory=free_port)
+    ray: int = Field(default_factory=free_port)
     s3: int = Field(default_factory=free_port)
     s3_parts: dict[str, int] = Field(default_factory=choose_part_ports)
 
@@ -29,7 +30,12 @@ def read_addresses(file: Path) -> Addresses:
             addresses = Addresses.model_validate_json(file.read_bytes())
         except (ValidationError, OSError) as error:
             raise DataFolderUnusable(f"{file} is damaged: delete it, and other ports are chosen") from error
-        ports = {"gateway": addresses.gateway, "PostgreSQL": addresses.postgres, "Valkey": addresses.valkey}
+        ports = {
+            "gateway": addresses.gateway,
+            "PostgreSQL": addresses.postgres,
+            "Valkey": addresses.valkey,
+            "Ray": addresses.ray,
+        }
         ports["S3"] = addresses.s3
         for name, port in addresses.s3_parts.items():
             ports |= {f"{name} of the S3": port, f"{name} of the S3, gRPC,": port + GRPC}

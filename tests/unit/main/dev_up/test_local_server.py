@@ -6,17 +6,23 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from mezzotint.domain.errors import DataFolderUnusable, LocalServerFailed, PackageMissing, PortInUse
+from mezzotint.domain.fleet.pool import Fleet
 from mezzotint.main.dev_up.addresses import read_addresses
+from mezzotint.main.dev_up.commands import app
 from mezzotint.main.dev_up.local_server import LocalServer, is_port_free
 from mezzotint.main.dev_up.nginx_server import read_shipped_site, serve_without_tls
 from mezzotint.main.dev_up.postgres_server import PostgresServer
+from mezzotint.main.dev_up.ray_server import LocalFleet
 from mezzotint.main.dev_up.service_process import WorkerProcess
 from mezzotint.main.dev_up.site import Site, check_packages
+from mezzotint.policy.fleet.validation import read_document
 
 ROOT = Path(__file__).parents[4]
 ENDLESS = "trap '' TERM; echo ready; while :; do sleep 60 & wait; done"
@@ -185,3 +191,29 @@ def test_nginx_keeps_every_setting_of_the_shipped_file_but_tls() -> None:
     assert all(any(word in line for word in ("ssl", "listen", "server", "301", "CHANGE")) for line in left_out)
     with pytest.raises(ValueError, match="nothing like"):
         serve_without_tls("server {}", upstream="x", listen="y")
+
+
+def test_a_site_starts_a_fleet_of_one_pool_that_it_writes_down(tmp_path: Path) -> None:
+    file = tmp_path / "fleet.toml"
+    fleet = LocalFleet(file=file, address="nowhere", settings={"PATH": os.defpath, "MEZZOTINT_DATABASE": "nonsense"})
+    with pytest.raises(LocalServerFailed, match=r"(?s)fleet.toml did not start.*database"):
+        fleet.up()
+    pools = read_document(tomllib.loads(file.read_text()))
+    assert isinstance(pools, Fleet)
+    assert [(pool.name, pool.min_workers, pool.max_workers) for pool in pools.pools] == [("local", 1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("flags", "why"),
+    [
+        (["--fleet", "--workers", "2"], "the file of the pools says"),
+        (["--fleet", "--pools", "/nowhere.toml"], "there is no such file"),
+        (["--pools", "/nowhere.toml"], "it needs --fleet"),
+    ],
+)
+def test_flags_that_do_not_go_together_are_named_before_anything_starts(
+    flags: list[str], why: str, tmp_path: Path
+) -> None:
+    done = CliRunner().invoke(app, ["up", "--data", str(tmp_path / "data"), *flags])
+    assert (done.exit_code, why in done.stderr) == (2, True), done.stderr
+    assert not (tmp_path / "data").exists()
