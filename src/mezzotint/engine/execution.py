@@ -21,7 +21,6 @@ from greenlet import GreenletExit, greenlet  # type: ignore[import-untyped]
 from mezzotint.domain.errors import (
     CheckpointCorrupt,
     CheckpointError,
-    FingerprintMismatch,
     NotFinite,
     OutOfMemory,
     RunFailed,
@@ -153,12 +152,9 @@ class Execution:
     def start_from(self, data: bytes, *, allow_other_numerics: bool) -> None:
         """Make the run a replay of a checkpoint. Raises: CheckpointCorrupt, FingerprintMismatch, OutOfMemory."""
         saved = decode(data)
-        if saved.pipeline != type(self._pipeline).__qualname__:
-            raise CheckpointCorrupt(f"it belongs to a {saved.pipeline[:80]}")
-        other = [key for key, value in self.fingerprint.items() if saved.fingerprint.get(key) != value]
-        if other and not allow_other_numerics:
-            raise FingerprintMismatch(f"differs in {', '.join(other)}")
-        self.run.resumed_elsewhere = bool(other)
+        self.run.resumed_elsewhere = saved.check_origin(
+            type(self._pipeline).__qualname__, self.fingerprint, allow_other_numerics=allow_other_numerics
+        )
         self._streams.restore(saved.origin)
         self._saved, self._recorder.specs = saved, saved.specs.truncate(saved.num_calls)
         self.run.steps = self._saved_at = saved.steps

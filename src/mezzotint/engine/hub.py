@@ -239,7 +239,7 @@ class Hub:
             wanted = min(sum(call.run.rows for call in calls), self.max_rows)
             widest = [self._passes.widest(execution.call, wanted) for execution in parked]
             plan = plan_turn(
-                [replace(call, widest=rows) for call, rows in zip(calls, widest, strict=True)],
+                [c if rows is None else replace(c, widest=rows) for c, rows in zip(calls, widest, strict=True)],
                 max_rows=min(self.max_rows, self.numerics.fixed_rows or self.max_rows),
                 has_fixed_rows=self.numerics.fixed_rows is not None,
                 choose=self._choose,

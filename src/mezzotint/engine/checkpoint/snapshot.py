@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import safetensors.torch
 import torch
 
-from mezzotint.domain.errors import CheckpointCorrupt, OutOfMemory
+from mezzotint.domain.errors import CheckpointCorrupt, FingerprintMismatch, OutOfMemory
 from mezzotint.engine.checkpoint.codec import VersionedTensor
 from mezzotint.engine.checkpoint.output_shapes import OutputShapes
 from mezzotint.engine.checkpoint.sampler_state import MemberState, tensor_digest
@@ -57,6 +57,19 @@ class Snapshot:
     def num_foretold(self) -> int:
         """Denoiser calls among `num_calls` that no pass answered."""
         return 0 if self.forecast is None else int(self.forecast["foretold"])
+
+    def check_origin(self, pipeline: str, fingerprint: Mapping[str, str], *, allow_other_numerics: bool) -> bool:
+        """Check that a run of this pipeline class and fingerprint may go on from here.
+
+        Returns whether its numerics are other ones, which it is refused for unless `allow_other_numerics`.
+        Raises: CheckpointCorrupt, FingerprintMismatch.
+        """
+        if self.pipeline != pipeline:
+            raise CheckpointCorrupt(f"it belongs to a {self.pipeline[:80]}")
+        other = [key for key, value in fingerprint.items() if self.fingerprint.get(key) != value]
+        if other and not allow_other_numerics:
+            raise FingerprintMismatch(f"differs in {', '.join(other)}")
+        return bool(other)
 
     def encode(self) -> bytes:
         """The checkpoint file. Raises: CannotCheckpoint if a value has no form in it."""
