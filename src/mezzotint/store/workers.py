@@ -97,7 +97,10 @@ class Workers:
         """The worker is alive."""
         gone = and_(workers.c.seen_at < now - FORGOTTEN, workers.c.id != worker)
         beat = beat or WorkerHeartbeat()
-        values = {"seen_at": now, "drained_at": beat.drained_at, **_values_of(beat.labels)}
+        said = asdict(beat.labels).items()
+        limits = {name: sorted(value) if isinstance(value, frozenset) else value for name, value in said}
+        values = {name: limits.pop(name) for name in ("pool", "region", "version")}
+        values |= {"seen_at": now, "drained_at": beat.drained_at, "limits": limits}
         values |= {"device": beat.device, "report": asdict(beat.report)}
         async with self._database.write() as connection:
             new = insert_on(connection, workers).values(id=worker, is_drained=False, **values)
@@ -162,13 +165,6 @@ class Workers:
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).mappings().all()
         return [_status_of(row) for row in rows]
-
-
-def _values_of(labels: WorkerLabels) -> dict[str, Any]:
-    """Columns of the labels; sets become sorted lists."""
-    said = {name: sorted(value) if isinstance(value, frozenset) else value for name, value in asdict(labels).items()}
-    place = {name: said.pop(name) for name in ("pool", "region", "version")}
-    return {**place, "limits": said}
 
 
 def _labels_of(row: RowMapping) -> WorkerLabels:

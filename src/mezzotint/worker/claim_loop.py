@@ -61,7 +61,7 @@ class ClaimLoop:
         jobs, settings = self.jobs, self.jobs.settings
         if self.routing is not None:
             self._places = await self.routing.find_places(jobs.now())
-        while jobs.is_ready and self.find_device is None and (room := self._count_free_places()) > 0:
+        while jobs.is_ready and self.find_device is None and (room := jobs.count_free_places()) > 0:
             offer = self._make_offer(frozenset({Tier.PRO}) if jobs.keeps_for_pro else settings.lanes)
             if await self._is_suspect_waiting(offer):
                 if jobs.held():
@@ -78,11 +78,6 @@ class ClaimLoop:
             jobs.keeps_for_pro = False
         if jobs.held() and not jobs.keeps_for_pro:
             await self._make_room()
-
-    def _count_free_places(self) -> int:
-        held = self.jobs.held()
-        is_shut = any(leased.job.is_suspect for leased in held)
-        return 0 if is_shut else self.jobs.settings.max_runs - len(held)
 
     async def _is_suspect_waiting(self, offer: WorkerOffer) -> bool:
         """Ask the store once a second at most."""

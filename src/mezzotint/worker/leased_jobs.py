@@ -111,6 +111,11 @@ class LeasedJobs:
         """The jobs whose leases this worker renews."""
         return [leased for leased in self.by_id.values() if leased.state is not LeaseState.LOST]
 
+    def count_free_places(self) -> int:
+        """Count the jobs that may be claimed now: none beside a suspect."""
+        held = self.held()
+        return 0 if any(leased.job.is_suspect for leased in held) else self.settings.max_runs - len(held)
+
     def is_held(self, job: JobId) -> bool:
         """Say whether the worker works for the job, even if its lease is over. May be asked from any thread."""
         leased = self.by_id.get(job)

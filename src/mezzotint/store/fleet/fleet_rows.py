@@ -117,7 +117,11 @@ class FleetRows:
             if not alive.rowcount:
                 raise LeaseLost("a newer controller has the fleet")
             for worker in changes.workers:
-                await _write_worker(connection, worker)
+                values = {name: getattr(worker, name) for name in FleetWorker.__slots__ if name != "id"}
+                row = insert_on(connection, fleet_workers).values(id=worker.id, **values)
+                if not worker.is_drain_wanted:  # a wish to drain that came meanwhile stays
+                    del values["is_drain_wanted"]
+                await connection.execute(row.on_conflict_do_update(index_elements=["id"], set_=values))
             for target in changes.targets:
                 values = {"num_workers": target.num_workers, "reason": target.reason}
                 row = insert_on(connection, fleet_targets).values(pool=target.pool, **values)
@@ -126,15 +130,6 @@ class FleetRows:
                 rows = [{name: getattr(one, name) for name in FleetDecision.__slots__} for one in changes.decisions]
                 await connection.execute(insert(fleet_decisions), rows)
                 await _forget(connection, changes.at)
-
-
-async def _write_worker(connection: AsyncConnection, worker: FleetWorker) -> None:
-    """A wish to drain that came meanwhile stays."""
-    values = {name: getattr(worker, name) for name in FleetWorker.__slots__ if name not in ("id", "is_drain_wanted")}
-    row = insert_on(connection, fleet_workers).values(id=worker.id, is_drain_wanted=worker.is_drain_wanted, **values)
-    if worker.is_drain_wanted:
-        values |= {"is_drain_wanted": True}
-    await connection.execute(row.on_conflict_do_update(index_elements=["id"], set_=values))
 
 
 async def _forget(connection: AsyncConnection, now: datetime) -> None:
