@@ -183,7 +183,7 @@ class Metrics:
         """A round of a background task failed; it is tried again."""
         self.task_restarts.labels(task=task).inc()
 
-    def measured(self, lane: Tier, state: JobState, timings: Timings) -> None:
+    def count_end(self, lane: Tier, state: JobState, timings: Timings) -> None:
         """A job ended: its phases, each by itself."""
         self.ended.labels(lane=lane, state=state).inc()
         for name, phase in PHASES.items():
@@ -232,11 +232,11 @@ class Metrics:
         for reason in reading.throttled_by:
             self.gpu_throttled.labels(gpu=device, reason=reason).set(1)
 
-    def closed(self, job: Job) -> None:
+    def count_undrawn(self, job: Job) -> None:
         """A job ended without having been drawn: cancelled or expired."""
         self.ended.labels(lane=job.lane, state=job.state).inc()
 
-    def waiting(self, lanes: list[Waiting]) -> None:
+    def set_waiting(self, lanes: list[Waiting]) -> None:
         for lane in lanes:
             self.queued.labels(lane=lane.lane).set(lane.num_queued)
             self.running.labels(lane=lane.lane).set(lane.num_running)

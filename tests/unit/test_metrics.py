@@ -12,8 +12,8 @@ def sample(metrics: Metrics, name: str, **labels: str) -> float | None:
 def test_phases_are_kept_apart_and_by_lane() -> None:
     metrics = Metrics()
     timings = Timings(queue_s=3.0, load_s=0.5, denoise_s=2.0, decode_s=0.25, filter_s=0.125, upload_s=1.5)
-    metrics.measured(Tier.PRO, JobState.SUCCEEDED, timings)
-    metrics.measured(Tier.FREE, JobState.FAILED, Timings(queue_s=7.0))
+    metrics.count_end(Tier.PRO, JobState.SUCCEEDED, timings)
+    metrics.count_end(Tier.FREE, JobState.FAILED, Timings(queue_s=7.0))
     phases = {"queue": 3.0, "load": 0.5, "denoise": 2.0, "decode": 0.25, "filter": 0.125, "upload": 1.5}
     for phase, seconds in phases.items():
         assert sample(metrics, "job_phase_seconds_sum", lane="pro", phase=phase) == seconds

@@ -19,6 +19,6 @@ async def cancel(backing: BackingServices, job: JobId, now: datetime) -> Job | N
     row = await backing.jobs.get(job)
     if row is not None:
         if is_changed:
-            backing.metrics.closed(row)
+            backing.metrics.count_undrawn(row)
         backing.bus.publish(job, Changed(job=row))
     return row

@@ -71,7 +71,7 @@ async def finish_reused(backing: BackingServices, job: Job, lease: Lease, ending
 
 
 async def _announce_end(backing: BackingServices, job: Job, ending: Ending) -> None:
-    backing.metrics.measured(job.lane, ending.state, ending.timings)
+    backing.metrics.count_end(job.lane, ending.state, ending.timings)
     backing.metrics.gpu_seconds.labels(lane=job.lane).inc(ending.cost_s)
     backing.metrics.calls.labels(answer="pass").inc(ending.num_passes)
     backing.metrics.calls.labels(answer="forecast").inc(ending.num_forecast)

@@ -115,13 +115,13 @@ async def update_lane_weights(backing: BackingServices, now: datetime) -> None:
     waits = await backing.jobs.wait_times(now - LATELY, now)
     traffic = [Traffic(lane=lane, p95_wait_s=quantile(seconds, 0.95)) for lane, seconds in waits.items()]
 
-    def changed(weights: Mapping[Tier, float], bases: Mapping[Tier, float]) -> Mapping[Tier, float]:
+    def follow_waits(weights: Mapping[Tier, float], bases: Mapping[Tier, float]) -> Mapping[Tier, float]:
         after = reweigh_lanes(weights, traffic, bases)
         for line in after.reasons:
             log.info("lane weight changed", why=line)
         return after.weights
 
-    await backing.jobs.lanes.reweigh(changed)
+    await backing.jobs.lanes.reweigh(follow_waits)
 
 
 def quantile(values: list[float], part: float) -> float:
@@ -161,4 +161,4 @@ async def measure_queue(backing: BackingServices, now: datetime) -> None:
         num_running, _ = numbers.get((tier, JobState.RUNNING), (0, now))
         age_s = max((now - oldest).total_seconds(), 0.0)
         lanes.append(Waiting(lane=tier, num_queued=num_queued, num_running=num_running, oldest_s=age_s))
-    backing.metrics.waiting(lanes)
+    backing.metrics.set_waiting(lanes)

@@ -46,13 +46,13 @@ class TenantThreads:
                 retry_after_s=RETRY_AFTER_S,
             )
         turn = self._turns.setdefault(tenant, asyncio.Lock())
-        with self._counted(tenant):
+        with self._count_call(tenant):
             async with turn:
                 call = partial(function, *args, **kwargs)
                 return await asyncio.get_running_loop().run_in_executor(self._executor, call)
 
     @contextmanager
-    def _counted(self, tenant: TenantId) -> Iterator[None]:
+    def _count_call(self, tenant: TenantId) -> Iterator[None]:
         self._num_calls[tenant] += 1
         try:
             yield

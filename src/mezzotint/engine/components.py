@@ -81,7 +81,7 @@ class Components:
     def _try(self, call: ComponentCall, tile_px: int | None) -> tuple[bool, Any]:
         """Make the call. Returns whether there was memory for it, and its output; nothing holds its tensors then."""
         try:
-            with _tiling(call.module, tile_px):
+            with _work_in_tiles(call.module, tile_px):
                 return True, call.make()
         except Exception as error:
             if not is_out_of_memory(error):
@@ -117,7 +117,7 @@ def _tile_sides(vae: Any) -> list[int]:
 
 
 @contextmanager
-def _tiling(vae: Any, tile_px: int | None) -> Iterator[None]:
+def _work_in_tiles(vae: Any, tile_px: int | None) -> Iterator[None]:
     """Let a VAE that can work tile by tile do so, in tiles of at most `tile_px` a side. None: as it is set."""
     sides = _tile_sides(vae)
     if tile_px is None or not sides or not hasattr(vae, "use_tiling"):

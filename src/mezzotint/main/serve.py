@@ -221,7 +221,7 @@ class ServerProcess:
         )
 
         @asynccontextmanager
-        async def running() -> AsyncIterator[None]:
+        async def run_tasks() -> AsyncIterator[None]:
             freeze_collector()
             sweep = background.run_forever(
                 "retention", SWEEP_S, lambda: enforce_retention(store.retention_sweep, utc_now())
@@ -244,7 +244,7 @@ class ServerProcess:
                     async with start_worker(settings, worker, self.catalog, self.upscaler, on_broken):
                         yield
 
-        app = create_app(service, running)
+        app = create_app(service, run_tasks)
         server = build_server(app, settings, proxies, metrics, on_stop=service.streams.end_all)
 
         def on_broken(error: BaseException) -> None:

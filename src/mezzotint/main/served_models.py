@@ -87,7 +87,7 @@ def find_models(settings: Settings) -> tuple[ServedModel, ...]:
     if settings.model_aliases:
         raise ModelsInvalid("model_aliases and models are both set: write `aliases` of each model in the file")
     embeddings = catalog.read_embeddings(settings.models)
-    return tuple(_found(settings, entry, embeddings) for entry in catalog.read_catalog(settings.models))
+    return tuple(_find_listed(settings, entry, embeddings) for entry in catalog.read_catalog(settings.models))
 
 
 def find_place(source: str, revision: str | None, like: str | None) -> tuple[Path, Path | None]:
@@ -145,7 +145,7 @@ def _describe(folder: Path, checkpoint: Path | None, name: str | None) -> ModelI
     return replace(info, name=name, about=about, license="see the model's own card", knows=(), examples=())
 
 
-def _found(settings: Settings, entry: ModelEntry, embeddings: Sequence[EmbeddingEntry]) -> ServedModel:
+def _find_listed(settings: Settings, entry: ModelEntry, embeddings: Sequence[EmbeddingEntry]) -> ServedModel:
     folder, checkpoint = find_place(entry.source, entry.revision, entry.like)
     if checkpoint is not None and entry.quantization is not None:
         raise ModelsInvalid(

@@ -22,7 +22,7 @@ def with_database(settings: Settings, work: "Callable[[Database], Coroutine[None
     from mezzotint.main.stores import describe_database, find_database, migrate_database, open_database
     from mezzotint.metrics import Metrics
 
-    async def worked() -> T:
+    async def run_work() -> T:
         await find_database(settings)
         if settings.database is None:
             prepare_data_folder(settings.data)
@@ -34,4 +34,4 @@ def with_database(settings: Settings, work: "Callable[[Database], Coroutine[None
             await database.close()
 
     print(f"database {describe_database(settings)}", file=sys.stderr)  # noqa: T201
-    return asyncio.run(worked())
+    return asyncio.run(run_work())

@@ -214,19 +214,19 @@ class Jobs:
             )
             if not result.rowcount:
                 raise LeaseLost(f"job {job}: the checkpoint of step {saved.step} came too late")
-            await connection.execute(delete(checkpoints).where(_saved(job, saved.step)))
+            await connection.execute(delete(checkpoints).where(_is_checkpoint(job, saved.step)))
             row = {"job": job, "step": saved.step, "key": saved.key, "created_at": at, "cost_s": saved.cost_s}
             await connection.execute(insert(checkpoints).values(row))
             query = select(checkpoints).where(checkpoints.c.job == job).order_by(checkpoints.c.step.desc()).offset(keep)
             old = (await connection.execute(query)).mappings().all()
             for gone in old:
-                await connection.execute(delete(checkpoints).where(_saved(job, gone["step"])))
+                await connection.execute(delete(checkpoints).where(_is_checkpoint(job, gone["step"])))
             return [gone["key"] for gone in old]
 
     async def drop_checkpoint(self, job: JobId, step: int) -> None:
         """Forget a checkpoint that cannot be used."""
         async with self._database.write() as connection:
-            await connection.execute(delete(checkpoints).where(_saved(job, step)))
+            await connection.execute(delete(checkpoints).where(_is_checkpoint(job, step)))
 
     async def drop_checkpoints(self, job: JobId) -> None:
         """Forget all checkpoints of a job that ended."""
@@ -384,5 +384,5 @@ def still_suspected(step: int) -> ColumnElement[int]:
     return case((jobs.c.lost_step < step, 0), else_=jobs.c.num_losses)
 
 
-def _saved(job: JobId, step: int) -> ColumnElement[bool]:
+def _is_checkpoint(job: JobId, step: int) -> ColumnElement[bool]:
     return and_(checkpoints.c.job == job, checkpoints.c.step == step)

@@ -28,7 +28,7 @@ class Uploads:
         """
         if drawn := await self._drawn(tenant, name, owners):
             return drawn
-        mine = update(uploads).where(_named(tenant, name, owners)).values(used_at=now)
+        mine = update(uploads).where(_is_owned_by(tenant, name, owners)).values(used_at=now)
         async with self._database.write() as connection:
             found = await connection.execute(mine.returning(uploads.c.width, uploads.c.height))
             row = found.first()
@@ -94,7 +94,7 @@ class Uploads:
                 num_bytes += row["num_bytes"]
                 if (number >= most or num_bytes > most_bytes) and row["used_at"] < before:
                     old.append(Sha256(row["content"]))
-            needed = await _needed(connection, jobs.c.tenant == tenant) if old else set()
+            needed = await _list_needed(connection, jobs.c.tenant == tenant) if old else set()
         old = [content for content in old if content not in needed]
         return await self._drop(old, mine & ~uploads.c.is_kept & (uploads.c.used_at < before)) if old else []
 
@@ -104,19 +104,19 @@ class Uploads:
         A job of somebody else in the tenant counts where it has no other upload to begin with. Returns the content
         where nobody's row names it any more.
         """
-        others = select(uploads.c.seq).where(_named(tenant, content, None), uploads.c.owner.not_in(owners))
+        others = select(uploads.c.seq).where(_is_owned_by(tenant, content, None), uploads.c.owner.not_in(owners))
         async with self._database.read() as connection:
             needed_by = [jobs.c.tenant == tenant]
             if (await connection.execute(others.limit(1))).first() is not None:
                 needed_by.append(jobs.c.owner.in_(owners))
-            if content in await _needed(connection, *needed_by):
+            if content in await _list_needed(connection, *needed_by):
                 return None
-        return await self._drop([content], _named(tenant, content, owners))
+        return await self._drop([content], _is_owned_by(tenant, content, owners))
 
     async def find_unused(self, before: datetime) -> list[Sha256]:
         """Uploads last used before an instant that no open job begins with."""
         async with self._database.read() as connection:
-            needed = await _needed(connection)
+            needed = await _list_needed(connection)
             old = select(uploads.c.content).where(uploads.c.used_at < before).distinct()
             return [Sha256(content) for content in (await connection.execute(old)).scalars() if content not in needed]
 
@@ -150,12 +150,12 @@ class Uploads:
 
     async def owners_of(self, tenant: TenantId, name: str) -> list[OwnerId]:
         """The owners in the tenant that have an upload of that hash."""
-        query = select(uploads.c.owner).where(_named(tenant, name, None)).order_by(uploads.c.owner)
+        query = select(uploads.c.owner).where(_is_owned_by(tenant, name, None)).order_by(uploads.c.owner)
         async with self._database.read() as connection:
             return [OwnerId(owner) for owner in (await connection.execute(query)).scalars()]
 
 
-def _named(tenant: TenantId, content: str, owners: Collection[OwnerId] | None) -> ColumnElement[bool]:
+def _is_owned_by(tenant: TenantId, content: str, owners: Collection[OwnerId] | None) -> ColumnElement[bool]:
     named = (uploads.c.tenant == tenant) & (uploads.c.content == content)
     return named if owners is None else named & uploads.c.owner.in_(owners)
 
@@ -185,7 +185,7 @@ async def _write(
     await connection.execute(query.values(tenant=tenant, owner=owner, used_at=now, **row))
 
 
-async def _needed(connection: AsyncConnection, *whose: ColumnElement[bool]) -> set[str]:
+async def _list_needed(connection: AsyncConnection, *whose: ColumnElement[bool]) -> set[str]:
     """The contents that open jobs begin with."""
     parts = [jobs.c.parameters[name].as_string() for name in ("source", "mask")]
     query = select(*parts).where(*whose, jobs.c.state.in_(OPEN), or_(*(part.is_not(None) for part in parts)))

@@ -46,7 +46,7 @@ class RunMemory:
     _known: dict[Shape, int] = field(default_factory=dict)
 
     def choose_next(self, waiting: Sequence[Start]) -> Start:
-        wanted = [self._wanted(command) for command in waiting]
+        wanted = [self._describe_waiting(command) for command in waiting]
         return waiting[wanted.index(choose_next(wanted))]
 
     def decide_start(self, command: Start, active: Collection[ActiveRun]) -> Begin | PutOff | MakeRoom:
@@ -62,7 +62,7 @@ class RunMemory:
             )
             for one in active
         ]
-        return decide_start(self._wanted(command), kept, self.bound_bytes)
+        return decide_start(self._describe_waiting(command), kept, self.bound_bytes)
 
     def measure(self, active: Collection[ActiveRun]) -> None:
         """Measure the memory of each run; the greatest measure of its model and size counts."""
@@ -84,7 +84,7 @@ class RunMemory:
         alike = [found for (name, _, _), found in density.items() if name == model] or list(density.values())
         return int(max(alike) * width * height) if alike else self.bound_bytes
 
-    def _wanted(self, command: Start) -> Wanted:
+    def _describe_waiting(self, command: Start) -> Wanted:
         waited_s = monotonic() - command.sent_at
         return Wanted(
             job=command.job.id, lane=command.job.lane, num_bytes=self.estimate_bytes(command.job), waited_s=waited_s

@@ -184,7 +184,7 @@ async def test_an_appeal_is_decided_once_and_may_be_decided_anew(database: Datab
     assert await appeals.decide(made.id, AppealState.OVERTURNED, CHANGE) is AppealState.OVERTURNED
     assert await appeals.decide("app_0", AppealState.UPHELD, CHANGE) is None
     assert isinstance(await appeals.decide(made.id, AppealState.UPHELD, CHANGE), Appeal)
-    assert [one.state async for one in appeals.decided()] == [AppealState.UPHELD]
+    assert [one.state async for one in appeals.iterate_decided()] == [AppealState.UPHELD]
     entries = [entry for _, entry in await SafetyAudit(database).page(10)]
     assert [entry.before for entry in entries] == [{"state": "overturned"}, {"state": "open"}]
     assert await Overrides(database).version() == 0, "no rule and no threshold has changed"
@@ -219,7 +219,7 @@ async def test_appeals_are_listed_by_owner_and_by_state(database: Database, monk
         await appeals.decide(one.id, AppealState.UPHELD, CHANGE)
     assert [one.id for _, one in await appeals.page(10, None, [AppealState.OPEN])] == [hers.id, mine[2].id]
     assert len(await appeals.page(10)) == 4
-    assert [one.id async for one in appeals.decided()] == [mine[1].id, mine[0].id]
+    assert [one.id async for one in appeals.iterate_decided()] == [mine[1].id, mine[0].id]
 
 
 async def test_the_newest_prompts_of_jobs_and_kept_refusals_are_found(database: Database, jobs: Jobs) -> None:

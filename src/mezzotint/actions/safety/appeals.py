@@ -51,7 +51,7 @@ async def appeal_against(
 
 async def list_decided_prompts(controls: SafetyControls) -> AsyncIterator[DecidedPrompt]:
     """The decided appeals as labelled data, newest first. Raises: StorageUnavailable."""
-    async for appeal in controls.appeals.decided():
+    async for appeal in controls.appeals.iterate_decided():
         yield DecidedPrompt(
             label=LABELS[appeal.state],
             of=PICTURE if appeal.evidence.stage == PICTURE else "prompt",

@@ -119,7 +119,7 @@ async def _withdraw_some(work: TakedownWork, takedown: Takedown) -> None:
     page = await rows.drawn(selection, takedown.cursor, takedown.last_seq, PAGE)
     cursor = page[-1].seq if page else 0
     if not page:
-        page = await rows.uploaded(selection, max(takedown.cursor - takedown.last_seq, 0), PAGE)
+        page = await rows.list_uploads(selection, max(takedown.cursor - takedown.last_seq, 0), PAGE)
         cursor = takedown.last_seq + page[-1].seq if page else 0
     if page:
         chosen = await choose_pictures(work, selection, page)

@@ -59,7 +59,7 @@ async def read_pages(work: TakedownWork, selection: PictureSelection) -> AsyncIt
         after = page[-1].seq
         yield page
     after = 0
-    while page := await work.takedowns.uploaded(selection, after, PAGE):
+    while page := await work.takedowns.list_uploads(selection, after, PAGE):
         after = page[-1].seq
         yield page
 

@@ -96,12 +96,12 @@ def has_bfloat16(device: str) -> bool:
 def try_kernels(device: str, dtype: torch.dtype) -> None:
     """Compute a product, a convolution and an attention, and compare them with the host's. Raises: DeviceMissing."""
     tolerance = 0.05 if dtype.itemsize < 4 else 1e-3
-    for name, expected, found in _computed(device, dtype):
+    for name, expected, found in _compute_samples(device, dtype):
         if not torch.isfinite(found).all() or (found - expected).abs().max() > tolerance * expected.abs().max():
             raise DeviceMissing(f"{device} computes a wrong {name} in {str(dtype).removeprefix('torch.')}")
 
 
-def _computed(device: str, dtype: torch.dtype) -> list[tuple[str, torch.Tensor, torch.Tensor]]:
+def _compute_samples(device: str, dtype: torch.dtype) -> list[tuple[str, torch.Tensor, torch.Tensor]]:
     """Name, the host's float32 result, the device's result."""
     generator = torch.Generator().manual_seed(0)
     shape = (1, 4, TRIED_SIDE, TRIED_SIDE)

@@ -130,7 +130,7 @@ async def run_jobs(request: Request, service: Service, claims: Claims, requests:
             for job in jobs:  # all or none
                 await cancel(service.backing, job.id, service.now())
             raise
-        with get_waiting_jobs(request).waiting(claims, jobs):
+        with get_waiting_jobs(request).track(claims, jobs):
             ended = await asyncio.gather(*(wait_until_final(service.backing, job, WAIT_S) for job in jobs))
     return [select_succeeded([job])[0] for job in ended]
 

@@ -37,7 +37,7 @@ class WaitingJobs:
     _jobs: dict[tuple[TenantId, OwnerId], dict[JobId, None]] = field(default_factory=dict)
 
     @contextmanager
-    def waiting(self, claims: Claims, jobs: Sequence[Job]) -> Iterator[None]:
+    def track(self, claims: Claims, jobs: Sequence[Job]) -> Iterator[None]:
         whose = (claims.tenant, claims.owner)
         mine = self._jobs.setdefault(whose, {})
         mine.update(dict.fromkeys(job.id for job in jobs))

@@ -52,7 +52,7 @@ async def generate_images(
     service: Service, request: Request, claims: Claims, body: Txt2Img, job_request: JobRequest
 ) -> Drawn:
     """Draw and wait."""
-    track_jobs = partial(get_waiting_jobs(request).waiting, claims)
+    track_jobs = partial(get_waiting_jobs(request).track, claims)
     jobs, _ = await submit_and_wait(service, request, claims, job_request, track_jobs=track_jobs)
     images = [await _encode_image(service, job) for job in jobs if body.send_images]
     return Drawn(

@@ -77,15 +77,15 @@ def build_server(
 def configure(app: ASGIApp, open_connections: OpenConnections, **more: Any) -> uvicorn.Config:
     """uvicorn's configuration with the protocols of this project. more: further options of uvicorn's."""
 
-    def made_by(protocol: Callable[..., asyncio.Protocol]) -> type[asyncio.Protocol]:
+    def bind_connections(protocol: Callable[..., asyncio.Protocol]) -> type[asyncio.Protocol]:
         """uvicorn asks for a class and only calls it."""
         return cast(type[asyncio.Protocol], partial(protocol, open_connections=open_connections))
 
     logging.getLogger("uvicorn.error").addFilter(STRANGERS)
     return uvicorn.Config(
         app,
-        http=made_by(HttpProtocol),
-        ws=made_by(WebSocketProtocol),
+        http=bind_connections(HttpProtocol),
+        ws=bind_connections(WebSocketProtocol),
         log_config=None,
         access_log=False,
         server_header=False,

@@ -29,7 +29,7 @@ def run_costs(run: EvalRun, num_days: int, adversarial_share: float) -> EvalResu
 async def _read_traffic(database: Database, num_days: int) -> FilterTraffic:
     store, since = Store(database), now() - timedelta(days=num_days)
     spent = await store.ledger.spent_by_state(since)
-    appeals = Counter([appeal.state async for appeal in store.appeals.decided() if appeal.created_at >= since])
+    appeals = Counter([appeal.state async for appeal in store.appeals.iterate_decided() if appeal.created_at >= since])
     num_succeeded, gpu_s_succeeded = spent.get(JobState.SUCCEEDED, (0, 0.0))
     num_blocked, gpu_s_blocked = spent.get(JobState.BLOCKED, (0, 0.0))
     return FilterTraffic(

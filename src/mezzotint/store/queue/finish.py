@@ -79,7 +79,7 @@ async def finish_jobs(
     found = await execute(connection, {END_JOBS: [_row_of(one) for one in requests]})
     rows = {row["id"]: row for row in found}
     ended = [(rows[one.job], one.ending, one.lease.worker) for one in requests if one.job in rows]
-    settled, corrections = await settle(connection, [_settling(row, ending) for row, ending, _ in ended])
+    settled, corrections = await settle(connection, [_build_finished_job(row, ending) for row, ending, _ in ended])
     logged = [{"job": row["id"], "state": ending.state, "at": ending.at} for row, ending, _ in ended]
     lines = [
         LedgerLine(
@@ -138,7 +138,7 @@ def _row_of(request: FinishRequest) -> Values:
     }
 
 
-def _settling(row: RowMapping, ending: Ending) -> StoppedJob:
+def _build_finished_job(row: RowMapping, ending: Ending) -> StoppedJob:
     is_free = ending.state is JobState.FAILED or ending.reused_from is not None
     charge = charge_on(row)
 

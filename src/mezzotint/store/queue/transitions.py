@@ -92,7 +92,7 @@ async def transition(connection: AsyncConnection, changes: Sequence[JobChange]) 
     for one in changes:
         assert not one.is_new_state or one.state in TRANSITIONS[JobState(one.row["state"])], "no such transition"
         await connection.execute(update(jobs).where(jobs.c.id == one.row["id"]).values(one.values))
-    stopped = [_stopped(one, one.work) for one in changes if one.work is not None]
+    stopped = [_build_stopped_job(one, one.work) for one in changes if one.work is not None]
     settled, corrections = await settle(connection, stopped) if stopped else ([], [])
     begin, stop = _count_waiting(changes, 1), _count_waiting(changes, -1)
     lines = [ledger_entry(one.row, one.line) for one in changes if one.line is not None]
@@ -113,7 +113,7 @@ def _count_waiting(changes: Sequence[JobChange], difference: int) -> list[Queued
     ]
 
 
-def _stopped(change: JobChange, work: MeasuredWork) -> StoppedJob:
+def _build_stopped_job(change: JobChange, work: MeasuredWork) -> StoppedJob:
     row = change.row
     return StoppedJob(
         lane=Tier(row["lane"]),
@@ -134,7 +134,7 @@ async def cancel(connection: AsyncConnection, job: JobId, at: datetime) -> list[
             row=row,
             at=at,
             values={"state": JobState.CANCELLED, "finished_at": at, "waits_in": None, "due_at": None, **NO_LEASE},
-            work=MeasuredWork(cost=_done(row, row["step"]), gpu_s=0.0, at=at) if is_running else None,
+            work=MeasuredWork(cost=_measure_done(row, row["step"]), gpu_s=0.0, at=at) if is_running else None,
             line=line if row["lease_token"] else None,
         )
         return await transition(connection, [change])
@@ -177,7 +177,7 @@ async def give_back(
             values |= {"avoid_worker": retry.avoid, "avoid_until": retry.avoid_until}
         if retry is not None and retry.is_suspect:
             values |= {"num_losses": row["num_losses"] + 1, "lost_step": row["step"]}
-        work = MeasuredWork(cost=_done(row, step), gpu_s=gpu_s, at=at)
+        work = MeasuredWork(cost=_measure_done(row, step), gpu_s=gpu_s, at=at)
         timed_cost = work.cost if retry is None else 0.0  # a failed run went on beyond its checkpoint
         change = JobChange(row=row, at=at, values=values, work=work, timed_cost=timed_cost)
         return await transition(connection, [change])
@@ -237,7 +237,7 @@ def charge_on(row: RowMapping) -> Charge:
     return charge_of(row["charge"]) or Charge(share=Tier(row["lane"]), cost=1.0, to_share=0.0, to_flow=0.0)
 
 
-def _done(row: RowMapping, step: int) -> float:
+def _measure_done(row: RowMapping, step: int) -> float:
     """Step-megapixels done since the job was taken, if it got as far as `step`."""
     return max(0.0, float(row["cost"]) - remaining_cost(parameters_of(row["parameters"]), step))
 

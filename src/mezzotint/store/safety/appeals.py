@@ -83,7 +83,7 @@ class Appeals:
         """The newest of everybody with their numbers, those before a number. states: none given: all."""
         return await self._page([appeals.c.state.in_(states)] if states else [], limit, before)
 
-    async def decided(self) -> AsyncIterator[Appeal]:
+    async def iterate_decided(self) -> AsyncIterator[Appeal]:
         """All that an admin decided, newest first."""
         before: int | None = None
         states = set(AppealState) - {AppealState.OPEN}

@@ -129,11 +129,11 @@ class Takedowns:
         async with self._database.read() as connection:
             return int((await connection.execute(select(func.count()).select_from(every))).scalar_one())
 
-    async def uploaded(self, selection: PictureSelection, after: int, limit: int) -> list[StoredPicture]:
+    async def list_uploads(self, selection: PictureSelection, after: int, limit: int) -> list[StoredPicture]:
         """Uploads in their order; none where the selection looks at prompts or names jobs alone."""
         if selection.is_of_prompts or (selection.jobs and not (selection.contents or selection.near)):
             return []
-        query = select(uploads).where(uploads.c.seq > after, *_uploaded_where(selection))
+        query = select(uploads).where(uploads.c.seq > after, *_match_uploads(selection))
         async with self._database.read() as connection:
             rows = (await connection.execute(query.order_by(uploads.c.seq).limit(limit))).mappings().all()
         return [uploaded_picture_of(row) for row in rows]
@@ -320,7 +320,7 @@ def _drawn(selection: PictureSelection, after: int, last: int, limit: int | None
     return query.order_by(images.c.seq).limit(limit)
 
 
-def _uploaded_where(selection: PictureSelection) -> list[ColumnElement[bool]]:
+def _match_uploads(selection: PictureSelection) -> list[ColumnElement[bool]]:
     where: list[ColumnElement[bool]] = []
     if selection.contents and not selection.near:
         where.append(uploads.c.content.in_(selection.contents))
