@@ -72,8 +72,8 @@ def _embed_parts(rows: Sequence[Row]) -> Kept:
     found: Kept = {}
     for row in rows:
         readings = list_scored_readings(row.text)
-        vectors, numbers = zip(*(_embed_reading(encoder, text) for text in readings), strict=True)
-        group = str(languages.identify(readings[0]).group)
+        vectors, numbers = zip(*(_embed_reading(encoder, text) for text in readings.texts), strict=True)
+        group = str(languages.identify(readings.plainest).group)
         found[row.key] = group, np.concatenate(vectors).astype(np.float16), [one for some in numbers for one in some]
     return found
 

@@ -68,9 +68,11 @@ class TextClassifier:
     def score_fast(self, text: str) -> FastScores:
         """Score every reading of the text, each whole, by sentence and by window."""
         readings = list_scored_readings(text)
-        language = self._languages.identify(readings[0])
+        language = self._languages.identify(readings.plainest)
         share = np.float32(self._lexical_shares.get(language.group, 0.0))
-        scored = [self._score_reading(one, share, is_plain=at == 0) for at, one in enumerate(readings)]
+        scored = [
+            self._score_reading(one, share, is_meant=at < readings.num_meant) for at, one in enumerate(readings.texts)
+        ]
         logits, parts = zip(*scored, strict=True)
         worst = int(np.argmax([self._badness(one) for one in logits]))
         highest = np.max(np.stack(logits), axis=0)
@@ -86,10 +88,10 @@ class TextClassifier:
         blended = {name: share * strong[name] + (1 - share) * fast.logits.get(name, strong[name]) for name in strong}
         return to_scores({**fast.logits, **blended})
 
-    def _score_reading(self, text: str, lexical_share: np.float32, *, is_plain: bool) -> tuple[Array, str]:
+    def _score_reading(self, text: str, lexical_share: np.float32, *, is_meant: bool) -> tuple[Array, str]:
         """The highest logit of each output over the parts of the text, and the worst part.
 
-        Fragments and readings of harmless texts look harmful more often than the texts themselves: they score less.
+        Fragments and other readings of harmless texts look harmful more often than the texts: they score less.
         """
         encoded = self._encoder.encode_text(text, MAX_TOKENS)
         spans = list_spans(text, encoded)
@@ -97,7 +99,7 @@ class TextClassifier:
         if self._lexical is not None and lexical_share:
             of_words = self._lexical.score(text, list_char_spans(text, encoded, spans))
             logits = logits + lexical_share * (of_words - logits)
-        logits[1 if is_plain else 0 :] -= np.float32(self._part_discount)
+        logits[1 if is_meant else 0 :] -= np.float32(self._part_discount)
         if len(text) <= MAX_STRONG_CHARS or len(spans) == 1:
             return logits.max(axis=0), text[:MAX_STRONG_CHARS]
         worst = 1 + int(np.argmax([self._badness(row) for row in logits[1:]]))

@@ -5,6 +5,7 @@ Training and serving prepare texts alike.
 
 import re
 import unicodedata
+from dataclasses import dataclass
 
 from mezzotint.safety.text.decodings import list_decoded
 from mezzotint.safety.text.disguise.restore import restore_words
@@ -43,16 +44,32 @@ def prepare_text(text: str) -> str:
     return " ".join(spaced.lower().split())
 
 
-def list_scored_readings(text: str) -> tuple[str, ...]:
-    """The prepared text, cut to `MAX_SCORED`; then the readings of the folded text where it is disguised, and what
-    encodings hide in it, read alike.
+@dataclass(frozen=True, slots=True)
+class ScoredReadings:
+    """texts: the prepared text first, then its restored readings, then the others. num_meant: how many of the first are
+    what a person reads.
+    """
+
+    texts: tuple[str, ...]
+    num_meant: int
+
+    @property
+    def plainest(self) -> str:
+        """The reading whose language is the text's."""
+        return self.texts[min(1, self.num_meant - 1)]
+
+
+def list_scored_readings(text: str) -> ScoredReadings:
+    """The prepared text, cut to `MAX_SCORED`; its words restored; then the readings of the folded text where it is
+    disguised, and what encodings hide in it, read alike.
     """
     prepared = prepare_text(text)[:MAX_SCORED]
     restored = list_restored(prepared)
-    found = [prepared, *restored, *_list_disguised(prepared, MAX_BESIDE_RESTORED if restored else MAX_READINGS)]
+    meant = tuple(dict.fromkeys((prepared, *restored)))
+    found = [*meant, *_list_disguised(prepared, MAX_BESIDE_RESTORED if restored else MAX_READINGS)]
     for decoded in map(prepare_text, list_decoded(text)):
         found += (decoded, *_list_disguised(decoded, MAX_BESIDE_RESTORED))
-    return tuple(dict.fromkeys(found))[:MAX_READINGS_IN_ALL]
+    return ScoredReadings(tuple(dict.fromkeys(found))[:MAX_READINGS_IN_ALL], len(meant))
 
 
 def list_restored(prepared: str) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ ENCODINGS = [
 def test_an_encoded_request_is_read(encode: object) -> None:
     assert callable(encode)
     assert any(HIDDEN in decoded for decoded in list_decoded(encode(HIDDEN)))
-    assert any(HIDDEN in reading for reading in list_scored_readings(encode(HIDDEN)))
+    assert any(HIDDEN in reading for reading in list_scored_readings(encode(HIDDEN)).texts)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from mezzotint.safety.text.folding import fold
 
 MIN_GAIN = 14.0
 _WORD = re.compile(r"[^\W\d_]{2,}")
+_LISTED = re.compile(r"[a-zß-ÿа-я]{3}")
 _MAX_WORDS = 400
 _TOLD = re.compile(
     r"backward|revers|back to front|mirror writing|rückwärts|umgekehrt|à l'envers|al rev[ée]s|al contrario|"
@@ -22,7 +23,8 @@ def list_reversed(prepared: str) -> tuple[str, ...]:
     found = _find_backwards(prepared, load_vocabulary())
     if _TOLD.search(prepared):
         told = prepared.rsplit(": ", 1)[-1] if ": " in prepared else prepared
-        found = (*found, told[::-1])
+        if not _LISTED.search(told):  # words of these scripts are in the list: they were found above
+            found = (*found, told[::-1])
     return tuple(dict.fromkeys(found))
 
 

@@ -30,8 +30,8 @@ def rules() -> PreFilter:
         pytest.param("a nаkеd wоmаn", "a naked woman", id="look-alikes"),
         pytest.param("кр*вь и н*ж, фото ж*нщины", "кровь и нож, фото женщины", id="another alphabet"),
         pytest.param(
-            "une fmeme nue sur la talbe, du snag du coulior",
-            "une femme nue sur la table, du sang du couloir",
+            "une fmeme nue sur la talbe, du snag dnas la maisno",
+            "une femme nue sur la table, du sang dans la maison",
             id="French",
         ),
     ],
