@@ -107,6 +107,9 @@ class Settings(BaseSettings):
     threads: int = Field(0, ge=0, le=256, description="CPU threads of the model; 0 leaves it to PyTorch")
     max_runs: int = Field(8, ge=1, le=256, description="most jobs in the engine at once")
     pool: str = Field("", max_length=64, description="label of a worker: the pool that it belongs to")
+    release: str = Field(
+        "", max_length=40, description="label of a worker: the version that a rollout gave it; default: the package's"
+    )
     region: str = Field(
         "", max_length=64, description="the place where a worker or gateway runs; jobs stay in their gateway's"
     )

@@ -1,18 +1,24 @@
 """The worker actors in the cluster: made, asked, drained and killed by name. Every call may block for seconds."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import ray
 from ray.exceptions import ActorUnavailableError, RayActorError, RayError
 
+from mezzotint import __version__
+from mezzotint.config import Settings
 from mezzotint.domain.fleet.fleet_worker import FleetWorker, FleetWorkerId
-from mezzotint.domain.fleet.pool import Pool
+from mezzotint.domain.fleet.pool import Fleet, Pool
+from mezzotint.domain.fleet.rollout import Release
 from mezzotint.fleet.programs import FleetProgram
 from mezzotint.fleet.worker_actor import WorkerActor
 from mezzotint.policy.fleet.cluster_checks import find_resources
+from mezzotint.policy.fleet.placement import has_mixed_devices
 from mezzotint.policy.fleet.reconcile import Observation, WorkerGone, WorkerSilent
+from mezzotint.policy.fleet.validation import read_document
 
 ANSWER_S = 2.0
 """The time that a round waits for the answers of all workers together."""
@@ -25,9 +31,14 @@ class WorkerActors:
     _handles: dict[FleetWorkerId, Any] = field(default_factory=dict)
     _asked: dict[FleetWorkerId, Any] = field(default_factory=dict)
 
-    def create(self, worker: FleetWorker, pool: Pool) -> None:
-        """Make the worker's actor, or take over the one of its name. Ray places it when a node has room."""
+    def create(self, worker: FleetWorker, pool: Pool, release: Release) -> None:
+        """Make the worker's actor, or take over the one of its name. Ray places it when a node has room.
+
+        pool: as the release has it. The label of a release in the environment keeps Ray from giving the worker a
+        process that has imported an earlier version of the code.
+        """
         resources = find_resources(pool)
+        program = replace(self.program, settings=change_settings(self.program.settings, release))
         options = {
             "name": worker.id,
             "namespace": self.namespace,
@@ -38,7 +49,9 @@ class WorkerActors:
             "num_gpus": resources.pop("GPU", 0.0),
             "resources": resources,
         }
-        self._handles[worker.id] = ray.remote(WorkerActor).options(**options).remote(self.program, pool)
+        if release.version != __version__:
+            options["runtime_env"] = {"env_vars": {"MEZZOTINT_RELEASE": release.version}}
+        self._handles[worker.id] = ray.remote(WorkerActor).options(**options).remote(program, pool)
 
     def observe(self, ids: Iterable[FleetWorkerId]) -> dict[FleetWorkerId, Observation]:
         """Ask each worker how it is. A question that is still open is not asked again."""
@@ -87,6 +100,18 @@ class WorkerActors:
             return WorkerGone(reason=f"its process ended: {summarize(error)}")
         except RayError as error:
             return WorkerGone(reason=summarize(error))
+
+
+def change_settings(settings: Settings, release: Release) -> Settings:
+    """The settings of the service as the release has them. Where the fleet has devices of several kinds, workers leave
+    heavy jobs to fast ones."""
+    changes: dict[str, Any] = dict(release.changes)
+    if "models" in changes:
+        changes["models"] = Path(changes["models"])
+    fleet = read_document(release.document)
+    is_mixed = isinstance(fleet, Fleet) and has_mixed_devices(fleet)
+    changes |= {"release": release.version, "light_first": settings.light_first or is_mixed}
+    return settings.model_copy(update=changes)
 
 
 def summarize(error: BaseException) -> str:

@@ -144,7 +144,7 @@ async def _run_worker(
             background.running(follow_blocklist(store.takedowns, image_filter, background)),
             background.running(background.run_forever("safety overrides", REFRESH_S, follower.refresh)),
             start_worker(settings, worker, catalog, upscaler, on_broken),
-            watch_for_spot_notice(settings, worker, stop.set),
+            watch_for_spot_notice(settings, worker, stop.set, store.fleet_counts),
         ):
             print(f"worker {worker.settings.id} draws with {', '.join(catalog.num_bytes)}", flush=True)  # noqa: T201
             await stop.wait()
@@ -155,10 +155,13 @@ async def _run_worker(
 
 def report_worker(worker: Worker) -> ActorReport:
     """Report the worker's stage to the fleet's controller."""
+    counts = worker.health
     return ActorReport(
         stage=WorkerStage.READY if worker.is_ready else WorkerStage.STARTING,
         worker=worker.settings.id,
         num_running=worker.num_running,
+        num_runs=counts.num_runs,
+        num_failed=counts.num_failed,
     )
 
 

@@ -15,7 +15,6 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from alembic.util import CommandError
 from pydantic_core import from_json, to_json
 from sqlalchemy import URL, Connection, Table, create_engine, event, inspect, make_url, text
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
@@ -27,6 +26,7 @@ from sqlalchemy.pool import NullPool
 
 from mezzotint.domain.errors import SettingInvalid, StorageFull, StorageUnavailable
 from mezzotint.store.migrations.baseline import adopt_database
+from mezzotint.store.revisions import is_ahead
 from mezzotint.store.sqlite import Driver
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -92,7 +92,8 @@ class Database:
     def migrate(self) -> None:
         """Bring the tables to the newest revision. Run it before the first transaction; it blocks.
 
-        Raises: StorageUnavailable; SettingInvalid: the tables are of a version that is too old, or newer than this one.
+        Raises: StorageUnavailable; SettingInvalid: the tables are of a version that is too old, or too new, or living
+        workers could not use them any more.
         """
 
         async def migrate_postgres() -> None:
@@ -237,10 +238,8 @@ def _upgrade(connection: Connection) -> None:
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
     adopt_database(connection)
-    try:
+    if not is_ahead(connection):
         command.upgrade(config, "head")
-    except CommandError as error:  # its revision is none of those that this version has
-        raise SettingInvalid(f"database: its tables are of a newer version than this one ({error})") from error
     connection.commit()
 
 

@@ -7,6 +7,7 @@ from mezzotint.store.accounts.tenants import Tenants
 from mezzotint.store.accounts.users import Users
 from mezzotint.store.database import Database
 from mezzotint.store.events.changes import Changes
+from mezzotint.store.fleet.counts import FleetCounts
 from mezzotint.store.fleet.devices import Devices
 from mezzotint.store.fleet.fleet_rows import FleetRows
 from mezzotint.store.fleet.regions import Regions
@@ -39,6 +40,7 @@ class Store:
         self.appeals = Appeals(database)
         self.changes = Changes(database)
         self.fleet = FleetRows(database)
+        self.fleet_counts = FleetCounts(database)
         self.devices = Devices(database)
         self.held_images = HeldImages(database)
         self.images = Images(database)

@@ -13,6 +13,7 @@ from mezzotint.domain.fleet.vitals import WorkerReport
 from mezzotint.domain.ids import TenantId, WorkerId
 from mezzotint.domain.job import JobState
 from mezzotint.domain.tier import Tier
+from mezzotint.policy.retry import AVOID_S
 from mezzotint.store.database import Database, insert_on
 from mezzotint.store.fleet.tables import devices
 from mezzotint.store.schema import jobs, workers
@@ -23,6 +24,11 @@ GONE = timedelta(minutes=2)
 """A worker that was not heard of for so long is no longer listed."""
 FORGOTTEN = timedelta(days=1)
 """Its row goes long after that: a clock that steps ahead must not make a drained worker take jobs again."""
+
+LATELY = timedelta(seconds=2 * AVOID_S)
+"""Within it a job may still avoid a worker that ended."""
+ANSWERS = timedelta(seconds=15)
+"""A worker that was not heard of for so long is not counted on."""
 
 NO_WISH: dict[str, Any] = {"drain_wanted_at": None, "drain_reason": ""}
 
@@ -37,7 +43,8 @@ class WorkerState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerLabels:
-    """A worker's place in the fleet, and the limits of what it claims.
+    """A worker's place in the fleet, and the limits of what it claims. schema: the revision of the database that its
+    code was written for; 0: not told.
 
     models, tenants: the only ones whose jobs it takes; None: any. lanes: those it takes jobs of. max_runs: jobs at
     once.
@@ -50,6 +57,7 @@ class WorkerLabels:
     lanes: frozenset[Tier] = frozenset(Tier)
     tenants: frozenset[TenantId] | None = None
     max_runs: int = 1
+    schema: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +130,19 @@ class Workers:
             return None
         return DrainWish(ends=bool(reasons), reason="".join(reasons or rests))
 
+    async def read_siblings(self, labels: WorkerLabels, now: datetime) -> frozenset[WorkerId]:
+        """The workers of the pool and version, those that ended lately among them; empty where no worker of the pool
+        has another version and takes jobs."""
+        mine = and_(
+            workers.c.pool == labels.pool, workers.c.version == labels.version, workers.c.seen_at >= now - LATELY
+        )
+        others = and_(workers.c.pool == labels.pool, workers.c.version != labels.version)
+        others = and_(others, workers.c.seen_at >= now - ANSWERS, workers.c.drained_at.is_(None))
+        others = and_(others, workers.c.drain_wanted_at.is_(None), ~workers.c.is_drained)
+        query = select(workers.c.id).where(mine, select(workers.c.id).where(others).exists())
+        async with self._database.read() as connection:
+            return frozenset(map(WorkerId, (await connection.execute(query)).scalars()))
+
     async def want_end(self, worker: WorkerId, now: datetime, reason: str) -> bool:
         """Let the worker hand its runs back and end. Returns whether there is such a worker; the first reason stays."""
         here = and_(workers.c.id == worker, workers.c.seen_at >= now - GONE)
@@ -177,6 +198,7 @@ def _labels_of(row: RowMapping) -> WorkerLabels:
         lanes=frozenset(Tier(lane) for lane in limits.get("lanes", Tier)),
         tenants=_set_of(limits.get("tenants")),
         max_runs=limits.get("max_runs", 1),
+        schema=limits.get("schema", 0),
     )
 
 

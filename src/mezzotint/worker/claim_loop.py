@@ -102,6 +102,7 @@ class ClaimLoop:
             warm=warm,
             shapes=shapes,
             light_cost=light_cost(self.jobs.pace_s) if settings.light_first else 0.0,
+            siblings=frozenset() if self.drain is None else self.drain.siblings,
         )
 
     async def _make_room(self) -> None:

@@ -24,6 +24,7 @@ class Drain:
     """on_end: called once when the worker is to end and holds no run any more; None: its process stays.
 
     device: the identity of its device, once that is chosen; empty: its health is not judged. health: its counts.
+    siblings: see `WorkerOffer`.
     """
 
     workers: Workers
@@ -32,6 +33,7 @@ class Drain:
     labels: WorkerLabels = field(default_factory=WorkerLabels)
     on_end: Callable[[], None] | None = None
     device: str = ""
+    siblings: frozenset[WorkerId] = frozenset()
     health: HealthCounts = field(default_factory=HealthCounts)
     drained_at: datetime | None = None
     _wish: DrainWish | None = None
@@ -55,6 +57,8 @@ class Drain:
             await self.record_heartbeat(self.drained_at)
         if self._looked_at is None or now - self._looked_at >= LOOK_S:
             wish = await self.workers.read_drain_wish(self.worker, self.device)
+            if self.labels.pool:
+                self.siblings = await self.workers.read_siblings(self.labels, self.now())
             if (wish is None) != (self._wish is None):
                 log.info("worker takes jobs again" if wish is None else "worker is drained", why=wish and wish.reason)
                 self._wanted_at = None if wish is None else now

@@ -58,6 +58,7 @@ async def finish_job(jobs: LeasedJobs, leased: LeasedJob, report: RunEnded) -> N
     ending = replace(ending, num_passes=report.num_passes, num_forecast=report.num_forecast)
     work = remaining_cost(leased.job.parameters, leased.job.step) * ending.computed_share
     jobs.pace_s = next_pace(jobs.pace_s, work, report.cost_s)
+    jobs.health.record_pace(leased.job.model, work, report.cost_s)
     jobs.health.record_end(None)
     if await jobs.write_and_release(leased, lambda: finish(jobs.backing, leased.job, leased.lease, ending)):
         took = {name: round(took, 3) for name, took in asdict(ending.timings).items() if took is not None}

@@ -29,6 +29,7 @@ from mezzotint.worker.claim_loop import CLAIM_EVERY_S, ClaimLoop
 from mezzotint.worker.device import DeviceThread
 from mezzotint.worker.dispatch import give_all_back, handle_report
 from mezzotint.worker.drain import Drain
+from mezzotint.worker.fleet.health import HealthCounts
 from mezzotint.worker.heartbeat import HEARTBEAT_EVERY_S, Heartbeat
 from mezzotint.worker.leased_jobs import LeasedJobs, WorkerSettings
 from mezzotint.worker.messages import (
@@ -85,6 +86,7 @@ class Worker:
         )
         if self.drain is not None:
             self._jobs.health = self.drain.health
+        self._jobs.health.fingerprints = self._jobs.models.fingerprints
 
     @property
     def is_ready(self) -> bool:
@@ -95,6 +97,10 @@ class Worker:
     def num_running(self) -> int:
         """Jobs under its leases. May be asked from any thread."""
         return len(list(self._jobs.by_id))
+
+    @property
+    def health(self) -> HealthCounts:
+        return self._jobs.health
 
     @property
     def is_drained(self) -> bool:

@@ -5,6 +5,8 @@ import sqlite3
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,23 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from mezzotint.domain.errors import SettingInvalid, StorageFull, StorageUnavailable
 from mezzotint.domain.ids import TenantId, WorkerId
 from mezzotint.domain.job import JobState
-from mezzotint.store import Database, Images, Jobs, Keys, Webhooks, WorkerOffer
+from mezzotint.store import (
+    Database,
+    Images,
+    Jobs,
+    Keys,
+    Webhooks,
+    WorkerHeartbeat,
+    WorkerLabels,
+    WorkerOffer,
+    Workers,
+    revisions,
+)
 from mezzotint.store.database import translate_faults
 from mezzotint.store.migrations.baseline import STEPS
 from mezzotint.store.schema import metadata
 from tests.making import NOW
-from tests.servers import free_port
+from tests.servers import Postgres, free_port
 
 EARLIER = Path(__file__).parent / "earlier"
 
@@ -148,6 +161,41 @@ async def test_a_server_that_does_not_answer_is_named_and_counted() -> None:
         async with database.write():
             pass
     assert faults == ["x", "x"]
+
+
+def test_code_serves_a_database_that_the_next_version_brought_up_and_no_later_one(tmp_path: Path) -> None:
+    path = tmp_path / "mezzotint.db"
+    Database(path).migrate()
+    for ahead, message in ((1, None), (2, "install a newer version here")):
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("UPDATE alembic_version SET version_num = ?", (f"{revisions.CODE + ahead:04}",))
+            connection.commit()
+        if message is None:
+            Database(path).migrate()
+        else:
+            with pytest.raises(SettingInvalid, match=message):
+                Database(path).migrate()
+        with closing(sqlite3.connect(path)) as connection:
+            assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == (
+                f"{revisions.CODE + ahead:04}",
+            ), "nothing was changed"
+
+
+@pytest.mark.anyio
+async def test_a_database_is_not_brought_beyond_what_living_workers_can_use(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(postgres.database())
+    database.migrate()
+    now, worker = datetime.now(UTC), WorkerId("old")
+    beat = WorkerHeartbeat(labels=WorkerLabels(schema=revisions.CODE))
+    await Workers(database).record_heartbeat(worker, now, beat)
+    monkeypatch.setattr(revisions, "CODE", revisions.CODE + 2)
+    with pytest.raises(SettingInvalid, match=r"workers cannot use \(old\): roll out the version between first"):
+        database.migrate()
+    await Workers(database).record_heartbeat(worker, now, replace(beat, drained_at=now))
+    database.migrate()
+    await database.close()
 
 
 @pytest.mark.parametrize("url", ["mysql://a@b/c", "not a url"])

@@ -4,10 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from mezzotint.domain.ids import TenantId, WorkerId
+from mezzotint.domain.ids import JobId, TenantId, WorkerId
 from mezzotint.domain.tier import Tier
-from mezzotint.store import Database, DrainWish, WorkerHeartbeat, WorkerLabels, Workers, WorkerState
-from tests.making import NOW
+from mezzotint.policy.retry import AVOID_S, Retry
+from mezzotint.store import Database, DrainWish, Jobs, WorkerHeartbeat, WorkerLabels, WorkerOffer, Workers, WorkerState
+from tests.making import NOW, make_job
 
 pytestmark = pytest.mark.anyio
 ME = WorkerId("me")
@@ -49,3 +50,28 @@ async def test_the_first_reason_of_a_wish_stays_until_it_is_taken_back(database:
     assert await workers.read_drain_wish(ME) is None
     await workers.drain_all(is_drained=True)
     assert await workers.read_drain_wish(ME) == DrainWish()
+
+
+async def test_a_job_that_a_version_failed_goes_to_the_other_one_while_that_is_there(database: Database) -> None:
+    workers, jobs = Workers(database), Jobs(database)
+    labels = {name: WorkerLabels(pool="p", version=name[:3]) for name in ("old-1", "new-1", "new-2")}
+    for name, label in labels.items():
+        await workers.record_heartbeat(WorkerId(name), NOW, WorkerHeartbeat(labels=label))
+
+    async def claim(name: str) -> list[JobId]:
+        siblings = await workers.read_siblings(labels[name], NOW)
+        return [job.id for job in await jobs.claim(WorkerOffer(worker=WorkerId(name), siblings=siblings), NOW, 30)]
+
+    job = make_job()
+    await jobs.add(job)
+    assert await claim("new-1") == [job.id]
+    (running,) = await jobs.running(worker=WorkerId("new-1"))
+    assert running.lease is not None
+    retry = Retry(not_before=NOW, avoid=WorkerId("new-1"), avoid_until=NOW + timedelta(seconds=AVOID_S))
+    assert await jobs.requeue(job.id, running.lease, NOW, retry=retry)
+    await jobs.come_due(NOW)
+    assert await claim("new-2") == []
+    await workers.want_end(WorkerId("old-1"), NOW, "it goes")
+    assert await workers.read_siblings(labels["new-2"], NOW) == frozenset(), "nobody else is there"
+    await workers.drain_all(is_drained=False)
+    assert await claim("old-1") == [job.id]

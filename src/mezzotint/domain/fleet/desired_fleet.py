@@ -6,6 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from mezzotint.domain.fleet.rollout import Release
+
 
 class FleetPhase(StrEnum):
     UP = "up"
@@ -18,9 +20,10 @@ class FleetPhase(StrEnum):
 class DesiredFleet:
     """document: the file as it was given, checked. digest: SHA-256 of it, in hex. namespace: of its actors in Ray.
 
-    ray_address: of the cluster. is_local: `fleet up` started that cluster. is_autoscaled: the cluster brings nodes when
-    it is asked. scaled: pool -> workers that the operator asked for, instead of what the load calls for. epoch: counts
-    the starts of the controller; only the newest may write.
+    version, changes: of the release that runs (see `Release`). ray_address: of the cluster. is_local: `fleet up`
+    started that cluster. is_autoscaled: the cluster brings nodes when it is asked. scaled: pool -> workers that the
+    operator asked for, instead of what the load calls for. epoch: counts the starts of the controller; only the newest
+    may write.
     """
 
     document: Mapping[str, Any]
@@ -33,9 +36,14 @@ class DesiredFleet:
     is_local: bool = False
     is_autoscaled: bool = False
     scaled: Mapping[str, int] = field(default_factory=dict)
+    changes: Mapping[str, str] = field(default_factory=dict)
     epoch: int = 0
     controller_node: str = ""
     controller_seen_at: datetime | None = None
+
+    @property
+    def release(self) -> Release:
+        return Release(version=self.version, document=self.document, digest=self.digest, changes=self.changes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

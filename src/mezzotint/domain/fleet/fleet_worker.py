@@ -16,7 +16,8 @@ class FleetWorker:
     """digest: of the pool's table and the settings that it was started with. is_created: its actor was made.
 
     worker: its name in the queue; None before it has one. seen_at: when it last answered the controller. num_running:
-    jobs in its hands then. reason: why it is in its state.
+    jobs in its hands then. num_runs, num_failed: runs that ended since it started, and those that failed by no fault of
+    their request. reason: why it is in its state.
     """
 
     id: FleetWorkerId
@@ -35,4 +36,6 @@ class FleetWorker:
     device: str = ""
     node: str = ""
     num_running: int = 0
+    num_runs: int = 0
+    num_failed: int = 0
     seen_at: datetime | None = None

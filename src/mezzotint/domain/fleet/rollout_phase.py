@@ -17,7 +17,9 @@ class RolloutPhase(StrEnum):
 ROLLOUT_TRANSITIONS: dict[RolloutPhase, dict[RolloutPhase, str]] = {
     RolloutPhase.ROLLING: {
         RolloutPhase.DONE: "every worker has the new version, and the last of them proved itself",
-        RolloutPhase.GOING_BACK: "the new workers fail more often than the old ones, do not get ready, or an operator",
+        RolloutPhase.GOING_BACK: "the new workers fail more often than the old ones, do not get ready, cannot use the "
+        "database, or an operator",
+        RolloutPhase.WENT_BACK: "the fleet ended meanwhile: its release stays the old one",
     },
     RolloutPhase.GOING_BACK: {
         RolloutPhase.WENT_BACK: "every worker has the old version again",

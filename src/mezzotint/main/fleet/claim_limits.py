@@ -8,6 +8,7 @@ from mezzotint.domain.errors import SettingInvalid
 from mezzotint.domain.ids import TenantId
 from mezzotint.domain.tier import Tier
 from mezzotint.store import WorkerLabels
+from mezzotint.store.revisions import CODE
 
 
 def limit_models(settings: Settings, offered: Collection[str]) -> frozenset[str]:
@@ -28,11 +29,12 @@ def read_labels(settings: Settings, models: frozenset[str]) -> WorkerLabels:
     return WorkerLabels(
         pool=settings.pool,
         region=settings.region,
-        version=__version__,
+        version=settings.release or __version__,
         models=models,
         lanes=frozenset(Tier(lane) for lane in lanes) or frozenset(Tier),
         tenants=frozenset(TenantId(name) for name in tenants) or None,
         max_runs=settings.max_runs,
+        schema=CODE,
     )
 
 

@@ -1,7 +1,8 @@
-"""`mezzotint fleet up | status | scale | drain | down`, and what they print."""
+"""`mezzotint fleet up | status | scale | drain | rollout | down`, and what they print."""
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,17 +12,15 @@ from mezzotint.domain.errors import ArgumentInvalid, NotKnown
 from mezzotint.domain.fleet.desired_fleet import FleetPhase
 from mezzotint.domain.fleet.fleet_worker import FleetWorkerId
 from mezzotint.domain.fleet.pool import Fleet
-from mezzotint.main.fleet.commands import FleetFile, Listed, One
+from mezzotint.main.fleet.commands import AtDatabase, AtObjects, FleetFile, Listed, One
 from mezzotint.main.fleet.commands import app as app  # noqa: PLC0414 - it is exported
 from mezzotint.main.fleet.view import read_view
-from mezzotint.main.options import Data, report_errors, setting_option
+from mezzotint.main.options import Data, ExitCode, report_errors
 from mezzotint.main.with_database import with_database
 
 if TYPE_CHECKING:
     from mezzotint.store import Database
 
-AtDatabase = Annotated[str | None, setting_option("database", "postgresql://..., which all of the fleet shares.")]
-AtObjects = Annotated[str | None, setting_option("objects", "s3://bucket/prefix, or a folder that all nodes share.")]
 AUTO = "auto"
 
 
@@ -88,6 +87,35 @@ def drain(
         if not with_database(settings, lambda found: FleetRows(found).want_drain(id)):
             raise NotKnown(f"no worker {worker!r} of the fleet is alive", "fleet status")
         typer.echo(f"{worker}  drains")
+
+
+@app.command()
+def rollout(
+    file: Annotated[Path | None, typer.Argument(help="The fleet's new file; default: the one that runs.")] = None,
+    version: Annotated[
+        str | None, typer.Option(help="Label of the new version; default: the package's, with the file's digest.")
+    ] = None,
+    abort: Annotated[bool, typer.Option("--abort", metavar="", help="Let the rollout that rolls go back.")] = False,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for its end; fails where it went back.")] = 0.0,
+    data: Data = None,
+    database: AtDatabase = None,
+    models: Listed = None,
+    model: One = None,
+) -> None:
+    """Replace the workers one at a time by those of other settings, models or code; go back where they fail more."""
+    from mezzotint.main.fleet import rollout as rollouts
+
+    with report_errors():
+        settings = read_settings(data=data, database=database)
+        if abort:
+            with_database(settings, rollouts.abort_rollout)
+            typer.echo("The rollout goes back: the new workers drain, and old ones take their places.")
+            return
+        request = rollouts.RolloutRequest(file=file, version=version, changes=rollouts.read_changes(models, model))
+        release = with_database(settings, lambda found: rollouts.begin_rollout(settings, found, request))
+        typer.echo(f"rollout of {release.version}: the controller begins; `mezzotint fleet status` shows it")
+        if wait and not rollouts.is_done(with_database(settings, lambda found: rollouts.wait_for_end(found, wait))):
+            raise typer.Exit(ExitCode.FAILED)
 
 
 @app.command()

@@ -7,6 +7,7 @@ import structlog
 
 from mezzotint.config import Settings
 from mezzotint.domain.errors import StorageUnavailable
+from mezzotint.store.fleet.counts import FleetCount, FleetCounts
 from mezzotint.worker import Worker
 from mezzotint.worker.fleet.spot import EVERY_S, Cloud, SpotPoller, make_metadata_client
 
@@ -14,7 +15,9 @@ log = structlog.get_logger()
 
 
 @asynccontextmanager
-async def watch_for_spot_notice(settings: Settings, worker: Worker, stop: Callable[[], None]) -> AsyncIterator[None]:
+async def watch_for_spot_notice(
+    settings: Settings, worker: Worker, stop: Callable[[], None], counts: FleetCounts
+) -> AsyncIterator[None]:
     """Ask the cloud until the block ends, where `spot_notice` names one."""
     if settings.spot_notice == "off":
         yield
@@ -24,8 +27,9 @@ async def watch_for_spot_notice(settings: Settings, worker: Worker, stop: Callab
         log.warning("spot notice: the worker puts its runs aside and ends", why=notice)
         stop()
         if worker.drain is not None:
-            with suppress(StorageUnavailable):  # only for whoever looks at the list of workers
+            with suppress(StorageUnavailable):  # only for whoever looks at the list of workers, and at the metrics
                 await worker.drain.workers.want_end(worker.settings.id, worker.now(), notice[:200])
+                await counts.add(FleetCount.SPOT_NOTICES, settings.spot_notice)
 
     cloud = Cloud(settings.spot_notice)
     async with make_metadata_client() as client:

@@ -5,7 +5,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,17 +57,35 @@ def bring_up(settings: Settings, request: UpRequest) -> None:
     from mezzotint.fleet import cluster
     from mezzotint.fleet.programs import FleetProgram
 
-    cluster.connect(address)
-    nodes = cluster.probe_nodes(settings, find_node_faults)
-    if problems := check_cluster(fleet, nodes, __version__, is_autoscaled=request.is_autoscaled):
-        raise FleetInvalid.of(request.file, problems)
+    num_nodes = check_nodes(settings, fleet, request, address)
     wanted = make_wanted(fleet, document, before, address)
     wanted = replace(wanted, is_local=is_local, is_autoscaled=request.is_autoscaled)
     in_database(settings, lambda rows: rows.write(wanted))
     program = FleetProgram(settings=settings, configure=configure_worker, run=run_fleet_worker)
     cluster.start_controller(program, wanted.namespace)
-    typer.echo(f"The fleet is up on {address}; nodes: {len(nodes)}, pools: {len(fleet.pools)}.")
+    typer.echo(f"The fleet is up on {address}; nodes: {num_nodes}, pools: {len(fleet.pools)}.")
     typer.echo("`mezzotint fleet status` shows it, `mezzotint fleet down` ends it.")
+
+
+def check_nodes(settings: Settings, fleet: Fleet, request: UpRequest, address: str) -> int:
+    """Connect to the cluster and let each node try what a worker there needs. Returns the number of nodes.
+
+    Raises: ClusterUnusable, FleetInvalid.
+    """
+    from mezzotint.fleet import cluster
+
+    cluster.connect(address)
+    nodes = cluster.probe_nodes(settings, find_node_faults)
+    if problems := check_cluster(fleet, nodes, __version__, is_autoscaled=request.is_autoscaled):
+        raise FleetInvalid.of(request.file, problems)
+    return len(nodes)
+
+
+def check_on_cluster(settings: Settings, fleet: Fleet, request: UpRequest) -> int:
+    """Find out whether `fleet up` could, and start nothing. Returns the number of nodes. Raises: StartError."""
+    assert request.ray is not None, "a cluster is asked about"
+    set_ray_environment(is_loopback=request.ray.startswith(LOOPBACK))
+    return check_nodes(make_absolute(settings), fleet, request, request.ray)
 
 
 def make_absolute(settings: Settings) -> Settings:
@@ -103,12 +121,11 @@ def find_address(settings: Settings, request: UpRequest, before: DesiredFleet | 
 
 def make_wanted(fleet: Fleet, document: dict[str, Any], before: DesiredFleet | None, address: str) -> DesiredFleet:
     """The fleet's row: as the file says; what was asked for by `fleet scale` is kept while the fleet is up."""
-    text = json.dumps(document, sort_keys=True)
     is_up = before is not None and before.phase is FleetPhase.UP
     kept = {pool: number for pool, number in before.scaled.items() if fleet.pool(pool)} if before and is_up else {}
     return DesiredFleet(
         document=document,
-        digest=hashlib.sha256(text.encode()).hexdigest(),
+        digest=digest_document(document, {}),
         phase=FleetPhase.UP,
         namespace=before.namespace if before is not None else f"mezzotint-{secrets.token_hex(4)}",
         ray_address=address,
@@ -116,6 +133,12 @@ def make_wanted(fleet: Fleet, document: dict[str, Any], before: DesiredFleet | N
         changed_at=utc_now(),
         scaled=kept,
     )
+
+
+def digest_document(document: Mapping[str, Any], changes: Mapping[str, str]) -> str:
+    """SHA-256, in hex, of a fleet's file and the settings of the service that differ from those of `fleet up`."""
+    text = json.dumps(document, sort_keys=True) + (json.dumps(changes, sort_keys=True) if changes else "")
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 async def _prepare_stores(settings: Settings) -> DesiredFleet | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import takewhile
+from types import MappingProxyType
 
 from mezzotint.domain.fleet.desired_fleet import PoolTarget
 from mezzotint.domain.fleet.fleet_worker import FleetWorker, FleetWorkerId
@@ -34,13 +35,16 @@ class WorkerStage(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActorReport:
-    """The answer of a worker's actor. error: why it ended, where that was not wished for."""
+    """The answer of a worker's actor. num_runs, num_failed: as `FleetWorker` has them. error: why it ended, where that
+    was not wished for."""
 
     stage: WorkerStage
     worker: WorkerId | None = None
     device: str = ""
     node: str = ""
     num_running: int = 0
+    num_runs: int = 0
+    num_failed: int = 0
     error: str | None = None
 
 
@@ -73,8 +77,8 @@ class RoundPlan:
 def judge_worker(row: FleetWorker, seen: Observation, now: datetime, asked_since: datetime) -> FleetWorker:
     """The row as the observation changes it. asked_since: when this controller began to ask."""
     match seen:
-        case ActorReport(stage=WorkerStage.ENDED, error=error):
-            return _note_end(row, error, now)
+        case ActorReport(stage=WorkerStage.ENDED):
+            return _note_end(row, seen, now)
         case ActorReport():
             return _note_report(row, seen, now)
         case WorkerGone() if not row.is_created:
@@ -91,16 +95,20 @@ def judge_worker(row: FleetWorker, seen: Observation, now: datetime, asked_since
             return _move(row, FleetWorkerState.LOST, reason, now) if is_lost else row
 
 
-def _note_end(row: FleetWorker, error: str | None, now: datetime) -> FleetWorker:
-    if error is not None:
-        return _move(row, FleetWorkerState.LOST, f"its worker ended: {error}", now)
+def _note_end(row: FleetWorker, seen: ActorReport, now: datetime) -> FleetWorker:
+    row = _count_runs(row, seen)
+    if seen.error is not None:
+        return _move(row, FleetWorkerState.LOST, f"its worker ended: {seen.error}", now)
     if row.state is FleetWorkerState.DRAINING:
         return _move(row, FleetWorkerState.STOPPED, "drained", now)
     return _move(row, FleetWorkerState.DRAINING, "it was asked to end, outside of the fleet's commands", now)
 
 
 def _note_report(row: FleetWorker, seen: ActorReport, now: datetime) -> FleetWorker:
-    known = replace(row, worker=seen.worker, device=seen.device, node=seen.node, num_running=seen.num_running)
+    known = replace(_count_runs(row, seen), worker=seen.worker, device=seen.device, node=seen.node)
+    known = replace(known, num_running=seen.num_running)
+    if row.seen_at is None and row.state is FleetWorkerState.STARTING:
+        known = replace(known, changed_at=now)  # it has a node: its time to start begins
     if known != row or row.seen_at is None or now - row.seen_at > SEEN:
         row = replace(known, seen_at=now)
     if row.state is FleetWorkerState.STARTING and seen.stage is WorkerStage.READY:
@@ -108,7 +116,14 @@ def _note_report(row: FleetWorker, seen: ActorReport, now: datetime) -> FleetWor
     return row
 
 
+def _count_runs(row: FleetWorker, seen: ActorReport) -> FleetWorker:
+    return replace(row, num_runs=max(row.num_runs, seen.num_runs), num_failed=max(row.num_failed, seen.num_failed))
+
+
 def _move(row: FleetWorker, state: FleetWorkerState, reason: str, now: datetime) -> FleetWorker:
+    """A worker that is lost with runs in its hands failed one more."""
+    if state is FleetWorkerState.LOST and row.num_running:
+        row = replace(row, num_runs=row.num_runs + 1, num_failed=row.num_failed + 1)
     num_running = 0 if state.is_final else row.num_running
     return replace(row, state=state, reason=reason[:500], changed_at=now, num_running=num_running)
 
@@ -119,11 +134,13 @@ def plan_round(
     seen: Mapping[FleetWorkerId, Observation],
     now: datetime,
     asked_since: datetime,
+    *,
+    leaving: Mapping[str, str] = MappingProxyType({}),
 ) -> RoundPlan:
     """rows: all workers that live, and those that ended lately. seen: of each that lives. asked_since: when this
-    controller began to ask."""
+    controller began to ask. leaving: workers that a rollout drains, and why."""
     judged = [row if row.state.is_final else judge_worker(row, seen[row.id], now, asked_since) for row in rows]
-    after = list(_drain_unwanted(judged, targets, now))
+    after = list(_drain_unwanted(judged, targets, leaving, now))
     start = []
     for target in targets:
         mine = [row for row in after if row.pool == target.pool]
@@ -141,8 +158,11 @@ def plan_round(
     )
 
 
-def _drain_unwanted(rows: Sequence[FleetWorker], targets: Sequence[PoolTarget], now: datetime) -> Iterator[FleetWorker]:
-    unwanted = {row.id: "asked for with `fleet drain`" for row in rows if row.is_drain_wanted and row.state.counts}
+def _drain_unwanted(
+    rows: Sequence[FleetWorker], targets: Sequence[PoolTarget], leaving: Mapping[str, str], now: datetime
+) -> Iterator[FleetWorker]:
+    unwanted = {row.id: leaving[row.id] for row in rows if row.id in leaving and row.state.counts}
+    unwanted |= {row.id: "asked for with `fleet drain`" for row in rows if row.is_drain_wanted and row.state.counts}
     wanted = {target.pool: target for target in targets}
     for pool in {row.pool for row in rows}:
         mine = [row for row in rows if row.pool == pool and row.state.counts and row.id not in unwanted]

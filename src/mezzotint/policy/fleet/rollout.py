@@ -1,12 +1,12 @@
 """Decide the next step of a rollout: one worker at a time, and back where the new ones fail more often.
 
-A worker of the old version drains; when it has stopped, one of the new version starts in its place; when that has
-proven itself, the next one drains. Failures are compared by Fisher's exact test, one-sided, at 0.1 %, a bound that is
-low because it is looked at after every run. Where the old version ran too little to compare with, more failures than
-2 % of runs explain count.
+A worker of the old version drains, and one of the new version starts in its place; when that has proven itself, the
+next one drains. As long as a new worker has not proven itself, any other place that comes free gets an old one.
+Failures are compared by Fisher's exact test, one-sided, at 0.1 %, a bound that is low because it is looked at after
+every run. Where the old version ran too little to compare with, more failures than 2 % of runs explain count.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -51,8 +51,8 @@ class RolloutAction(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutMember:
-    """A worker that has not ended. changed_at: since when it is in its state. num_runs: that ended since it was ready.
-    num_running: jobs in its hands."""
+    """A worker that has not ended. changed_at: since when it is in its state. num_runs: that ended since it started.
+    num_running: jobs in its hands. has_node: it was placed, so that it starts or draws."""
 
     id: str
     is_new: bool
@@ -60,6 +60,7 @@ class RolloutMember:
     changed_at: datetime
     num_runs: int = 0
     num_running: int = 0
+    has_node: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +68,7 @@ class RolloutView:
     """A rollout as it stands. members: workers that have not ended. num_wanted: workers that the pools are to have.
 
     old, new: runs of each version since the rollout began. num_failed_starts: new workers that were lost before they
-    were ready, or as soon as they were.
+    had proven themselves. last_failure: of the last of them, why.
     """
 
     phase: RolloutPhase
@@ -76,6 +77,7 @@ class RolloutView:
     old: RunCounts
     new: RunCounts
     num_failed_starts: int = 0
+    last_failure: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,10 +102,11 @@ def decide_step(view: RolloutView, now: datetime, rules: RolloutRules = ROLLOUT_
 def explain_failure(view: RolloutView, now: datetime, rules: RolloutRules = ROLLOUT_RULES) -> str | None:
     """Why the new version is worse than the old one; None: nothing says so."""
     if view.num_failed_starts >= rules.max_failed_starts:
-        return f"{view.num_failed_starts} new workers ended before they had proven themselves"
+        why = f": {view.last_failure}" if view.last_failure else ""
+        return f"{view.num_failed_starts} new workers ended before they had proven themselves{why}"
     for one in view.members:
         waited_s = (now - one.changed_at).total_seconds()
-        if one.is_new and one.state is FleetWorkerState.STARTING and waited_s > rules.start_s:
+        if one.is_new and one.has_node and one.state is FleetWorkerState.STARTING and waited_s > rules.start_s:
             return f"{one.id} is not ready after {waited_s:.0f} s"
     if is_worse(view.new, view.old, rules):
         return (
@@ -124,15 +127,18 @@ def is_worse(new: RunCounts, old: RunCounts, rules: RolloutRules = ROLLOUT_RULES
 
 def _go_on(view: RolloutView, now: datetime, rules: RolloutRules) -> RolloutStep:
     old = [one for one in view.members if not one.is_new]
+    unproven = next((one for one in view.members if one.is_new and not has_proven_itself(one, now, rules)), None)
+    if sum(one.state.counts for one in view.members) < view.num_wanted:
+        if unproven is None:
+            return RolloutStep(
+                action=RolloutAction.START_NEW, reason="a worker of the new version takes the free place"
+            )
+        return RolloutStep(action=RolloutAction.START_OLD, reason=f"{unproven.id} has not proven itself")
+    if unproven is not None:
+        does = "starts" if unproven.state is FleetWorkerState.STARTING else f"proves itself: {unproven.num_runs} runs"
+        return RolloutStep(action=RolloutAction.WAIT, reason=f"{unproven.id} {does}")
     if leaving := [one.id for one in view.members if one.state is FleetWorkerState.DRAINING]:
         return RolloutStep(action=RolloutAction.WAIT, reason=f"{leaving[0]} drains")
-    if sum(one.state.counts for one in view.members) < view.num_wanted:
-        return RolloutStep(action=RolloutAction.START_NEW, reason="a worker of the new version takes the free place")
-    for one in view.members:
-        if one.is_new and one.state is FleetWorkerState.STARTING:
-            return RolloutStep(action=RolloutAction.WAIT, reason=f"{one.id} starts")
-        if one.is_new and not has_proven_itself(one, now, rules):
-            return RolloutStep(action=RolloutAction.WAIT, reason=f"{one.id} proves itself: {one.num_runs} runs so far")
     if not old:
         return RolloutStep(action=RolloutAction.FINISH, reason="every worker has the new version")
     first = min(old, key=lambda one: (one.state is FleetWorkerState.READY, one.num_running, one.id))
@@ -140,7 +146,11 @@ def _go_on(view: RolloutView, now: datetime, rules: RolloutRules) -> RolloutStep
 
 
 def has_proven_itself(one: RolloutMember, now: datetime, rules: RolloutRules = ROLLOUT_RULES) -> bool:
-    return one.num_runs >= rules.proof_runs or (now - one.changed_at).total_seconds() >= rules.proof_s
+    """Also true of one that drains: it is not waited for."""
+    if one.state is FleetWorkerState.STARTING:
+        return False
+    waited_s = (now - one.changed_at).total_seconds()
+    return not one.state.counts or one.num_runs >= rules.proof_runs or waited_s >= rules.proof_s
 
 
 def _return_to_old(view: RolloutView) -> RolloutStep:
@@ -153,45 +163,3 @@ def _return_to_old(view: RolloutView) -> RolloutStep:
     if any(one.is_new or one.state is FleetWorkerState.STARTING for one in view.members):
         return RolloutStep(action=RolloutAction.WAIT, reason="the last workers drain or start")
     return RolloutStep(action=RolloutAction.FINISH, reason="every worker has the old version again")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VersionFacts:
-    """The needs and marks of a version's workers. schema: the revision of the database that its code was written for.
-    fingerprints: of its models' engines, by model; a model that was not loaded yet is left out."""
-
-    release: str
-    schema: int
-    fingerprints: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compatibility:
-    """problems: why the two must not run beside each other. notes: what is different while they do."""
-
-    problems: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-def compare_versions(old: VersionFacts, new: VersionFacts, database: int) -> Compatibility:
-    """Whether workers of two versions may share the queue, at the database's present revision.
-
-    Code works on the revision that it was written for and on the next one: the database is brought up first, then the
-    workers follow. Runs are continued by a worker of the same fingerprint alone: the engine refuses other checkpoints.
-    """
-    problems = []
-    for name, facts in (("old", old), ("new", new)):
-        if database - facts.schema not in (0, 1):
-            remedy = "bring the database up first" if facts.schema > database else "roll out the version between first"
-            problems.append(
-                f"the {name} version {facts.release} works with revisions {facts.schema} and {facts.schema + 1} of the "
-                f"database, which has {database}: {remedy}"
-            )
-    shared = sorted(old.fingerprints.keys() & new.fingerprints.keys())
-    differing = [model for model in shared if old.fingerprints[model] != new.fingerprints[model]]
-    notes = [
-        f"{model}: other weights or numerics: runs that one version put aside begin again on the other, and the same "
-        "request gives another picture"
-        for model in differing
-    ]
-    return Compatibility(problems=tuple(problems), notes=tuple(notes))

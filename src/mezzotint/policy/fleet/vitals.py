@@ -23,6 +23,7 @@ class ReportingWorker:
     pool: str
     device: str
     seen_at: datetime
+    version: str = ""
     has_stopped: bool = False
     report: WorkerReport = field(default_factory=WorkerReport)
 
@@ -31,14 +32,19 @@ class ReportingWorker:
 
 
 def read_vitals(mine: ReportingWorker, everybody: Sequence[ReportingWorker], now: datetime) -> WorkerVitals:
-    """The vitals of a worker that is here. everybody: all rows, its own among them."""
+    """The vitals of a worker that is here. everybody: all rows, its own among them.
+
+    It is compared with those of its own version. Where it alone has that version, its runs say nothing about its
+    device: a rollout judges them.
+    """
     others = [one for one in everybody if one.id != mine.id and one.pool == mine.pool and one.is_here(now)]
+    alike = [one for one in others if one.version == mine.version]
     crashed = [one for one in everybody if one.device == mine.device and one.id != mine.id and not one.has_stopped]
     return WorkerVitals(
         heartbeat_age_s=max((now - mine.seen_at).total_seconds(), 0.0),
-        runs=_sum_runs([mine]),
-        others=_sum_runs(others),
-        step_ratio=_compare_steps(mine.report, [one.report for one in others]),
+        runs=_sum_runs([mine] if alike or not others else []),
+        others=_sum_runs(alike),
+        step_ratio=_compare_steps(mine.report, [one.report for one in alike]),
         memory_share=mine.report.memory_share,
         device_errors=mine.report.device_errors,
         temperature_c=mine.report.temperature_c,

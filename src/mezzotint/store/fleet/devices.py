@@ -1,7 +1,9 @@
 """The health of devices, kept beyond the processes that use them."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import and_, select, update
 
@@ -55,9 +57,15 @@ class Devices:
                 id=WorkerId(row["id"]),
                 pool=row["pool"],
                 device=row["device"],
+                version=row["version"],
                 seen_at=row["seen_at"],
                 has_stopped=row["drained_at"] is not None,
-                report=WorkerReport(**(row["report"] or {})),
+                report=_report_of(row["report"]),
             )
             for row in rows
         ]
+
+
+def _report_of(said: Mapping[str, Any] | None) -> WorkerReport:
+    """A worker of another version may report more, or less."""
+    return WorkerReport(**{name: said[name] for name in WorkerReport.__slots__ if said is not None and name in said})

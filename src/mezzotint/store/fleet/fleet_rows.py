@@ -1,7 +1,7 @@
 """Rows of the fleet, as the controller and the commands read and write them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,9 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from mezzotint.domain.errors import LeaseLost
 from mezzotint.domain.fleet.desired_fleet import DesiredFleet, FleetDecision, FleetPhase, PoolTarget
 from mezzotint.domain.fleet.fleet_worker import FleetWorker, FleetWorkerId
+from mezzotint.domain.fleet.rollout import Rollout
 from mezzotint.domain.fleet.worker_state import FleetWorkerState
 from mezzotint.store.database import Database, insert_on
-from mezzotint.store.fleet.tables import fleet_decisions, fleet_targets, fleet_workers, fleets
+from mezzotint.store.fleet.counts import Counted, add_counts
+from mezzotint.store.fleet.rollouts import OPEN, end_rollouts, send_back, write_rollout
+from mezzotint.store.fleet.tables import fleet_decisions, fleet_rollouts, fleet_targets, fleet_workers, fleets
 
 NAME = "default"
 """A database has one fleet."""
@@ -26,12 +29,14 @@ FINAL = [state for state in FleetWorkerState if state.is_final]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetChanges:
-    """The outcome of one round of the controller. workers: changed or new."""
+    """The outcome of one round of the controller. workers: changed or new. rollout: as it was, and as it is now."""
 
     at: datetime
     targets: Sequence[PoolTarget] = ()
     workers: Sequence[FleetWorker] = ()
     decisions: Sequence[FleetDecision] = ()
+    rollout: tuple[Rollout, Rollout] | None = None
+    counted: Counted = field(default_factory=dict)
 
 
 class FleetRows:
@@ -47,11 +52,12 @@ class FleetRows:
             return replace(DesiredFleet(**values), phase=FleetPhase(row["phase"]))
 
     async def write(self, wanted: DesiredFleet) -> None:
-        """Make the fleet's row, or replace it; the epoch goes on counting."""
+        """Make the fleet's row, or replace it; the epoch goes on counting. A rollout that rolls goes back to it."""
         values = {name: getattr(wanted, name) for name in DesiredFleet.__slots__ if name != "epoch"}
         async with self._database.write() as connection:
             new = insert_on(connection, fleets).values(name=NAME, epoch=wanted.epoch, **values)
             await connection.execute(new.on_conflict_do_update(index_elements=["name"], set_=values))
+            await send_back(connection, "`fleet up` was said meanwhile", wanted.changed_at)
 
     async def set_phase(self, phase: FleetPhase, now: datetime) -> None:
         async with self._database.write() as connection:
@@ -108,6 +114,7 @@ class FleetRows:
             await connection.execute(update(fleets).values(down))
             await connection.execute(update(fleet_workers).where(fleet_workers.c.state.not_in(FINAL)).values(ended))
             await connection.execute(delete(fleet_targets))
+            await end_rollouts(connection, now)
 
     async def write_round(self, epoch: int, changes: FleetChanges) -> None:
         """Write the outcome of a controller's round. Raises: LeaseLost: a newer controller has started."""
@@ -126,6 +133,10 @@ class FleetRows:
                 values = {"num_workers": target.num_workers, "reason": target.reason}
                 row = insert_on(connection, fleet_targets).values(pool=target.pool, **values)
                 await connection.execute(row.on_conflict_do_update(index_elements=["pool"], set_=values))
+            if changes.rollout is not None:
+                before, rollout = changes.rollout
+                await write_rollout(connection, before.phase, rollout)
+            await add_counts(connection, changes.counted)
             if changes.decisions:
                 rows = [{name: getattr(one, name) for name in FleetDecision.__slots__} for one in changes.decisions]
                 await connection.execute(insert(fleet_decisions), rows)
@@ -135,5 +146,6 @@ class FleetRows:
 async def _forget(connection: AsyncConnection, now: datetime) -> None:
     newest = select(fleet_decisions.c.seq).order_by(fleet_decisions.c.seq.desc()).offset(MAX_DECISIONS).limit(1)
     await connection.execute(delete(fleet_decisions).where(fleet_decisions.c.seq <= newest.scalar_subquery()))
-    ended = and_(fleet_workers.c.state.in_(FINAL), fleet_workers.c.changed_at < now - ENDED_KEPT)
+    rolls = select(fleet_rollouts.c.seq).where(OPEN).exists()  # it compares what all workers did since it began
+    ended = and_(fleet_workers.c.state.in_(FINAL), fleet_workers.c.changed_at < now - ENDED_KEPT, ~rolls)
     await connection.execute(delete(fleet_workers).where(ended))

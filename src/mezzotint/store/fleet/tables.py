@@ -1,6 +1,6 @@
 """The tables of the fleet."""
 
-from sqlalchemy import JSON, Boolean, Column, Index, Integer, String, Table, Text
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Index, Integer, String, Table, Text
 
 from mezzotint.store.schema import Instant, Ordinal, metadata
 
@@ -21,6 +21,26 @@ fleets = Table(
     Column("epoch", Integer, nullable=False),
     Column("controller_node", String(100), nullable=False),
     Column("controller_seen_at", Instant),
+    Column("changes", JSON, nullable=False, server_default="{}"),
+)
+
+fleet_rollouts = Table(
+    "fleet_rollouts",
+    metadata,
+    Column("seq", Ordinal, primary_key=True),
+    Column("old", String(40), nullable=False),  # version of the release that it replaces
+    Column("version", String(40), nullable=False),
+    Column("document", JSON, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("changes", JSON, nullable=False),
+    Column("pools", JSON, nullable=False),
+    Column("phase", String(12), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("step", Text, nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+    Column("baseline", JSON, nullable=False),  # worker -> [runs, failed runs] when it began
+    sqlite_autoincrement=True,
 )
 
 regions = Table("regions", metadata, Column("name", String(64), primary_key=True))
@@ -53,6 +73,8 @@ fleet_workers = Table(
     Column("device", String(100), nullable=False),
     Column("node", String(100), nullable=False),
     Column("num_running", Integer, nullable=False),
+    Column("num_runs", Integer, nullable=False, server_default="0"),
+    Column("num_failed", Integer, nullable=False, server_default="0"),
     Column("seen_at", Instant),
     Index("fleet_workers_by_change", "changed_at"),
 )
@@ -78,4 +100,12 @@ devices = Table(
     Column("signed_at", Instant),
     Column("num_quarantines", Integer, nullable=False),
     Column("reason", Text, nullable=False),
+)
+
+fleet_counts = Table(  # counted up for ever, whichever process counts
+    "fleet_counts",
+    metadata,
+    Column("name", String(20), primary_key=True),
+    Column("label", String(40), primary_key=True),
+    Column("number", BigInteger, nullable=False),
 )

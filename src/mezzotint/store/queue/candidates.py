@@ -4,6 +4,7 @@ those that an express takes.
 One statement, each part of which reads a bounded number of rows by an index, however many wait.
 """
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -32,7 +33,8 @@ class WorkerOffer:
     those of no region; None: any. warm: models in memory.
     shapes: model, width and height of what runs there now. suspects: it wants none but jobs that are to run
     alone; else none of these. light_cost: step-megapixels up to which a job is light, and goes a little before others;
-    0: none is."""
+    0: none is. siblings: workers of its version, where others of its pool have another one: it leaves what they failed
+    to those."""
 
     worker: WorkerId
     models: frozenset[str] | None = None
@@ -44,6 +46,14 @@ class WorkerOffer:
     shapes: frozenset[tuple[str, int, int]] = field(default_factory=frozenset)
     suspects: bool = False
     light_cost: float = 0.0
+    siblings: frozenset[WorkerId] = frozenset()
+
+    @property
+    def lists(self) -> frozenset[str]:
+        """The names of its limits that are lists, and are there."""
+        limits = {"models": self.models, "tenants": self.tenants, "places": self.places}
+        there = {name for name, limit in limits.items() if limit is not None}
+        return frozenset(there | {"siblings"} if self.siblings else there)
 
     def affinity(self, row: RowMapping) -> float:
         said = row["parameters"]  # not read where nothing runs
@@ -97,8 +107,7 @@ async def find_candidates(
     """Every lane, as far as the reach goes."""
     shape = OfferShape(
         lanes=tuple(sorted(offer.lanes)),
-        of_models=offer.models is not None,
-        of_tenants=offer.tenants is not None,
+        lists=offer.lists,
         with_size=bool(offer.shapes),
         suspects=offer.suspects,
         places=None if offer.places is None else tuple((lane, len(offer.regions_of(lane))) for lane in Tier),
@@ -212,7 +221,7 @@ SINCE = """
         SELECT waits_in, seq, created_at FROM jobs WHERE waits_in = '{lane}' ORDER BY seq LIMIT 1
     ) AS old"""
 FITS = """(
-            jobs.avoid_worker IS NULL OR jobs.avoid_worker != :me
+            jobs.avoid_worker IS NULL OR jobs.avoid_worker {differs}
             OR jobs.avoid_until <= :at OR jobs.avoid_until > :latest_avoiding)"""
 JOB = {name: jobs.c[name].type for name in ("id", "seq", "cost", "created_at", "model", "parameters")}
 REGION = {"region": jobs.c.region.type}
@@ -221,14 +230,17 @@ REGION = {"region": jobs.c.region.type}
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferShape:
     """The part of an offer that decides the text of its statement. places: by lane, of how many regions jobs are
-    wanted; None: of all."""
+    wanted; None: of all. lists: see `WorkerOffer`."""
 
     lanes: tuple[Tier, ...]
-    of_models: bool
-    of_tenants: bool = False
+    lists: frozenset[str] = frozenset()
     with_size: bool = False
     suspects: bool = False
     places: tuple[tuple[Tier, int], ...] | None = None
+
+    @property
+    def of_tenants(self) -> bool:
+        return "tenants" in self.lists
 
     @property
     def numbers(self) -> dict[Tier, range]:
@@ -240,7 +252,7 @@ class OfferShape:
 
 @cache
 def candidates_query(shape: OfferShape, *, is_postgres: bool) -> TextualSelect:
-    """Parameters: me (the worker), at (now), latest_avoiding, models where `of_models`, tenants where `of_tenants`,
+    """Parameters: at (now), latest_avoiding, those of `lists`, without siblings me (the worker),
     num_flows, num_jobs, num_oldest, and for each lane `old_` and its name: when the youngest was made that an express
     takes; where there are places, these, and for each lane `region_`, its name and a number."""
     numbers = shape.numbers
@@ -250,7 +262,7 @@ def candidates_query(shape: OfferShape, *, is_postgres: bool) -> TextualSelect:
         "columns": ", ".join(
             "NULL AS parameters" if name == "parameters" and not shape.with_size else f"jobs.{name}" for name in job
         ),
-        "fits": _fits(of_models=shape.of_models, suspects=shape.suspects, of_places=shape.places is not None),
+        "fits": _fits(shape.lists, suspects=shape.suspects),
         "flow": columns_of(flows, "flow"),
         "flows": columns_of(flows),
         "job": ", ".join(f"job.{name}" for name in job),
@@ -273,7 +285,7 @@ def candidates_query(shape: OfferShape, *, is_postgres: bool) -> TextualSelect:
     ]
     given += [bindparam(f"old_{lane}", type_=jobs.c.created_at.type) for lane in (*with_oldest, *numbers)]
     given += [bindparam(f"region_{lane}_{number}", type_=String) for lane in numbers for number in numbers[lane]]
-    given += _fit_parameters(of_models=shape.of_models, of_tenants=shape.of_tenants, of_places=shape.places is not None)
+    given += _fit_parameters(shape.lists)
     return with_columns(text(sql).bindparams(*given), {"part": String(), **types_of(flows), **job})
 
 
@@ -287,45 +299,44 @@ def _first_flows(shape: OfferShape, lane: Tier) -> str:
     return FIRST_FLOWS_OF_REGIONS.format(lane=lane, tenants="\n                UNION".join(tenants))
 
 
-def _fits(*, of_models: bool, suspects: bool, of_places: bool) -> str:
+def _fits(lists: Collection[str], *, suspects: bool) -> str:
     """The SQL condition under which the worker may have a waiting job."""
-    losses = "jobs.num_losses > 0" if suspects else "jobs.num_losses <= 0"
-    places = " AND (jobs.region IS NULL OR jobs.waits_in || ' ' || jobs.region IN :places)" if of_places else ""
-    return FITS + (" AND jobs.model IN :models" if of_models else "") + f"{places} AND {losses}"
+    places = " AND (jobs.region IS NULL OR jobs.waits_in || ' ' || jobs.region IN :places)"
+    return "".join([
+        FITS.format(differs="NOT IN :siblings" if "siblings" in lists else "!= :me"),
+        " AND jobs.model IN :models" if "models" in lists else "",
+        places if "places" in lists else "",
+        " AND jobs.num_losses > 0" if suspects else " AND jobs.num_losses <= 0",
+    ])  # fmt: skip
 
 
-def _fit_parameters(*, of_models: bool, of_tenants: bool, of_places: bool) -> list[BindParameter[Any]]:
+def _fit_parameters(lists: Collection[str]) -> list[BindParameter[Any]]:
     instants = [bindparam(name, type_=jobs.c.avoid_until.type) for name in ("at", "latest_avoiding")]
-    limits = {"models": of_models, "tenants": of_tenants, "places": of_places}
-    lists = [name for name, is_there in limits.items() if is_there]
-    return [
-        bindparam("me", type_=String),
-        *instants,
-        *(bindparam(name, expanding=True, type_=String) for name in lists),
-    ]
+    me = [] if "siblings" in lists else [bindparam("me", type_=String)]
+    return [*me, *instants, *(bindparam(name, expanding=True, type_=String) for name in sorted(lists))]
 
 
 async def is_suspect_waiting(connection: AsyncConnection, offer: WorkerOffer, now: datetime) -> bool:
     """Say whether the worker could claim a job that is to run alone."""
-    query = _suspect_query(
-        of_models=offer.models is not None, of_tenants=offer.tenants is not None, of_places=offer.places is not None
-    )
     values = {"lanes": sorted(offer.lanes), **_fit_values(offer, now)}
-    return (await connection.execute(query, values)).first() is not None
+    return (await connection.execute(_suspect_query(offer.lists), values)).first() is not None
 
 
 @cache
-def _suspect_query(*, of_models: bool, of_tenants: bool, of_places: bool) -> TextClause:
-    fits = _fits(of_models=of_models, suspects=True, of_places=of_places) + (
-        " AND jobs.tenant IN :tenants" if of_tenants else ""
-    )
+def _suspect_query(lists: frozenset[str]) -> TextClause:
+    fits = _fits(lists, suspects=True) + (" AND jobs.tenant IN :tenants" if "tenants" in lists else "")
     query = text(f"SELECT id FROM jobs WHERE waits_in IN :lanes AND {fits} LIMIT 1")
     lanes = bindparam("lanes", expanding=True, type_=String)
-    return query.bindparams(lanes, *_fit_parameters(of_models=of_models, of_tenants=of_tenants, of_places=of_places))
+    return query.bindparams(lanes, *_fit_parameters(lists))
 
 
 def _fit_values(offer: WorkerOffer, now: datetime) -> dict[str, Any]:
-    values: dict[str, Any] = {"me": offer.worker, "at": now, "latest_avoiding": latest_avoiding(now)}
-    places = None if offer.places is None else [f"{lane} {name}" for lane, name in offer.places]
-    lists = {"models": offer.models, "tenants": offer.tenants, "places": places}
-    return values | {name: sorted(those) for name, those in lists.items() if those is not None}
+    me = {} if offer.siblings else {"me": offer.worker}
+    known: dict[str, Iterable[str] | None] = {
+        "models": offer.models,
+        "tenants": offer.tenants,
+        "places": None if offer.places is None else [f"{lane} {name}" for lane, name in offer.places],
+        "siblings": {*offer.siblings, offer.worker},
+    }
+    found = {name: sorted(known[name] or ()) for name in offer.lists}
+    return {"at": now, "latest_avoiding": latest_avoiding(now), **me, **found}

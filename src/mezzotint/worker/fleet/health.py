@@ -2,26 +2,44 @@
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from statistics import median
 
-from mezzotint.domain.errors import EngineFailed, JobFault, NotFinite, RunFailed, WorkerLost
+from mezzotint.domain.errors import (
+    DeadlineExceeded,
+    EngineFailed,
+    ImageBlocked,
+    JobFault,
+    NotFinite,
+    RunFailed,
+    SourceMissing,
+    StepBudgetExceeded,
+    WorkerLost,
+)
 from mezzotint.domain.fleet.vitals import WorkerReport
 from mezzotint.domain.gpu import GpuReading
+from mezzotint.policy.fair_queue.settle import next_pace
 
 WINDOW_S = 600.0
 MAX_ENDS, MAX_STEPS = 10_000, 500
 """Ends of runs, and steps of one model, that are remembered."""
 WORKERS_FAULT = (NotFinite, RunFailed, EngineFailed, WorkerLost)
 """Faults that may lie with the worker or its device; the others are the request's, or a store's."""
+REQUESTS_FAULT = (ImageBlocked, SourceMissing, StepBudgetExceeded, DeadlineExceeded)
+"""Faults that no version of a worker is to blame for."""
 
 
 @dataclass(slots=True)
 class HealthCounts:
-    """The last ten minutes. clock: seconds that never go back."""
+    """The last ten minutes. clock: seconds that never go back. num_runs, num_failed: all runs that ended since the
+    start, and those that failed by no fault of their request. fingerprints: see `WorkerReport`."""
 
     clock: Callable[[], float] = time.monotonic
+    num_runs: int = 0
+    num_failed: int = 0
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    _pace_s: dict[str, float] = field(default_factory=dict)
     _ends: deque[tuple[float, JobFault | None]] = field(default_factory=lambda: deque(maxlen=MAX_ENDS))
     _steps: dict[str, deque[tuple[float, float]]] = field(default_factory=dict)
     _sensors: GpuReading | None = None
@@ -30,9 +48,18 @@ class HealthCounts:
     def record_end(self, fault: JobFault | None) -> None:
         """A run ended. fault: None when it made its pictures."""
         self._ends.append((self.clock(), fault))
+        self.num_runs += 1
+        self.num_failed += fault is not None and not isinstance(fault, REQUESTS_FAULT)
 
-    def record_step(self, model: str, seconds: float) -> None:
+    def record_step(self, model: str, seconds: float, megapixels: float) -> None:
+        seconds /= megapixels
         self._steps.setdefault(model, deque(maxlen=MAX_STEPS)).append((self.clock(), seconds))
+
+    def record_pace(self, model: str, work: float, gpu_s: float) -> None:
+        """work: step-megapixels that a run computed. gpu_s: its part of the device's time."""
+        pace_s = next_pace(self._pace_s.get(model), work, gpu_s)
+        if pace_s is not None:
+            self._pace_s[model] = pace_s
 
     def record_sensors(self, reading: GpuReading) -> None:
         if self._errors_before is None:
@@ -53,4 +80,6 @@ class HealthCounts:
             memory_share=used / total if used is not None and total else None,
             device_errors=0 if errors is None else max(errors - (self._errors_before or 0), 0),
             temperature_c=sensors.temperature_c,
+            pace_s=dict(self._pace_s),
+            fingerprints=dict(self.fingerprints),
         )

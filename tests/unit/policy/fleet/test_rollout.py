@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from math import comb
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -18,8 +19,6 @@ from mezzotint.policy.fleet.rollout import (
     RolloutMember,
     RolloutStep,
     RolloutView,
-    VersionFacts,
-    compare_versions,
     decide_step,
     is_worse,
 )
@@ -28,9 +27,9 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 READY, STARTING, DRAINING = FleetWorkerState.READY, FleetWorkerState.STARTING, FleetWorkerState.DRAINING
 
 
-def member(id: str, state: FleetWorkerState = READY, *, age_s: float = 1.0, num_runs: int = 0) -> RolloutMember:
+def member(id: str, state: FleetWorkerState = READY, *, age_s: float = 1.0, **more: Any) -> RolloutMember:
     changed_at = NOW - timedelta(seconds=age_s)
-    return RolloutMember(id=id, is_new=id.startswith("new"), state=state, changed_at=changed_at, num_runs=num_runs)
+    return RolloutMember(id=id, is_new=id.startswith("new"), state=state, changed_at=changed_at, **more)
 
 
 def counts(num: int, failed: int = 0) -> RunCounts:
@@ -59,8 +58,13 @@ OLD = (member("old-1"), member("old-2"), member("old-3"))
 BACK = RolloutPhase.GOING_BACK
 STEPS: list[tuple[str, RolloutStep, RolloutAction, Sequence[str]]] = [
     ("the first goes", step(*OLD), RolloutAction.DRAIN, ("old-1",)),
-    ("it drains", step(member("old-1", DRAINING), *OLD[1:]), RolloutAction.WAIT, ()),
+    ("it drains", step(member("old-1", DRAINING), *OLD[1:]), RolloutAction.START_NEW, ()),
     ("its place is free", step(*OLD[1:]), RolloutAction.START_NEW, ()),
+    ("it drains longer than the new one starts", step(member("old-1", DRAINING), member("new-1", num_runs=20),
+     *OLD[1:]), RolloutAction.WAIT, ()),
+    ("another place is free", step(member("new-1", num_runs=19), OLD[2]), RolloutAction.START_OLD, ()),
+    ("it waits for a node", step(member("new-1", STARTING, age_s=601.0, has_node=False), *OLD[1:]),
+     RolloutAction.WAIT, ()),
     ("the new one starts", step(member("new-1", STARTING), *OLD[1:]), RolloutAction.WAIT, ()),
     ("it proves itself", step(member("new-1", num_runs=19), *OLD[1:]), RolloutAction.WAIT, ()),
     ("it has, by runs", step(member("new-1", num_runs=20), *OLD[1:]), RolloutAction.DRAIN, ("old-2",)),
@@ -167,14 +171,3 @@ def test_a_broken_version_is_gone_after_its_first_worker() -> None:
     phase, actions, _ = run_rollout(new_fails=True)
     assert phase is RolloutPhase.WENT_BACK
     assert actions.count(RolloutAction.START_NEW) == actions.count(RolloutAction.START_OLD) == 1
-
-
-def test_two_versions_run_beside_each_other_on_the_revision_of_the_older_or_the_next() -> None:
-    old = VersionFacts(release="1.0", schema=29, fingerprints={"ink": "a", "xl": "b"})
-    new = VersionFacts(release="1.1", schema=30, fingerprints={"ink": "a", "xl": "c"})
-    found = compare_versions(old, new, database=30)
-    assert found.problems == ()
-    assert len(found.notes) == 1
-    assert found.notes[0].startswith("xl: other weights or numerics")
-    assert "bring the database up first" in compare_versions(old, new, database=29).problems[0]
-    assert "roll out the version between first" in compare_versions(old, new, database=31).problems[0]

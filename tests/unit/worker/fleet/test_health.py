@@ -1,6 +1,6 @@
 """A worker counts its runs, steps and sensors of the last ten minutes."""
 
-from mezzotint.domain.errors import EncodeFailed, NotFinite, RunFailed
+from mezzotint.domain.errors import EncodeFailed, ImageBlocked, NotFinite, RunFailed
 from mezzotint.domain.fleet.vitals import WorkerReport
 from mezzotint.domain.gpu import GpuReading
 from mezzotint.worker.fleet.health import WINDOW_S, HealthCounts
@@ -12,10 +12,12 @@ def test_faults_of_the_worker_are_told_from_those_of_requests_and_old_ones_are_f
     for fault in (None, NotFinite("x"), RunFailed("x"), EncodeFailed("x")):
         counts.record_end(fault)
     for took in (0.1, 0.3, 0.2):
-        counts.record_step("m", took)
+        counts.record_step("m", took / 4, 0.25)
     assert counts.report() == WorkerReport(num_runs=4, num_failed=2, num_not_finite=1, step_s={"m": 0.2})
+    counts.record_end(ImageBlocked("x"))
     now = WINDOW_S + 1
     assert counts.report() == WorkerReport()
+    assert (counts.num_runs, counts.num_failed) == (5, 3), "a rollout counts all but the requests' own faults"
 
 
 def test_errors_of_a_device_count_from_the_start_of_the_worker() -> None:
@@ -25,3 +27,12 @@ def test_errors_of_a_device_count_from_the_start_of_the_worker() -> None:
         counts.record_sensors(reading)
     report = counts.report()
     assert (report.memory_share, report.temperature_c, report.device_errors) == (0.75, 61, 2)
+
+
+def test_the_pace_of_a_model_follows_its_runs_and_is_reported() -> None:
+    counts = HealthCounts()
+    counts.record_pace("m", 10.0, 5.0)
+    counts.record_pace("m", 10.0, 6.0)
+    counts.record_pace("nothing done", 0.0, 1.0)
+    assert list(counts.report().pace_s) == ["m"]
+    assert 0.5 < counts.report().pace_s["m"] < 0.6
