@@ -255,6 +255,22 @@ class Metrics:
             "jobs_spilled_over", "jobs of another region that workers of this one took", "home", "region", "lane"
         )
         self.health_verdicts = self._counter("health_verdicts", "verdicts on devices that changed", "verdict")
+        whole = "in the whole database"
+        self.fleet_workers = self._gauge("fleet_workers", f"workers of the fleet that live, {whole}", "pool", "state")
+        self.fleet_wanted = self._gauge("fleet_workers_wanted", f"workers that pools are to have, {whole}", "pool")
+        self.fleet_decisions = self._gauge(
+            "fleet_decisions",
+            f"new sizes of pools so far, {whole}, by cause: backlog, late, warm_floor, minimum, maximum, step, "
+            "cost_ceiling, no_machines, idle, operator, fleet_ends",
+            "cause",
+        )
+        self.fleet_devices = self._gauge(
+            "fleet_devices",
+            f"devices that were ever suspected, {whole}, by their verdict now",
+            "verdict",
+        )
+        self.fleet_rollouts = self._gauge("fleet_rollouts", f"rollouts so far, {whole}, by phase", "phase")
+        self.spot_notices = self._gauge("fleet_spot_notices", f"notices to spot machines so far, {whole}", "cloud")
 
     def set_worker_labels(self, *, pool: str, region: str, version: str) -> None:
         self.worker.labels(pool=pool, region=region, version=version).set(1)

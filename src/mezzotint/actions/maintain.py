@@ -18,11 +18,12 @@ from mezzotint.domain.errors import StorageUnavailable
 from mezzotint.domain.ids import JobId, WorkerId
 from mezzotint.domain.job import JobState
 from mezzotint.domain.tier import Tier
-from mezzotint.metrics import Waiting
+from mezzotint.metrics import Metrics, Waiting
 from mezzotint.policy.clock import ClockHistory, ClockReading
 from mezzotint.policy.expiry import STEADY, expiry_cutoff, explain_expiry
 from mezzotint.policy.fair_queue.lane_weights import Traffic, reweigh_lanes
 from mezzotint.store import Devices, Workers
+from mezzotint.store.fleet.counts import FleetCount, FleetCounts
 
 log = structlog.get_logger()
 LATELY = timedelta(minutes=5)
@@ -150,6 +151,26 @@ async def delete_unreferenced_checkpoints(backing: BackingServices, before: date
     await backing.objects.delete(left)
     await backing.jobs.drop_checkpoints_of_ended()
     return len(left)
+
+
+async def measure_fleet(metrics: Metrics, counts: FleetCounts) -> None:
+    """Bring the gauges of the fleet up to date. Raises: StorageUnavailable."""
+    numbers = await counts.read()
+    metrics.fleet_workers.clear()
+    metrics.fleet_wanted.clear()
+    metrics.fleet_devices.clear()
+    metrics.fleet_rollouts.clear()
+    for (pool, state), number in numbers.workers.items():
+        metrics.fleet_workers.labels(pool=pool, state=state).set(number)
+    for pool, number in numbers.wanted.items():
+        metrics.fleet_wanted.labels(pool=pool).set(number)
+    for verdict, number in numbers.devices.items():
+        metrics.fleet_devices.labels(verdict=verdict).set(number)
+    for phase, number in numbers.rollouts.items():
+        metrics.fleet_rollouts.labels(phase=phase).set(number)
+    for (name, label), number in numbers.counted.items():
+        gauge = metrics.fleet_decisions if name is FleetCount.DECISIONS else metrics.spot_notices
+        gauge.labels(label).set(number)
 
 
 async def measure_queue(backing: BackingServices, now: datetime) -> None:

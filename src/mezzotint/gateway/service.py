@@ -26,6 +26,7 @@ from mezzotint.gateway.streams.open_streams import OpenStreams
 from mezzotint.gateway.webhook_delivery import WebhookSender
 from mezzotint.provenance import PictureSigner
 from mezzotint.store import Changes, Images, Keys, Ledger, Tenants, Users, Workers
+from mezzotint.store.fleet.counts import FleetCounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +100,7 @@ class Service:
     issuer: Issuer
     accounts: Accounts
     workers: Workers
+    fleet_counts: FleetCounts
     takedowns: TakedownWork
     reviews: Reviews
     safety: SafetyControls

@@ -97,6 +97,7 @@ def build_service(
         issuer=issuer,
         accounts=Accounts(tenants=store.tenants, users=store.users, keys=store.keys),
         workers=store.workers,
+        fleet_counts=store.fleet_counts,
         reviews=build_reviews(store, backing, issuer.derive, OriginalsPolicy()),
         takedowns=build_takedowns(store, backing, issuer.derive, filters.screen.judge),
         safety=filters.safety,

@@ -8,28 +8,47 @@ import typer
 
 from mezzotint.config import read_settings
 from mezzotint.domain.fleet.pool import Fleet, Pool
-from mezzotint.main.options import print_table, report_errors, setting_option
+from mezzotint.main.options import Data, print_table, report_errors, setting_option
 
 app = typer.Typer(help="Workers on many machines, by a file of pools.", no_args_is_help=True)
 FleetFile = Annotated[Path, typer.Argument(help="The fleet's file, such as deploy/fleet.toml.")]
 Listed = Annotated[Path | None, setting_option("models", "TOML file of several models.")]
+AtDatabase = Annotated[str | None, setting_option("database", "postgresql://..., which all of the fleet shares.")]
+AtObjects = Annotated[str | None, setting_option("objects", "s3://bucket/prefix, or a folder that all nodes share.")]
 One = Annotated[str | None, setting_option("model", "'starter', a diffusers folder, a file, or a hub id.")]
 
 
 @app.command()
-def check(file: FleetFile, models: Listed = None, model: One = None) -> None:
-    """Check a fleet's file against the models that are served; start nothing. `fleet up` checks the cluster, too."""
+def check(
+    file: FleetFile,
+    ray: Annotated[str | None, typer.Option(help="HOST:PORT of a Ray cluster whose nodes are checked, too.")] = None,
+    autoscaled: Annotated[
+        bool, typer.Option("--autoscaled", metavar="", help="The cluster brings nodes when workers want them.")
+    ] = False,
+    data: Data = None,
+    database: AtDatabase = None,
+    objects: AtObjects = None,
+    models: Listed = None,
+    model: One = None,
+) -> None:
+    """Check a fleet's file against the models that are served, and with --ray the cluster; start nothing."""
     from mezzotint.main.fleet.fleet_file import read_fleet
     from mezzotint.main.served_models import find_models
     from mezzotint.policy.fleet.validation import list_gaps
 
     with report_errors():
-        settings = read_settings(models=models, model=model, worker=False)
+        settings = read_settings(data=data, database=database, objects=objects, models=models, model=model)
+        settings = settings.model_copy(update={"worker": ray is not None})
         find_offers = cache(partial(find_models, settings))
         fleet = read_fleet(file, find_offers)
         print_pools(fleet)
         for gap in list_gaps(fleet, [offer.info.name for offer in find_offers()]):
             typer.echo(f"note: {gap}")
+        if ray is not None:
+            from mezzotint.main.fleet.up import UpRequest, check_on_cluster
+
+            request = UpRequest(file=file, ray=ray, is_autoscaled=autoscaled)
+            typer.echo(f"{ray}: {check_on_cluster(settings, fleet, request)} nodes checked")
         typer.echo(f"{file}: checked{describe_cost(fleet)}")
 
 

@@ -6,7 +6,9 @@ takes its tenants' jobs alone; every other pool takes them, too, so that whoever
 """
 
 import math
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from statistics import median
 
 from mezzotint.domain.fleet.pool import Fleet, Pool
 from mezzotint.domain.ids import TenantId
@@ -31,20 +33,13 @@ def may_claim(pool: Pool, model: str, lane: Tier, tenant: TenantId | None, num_b
     )
 
 
-def place_job(
-    fleet: Fleet, model: str, lane: Tier, tenant: TenantId, regions: Collection[str] | None = None
-) -> Refusal | None:
+def place_job(fleet: Fleet, model: str, lane: Tier, tenant: TenantId) -> Refusal | None:
     """The reason why no pool can ever run the job; None: one may, at once or when it has a worker again: the job waits
-    in the queue, where its owner sees it, and the pool's load grows. regions: where it may be drawn; None: anywhere."""
-    pools = [pool for pool in fleet.pools if regions is None or pool.region in regions]
-    if any(may_claim(pool, model, lane, tenant) for pool in pools):
+    in the queue, where its owner sees it, and the pool's load grows."""
+    if any(may_claim(pool, model, lane, tenant) for pool in fleet.pools):
         return None
-    if regions is not None:
-        message = f"No pool that takes such jobs draws {model} for this region ({', '.join(regions)})."
-        hint = "Send it to a gateway of another region."
-        return place_job(fleet, model, lane, tenant) or refuse(RefusalCode.NO_POOL, message, hint, "model")
-    drawing = [pool for pool in pools if not pool.models or model in pool.models]
-    others = sorted({name for pool in pools for name in pool.models} - {model})
+    drawing = [pool for pool in fleet.pools if not pool.models or model in pool.models]
+    others = sorted({name for pool in fleet.pools for name in pool.models} - {model})
     lanes = [one for one in Tier if any(one in pool.lanes and not pool.is_dedicated for pool in drawing)]
     if not drawing:
         why = f"draws {model}"
@@ -62,7 +57,7 @@ def compare_speed(step_s: Mapping[str, float], fleet_step_s: Mapping[str, float]
     """The speed of a pool's accelerators, relative to the fleet's: geometric mean, over the models that both have
     measured, of the ratios of step times. 1.0 where none is.
 
-    step_s, fleet_step_s: seconds a step-megapixel, by model.
+    step_s, fleet_step_s: seconds a step-megapixel, by model (`WorkerReport.pace_s`).
     """
     ratios = [
         math.log(fleet_step_s[model] / seconds)
@@ -72,6 +67,28 @@ def compare_speed(step_s: Mapping[str, float], fleet_step_s: Mapping[str, float]
     if not ratios:
         return 1.0
     return min(max(math.exp(sum(ratios) / len(ratios)), 1.0 / MAX_SPEED), MAX_SPEED)
+
+
+def measure_speeds(pace_s: Iterable[tuple[str, Mapping[str, float]]]) -> dict[str, float]:
+    """The speed of each pool's accelerators, relative to the fleet's. pace_s: of each worker, its pool, and model ->
+    seconds of its device for a step and megapixel."""
+    measured: dict[str, dict[str, list[float]]] = {}
+    for pool, paces in pace_s:
+        for model, seconds in paces.items():
+            measured.setdefault(pool, {}).setdefault(model, []).append(seconds)
+    pools = {pool: {model: median(times) for model, times in found.items()} for pool, found in measured.items()}
+    models = Counter(model for found in pools.values() for model in found)
+    fleet = {
+        model: median(found[model] for found in pools.values() if model in found)
+        for model, number in models.items()
+        if number > 1  # else there is nothing to compare with
+    }
+    return {pool: compare_speed(found, fleet) for pool, found in pools.items()}
+
+
+def has_mixed_devices(fleet: Fleet) -> bool:
+    """Whether some pools have other accelerators than others."""
+    return len({pool.resource or pool.accelerator for pool in fleet.pools}) > 1
 
 
 def light_cost(pace_s: float | None) -> float:

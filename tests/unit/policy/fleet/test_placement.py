@@ -1,5 +1,7 @@
 """Which jobs the pools of a fleet take, how fast they are, and which jobs are light on a worker."""
 
+from dataclasses import replace
+
 import pytest
 
 from mezzotint.domain.fleet.pool import Fleet, Pool
@@ -7,7 +9,15 @@ from mezzotint.domain.ids import TenantId
 from mezzotint.domain.refusal import RefusalCode
 from mezzotint.domain.tier import Tier
 from mezzotint.policy.fair_queue.state import rate_affinity
-from mezzotint.policy.fleet.placement import LIGHT_S, compare_speed, light_cost, may_claim, place_job
+from mezzotint.policy.fleet.placement import (
+    LIGHT_S,
+    compare_speed,
+    has_mixed_devices,
+    light_cost,
+    may_claim,
+    measure_speeds,
+    place_job,
+)
 
 ADA, ACME = TenantId("ada"), TenantId("acme")
 FLEET = Fleet(
@@ -77,3 +87,26 @@ def test_a_light_job_fits_better_than_a_heavy_one_and_less_than_one_that_joins_a
     ]
     assert fits == sorted(set(fits))
     assert fits[-1] == rate_affinity(is_warm=True, joins_batch=True, is_light=True) == 1.0
+
+
+def test_the_speed_of_a_pool_is_what_its_workers_measured_beside_the_fleets() -> None:
+    measured = [
+        ("a", {"m": 1.0, "only": 9.0}),
+        ("a", {"m": 1.2}),
+        ("a", {"m": 40.0}),
+        ("b", {"m": 0.3}),
+        ("c", {}),
+        ("d", {"own": 2.0}),
+    ]
+    speeds = measure_speeds(measured)
+    assert {pool: round(speed, 3) for pool, speed in speeds.items()} == {
+        "a": round(0.75 / 1.2, 3),  # by the model that others have measured, too
+        "b": round(0.75 / 0.3, 3),
+        "d": 1.0,
+    }
+
+
+def test_workers_leave_heavy_jobs_to_others_where_devices_differ() -> None:
+    one, other = Pool(name="a", accelerator="L4"), Pool(name="b", accelerator="H100")
+    assert has_mixed_devices(Fleet(pools=(one, other)))
+    assert not has_mixed_devices(Fleet(pools=(one, replace(one, name="c"))))
