@@ -20,8 +20,9 @@ def page(notice: str) -> str:
     )
     lines += ["| family | pipeline | tasks | smallest | shares passes | resumes | difference |", "| --- " * 7 + "|"]
     for name, one in sorted(found.items()):
-        if "fails" in one:
-            lines.append(f"| {name} | fails: {one['fails']} | | | | | |")
+        if "pipeline" not in one:
+            told = "refused" if "refused" in one else "fails"
+            lines.append(f"| {name} | {told}: {one[told]} | | | | | |")
             continue
         cells = [name, f"`{one['pipeline']}`", ", ".join(one["tasks"]), f"{one['smallest_px']} px"]
         cells += [one["batches"], one["resumes"], f"{one['difference']:g}"]

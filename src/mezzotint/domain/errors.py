@@ -36,6 +36,7 @@ MezzotintError
 │   ├── EncodeFailed
 │   ├── SigningFailed
 │   ├── ModelUnavailable
+│   ├── ModelUndrawable
 │   ├── StyleUnavailable
 │   ├── SourceMissing
 │   ├── JobUnreadable
@@ -321,6 +322,13 @@ class ModelUnavailable(JobFault):
 
     code = "model_unavailable"
     hint = "Try again, or choose another model; the server's log has the cause."
+
+
+class ModelUndrawable(JobFault):
+    """The model was brought into memory, and drew nothing that could be kept."""
+
+    code = "model_undrawable"
+    hint = "Choose another model; whoever runs this service must replace its files, see `mezzotint models check`."
 
 
 class StyleUnavailable(JobFault):

@@ -47,6 +47,7 @@ def call_kwargs(pipeline: "DiffusionPipeline", parameters: Parameters) -> dict[s
         "height": Slot(value=parameters.height, is_required=parameters.source is None),
         "generator": Slot(value=torch.Generator("cpu").manual_seed(parameters.seed), is_required=True),
         "use_resolution_binning": Slot(value=False, is_required=False),  # draw the size that was asked for
+        "max_area": Slot(value=parameters.width * parameters.height, is_required=False),  # so does FLUX Kontext
         "output_type": Slot(value="pil", is_required=True),
     }
     if parameters.strength is not None:

@@ -5,7 +5,9 @@ Inpainting uses diffusers' own class for the family where its denoiser fits. Whe
 to that step's level, which is what the stock class does for denoisers that never learned masks.
 """
 
+import copy
 import inspect
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +29,10 @@ from mezzotint.engine.samplers import with_sampler
 PICTURE_FIRST = re.compile(r"Pix2Pix|Edit|Upscale|SuperResolution|Refiner|ImageTo|Adapter|ControlNet|Layered|Img2Img")
 """Names of diffusers' pipelines whose `image` has a default that they refuse."""
 MASKABLE_CHANNELS = (4, 9)  # of a unet, in the stock inpaint pipelines of Stable Diffusion and its like
+FILLS_ALONE = 9
+"""Channels of a unet that reads a mask and a masked picture beside the latents, in every call."""
+ONE_AREA = "HiDreamImagePipeline"
+"""It draws every size at the area that it was trained at."""
 NOISE_SEED = 0x6D617368  # apart from the seed of the run's own noise
 
 
@@ -50,7 +56,8 @@ class Tasks:
         """The call for one picture. Raises: RunFailed when the model cannot do what was asked."""
         if parameters.task is Task.GENERATE or source is None:
             kwargs = call_kwargs(self.pipeline, parameters)
-            pipeline = with_sampler(self.pipeline, parameters.sampler, parameters.eta)
+            sized = with_area(self.pipeline, parameters.width * parameters.height)
+            pipeline = with_sampler(sized, parameters.sampler, parameters.eta)
             return Assignment(pipeline=pipeline, kwargs=kwargs, finish=lambda drawn: drawn)
         placed = place_source(parameters, source, mask)
         classes = classes_of(type(self.pipeline).__name__)
@@ -76,9 +83,21 @@ class Tasks:
             from diffusers import AutoPipelineForImage2Image, AutoPipelineForInpainting
 
             maker = AutoPipelineForInpainting if task is Task.INPAINT else AutoPipelineForImage2Image
-            made = maker.from_pipe(self.pipeline)
-            self._made[task] = weigh_words(made) if is_weighing(self.pipeline) else made
+            made = None if task_of(self.pipeline) is task else maker.from_pipe(self.pipeline)
+            if made is not None and is_weighing(self.pipeline):
+                made = weigh_words(made)
+            self._made[task] = self.pipeline if made is None else made
         return self._made[task]
+
+
+def with_area(pipeline: Any, area_px: int) -> Any:
+    """The pipeline itself, or a shallow copy that draws the area which is asked for."""
+    if type(pipeline).__name__ != ONE_AREA:
+        return pipeline
+    twin = copy.copy(pipeline)
+    side = math.sqrt(area_px) * (1 + 1e-9)  # it rounds sides down
+    object.__setattr__(twin, "default_sample_size", side / pipeline.vae_scale_factor)
+    return twin
 
 
 class KeepUnmasked:
@@ -119,6 +138,7 @@ class KeepUnmasked:
 
 def classes_of(pipeline: str) -> Mapping[Task, type]:
     """diffusers' pipelines of the same family, by task; only those that a picture and a strength can be given to."""
+    import diffusers
     from diffusers.pipelines import auto_pipeline
 
     names = {
@@ -126,15 +146,34 @@ def classes_of(pipeline: str) -> Mapping[Task, type]:
         Task.INPAINT: auto_pipeline.AUTO_INPAINT_PIPELINES_MAPPING,
     }
     found = {task: auto_pipeline._get_task_class(mapping, pipeline, False) for task, mapping in names.items()}
+    own = getattr(diffusers, pipeline, None)
+    if own is not None and "mask_image" in _accepts(own):
+        found[Task.INPAINT] = found[Task.INPAINT] or own  # FLUX Fill stands in no table
     return {task: kind for task, kind in found.items() if kind is not None and {"image", "strength"} <= _accepts(kind)}
 
 
-def tasks_of(pipeline: Any) -> tuple[Task, ...]:
-    """The tasks of a pipeline class, its family's other pipelines included. pipeline: the class."""
+def tasks_of(pipeline: Any, num_channels: int | None = None) -> tuple[Task, ...]:
+    """The tasks of a pipeline class, its family's other pipelines included. pipeline: the class. num_channels: those
+    that its unet reads, where it has one."""
     classes = classes_of(pipeline.__name__)
+    if num_channels == FILLS_ALONE:
+        return (Task.INPAINT, Task.OUTPAINT) if Task.INPAINT in classes else ()
     tasks = [] if "image" in _accepts(pipeline) and "strength" in _accepts(pipeline) else [Task.GENERATE]
     tasks += [Task.VARIATION] if Task.VARIATION in classes else []
-    return (*tasks, *([Task.INPAINT, Task.OUTPAINT] if classes else []))
+    return (*tasks, *([Task.INPAINT, Task.OUTPAINT] if _can_inpaint(classes) else []))
+
+
+def task_of(pipeline: Any) -> Task:
+    """The task that a pipeline's own call does; its family's other pipelines do the others."""
+    name = type(pipeline).__name__
+    return next((task for task, kind in classes_of(name).items() if kind.__name__ == name), Task.GENERATE)
+
+
+def _can_inpaint(classes: Mapping[Task, type]) -> bool:
+    """Tell whether the family has a pipeline for it, or one whose latents can be kept: see KeepUnmasked."""
+    variation = classes.get(Task.VARIATION)
+    is_keeping = variation is not None and "vae" in inspect.signature(variation).parameters
+    return Task.INPAINT in classes or is_keeping
 
 
 def find_unmet_need(pipeline: Any) -> str | None:

@@ -25,7 +25,7 @@ from mezzotint.gateway.errors import ApiError, translate_refusal
 from mezzotint.gateway.idempotency import TRY, name_try
 from mezzotint.gateway.service import Service
 from mezzotint.gateway.streams.wait import wait_until_final
-from mezzotint.media.metadata import SOFTWARE, embed_recipe
+from mezzotint.media.metadata import SOFTWARE, convert_to_avif, embed_recipe
 from mezzotint.media.uploads import Reading
 from mezzotint.policy.admission.request import JobRequest, ParsedRequest
 
@@ -142,7 +142,19 @@ async def finish_file(service: Service, job: Job, data: bytes, stored: bytes) ->
 
     data: PNG, WebP or JPEG, the stored file or made from it. Answers 503 when it cannot be signed.
     """
-    tenant = await service.accounts.tenants.present(job.tenant)
-    if tenant is None or tenant.recipe_audience is not RecipeAudience.NOBODY:
-        data = await asyncio.to_thread(embed_recipe, data, Recipe.of_job(job, SOFTWARE))
+    if (recipe := await _find_recipe(service, job)) is not None:
+        data = await asyncio.to_thread(embed_recipe, data, recipe)
     return await sign_variant(service, data, stored)
+
+
+async def make_avif(service: Service, job: Job, stored: bytes) -> bytes:
+    """A stored picture as an AVIF file, finished as by `finish_file`."""
+    recipe = await _find_recipe(service, job)
+    return await sign_variant(service, await asyncio.to_thread(convert_to_avif, stored, recipe), stored)
+
+
+async def _find_recipe(service: Service, job: Job) -> Recipe | None:
+    """The recipe of a job; None: its tenant wants it in no file."""
+    tenant = await service.accounts.tenants.present(job.tenant)
+    is_unwanted = tenant is not None and tenant.recipe_audience is RecipeAudience.NOBODY
+    return None if is_unwanted else Recipe.of_job(job, SOFTWARE)

@@ -137,12 +137,12 @@ def _find_signing(settings: Settings, offer: ServedModel) -> Callable[[Parameter
     """A function that signs where there are certificates already. Raises: SettingInvalid."""
     from mezzotint.main.provenance.signing import find_signer
     from mezzotint.provenance.manifest import Model, describe_drawing
-    from mezzotint.provenance.model_hash import hash_weights
+    from mezzotint.provenance.model_hash import hash_parts
 
     signer = find_signer(settings, makes_authority=False)
     if signer is None:
         return lambda parameters, data: data
-    model = Model(name=offer.info.name, sha256=hash_weights(offer.place, {}))
+    model = Model(name=offer.info.name, sha256=hash_parts(offer.places, {}))
     at = datetime.now(UTC)
     return lambda parameters, data: signer.sign(data, describe_drawing(parameters, model, at))
 

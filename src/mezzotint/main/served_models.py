@@ -1,10 +1,12 @@
 """The models that the settings name: found, checked, and loaded on the device's thread."""
 
 import gc
+import json
 import re
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from hashlib import sha256
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -13,8 +15,10 @@ import structlog
 
 from mezzotint.config import STARTER, Settings
 from mezzotint.domain.drawing.sampler import find_sampler
+from mezzotint.domain.ids import Sha256
 from mezzotint.domain.job import Parameters
 from mezzotint.domain.model import ModelInfo
+from mezzotint.domain.task import Task
 from mezzotint.domain.tier import Tier, limits_of
 from mezzotint.engine.models import catalog, files, integrity, load, single_file, structure
 from mezzotint.engine.models.added_parts import AddedParts
@@ -63,18 +67,24 @@ class ServedModel:
         """The file or folder that names the model's weights."""
         return self.checkpoint or self.folder
 
+    @property
+    def places(self) -> tuple[Path, ...]:
+        """`place`, and that of the autoencoder in place of its own."""
+        return (self.place,) if self.added.vae is None else (self.place, self.added.vae)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """Findings of earlier processes about models."""
+    """Findings of earlier processes about models. trials: the models that were drawn with once."""
 
     verdicts: MutableMapping[str, str]
     previews: MutableMapping[str, str]
     capabilities: MutableMapping[str, str]
+    trials: MutableMapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, folder: Path) -> Self:
-        kept = {name: JsonCache(folder / f"{name}.json") for name in ("verdicts", "previews", "capabilities")}
+        kept = {name: JsonCache(folder / f"{name}.json") for name in ("verdicts", "previews", "capabilities", "trials")}
         return cls(**kept)
 
 
@@ -201,10 +211,10 @@ def upscaler_name(path: Path | None) -> str:
     return "mezzotint-upscaler" if path.parent == BUILT_IN_UPSCALER else path.stem
 
 
-def find_weights(offers: Sequence[ServedModel], upscaler: Path | None) -> dict[str, Path]:
-    """The folder or file of each model's weights, by its name."""
-    places = {offer.info.name: offer.place for offer in offers}
-    return places if upscaler is None else {**places, upscaler_name(upscaler): upscaler}
+def find_weights(offers: Sequence[ServedModel], upscaler: Path | None) -> dict[str, tuple[Path, ...]]:
+    """The folders or files of each model's weights, by its name."""
+    places = {offer.info.name: offer.places for offer in offers}
+    return places if upscaler is None else {**places, upscaler_name(upscaler): (upscaler,)}
 
 
 def make_upscaler_loader(settings: Settings, path: Path | None) -> "Callable[[], Upscaler]":
@@ -277,8 +287,12 @@ def is_exact(settings: Settings, device: str) -> bool:
 
 def sample_request(pipeline: Any, offer: ServedModel, *, seed: int, num_steps: int, example: int = 0) -> dict[str, Any]:
     """A call of the pipeline as a user may ask for it, at the model's own size. example: which of its prompts."""
-    from mezzotint.engine import call_kwargs
+    from PIL import Image
 
+    from mezzotint.engine.tasks import Tasks, task_of
+
+    task = task_of(pipeline)
+    size = (offer.info.native_width, offer.info.native_height)
     prompts = offer.info.examples or ("a red apple",)
     parameters = Parameters(
         prompt=prompts[example % len(prompts)],
@@ -286,10 +300,16 @@ def sample_request(pipeline: Any, offer: ServedModel, *, seed: int, num_steps: i
         seed=seed,
         num_steps=num_steps,
         guidance_scale=offer.info.default_guidance,
-        width=offer.info.native_width,
-        height=offer.info.native_height,
+        width=size[0],
+        height=size[1],
+        task=task,
+        source=None if task is Task.GENERATE else Sha256("0" * 64),
+        strength=None if task is Task.GENERATE else 0.75,
     )
-    return call_kwargs(pipeline, parameters)
+    gradient = Image.linear_gradient("L").resize(size)
+    source = None if task is Task.GENERATE else gradient.convert("RGB")
+    mask = gradient if task is Task.INPAINT else None
+    return Tasks(pipeline).assign(parameters, source, mask).kwargs
 
 
 def _resolve(offer: ServedModel, settings: Settings, device: str) -> ModelEntry:
@@ -348,7 +368,7 @@ def _load(
         verdicts=verdicts,
         workspace=cublas_workspace(),
     )
-    return LoadedModel(
+    loaded = LoadedModel(
         hub=hub,
         tasks=Tasks(pipeline),
         previews=PreviewMap.fit(vae, tiny, findings.previews if findings else None) if vae is not None else None,
@@ -356,3 +376,17 @@ def _load(
         num_bytes=load.num_bytes(pipeline),
         styles=StyleCache(hub=hub, files=styles, bound_bytes=settings.style_memory_mb << 20) if styles else None,
     )
+    if offer.place != files.locate(STARTER):
+        trial = Hub(pipeline, exact=exact, max_rows=MAX_ROWS, fixed_rows=fixed_rows, verdicts=verdicts)
+        _try_drawing(replace(loaded, hub=trial), offer, {} if findings is None else findings.trials)
+    return loaded
+
+
+def _try_drawing(loaded: "LoadedModel", offer: ServedModel, known: MutableMapping[str, str]) -> None:
+    """Draw with a model before a job does, once for its weights and versions. Raises: ModelUnsupported."""
+    from mezzotint.main.drawing.trial_drawing import STEPS_AT_LOAD, draw_smallest
+
+    key = sha256(json.dumps([*offer.info.tasks, loaded.hub.fingerprint], sort_keys=True).encode()).hexdigest()
+    if key not in known:
+        draw_smallest(loaded, offer, STEPS_AT_LOAD)
+        known[key] = "drawn"

@@ -18,6 +18,7 @@ from mezzotint.domain.errors import (
     FilterFailed,
     ImageBlocked,
     JobFault,
+    ModelUndrawable,
     NotFinite,
     OutOfMemory,
     RunFailed,
@@ -100,7 +101,9 @@ def decide_retry(failure: Failure, *, max_tries: int) -> Retry | DeadLetter:
 def tries_of(fault: JobFault) -> float:
     """Count the times that a job may meet this fault; infinite where only the general limit counts."""
     match fault:
-        case ImageBlocked() | SourceMissing() | StepBudgetExceeded() | DeadlineExceeded() | EncodeFailed():
+        case ImageBlocked() | SourceMissing() | StepBudgetExceeded() | DeadlineExceeded():
+            return 1
+        case EncodeFailed() | ModelUndrawable():
             return 1
         case NotFinite() | RunFailed() | OutOfMemory() | FilterFailed():
             return 2

@@ -1,7 +1,7 @@
 """Hash a model's weights into one number, so that a manifest names the very model that drew."""
 
 import hashlib
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 
 SUFFIXES = frozenset({".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf"})
@@ -22,6 +22,17 @@ def hash_weights(place: Path, known: MutableMapping[str, str]) -> str:
         found = _hash(place, files)
         known[key] = found
     return found
+
+
+def hash_parts(places: Sequence[Path], known: MutableMapping[str, str]) -> str:
+    """The hash of a model's weights; with an autoencoder in place of its own, SHA-256 of the lines `<hash>` of both.
+
+    places: its weights, then the autoencoder's. known: see `hash_weights`. Raises: OSError.
+    """
+    hashes = [hash_weights(place, known) for place in places]
+    if len(hashes) == 1:
+        return hashes[0]
+    return hashlib.sha256("".join(f"{one}\n" for one in hashes).encode()).hexdigest()
 
 
 def _hash(place: Path, files: list[Path]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, assert_never
 
 import structlog
 
-from mezzotint.domain.errors import ModelUnavailable, StyleUnavailable
+from mezzotint.domain.errors import ModelUnavailable, ModelUndrawable, ModelUnsupported, StyleUnavailable
 from mezzotint.domain.event import LoadProgress
 from mezzotint.domain.style import StyleChoice
 from mezzotint.metrics import EngineCounts
@@ -123,7 +123,7 @@ class ModelCache:
         return live
 
     def fetch(self, name: str) -> LoadedModel | None:
-        """The model, loaded if need be; None while there is no room for it. Raises: ModelUnavailable."""
+        """The model, loaded if need be; None while there is no room. Raises: ModelUnavailable, ModelUndrawable."""
         self._used_at[name] = time.monotonic()
         if name in self.loaded:
             return self.loaded[name]
@@ -160,7 +160,10 @@ class ModelCache:
         ]
 
     def _load_or_evict(self, name: str) -> None:
-        """Load the model; when memory runs out, evict the idle models and try once more. Raises: ModelUnavailable."""
+        """Load the model; when memory runs out, evict the idle models and try once more.
+
+        Raises: ModelUnavailable, ModelUndrawable.
+        """
         try:
             try:
                 self._load(name)
@@ -173,6 +176,8 @@ class ModelCache:
         except Exception as error:
             log.error("model not loaded", model=name, exc_info=error)
             self._report_change()
+            if isinstance(error, ModelUnsupported):
+                raise ModelUndrawable(f"The model cannot be drawn with: {error}") from error
             raise ModelUnavailable(f"The model {name} could not be loaded.") from error
 
     def _load(self, name: str) -> None:

@@ -7,6 +7,7 @@ import torch
 from diffusers import (
     DDPMPipeline,
     DDPMScheduler,
+    FluxKontextPipeline,
     FluxPipeline,
     HunyuanDiTPipeline,
     PixArtAlphaPipeline,
@@ -47,6 +48,11 @@ def test_transformer_pipelines_take_the_same_parameters() -> None:
 @pytest.mark.parametrize("kind", [PixArtAlphaPipeline, HunyuanDiTPipeline, SanaPipeline])
 def test_families_with_a_table_of_sizes_draw_the_size_that_was_asked_for(kind: type) -> None:
     assert call_kwargs(bare(kind), make_parameters())["use_resolution_binning"] is False
+
+
+def test_kontext_draws_the_size_that_was_asked_for_and_not_a_megapixel() -> None:
+    kwargs = call_kwargs(bare(FluxKontextPipeline), replace(make_parameters(), width=96, height=32))
+    assert (kwargs["max_area"], kwargs["width"], kwargs["height"]) == (96 * 32, 96, 32)
 
 
 @pytest.mark.parametrize("num_steps", [1, 2, 4])

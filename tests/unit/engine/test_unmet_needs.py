@@ -1,6 +1,7 @@
 """Pipelines that no job can feed are refused when a model is described, with what they need."""
 
 import json
+import math
 from pathlib import Path
 
 import diffusers
@@ -9,7 +10,7 @@ import pytest
 from mezzotint.domain.errors import ModelMissing, ModelUnsupported
 from mezzotint.engine.models.describe import describe_model
 from mezzotint.engine.models.structure import check_structure
-from mezzotint.engine.tasks import find_unmet_need
+from mezzotint.engine.tasks import find_unmet_need, tasks_of, with_area
 
 DRAWN = (
     "StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline",
@@ -79,6 +80,56 @@ def test_no_side_is_offered_that_the_model_has_no_positions_for(
         (tmp_path / part / "config.json").write_text(json.dumps(config))
     info = describe_model(tmp_path)
     assert (info.native_width, info.grid_px, info.max_px) == (1024, 16, largest)
+
+
+@pytest.mark.parametrize(
+    ("name", "num_channels", "tasks"),
+    [
+        ("StableDiffusionPipeline", 4, ["generate", "variation", "inpaint", "outpaint"]),
+        ("StableDiffusionImg2ImgPipeline", 4, ["variation", "inpaint", "outpaint"]),
+        ("StableDiffusionInpaintPipeline", 4, ["variation", "inpaint", "outpaint"]),
+        ("StableDiffusionInpaintPipeline", 9, ["inpaint", "outpaint"]),
+        ("FluxFillPipeline", None, ["inpaint", "outpaint"]),
+        ("FluxKontextPipeline", None, ["generate"]),
+        ("KandinskyV22CombinedPipeline", 4, ["generate", "variation"]),
+        ("Kandinsky3Pipeline", None, ["generate", "variation"]),
+        ("LatentConsistencyModelPipeline", 4, ["generate", "variation", "inpaint", "outpaint"]),
+    ],
+)
+def test_tasks_are_those_that_the_pipeline_and_its_denoiser_do(
+    name: str, num_channels: int | None, tasks: list[str]
+) -> None:
+    assert list(tasks_of(getattr(diffusers, name), num_channels)) == tasks
+
+
+def test_a_mask_reader_whose_family_fills_nothing_in_is_refused(tmp_path: Path) -> None:
+    index = {"_class_name": "KandinskyV22CombinedPipeline", "unet": ["diffusers", "UNet2DConditionModel"]}
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+    (tmp_path / "unet").mkdir()
+    config = {"sample_size": 8, "block_out_channels": [8], "in_channels": 9}
+    (tmp_path / "unet" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelUnsupported, match="no task here gives its denoiser what it reads"):
+        describe_model(tmp_path)
+
+
+def test_kandinsky_draws_sides_of_whole_groups_of_latents(tmp_path: Path) -> None:
+    parts = {"unet": ["diffusers", "Kandinsky3UNet"], "movq": ["diffusers", "VQModel"]}
+    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "Kandinsky3Pipeline"} | parts))
+    configs = {"unet": {"block_out_channels": [32, 64]}, "movq": {"block_out_channels": [8, 8, 8, 8]}}
+    for part, config in configs.items():
+        (tmp_path / part).mkdir()
+        (tmp_path / part / "config.json").write_text(json.dumps(config))
+    assert describe_model(tmp_path).grid_px == 64
+
+
+@pytest.mark.parametrize(("width", "height"), [(1024, 1024), (512, 1536), (48, 400), (32, 32)])
+def test_a_family_of_one_area_draws_the_size_that_is_asked_for(width: int, height: int) -> None:
+    pipeline = diffusers.HiDreamImagePipeline.__new__(diffusers.HiDreamImagePipeline)
+    pipeline.default_sample_size, pipeline.vae_scale_factor = 128, 8
+    sized = with_area(pipeline, width * height)
+    scale = math.sqrt((sized.default_sample_size * 8) ** 2 / (width * height))  # as the stock call scales
+    assert [int(side * scale // 16 * 16) for side in (width, height)] == [width, height]
+    assert pipeline.default_sample_size == 128, "the pipeline that all runs share stays"
 
 
 @pytest.mark.parametrize("library", ["diffusers", "wuerstchen"])

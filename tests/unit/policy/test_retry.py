@@ -12,6 +12,7 @@ from mezzotint.domain.errors import (
     FilterFailed,
     ImageBlocked,
     JobFault,
+    ModelUndrawable,
     NotFinite,
     RunFailed,
     StepBudgetExceeded,
@@ -96,6 +97,7 @@ def test_a_worker_that_lives_makes_no_suspect() -> None:
 
 def test_a_picture_that_no_encoder_takes_is_not_drawn_again() -> None:
     assert isinstance(decide_retry(failure(EncodeFailed("x")), max_tries=5), DeadLetter)
+    assert isinstance(decide_retry(failure(ModelUndrawable("x")), max_tries=5), DeadLetter)
     assert isinstance(decide_retry(failure(FilterFailed("x")), max_tries=5), Retry)
 
 

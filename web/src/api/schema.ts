@@ -328,7 +328,7 @@ export interface paths {
         put?: never;
         /**
          * Read Png Info
-         * @description The texts of a PNG, and the web UI's text of a JPEG or WebP. No pixel is read, and nothing is kept.
+         * @description The texts of a PNG, and the web UI's text of a JPEG, WebP or AVIF. No pixel is read, and nothing is kept.
          */
         post: operations["read_png_info"];
         delete?: never;
@@ -1306,8 +1306,8 @@ export interface paths {
         put?: never;
         /**
          * Inspect File
-         * @description Read how a picture was drawn from its file: a PNG, JPEG or WebP as the raw body, made here or by AUTOMATIC1111's
-         *     web UI. Nothing is kept.
+         * @description Read how a picture was drawn from its file: a PNG, JPEG, WebP or AVIF as the raw body, made here or by
+         *     AUTOMATIC1111's web UI. Nothing is kept.
          */
         post: operations["inspect_file"];
         delete?: never;
@@ -3748,7 +3748,7 @@ export interface components {
         PngInfoFound: {
             /**
              * Info
-             * @description `parameters` of a PNG, UserComment of a JPEG or WebP; else empty
+             * @description `parameters` of a PNG, UserComment of a JPEG, WebP or AVIF; else empty
              */
             info: string;
             /**
@@ -11572,6 +11572,7 @@ export interface operations {
         };
         requestBody: {
             content: {
+                "image/avif": string;
                 "image/jpeg": string;
                 "image/png": string;
                 "image/webp": string;
@@ -12124,7 +12125,7 @@ export interface operations {
             path: {
                 /** @description the job's id */
                 job_id: string;
-                /** @description <position>.png, .webp or .jpeg */
+                /** @description <position>.png, .webp, .jpeg or .avif */
                 name: string;
             };
             cookie?: never;
@@ -12137,6 +12138,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    "image/avif": string;
                     "image/jpeg": string;
                     "image/png": string;
                     "image/webp": string;

@@ -110,11 +110,13 @@ def _pixels(folder: Path, index: dict[str, Any]) -> tuple[int, int, int]:
         raise ModelCorrupt(f"{folder / 'model_index.json'} names no denoiser ({', '.join(DENOISERS)})")
     denoiser = read_json(folder / part / "config.json", folder)
     latent_px = 1  # pixels that one latent covers, per side
-    if (vae := read_config(folder, index, "vae", "config.json")) is not None:
+    movq = read_config(folder, index, "movq", "config.json")
+    if (vae := read_config(folder, index, "vae", "config.json") or movq) is not None:
         blocks = vae.get("encoder_block_out_channels") or vae.get("block_out_channels") or vae.get("dim_mult")
         latent_px = int(2 ** (len(blocks or [0] * 4) - 1))
     # latents per side that the denoiser needs as one unit; FLUX declares patches of 1 and packs by two itself
     unit = int(2 ** (len(denoiser.get("block_out_channels", [0])) - 1)) if part == "unet" else 2
+    unit = max(unit, latent_px) if movq is not None else unit  # Kandinsky rounds latents up to as many
     size = denoiser.get("sample_size")
     native_px = int(size) * latent_px if isinstance(size, int) else 1024  # FLUX and later name no size: 1 MP models
     positions = denoiser.get("pos_embed_max_size")
@@ -149,12 +151,16 @@ def _complete_card(folder: Path, index: dict[str, Any], scheduler: dict[str, Any
         raise ModelCorrupt(f"this diffusers knows no pipeline {index.get('_class_name')!r}")
     if need := find_unmet_need(pipeline):
         raise ModelUnsupported(f"{folder} is a {pipeline.__name__}: {need}")
+    unet = read_config(folder, index, "unet", "config.json") or {}
+    tasks = tasks_of(pipeline, unet.get("in_channels"))
+    if not tasks:
+        raise ModelUnsupported(f"{folder} is a {pipeline.__name__}: no task here gives its denoiser what it reads")
     guidance = getattr(inspect.signature(pipeline.__call__).parameters.get("guidance_scale"), "default", None)
     samplers = [part for part in index if part.endswith("scheduler") and is_present(index, part)]
     estimates = scheduler.get("_class_name") in ESTIMATING and works_with_estimates(scheduler)
     found = {
         "default_guidance": float(guidance) if isinstance(guidance, int | float) else 1.0,
-        "tasks": tasks_of(pipeline),
+        "tasks": tasks,
         "takes_negative_prompt": takes_negative_prompt(pipeline),
         "can_stop": samplers == ["scheduler"] and estimates,
         "takes_eta": samplers == ["scheduler"] and takes_eta(pipeline),

@@ -22,7 +22,7 @@ router = APIRouter(
 
 @router.post("/png-info", openapi_extra={"requestBody": describe_json_body(PngInfo)})
 async def read_png_info(request: Request, claims: BasicCallerClaims) -> PngInfoFound:
-    """The texts of a PNG, and the web UI's text of a JPEG or WebP. No pixel is read, and nothing is kept."""
+    """The texts of a PNG, and the web UI's text of a JPEG, WebP or AVIF. No pixel is read, and nothing is kept."""
     with reserve_memory(request, claims, MAX_PICTURES_BYTES):
         body = await read_json(request, PngInfo)
         texts = await asyncio.to_thread(read_file_texts, await decode_picture("image", body.image))

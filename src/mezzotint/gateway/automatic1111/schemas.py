@@ -119,7 +119,7 @@ class PngInfo(BaseModel):
 
 
 class PngInfoFound(BaseModel):
-    info: str = Field(description="`parameters` of a PNG, UserComment of a JPEG or WebP; else empty")
+    info: str = Field(description="`parameters` of a PNG, UserComment of a JPEG, WebP or AVIF; else empty")
     items: dict[str, str] = Field(description="all texts of a PNG, by their keywords")
     parameters: dict[str, str] = Field(description="`info`, read")
 

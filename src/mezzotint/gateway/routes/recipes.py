@@ -10,7 +10,7 @@ from mezzotint.gateway.auth.ownership import find_job
 from mezzotint.gateway.bodies.large_bodies import read_body, reserve_memory
 from mezzotint.gateway.dependencies import CallerClaims, ServiceDep
 from mezzotint.gateway.errors import ApiError
-from mezzotint.gateway.image_requests import finish_file, read_image
+from mezzotint.gateway.image_requests import finish_file, make_avif, read_image
 from mezzotint.gateway.routes.jobs import Id
 from mezzotint.gateway.schemas import NewJob, describe_errors
 from mezzotint.media import convert_picture
@@ -20,9 +20,11 @@ from mezzotint.policy.admission.draw_again import plan_again
 from mezzotint.policy.admission.styles import list_usable_styles
 
 router = APIRouter(tags=["images"])
-FORMS = ("png", "webp", "jpeg")
+FORMS = ("png", "webp", "jpeg", "avif")
 JPEG_QUALITY = 95
-Name = Annotated[str, Path(pattern=r"^[0-9]{1,3}\.(png|webp|jpeg)$", description="<position>.png, .webp or .jpeg")]
+Name = Annotated[
+    str, Path(pattern=r"^[0-9]{1,3}\.(png|webp|jpeg|avif)$", description="<position>.png, .webp, .jpeg or .avif")
+]
 BYTES = {f"image/{form}": {"schema": {"type": "string", "format": "binary"}} for form in FORMS}
 BODY = {"required": True, "content": BYTES}
 
@@ -50,9 +52,13 @@ async def download_file(job_id: Id, name: Name, service: ServiceDep, claims: Cal
         raise ApiError("image_not_found", hint="The job's `images` lists them; the first is 0.")
     is_webp = form == "webp"
     stored = await read_image(service, image.webp if is_webp else image.png, "webp" if is_webp else "png")
-    data = stored if form != "jpeg" else await asyncio.to_thread(convert_picture, stored, "jpeg", JPEG_QUALITY)
+    if form == "avif":
+        file = await make_avif(service, job, stored)
+    else:
+        data = stored if form != "jpeg" else await asyncio.to_thread(convert_picture, stored, "jpeg", JPEG_QUALITY)
+        file = await finish_file(service, job, data, stored)
     headers = {"Content-Disposition": f'attachment; filename="{job.id}-{position}.{form}"'}
-    return Response(await finish_file(service, job, data, stored), media_type=f"image/{form}", headers=headers)
+    return Response(file, media_type=f"image/{form}", headers=headers)
 
 
 @router.post(
@@ -61,14 +67,14 @@ async def download_file(job_id: Id, name: Name, service: ServiceDep, claims: Cal
     openapi_extra={"requestBody": BODY},
 )
 async def inspect_file(request: Request, service: ServiceDep, claims: CallerClaims) -> Inspected:
-    """Read how a picture was drawn from its file: a PNG, JPEG or WebP as the raw body, made here or by AUTOMATIC1111's
-    web UI. Nothing is kept."""
+    """Read how a picture was drawn from its file: a PNG, JPEG, WebP or AVIF as the raw body, made here or by
+    AUTOMATIC1111's web UI. Nothing is kept."""
     with reserve_memory(request, claims, MAX_UPLOAD_BYTES):
         body = await read_body(request, MAX_UPLOAD_BYTES)
         try:
             found = await asyncio.to_thread(read_metadata, body)
         except Undecodable as error:
-            raise ApiError("upload_invalid", message=str(error), hint="Send a PNG, JPEG or WebP.") from None
+            raise ApiError("upload_invalid", message=str(error), hint="Send a PNG, JPEG, WebP or AVIF.") from None
     if found.recipe is None or found.origin is None:
         told = f"Its texts are of another kind: {', '.join(found.others[:5])}. " if found.others else ""
         raise ApiError("recipe_missing", hint=f"{told}Sites and messengers often remove it; ask for the original file.")

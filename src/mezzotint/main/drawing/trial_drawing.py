@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mezzotint.worker import LoadedModel
 
 STEPS = 4
+STEPS_AT_LOAD = 2
 STRENGTH = 0.75
 SOURCE = Sha256("0" * 64)
 """Stands for the stored picture that a job would name."""
@@ -23,7 +24,7 @@ def smallest_px(offer: ServedModel) -> int:
     return -(-offer.info.min_px // grid) * grid
 
 
-def draw_smallest(loaded: "LoadedModel", offer: ServedModel) -> None:
+def draw_smallest(loaded: "LoadedModel", offer: ServedModel, num_steps: int = STEPS) -> None:
     """Draw one picture a task, by the pipelines, the hub and the encoder. Raises: ModelUnsupported, naming the task."""
     from PIL import Image
 
@@ -31,7 +32,7 @@ def draw_smallest(loaded: "LoadedModel", offer: ServedModel) -> None:
 
     side = smallest_px(offer)
     for task in offer.info.tasks:
-        parameters = _parameters(offer, task, side)
+        parameters = _parameters(offer, task, side, num_steps)
         inner = side if task is not Task.OUTPAINT else side // 2
         source = None if task is Task.GENERATE else Image.linear_gradient("L").resize((inner, inner)).convert("RGB")
         mask = Image.linear_gradient("L").resize((side, side)) if task is Task.INPAINT else None
@@ -52,13 +53,13 @@ def draw_smallest(loaded: "LoadedModel", offer: ServedModel) -> None:
             raise ModelUnsupported(f"{offer.info.name}: {task} at {side} x {side} px gives {width} x {height} px")
 
 
-def _parameters(offer: ServedModel, task: Task, side: int) -> Parameters:
+def _parameters(offer: ServedModel, task: Task, side: int, num_steps: int) -> Parameters:
     is_outpaint = task is Task.OUTPAINT
     return Parameters(
         prompt=offer.info.examples[0] if offer.info.examples else "a red apple",
         negative_prompt="a green pear" if offer.info.takes_negative_prompt else "",
         seed=0,
-        num_steps=STEPS,
+        num_steps=num_steps,
         guidance_scale=offer.info.default_guidance,
         width=side,
         height=side,

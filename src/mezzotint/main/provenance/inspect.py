@@ -35,7 +35,7 @@ TITLES = {
 
 
 def inspect(
-    file: Annotated[Path, typer.Argument(help="A PNG, JPEG or WebP.")],
+    file: Annotated[Path, typer.Argument(help="A PNG, JPEG, WebP or AVIF.")],
     as_json: Annotated[bool, typer.Option("--json", metavar="", help="Print the recipe as JSON.")] = False,
 ) -> None:
     """Print how a picture was drawn, from its file: one of this program, or of AUTOMATIC1111's web UI."""

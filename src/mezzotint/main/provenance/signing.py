@@ -1,6 +1,6 @@
 """The signer that the settings name."""
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from mezzotint.main.data_folder import load_secret
 from mezzotint.main.json_cache import JsonCache
 from mezzotint.provenance import Identity, IdentityInvalid, JobProvenance, PictureSigner
 from mezzotint.provenance.authority import AuthorityFiles, make_authority
-from mezzotint.provenance.model_hash import hash_weights
+from mezzotint.provenance.model_hash import hash_parts
 from mezzotint.store import Tenants
 
 log = structlog.get_logger()
@@ -83,10 +83,10 @@ def find_watermark_key(settings: Settings, *, make: bool = False) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signing:
-    """signer: None where nothing is signed. places: folder or file of each model's weights, by its name."""
+    """signer: None where nothing is signed. places: folders or files of each model's weights, by its name."""
 
     signer: PictureSigner | None = None
-    places: Mapping[str, Path] = field(default_factory=dict)
+    places: Mapping[str, Sequence[Path]] = field(default_factory=dict)
 
     def build_job_provenance(self, settings: Settings, tenants: Tenants) -> JobProvenance:
         watermark_key = find_watermark_key(settings, make=True) if settings.watermark else None
@@ -108,7 +108,7 @@ class Signing:
 class ModelHashes:
     """Hashes of models by name, each found once in a process."""
 
-    places: Mapping[str, Path]
+    places: Mapping[str, Sequence[Path]]
     known: MutableMapping[str, str]
     _by_name: dict[str, str] = field(default_factory=dict)
 
@@ -116,7 +116,7 @@ class ModelHashes:
         """Hash a model's files; None for a model that is not here, or cannot be read."""
         if name not in self._by_name and name in self.places:
             try:
-                self._by_name[name] = hash_weights(self.places[name], self.known)
+                self._by_name[name] = hash_parts(self.places[name], self.known)
             except OSError as error:
                 log.warning("model not hashed", model=name, why=str(error))
         return self._by_name.get(name)

@@ -10,6 +10,7 @@ from struct import Struct
 from PIL import Image
 
 from mezzotint.domain.drawing.recipe import Recipe
+from mezzotint.media.metadata.avif import encode_avif
 from mezzotint.media.metadata.exif import MARK as EXIF_MARK
 from mezzotint.media.metadata.exif import build_exif
 from mezzotint.media.metadata.infotext import KEYWORD, format_infotext
@@ -35,6 +36,13 @@ def embed_recipe(file: bytes, recipe: Recipe) -> bytes:
         return replace_texts(file, {KEYWORD: infotext, JSON_KEYWORD: record})
     exif, packet = build_exif(infotext), build_packet(record)
     return _embed_webp(file, exif, packet) if file[:4] == b"RIFF" else _embed_jpeg(file, exif, packet)
+
+
+def convert_to_avif(stored: bytes, recipe: Recipe | None) -> bytes:
+    """A stored PNG or WebP as AVIF, with the recipe inside, where there is one."""
+    if recipe is None:
+        return encode_avif(stored)
+    return encode_avif(stored, build_exif(format_infotext(recipe)), build_packet(format_recipe(recipe)))
 
 
 def _embed_webp(file: bytes, exif: bytes, packet: bytes) -> bytes:

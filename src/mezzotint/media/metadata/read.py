@@ -8,6 +8,7 @@ from enum import StrEnum
 from struct import error as struct_error
 
 from mezzotint.domain.drawing.recipe import Recipe
+from mezzotint.media.metadata.avif import is_avif, read_avif
 from mezzotint.media.metadata.embed import JSON_KEYWORD, XMP_MARK
 from mezzotint.media.metadata.exif import MARK as EXIF_MARK
 from mezzotint.media.metadata.exif import read_comment
@@ -20,7 +21,7 @@ from mezzotint.media.uploads.container import APP1, jpeg_segments, limit_parts, 
 from mezzotint.media.uploads.undecodable import Undecodable
 
 JPEG_MARK = b"\xff\xd8\xff"
-FORMATS = "PNG, JPEG or WebP"
+FORMATS = "PNG, JPEG, WebP or AVIF"
 
 
 class Origin(StrEnum):
@@ -32,8 +33,8 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileMetadata:
-    """kind: PNG, JPEG or WEBP. recipe, origin: None where the file tells none. pairs: what the text of AUTOMATIC1111's
-    manner says, by name. others: keywords of further texts of a PNG, such as ComfyUI's."""
+    """kind: PNG, JPEG, WEBP or AVIF. recipe, origin: None where the file tells none. pairs: what the text of
+    AUTOMATIC1111's manner says, by name. others: keywords of further texts of a PNG, such as ComfyUI's."""
 
     kind: str
     recipe: Recipe | None = None
@@ -43,7 +44,7 @@ class FileMetadata:
 
 
 def read_metadata(file: bytes) -> FileMetadata:
-    """Raises: Undecodable for what is no PNG, JPEG or WebP, or is damaged before its metadata."""
+    """Raises: Undecodable for what is no PNG, JPEG, WebP or AVIF, or is damaged before its metadata."""
     if file.startswith(PNG_MARK):
         texts = read_texts(file)
         record, infotext = texts.pop(JSON_KEYWORD, ""), texts.pop(KEYWORD, "")
@@ -61,7 +62,7 @@ def read_metadata(file: bytes) -> FileMetadata:
 
 
 def read_file_texts(file: bytes) -> dict[str, str]:
-    """The texts of a PNG by keyword; of a JPEG or WebP the web UI's text alone, by the keyword that it has in a PNG."""
+    """The texts of a PNG by keyword; of other files the web UI's text alone, by the keyword that it has in a PNG."""
     if file.startswith(PNG_MARK):
         return read_texts(file)
     try:
@@ -79,6 +80,8 @@ def _read_blocks(file: bytes) -> tuple[str, bytes, bytes]:
             return "JPEG", *_read_jpeg(file)
         if file[:4] == b"RIFF" and file[8:12] == b"WEBP":
             return "WEBP", *_read_webp(file)
+        if is_avif(file):
+            return "AVIF", *read_avif(file)
     except (struct_error, IndexError) as cause:
         raise Undecodable("The picture is damaged or cut off.") from cause
     raise Undecodable(f"It is not a {FORMATS} file.")

@@ -37,10 +37,10 @@ def tokenizer() -> CLIPTokenizer:
     return CLIPTokenizer({word: at for at, word in enumerate(vocabulary)}, [], model_max_length=77)
 
 
-def encoder(hidden: int, kind: Any = CLIPTextModel, projection: int = 32) -> Any:
+def encoder(hidden: int, kind: Any = CLIPTextModel, projection: int = 32, **more: Any) -> Any:
     config = CLIPTextConfig(
         vocab_size=len(LETTERS) + 2, hidden_size=hidden, intermediate_size=37, num_hidden_layers=2,
-        num_attention_heads=4, projection_dim=projection,
+        num_attention_heads=4, projection_dim=projection, **more,
     )  # fmt: skip
     return kind(config)
 

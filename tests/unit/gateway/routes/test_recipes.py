@@ -36,7 +36,7 @@ async def test_the_owners_file_tells_the_recipe_signed_and_the_public_one_does_n
     stored = signer.sign(png(), describe_job(job, Model(name=job.model, sha256=None), NOW, shows_prompt=False))
     await add_finished(service, job, stored)
     async with connect("ada") as ada, connect("eve") as eve:
-        for form in ("png", "jpeg"):
+        for form in ("png", "jpeg", "avif"):
             answer = await ada.get(f"/v1/jobs/{job.id}/files/0.{form}")
             assert (answer.status_code, answer.headers["content-type"]) == (200, f"image/{form}")
             assert answer.headers["cache-control"] == "no-store"

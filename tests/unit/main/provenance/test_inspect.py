@@ -34,7 +34,11 @@ def test_files_that_tell_nothing_or_are_no_picture_are_named(tmp_path: Path) -> 
     plain, text = tmp_path / "plain.png", tmp_path / "text.txt"
     plain.write_bytes(encode(noise(64, 48), "PNG"))
     text.write_text("words")
-    told = {str(plain): (1, "recipe_missing"), str(text): (2, "PNG, JPEG or WebP"), "gone.png": (2, "cannot be read")}
+    told = {
+        str(plain): (1, "recipe_missing"),
+        str(text): (2, "PNG, JPEG, WebP or AVIF"),
+        "gone.png": (2, "cannot be read"),
+    }
     for file, (code, words) in told.items():
         found = inspect(file)
         assert found[0] == code

@@ -81,8 +81,10 @@ def test_a_models_hash_is_of_its_weights_and_found_once(tmp_path: Path) -> None:
     assert list(known.values()) == [first]
     (model / "unet" / "weights.safetensors").write_bytes(b"others!!")
     assert hash_weights(model, known) != first
-    places = {"a": model, "file": model / "unet" / "weights.safetensors", "gone": tmp_path / "gone"}
+    file = model / "unet" / "weights.safetensors"
+    places = {"a": [model], "file": [file], "gone": [tmp_path / "gone"], "b": [model, file]}
     hashes = ModelHashes(places=places, known={})
     assert hashes.hash_model("a") == hash_weights(model, {})
+    assert hashes.hash_model("b") not in {hashes.hash_model("a"), hashes.hash_model("file")}, "another autoencoder"
     assert hashes.hash_model("file") != hashes.hash_model("a")
     assert hashes.hash_model("not served") is None

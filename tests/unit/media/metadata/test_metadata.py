@@ -1,6 +1,7 @@
 """Recipes in files: written, read back, read by others, and read from files that nobody can trust."""
 
 import json
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from sd_parsers import ParserManager
 
 from mezzotint.domain.drawing.recipe import Recipe
 from mezzotint.domain.task import Task
-from mezzotint.media.metadata import Origin, embed_recipe, read_metadata
+from mezzotint.media.metadata import Origin, convert_to_avif, embed_recipe, read_metadata
 from mezzotint.media.metadata.exif import MARK, build_exif, read_comment
 from mezzotint.media.metadata.infotext import parse_infotext
 from mezzotint.media.metadata.recipe_json import MAX_CHARACTERS, SCHEMA, format_recipe, parse_recipe
@@ -19,6 +20,7 @@ from mezzotint.media.uploads import Undecodable
 from tests.making_pictures import encode, noise, png_chunk, with_chunks
 
 FORMS = ("PNG", "WEBP", "JPEG")
+ALL_FORMS = (*FORMS, "AVIF")
 RECIPE = Recipe(
     prompt='a (red:1.2) apple, <b> & "grün" 🍎',
     negative_prompt="text, blur",
@@ -34,9 +36,37 @@ RECIPE = Recipe(
     source="ab" * 32,
     software="Mezzotint 0.1.0",
 )
+PNG = encode(noise(64, 48), "PNG")
 WEB_UI = """a cat
 Negative prompt: blurry
 Steps: 20, Sampler: Euler a, Schedule type: Automatic, CFG scale: 7, Seed: 965400086, Size: 512x768, Version: v1.10.1"""
+
+
+def tell(form: str) -> bytes:
+    """A file with the recipe inside."""
+    return convert_to_avif(PNG, RECIPE) if form == "AVIF" else embed_recipe(encode(noise(64, 48), form), RECIPE)
+
+
+def test_an_avif_is_made_with_the_recipe_of_the_same_pixels() -> None:
+    told, plain = convert_to_avif(PNG, RECIPE), convert_to_avif(PNG, None)
+    found = read_metadata(told)
+    assert (found.kind, found.origin, found.recipe) == ("AVIF", Origin.MEZZOTINT, RECIPE)
+    assert read_metadata(plain).recipe is None
+    assert RECIPE.prompt not in plain.decode("utf-8", "replace")
+    with Image.open(BytesIO(told)) as after, Image.open(BytesIO(plain)) as before:
+        assert after.format == "AVIF"
+        assert after.tobytes() == before.tobytes()
+
+
+@pytest.mark.parametrize("change", ["iinf", "iloc", "meta", "infe", "idat"])
+def test_an_avif_whose_boxes_claim_too_much_is_refused_or_read_without(change: str) -> None:
+    told = tell("AVIF")
+    at = told.find(change.encode())
+    hostile = [told[: at - 4] + size + told[at:] for size in (b"\xff" * 4, bytes(4), b"\0\0\0\1", b"\0\0\0\2")]
+    hostile += [told[: at + 8] + b"\xff" * 8 + told[at + 16 :]]
+    for file in hostile:
+        with suppress(Undecodable):
+            read_metadata(file)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -59,7 +89,7 @@ def test_a_recipe_takes_the_place_of_the_one_before(form: str) -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_a_public_reader_of_the_web_uis_format_reads_it(form: str, tmp_path: Path) -> None:
     path = tmp_path / f"picture.{form.lower()}"
-    path.write_bytes(embed_recipe(encode(noise(64, 48), form), RECIPE))
+    path.write_bytes(tell(form))
     found = ParserManager().parse(path)
     assert found is not None
     (sampler,) = found.samplers
@@ -70,7 +100,7 @@ def test_a_public_reader_of_the_web_uis_format_reads_it(form: str, tmp_path: Pat
     assert (sampler.model.name, found.metadata["Size"]) == ("owner/model", "64x48")
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", ALL_FORMS)
 def test_a_file_of_the_web_ui_is_read(form: str) -> None:
     buffer = BytesIO()
     picture = noise(64, 48)
@@ -109,16 +139,16 @@ def test_a_packet_that_another_program_wrote_anew_is_read() -> None:
     )
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", ALL_FORMS)
 def test_files_without_a_recipe_and_texts_of_others_say_so(form: str) -> None:
     assert read_metadata(encode(noise(64, 48), form)).recipe is None
     png = with_chunks(encode(noise(64, 48), "PNG"), png_chunk(b"tEXt", b"workflow\0{}"))
     assert (read_metadata(png).recipe, read_metadata(png).others) == (None, ("workflow",))
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", ALL_FORMS)
 def test_damaged_files_are_read_as_far_as_they_go_or_refused(form: str) -> None:
-    whole = embed_recipe(encode(noise(64, 48), form), RECIPE)
+    whole = tell(form)
     for at in range(0, len(whole), 97):
         for file in (whole[:at], whole[:at] + b"\xff\xff\xff\xff" + whole[at + 4 :]):
             try:
@@ -129,7 +159,7 @@ def test_damaged_files_are_read_as_far_as_they_go_or_refused(form: str) -> None:
 
 @pytest.mark.parametrize("file", [b"", b"GIF89a", b"%PDF-1.7", b"RIFF\0\0\0\0WEBX", b"\0" * 1000])
 def test_other_files_are_refused(file: bytes) -> None:
-    with pytest.raises(Undecodable, match="PNG, JPEG or WebP"):
+    with pytest.raises(Undecodable, match="PNG, JPEG, WebP or AVIF"):
         read_metadata(file)
 
 
