@@ -19,7 +19,6 @@ from typing import Any
 
 import httpx
 from PIL import Image
-from websockets.asyncio.client import connect
 
 from mezzotint.config import Settings
 from mezzotint.domain.claims import Role
@@ -33,6 +32,7 @@ from mezzotint.policy.safety.images import ImageVerdict
 from mezzotint.policy.safety.verdicts import SafetyVerdict
 from mezzotint.store import Database
 from mezzotint.worker import Catalog, CheckpointInterval, DeviceThread, Worker, WorkerSettings
+from tests.sockets import connect_socket
 from tests.unit.gateway.conftest import service_on
 from tests.unit.gateway.serving import serving
 from tests.unit.gateway.webhook_receiver import Clock, Receiver, deliver_all, sender_of
@@ -140,7 +140,7 @@ async def listen_to_socket(stage: Stage) -> None:
     headers = dict(stage.client().headers)
     address = f"ws://{stage.address}/v1/ws"
     with contextlib.suppress(asyncio.CancelledError):
-        async with connect(address, additional_headers={"Authorization": headers["authorization"]}) as socket:
+        async with connect_socket(address, additional_headers={"Authorization": headers["authorization"]}) as socket:
             while True:
                 message = await socket.recv()
                 stage.note("WebSocket", message.encode() if isinstance(message, str) else message)
@@ -323,7 +323,7 @@ async def replay_socket(stage: Stage, address: str) -> bool:
     since = (datetime.now(UTC) - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
     headers = {"Authorization": stage.client().headers["authorization"]}
     shows = False
-    async with connect(f"ws://{address}/v1/ws?since={since}", additional_headers=headers) as socket:
+    async with connect_socket(f"ws://{address}/v1/ws?since={since}", additional_headers=headers) as socket:
         with contextlib.suppress(TimeoutError):
             while True:
                 message = await asyncio.wait_for(socket.recv(), 0.3)

@@ -33,6 +33,9 @@ async def serving(service: Service, limits: ConnectionLimits | None = None) -> A
         server.force_exit = True
         await task
         await end_connections(server.server_state)
+        await (
+            server.lifespan.shutdown()
+        )  # by force uvicorn leaves the background tasks, and what they hold, to the loop's end
 
 
 async def end_connections(state: ServerState) -> None:

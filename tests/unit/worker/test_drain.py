@@ -1,6 +1,7 @@
 """A worker that is drained in the middle of its runs: the next one draws what is left, and no step twice."""
 
 import asyncio
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -46,19 +47,19 @@ async def rows(backing: BackingServices, jobs: list[Job]) -> list[Job]:
 
 
 async def test_no_step_is_lost_on_a_drain_and_the_owner_hears_of_the_move(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, database_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    database = Database(tmp_path / "mezzotint.db")
-    await asyncio.to_thread(database.migrate)
+    database = Database(database_file)
     backing = BackingServices(jobs=Jobs(database), objects=Objects(tmp_path / "objects"), bus=EventBus())
     workers, steps, told = Workers(database), Counter[tuple[JobId, int]](), set[JobId]()
-    halfway, ended = asyncio.Event(), asyncio.Event()
+    halfway, ended, is_noticed = asyncio.Event(), asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
 
     def count(device: DeviceThread, loaded: Any, job: Job, run: Any) -> None:
         steps[job.id, run.steps] += 1
         if run.steps >= STEPS // 2:
             loop.call_soon_threadsafe(halfway.set)
+            is_noticed.wait(60)  # or it would be done before the worker hears of the drain
         given(device, loaded, job, run)
 
     given = DeviceThread._report_step
@@ -75,6 +76,9 @@ async def test_no_step_is_lost_on_a_drain_and_the_owner_hears_of_the_move(
                 backing.bus.ring()
                 await halfway.wait()
                 assert await workers.want_end(WorkerId("first"), utc_now(), "its pool wants fewer")
+                while not first.drain.is_drained:
+                    await asyncio.sleep(0.01)  # polling the worker's own task, which asks the store
+                is_noticed.set()
                 await ended.wait()
                 (status,) = await workers.all(utc_now())
                 assert (status.state, status.num_running) == (WorkerState.DRAINED, 0)

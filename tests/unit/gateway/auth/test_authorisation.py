@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 from starlette.routing import Mount
-from websockets.asyncio.client import connect as connect_socket
 from websockets.exceptions import InvalidStatus
 
 from mezzotint.actions.finish import image_key
@@ -23,6 +22,7 @@ from mezzotint.gateway import Service, create_app
 from mezzotint.gateway.automatic1111.listings import EMPTY, REFRESHED
 from mezzotint.store import WorkerOffer
 from tests.making import NOW, make_ending, make_image, make_job
+from tests.sockets import connect_socket
 from tests.unit.gateway.applications import make_app
 from tests.unit.gateway.credentials import KINDS, Kind, disable_tenant, populate
 from tests.unit.gateway.serving import serving

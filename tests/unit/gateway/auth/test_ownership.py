@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import httpx
 import pytest
-from websockets.asyncio.client import connect as connect_socket
 
 from mezzotint.actions.finish import image_key
 from mezzotint.domain.claims import Role
@@ -25,6 +24,7 @@ from mezzotint.domain.webhook import Webhook
 from mezzotint.gateway import Service
 from mezzotint.store import WorkerOffer
 from tests.making import NOW, make_ending, make_image, make_job
+from tests.sockets import connect_socket
 from tests.unit.gateway.applications import make_app
 from tests.unit.gateway.auth.test_authorisation import MATRIX
 from tests.unit.gateway.credentials import Headers, add_key, add_user, bearer, open_session

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
-from websockets.asyncio.client import connect
 
 from mezzotint.gateway import Service
 from mezzotint.gateway.network.connections import ConnectionLimits
 from tests.raw_streams import Stream, connected
+from tests.sockets import connect_socket
 from tests.unit.gateway.serving import serving
 from tests.unit.gateway.streams.test_websocket import bearer
 
@@ -117,7 +117,7 @@ async def test_where_none_waits_the_next_is_refused_and_told_when_to_come_back(s
     async with serving(service, limits) as address:
         async with AsyncExitStack() as open_sockets:
             for _ in range(2):
-                open_socket = connect(f"ws://{address}/v1/ws", additional_headers=bearer(service))
+                open_socket = connect_socket(f"ws://{address}/v1/ws", additional_headers=bearer(service))
                 await open_sockets.enter_async_context(open_socket)
             async with connected(address) as stream:
                 refused = await rest(stream)
@@ -202,7 +202,7 @@ async def test_pings_of_a_client_that_takes_no_pongs_do_not_pile_up(service: Ser
 async def test_an_open_websocket_is_not_taken_for_a_silent_client(service: Service) -> None:
     async with (
         serving(service, QUICK) as address,
-        connect(f"ws://{address}/v1/ws", additional_headers=bearer(service)) as open_socket,
+        connect_socket(f"ws://{address}/v1/ws", additional_headers=bearer(service)) as open_socket,
         silent(address, 1) as streams,
     ):
         await rest(streams[0])

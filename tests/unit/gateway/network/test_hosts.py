@@ -3,13 +3,13 @@
 from dataclasses import replace
 
 import pytest
-from websockets.asyncio.client import connect as connect_socket
 from websockets.exceptions import InvalidStatus
 
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Service
 from mezzotint.gateway.network.hosts import names_this_machine, read_hosts
 from mezzotint.gateway.routes.about import DEV_LIFETIME, DEV_TENANT
+from tests.sockets import connect_socket
 from tests.unit.gateway.conftest import Connect
 from tests.unit.gateway.serving import serving
 

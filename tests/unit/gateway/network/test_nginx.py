@@ -15,7 +15,6 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from websockets.asyncio.client import connect
 
 from mezzotint.gateway import Service
 from mezzotint.gateway.network.connections import ConnectionLimits
@@ -27,6 +26,7 @@ from mezzotint.store import LocalBuckets
 from tests.making import make_job
 from tests.raw_streams import connected
 from tests.servers import free_port
+from tests.sockets import connect_socket
 from tests.unit.gateway.routes.test_uploads import picture
 from tests.unit.gateway.serving import serving
 from tests.unit.gateway.streams.test_websocket import bearer, heard
@@ -129,7 +129,7 @@ async def test_everything_comes_through_unbuffered_where_it_must(service: Servic
                 first = await anext(events.aiter_lines())
         assert first, "an event of a job that does not end comes at once"
         url, headers = f"wss://{NAME}:{proxy.port}/v1/ws", bearer(service)
-        async with connect(url, ssl=proxy.trust, additional_headers=headers, host="127.0.0.1") as socket:
+        async with connect_socket(url, ssl=proxy.trust, additional_headers=headers, host="127.0.0.1") as socket:
             assert (await heard(socket))["type"] == "hello"
 
 
@@ -202,7 +202,7 @@ async def test_everything_comes_through_under_a_path(service: Service, tmp_path:
             async with asyncio.timeout(30):
                 assert await anext(events.aiter_lines())
         url, headers = f"wss://{NAME}:{proxy.port}/paint/v1/ws", bearer(service)
-        async with connect(url, ssl=proxy.trust, additional_headers=headers, host="127.0.0.1") as socket:
+        async with connect_socket(url, ssl=proxy.trust, additional_headers=headers, host="127.0.0.1") as socket:
             assert (await heard(socket))["type"] == "hello"
         address = f"https://{NAME}:{proxy.port}"
         said = {"Origin": address, "X-Forwarded-Host": "evil.example", "X-Forwarded-Prefix": "/evil"}

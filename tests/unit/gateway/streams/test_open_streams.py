@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import httpx
 import pytest
-from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from mezzotint.domain.claims import OWN, Role, Scope
@@ -22,6 +21,7 @@ from mezzotint.domain.user import User
 from mezzotint.gateway import Service
 from tests.making import make_job
 from tests.raw_streams import connected
+from tests.sockets import connect_socket
 from tests.unit.gateway.serving import serving
 
 pytestmark = pytest.mark.anyio
@@ -91,7 +91,7 @@ async def events(service: Service, address: str, credential: Credential) -> None
 
 async def socket(service: Service, address: str, credential: Credential) -> None:
     headers = {**credential.headers, "Origin": f"http://{address}"}
-    async with connect(f"ws://{address}/v1/ws", additional_headers=headers) as one:
+    async with connect_socket(f"ws://{address}/v1/ws", additional_headers=headers) as one:
         last = ""
         with suppress(ConnectionClosed):
             async for message in one:

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from mezzotint.actions.claim import claim
@@ -28,6 +28,7 @@ from mezzotint.policy.admission.prompt import parse_request
 from mezzotint.policy.admission.request import JobRequest
 from mezzotint.store import WorkerOffer
 from tests.making import make_ending
+from tests.sockets import connect_socket
 from tests.unit.gateway.serving import serving
 
 pytestmark = pytest.mark.anyio
@@ -54,7 +55,7 @@ async def heard(socket: ClientConnection) -> dict[str, Any]:
 async def test_every_event_of_my_jobs_and_of_nobody_elses_is_told(service: Service) -> None:
     async with serving(service) as address:
         before = await submitted(service, "ada", "a pear")
-        async with connect(f"ws://{address}/v1/ws", additional_headers=bearer(service)) as socket:
+        async with connect_socket(f"ws://{address}/v1/ws", additional_headers=bearer(service)) as socket:
             assert (await heard(socket))["type"] == "hello"
             assert (await heard(socket))["job_id"] == before.id
             await submitted(service, "eve", "a secret")
@@ -73,7 +74,7 @@ async def test_silence_is_told_from_a_dead_connection(service: Service, monkeypa
     monkeypatch.setattr(websocket, "KEEP_ALIVE_S", 0.05)
     async with (
         serving(service) as address,
-        connect(f"ws://{address}/v1/ws", additional_headers=bearer(service)) as socket,
+        connect_socket(f"ws://{address}/v1/ws", additional_headers=bearer(service)) as socket,
     ):
         hello, first, second = [await heard(socket) for _ in range(3)]
         assert [hello["type"], first["type"], second["type"]] == ["hello", "keep-alive", "keep-alive"]
@@ -85,14 +86,14 @@ async def test_silence_is_told_from_a_dead_connection(service: Service, monkeypa
 
 async def test_one_that_comes_back_hears_what_it_missed(service: Service) -> None:
     async with serving(service) as address:
-        async with connect(f"ws://{address}/v1/ws", additional_headers=bearer(service)) as socket:
+        async with connect_socket(f"ws://{address}/v1/ws", additional_headers=bearer(service)) as socket:
             left_at = (await heard(socket))["at"]
         await submitted(service, "ada", "a red apple")
         (job,) = await claim(service.backing, WorkerOffer(worker=WorkerId("w")), service.now(), 30)
         assert job.lease is not None
         await finish(service.backing, job, job.lease, replace(make_ending(job), at=service.now()))
         url = f"ws://{address}/v1/ws?since={quote(left_at)}"
-        async with connect(url, additional_headers=bearer(service)) as socket:
+        async with connect_socket(url, additional_headers=bearer(service)) as socket:
             await heard(socket)
             states = [(await heard(socket))["data"]["state"] for _ in range(3)]
     assert states == ["queued", "running", "succeeded"]
@@ -112,7 +113,7 @@ async def test_nobody_is_let_in_without_a_valid_token(service: Service) -> None:
 async def refused(address: str, headers: dict[str, str], path: str = "/v1/ws") -> tuple[int, str]:
     """Status and error code of a socket that is not let in; the body says why, as that of any route."""
     with pytest.raises(InvalidStatus) as caught:
-        await connect(f"ws://{address}{path}", additional_headers=headers)
+        await connect_socket(f"ws://{address}{path}", additional_headers=headers)
     response = caught.value.response
     assert response.headers["Cache-Control"] == "no-store"
     error = json.loads(response.body)["error"]
@@ -125,7 +126,7 @@ async def test_a_browser_sends_its_token_as_a_subprotocol(service: Service) -> N
     token = bearer(service)["Authorization"].removeprefix("Bearer ")
     async with serving(service) as address:
         protocols: Any = ["mezzotint", f"bearer.{token}"]
-        async with connect(f"ws://{address}/v1/ws", subprotocols=protocols) as socket:
+        async with connect_socket(f"ws://{address}/v1/ws", subprotocols=protocols) as socket:
             assert socket.subprotocol == "mezzotint", "the token is not sent back"
             assert (await heard(socket))["type"] == "hello"
 
@@ -140,9 +141,9 @@ async def test_a_cookie_opens_it_from_our_own_page_alone(service: Service) -> No
     async with serving(service) as address:
         for origin in ("https://evil.example", "null"):
             with pytest.raises(InvalidStatus):
-                await connect(f"ws://{address}/v1/ws", additional_headers={**cookie, "Origin": origin})
+                await connect_socket(f"ws://{address}/v1/ws", additional_headers={**cookie, "Origin": origin})
         ours = {**cookie, "Origin": f"http://{address}"}
-        async with connect(f"ws://{address}/v1/ws", additional_headers=ours) as socket:
+        async with connect_socket(f"ws://{address}/v1/ws", additional_headers=ours) as socket:
             assert (await heard(socket))["type"] == "hello"
 
 
@@ -150,7 +151,7 @@ async def test_it_ends_with_the_token(service: Service) -> None:
     headers = bearer(service, seconds=300)
     then = datetime.now(UTC) + timedelta(seconds=298)
     late = replace(service, now=lambda: then)  # tokens are verified by the system's clock
-    async with serving(late) as address, connect(f"ws://{address}/v1/ws", additional_headers=headers) as socket:
+    async with serving(late) as address, connect_socket(f"ws://{address}/v1/ws", additional_headers=headers) as socket:
         assert (await heard(socket))["type"] == "hello"
         message = await heard(socket)
         assert (message["type"], message["data"]["code"]) == ("error", "token_invalid")
