@@ -215,7 +215,7 @@ async def _decide_jobs(
         return decision
     name = admission.upscaler if request.task is Task.UPSCALE else decision.model.name
     if admission.placement is not None:
-        misplaced = await admission.placement.find_refusal(name, place.lane, claims.tenant, now)
+        misplaced = await admission.placement.find_refusal(name, place.lane, claims.tenant, now, admission.region)
         if misplaced is not None:
             return misplaced
     texts = [(plan.parameters.prompt, plan.parameters.negative_prompt) for plan in decision.plans]

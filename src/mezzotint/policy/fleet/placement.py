@@ -7,7 +7,7 @@ takes its tenants' jobs alone; every other pool takes them, too, so that whoever
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from statistics import median
 
 from mezzotint.domain.fleet.pool import Fleet, Pool
@@ -33,13 +33,20 @@ def may_claim(pool: Pool, model: str, lane: Tier, tenant: TenantId | None, num_b
     )
 
 
-def place_job(fleet: Fleet, model: str, lane: Tier, tenant: TenantId) -> Refusal | None:
+def place_job(
+    fleet: Fleet, model: str, lane: Tier, tenant: TenantId, regions: Collection[str] | None = None
+) -> Refusal | None:
     """The reason why no pool can ever run the job; None: one may, at once or when it has a worker again: the job waits
-    in the queue, where its owner sees it, and the pool's load grows."""
-    if any(may_claim(pool, model, lane, tenant) for pool in fleet.pools):
+    in the queue, where its owner sees it, and the pool's load grows. regions: where it may be drawn; None: anywhere."""
+    pools = [pool for pool in fleet.pools if regions is None or pool.region in regions]
+    if any(may_claim(pool, model, lane, tenant) for pool in pools):
         return None
-    drawing = [pool for pool in fleet.pools if not pool.models or model in pool.models]
-    others = sorted({name for pool in fleet.pools for name in pool.models} - {model})
+    if regions is not None:
+        message = f"No pool that takes such jobs draws {model} for this region ({', '.join(regions)})."
+        hint = "Send it to a gateway of another region."
+        return place_job(fleet, model, lane, tenant) or refuse(RefusalCode.NO_POOL, message, hint, "model")
+    drawing = [pool for pool in pools if not pool.models or model in pool.models]
+    others = sorted({name for pool in pools for name in pool.models} - {model})
     lanes = [one for one in Tier if any(one in pool.lanes and not pool.is_dedicated for pool in drawing)]
     if not drawing:
         why = f"draws {model}"
