@@ -26,8 +26,8 @@ def publish_progress(jobs: LeasedJobs, leased: LeasedJob, report: StepDone) -> N
     """Publish a step at once, or after its preview has passed the filter."""
     job, now = leased.job.id, time.monotonic()
     if leased.stepped_at is not None and report.step == leased.step + 1:
-        size = leased.job.parameters
-        jobs.health.record_step(leased.job.model, now - leased.stepped_at, size.width * size.height / 1e6)
+        size, num_runs = leased.job.parameters, sum(one.stepped_at is not None for one in jobs.by_id.values())
+        jobs.health.record_step(leased.job.model, now - leased.stepped_at, size.width * size.height / 1e6, num_runs)
     leased.step, leased.stepped_at = report.step, now
     if report.preview is None or leased.is_previewing or job in jobs.without_previews:
         event = Progressed(job=job, step=report.step, num_steps=report.num_steps, preview=None)

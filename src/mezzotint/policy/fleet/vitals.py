@@ -62,7 +62,8 @@ def _sum_runs(workers: Sequence[ReportingWorker]) -> RunCounts:
 
 
 def _compare_steps(mine: WorkerReport, others: Sequence[WorkerReport]) -> float | None:
-    """The worst ratio of a model's step time to its median elsewhere; None where nobody else draws with its models."""
-    elsewhere = {model: [one.step_s[model] for one in others if one.step_s.get(model)] for model in mine.step_s}
-    ratios = [mine.step_s[model] / median(times) for model, times in elsewhere.items() if times]
+    """The worst ratio of a step time to its median elsewhere, for the same model and as many runs at a time; None where
+    nobody else has steps of these kinds."""
+    elsewhere = {kind: [one.step_s[kind] for one in others if one.step_s.get(kind)] for kind in mine.step_s}
+    ratios = [mine.step_s[kind] / median(times) for kind, times in elsewhere.items() if times]
     return max(ratios, default=None)

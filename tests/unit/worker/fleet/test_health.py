@@ -3,7 +3,7 @@
 from mezzotint.domain.errors import EncodeFailed, ImageBlocked, NotFinite, RunFailed
 from mezzotint.domain.fleet.vitals import WorkerReport
 from mezzotint.domain.gpu import GpuReading
-from mezzotint.worker.fleet.health import WINDOW_S, HealthCounts
+from mezzotint.worker.fleet.health import MIN_STEPS, STEPS_S, WINDOW_S, HealthCounts
 
 
 def test_faults_of_the_worker_are_told_from_those_of_requests_and_old_ones_are_forgotten() -> None:
@@ -11,13 +11,33 @@ def test_faults_of_the_worker_are_told_from_those_of_requests_and_old_ones_are_f
     counts = HealthCounts(clock=lambda: now)
     for fault in (None, NotFinite("x"), RunFailed("x"), EncodeFailed("x")):
         counts.record_end(fault)
-    for took in (0.1, 0.3, 0.2):
-        counts.record_step("m", took / 4, 0.25)
-    assert counts.report() == WorkerReport(num_runs=4, num_failed=2, num_not_finite=1, step_s={"m": 0.2})
+    assert counts.report() == WorkerReport(num_runs=4, num_failed=2, num_not_finite=1)
     counts.record_end(ImageBlocked("x"))
     now = WINDOW_S + 1
     assert counts.report() == WorkerReport()
     assert (counts.num_runs, counts.num_failed) == (5, 3), "a rollout counts all but the requests' own faults"
+
+
+def test_steps_are_reported_by_the_number_of_runs_over_the_last_two_minutes_when_they_are_enough() -> None:
+    now = 0.0
+    counts = HealthCounts(clock=lambda: now)
+
+    def step_for(seconds: int, took: float, num_runs: int) -> None:
+        nonlocal now
+        for _ in range(seconds):
+            for _ in range(num_runs):
+                counts.record_step("m", took / 4, 0.25, num_runs)
+            now += 1.0
+
+    step_for(int(STEPS_S), 0.9, 1)
+    step_for(MIN_STEPS - 1, 0.1, 1)
+    assert counts.report().step_s == {"m x 1": 0.9}, "a burst of work is a part of what was measured"
+    step_for(MIN_STEPS - 1, 0.8, 7)
+    assert set(counts.report().step_s) == {"m x 1"}, "steps beside seven other runs are of another kind, and too few"
+    step_for(1, 0.8, 5)
+    assert counts.report().step_s["m x 8"] == 0.8
+    now += STEPS_S
+    assert not counts.report().step_s
 
 
 def test_errors_of_a_device_count_from_the_start_of_the_worker() -> None:
