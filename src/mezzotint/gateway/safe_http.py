@@ -155,7 +155,7 @@ class _CheckedNetwork(httpcore.AsyncNetworkBackend):
     """Connects to checked addresses alone."""
 
     def __init__(self, http_client: PublicOnlyClient) -> None:
-        self._outside = http_client
+        self._http_client = http_client
         self._network = httpcore.AnyIOBackend()
 
     async def connect_tcp(
@@ -166,9 +166,9 @@ class _CheckedNetwork(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        found = await self._outside.resolve(host, port)
+        found = await self._http_client.resolve(host, port)
         for address in found:
-            if not self._outside.may_reach(host, ipaddress.ip_address(address.partition("%")[0])):
+            if not self._http_client.may_reach(host, ipaddress.ip_address(address.partition("%")[0])):
                 raise Unreachable("The name leads to a private address.")
         if not found:
             raise Unreachable("The name has no address.")

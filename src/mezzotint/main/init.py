@@ -11,8 +11,8 @@ from mezzotint.main.stores import (
     describe_database,
     find_database,
     migrate_database,
+    open_backing,
     open_database,
-    open_desk,
 )
 from mezzotint.metrics import Metrics
 from mezzotint.store import Store
@@ -40,7 +40,7 @@ async def _make_stores(settings: Settings) -> bool:
     database = open_database(settings, metrics)
     try:
         await migrate_database(settings, database)
-        await check_objects(settings, open_desk(settings, Store(database), metrics).objects)
+        await check_objects(settings, open_backing(settings, Store(database), metrics).objects)
     finally:
         await database.close()
     return is_new

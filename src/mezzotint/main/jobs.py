@@ -28,7 +28,7 @@ def dead(
 ) -> None:
     """The dead letters: jobs that failed, with the reason."""
     with report_errors():
-        found = _with_desk(read_settings(data=data), lambda backing: backing.jobs.list_failed(limit))
+        found = _with_backing(read_settings(data=data), lambda backing: backing.jobs.list_failed(limit))
         print_table(("job", "tenant", "lane", "failed", "code", "why"), [_row(job) for job in found])
 
 
@@ -46,7 +46,7 @@ def retry(
             async def work(backing: BackingServices, id: str = id) -> bool:
                 return await retry_failed(backing, JobId(id), datetime.now(UTC))
 
-            if not _with_desk(read_settings(data=data), work):
+            if not _with_backing(read_settings(data=data), work):
                 raise NotKnown(f"there is no dead letter {id[:80]!r}", "jobs dead")
             typer.echo(f"{id}  queued")
 
@@ -63,12 +63,12 @@ def _row(job: Job) -> tuple[str, ...]:
     )
 
 
-def _with_desk(settings: Settings, work: Callable[[BackingServices], Coroutine[None, None, T]]) -> T:
-    from mezzotint.main.stores import open_desk
+def _with_backing(settings: Settings, work: Callable[[BackingServices], Coroutine[None, None, T]]) -> T:
+    from mezzotint.main.stores import open_backing
     from mezzotint.metrics import Metrics
     from mezzotint.store import Store
 
-    async def work_on_desk(database: "Database") -> T:
-        return await work(open_desk(settings, Store(database), Metrics()))
+    async def work_on_backing(database: "Database") -> T:
+        return await work(open_backing(settings, Store(database), Metrics()))
 
-    return with_database(settings, work_on_desk)
+    return with_database(settings, work_on_backing)

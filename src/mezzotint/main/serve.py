@@ -51,7 +51,7 @@ from mezzotint.main.served_models import (
     freeze_collector,
     upscaler_name,
 )
-from mezzotint.main.stores import check_objects, migrate_database, open_database, open_desk, read_retention
+from mezzotint.main.stores import check_objects, migrate_database, open_backing, open_database, read_retention
 from mezzotint.main.takedown.wiring import configure_takedowns, follow_blocklist, read_http_client
 from mezzotint.main.worker import (
     FinishingTools,
@@ -148,7 +148,7 @@ class ServerProcess:
         metrics = Metrics()
         database = open_database(settings, metrics)
         store = await prepare_store(settings, database)
-        backing = with_originals(open_desk(settings, store, metrics), self.issuer.derive, self.kept)
+        backing = with_originals(open_backing(settings, store, metrics), self.issuer.derive, self.kept)
         await check_objects(settings, backing.objects)
         background = BackgroundTasks(on_restart=metrics.count_restart)
         follower = await follow_overrides(store, metrics)

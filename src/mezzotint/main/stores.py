@@ -88,7 +88,7 @@ def open_objects(settings: Settings, metrics: Metrics) -> Objects:
     return Objects(place, on_fault=on_fault, s3=s3_options(settings))
 
 
-def open_desk(settings: Settings, store: Store, metrics: Metrics) -> BackingServices:
+def open_backing(settings: Settings, store: Store, metrics: Metrics) -> BackingServices:
     """Raises: SettingInvalid."""
     objects = open_objects(settings, metrics)
     bus = PostgresEventBus(store.database, store.jobs) if store.database.is_postgres else EventBus()

@@ -43,7 +43,7 @@ from mezzotint.main.served_models import (
     make_upscaler_loader,
     upscaler_name,
 )
-from mezzotint.main.stores import check_objects, make_worker_id, migrate_database, open_database, open_desk
+from mezzotint.main.stores import check_objects, make_worker_id, migrate_database, open_backing, open_database
 from mezzotint.main.takedown.wiring import follow_blocklist
 from mezzotint.metrics import Metrics
 from mezzotint.policy.fleet.reconcile import ActorReport, WorkerStage
@@ -106,7 +106,7 @@ async def _run_worker(
         raise SettingInvalid("a worker of its own needs --database postgresql://...; SQLite has its worker in `serve`")
     await migrate_database(settings, database)
     store = Store(database)
-    backing = open_desk(settings, store, metrics)
+    backing = open_backing(settings, store, metrics)
     policy = load_policy(settings.safety_policy)
     if policy.keeps_originals and settings.token_secret is None:
         raise SettingInvalid("token_secret: the safety policy keeps pictures: gateways and workers need the same one")

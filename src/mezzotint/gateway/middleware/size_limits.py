@@ -52,21 +52,12 @@ class BodyLimit:
         except ApiError as answer:
             await format_response(scope, answer)(scope, receive, send)
             return
-        await self.app(scope, _replay(body, receive), send)
+        messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
+        async def replay() -> Message:
+            return messages.pop() if messages else await receive()  # the end of the connection
 
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """Replay the body that was read, then receive from the connection (its end)."""
-    sent = False
-
-    async def replayed() -> Message:
-        nonlocal sent
-        if sent:
-            return await receive()
-        sent = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return replayed
+        await self.app(scope, replay, send)
 
 
 class UrlLimit:

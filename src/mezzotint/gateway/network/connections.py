@@ -65,8 +65,11 @@ class OpenConnections:
         """Admit a new connection. If there is no room, the connection that was idle longest is closed; returns False
         if none is idle. end: called when the connection was idle too long."""
         key = self._key(host)
-        has_room = self._has_room_at(key) and (len(self._open) < self.limits.in_all or self._make_room(self._waiting))
-        if not has_room:
+        of_key = self._by_key.get(key, set()) if key is not None else set()
+        has_room = not 0 < self.limits.per_address <= len(of_key) or self._make_room(
+            sorted(of_key & self._waiting.keys(), key=lambda one: self._open[one].waiting_since or 0.0)
+        )
+        if not has_room or not (len(self._open) < self.limits.in_all or self._make_room(self._waiting)):
             self.metrics.connections_ended.labels(why="refused").inc()
             return False
         self._open[transport] = _Connection(key=key, end=end, send_since=self._now())
@@ -111,13 +114,6 @@ class OpenConnections:
             return "unknown"
         is_free = address.is_loopback and self.limits.is_this_machine_free
         return None if is_free or self.limits.proxies.trusts(address) else limit_key(address)
-
-    def _has_room_at(self, key: str | None) -> bool:
-        most = self.limits.per_address
-        if key is None or not most or len(self._by_key.get(key, ())) < most:
-            return True
-        waiting = [one for one in self._by_key[key] if one in self._waiting]
-        return self._make_room(sorted(waiting, key=lambda one: self._open[one].waiting_since or 0.0))
 
     def _make_room(self, waiting: Collection[asyncio.Transport]) -> bool:
         """End the first of them. Returns False if there is none."""

@@ -15,7 +15,7 @@ from mezzotint.main.dev_up.local_server import HOST, LocalServer
 COMMAND_S = 400.0
 """Longest time of `fleet up` and `fleet down` on a busy machine."""
 DRAIN_S = 60.0
-"""How long workers may hand their runs on."""
+"""Workers have so long to hand their runs on."""
 FILE = """\
 # The workers of `mezzotint dev up --fleet`: one pool of this machine's processor.
 # For a GPU: num_gpus = 1 and its kind, such as accelerator = "L4". After a change: `mezzotint fleet up` with this file.

@@ -20,7 +20,7 @@ from mezzotint.gateway.safe_http import Allowlist, PublicOnlyClient
 from mezzotint.gateway.wiring import build_takedowns, utc_now
 from mezzotint.main.data_folder import load_secret
 from mezzotint.main.filters.text_screen import build_text_filter
-from mezzotint.main.stores import open_desk
+from mezzotint.main.stores import open_backing
 from mezzotint.main.with_database import with_database
 from mezzotint.metrics import Metrics
 from mezzotint.policy.safety.text_verdict import TextVerdict
@@ -74,7 +74,7 @@ def with_takedowns(settings: Settings, work: Callable[[Store, TakedownWork], Cor
     async def work_on(database: Database) -> T:
         store = Store(database)
         judge = await follow_text_filter(settings, store)
-        takedowns = build_takedowns(store, open_desk(settings, store, Metrics()), derive, judge)
+        takedowns = build_takedowns(store, open_backing(settings, store, Metrics()), derive, judge)
         return await work(store, configure_takedowns(takedowns, settings, client, derive))
 
     return with_database(settings, work_on)

@@ -81,14 +81,8 @@ def _decompress(data: bytes) -> bytes:
     return _bound(zlib.decompressobj().decompress(data, MAX_TEXT_BYTES + 1))
 
 
-def _read_international(data: bytes) -> str:
-    is_compressed = data[0] == 1
-    text = data[2:].split(b"\0", 2)[2]
-    return (_decompress(text) if is_compressed else _bound(text)).decode("utf-8")
-
-
 READERS: dict[bytes, Callable[[bytes], str]] = {
     b"tEXt": lambda data: _bound(data).decode("latin-1"),
     b"zTXt": lambda data: _decompress(data[1:]).decode("latin-1"),
-    b"iTXt": _read_international,
+    b"iTXt": lambda data: (_decompress if data[0] == 1 else _bound)(data[2:].split(b"\0", 2)[2]).decode("utf-8"),
 }

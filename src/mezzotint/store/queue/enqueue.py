@@ -71,7 +71,12 @@ class Enqueuer:
             limited = {one.tenant for one in together if one.most_open is not None}
             if limited:  # until the transaction ends nobody else adds to their open jobs
                 await self._database.lock(connection, *(f"open jobs of {tenant}" for tenant in limited))
-            ours = await _remember(connection, together)
+            named = [
+                (one.tenant, one.once, tuple(job.id for job in one.jobs), one.jobs[0].created_at)
+                for one in together
+                if one.once is not None
+            ]
+            ours = await remember(connection, named)  # the names that no other request had before
             num_open = Counter({tenant: number for (tenant, _), number in ours.items()})
             if others := limited - num_open.keys():
                 counted = await connection.execute(NUM_OPEN, {"of_tenants": list(others)})
@@ -93,16 +98,6 @@ def _decide(request: EnqueueRequest, num_open: Counter[TenantId], *, is_taken: b
         return TooManyOpen(num_open=before)
     num_open[request.tenant] += len(request.jobs)
     return True
-
-
-async def _remember(connection: AsyncConnection, together: Sequence[EnqueueRequest]) -> dict[tuple[TenantId, str], int]:
-    """The names that no other request had before, with the open jobs of their tenants."""
-    named = [
-        (one.tenant, one.once, tuple(job.id for job in one.jobs), one.jobs[0].created_at)
-        for one in together
-        if one.once is not None
-    ]
-    return await remember(connection, named)
 
 
 async def _insert(connection: AsyncConnection, added: Sequence[Job]) -> None:
