@@ -22,7 +22,8 @@ from mezzotint.domain.event import Changed, JobEvent, Moved, Progressed, Stale
 from mezzotint.domain.ids import JobId
 from mezzotint.domain.job import Job, JobState
 from mezzotint.gateway.errors import ApiError
-from mezzotint.gateway.schemas import JobView, Loading, Move, Progress
+from mezzotint.gateway.schemas import JobView
+from mezzotint.gateway.streams.event_schemas import Loading, Move, Progress
 from mezzotint.store import Changes
 
 KEEP_ALIVE_S = 10.0

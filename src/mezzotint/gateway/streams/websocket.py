@@ -25,8 +25,9 @@ from mezzotint.domain.job import Job
 from mezzotint.gateway.auth.authenticate import authenticate, authenticate_bearer, require_scope
 from mezzotint.gateway.auth.ownership import Of, Whose, list_owners
 from mezzotint.gateway.errors import ApiError
-from mezzotint.gateway.schemas import JobView, Move
+from mezzotint.gateway.schemas import JobView
 from mezzotint.gateway.service import Service
+from mezzotint.gateway.streams.event_schemas import Move
 from mezzotint.gateway.streams.job_events import KEEP_ALIVE_S, describe_progress
 from mezzotint.store.events.event_bus import Pending
 
