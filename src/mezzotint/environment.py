@@ -65,6 +65,8 @@ def set_ray_environment(*, is_loopback: bool, token_file: Path | None = None) ->
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     if is_loopback:
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        # At SIGTERM a node waits 30 s for its work to move to another; a cluster of this machine has no other.
+        os.environ.setdefault("RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S", "0")
     if token_file is not None and "RAY_AUTH_MODE" not in os.environ:
         os.environ.pop("RAY_AUTH_TOKEN", None)  # it would come before the file
         os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token_file)}

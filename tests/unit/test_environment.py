@@ -22,6 +22,7 @@ def test_a_local_ray_wants_a_token_that_its_owner_alone_can_read(
     assert file.read_text() == token, "the next command finds it again"
     assert (environment["RAY_AUTH_MODE"], environment["RAY_AUTH_TOKEN_PATH"]) == ("token", str(file))
     assert "RAY_AUTH_TOKEN" not in environment, "it would come first"
+    assert environment["RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"] == "0", "it ends at once"
 
 
 def test_a_choice_of_ray_that_was_made_outside_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from mezzotint.store.bulk_write import columns_of, types_of, with_columns
 from mezzotint.store.queue.flows import flow_of
 from mezzotint.store.schema import flows, jobs
 
-NUM_JOBS_OF_REGION = 32
+NUM_JOBS_OF_REGION = 8
 """Oldest jobs of a region, whose tenants are candidates beside the first flows of the lane."""
 
 
