@@ -19,7 +19,7 @@ LABELS = 30
 
 
 def is_ahead(connection: Connection) -> bool:
-    """Whether the database was brought up by a newer version, which this one can work beside.
+    """Say whether the database was brought up by a newer version, which this one can work beside.
 
     Raises: SettingInvalid: it was brought further than that, or has workers that this version would leave behind.
     """

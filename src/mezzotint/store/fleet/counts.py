@@ -20,7 +20,7 @@ class FleetCount(StrEnum):
 
 
 Counted = Mapping[tuple[FleetCount, str], int]
-"""What was counted, and its label -> how often."""
+"""A count and its label -> the number of times."""
 
 
 async def add_counts(connection: AsyncConnection, counted: Counted) -> None:
