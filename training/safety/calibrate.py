@@ -42,7 +42,7 @@ LEXICAL = {"english": 0.7, "known": 0.4, "unknown": 0.6}
 BLEND = 0.4  # share of the strong head where it is asked
 # Taken off the calibrated logit of a sentence, a window or a disguised reading: a fragment of a harmless text looks
 # harmful more often than the text.
-PART_DISCOUNT = 1.0
+PART_DISCOUNT = 0.75
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,9 @@ MAX_TOKENS = 4096
 """Tokens that are read of a prompt: enough for the longest, in which each character may be one."""
 MAX_STRONG_CHARS = 400
 """Longest text that the strong head reads whole; of a longer one it reads the part that the fast head finds worst."""
+MAX_CLAUSES = 16
+"""Clauses of which each, and each two or three in a row, are scored as well."""
+_CLAUSE_END = re.compile(r"[.!?;|。！？；।]+(?:\s|$)|[。！？；।]|:(?!\d)|[\"“”«»()\[\]<>{}]| -+ |\d\)")
 _SENTENCE_END = re.compile(r"[.!?;|。！？；।]+(?:\s|$)|[。！？；।]")
 
 
@@ -112,7 +115,7 @@ class TextClassifier:
 
 
 def list_spans(text: str, encoded: EncodedText) -> list[Span]:
-    """The parts of a text that are scored, as token ranges: the whole first, then its sentences, then windows."""
+    """The parts of a text that are scored, as token ranges: the whole first, then sentences, clauses, windows."""
     num = len(encoded)
     spans = [(0, num)]
     ends = [match.end() for match in _SENTENCE_END.finditer(text)]
@@ -120,9 +123,19 @@ def list_spans(text: str, encoded: EncodedText) -> list[Span]:
     cuts = sorted({0, num, *(int(at) for at in np.searchsorted(starts, ends))})
     if len(cuts) > 2:
         spans += [(start, end) for start, end in pairwise(cuts) if end - start >= MIN_SENTENCE]
+    spans += _list_clauses(text, encoded)
     if num > WINDOW + STRIDE:
         spans += [(start, min(start + WINDOW, num)) for start in range(0, num - STRIDE, STRIDE)]
     return list(dict.fromkeys(spans))
+
+
+def _list_clauses(text: str, encoded: EncodedText) -> list[Span]:
+    """Clauses between colons, brackets, quotation marks, dashes and ends of sentences, and rows of two and three."""
+    starts = np.fromiter((start for start, _ in encoded.offsets), dtype=np.int64, count=len(encoded))
+    ends = [match.end() for match in _CLAUSE_END.finditer(text)]
+    cuts = sorted({0, len(encoded), *(int(at) for at in np.searchsorted(starts, ends))})[: MAX_CLAUSES + 1]
+    rows = [(cuts[at], cuts[after]) for at in range(len(cuts)) for after in range(at + 1, min(at + 4, len(cuts)))]
+    return [(start, end) for start, end in rows if end - start > MIN_SENTENCE]
 
 
 def list_char_spans(text: str, encoded: EncodedText, spans: Sequence[Span]) -> list[Span]:
