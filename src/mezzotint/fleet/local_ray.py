@@ -16,7 +16,7 @@ from pathlib import Path
 from mezzotint.domain.errors import ClusterUnusable
 
 FILE = "local-ray.json"
-START_S, STOP_S = 180.0, 30.0
+START_S, STOP_S = 300.0, 30.0
 POLL_S = 0.1
 OBJECT_STORE_BYTES = 80_000_000
 """The least that Ray takes: pictures never go through it."""
