@@ -83,10 +83,6 @@ class InjectionPrompt:
     category: str
     pattern: Pattern | None
 
-    @property
-    def is_control(self) -> bool:
-        return self.pattern is None
-
 
 @dataclass(frozen=True, slots=True)
 class _Parts:

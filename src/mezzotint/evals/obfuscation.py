@@ -250,11 +250,6 @@ def _frame(form: str) -> Disguise:
     return lambda text, _: form.replace("{}", text)
 
 
-def list_obfuscations() -> tuple[Obfuscation, ...]:
-    """Every disguise, in an order that does not change."""
-    return (*LETTERS, *ENCODINGS, *load_framings())
-
-
 def disguise_all(text: str, obfuscations: Sequence[Obfuscation], random: Random) -> str:
     """Apply one disguise after the other."""
     for obfuscation in obfuscations:

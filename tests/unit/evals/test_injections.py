@@ -89,7 +89,7 @@ def test_controls_put_benign_prompts_into_the_same_carriers() -> None:
     controls = list_controls(WEEK, 60)
     assert controls == list_controls(WEEK, 60)
     texts = {prompt.text for prompt in load_benign()}
-    assert all(control.is_control and control.category == "none" for control in controls)
+    assert all(control.pattern is None and control.category == "none" for control in controls)
     assert all(any(text in control.text for text in texts) for control in controls)
 
 

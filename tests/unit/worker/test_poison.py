@@ -116,9 +116,8 @@ def starter() -> Catalog:
 
 
 @pytest.fixture
-async def bench(tmp_path: Path, starter: Catalog) -> AsyncIterator[Bench]:
-    database = Database(tmp_path / "mezzotint.db")
-    await asyncio.to_thread(database.migrate)
+async def bench(tmp_path: Path, database_file: Path, starter: Catalog) -> AsyncIterator[Bench]:
+    database = Database(database_file)
     backing = BackingServices(jobs=Jobs(database), objects=Objects(tmp_path / "objects"), bus=EventBus())
     yield Bench(backing=backing, catalog=starter, poison=a_job(SIDE))
     await database.close()

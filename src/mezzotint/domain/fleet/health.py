@@ -12,10 +12,6 @@ class HealthVerdict(StrEnum):
     PROBATION = "probation"
     """A new worker uses the device again, and is watched: one finding, and it is quarantined for twice as long."""
 
-    @property
-    def may_draw(self) -> bool:
-        return self is not HealthVerdict.QUARANTINED
-
 
 HEALTH_TRANSITIONS: dict[HealthVerdict, dict[HealthVerdict, str]] = {
     HealthVerdict.HEALTHY: {

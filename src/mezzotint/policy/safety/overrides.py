@@ -19,9 +19,6 @@ class SafetyOverrides:
     rules: tuple[HardRule, ...] = ()
     tightenings: tuple[Tightening, ...] = ()
 
-    def rules_in_force(self, now: datetime) -> tuple[HardRule, ...]:
-        return tuple(rule for rule in self.rules if rule.is_in_force(now))
-
     def threshold_factors(self, now: datetime) -> Mapping[str, float]:
         """The factor of each category's thresholds, and of `ANY`, at the moment."""
         return threshold_factors(self.tightenings, now)

