@@ -139,6 +139,18 @@ def nothing_left_to_draw(request: pytest.FixtureRequest) -> Iterator[None]:
                     ops.delete(f"/jobs/{job['id']}")
 
 
+@contextmanager
+def held(server: Server) -> Iterator[None]:
+    """Hold all drawing: within the block no job ends before a busy browser has come to cancel it."""
+    headers = {"Authorization": f"Bearer {server.token('ops', 'pro', Role.ADMIN)}"}
+    with httpx.Client(base_url=f"{server.url}/v1/admin", headers=headers, timeout=30) as ops:
+        ops.patch("/workers", json={"is_drained": True}).raise_for_status()
+        try:
+            yield
+        finally:
+            ops.patch("/workers", json={"is_drained": False}).raise_for_status()
+
+
 def finished(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
     """The job after its end."""
     until = time.monotonic() + 120

@@ -5,7 +5,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, expect
 
 from tests.acceptance.browsing import browser, needs_chromium, window
-from tests.acceptance.conftest import Server, served
+from tests.acceptance.conftest import Server, held, served
 from tests.oidc_provider import CLIENT, SECRET, running_provider
 
 __all__ = ["browser"]
@@ -128,7 +128,7 @@ def test_more_jobs_than_connections_all_end_as_pictures(server: Server, browser:
 
 
 def test_a_job_is_cancelled_from_its_card(server: Server, browser: Browser) -> None:
-    with window(browser, server.url, server.token("undecided")) as tab:
+    with held(server), window(browser, server.url, server.token("undecided")) as tab:
         tab.make("a snowman --steps 80")
         tab.page.get_by_role("button", name="Cancel a snowman").click()
         expect(tab.page.locator(".job-card")).to_contain_text("Cancelled")

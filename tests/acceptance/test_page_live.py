@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser, Page, WebSocket, expect
 
 from tests.acceptance.browsing import browser, needs_chromium, open_tab, window
-from tests.acceptance.conftest import Server, finished
+from tests.acceptance.conftest import Server, finished, held
 
 __all__ = ["browser"]
 pytestmark = needs_chromium
@@ -41,14 +41,15 @@ def test_two_tabs_share_one_socket_and_none_holds_up_the_other(server: Server, b
         first.page.context.on("page", note)
         first.make(LONG)
         expect(first.page.locator("article progress[value]")).to_be_visible()
-        second = open_tab(first.page.context, server.url)
-        expect(second.page.get_by_role("heading", name=SEVERAL)).to_be_visible()
-        second.make("a red apple --steps 1")
-        expect(second.page.get_by_role("article", name="a red apple")).to_be_visible()
-        expect(first.page.get_by_role("heading", name=SEVERAL)).to_be_visible()
-        assert sockets == [], "the second tab hears through the first"
-        first.page.get_by_role("button", name="Cancel all").click()
-        expect(second.page.get_by_role("heading", name="Ended without a picture")).to_be_visible()
+        with held(server):
+            second = open_tab(first.page.context, server.url)
+            expect(second.page.get_by_role("heading", name=SEVERAL)).to_be_visible()
+            second.make("a red apple --steps 1")
+            expect(second.page.get_by_role("article", name="a red apple")).to_be_visible()
+            expect(first.page.get_by_role("heading", name=SEVERAL)).to_be_visible()
+            assert sockets == [], "the second tab hears through the first"
+            first.page.get_by_role("button", name="Cancel all").click()
+            expect(second.page.get_by_role("heading", name="Ended without a picture")).to_be_visible()
         first.page.close()
         second.make("a green heart --steps 30")
         second.picture("a green heart").wait_for()
@@ -156,10 +157,11 @@ def test_axe_finds_nothing_in_any_state(server: Server, browser: Browser, width:
         expect(tab.page.locator("form [role=alert]")).not_to_be_empty()
         tab.check_accessibility()
         tab.make("a snowman --repeat 7 --steps 80")
-        expect(tab.page.get_by_role("heading", name=SEVERAL)).to_be_visible()
-        tab.check_accessibility()
-        tab.page.get_by_role("button", name="Cancel all").click()
-        expect(tab.page.get_by_role("heading", name="Ended without a picture")).to_be_visible()
+        with held(server):
+            expect(tab.page.get_by_role("heading", name=SEVERAL)).to_be_visible()
+            tab.check_accessibility()
+            tab.page.get_by_role("button", name="Cancel all").click()
+            expect(tab.page.get_by_role("heading", name="Ended without a picture")).to_be_visible()
         tab.check_accessibility()
         tab.page.get_by_role("button", name="Dismiss all that ended").click()
         tab.make("a rocket --steps 1")
