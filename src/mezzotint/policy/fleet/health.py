@@ -38,15 +38,16 @@ class RunCounts:
 class WorkerVitals:
     """A worker in the last ten minutes, or since it was let on probation. others: the other workers of its pool.
 
-    heartbeat_age_s: since it was last heard of. step_ratio: its median step time over that of the others, for the same
-    models; None: not known. memory_share: used of its device's memory. device_errors: uncorrected ones since it
-    started. num_crashes: its ends that nobody wished for.
+    heartbeat_age_s: since it was last heard of. step_ratio: its median step time over that of so many others
+    (num_compared), like with like; None: not known. memory_share: used of its device's memory. device_errors:
+    uncorrected ones since it started. num_crashes: its ends that nobody wished for.
     """
 
     heartbeat_age_s: float = 0.0
     runs: RunCounts = field(default_factory=RunCounts)
     others: RunCounts = field(default_factory=RunCounts)
     step_ratio: float | None = None
+    num_compared: int = 0
     memory_share: float | None = None
     device_errors: int = 0
     temperature_c: float | None = None
@@ -55,7 +56,8 @@ class WorkerVitals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalLimits:
-    """A sign is slight above the first, grave above the second. least: runs, or events, that it takes to be grave."""
+    """A sign is slight above the first, grave above the second. least: runs, events or other workers that it takes
+    to be grave."""
 
     slight: float
     grave: float
@@ -74,7 +76,7 @@ class HealthRules:
     heartbeat_s: SignalLimits = SignalLimits(slight=10.0, grave=float("inf"))
     not_finite: SignalLimits = SignalLimits(slight=0.0, grave=0.01, least=2)
     failures: SignalLimits = SignalLimits(slight=0.05, grave=0.2, least=3)
-    step_ratio: SignalLimits = SignalLimits(slight=1.5, grave=3.0)
+    step_ratio: SignalLimits = SignalLimits(slight=1.5, grave=3.0, least=2)  # of two workers either may be the odd one
     memory_share: SignalLimits = SignalLimits(slight=0.98, grave=float("inf"))
     device_errors: SignalLimits = SignalLimits(slight=0.0, grave=0.0)
     temperature_c: SignalLimits = SignalLimits(slight=88.0, grave=96.0)
@@ -166,7 +168,9 @@ def find_signs(vitals: WorkerVitals, rules: HealthRules = HEALTH_RULES) -> Itera
     )
     for signal, value, limits, text in measured:
         if value is not None and value > limits.slight:
-            is_grave = value > limits.grave
+            is_grave = value > limits.grave and (
+                signal is not HealthSignal.STEP_TIME or vitals.num_compared >= limits.least
+            )
             limit = limits.grave if is_grave else limits.slight
             yield HealthSign(
                 signal=signal, is_grave=is_grave, value=value, limit=limit, sentence=text.format(value=value)

@@ -40,11 +40,13 @@ def read_vitals(mine: ReportingWorker, everybody: Sequence[ReportingWorker], now
     others = [one for one in everybody if one.id != mine.id and one.pool == mine.pool and one.is_here(now)]
     alike = [one for one in others if one.version == mine.version]
     crashed = [one for one in everybody if one.device == mine.device and one.id != mine.id and not one.has_stopped]
+    step_ratio, num_compared = _compare_steps(mine.report, [one.report for one in alike])
     return WorkerVitals(
         heartbeat_age_s=max((now - mine.seen_at).total_seconds(), 0.0),
         runs=_sum_runs([mine] if alike or not others else []),
         others=_sum_runs(alike),
-        step_ratio=_compare_steps(mine.report, [one.report for one in alike]),
+        step_ratio=step_ratio,
+        num_compared=num_compared,
         memory_share=mine.report.memory_share,
         device_errors=mine.report.device_errors,
         temperature_c=mine.report.temperature_c,
@@ -61,9 +63,9 @@ def _sum_runs(workers: Sequence[ReportingWorker]) -> RunCounts:
     )
 
 
-def _compare_steps(mine: WorkerReport, others: Sequence[WorkerReport]) -> float | None:
-    """The worst ratio of a step time to its median elsewhere, for the same model and as many runs at a time; None where
-    nobody else has steps of these kinds."""
+def _compare_steps(mine: WorkerReport, others: Sequence[WorkerReport]) -> tuple[float | None, int]:
+    """The worst ratio of a step time to its median elsewhere, for the same model and as many runs at a time, and
+    how many others it was compared with; None where nobody else has steps of these kinds."""
     elsewhere = {kind: [one.step_s[kind] for one in others if one.step_s.get(kind)] for kind in mine.step_s}
-    ratios = [mine.step_s[kind] / median(times) for kind, times in elsewhere.items() if times]
-    return max(ratios, default=None)
+    ratios = [(mine.step_s[kind] / median(times), len(times)) for kind, times in elsewhere.items() if times]
+    return max(ratios, default=(None, 0))

@@ -41,7 +41,8 @@ SIGNS: list[tuple[str, WorkerVitals, HealthSignal | None, bool]] = [
     ("failures everywhere", runs(10, failed=4, others=RunCounts(num_runs=30, num_failed=6)), None, False),
     ("a late heartbeat", replace(WELL, heartbeat_age_s=11.0), HealthSignal.HEARTBEAT, False),
     ("slow", replace(WELL, step_ratio=1.6), HealthSignal.STEP_TIME, False),
-    ("very slow", replace(WELL, step_ratio=3.5), HealthSignal.STEP_TIME, True),
+    ("very slow", replace(WELL, step_ratio=3.5, num_compared=2), HealthSignal.STEP_TIME, True),
+    ("slower than the one other", replace(WELL, step_ratio=9.0, num_compared=1), HealthSignal.STEP_TIME, False),
     ("full", replace(WELL, memory_share=0.99), HealthSignal.MEMORY, False),
     ("a memory error", replace(WELL, device_errors=1), HealthSignal.DEVICE_ERRORS, True),
     ("warm", replace(WELL, temperature_c=90.0), HealthSignal.TEMPERATURE, False),
@@ -109,6 +110,7 @@ vitals = st.builds(
         )
     ),
     step_ratio=st.none() | st.floats(0.1, 10),
+    num_compared=st.integers(0, 4),
     device_errors=st.integers(0, 1),
     temperature_c=st.none() | st.floats(20, 110),
     num_crashes=st.integers(0, 4),

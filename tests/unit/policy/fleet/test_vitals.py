@@ -16,7 +16,7 @@ def test_a_worker_is_compared_with_the_others_that_are_here() -> None:
     mine = worker("slow", step_s=0.4, age_s=3)
     vitals = read_vitals(mine, [mine, worker("a"), worker("b", step_s=0.2), worker("gone", age_s=300)], NOW)
     assert vitals.step_ratio is not None
-    assert round(vitals.step_ratio, 3) == round(0.4 / 0.15, 3)
+    assert (round(vitals.step_ratio, 3), vitals.num_compared) == (round(0.4 / 0.15, 3), 2)
     assert (vitals.heartbeat_age_s, vitals.others.num_runs, vitals.num_crashes) == (3, 20, 0)
     assert read_vitals(mine, [mine], NOW).step_ratio is None
 
