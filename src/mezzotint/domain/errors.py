@@ -1,53 +1,8 @@
 """Broken promises, one tree. Expected outcomes (a refusal, a lost race) are values, not errors.
 
-MezzotintError
-├── StartError                 the command cannot go on; exit code 1, the message stands alone
-│   ├── PortInUse
-│   ├── DataFolderBusy
-│   ├── DataFolderUnusable
-│   ├── StoreUnusable
-│   ├── ClusterUnusable
-│   ├── DatabaseMissing
-│   ├── ModelMissing
-│   ├── ModelCorrupt
-│   ├── ModelUnsupported
-│   ├── StyleInvalid
-│   ├── DeviceMissing
-│   ├── DeviceBusy
-│   ├── PackageMissing
-│   ├── LocalServerFailed
-│   ├── OutputUnwritable
-│   ├── ServerUnreachable
-│   ├── NameTaken
-│   ├── NotKnown
-│   ├── ArgumentInvalid
-│   └── SettingInvalid
-├── JobFault                   a job cannot go on; becomes the job's `error`
-│   ├── ImageBlocked
-│   ├── ImageInReview
-│   ├── PictureTakenDown
-│   ├── NotFinite
-│   ├── StepBudgetExceeded
-│   ├── DeadlineExceeded
-│   ├── RunFailed
-│   ├── OutOfMemory
-│   ├── EngineFailed
-│   ├── FilterFailed
-│   ├── EncodeFailed
-│   ├── SigningFailed
-│   ├── ModelUnavailable
-│   ├── ModelUndrawable
-│   ├── StyleUnavailable
-│   ├── SourceMissing
-│   ├── JobUnreadable
-│   ├── WorkerLost
-│   ├── WaitedTooLong
-│   └── StorageUnavailable
-│       └── StorageFull
-├── LeaseLost                  another worker holds the job now; the result is thrown away
-└── CheckpointError            a saved run cannot be used; the job falls back to an older one, then to step 0
-    ├── CheckpointCorrupt
-    └── FingerprintMismatch
+A StartError ends the command with exit code 1, its message alone. A JobFault ends a job and becomes its `error`. At a
+LeaseLost the result is thrown away: another worker holds the job. At a CheckpointError the job falls back to an older
+checkpoint, then to step 0.
 """
 
 from typing import ClassVar
