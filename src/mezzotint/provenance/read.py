@@ -13,7 +13,7 @@ NOTHING: dict[str, Any] = {}
 
 
 class Validity(StrEnum):
-    """Whether the manifest of a file holds."""
+    """Say whether the manifest of a file holds."""
 
     ABSENT = "absent"
     """The file has none."""

@@ -94,7 +94,7 @@ def measure_speeds(pace_s: Iterable[tuple[str, Mapping[str, float]]]) -> dict[st
 
 
 def has_mixed_devices(fleet: Fleet) -> bool:
-    """Whether some pools have other accelerators than others."""
+    """Say whether some pools have other accelerators than others."""
     return len({pool.resource or pool.accelerator for pool in fleet.pools}) > 1
 
 

@@ -63,7 +63,7 @@ def choose_region(fleet: Fleet, home: str, lane: Tier, readings: Mapping[str, Re
 
 
 def serves_region(fleet: Fleet, region: str, home: str, lane: Tier, readings: Mapping[str, RegionReading]) -> bool:
-    """Whether workers of a region take a lane's jobs of another now: the other side of `choose_region`."""
+    """Say whether workers of a region take a lane's jobs of another now: the other side of `choose_region`."""
     return choose_region(fleet, home, lane, readings).region == region
 
 

@@ -117,7 +117,7 @@ def explain_failure(view: RolloutView, now: datetime, rules: RolloutRules = ROLL
 
 
 def is_worse(new: RunCounts, old: RunCounts, rules: RolloutRules = ROLLOUT_RULES) -> bool:
-    """Whether more runs fail on the new version than chance explains."""
+    """Say whether more runs fail on the new version than chance explains."""
     if new.num_failed < rules.least_failures:
         return False
     if old.num_runs < rules.least_old_runs:

@@ -108,7 +108,7 @@ def _read_leet(word: str, letters: dict[int, str], tail: str = "!.,;:?") -> str:
 
 
 def _is_leet(word: str) -> bool:
-    """Whether digits and signs may be letters: the word has letters as well, is one sign, or is long."""
+    """Say whether digits and signs may be letters: the word has letters as well, is one sign, or is long."""
     if _LEET_SIGNS.isdisjoint(word):
         return False
     return len(word) == 1 or len(word) >= _MIN_LEET_NUMBER or any(map(str.isalpha, word))

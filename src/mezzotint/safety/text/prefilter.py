@@ -129,7 +129,7 @@ def _describe(rules: Rules, match: RuleMatch) -> RuleMatch:
 
 
 def _is_usable(rule: HardRule, base: Rules) -> bool:
-    """Whether the rule's lists are there still: the operator's file may have lost one since the rule was added."""
+    """Say whether the rule's lists are there still: the operator's file may have lost one since the rule was added."""
     missing = find_missing_list(rule, base)
     if missing is not None:
         log.error("hard_rule_not_used", rule=rule.id, missing_list=missing)

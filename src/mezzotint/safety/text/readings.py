@@ -73,7 +73,7 @@ def list_scored_readings(text: str) -> ScoredReadings:
 
 
 def list_restored(prepared: str) -> tuple[str, ...]:
-    """What is written backwards in the text, or else its words restored where they are disguised."""
+    """Find what is written backwards in the text, or else its words restored where they are disguised."""
     if backwards := list_reversed(prepared):
         return backwards
     restored = restore_words(prepared)
@@ -90,14 +90,14 @@ def _list_disguised(prepared: str, most: int) -> list[str]:
 
 
 def is_disguised(prepared: str) -> bool:
-    """Whether a reading of the text may say what its letters do not. Errs towards yes; it costs time alone."""
+    """Say whether a reading of the text may say what its letters do not. Errs towards yes; it costs time alone."""
     if _DISGUISES.search(prepared):
         return True
     return not prepared.isascii() and any(map(_is_mixed, _LETTERS.findall(prepared)))
 
 
 def _is_mixed(word: str) -> bool:
-    """Whether look-alikes or marks stand among plain Latin letters, or make up a word that reads as plain Latin."""
+    """Say whether look-alikes or marks stand among plain Latin letters, or make up a word that reads as plain Latin."""
     if word.isascii() or len(word) < 2:
         return False
     bare = "".join(letter for letter in unicodedata.normalize("NFD", word) if unicodedata.category(letter) != "Mn")

@@ -73,6 +73,6 @@ def _bound(term: str) -> str:
 
 
 def _is_within(start: int, end: int, starts: Sequence[int], reaches: Sequence[int]) -> bool:
-    """Whether one span holds the other. starts: of the spans, sorted. reaches: the furthest end up to each of them."""
+    """Say whether one span holds the other. starts: of the spans, sorted. reaches: the furthest end up to each."""
     at = bisect_right(starts, start)
     return at > 0 and end <= reaches[at - 1]

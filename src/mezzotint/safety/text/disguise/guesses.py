@@ -18,7 +18,7 @@ from mezzotint.safety.text.disguise.vocabulary import (
 from mezzotint.safety.text.folding import fold
 
 UNKNOWN, UNKNOWN_LETTER = 8.0, 2.6
-"""What a word costs that is in no list, and each of its letters."""
+"""The costs of a word that is in no list, and of each of its letters."""
 MASKS = frozenset("*#_%?^~•·●○◯■□█▒░▪◼◻×⨯¤–—-.")
 """Signs that may stand for a letter that is left out."""
 _SIGNS = {

@@ -21,7 +21,7 @@ MAX_CHARS = 2_400
 MAX_GUESSED = 80
 """Different unknown words of a text that are guessed: more of them stay as they are."""
 MIN_GAIN = 4.0
-"""How much likelier than the text its restored reading must be."""
+"""A restored reading must be likelier than the text by so much."""
 MIN_UNKNOWN, MIN_UNKNOWN_SHARE = 3, 0.3
 """From how many unknown words on, and from which share of all, a text is taken to be misspelt throughout. In other
 texts an unknown word is a name or a rare word, unless it is nearly one that marks harmful texts."""
@@ -59,7 +59,7 @@ class _Atom:
 
 @dataclass(frozen=True, slots=True)
 class _Edge:
-    """One way to read the atoms from one place to another. word: empty where the text stays as it is."""
+    """A way to read the atoms from one place to another. word: empty where the text stays as it is."""
 
     first: int
     after: int
@@ -91,7 +91,7 @@ class Restorer:
         return self._find_cheapest(_Text(text, atoms, pieces, _name_language(atoms), self._is_misspelt(atoms)))
 
     def _has_split_word(self, atoms: Sequence[_Atom]) -> bool:
-        """Whether two known words beside each other make up a harmful one that is likelier."""
+        """Say whether two known words beside each other make up a harmful one that is likelier."""
         for one, two in pairwise(atoms):
             for word in self._words.by_key.get(one.key + two.key, ()):
                 if (
@@ -188,7 +188,7 @@ class Restorer:
             yield split
 
     def _is_harmful(self, guessed: str, atom: _Atom) -> bool:
-        """Whether what was guessed marks harmful texts. Two words run together are a name more often: Penistone."""
+        """Say whether what was guessed marks harmful texts. Two words run together are a name more often: Penistone."""
         words = guessed.split()
         return not self._words.harmful.isdisjoint(words) and (len(words) != 2 or len(atom.key) >= _MIN_PAIR)
 
@@ -257,7 +257,7 @@ class _Text:
     is_misspelt: bool
 
     def may_hold(self, guess: Guess) -> bool:
-        """Whether a guess is to be believed here. The words of other languages have more forms than the list has."""
+        """Say whether a guess is to be believed here. Words of other languages have more forms than the list."""
         return self.is_misspelt and not (guess.is_edited and self.language != "en")
 
 
@@ -270,12 +270,12 @@ def _name_language(atoms: Sequence[_Atom]) -> str:
 
 
 def _invites(atom: _Atom, text: str) -> bool:
-    """Whether the atom is a reason to look for disguised words: it is none itself, or a sign stands beside it."""
+    """Say whether the atom is a reason to look for disguised words: it is none itself, or a sign stands beside it."""
     return not atom.is_known or text[atom.end : atom.end + 1] in MASKS or text[atom.start - 1 : atom.start] in MASKS
 
 
 def _is_plain(piece: str) -> bool:
-    """Whether the only signs in it are those of compounds and ends of sentences."""
+    """Say whether the only signs in it are those of compounds and ends of sentences."""
     return all(letter.isalnum() or letter in "-–—.?!'’" for letter in piece)
 
 

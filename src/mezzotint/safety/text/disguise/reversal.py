@@ -52,7 +52,7 @@ def _begin(words: list[re.Match[str]], first: int, text: str) -> int:
 
 
 def _gain(word: str, vocabulary: Vocabulary) -> float:
-    """How much likelier the word is backwards."""
+    """By so much the word is likelier backwards."""
     forward = vocabulary.costs.get(word)
     words = vocabulary.by_key.get(fold(word)[::-1])
     unknown = UNKNOWN + UNKNOWN_LETTER * len(word)
