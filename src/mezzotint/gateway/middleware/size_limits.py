@@ -40,7 +40,7 @@ class BodyLimit:
             return
         headers = dict(scope["headers"])
         declared = headers.get(b"content-length", b"0")
-        if declared == b"0" and b"transfer-encoding" not in headers:  # most requests have none
+        if declared == b"0" and not headers.keys() & {b"transfer-encoding", b"content-type"}:  # most requests have none
             await self.app(scope, receive, send)
             return
         try:
