@@ -13,7 +13,7 @@ NOTHING: dict[str, Any] = {}
 
 
 class Validity(StrEnum):
-    """Say whether the manifest of a file holds."""
+    """Whether the manifest of a file holds."""
 
     ABSENT = "absent"
     """The file has none."""
