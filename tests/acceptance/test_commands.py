@@ -1,11 +1,13 @@
 """The commands as a newcomer runs them: the right way, and with things missing, broken or in the way."""
 
+import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from PIL import Image
@@ -15,16 +17,17 @@ from tests.acceptance.conftest import MEZZOTINT, Server, served
 
 
 def mezzotint(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    import os
-
-    return subprocess.run(
-        [MEZZOTINT, *arguments],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        env={**os.environ, **environment},
-    )
+    """It runs in an empty folder: `data` here may be that of a server whose key would sign the pictures."""
+    with TemporaryDirectory() as folder:
+        return subprocess.run(
+            [MEZZOTINT, *arguments],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            cwd=folder,
+            env={**os.environ, **environment},
+        )
 
 
 @pytest.fixture(scope="module")
