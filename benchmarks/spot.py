@@ -137,7 +137,8 @@ def run_way(way: str, arguments: argparse.Namespace) -> dict[str, Any]:
         jobs = submit_jobs(site, arguments.jobs, arguments.steps)
         wait_until_ready(site.workers)
         taken = take_workers_away(site, arguments, arguments.notice_s if way == "notice" else None)
-        return {"way": way, **taken, **count_steps(site, jobs, taken["ends"])}
+        given = {name: getattr(arguments, name) for name in ("every_s", "rounds")}
+        return {"way": way, **given, **taken, **count_steps(site, jobs, taken["ends"])}
 
 
 def wait_for_gateway(site: SpotSite) -> None:
@@ -219,7 +220,7 @@ def main() -> None:
     arguments = parser.parse_args()
     from serve import hardware
 
-    said = {name: getattr(arguments, name) for name in ("workers", "every_s", "rounds", "notice_s", "steps")}
+    said = {name: getattr(arguments, name) for name in ("workers", "notice_s", "steps")}
     found: list[dict[str, Any]] = []
     start = hardware()
     for way in arguments.ways.split(","):
