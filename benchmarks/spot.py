@@ -137,7 +137,7 @@ def run_way(way: str, arguments: argparse.Namespace) -> dict[str, Any]:
         jobs = submit_jobs(site, arguments.jobs, arguments.steps)
         wait_until_ready(site.workers)
         taken = take_workers_away(site, arguments, arguments.notice_s if way == "notice" else None)
-        given = {name: getattr(arguments, name) for name in ("every_s", "rounds")}
+        given = {name: getattr(arguments, name) for name in ("every_s", "rounds", "steps")}
         return {"way": way, **given, **taken, **count_steps(site, jobs, taken["ends"])}
 
 
@@ -220,7 +220,7 @@ def main() -> None:
     arguments = parser.parse_args()
     from serve import hardware
 
-    said = {name: getattr(arguments, name) for name in ("workers", "notice_s", "steps")}
+    said = {name: getattr(arguments, name) for name in ("workers", "notice_s")}
     found: list[dict[str, Any]] = []
     start = hardware()
     for way in arguments.ways.split(","):
