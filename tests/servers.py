@@ -8,13 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mezzotint.main.dev_up.local_server import free_port
 from mezzotint.main.dev_up.postgres_server import PostgresServer
 from mezzotint.main.dev_up.s3_server import S3Server
 from mezzotint.store import Database
 
-__all__ = ["IN_A_HURRY", "S3", "Postgres", "free_port", "running_postgres", "running_s3"]
+__all__ = ["IN_A_HURRY", "S3", "Postgres", "free_port", "query_rows", "running_postgres", "running_s3"]
 
 IN_A_HURRY = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 """For tests that do not pull the plug."""
@@ -90,6 +91,21 @@ def running_s3() -> Iterator[S3]:
             yield server
         finally:
             server.stop()
+
+
+def query_rows(url: str, sql: str) -> list[tuple[Any, ...]]:
+    """Ask a database of PostgreSQL on a connection of its own."""
+
+    async def ask() -> list[tuple[Any, ...]]:
+        import asyncpg
+
+        connection = await asyncpg.connect(url, timeout=10)
+        try:
+            return [tuple(row) for row in await connection.fetch(sql)]
+        finally:
+            await connection.close()
+
+    return asyncio.run(ask())
 
 
 def _in_a_thread(work: Callable[[], None]) -> None:

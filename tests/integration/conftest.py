@@ -1,6 +1,5 @@
 """A gateway alone and workers of their own, as processes, on one database and one folder of objects."""
 
-import asyncio
 import os
 import signal
 import subprocess
@@ -11,12 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
 
 from tests.acceptance.conftest import START_S, Server, served
 from tests.forked_commands import ForkedProcess, fork_command
-from tests.servers import Postgres
+from tests.servers import Postgres, query_rows
 
 LEASE_S = "3"
 
@@ -63,15 +61,7 @@ class Fleet:
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """What the database says, whatever its server's processes believe."""
-
-        async def ask() -> list[tuple[Any, ...]]:
-            connection = await asyncpg.connect(self.environment["MEZZOTINT_DATABASE"])
-            try:
-                return [tuple(row) for row in await connection.fetch(sql)]
-            finally:
-                await connection.close()
-
-        return asyncio.run(ask())
+        return query_rows(self.environment["MEZZOTINT_DATABASE"], sql)
 
     def end(self) -> None:
         for worker in self.workers:

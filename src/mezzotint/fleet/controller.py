@@ -52,7 +52,7 @@ class ControllerActor:
         threading.Thread(target=lambda: asyncio.run(self._run()), name="controller", daemon=True).start()
 
     def epoch(self) -> int | None:
-        """Of this start of it; None until it has written its first round."""
+        """The number of this start of the controller; None until it has written its first round."""
         return self._epoch
 
     async def _run(self) -> None:

@@ -8,25 +8,17 @@ from pathlib import Path
 import pytest
 
 from mezzotint.actions.fleet_placement import KEPT, FleetPlacement
-from mezzotint.domain.fleet.desired_fleet import DesiredFleet, FleetPhase
+from mezzotint.domain.fleet.desired_fleet import FleetPhase
 from mezzotint.domain.ids import TenantId, WorkerId
 from mezzotint.domain.refusal import RefusalCode
 from mezzotint.domain.tier import Tier
 from mezzotint.store import Database, Store, WorkerLabels
 from mezzotint.store.workers import WorkerHeartbeat
-from tests.making import NOW
+from tests.making import NOW, make_desired_fleet
 
 pytestmark = pytest.mark.anyio
 ADA = TenantId("ada")
-WANTED = DesiredFleet(
-    document={"pools": [{"name": "a", "max": 1, "models": ["ink"], "lanes": ["pro"]}]},
-    digest="d",
-    phase=FleetPhase.UP,
-    namespace="n",
-    ray_address="127.0.0.1:1",
-    version="0.1.0",
-    changed_at=NOW,
-)
+WANTED = make_desired_fleet({"name": "a", "max": 1, "models": ["ink"], "lanes": ["pro"]})
 
 
 @pytest.fixture

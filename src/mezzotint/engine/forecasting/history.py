@@ -125,7 +125,7 @@ def _extend(before: Answer, last: Answer, at: float) -> list[torch.Tensor]:
 
 
 def _norm(values: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Of all values together, in float32."""
+    """The norm of all values together, in float32."""
     flat = [value.detach().contiguous().float() for value in values]
     norm: torch.Tensor = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(value) for value in flat]))
     return norm

@@ -17,14 +17,16 @@ AtDatabase = Annotated[str | None, setting_option("database", "postgresql://...,
 AtObjects = Annotated[str | None, setting_option("objects", "s3://bucket/prefix, or a folder that all nodes share.")]
 One = Annotated[str | None, setting_option("model", "'starter', a diffusers folder, a file, or a hub id.")]
 
+IsAutoscaled = Annotated[
+    bool, typer.Option("--autoscaled", metavar="", help="The cluster brings nodes when workers want them.")
+]
+
 
 @app.command()
 def check(
     file: FleetFile,
     ray: Annotated[str | None, typer.Option(help="HOST:PORT of a Ray cluster whose nodes are checked, too.")] = None,
-    autoscaled: Annotated[
-        bool, typer.Option("--autoscaled", metavar="", help="The cluster brings nodes when workers want them.")
-    ] = False,
+    autoscaled: IsAutoscaled = False,
     data: Data = None,
     database: AtDatabase = None,
     objects: AtObjects = None,

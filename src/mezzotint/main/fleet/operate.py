@@ -12,7 +12,7 @@ from mezzotint.domain.errors import ArgumentInvalid, NotKnown
 from mezzotint.domain.fleet.desired_fleet import FleetPhase
 from mezzotint.domain.fleet.fleet_worker import FleetWorkerId
 from mezzotint.domain.fleet.pool import Fleet
-from mezzotint.main.fleet.commands import AtDatabase, AtObjects, FleetFile, Listed, One
+from mezzotint.main.fleet.commands import AtDatabase, AtObjects, FleetFile, IsAutoscaled, Listed, One
 from mezzotint.main.fleet.commands import app as app  # noqa: PLC0414 - it is exported
 from mezzotint.main.fleet.view import read_view
 from mezzotint.main.options import Data, ExitCode, report_errors
@@ -28,9 +28,7 @@ AUTO = "auto"
 def up(
     file: FleetFile,
     ray: Annotated[str | None, typer.Option(help="HOST:PORT of a Ray cluster; default: one of this machine.")] = None,
-    autoscaled: Annotated[
-        bool, typer.Option("--autoscaled", metavar="", help="The cluster brings nodes when workers want them.")
-    ] = False,
+    autoscaled: IsAutoscaled = False,
     data: Data = None,
     database: AtDatabase = None,
     objects: AtObjects = None,

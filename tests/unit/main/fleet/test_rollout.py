@@ -4,36 +4,25 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from anyio import to_thread
 
 from mezzotint.config import read_settings
 from mezzotint.domain.errors import ArgumentInvalid, ModelMissing, NotKnown
-from mezzotint.domain.fleet.desired_fleet import DesiredFleet, FleetPhase
 from mezzotint.domain.fleet.rollout_phase import RolloutPhase
 from mezzotint.main.fleet.fleet_file import FleetInvalid
 from mezzotint.main.fleet.rollout import RolloutRequest, abort_rollout, begin_rollout, read_changes, wait_for_end
 from mezzotint.store import Database
 from mezzotint.store.fleet.fleet_rows import FleetRows
 from mezzotint.store.fleet.rollouts import Rollouts
-from tests.making import NOW
+from tests.making import make_desired_fleet
 
 pytestmark = pytest.mark.anyio
 FILE = '[[pools]]\nname = "a"\nmax = 2\n[[pools]]\nname = "b"\nmax = 2\nsettings = {{ max_attempts = {} }}\n'
-WANTED = DesiredFleet(
-    document={"pools": [{"name": "a", "max": 2}, {"name": "b", "max": 2, "settings": {"max_attempts": 3}}]},
-    digest="d",
-    phase=FleetPhase.UP,
-    namespace="n",
-    ray_address="127.0.0.1:1",
-    version="0.1.0",
-    changed_at=NOW,
-)
+WANTED = make_desired_fleet({"name": "a", "max": 2}, {"name": "b", "max": 2, "settings": {"max_attempts": 3}})
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    made = Database(tmp_path / "mezzotint.db")
-    await to_thread.run_sync(made.migrate)
+async def database(database_file: Path) -> AsyncIterator[Database]:
+    made = Database(database_file)
     yield made
     await made.close()
 
