@@ -43,6 +43,9 @@ BLEND = 0.4  # share of the strong head where it is asked
 # Taken off the calibrated logit of a sentence, a window or a disguised reading: a fragment of a harmless text looks
 # harmful more often than the text.
 PART_DISCOUNT = 0.75
+# Of the most suspicious part, which the strong head reads beside the whole: its share there, and what is taken off both
+# heads' logit of `any`. A part raises no other output.
+PART_BLEND, STRONG_PART_DISCOUNT = 0.6, 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,16 +130,29 @@ def score_rows(data: Path, cache: Path, run: Path, strong: Path | None) -> tuple
     tables = {name: fit_calibration(served.of_whole(logits), rows) for name, logits in raw.items()}
     of_fast, of_lexical = (raw[name] * tables[name][:, 0] + tables[name][:, 1] for name in ("fast", "lexical"))
     lexical_share = served.of_parts(np.array([LEXICAL[group] for group in served.groups], np.float32))[:, None]
-    fast = served.highest(lexical_share * of_lexical + (1 - lexical_share) * of_fast, PART_DISCOUNT)
+    of_parts = lexical_share * of_lexical + (1 - lexical_share) * of_fast
+    fast = served.highest(of_parts, PART_DISCOUNT)
     final = fast.copy()
     if strong is not None:
         asked = np.flatnonzero(served.groups == "english")
-        of_english = [rows[at] for at in asked]
-        strong_raw = score_strong(strong / "minilm_int8.onnx", of_english)
-        table = tables["strong"] = fit_calibration(strong_raw, of_english)
-        final[asked] = BLEND * (strong_raw * table[:, 0] + table[:, 1]) + (1 - BLEND) * fast[asked]
+        final[asked], tables["strong"] = _add_strong(strong, served, asked, of_parts[:, 0], fast[asked])
     weights = np.array([FOLDS if row.may_train else 1 for row in rows], np.float32)
     return Scored(rows, served.groups, fast, final, weights), tables
+
+
+def _add_strong(
+    strong: Path, served: ServedRows, asked: NDArray[np.int64], badness: Array, fast: Array
+) -> tuple[Array, Array]:
+    """The logits of the rows asked for with the strong head's, and its calibration. badness: [parts], by `of_parts`."""
+    wholes, parts, of_part = zip(*served.texts_for_strong(badness, PART_DISCOUNT, asked), strict=True)
+    model = strong / "minilm_int8.onnx"
+    raw = score_strong(model, wholes)
+    table = fit_calibration(raw, [served.rows[at] for at in asked])
+    final = BLEND * (raw * table[:, 0] + table[:, 1]) + (1 - BLEND) * fast
+    part = score_strong(model, parts)[:, 0] * table[0, 0] + table[0, 1]
+    blended = PART_BLEND * part + (1 - PART_BLEND) * np.array(of_part, np.float32) - STRONG_PART_DISCOUNT
+    final[:, 0] = np.maximum(final[:, 0], blended)
+    return final, table
 
 
 def main() -> None:
@@ -205,6 +221,8 @@ def _write(asked: argparse.Namespace, tables: dict[str, Array], suggested: dict[
             **_origin([row for row in rows if row.language == "en"]),
         }
     content["part_discount"] = PART_DISCOUNT
+    if asked.strong:
+        content["strong_part"] = {"share": PART_BLEND, "discount": STRONG_PART_DISCOUNT}
     content["suggested_thresholds"] = suggested
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     (asked.heads / "heads.json").write_text(text, encoding="utf-8")

@@ -26,6 +26,8 @@ from served import score_strong
 from train_fast import FastTraining
 from train_lexical import LexicalTraining
 
+from mezzotint.safety.text.readings import prepare_text
+
 Floats = NDArray[np.float64]
 _TWIN_SOURCES = {"overt": ("overt_benign",)}
 _LEFT_OUT = ("overt", "i2p", "nibbler", "t2vsafety", "ring_a_bell")
@@ -93,7 +95,7 @@ def leave_sources_out(
         scores = {"fast": of_fast, "lexical": of_words, "fast and lexical": both}
         model = strong_runs / source / "minilm_int8.onnx" if strong_runs else None
         if model is not None and model.exists():
-            strong = score_strong(model, [rows[at] for at in asked])[:, 0].astype(np.float64)
+            strong = score_strong(model, [prepare_text(rows[at].text) for at in asked])[:, 0].astype(np.float64)
             scores["strong"] = strong
             scores["all"] = BLEND * _standard(strong, ~one) + (1 - BLEND) * _standard(both, ~one)
         found[source] = {

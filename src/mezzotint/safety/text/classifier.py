@@ -1,9 +1,8 @@
 """Score a text by trained heads: every reading of it, whole and in parts, so that no harmless part hides another."""
 
-import re
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,36 +11,35 @@ from numpy.typing import NDArray
 from mezzotint.domain.errors import ModelCorrupt
 from mezzotint.policy.safety.categories import ANY
 from mezzotint.safety.text.disguise.vocabulary import load_vocabulary
-from mezzotint.safety.text.encoder import EncodedText, SentenceEncoder, Span
+from mezzotint.safety.text.encoder import SentenceEncoder
 from mezzotint.safety.text.fast_head import FastHead
 from mezzotint.safety.text.heads_file import heads_folder, read_heads, sigmoid
 from mezzotint.safety.text.languages import Language, Languages
 from mezzotint.safety.text.lexical_head import LexicalHead
+from mezzotint.safety.text.parts import list_char_spans, list_parts
 from mezzotint.safety.text.readings import list_scored_readings
 from mezzotint.safety.text.strong_head import StrongHead
 
 Array = NDArray[np.float32]
-WINDOW, STRIDE = 24, 12
-"""Tokens of a window, and between the beginnings of two."""
-MIN_SENTENCE = 3
-"""Tokens of which fewer are scored as part of the whole alone."""
 MAX_TOKENS = 4096
 """Tokens that are read of a prompt: enough for the longest, in which each character may be one."""
 MAX_STRONG_CHARS = 400
 """Longest text that the strong head reads whole; of a longer one it reads the part that the fast head finds worst."""
-MAX_CLAUSES = 16
-"""Clauses of which each, and each two or three in a row, are scored as well."""
-_CLAUSE_END = re.compile(r"[.!?;|。！？；।]+(?:\s|$)|[。！？；।]|:(?!\d)|[\"“”«»()\[\]<>{}]| -+ |\d\)")
-_SENTENCE_END = re.compile(r"[.!?;|。！？；।]+(?:\s|$)|[。！？；।]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FastScores:
-    """logits: by output, of the worst part. worst: that part's text. language: of the text as it stands."""
+    """logits: by output, of the worst part. worst: that part's text. language: of the text as it stands.
+
+    part: the text of the most suspicious part but the whole; empty where there is none or no head reads it.
+    part_any: its logit for `any`, without a discount.
+    """
 
     logits: Mapping[str, float]
     worst: str
     language: Language
+    part: str = ""
+    part_any: float = -math.inf
 
     @property
     def scores(self) -> dict[str, float]:
@@ -66,82 +64,93 @@ class TextClassifier:
         self._lexical_shares = heads.blend.lexical
         self._share = heads.blend.strong
         self._part_discount = heads.part_discount
+        self._strong_part = heads.strong_part
         load_vocabulary().build_indexes()
 
     def score_fast(self, text: str) -> FastScores:
         """Score every reading of the text, each whole, by sentence and by window."""
         readings = list_scored_readings(text)
         language = self._languages.identify(readings.plainest)
-        share = np.float32(self._lexical_shares.get(language.group, 0.0))
         scored = [
-            self._score_reading(one, share, is_meant=at < readings.num_meant) for at, one in enumerate(readings.texts)
+            self._score_reading(one, language, is_meant=at < readings.num_meant)
+            for at, one in enumerate(readings.texts)
         ]
-        logits, parts = zip(*scored, strict=True)
-        worst = int(np.argmax([self._badness(one) for one in logits]))
-        highest = np.max(np.stack(logits), axis=0)
-        by_output = dict(zip(self._fast.outputs, map(float, highest), strict=True))
-        return FastScores(logits=by_output, worst=parts[worst], language=language)
+        worst = max(scored, key=lambda one: self._badness(one.highest))
+        suspicious = max(scored, key=lambda one: one.part_any)
+        highest = np.max(np.stack([one.highest for one in scored]), axis=0)
+        return FastScores(
+            logits=dict(zip(self._fast.outputs, map(float, highest), strict=True)),
+            worst=worst.worst,
+            language=language,
+            part=suspicious.part,
+            part_any=suspicious.part_any,
+        )
 
     def score_strong(self, fast: FastScores) -> dict[str, float] | None:
-        """Blend the strong head's score of the worst part with the fast head's; None where it knows no such text."""
-        if self._strong is None or fast.language.code not in self._strong.languages:
+        """Blend the strong head's score of the worst part with the fast head's; None where it knows no such text.
+
+        Where the heads say so it reads the most suspicious part, too, whose blended score counts for `any` alone: in
+        single categories fragments of harmless texts look harmful too often.
+        """
+        if self._strong is None or not self._has_strong(fast.language):
             return None
         strong = dict(zip(self._strong.outputs, map(float, self._strong.score(fast.worst)), strict=True))
         share = self._share
         blended = {name: share * strong[name] + (1 - share) * fast.logits.get(name, strong[name]) for name in strong}
+        if self._strong_part is not None and fast.part and ANY in blended:
+            read = strong if fast.part == fast.worst else dict(zip(strong, self._strong.score(fast.part), strict=True))
+            blended[ANY] = max(blended[ANY], self._strong_part.blend(float(read[ANY]), fast.part_any))
         return to_scores({**fast.logits, **blended})
 
-    def _score_reading(self, text: str, lexical_share: np.float32, *, is_meant: bool) -> tuple[Array, str]:
-        """The highest logit of each output over the parts of the text, and the worst part.
+    def _has_strong(self, language: Language) -> bool:
+        return self._strong is not None and language.code in self._strong.languages
+
+    def _score_reading(self, text: str, language: Language, *, is_meant: bool) -> "_ScoredReading":
+        """Score the reading and its parts.
 
         Fragments and other readings of harmless texts look harmful more often than the texts: they score less.
         """
         encoded = self._encoder.encode_text(text, MAX_TOKENS)
-        spans = list_spans(text, encoded)
-        logits = self._fast.score(self._encoder.embed_spans(encoded, spans))
+        is_cut = self._strong_part is not None and self._has_strong(language)
+        parts = list_parts(text, encoded, has_fragments=is_cut and is_meant)
+        chars = list_char_spans(text, encoded, parts.spans)
+        logits = self._fast.score(self._encoder.embed_spans(encoded, parts.spans))
+        lexical_share = np.float32(self._lexical_shares.get(language.group, 0.0))
         if self._lexical is not None and lexical_share:
-            of_words = self._lexical.score(text, list_char_spans(text, encoded, spans))
+            of_words = self._lexical.score(text, chars)
             logits = logits + lexical_share * (of_words - logits)
-        logits[1 if is_meant else 0 :] -= np.float32(self._part_discount)
-        if len(text) <= MAX_STRONG_CHARS or len(spans) == 1:
-            return logits.max(axis=0), text[:MAX_STRONG_CHARS]
-        worst = 1 + int(np.argmax([self._badness(row) for row in logits[1:]]))
-        first, last = spans[worst][0], spans[worst][1] - 1
-        return logits.max(axis=0), text[encoded.offsets[first][0] : encoded.offsets[last][1]][:MAX_STRONG_CHARS]
+        badness = [self._badness(row) for row in logits[1:]]
+        suspicious = 1 + int(np.argmax(badness)) if badness and is_cut else 0
+        counted = logits[: parts.num_counted]
+        counted[1 if is_meant else 0 :] -= np.float32(self._part_discount)
+        if len(text) <= MAX_STRONG_CHARS or parts.num_counted == 1:
+            worst = 0
+        else:
+            worst = 1 + int(np.argmax(badness[: parts.num_counted - 1]))
+        return _ScoredReading(
+            highest=counted.max(axis=0),
+            worst=_cut(text, chars[worst]),
+            part=_cut(text, chars[suspicious]) if suspicious else "",
+            part_any=badness[suspicious - 1] if suspicious else -math.inf,
+        )
 
     def _badness(self, logits: Array) -> float:
         outputs = self._fast.outputs
         return float(logits[outputs.index(ANY)] if ANY in outputs else logits.max())
 
 
-def list_spans(text: str, encoded: EncodedText) -> list[Span]:
-    """The parts of a text that are scored, as token ranges: the whole first, then sentences, clauses, windows."""
-    num = len(encoded)
-    spans = [(0, num)]
-    ends = [match.end() for match in _SENTENCE_END.finditer(text)]
-    starts = np.fromiter((start for start, _ in encoded.offsets), dtype=np.int64, count=num)
-    cuts = sorted({0, num, *(int(at) for at in np.searchsorted(starts, ends))})
-    if len(cuts) > 2:
-        spans += [(start, end) for start, end in pairwise(cuts) if end - start >= MIN_SENTENCE]
-    spans += _list_clauses(text, encoded)
-    if num > WINDOW + STRIDE:
-        spans += [(start, min(start + WINDOW, num)) for start in range(0, num - STRIDE, STRIDE)]
-    return list(dict.fromkeys(spans))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ScoredReading:
+    """highest: [outputs] logits of the worst of what counts. worst, part, part_any: as `FastScores` has them."""
+
+    highest: Array
+    worst: str
+    part: str
+    part_any: float
 
 
-def _list_clauses(text: str, encoded: EncodedText) -> list[Span]:
-    """Clauses between colons, brackets, quotation marks, dashes and ends of sentences, and rows of two and three."""
-    starts = np.fromiter((start for start, _ in encoded.offsets), dtype=np.int64, count=len(encoded))
-    ends = [match.end() for match in _CLAUSE_END.finditer(text)]
-    cuts = sorted({0, len(encoded), *(int(at) for at in np.searchsorted(starts, ends))})[: MAX_CLAUSES + 1]
-    rows = [(cuts[at], cuts[after]) for at in range(len(cuts)) for after in range(at + 1, min(at + 4, len(cuts)))]
-    return [(start, end) for start, end in rows if end - start > MIN_SENTENCE]
-
-
-def list_char_spans(text: str, encoded: EncodedText, spans: Sequence[Span]) -> list[Span]:
-    """The spans of `list_spans` as ranges of characters. The first is the whole text, tokens or none."""
-    offsets = encoded.offsets
-    return [(0, len(text)), *((offsets[start][0], offsets[end - 1][1]) for start, end in spans[1:])]
+def _cut(text: str, chars: tuple[int, int]) -> str:
+    return text[chars[0] : min(chars[1], chars[0] + MAX_STRONG_CHARS)]
 
 
 def to_scores(logits: Mapping[str, float]) -> dict[str, float]:

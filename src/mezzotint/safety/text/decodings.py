@@ -58,7 +58,8 @@ def _decode(text: str) -> Iterator[str]:
     yield from _decode_runs(text)
     parts = _PART.findall(text)
     if len(parts) > 1:
-        yield from {"".join(part for _, part in sorted(parts)), "".join(part for _, part in parts)}
+        yield "".join(part for _, part in sorted(parts))
+        yield "".join(part for _, part in parts)
     if _JOINED_NAME.search(text):
         yield text.replace("_", " ")
     words = set(_WORD.findall(text.lower()))

@@ -48,8 +48,23 @@ class Blend(BaseModel):
     strong: Annotated[float, Field(ge=0, le=1)] = 0.6
 
 
+class StrongPart(BaseModel):
+    """How a part that the strong head reads beside the whole is scored for `any`.
+
+    share: of the strong head's logit beside the fast one's. discount: taken off both together.
+    """
+
+    share: Annotated[float, Field(ge=0, le=1)]
+    discount: Annotated[float, Field(ge=0)]
+
+    def blend(self, strong: float, fast: float) -> float:
+        return self.share * strong + (1 - self.share) * fast - self.discount
+
+
 class Heads(BaseModel):
-    """part_discount: taken off the logits of sentences, windows and disguised readings."""
+    """part_discount: taken off the logits of sentences, windows and disguised readings. strong_part: None: the strong
+    head reads no part beside the whole.
+    """
 
     version: str
     fast: FastEntry
@@ -57,6 +72,7 @@ class Heads(BaseModel):
     strong: StrongEntry | None = None
     blend: Blend = Blend()
     part_discount: Annotated[float, Field(ge=0)] = 0.0
+    strong_part: StrongPart | None = None
 
 
 def heads_folder() -> Path:

@@ -10,7 +10,7 @@ from mezzotint.domain.errors import ModelCorrupt, ModelMissing
 from mezzotint.policy.safety.categories import ANY
 from mezzotint.policy.safety.document import LanguageGroup
 from mezzotint.safety.text.classifier import MAX_STRONG_CHARS, TextClassifier
-from mezzotint.safety.text.heads_file import heads_folder, read_heads, verify_file
+from mezzotint.safety.text.heads_file import StrongPart, heads_folder, read_heads, verify_file
 from mezzotint.safety.text.readings import prepare_text
 
 CRUEL = "a man stabs his victim again and again, the wound is torn open and bleeding"
@@ -127,6 +127,19 @@ class Certain:
         return np.array([9.0], dtype=np.float32)
 
 
+class Diluted:
+    """A strong head that sees no harm beside a garden. read: the texts that it was asked about."""
+
+    outputs, languages = (ANY, "violence"), frozenset({"en"})
+
+    def __init__(self) -> None:
+        self.read: list[str] = []
+
+    def score(self, text: str) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+        self.read.append(text)
+        return np.full(2, -9.0 if "garden" in text else 9.0, dtype=np.float32)
+
+
 def test_the_strong_heads_score_is_blended_where_it_knows_the_language(
     classifier: TextClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,3 +151,37 @@ def test_the_strong_heads_score_is_blended_where_it_knows_the_language(
     assert fast.scores[ANY] < blended[ANY] < 0.9999
     assert blended["violence"] == fast.scores["violence"], "what it does not score stays as it was"
     assert classifier.score_strong(classifier.score_fast("ein roter apfel auf einem alten holztisch")) is None
+
+
+SANDWICH = "a calm garden, a man stabs his victim again and again, museum quality"
+
+
+def test_the_strong_head_reads_the_most_suspicious_part_of_a_text_too(
+    classifier: TextClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = Diluted()
+    monkeypatch.setattr(classifier, "_strong", head)
+    monkeypatch.setattr(classifier, "_strong_part", StrongPart(share=0.5, discount=0.5))
+    fast = classifier.score_fast(SANDWICH)
+    with_part = classifier.score_strong(fast)
+    assert head.read == [SANDWICH, fast.part]
+    assert "stab" in fast.part
+    assert "garden" not in fast.part
+    monkeypatch.setattr(classifier, "_strong_part", None)
+    alone = classifier.score_strong(classifier.score_fast(SANDWICH))
+    assert len(head.read) == 3, "heads that name no such part have it read nowhere"
+    assert with_part is not None
+    assert alone is not None
+    assert with_part[ANY] > 0.9 > alone[ANY]
+    assert with_part["violence"] == alone["violence"], "a part counts for `any` alone"
+
+
+@pytest.mark.parametrize("text", [", ".join([CALM] * 60)[:2000], "word " * 400, CRUEL * 20, "a, b, c, d", "x", ""])
+def test_the_strong_head_reads_two_short_texts_at_most(
+    classifier: TextClassifier, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    head = Diluted()
+    monkeypatch.setattr(classifier, "_strong", head)
+    classifier.score_strong(classifier.score_fast(text))
+    assert len(head.read) <= 2
+    assert all(len(one) <= MAX_STRONG_CHARS for one in head.read)

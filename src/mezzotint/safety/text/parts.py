@@ -1,0 +1,74 @@
+"""Cut a text into the parts that are scored beside the whole: sentences, clauses, windows, and fragments at commas."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from mezzotint.safety.text.encoder import EncodedText, Span
+
+WINDOW, STRIDE = 24, 12
+"""Tokens of a window, and between the beginnings of two."""
+MIN_SENTENCE = 3
+"""Tokens of which fewer are scored as part of the whole alone."""
+MAX_CLAUSES = 16
+"""Clauses of which each, and each two or three in a row, are scored as well."""
+MAX_FRAGMENTS = 24
+"""Fragments of which each, and each two in a row, are candidates."""
+_SENTENCE_END = re.compile(r"[.!?;|。！？；।]+(?:\s|$)|[。！？；।]")
+_CLAUSE_END = re.compile(r"[.!?;|。！？；।]+(?:\s|$)|[。！？；।]|:(?!\d)|[\"“”«»()\[\]<>{}]| -+ |\d\)")
+_FRAGMENT_END = re.compile(rf"[,،，、]+(?:\s|$)|[，、]|{_CLAUSE_END.pattern}")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Parts of a text as token ranges, the whole first.
+
+    num_counted: of so many of the first the highest score is the text's; the others are fragments between commas, of
+    which the strong head may read the most suspicious. Tags between commas are too many and too short to count by
+    themselves.
+    """
+
+    spans: tuple[Span, ...]
+    num_counted: int
+
+
+def list_parts(text: str, encoded: EncodedText, *, has_fragments: bool) -> Parts:
+    counted = _list_counted(text, encoded)
+    fragments = _list_rows(text, encoded, _FRAGMENT_END, MAX_FRAGMENTS, 2) if has_fragments else []
+    return Parts(tuple(dict.fromkeys((*counted, *fragments))), len(counted))
+
+
+def list_char_spans(text: str, encoded: EncodedText, spans: Sequence[Span]) -> list[Span]:
+    """The spans of `list_parts` as ranges of characters. The first is the whole text, tokens or none."""
+    offsets = encoded.offsets
+    return [(0, len(text)), *((offsets[start][0], offsets[end - 1][1]) for start, end in spans[1:])]
+
+
+def _list_counted(text: str, encoded: EncodedText) -> list[Span]:
+    """The whole, then sentences, clauses (and two and three of them in a row) and windows."""
+    num = len(encoded)
+    spans = [(0, num)]
+    cuts = _list_cuts(text, encoded, _SENTENCE_END)
+    if len(cuts) > 2:
+        spans += [(start, end) for start, end in pairwise(cuts) if end - start >= MIN_SENTENCE]
+    spans += _list_rows(text, encoded, _CLAUSE_END, MAX_CLAUSES, 3)
+    if num > WINDOW + STRIDE:
+        spans += [(start, min(start + WINDOW, num)) for start in range(0, num - STRIDE, STRIDE)]
+    return list(dict.fromkeys(spans))
+
+
+def _list_rows(text: str, encoded: EncodedText, end: re.Pattern[str], most: int, length: int) -> list[Span]:
+    """The first `most` pieces that the pattern ends, and rows of up to `length` of them."""
+    cuts = _list_cuts(text, encoded, end)[: most + 1]
+    rows = [(cuts[at], last) for at in range(len(cuts)) for last in cuts[at + 1 : at + 1 + length]]
+    return [(start, last) for start, last in rows if last - start > MIN_SENTENCE]
+
+
+def _list_cuts(text: str, encoded: EncodedText, end: re.Pattern[str]) -> list[int]:
+    """Places between tokens where the pattern cuts the text, with its beginning and its end."""
+    starts = np.fromiter((start for start, _ in encoded.offsets), dtype=np.int64, count=len(encoded))
+    ends = [match.end() for match in end.finditer(text)]
+    return sorted({0, len(encoded), *(int(at) for at in np.searchsorted(starts, ends))})
