@@ -46,6 +46,7 @@ from diffusers import (
     StableDiffusionInstructPix2PixPipeline,
     StableDiffusionXLImg2ImgPipeline,
     StableDiffusionXLInpaintPipeline,
+    StableDiffusionXLInstructPix2PixPipeline,
     UnCLIPScheduler,
     VQModel,
     ZImagePipeline,
@@ -76,7 +77,7 @@ from transformers import (
     UMT5EncoderModel,
 )
 
-from tests.conformance.engine.zoo import classic, flows, single_transformers, unprompted
+from tests.conformance.engine.zoo import classic, flows, single_transformers, unprompted, xl
 from tests.conformance.engine.zoo.parts import flow_vae
 from tests.unit.engine.models import tiny_families
 
@@ -292,6 +293,13 @@ def xl_as(kind: Any, **changes: Any) -> Any:
     return kind(**stock.components, **changes)
 
 
+def instruct_xl() -> Any:
+    stock = tiny_families.sdxl().components
+    kept = {name: part for name, part in stock.items() if name not in {"image_encoder", "feature_extractor"}}
+    unet = xl.unet(in_channels=8, out_channels=4)
+    return StableDiffusionXLInstructPix2PixPipeline(**{**kept, "unet": unet}, add_watermarker=False)
+
+
 def controlnet() -> Any:
     parts = tiny_families.sd().components
     return StableDiffusionControlNetPipeline(**parts, controlnet=classic.controlnet(), requires_safety_checker=False)
@@ -362,4 +370,5 @@ FAMILIES: dict[str, Callable[[], Any]] = {
     "FLUX.1 Fill": flux_fill,
     "ControlNet": controlnet,
     "InstructPix2Pix": lambda: sd_as(StableDiffusionInstructPix2PixPipeline, in_channels=8, out_channels=4),
+    "InstructPix2Pix XL": instruct_xl,
 }

@@ -76,7 +76,8 @@ class Parameters:
     source_width, source_height: its size there. sampler: None for the model's own. stop: percent of the steps, after
     which the run ends with what its sampler expects of the rest. eta: noise that DDIM steps add, 0..1.
     guidance_rescale: share of the contrast that guidance adds which is taken back, 0..1. clip_skip: which layer of the
-    text encoders is read, counted from the end; None: the usual one. speed: as it was asked for; forecast: the bound of
+    text encoders is read, counted from the end; None: the usual one. image_guidance: how near an edit stays to its
+    source, where its model takes it. speed: as it was asked for; forecast: the bound of
     foretold steps that it means, see `ForecastPolicy`; None: every step is computed. styles: in the order
     of their names. vae: the autoencoder in place of the model's own. embeddings: those that its texts call.
     """
@@ -102,6 +103,7 @@ class Parameters:
     eta: float = 0.0
     guidance_rescale: float = 0.0
     clip_skip: int | None = None
+    image_guidance: float | None = None
     styles: tuple[StyleChoice, ...] = ()
     speed: Speed = Speed.EXACT
     forecast: float | None = None

@@ -47,12 +47,14 @@ def call_kwargs(pipeline: "DiffusionPipeline", parameters: Parameters) -> dict[s
         "height": Slot(value=parameters.height, is_required=parameters.source is None),
         "generator": Slot(value=torch.Generator("cpu").manual_seed(parameters.seed), is_required=True),
         "use_resolution_binning": Slot(value=False, is_required=False),  # draw the size that was asked for
+        "_auto_resize": Slot(value=False, is_required=False),  # and keep a source at that size
         "max_area": Slot(value=parameters.width * parameters.height, is_required=False),  # so does FLUX Kontext
         "output_type": Slot(value="pil", is_required=True),
     }
     if parameters.strength is not None:
         slots["strength"] = Slot(value=parameters.strength, is_required=True)
-    for name, wanted in (("eta", parameters.eta), ("guidance_rescale", parameters.guidance_rescale)):
+    more = {"eta": parameters.eta, "guidance_rescale": parameters.guidance_rescale}
+    for name, wanted in (more | {"image_guidance_scale": parameters.image_guidance}).items():
         if wanted:
             slots[name] = Slot(value=wanted, is_required=True)
     if (skipped := count_skipped(pipeline, parameters.clip_skip)) is not None:

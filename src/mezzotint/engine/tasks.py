@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch.nn import functional
 
 from mezzotint.domain.errors import RunFailed
@@ -28,6 +28,15 @@ from mezzotint.engine.samplers import with_sampler
 
 PICTURE_FIRST = re.compile(r"Pix2Pix|Edit|Upscale|SuperResolution|Refiner|ImageTo|Adapter|ControlNet|Layered|Img2Img")
 """Names of diffusers' pipelines whose `image` has a default that they refuse."""
+EDITORS = frozenset(
+    {
+        "StableDiffusionInstructPix2PixPipeline", "StableDiffusionXLInstructPix2PixPipeline", "FluxKontextPipeline",
+        "Flux2Pipeline", "Flux2KleinPipeline", "QwenImageEditPipeline", "QwenImageEditPlusPipeline",
+    }
+)  # fmt: skip
+"""Names of diffusers' pipelines whose own call changes a picture as the words tell, at the size that is asked for."""
+LEAST_SOURCE_PX = {"Flux2Pipeline": 64, "Flux2KleinPipeline": 64}
+"""Shortest side of a picture that they take."""
 MASKABLE_CHANNELS = (4, 9)  # of a unet, in the stock inpaint pipelines of Stable Diffusion and its like
 FILLS_ALONE = 9
 """Channels of a unet that reads a mask and a masked picture beside the latents, in every call."""
@@ -54,8 +63,10 @@ class Tasks:
 
     def assign(self, parameters: Parameters, source: Image.Image | None, mask: Image.Image | None) -> Assignment:
         """The call for one picture. Raises: RunFailed when the model cannot do what was asked."""
-        if parameters.task is Task.GENERATE or source is None:
+        if parameters.task in {Task.GENERATE, Task.EDIT} or source is None:
             kwargs = call_kwargs(self.pipeline, parameters)
+            if parameters.task is Task.EDIT:
+                kwargs |= {"image": _place_edited(self.pipeline, parameters, source)}
             sized = with_area(self.pipeline, parameters.width * parameters.height)
             pipeline = with_sampler(sized, parameters.sampler, parameters.eta)
             return Assignment(pipeline=pipeline, kwargs=kwargs, finish=lambda drawn: drawn)
@@ -88,6 +99,14 @@ class Tasks:
                 made = weigh_words(made)
             self._made[task] = self.pipeline if made is None else made
         return self._made[task]
+
+
+def _place_edited(pipeline: Any, parameters: Parameters, source: Image.Image | None) -> Image.Image:
+    if source is None or type(pipeline).__name__ not in EDITORS:
+        missing = "a picture to edit" if source is None else "a pipeline that edits"
+        raise RunFailed(f"{type(pipeline).__name__} lacks {missing}")
+    placed = place_source(parameters, source, None).image
+    return ImageOps.scale(placed, max(1.0, LEAST_SOURCE_PX.get(type(pipeline).__name__, 0) / min(placed.size)))
 
 
 def with_area(pipeline: Any, area_px: int) -> Any:
@@ -158,7 +177,9 @@ def tasks_of(pipeline: Any, num_channels: int | None = None) -> tuple[Task, ...]
     classes = classes_of(pipeline.__name__)
     if num_channels == FILLS_ALONE:
         return (Task.INPAINT, Task.OUTPAINT) if Task.INPAINT in classes else ()
-    tasks = [] if "image" in _accepts(pipeline) and "strength" in _accepts(pipeline) else [Task.GENERATE]
+    begins_with_picture = "image" in _accepts(pipeline) and "strength" in _accepts(pipeline)
+    tasks = [] if begins_with_picture or _edits_alone(pipeline.__name__) else [Task.GENERATE]
+    tasks += [Task.EDIT] if pipeline.__name__ in EDITORS else []
     tasks += [Task.VARIATION] if Task.VARIATION in classes else []
     return (*tasks, *([Task.INPAINT, Task.OUTPAINT] if _can_inpaint(classes) else []))
 
@@ -166,7 +187,20 @@ def tasks_of(pipeline: Any, num_channels: int | None = None) -> tuple[Task, ...]
 def task_of(pipeline: Any) -> Task:
     """The task that a pipeline's own call does; its family's other pipelines do the others."""
     name = type(pipeline).__name__
-    return next((task for task, kind in classes_of(name).items() if kind.__name__ == name), Task.GENERATE)
+    usual = Task.EDIT if _edits_alone(name) else Task.GENERATE
+    return next((task for task, kind in classes_of(name).items() if kind.__name__ == name), usual)
+
+
+def _edits_alone(pipeline: str) -> bool:
+    """Tell whether every call of the pipeline edits a picture."""
+    return pipeline in EDITORS and PICTURE_FIRST.search(pipeline) is not None
+
+
+def find_image_guidance(pipeline: Any) -> float | None:
+    """Find the usual `image_guidance_scale` of a pipeline class that edits; None: it takes none."""
+    scale = inspect.signature(pipeline.__call__).parameters.get("image_guidance_scale")
+    is_taken = pipeline.__name__ in EDITORS and scale is not None
+    return float(scale.default) if is_taken and scale is not None else None
 
 
 def _can_inpaint(classes: Mapping[Task, type]) -> bool:
@@ -189,7 +223,8 @@ def find_unmet_need(pipeline: Any) -> str | None:
     ]
     if needed:
         return f"every call needs its {', '.join(needed)}"
-    if "image" in accepted and "strength" not in accepted and PICTURE_FIRST.search(pipeline.__name__):
+    takes_strength, is_picture_first = "strength" in accepted, PICTURE_FIRST.search(pipeline.__name__)
+    if "image" in accepted and not takes_strength and is_picture_first and pipeline.__name__ not in EDITORS:
         return "every call needs a picture, which it takes without a strength"
     if "num_frames" in accepted:
         return "it draws videos"
@@ -217,7 +252,7 @@ def rescale_tasks_of(pipeline: Any) -> tuple[Task, ...]:
     classes = classes_of(pipeline.__name__).values()
     with_source = all("guidance_rescale" in _accepts(kind) for kind in classes)
     with_words = "guidance_rescale" in _accepts(pipeline)
-    return tuple(task for task in tasks_of(pipeline) if (with_words if task is Task.GENERATE else with_source))
+    return tuple(task for task in tasks_of(pipeline) if (with_source if task.takes_strength else with_words))
 
 
 def _accepts(kind: type) -> set[str]:

@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from mezzotint.domain.claims import Claims, Scope, Via
+from mezzotint.domain.drawing.options import MAX_IMAGE_GUIDANCE, MIN_IMAGE_GUIDANCE
 from mezzotint.domain.job import Image, Job, JobState
 from mezzotint.domain.model import Speed
 from mezzotint.domain.style import MAX_STYLES
@@ -79,6 +80,12 @@ class NewJob(BaseModel):
         description="layer of the text encoders that is read, from the end: 1 the last; default: the usual one",
         json_schema_extra=POSITIVE,
     )
+    image_guidance: float | None = Field(
+        None,
+        description="edit: how near the picture stays to its source; default: the model's usual one",
+        allow_inf_nan=False,
+        json_schema_extra={"minimum": MIN_IMAGE_GUIDANCE, "maximum": MAX_IMAGE_GUIDANCE},
+    )
     styles: list[StyleRequest] = Field(
         default_factory=list, description=STYLES_DESCRIPTION, json_schema_extra={"maxItems": MAX_STYLES}
     )
@@ -114,6 +121,7 @@ class JobParameters(BaseModel):
     eta: float
     guidance_rescale: float
     clip_skip: int | None = Field(description="null: the layer that is read usually")
+    image_guidance: float | None = Field(description="null: not an edit, or by a model that takes none")
     styles: list[JobStyle]
     vae: JobWeights | None = Field(description="the autoencoder in place of the model's own")
     embeddings: list[JobWeights] = Field(description="those that the texts call")

@@ -285,13 +285,16 @@ def is_exact(settings: Settings, device: str) -> bool:
     return device == "cpu" if settings.exact == "auto" else settings.exact
 
 
-def sample_request(pipeline: Any, offer: ServedModel, *, seed: int, num_steps: int, example: int = 0) -> dict[str, Any]:
-    """A call of the pipeline as a user may ask for it, at the model's own size. example: which of its prompts."""
+def sample_request(
+    pipeline: Any, offer: ServedModel, *, seed: int, num_steps: int, example: int = 0, task: Task | None = None
+) -> dict[str, Any]:
+    """A call of the pipeline as a user may ask for it, at the model's own size. example: which of its prompts. task:
+    another than the usual one, which the pipeline's own call does too."""
     from PIL import Image
 
     from mezzotint.engine.tasks import Tasks, task_of
 
-    task = task_of(pipeline)
+    task = task or task_of(pipeline)
     size = (offer.info.native_width, offer.info.native_height)
     prompts = offer.info.examples or ("a red apple",)
     parameters = Parameters(
@@ -304,7 +307,8 @@ def sample_request(pipeline: Any, offer: ServedModel, *, seed: int, num_steps: i
         height=size[1],
         task=task,
         source=None if task is Task.GENERATE else Sha256("0" * 64),
-        strength=None if task is Task.GENERATE else 0.75,
+        strength=0.75 if task.takes_strength else None,
+        image_guidance=offer.info.options.image_guidance if task is Task.EDIT else None,
     )
     gradient = Image.linear_gradient("L").resize(size)
     source = None if task is Task.GENERATE else gradient.convert("RGB")

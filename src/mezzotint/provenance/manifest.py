@@ -130,5 +130,6 @@ ACTIONS = {
     Task.VARIATION: ("c2pa.edited", "compositeWithTrainedAlgorithmicMedia"),
     Task.INPAINT: ("c2pa.edited", "compositeWithTrainedAlgorithmicMedia"),
     Task.OUTPAINT: ("c2pa.edited", "compositeWithTrainedAlgorithmicMedia"),
+    Task.EDIT: ("c2pa.edited", "compositeWithTrainedAlgorithmicMedia"),
     Task.UPSCALE: ("c2pa.resized", "algorithmicallyEnhanced"),
 }

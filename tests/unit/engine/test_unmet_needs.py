@@ -10,7 +10,7 @@ import pytest
 from mezzotint.domain.errors import ModelMissing, ModelUnsupported
 from mezzotint.engine.models.describe import describe_model
 from mezzotint.engine.models.structure import check_structure
-from mezzotint.engine.tasks import find_unmet_need, tasks_of, with_area
+from mezzotint.engine.tasks import find_image_guidance, find_unmet_need, tasks_of, with_area
 
 DRAWN = (
     "StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline",
@@ -19,11 +19,12 @@ DRAWN = (
     "PixArtAlphaPipeline", "PixArtSigmaPipeline", "HunyuanDiTPipeline", "Lumina2Pipeline", "HiDreamImagePipeline",
     "ChromaPipeline", "Kandinsky3Pipeline", "KandinskyV22CombinedPipeline", "StableCascadeCombinedPipeline",
     "LatentConsistencyModelPipeline", "CogView3PlusPipeline", "CogView4Pipeline", "AuraFlowPipeline",
+    "StableDiffusionInstructPix2PixPipeline", "StableDiffusionXLInstructPix2PixPipeline", "QwenImageEditPipeline",
+    "QwenImageEditPlusPipeline",
 )  # fmt: skip
 REFUSED = {
     "StableDiffusionControlNetPipeline": "a picture",
-    "StableDiffusionInstructPix2PixPipeline": "a picture",
-    "QwenImageEditPipeline": "a picture",
+    "LongCatImageEditPipeline": "a picture",
     "StableDiffusionUpscalePipeline": "a picture",
     "StableCascadeDecoderPipeline": "its image_embeddings",
     "KandinskyV22Pipeline": "no prompt",
@@ -90,7 +91,11 @@ def test_no_side_is_offered_that_the_model_has_no_positions_for(
         ("StableDiffusionInpaintPipeline", 4, ["variation", "inpaint", "outpaint"]),
         ("StableDiffusionInpaintPipeline", 9, ["inpaint", "outpaint"]),
         ("FluxFillPipeline", None, ["inpaint", "outpaint"]),
-        ("FluxKontextPipeline", None, ["generate"]),
+        ("FluxKontextPipeline", None, ["generate", "edit"]),
+        ("Flux2KleinPipeline", None, ["generate", "edit"]),
+        ("StableDiffusionInstructPix2PixPipeline", 8, ["edit"]),
+        ("StableDiffusionXLInstructPix2PixPipeline", 8, ["edit"]),
+        ("QwenImageEditPlusPipeline", None, ["edit"]),
         ("KandinskyV22CombinedPipeline", 4, ["generate", "variation"]),
         ("Kandinsky3Pipeline", None, ["generate", "variation"]),
         ("LatentConsistencyModelPipeline", 4, ["generate", "variation", "inpaint", "outpaint"]),
@@ -100,6 +105,14 @@ def test_tasks_are_those_that_the_pipeline_and_its_denoiser_do(
     name: str, num_channels: int | None, tasks: list[str]
 ) -> None:
     assert list(tasks_of(getattr(diffusers, name), num_channels)) == tasks
+
+
+@pytest.mark.parametrize(
+    ("name", "usual"),
+    [("StableDiffusionXLInstructPix2PixPipeline", 1.5), ("FluxKontextPipeline", None), ("DreamLitePipeline", None)],
+)
+def test_image_guidance_is_offered_where_an_edit_heeds_it(name: str, usual: float | None) -> None:
+    assert find_image_guidance(getattr(diffusers, name)) == usual
 
 
 def test_a_mask_reader_whose_family_fills_nothing_in_is_refused(tmp_path: Path) -> None:

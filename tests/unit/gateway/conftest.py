@@ -140,9 +140,12 @@ Connect = Callable[..., httpx.AsyncClient]
 
 @pytest.fixture
 def able(service: Service) -> Service:
-    """The service of a model that can do everything."""
+    """The service of a model that can do everything but edit."""
     return replace(
-        service, admission=replace(service.admission, model=replace(service.admission.model, tasks=tuple(Task)))
+        service,
+        admission=replace(
+            service.admission, model=replace(service.admission.model, tasks=tuple(set(Task) - {Task.EDIT}))
+        ),
     )
 
 

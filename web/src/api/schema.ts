@@ -1246,7 +1246,8 @@ export interface paths {
         put?: never;
         /**
          * Edit Image
-         * @description A picture redrawn after words; with a mask only where that is transparent.
+         * @description A picture changed as the words tell, by a model that edits; else redrawn after words. With a mask it is redrawn
+         *     only where that is transparent.
          */
         post: operations["edit_image"];
         delete?: never;
@@ -2657,6 +2658,11 @@ export interface components {
             guidance_scale: number;
             /** Height */
             height: number;
+            /**
+             * Image Guidance
+             * @description null: not an edit, or by a model that takes none
+             */
+            image_guidance: number | null;
             /** Mask */
             mask: string | null;
             /** Negative Prompt */
@@ -3003,6 +3009,11 @@ export interface components {
             examples: string[];
             /** Grid Px */
             grid_px: number;
+            /**
+             * Image Guidance
+             * @description the usual `image_guidance` of an edit by this model; null: it takes none
+             */
+            image_guidance: number | null;
             /** Knows */
             knows: string[];
             /** License */
@@ -3345,6 +3356,11 @@ export interface components {
              * @description px; give both or neither
              */
             height?: number | null;
+            /**
+             * Image Guidance
+             * @description edit: how near the picture stays to its source; default: the model's usual one
+             */
+            image_guidance?: number | null;
             /**
              * Left
              * @description outpaint: px to add on this side
@@ -4329,10 +4345,11 @@ export interface components {
         /**
          * Task
          * @description generate: from noise. variation: the source, drawn again from a noisy copy of it. inpaint: only where the mask is
-         *     white. outpaint: only around the source, on a larger canvas. upscale: the source with more pixels.
+         *     white. outpaint: only around the source, on a larger canvas. edit: the source, changed as the words tell. upscale:
+         *     the source with more pixels.
          * @enum {string}
          */
-        Task: "generate" | "variation" | "inpaint" | "outpaint" | "upscale";
+        Task: "generate" | "variation" | "inpaint" | "outpaint" | "edit" | "upscale";
         /** TenantChange */
         TenantChange: {
             /**
@@ -5781,6 +5798,11 @@ export interface operations {
                      * @description px; default: the model's own
                      */
                     height?: number | null;
+                    /**
+                     * Image Cfg Scale
+                     * @description how near to the picture, of models that edit; others pass over it
+                     */
+                    image_cfg_scale?: number | null;
                     /**
                      * Include Init Images
                      * @default false
@@ -10761,6 +10783,11 @@ export interface operations {
                      */
                     image?: (components["schemas"]["PictureReference"] | string)[] | components["schemas"]["PictureReference"] | string | null;
                     /**
+                     * Image Guidance
+                     * @description of models that edit: how near to the picture; not OpenAI's
+                     */
+                    image_guidance?: number | null;
+                    /**
                      * Images
                      * @description the first is redrawn
                      */
@@ -10926,6 +10953,11 @@ export interface operations {
                     height?: number | null;
                     /** Format: binary */
                     image: string;
+                    /**
+                     * Image Guidance
+                     * @description of models that edit: how near to the picture; not OpenAI's
+                     */
+                    image_guidance?: number | null;
                     /**
                      * Input Fidelity
                      * @description without a mask: how near to the picture

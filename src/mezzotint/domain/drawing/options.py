@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from mezzotint.domain.task import Task
 
+MIN_IMAGE_GUIDANCE, MAX_IMAGE_GUIDANCE = 1.0, 10.0
+"""Below 1 the pipelines leave out all guidance, that of the words too."""
 MAX_ETA = 1.0
 """At 1 every DDIM step adds as much noise as DDPM does."""
 ETA_SCHEDULERS = frozenset({"DDIMScheduler", "DDIMParallelScheduler"})
@@ -14,7 +16,8 @@ ETA_SCHEDULERS = frozenset({"DDIMScheduler", "DDIMParallelScheduler"})
 class DrawingOptions:
     """eta_samplers: the samplers, None for the model's own, that heed `eta`. rescale_tasks: the tasks whose guidance
     can be rescaled. max_clip_skip: the furthest layer from the end of its text encoders that can be read, 0 where none
-    can be chosen. eta, guidance_rescale, clip_skip: of requests that name none.
+    can be chosen. eta, guidance_rescale, clip_skip, image_guidance: of requests that name none; an image guidance of
+    None: its edits take none.
     """
 
     eta_samplers: tuple[str | None, ...] = ()
@@ -23,3 +26,4 @@ class DrawingOptions:
     eta: float = 0.0
     guidance_rescale: float = 0.0
     clip_skip: int | None = None
+    image_guidance: float | None = None

@@ -36,6 +36,7 @@ class Recipe:
     eta: float | None = None
     guidance_rescale: float | None = None
     clip_skip: int | None = None
+    image_guidance: float | None = None
     speed: str | None = None
     task: Task = Task.GENERATE
     source: str | None = None
@@ -64,6 +65,7 @@ class Recipe:
             eta=parameters.eta or None,
             guidance_rescale=parameters.guidance_rescale or None,
             clip_skip=parameters.clip_skip,
+            image_guidance=parameters.image_guidance,
             speed=None if parameters.forecast is None else parameters.speed.value,
             task=parameters.task,
             source=parameters.source,

@@ -89,6 +89,7 @@ def _describe_options(
         eta_samplers=tuple(heeding) if card["takes_eta"] else (),
         rescale_tasks=tuple(map(Task, card["rescale_tasks"])),
         max_clip_skip=min(num_layers, default=0),
+        image_guidance=None if (scale := card.get("image_guidance")) is None else float(scale),
     )
 
 
@@ -142,7 +143,14 @@ def _complete_card(folder: Path, index: dict[str, Any], scheduler: dict[str, Any
         raise ModelMissing(f"{folder}: {untold} are unknown without diffusers: {told_by}") from error
 
     from mezzotint.engine.early_stop import works_with_estimates
-    from mezzotint.engine.tasks import find_unmet_need, rescale_tasks_of, takes_eta, takes_negative_prompt, tasks_of
+    from mezzotint.engine.tasks import (
+        find_image_guidance,
+        find_unmet_need,
+        rescale_tasks_of,
+        takes_eta,
+        takes_negative_prompt,
+        tasks_of,
+    )
 
     if control := next((part for part in CONTROLS if is_present(index, part)), None):
         raise ModelUnsupported(f"{index.get('_class_name')} needs a picture for its {control} in every call")
@@ -166,6 +174,8 @@ def _complete_card(folder: Path, index: dict[str, Any], scheduler: dict[str, Any
         "takes_eta": samplers == ["scheduler"] and takes_eta(pipeline),
         "rescale_tasks": rescale_tasks_of(pipeline),
     }
+    if (scale := find_image_guidance(pipeline)) is not None:
+        found["image_guidance"] = scale
     return found | card
 
 

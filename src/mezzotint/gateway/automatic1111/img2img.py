@@ -53,12 +53,16 @@ async def draw_img2img(request: Request, service: ServiceDep, claims: BasicCalle
                 "resize_mode", f"resize_mode {body.resize_mode} is not supported.", "Say 0 or 1: crop."
             )
         mask_reading = Reading.INVERTED_MASK if body.inpainting_mask_invert else Reading.PICTURE
+        model = find_model(service, body)
+        edits = body.mask is None and Task.EDIT in model.tasks and Task.VARIATION not in model.tasks
         job_request = replace(
             to_request(service, body),
-            task=Task.VARIATION if body.mask is None else Task.INPAINT,
+            task=Task.EDIT if edits else Task.VARIATION if body.mask is None else Task.INPAINT,
             source=await upload_picture(service, claims, "init_images", body.init_images[0]),
             mask=body.mask and await upload_picture(service, claims, "mask", body.mask, mask_reading),
-            strength=find_strength(service, claims, body),
+            # its clients always send both
+            strength=None if edits else find_strength(service, claims, body),
+            image_guidance=body.image_cfg_scale if edits and model.options.image_guidance else None,
         )
         body.mask = None
         if not body.include_init_images:

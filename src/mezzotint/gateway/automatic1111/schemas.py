@@ -63,6 +63,9 @@ class Img2Img(Txt2Img):
     denoising_strength: float = Field(
         0.75, description="share of the steps that is run on the picture, at least one of them"
     )
+    image_cfg_scale: float | None = Field(
+        None, description="how near to the picture, of models that edit; others pass over it", allow_inf_nan=False
+    )
     inpainting_mask_invert: int = Field(0, ge=0, le=1, description="1: black is redrawn")
     resize_mode: int = Field(0, ge=0, le=3, description="0 and 1: crop to the size; others are refused")
     include_init_images: bool = False

@@ -1,6 +1,6 @@
 """OpenAI's Images API for existing pictures: edits, with a mask or without, and variations.
 
-The pictures become uploads; a job of the task variation or inpaint starts from them.
+The pictures become uploads; a job of the task edit, variation or inpaint starts from them.
 """
 
 from dataclasses import replace
@@ -52,7 +52,8 @@ router = APIRouter(
     openapi_extra={"requestBody": describe_bodies()},
 )
 async def edit_image(request: Request, service: ServiceDep, claims: CallerClaims) -> Response:
-    """A picture redrawn after words; with a mask only where that is transparent."""
+    """A picture changed as the words tell, by a model that edits; else redrawn after words. With a mask it is redrawn
+    only where that is transparent."""
     with reserve_memory(request, claims, MAX_PICTURES_BYTES):
         pictures, options = await read_edit(request)
         check_supported(options)
@@ -67,6 +68,7 @@ async def edit_image(request: Request, service: ServiceDep, claims: CallerClaims
             source=await upload_image(service, claims, pictures.field, pictures.images[0], Reading.PICTURE),
             mask=None if mask is None else await upload_image(service, claims, "mask", mask, Reading.TRANSPARENT_MASK),
             strength=strength,
+            image_guidance=options.image_guidance,
         )
         del pictures, mask
     return await respond(service, claims, request, options, job_request, event="image_edit")

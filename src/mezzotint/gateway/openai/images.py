@@ -30,10 +30,12 @@ from mezzotint.gateway.image_requests import (
     submit_and_wait,
     submit_jobs,
 )
+from mezzotint.gateway.openai.edit_task import choose_edit_task
 from mezzotint.gateway.openai.errors import OpenAIRoute
 from mezzotint.gateway.openai.fields import OWN_SAMPLER, RANDOM_SEED, name_fields_as_sent, read_field
 from mezzotint.gateway.openai.schemas import (
     STEPS_OF,
+    Edit,
     ImageOptions,
     ImagesAnswer,
     InputDetails,
@@ -117,6 +119,8 @@ async def _draw(
     service: Service, claims: Claims, request: Request, options: ImageOptions, job_request: JobRequest, *, event: str
 ) -> Response:
     parsed = apply_quality(service, claims, options, await read_request(service.admission, job_request, claims))
+    if isinstance(options, Edit):
+        parsed = choose_edit_task(service, options, parsed)
     parsed = fit_size(service, options, parsed)
     if not options.stream:
         jobs, delivered = await submit_and_wait(service, request, claims, parsed, user=options.user or "")

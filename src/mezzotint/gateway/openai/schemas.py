@@ -131,6 +131,9 @@ class Edit(ImageOptions):
     strength: float | None = Field(
         None, description="share of the steps that is run on the picture; not OpenAI's", allow_inf_nan=False
     )
+    image_guidance: float | None = Field(
+        None, description="of models that edit: how near to the picture; not OpenAI's", allow_inf_nan=False
+    )
 
 
 class Variation(ImageOptions):

@@ -57,6 +57,9 @@ class ModelView(BaseModel):
     eta_samplers: list[str | None] = Field(description="samplers that heed `eta` of a job; null: the model's own")
     rescale_tasks: list[Task] = Field(description="tasks that heed `guidance_rescale` of a job")
     max_clip_skip: int = Field(description="the most that `clip_skip` of a job may be; 0: it is refused")
+    image_guidance: float | None = Field(
+        description="the usual `image_guidance` of an edit by this model; null: it takes none"
+    )
     speeds: list[Speed] = Field(description="what `speed` of a job takes, as far as its tier may ask for it")
     embeddings: list[str] = Field(description="words that call embeddings (textual inversion) in prompts")
     license: str
@@ -132,7 +135,8 @@ async def describe_model(
         raise translate_refusal(replace(chosen, param="name"))
     made = {"load_another": LOAD_ANOTHER, "speeds": chosen.forecast.speeds}
     made["embeddings"] = [one.name for one in chosen.embeddings]
-    made |= {name: getattr(chosen.options, name) for name in ("eta_samplers", "rescale_tasks", "max_clip_skip")}
+    heeded = ("eta_samplers", "rescale_tasks", "max_clip_skip", "image_guidance")
+    made |= {name: getattr(chosen.options, name) for name in heeded}
     told = {name: getattr(chosen, name) for name in ModelView.model_fields if name not in made}
     return ModelView.model_validate({**made, **told}, from_attributes=True)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mezzotint.domain.task import Task
 from mezzotint.main.options import report_errors
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ TITLES = {
     "eta": "eta",
     "guidance_rescale": "rescale",
     "clip_skip": "clip skip",
+    "image_guidance": "img cfg",
     "task": "task",
     "source": "source",
     "strength": "strength",
@@ -76,7 +78,10 @@ def _describe(file: Path, found: "FileMetadata") -> str:
         lines.append(f"  {'embedded':<9}{names}")
     if found.recipe.width is not None:
         lines.append(f"  {'size':<9}{found.recipe.width} x {found.recipe.height}")
-    lines.append(f"  {'again':<9}mezzotint imagine {shlex.quote(type_recipe(found.recipe))} --out again.png")
+    again = f"mezzotint imagine {shlex.quote(type_recipe(found.recipe))} --out again.png"
+    if found.recipe.task is Task.EDIT:  # its words alone draw something else
+        again = "open the file on the page, or send POST /v1/jobs the fields of --json with the picture as source"
+    lines.append(f"  {'again':<9}{again}")
     return "\n".join(lines)
 
 

@@ -10,6 +10,7 @@ from mezzotint.domain.drawing.sampler import find_sampler, split_schedule
 from mezzotint.domain.ids import Sha256
 from mezzotint.domain.refusal import Refusal
 from mezzotint.domain.style import StyleChoice
+from mezzotint.domain.task import Task
 from mezzotint.media.metadata.recipe_json import LONE_SURROGATE, MAX_EMBEDDINGS
 from mezzotint.policy.admission.lora_tags import take_tags, write_tags
 
@@ -42,6 +43,8 @@ def format_infotext(recipe: Recipe) -> str:
         "Clip skip": _write(recipe.clip_skip),
         "Eta DDIM": _write(recipe.eta),
         "CFG Rescale": _write(recipe.guidance_rescale),
+        "Image CFG scale": _write(recipe.image_guidance),
+        "Task": recipe.task.value if recipe.task is Task.EDIT else None,  # which no other pair tells
         "VAE hash": None if recipe.vae is None else recipe.vae.sha256[:CUT] or None,
         "VAE": None if recipe.vae is None else recipe.vae.name,
         "TI hashes": ", ".join(f"{one.name}: {one.sha256[:CUT]}" for one in recipe.embeddings) or None,
@@ -105,6 +108,8 @@ def to_recipe(pairs: Mapping[str, str]) -> Recipe | None:
         clip_skip=_read_integer(pairs.get("Clip skip", "")),
         eta=_read_decimal(pairs.get("Eta DDIM", "")),
         guidance_rescale=_read_decimal(pairs.get("CFG Rescale", "")),
+        image_guidance=_read_decimal(pairs.get("Image CFG scale", "")),
+        task=Task.EDIT if pairs.get("Task") == Task.EDIT or "Image CFG scale" in pairs else Task.GENERATE,
         software=pairs.get("Version") or None,
     )
 

@@ -79,7 +79,7 @@ def admit(parsed: ParsedRequest, terms: Terms) -> Admit | Refusal:
     model = choose_requested_model(parsed, terms.models, terms.upscaler)
     if isinstance(model, Refusal):
         return model
-    if refusal := check_task(request, model, terms.source, terms.mask):
+    if refusal := check_task(request, model, terms.models, terms.source, terms.mask):
         return refusal
     plans: list[Plan] = []
     for prompt in prompts:

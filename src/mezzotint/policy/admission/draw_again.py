@@ -56,7 +56,7 @@ def plan_again(recipe: Recipe, models: Sequence[ModelInfo], styles: Sequence[Sty
         "speed": _keep_speed(recipe, model, notes),
     }
     _tell_other_weights(recipe, model, notes)
-    fields |= _keep_source(recipe, notes)
+    fields |= _keep_source(recipe, model, notes)
     if recipe.task is Task.UPSCALE:
         fields = {name: fields[name] for name in ("prompt", "task", "source", "scale")}
     given = {name: value for name, value in fields.items() if value is not None}
@@ -149,11 +149,14 @@ def _keep_speed(recipe: Recipe, model: ModelInfo, notes: list[str]) -> str | Non
     return None
 
 
-def _keep_source(recipe: Recipe, notes: list[str]) -> dict[str, Any]:
+def _keep_source(recipe: Recipe, model: ModelInfo, notes: list[str]) -> dict[str, Any]:
     named = [name for name in (recipe.source, recipe.mask) if name is not None]
     if recipe.source is not None and recipe.task is not Task.OUTPAINT and all(map(CONTENT.fullmatch, named)):
-        kept = (recipe.task.value, recipe.source, recipe.mask, recipe.strength, recipe.scale)
-        return dict(zip(("task", "source", "mask", "strength", "scale"), kept, strict=True))
+        if recipe.task is Task.EDIT and Task.EDIT not in model.tasks:
+            notes.append(f"{model.name} cannot edit: choose a model that can.")
+        nearness = None if model.options.image_guidance is None else recipe.image_guidance
+        kept = (recipe.task.value, recipe.source, recipe.mask, recipe.strength, recipe.scale, nearness)
+        return dict(zip(("task", "source", "mask", "strength", "scale", "image_guidance"), kept, strict=True))
     if recipe.task is Task.OUTPAINT:
         notes.append("It is an outpaint, and a file does not tell where its source lay: it is drawn from words alone.")
     elif recipe.strength is not None or recipe.task is not Task.GENERATE:

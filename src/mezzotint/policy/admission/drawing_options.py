@@ -1,8 +1,9 @@
-"""Eta, guidance rescale and clip skip of a job: the request's, else the model's; refused where they mean nothing."""
+"""Eta, guidance rescale, clip skip and image guidance of a job: the request's, else the model's; refused where they
+mean nothing."""
 
 from typing import Any
 
-from mezzotint.domain.drawing.options import MAX_ETA
+from mezzotint.domain.drawing.options import MAX_ETA, MAX_IMAGE_GUIDANCE, MIN_IMAGE_GUIDANCE
 from mezzotint.domain.job import Parameters
 from mezzotint.domain.model import ModelInfo
 from mezzotint.domain.prompt import Prompt
@@ -12,7 +13,7 @@ from mezzotint.policy.admission.request import JobRequest
 
 
 def fill_options(request: JobRequest, prompt: Prompt, parameters: Parameters, model: ModelInfo) -> dict[str, Any]:
-    """The values of `eta`, `guidance_rescale` and `clip_skip`. parameters: with task, sampler and guidance filled in.
+    """The values of these options, by their names. parameters: with task, sampler and guidance filled in.
 
     The model's own values hold where a request names none, as far as its sampler and its task heed them.
     """
@@ -26,7 +27,10 @@ def fill_options(request: JobRequest, prompt: Prompt, parameters: Parameters, mo
         is_heeded = request.task in usual.rescale_tasks and parameters.guidance_scale > 1
         rescale = usual.guidance_rescale if is_heeded else 0.0
     clip_skip = usual.clip_skip if clip_skip is None else clip_skip
-    return {"eta": eta, "guidance_rescale": rescale, "clip_skip": clip_skip}
+    nearness = request.image_guidance
+    if nearness is None and request.task is Task.EDIT and parameters.guidance_scale > 1:
+        nearness = usual.image_guidance
+    return {"eta": eta, "guidance_rescale": rescale, "clip_skip": clip_skip, "image_guidance": nearness}
 
 
 def check_options(request: JobRequest, prompt: Prompt, parameters: Parameters, model: ModelInfo) -> Refusal | None:
@@ -41,6 +45,7 @@ def check_options(request: JobRequest, prompt: Prompt, parameters: Parameters, m
         _check_eta(request, eta, parameters, model)
         or _check_rescale(request, rescale, parameters, model)
         or _check_clip_skip(request, clip_skip, model)
+        or _check_image_guidance(request, parameters, model)
     )
 
 
@@ -105,3 +110,19 @@ def _check_clip_skip(request: JobRequest, clip_skip: int | None, model: ModelInf
         return refuse(RefusalCode.PARAMETER_UNSUPPORTED, message, "Leave it out.", param)
     hint = f"Choose a whole number from 1 to {largest}; 1 is the last layer."
     return refuse(RefusalCode.PARAMETER_INVALID, f"The clip skip {clip_skip} is out of range.", hint, param)
+
+
+def _check_image_guidance(request: JobRequest, parameters: Parameters, model: ModelInfo) -> Refusal | None:
+    wanted, usual, param = request.image_guidance, model.options.image_guidance, "image_guidance"
+    if wanted is None:
+        return None
+    if usual is None:
+        message = f"{model.name} weighs no picture against the words: image_guidance means nothing to it."
+        return refuse(RefusalCode.PARAMETER_UNSUPPORTED, message, "Leave it out.", param)
+    if not MIN_IMAGE_GUIDANCE <= wanted <= MAX_IMAGE_GUIDANCE:
+        hint = f"Choose from {MIN_IMAGE_GUIDANCE:g} to {MAX_IMAGE_GUIDANCE:g}; {usual:g} is usual, more stays nearer."
+        return refuse(RefusalCode.PARAMETER_INVALID, f"The image guidance {wanted:g} is out of range.", hint, param)
+    if parameters.guidance_scale <= 1:
+        message = f"With a guidance scale of {parameters.guidance_scale:g} the picture has no weight of its own."
+        return refuse(RefusalCode.PARAMETER_UNSUPPORTED, message, "Leave it out, or choose a scale above 1.", param)
+    return None

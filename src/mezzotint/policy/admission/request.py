@@ -41,6 +41,7 @@ class JobRequest:
     eta: float | None = None
     guidance_rescale: float | None = None
     clip_skip: int | None = None
+    image_guidance: float | None = None
     repeat: int | None = None
     is_plain: bool = False
     is_new: bool = False

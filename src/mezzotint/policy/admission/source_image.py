@@ -1,5 +1,6 @@
 """Check the fields of a task, and place its source on the result. Sizes in px."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mezzotint.domain.model import MAX_SIDE_PX, ModelInfo
@@ -21,6 +22,7 @@ NEEDS: dict[Task, tuple[str, ...]] = {
     Task.VARIATION: ("source",),
     Task.INPAINT: ("source", "mask"),
     Task.OUTPAINT: ("source",),
+    Task.EDIT: ("source",),
     Task.UPSCALE: ("source",),
 }
 TAKES: dict[Task, tuple[str, ...]] = {
@@ -28,6 +30,7 @@ TAKES: dict[Task, tuple[str, ...]] = {
     Task.VARIATION: ("source", "strength"),
     Task.INPAINT: ("source", "mask", "strength"),
     Task.OUTPAINT: ("source", "zoom", *SIDES),
+    Task.EDIT: ("source", "image_guidance"),
     Task.UPSCALE: ("source", "scale"),
 }
 """The fields that belong to a task, beside those of every request."""
@@ -46,10 +49,17 @@ class SourcePlacement:
     source_height: int
 
 
-def check_task(request: JobRequest, model: ModelInfo, source: Source | None, mask: Source | None) -> Refusal | None:
-    """Refuse what the model cannot do, fields that are missing or of another task, and values out of range."""
+def check_task(
+    request: JobRequest, model: ModelInfo, models: Sequence[ModelInfo], source: Source | None, mask: Source | None
+) -> Refusal | None:
+    """Refuse what the model cannot do, fields that are missing or of another task, and values out of range.
+
+    models: those that are served.
+    """
     if request.task not in model.tasks:
-        hint = f"It can: {', '.join(model.tasks)}. GET /v1/models tells what each model can do."
+        able = [one.name for one in models if request.task in one.tasks]
+        others = f"Models here that do: {', '.join(able)}." if able else "No model here does."
+        hint = f"It can: {', '.join(model.tasks)}. {others} GET /v1/models tells what each model can do."
         return refuse(RefusalCode.TASK_UNSUPPORTED, f"{model.name} cannot {request.task}.", hint, "task")
     return _check_fields(request) or _check_found(request, source, mask) or _check_ranges(request)
 

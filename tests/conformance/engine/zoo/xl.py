@@ -33,8 +33,9 @@ SHAPE: dict[str, Any] = {
 }
 
 
-def unet() -> UNet2DConditionModel:
-    return UNet2DConditionModel(sample_size=16, up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), **SHAPE)
+def unet(**changes: Any) -> UNet2DConditionModel:
+    up = ("CrossAttnUpBlock2D", "UpBlock2D")
+    return UNet2DConditionModel(**{"sample_size": 16, "up_block_types": up, **SHAPE, **changes})
 
 
 def controlnet() -> ControlNetModel:

@@ -2,6 +2,7 @@
 
 import asyncio
 from base64 import b64encode
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -12,6 +13,7 @@ from PIL import Image
 from mezzotint.actions.cancel import cancel
 from mezzotint.actions.upload import upload_key
 from mezzotint.domain.ids import JobId, Sha256
+from mezzotint.domain.task import Task
 from mezzotint.gateway import Service
 from mezzotint.gateway.bodies.large_bodies import MAX_PICTURES_BYTES
 from tests.unit.gateway.conftest import Connect, Endless
@@ -65,6 +67,17 @@ async def test_an_edit_without_a_mask_redraws_the_picture(
     async with connect(served=able) as ada:
         parameters = await job_of(ada, able, EDIT, [("image[]", picture())], prompt="a cat", **fields)
     assert (parameters["task"], parameters["strength"], parameters["mask"]) == ("variation", strength, None)
+
+
+@pytest.mark.parametrize(("fields", "task"), [({}, "edit"), ({"strength": "0.5"}, "variation")])
+async def test_a_model_that_edits_and_varies_edits_unless_a_strength_is_given(
+    connect: Connect, able: Service, fields: dict[str, str], task: str
+) -> None:
+    model = replace(able.admission.model, tasks=(*able.admission.model.tasks, Task.EDIT))
+    editing = replace(able, admission=replace(able.admission, model=model))
+    async with connect(served=editing) as ada:
+        parameters = await job_of(ada, editing, EDIT, [("image", picture())], prompt="make it red", **fields)
+    assert (parameters["task"], parameters["strength"]) == (task, 0.5 if fields else None)
 
 
 async def test_a_variation_is_drawn_without_words(connect: Connect, able: Service) -> None:

@@ -1,11 +1,13 @@
 """`mezzotint inspect` prints how a picture was drawn."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from typer.testing import CliRunner
 
 from mezzotint.domain.drawing.recipe import Recipe
+from mezzotint.domain.task import Task
 from mezzotint.main.commands import app
 from mezzotint.media.metadata import embed_recipe
 from tests.making import make_parameters
@@ -28,6 +30,17 @@ def test_a_recipe_is_printed_with_the_command_that_draws_it_again(tmp_path: Path
     assert "mezzotint imagine 'a red apple --seed 7 --steps 30 --version starter' --out again.png" in out
     found = json.loads(inspect(str(file), "--json")[1])
     assert (found["schema"], found["prompt"], found["seed"]) == ("mezzotint.recipe/1", "a red apple", 7)
+
+
+def test_an_edit_tells_its_guidance_and_that_it_began_with_a_picture(tmp_path: Path) -> None:
+    edit = replace(RECIPE, task=Task.EDIT, source="5" * 64, image_guidance=2.0)
+    file = tmp_path / "pear.png"
+    file.write_bytes(embed_recipe(encode(noise(64, 48), "PNG"), edit))
+    out = inspect(str(file))[1]
+    assert "  task     edit\n" in out
+    assert "  img cfg  2.0\n" in out
+    assert "imagine" not in out
+    assert "with the picture as source" in out
 
 
 def test_files_that_tell_nothing_or_are_no_picture_are_named(tmp_path: Path) -> None:

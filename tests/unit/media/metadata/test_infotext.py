@@ -8,6 +8,7 @@ from mezzotint.domain.drawing.recipe import Recipe
 from mezzotint.domain.drawing.sampler import list_samplers
 from mezzotint.domain.ids import Sha256
 from mezzotint.domain.style import StyleChoice
+from mezzotint.domain.task import Task
 from mezzotint.media.metadata.infotext import format_infotext, parse_infotext, to_recipe
 from mezzotint.media.metadata.recipe_json import format_recipe, parse_recipe
 from tests.making import make_parameters
@@ -101,3 +102,14 @@ def test_eta_rescale_and_clip_skip_are_written_and_read_in_both_forms() -> None:
     usual = Recipe.of(make_parameters(), "m", "Mezzotint 1")
     assert "Eta" not in format_infotext(usual)
     assert "eta" not in format_recipe(usual)
+
+
+def test_an_edit_is_told_in_the_web_uis_words_and_read_back() -> None:
+    recipe = Recipe.of(replace(make_parameters(), task=Task.EDIT, image_guidance=1.5), "m", "Mezzotint 1")
+    text = format_infotext(recipe)
+    assert "Image CFG scale: 1.5, Task: edit" in text
+    read = to_recipe(parse_infotext(text))
+    by_web_ui = to_recipe(parse_infotext("make it red\nSteps: 20, Seed: 7, CFG scale: 7.5, Image CFG scale: 1.5"))
+    for found in (read, by_web_ui):
+        assert found is not None
+        assert (found.task, found.image_guidance) == (Task.EDIT, 1.5)

@@ -148,6 +148,7 @@ def test_whatever_is_admitted_lies_inside_a_canvas_that_the_model_can_draw(
         Task.VARIATION: VARY,
         Task.INPAINT: INPAINT,
         Task.OUTPAINT: replace(OUTPAINT, zoom=zoom),
+        Task.EDIT: replace(VARY, task=Task.EDIT),
         Task.UPSCALE: UPSCALE,
     }[task]
     source = replace(SOURCE, width=width, height=height)
