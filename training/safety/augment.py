@@ -1,9 +1,11 @@
 """Disguised, wrapped and restyled copies of training rows, so that a head learns the matter and not the manner."""
 
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from framing import frame_text
 from rows import Row, key_of
 
 _LOOK_ALIKES = {"a": "4@", "e": "3", "i": "1!", "o": "0", "s": "5$", "t": "7"}
@@ -64,6 +66,9 @@ _LEADS = (
 # Copies a row of each set; the small sources of real prompts need them most.
 _COPIES = {"A": 1.0, "C": 0.25, "D": 0.25, "E": 0.2, "T": 0.05, "H": 0.03, "W": 0.3, "B": 0.0}
 _CARRIED, _LED = 0.16, 0.08  # shares of the copies
+_FRAMED, _CHANGED, _CUT, _LED_ANEW = 0.28, 0.26, 0.08, 0.015  # shares of the rows of a pass
+_FRAMED_COPIES = {"A": 0.3, "C": 0.3, "D": 0.3, "E": 0.3, "T": 0.04, "H": 0.02, "W": 0.3, "B": 0.0}
+_CLAUSE = re.compile(r"[.,;:|]\s+| and ")
 
 
 def augmented(rows: Sequence[Row], seed: int) -> list[Row]:
@@ -79,7 +84,51 @@ def augmented(rows: Sequence[Row], seed: int) -> list[Row]:
         if row.is_unsafe and chance.random() < _LED:
             text, kinds = f"{chance.choice(_LEADS)} {text}", tuple(sorted({*kinds, "prompt_injection"}))
         copies.append(replace(row, text=text, key=key_of(text), categories=kinds))
+    return copies + _framed(rows, chance)
+
+
+def _framed(rows: Sequence[Row], chance: random.Random) -> list[Row]:
+    """Copies in framings of their language, of as many harmful rows as harmless ones: no framing tells of either."""
+    calm: dict[str, list[str]] = {}
+    for row in rows:
+        if not row.is_unsafe and row.set in {"C", "D", "W"}:
+            calm.setdefault(row.language, []).append(row.text)
+    copies = []
+    for row in rows:
+        if chance.random() < _FRAMED_COPIES[row.set] and row.language in calm:
+            text = frame_text(row.text, chance, calm[row.language], row.language)
+            copies.append(replace(row, text=text, key=key_of(text)))
     return copies
+
+
+def augment_anew(rows: Sequence[Row], seed: int) -> list[Row]:
+    """The rows, about half of them changed: another change with each seed, for a training of several passes.
+
+    Harmful and harmless rows are changed alike, so that no framing tells of either. Keys stay those of the rows.
+    """
+    chance = random.Random(seed)
+    calm = [row.text for row in rows if not row.is_unsafe and row.set in {"C", "D"}]
+    found = []
+    for row in rows:
+        text, kinds, kind = row.text, row.categories, chance.random()
+        if row.set == "B":
+            kind = 1.0
+        if kind < _FRAMED:
+            text = frame_text(text, chance, calm)
+        elif kind < _FRAMED + _CHANGED:
+            text = _change(text, chance, chance.choice(calm))
+        elif kind < _FRAMED + _CHANGED + _CUT and not row.is_unsafe:
+            text = _cut_clause(text, chance)
+        if row.is_unsafe and row.set != "B" and chance.random() < _LED_ANEW:
+            text, kinds = f"{chance.choice(_LEADS)} {text}", tuple(sorted({*kinds, "prompt_injection"}))
+        found.append(replace(row, text=text, categories=kinds))
+    return found
+
+
+def _cut_clause(text: str, chance: random.Random) -> str:
+    """A clause of a harmless text: it is scored by itself, too."""
+    clauses = [clause for clause in _CLAUSE.split(text) if len(clause.split()) > 2]
+    return chance.choice(clauses) if clauses else text
 
 
 def _change(text: str, chance: random.Random, harmless: str) -> str:

@@ -1,7 +1,7 @@
 """Read the text-safety data sets as rows, and say which rows may train weights that ship.
 
 The sets are read from the folder given as `--data` (`prompts/*.csv`, `safety/*.csv`); nothing of them is copied here.
-Handwritten rows of this folder (`twins.csv`, `requests.csv`, `phrases*.csv`, `scenes.toml`) are read beside them.
+Handwritten rows of this folder (`twins*.csv`, `requests.csv`, `phrases*.csv`, `scenes.toml`) are read beside them.
 """
 
 import csv
@@ -15,6 +15,7 @@ from requests_written import request_texts
 from scenes import scene_texts
 
 HERE = Path(__file__).parent
+TWINS = sorted(HERE.glob("twins*.csv"))
 FOLDS = 5
 HELD_OUT = 0
 """The fold that thresholds and figures are taken from."""
@@ -252,11 +253,11 @@ def _handwritten() -> list[Row]:
         )
         for phrase in list_phrases()
     ]
-    for line in _read(HERE / "twins.csv"):
+    for line in (line for path in TWINS for line in _read(path)):
         unsafe = line["label"] == "unsafe"
         kinds = _categories_of(line["category"]) if unsafe else ()
         text = line["text"]
         rows.append(
-            Row(text, key_of(text), "W", "twins", unsafe, kinds, line["lang"], True, group=line["twin"], weight=2.0)
+            Row(text, key_of(text), "W", "twins", unsafe, kinds, line["lang"], True, group=line["twin"], weight=1.4)
         )
     return rows

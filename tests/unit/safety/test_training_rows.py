@@ -1,11 +1,14 @@
 """Which rows may train weights that ship, and how the training changes them."""
 
 import csv
+import importlib
 import json
+import random
 import re
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -14,12 +17,20 @@ TRAINING = Path(__file__).parents[3] / "training/safety"
 
 @pytest.fixture(scope="module")
 def rows() -> ModuleType:
+    return _import("rows")
+
+
+@pytest.fixture(scope="module")
+def augment() -> ModuleType:
+    return _import("augment")
+
+
+def _import(name: str) -> ModuleType:
     sys.path.insert(0, str(TRAINING))
     try:
-        import rows
+        return importlib.import_module(name)
     finally:
         sys.path.remove(str(TRAINING))
-    return rows
 
 
 @pytest.mark.parametrize(
@@ -78,6 +89,35 @@ def test_phrases_come_in_each_category_and_more_than_twenty_languages(rows: Modu
     assert len({phrase.language for phrase in phrases}) > 20
     harmless = {phrase.line for phrase in phrases if phrase.category == "none"}
     assert harmless.isdisjoint(phrase.line for phrase in phrases if phrase.category != "none")
+
+
+def _alternate(rows: ModuleType, count: int, language: str = "en") -> list[Any]:
+    """Harmful and harmless rows by turns, each with a mark of its own."""
+    return [
+        rows.Row(f"mark{at} beside a grey wall, evening", f"{at}", "C", "made up", at % 2 == 1, (), language, True)
+        for at in range(count)
+    ]
+
+
+def test_each_pass_changes_other_rows_and_harmful_ones_as_often_as_harmless_ones(
+    rows: ModuleType, augment: ModuleType
+) -> None:
+    plain = _alternate(rows, 2000)
+    first, second = (augment.augment_anew(plain, seed) for seed in (1, 2))
+    assert [row.text for row in first] == [row.text for row in augment.augment_anew(plain, 1)]
+    changed = [at for at in range(2000) if first[at].text != plain[at].text]
+    assert 800 < len(changed) < 1400
+    assert sum(first[at].text != second[at].text for at in changed) > 600
+    assert abs(sum(first[at].is_unsafe for at in changed) / len(changed) - 0.5) < 0.06
+    assert [(row.key, row.is_unsafe) for row in first] == [(row.key, row.is_unsafe) for row in plain]
+
+
+@pytest.mark.parametrize("language", ["en", "de", "zh", "sw"])
+def test_a_framing_keeps_the_text_and_needs_no_language_of_its_own(augment: ModuleType, language: str) -> None:
+    chance = random.Random(3)
+    framed = {augment.frame_text("mark7 on a hill.", chance, ["a red boat on a lake"], language) for _ in range(60)}
+    assert len(framed) >= 4
+    assert all("mark7 on a hill" in text and not set(text) & set("{}") for text in framed)
 
 
 def test_the_heads_that_ship_name_sources_that_may_ship_and_are_small(rows: ModuleType) -> None:
