@@ -2,11 +2,13 @@
 OpenAI's moderation endpoint.
 
 Sources: the models' cards (Qwen/Qwen3Guard-Gen, meta-llama/Llama-Guard-3, google/shieldgemma) and OpenAI's API
-reference. Classes that are no matter of pictures here (copyright, politics, privacy, advice) count as safe.
+reference. Classes that are no matter of pictures here (copyright, politics, privacy, advice) count as safe; a text that
+is unsafe for a class that stands in no list here is blocked as unsafe.
 """
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -39,6 +41,7 @@ SAFE = GuardAnswer(verdict=SafetyVerdict.ALLOW)
 MAX_ANSWER_TOKENS = 64
 _QWEN_SAFETY = re.compile(r"Safety:\s*(Safe|Unsafe|Controversial)", re.IGNORECASE)
 _QWEN_CATEGORIES = re.compile(r"Categories:\s*(.+)", re.IGNORECASE)
+_YES_OR_NO = re.compile(r"(yes|no)\b", re.IGNORECASE)
 _QWEN: Mapping[str, str] = {
     "violent": SafetyCategory.VIOLENCE,
     "non-violent illegal acts": SafetyCategory.ILLEGAL,
@@ -47,6 +50,7 @@ _QWEN: Mapping[str, str] = {
     "unethical acts": ANY,
     "jailbreak": SafetyCategory.PROMPT_INJECTION,
 }
+_QWEN_IGNORED = frozenset({"pii", "politically sensitive topics", "copyright violation"})
 _LLAMA: Mapping[str, str] = {
     "S1": SafetyCategory.VIOLENCE,
     "S2": SafetyCategory.ILLEGAL,
@@ -58,6 +62,8 @@ _LLAMA: Mapping[str, str] = {
     "S11": SafetyCategory.SELF_HARM,
     "S12": SafetyCategory.SEXUAL,
 }
+_LLAMA_IGNORED = frozenset({"S6", "S7", "S8", "S13", "S14"})
+"""Specialised advice, privacy, intellectual property, elections, abuse of a code interpreter."""
 _OPENAI: Mapping[str, str] = {
     "sexual": SafetyCategory.SEXUAL,
     "sexual/minors": SafetyCategory.SEXUAL_MINORS,
@@ -114,7 +120,7 @@ def read_answer(format: GuardFormat, body: Any) -> GuardAnswer:
                 return _read_llama(_chat_text(body))
             case GuardFormat.SHIELDGEMMA:
                 return _read_shieldgemma(_chat_text(body))
-    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise GuardAnswerInvalid(f"the guard's answer is not as {format} says: {error}") from error
 
 
@@ -132,7 +138,7 @@ def _read_qwen(text: str) -> GuardAnswer:
     verdict = SafetyVerdict.BLOCK if safety[1].lower() == "unsafe" else SafetyVerdict.REVIEW
     named = _QWEN_CATEGORIES.search(text)
     names = [name.strip().lower() for name in named[1].split(",")] if named else []
-    return _answer(verdict, [_QWEN[name] for name in names if name in _QWEN], is_named=bool(names))
+    return _answer(verdict, names, _QWEN, _QWEN_IGNORED)
 
 
 def _read_llama(text: str) -> GuardAnswer:
@@ -142,15 +148,15 @@ def _read_llama(text: str) -> GuardAnswer:
     if first.strip().lower() != "unsafe":
         raise ValueError("it begins with neither safe nor unsafe")
     names = [name.strip() for name in rest[0].split(",")] if rest else []
-    return _answer(SafetyVerdict.BLOCK, [_LLAMA[name] for name in names if name in _LLAMA], is_named=bool(names))
+    return _answer(SafetyVerdict.BLOCK, names, _LLAMA, _LLAMA_IGNORED)
 
 
 def _read_shieldgemma(text: str) -> GuardAnswer:
-    first = text[:3].lower()
-    if first.startswith("no"):
-        return SAFE
-    if first != "yes":
+    first = _YES_OR_NO.match(text)
+    if first is None:
         raise ValueError("it begins with neither Yes nor No")
+    if first[1].lower() == "no":
+        return SAFE
     return GuardAnswer(verdict=SafetyVerdict.BLOCK, category=ANY)
 
 
@@ -158,18 +164,23 @@ def _read_moderation(result: Any) -> GuardAnswer:
     scores: dict[str, float] = {}
     for name, score in result["category_scores"].items():
         if name in _OPENAI and score is not None:
+            if not math.isfinite(score):
+                raise ValueError(f"the score of {name} is not a number")
             scores[_OPENAI[name]] = max(scores.get(_OPENAI[name], 0.0), float(score))
     flagged = [_OPENAI[name] for name, is_flagged in result["categories"].items() if is_flagged and name in _OPENAI]
-    if not result["flagged"] or (not flagged and any(result["categories"].values())):
+    if not result["flagged"]:
         return GuardAnswer(verdict=SafetyVerdict.ALLOW, scores=scores)
     category = max(flagged, key=lambda name: (name == SafetyCategory.SEXUAL_MINORS, scores.get(name, 0.0)), default=ANY)
     return GuardAnswer(verdict=SafetyVerdict.BLOCK, category=category, scores=scores)
 
 
-def _answer(verdict: SafetyVerdict, categories: list[str], *, is_named: bool) -> GuardAnswer:
-    """is_named: whether the guard named any class; where it named only others than ours, the text is safe here."""
+def _answer(
+    verdict: SafetyVerdict, names: Sequence[str], known: Mapping[str, str], ignored: Collection[str]
+) -> GuardAnswer:
+    """names: of the classes that the guard named. Where all of them are ignored ones, the text is safe here."""
+    categories = [known[name] for name in names if name in known]
     if SafetyCategory.SEXUAL_MINORS in categories:
         return GuardAnswer(verdict=SafetyVerdict.BLOCK, category=SafetyCategory.SEXUAL_MINORS)
-    if not categories:
-        return SAFE if is_named else GuardAnswer(verdict=verdict, category=ANY)
-    return GuardAnswer(verdict=verdict, category=categories[0])
+    if names and all(name in ignored for name in names):
+        return SAFE
+    return GuardAnswer(verdict=verdict, category=categories[0] if categories else ANY)

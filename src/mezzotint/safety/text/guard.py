@@ -1,5 +1,6 @@
 """Ask an operator's guard model about texts that the filter is uncertain of."""
 
+import asyncio
 import json
 import time
 from collections import OrderedDict
@@ -82,8 +83,11 @@ class GuardClient:
         if self.clock() < self._away_until:
             return None
         try:
-            answer = read_answer(self.settings.format, await self._post(prompt))
-        except (httpx.HTTPError, GuardAnswerInvalid, ValueError) as error:
+            # httpx's own times are of each part that arrives: a guard that sends slowly would never reach them
+            async with asyncio.timeout(self.settings.timeout_s):
+                body = await self._post(prompt)
+            answer = read_answer(self.settings.format, body)
+        except (httpx.HTTPError, GuardAnswerInvalid, ValueError, TimeoutError, RecursionError) as error:
             self._away_until = self.clock() + AWAY_S
             log.warning("guard_away", url=self.settings.url, reason=str(error) or type(error).__name__)
             return None

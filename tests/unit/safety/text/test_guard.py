@@ -2,11 +2,13 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import anyio
+import httpx
 import pytest
 
 from mezzotint.domain.refusal import Refusal, RefusalCode
@@ -80,7 +82,15 @@ HARMLESS = {
     GuardFormat.SHIELDGEMMA: say("No"),
     GuardFormat.OPENAI: moderate(False),
 }
-UNEXPECTED = [b"", b"{", b"[]", b'{"choices": []}', b'"' + b"x" * 70_000 + b'"', json.dumps(say("Well")({"model": ""}))]
+UNEXPECTED = [
+    b"",
+    b"{",
+    b"[]",
+    b'{"choices": []}',
+    b'"' + b"x" * 70_000 + b'"',
+    json.dumps(say("Well")({"model": ""})),
+    b"[" * 60_000,
+]
 
 
 async def review(
@@ -102,16 +112,20 @@ async def review(
         (GuardFormat.QWEN3GUARD, say("Safety: Unsafe\nCategories: Violent"), "block", "violence"),
         (GuardFormat.QWEN3GUARD, say("Safety: Controversial\nCategories: Unethical Acts"), "review", "any"),
         (GuardFormat.QWEN3GUARD, say("Safety: Unsafe\nCategories: Copyright Violation"), "allow", ""),
+        (GuardFormat.QWEN3GUARD, say("Safety: Unsafe\nCategories: None"), "block", "any"),
+        (GuardFormat.QWEN3GUARD, say("Safety: Unsafe\nCategories: PII, A New Class"), "block", "any"),
         (GuardFormat.LLAMA_GUARD, say("\n\nsafe"), "allow", ""),
         (GuardFormat.LLAMA_GUARD, say("unsafe\nS10,S1"), "block", "hate"),
         (GuardFormat.LLAMA_GUARD, say("unsafe\nS12,S4"), "block", "sexual_minors"),
         (GuardFormat.LLAMA_GUARD, say("unsafe\nS8"), "allow", ""),
+        (GuardFormat.LLAMA_GUARD, say("unsafe\nS15"), "block", "any"),
         (GuardFormat.LLAMA_GUARD, say("unsafe"), "block", "any"),
         (GuardFormat.SHIELDGEMMA, say("Yes, because it seeks ..."), "block", "any"),
         (GuardFormat.SHIELDGEMMA, say("No."), "allow", ""),
         (GuardFormat.OPENAI, moderate(False, sexual=0.1, violence=0.2), "allow", ""),
         (GuardFormat.OPENAI, moderate(True, sexual=0.7, violence_graphic=0.9), "block", "violence"),
         (GuardFormat.OPENAI, moderate(True, sexual=0.9, sexual_minors=0.6), "block", "sexual_minors"),
+        (GuardFormat.OPENAI, moderate(True, weapons=0.9), "block", "any"),
     ],
 )
 async def test_each_formats_answers_are_read(
@@ -180,6 +194,39 @@ async def test_a_guard_that_does_not_answer_as_it_should_is_away_and_the_setting
     await client.close()
     assert isinstance(reviewed, TextVerdict)
     assert reviewed.stage is TextStage.GUARD
+
+
+@pytest.mark.parametrize(
+    ("format", "answer"),
+    [
+        (GuardFormat.SHIELDGEMMA, say("Not sure")),
+        (GuardFormat.OPENAI, moderate(False, sexual=float("nan"))),
+        (GuardFormat.OPENAI, moderate(False, sexual=10**400)),
+    ],
+)
+async def test_words_and_scores_of_another_form_are_no_answer(
+    server: GuardServer, format: GuardFormat, answer: Callable[[Any], Any]
+) -> None:
+    server.answer = answer
+    uncertain = make_text_verdict(is_uncertain=True)
+    assert await review(server, format, verdict=uncertain) is uncertain
+
+
+async def test_a_guard_that_sends_its_answer_slowly_is_away_after_the_timeout() -> None:
+    class Slow(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            while True:
+                await anyio.sleep(0.01)
+                yield b""
+
+    settings = GuardSettings(url="http://guard/v1", format=GuardFormat.LLAMA_GUARD, model="guard", timeout_s=0.05)
+    client = GuardClient(settings)
+    await client.close()
+    client._http = httpx.AsyncClient(transport=httpx.MockTransport(lambda request: httpx.Response(200, stream=Slow())))
+    uncertain = make_text_verdict(is_uncertain=True)
+    with anyio.fail_after(30):
+        assert await client.review("a lake", uncertain) is uncertain
+    await client.close()
 
 
 async def test_what_the_filter_blocks_stays_blocked_while_the_guard_is_away(server: GuardServer) -> None:
