@@ -5,6 +5,7 @@ The form of the file stands in docs/how-to/change-the-safety-policy.md.
 
 from collections.abc import Mapping
 from enum import StrEnum
+from itertools import pairwise
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -39,6 +40,14 @@ class ThresholdEntry(_StrictModel):
     review: Score | None = None
     blur: Score | None = None
     block: Score | None = None
+
+    @model_validator(mode="after")
+    def _check_order(self) -> "ThresholdEntry":
+        given = [(name, score) for name, score in self if score is not None]
+        for (milder, lower), (stricter, higher) in pairwise(given):
+            if lower >= higher:
+                raise ValueError(f"{milder} must be below {stricter}, or no score would reach it alone")
+        return self
 
     def read(self) -> Thresholds:
         return Thresholds(review=self.review, blur=self.blur, block=self.block)

@@ -43,6 +43,8 @@ def test_a_tier_replaces_entries_of_the_common_tables_and_keeps_the_rest() -> No
         ({"tiers": {"pro": {"image": {"finished": {"sexual_minors": 0.9}}}}}, "always blocked"),
         ({"text": {"english": {"naughtiness": 0.9}}}, "is no category"),
         ({"text": {"english": {"hate": {"blur": 0.9}}}}, "cannot be blurred"),
+        ({"text": {"english": {"hate": {"review": 0.8, "block": 0.8}}}}, "review must be below block"),
+        ({"image": {"finished": {"hate": {"review": 0.8, "blur": 0.5}}}}, "review must be below blur"),
         ({"text": {"english": {"hate": 1.2}}}, "less than or equal to 1"),
         ({"text": {"elvish": {"hate": 0.5}}}, "english"),
         ({"thresholds": {}}, "Extra inputs"),
