@@ -4,7 +4,9 @@ import secrets
 from collections.abc import Callable
 from enum import StrEnum
 
+from mezzotint.actions.cancel import cancel
 from mezzotint.actions.takedown.execute import ignore, run_takedown
+from mezzotint.actions.takedown.select import find_open_jobs
 from mezzotint.actions.takedown.work import TakedownWork
 from mezzotint.domain.ids import TakedownId
 from mezzotint.domain.safety.takedown import PictureSelection, Takedown, TakedownPhase
@@ -33,11 +35,15 @@ async def begin_takedown(
 ) -> Takedown:
     """Take down what is selected. A selection that was taken down already, with nothing new in it, is that takedown.
 
+    Jobs that it names and that have not ended are cancelled.
     within_s: how long it is worked on before it is returned. on_step: as of `run_takedown`.
     Raises: SelectionInvalid, StorageUnavailable.
     """
     check_selection(selection)
     now = work.now()
+    # before the newest picture is looked up: a job has either no picture from here on, or one that is looked at
+    for job in await find_open_jobs(work, selection):
+        await cancel(work.backing, job, now)
     takedown = Takedown(
         id=TakedownId(f"td_{secrets.token_hex(8)}"),
         phase=TakedownPhase.WITHDRAWING,

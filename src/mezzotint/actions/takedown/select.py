@@ -11,7 +11,7 @@ import structlog
 from PIL import Image as Pixels
 
 from mezzotint.actions.takedown.work import TakedownWork, list_keys
-from mezzotint.domain.ids import Sha256
+from mezzotint.domain.ids import JobId, Sha256
 from mezzotint.domain.safety.takedown import BlockedPicture, PictureSelection, StoredPicture, TakedownPlan
 from mezzotint.policy.safety.takedown import extend_plan, is_named
 from mezzotint.safety.image.perceptual_hash import MIN_QUALITY, HashIndex, PictureHash, hash_picture, may_be_near
@@ -35,7 +35,8 @@ class PlannedTakedown:
 async def plan_takedown(work: TakedownWork, selection: PictureSelection, within_s: float = math.inf) -> PlannedTakedown:
     """Count what a takedown would take, and change nothing. Raises: StorageUnavailable."""
     until = time.monotonic() + within_s
-    plan, num_seen, counted = TakedownPlan(), 0, set[tuple[str, int]]()
+    plan = TakedownPlan(num_open_jobs=len(await find_open_jobs(work, selection)))
+    num_seen, counted = 0, set[tuple[str, int]]()
     keys: set[str] = set()
     async for page in read_pages(work, selection):
         num_seen += len(page)
@@ -50,6 +51,15 @@ async def plan_takedown(work: TakedownWork, selection: PictureSelection, within_
         if time.monotonic() >= until:
             return PlannedTakedown(plan=plan, num_seen=num_seen, is_complete=False)
     return PlannedTakedown(plan=plan, num_seen=num_seen, is_complete=True)
+
+
+async def find_open_jobs(work: TakedownWork, selection: PictureSelection) -> list[JobId]:
+    """The jobs that the selection names and that have not ended. Raises: StorageUnavailable."""
+    found = await work.takedowns.open_jobs_of(selection) if selection.jobs else []
+    if not selection.categories:
+        return [job.id for job in found]
+    judged = await asyncio.to_thread(lambda: [work.find_category(job.prompt, job.negative_prompt) for job in found])
+    return [job.id for job, category in zip(found, judged, strict=True) if category in selection.categories]
 
 
 async def read_pages(work: TakedownWork, selection: PictureSelection) -> AsyncIterator[list[StoredPicture]]:

@@ -109,11 +109,15 @@ class StoredPicture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakedownPlan:
-    """The amount that a takedown would take. pictures_of, uploads_of: by tenant. num_bytes: of all files."""
+    """The amount that a takedown would take. pictures_of, uploads_of: by tenant. num_bytes: of all files.
+
+    num_open_jobs: of the named ones, those that have not ended.
+    """
 
     pictures_of: Mapping[TenantId, int] = field(default_factory=dict)
     uploads_of: Mapping[TenantId, int] = field(default_factory=dict)
     num_bytes: int = 0
+    num_open_jobs: int = 0
 
     @property
     def num_pictures(self) -> int:

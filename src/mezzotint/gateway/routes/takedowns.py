@@ -62,7 +62,7 @@ class TakedownSelection(BaseModel):
             selection = PictureSelection(
                 contents=contents,
                 jobs=jobs,
-                near=tuple(self.near),
+                near=tuple(one.lower() for one in self.near),
                 tenant=None if self.tenant is None else TenantId(self.tenant),
                 words=tuple(self.words),
                 categories=tuple(self.categories),
@@ -99,6 +99,7 @@ class TakedownPlanView(BaseModel):
     num_pictures: int
     num_uploads: int
     num_bytes: int = Field(description="of all files of them")
+    num_open_jobs: int = Field(description="jobs in `pictures` that have not ended: they are cancelled")
     tenants: list[TakedownCount] = Field(description="those with the most first")
     num_seen: int = Field(description="pictures and uploads that were looked at")
     is_complete: bool = Field(description="false: the time did not suffice, there may be more")
@@ -146,6 +147,7 @@ async def plan_takedown_of(body: TakedownSelection, service: ServiceDep, admin: 
         num_pictures=plan.num_pictures,
         num_uploads=plan.num_uploads,
         num_bytes=plan.num_bytes,
+        num_open_jobs=plan.num_open_jobs,
         tenants=[
             TakedownCount(
                 tenant=one, num_pictures=plan.pictures_of.get(one, 0), num_uploads=plan.uploads_of.get(one, 0)
@@ -163,7 +165,8 @@ async def create_takedown(
 ) -> TakedownView:
     """Take pictures down: from the answer on nobody gets them by any address, unless `phase` is still `withdrawing`.
 
-    A picture's bytes are taken, so every picture and upload with the same bytes goes too. The same selection again,
+    A picture's bytes are taken, so every picture and upload with the same bytes goes too. A job in `pictures` that has
+    not ended is cancelled. The same selection again,
     with nothing new in it, answers the takedown that is there.
     """
     made_by = f"{admin.tenant}/{admin.owner}"

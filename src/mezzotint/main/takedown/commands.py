@@ -39,9 +39,7 @@ def create(
     *,
     reason: Annotated[str, typer.Option(help="Why; the audit keeps it.")] = "",
     near: Annotated[list[str] | None, typer.Option(help="A PDQ hash; copies of it go. May be repeated.")] = None,
-    copies: Annotated[
-        bool, typer.Option("--copies", metavar="", help="Pictures that look the same go too (looks at all files).")
-    ] = False,
+    copies: Annotated[bool, typer.Option("--copies", metavar="", help="Pictures that look the same go too.")] = False,
     tenant: OfTenant = None,
     word: Annotated[list[str] | None, typer.Option(help="Stands in the prompt; may be repeated.")] = None,
     category: Categories = None,
@@ -65,7 +63,7 @@ def create(
             raise ArgumentInvalid("a takedown takes --reason, which the audit keeps")
         selection = read_selection(
             pictures or [],
-            near=tuple(near or ()),
+            near=tuple(one.lower() for one in near or ()),
             tenant=tenant,
             words=tuple(word or ()),
             categories=tuple(category or ()),
@@ -170,7 +168,8 @@ def print_plan(plan: TakedownPlan) -> None:
     tenants = sorted(plan.pictures_of.keys() | plan.uploads_of.keys())
     rows = [(one, str(plan.pictures_of.get(one, 0)), str(plan.uploads_of.get(one, 0))) for one in tenants]
     print_table(("tenant", "pictures", "uploads"), rows)
-    typer.echo(f"{plan.num_pictures} pictures and {plan.num_uploads} uploads, {plan.num_bytes} bytes")
+    jobs = f"; {plan.num_open_jobs} jobs that have not ended are cancelled" if plan.num_open_jobs else ""
+    typer.echo(f"{plan.num_pictures} pictures and {plan.num_uploads} uploads, {plan.num_bytes} bytes{jobs}")
 
 
 def print_takedowns(takedowns: list[Takedown]) -> None:

@@ -25,8 +25,8 @@ MAX_NAMED = 1000
 MAX_WORDS = 8
 MAX_WORD_LETTERS = 200
 CONTENT = re.compile(r"[0-9a-f]{64}")
-ADDRESS = re.compile(r"(?:.*/i/)?([0-9a-f]{64})(?:\.(?:webp|png))?", re.DOTALL)
-JOB = re.compile(r"job_[0-9a-f]{24}")
+ADDRESS = re.compile(r"(?:.*/i/)?([0-9a-fA-F]{64})(?:\.(?:webp|png)(?:[?#].*)?)?", re.DOTALL)
+JOB = re.compile(r"(?:.*/jobs/)?(job_[0-9a-f]{24})(?:[/?#].*)?", re.DOTALL)
 
 
 class SelectionInvalid(ValueError):
@@ -40,15 +40,17 @@ class SelectionInvalid(ValueError):
 def read_picture_names(names: Iterable[str]) -> tuple[tuple[Sha256, ...], tuple[JobId, ...]]:
     """The hashes and the jobs that an admin names: by address, by SHA-256 of a file, or by the id of a job.
 
+    Programs write hashes in small or in capital letters.
+
     Raises: SelectionInvalid.
     """
     contents: list[Sha256] = []
     jobs: list[JobId] = []
     for name in names:
-        if JOB.fullmatch(name):
-            jobs.append(JobId(name))
-        elif match := ADDRESS.fullmatch(name):
-            contents.append(Sha256(match[1]))
+        if match := JOB.fullmatch(name.strip()):
+            jobs.append(JobId(match[1]))
+        elif match := ADDRESS.fullmatch(name.strip()):
+            contents.append(Sha256(match[1].lower()))
         else:
             message = f"{name[:100]!r} is no picture: use its address (/i/...), the SHA-256 of its file, or a job's id."
             raise SelectionInvalid(message, "pictures")
@@ -63,7 +65,7 @@ def check_selection(selection: PictureSelection) -> None:
     if len(selection.contents) + len(selection.jobs) + len(selection.near) > MAX_NAMED:
         raise SelectionInvalid(f"It names more than {MAX_NAMED} pictures: make several takedowns.", "pictures")
     if any(not CONTENT.fullmatch(one) for one in selection.near):
-        raise SelectionInvalid("A perceptual hash is PDQ's, in 64 hexadecimal digits in lower case.", "near")
+        raise SelectionInvalid("A perceptual hash is PDQ's, in 64 hexadecimal digits.", "near")
     if selection.tenant is not None and not is_tenant_name(selection.tenant):
         raise SelectionInvalid("There is no tenant of such a name.", "tenant")
     if len(selection.words) > MAX_WORDS or any(not 0 < len(word) <= MAX_WORD_LETTERS for word in selection.words):

@@ -2,9 +2,9 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, Table, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mezzotint.domain.ids import JobId, OwnerId, TakedownId, TenantId
@@ -42,6 +42,15 @@ from mezzotint.store.safety.withdrawals import (
     withdraw_pictures,
 )
 from mezzotint.store.schema import images, jobs, uploads
+
+
+class OpenJob(NamedTuple):
+    """A job that has not ended."""
+
+    id: JobId
+    prompt: str
+    negative_prompt: str
+
 
 ENDED = (TakedownPhase.UNDOING, TakedownPhase.UNDONE)
 
@@ -256,6 +265,14 @@ class Takedowns:
             found = await connection.execute(select(jobs.c.id).where(jobs.c.state.in_(OPEN), begins))
             return [JobId(id) for id in found.scalars()]
 
+    async def open_jobs_of(self, selection: PictureSelection) -> list[OpenJob]:
+        """Jobs that the selection names, that have not ended and meet what SQL can ask."""
+        prompts = jobs.c.raw_prompt, jobs.c.parameters["negative_prompt"].as_string().label("negative_prompt")
+        query = select(jobs.c.id, *prompts).where(jobs.c.id.in_(selection.jobs), jobs.c.state.in_(OPEN))
+        async with self._database.read() as connection:
+            found = await connection.execute(query.where(*_match(selection, jobs)))
+            return [OpenJob(JobId(row.id), row.raw_prompt, row.negative_prompt or "") for row in found]
+
     async def owners_of_withdrawn(self, content: str) -> list[tuple[TenantId, OwnerId]]:
         """Tenants whose pictures with that hash were taken down."""
         named = or_(withdrawn.c.png == content, withdrawn.c.webp == content)
@@ -309,15 +326,21 @@ def _drawn(selection: PictureSelection, after: int, last: int, limit: int | None
         named.append(images.c.seq.in_(select(images.c.seq).where(images.c.job.in_(selection.jobs))))
     if named and not selection.near:  # a near one need not be named otherwise
         query = query.where(or_(*named))
+    return query.where(*_match(selection, images)).order_by(images.c.seq).limit(limit)
+
+
+def _match(selection: PictureSelection, table: Table) -> list[ColumnElement[bool]]:
+    """The conditions on the owner, the time and the words. table: of the pictures, or of their jobs."""
+    where: list[ColumnElement[bool]] = []
     if selection.tenant is not None:
-        query = query.where(images.c.tenant == selection.tenant)
+        where.append(table.c.tenant == selection.tenant)
     if selection.since is not None:
-        query = query.where(images.c.created_at >= selection.since)
+        where.append(table.c.created_at >= selection.since)
     if selection.until is not None:
-        query = query.where(images.c.created_at < selection.until)
+        where.append(table.c.created_at < selection.until)
     for word in selection.words:
-        query = query.where(func.lower(jobs.c.raw_prompt).like(f"%{escape_like(word.lower())}%", escape=ESCAPE))
-    return query.order_by(images.c.seq).limit(limit)
+        where.append(func.lower(jobs.c.raw_prompt).like(f"%{escape_like(word.lower())}%", escape=ESCAPE))
+    return where
 
 
 def _match_uploads(selection: PictureSelection) -> list[ColumnElement[bool]]:

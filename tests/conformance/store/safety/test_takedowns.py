@@ -239,6 +239,26 @@ async def test_jobs_that_would_begin_with_it_are_cancelled(local: TakedownWork) 
     assert states == [JobState.CANCELLED, JobState.QUEUED]
 
 
+async def test_named_jobs_that_have_not_ended_draw_nothing(local: TakedownWork) -> None:
+    bow, fight = (replace(make_job(tenant="ada"), raw_prompt=prompt) for prompt in ("a bow", "a fight"))
+    other = make_job(tenant="ada")
+    for job in (bow, fight, other):
+        await local.backing.jobs.add(job)
+    named = {"jobs": (bow.id, fight.id)}
+
+    async def read_states() -> list[JobState]:
+        return [row.state for job in (bow, fight, other) if (row := await local.backing.jobs.get(job.id))]
+
+    for elsewhere in ({"tenant": BOB}, {"words": ("sword",)}, {"categories": ("hate",)}, {"until": NOW - days(1)}):
+        await take_down(local, **named, **elsewhere)
+    assert await read_states() == [JobState.QUEUED] * 3
+    assert (await plan_takedown(local, PictureSelection(**named))).plan.num_open_jobs == 2
+    await take_down(local, **named, tenant=ADA, words=("FIGHT",), categories=("violence",))
+    assert await read_states() == [JobState.QUEUED, JobState.CANCELLED, JobState.QUEUED]
+    await take_down(local, **named)
+    assert await read_states() == [JobState.CANCELLED, JobState.CANCELLED, JobState.QUEUED]
+
+
 async def test_the_same_selection_again_is_the_same_takedown(local: TakedownWork) -> None:
     await finish_with(local.backing, PICTURES[0], tenant="ada")
     first = await take_down(local, tenant=ADA)

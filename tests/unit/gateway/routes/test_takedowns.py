@@ -131,6 +131,20 @@ async def test_a_selection_that_cannot_be_used_is_refused(
         assert (await admin.get(TAKEDOWNS)).json()["takedowns"] == []
 
 
+@pytest.mark.parametrize(
+    "written",
+    ["{upper}", "/i/{png}.png", "https://host/i/{webp}.webp?size=1#x", " {png}\n", "/v1/jobs/{job}/files/0.png"],
+)
+async def test_a_picture_is_found_however_it_is_written(
+    admin: httpx.AsyncClient, service: Service, written: str
+) -> None:
+    job, image = await draw(service)
+    name = written.format(png=image.png, webp=image.webp, upper=image.png.upper(), job=job.id)
+    async with admin:
+        plan = (await admin.post(f"{TAKEDOWNS}/plan", json={"pictures": [name]})).json()
+    assert (plan["num_pictures"], plan["num_open_jobs"]) == (1, 0)
+
+
 async def test_it_is_not_undone_after_its_time(admin: httpx.AsyncClient, service: Service) -> None:
     await draw(service)
     async with admin:
