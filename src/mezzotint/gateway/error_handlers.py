@@ -1,6 +1,7 @@
 """Translates exceptions into error responses: for the whole application, and for routes in another API's shape."""
 
-from collections.abc import Callable, Coroutine
+import re
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request, Response, WebSocket
@@ -16,6 +17,8 @@ from mezzotint.gateway.bodies.json_values import JSON_HINT
 from mezzotint.gateway.errors import ApiError
 from mezzotint.gateway.middleware.security_headers import HEADERS, NO_STORE, REQUEST_ID
 
+BRANCH = re.compile(r"str|int|float|bool|[a-z]+\[.*|[A-Z]\w*", re.DOTALL)
+"""Names of kinds of values, which pydantic puts into an error's place where a field takes several kinds."""
 EXPECTED = (ApiError, RequestValidationError, StorageUnavailable, HTTPException)
 
 
@@ -84,11 +87,19 @@ def translate_exception(error: Exception) -> ApiError:
             raise error
 
 
+def _choose_error(errors: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The first error; where a field takes values of several kinds, the error of the kind that came furthest."""
+    same_field = [one for one in errors if one["loc"][:2] == errors[0]["loc"][:2]]
+    return max(same_field, key=lambda one: len(one["loc"]))
+
+
 def _translate_validation_error(error: RequestValidationError | WebSocketRequestValidationError) -> ApiError:
-    first: dict[str, Any] = error.errors()[0]
+    first = _choose_error(error.errors())
     where = [str(part) for part in first["loc"]]
-    # a client's own field name is sent back: bounded, without lone surrogates
     names = [part for part in first["loc"][1:] if isinstance(part, str)]  # what is wrong in a list is named by the list
+    if first["type"] != "extra_forbidden":  # a client may call a field that there is not as it likes
+        names = [name for name in names if not BRANCH.fullmatch(name)] or names
+    # a client's own field name is sent back: bounded, without lone surrogates
     field = names[-1][:80].encode("utf-8", "replace").decode() if names else None
     docs = "See docs/reference/api.md or /openapi.json."
     if first["type"] == "json_invalid":

@@ -1032,7 +1032,8 @@ export interface paths {
          * Create Takedown
          * @description Take pictures down: from the answer on nobody gets them by any address, unless `phase` is still `withdrawing`.
          *
-         *     A picture's bytes are taken, so every picture and upload with the same bytes goes too. The same selection again,
+         *     A picture's bytes are taken, so every picture and upload with the same bytes goes too. A job in `pictures` that has
+         *     not ended is cancelled. The same selection again,
          *     with nothing new in it, answers the takedown that is there.
          */
         post: operations["create_takedown"];
@@ -3713,8 +3714,8 @@ export interface components {
         PicturePart: {
             image_url: components["schemas"]["ImageUrl"];
             /**
-             * Type
-             * @constant
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
              */
             type: "image_url";
         };
@@ -4225,6 +4226,11 @@ export interface components {
              * @description of all files of them
              */
             num_bytes: number;
+            /**
+             * Num Open Jobs
+             * @description jobs in `pictures` that have not ended: they are cancelled
+             */
+            num_open_jobs: number;
             /** Num Pictures */
             num_pictures: number;
             /**
@@ -4400,8 +4406,8 @@ export interface components {
             /** Text */
             text: string;
             /**
-             * Type
-             * @constant
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
              */
             type: "text";
         };
@@ -12932,7 +12938,7 @@ export interface operations {
                      * Input
                      * @description a text, texts, or parts: text and image_url
                      */
-                    input: string | string[] | (components["schemas"]["TextPart"] | components["schemas"]["PicturePart"])[];
+                    input: string | (components["schemas"]["TextPart"] | components["schemas"]["PicturePart"])[] | string[];
                     /**
                      * Model
                      * @description any name is taken; one filter judges all

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isnan
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -51,6 +51,11 @@ CATEGORIES: Mapping[str, SafetyCategory | None] = {
 }
 """OpenAI's categories with ours; None: not told apart here, always false."""
 Input = Literal["text", "image"]
+STOPS: Mapping[Input, frozenset[SafetyVerdict]] = {
+    "text": frozenset({SafetyVerdict.BLOCK}),
+    "image": frozenset({SafetyVerdict.BLOCK, SafetyVerdict.BLUR, SafetyVerdict.REVIEW}),
+}
+"""A text that is to be reviewed passes; a picture that is not simply allowed is not delivered as it is."""
 Verdict = TypeVar("Verdict", TextVerdict, ImageVerdict)
 
 
@@ -74,7 +79,7 @@ class PicturePart(BaseModel):
     image_url: ImageUrl
 
 
-Part = TextPart | PicturePart
+Part = Annotated[TextPart | PicturePart, Field(discriminator="type")]
 
 
 class ModerationRequest(BaseModel):
@@ -82,7 +87,7 @@ class ModerationRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    input: str | list[str] | list[Part] = Field(description="a text, texts, or parts: text and image_url")
+    input: str | list[Part] | list[str] = Field(description="a text, texts, or parts: text and image_url")
     model: str | None = Field(None, max_length=200, description="any name is taken; one filter judges all")
 
 
@@ -115,20 +120,20 @@ class ModerationAnswer(BaseModel):
 
 @dataclass(slots=True)
 class _Judged:
-    """The verdicts on the parts of one input, put together. scores: by category, the highest. inputs: which kinds of
-    parts have a score in it.
+    """The verdicts on the parts of one input, put together. is_flagged: the policy stops a part. scores: by category,
+    the highest. inputs: which kinds of parts have a score in it.
     """
 
+    is_flagged: bool = False
     verdict: SafetyVerdict = SafetyVerdict.ALLOW
     category: str = ""
     scores: dict[str, float] = field(default_factory=dict)
     inputs: dict[str, set[Input]] = field(default_factory=dict)
-    has_picture: bool = False
     text: TextVerdict | None = None
     version: str = ""
 
     def add(self, kind: Input, verdict: SafetyVerdict, category: str, scores: Mapping[str, float]) -> None:
-        self.has_picture |= kind == "image"
+        self.is_flagged |= verdict in STOPS[kind]
         if verdict.severity > self.verdict.severity:
             self.verdict, self.category = verdict, category
         for name, score in {**scores, **({category: 1.0} if category and not scores else {})}.items():
@@ -208,14 +213,10 @@ async def _decode(url: str) -> bytes:
 
 def _tell(judged: _Judged) -> ModerationResult:
     text = judged.text
-    flags = {SafetyVerdict.BLOCK}
-    if judged.has_picture:
-        flags |= {SafetyVerdict.BLUR, SafetyVerdict.REVIEW}
-    is_flagged = judged.verdict in flags
     scores = {name: round(judged.scores.get(ours, 0.0), 4) if ours else 0.0 for name, ours in CATEGORIES.items()}
     return ModerationResult(
-        flagged=is_flagged,
-        categories={name: is_flagged and ours == judged.category for name, ours in CATEGORIES.items()},
+        flagged=judged.is_flagged,
+        categories={name: judged.is_flagged and ours == judged.category for name, ours in CATEGORIES.items()},
         category_scores=scores,
         category_applied_input_types={
             name: sorted(judged.inputs.get(ours, ())) if ours else [] for name, ours in CATEGORIES.items()

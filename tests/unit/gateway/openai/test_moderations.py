@@ -1,6 +1,7 @@
 """OpenAI's moderation endpoint: its client's shapes, on the policy that judges prompts and pictures here."""
 
 from base64 import b64encode
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -10,7 +11,12 @@ import pytest
 from openai import AsyncOpenAI
 from PIL import Image
 
+from mezzotint.actions.screen import TextScreen
+from mezzotint.domain.tier import Tier
+from mezzotint.gateway import Service
 from mezzotint.gateway.openai.moderations import MAX_TEXT, MAX_TEXTS
+from mezzotint.policy.safety.verdicts import SafetyVerdict
+from tests.making import make_text_verdict
 from tests.unit.gateway.conftest import Connect
 
 pytestmark = pytest.mark.anyio
@@ -75,6 +81,34 @@ async def test_a_text_and_a_picture_are_judged_as_one(
     assert result.flagged is flagged
     assert result.categories.violence is flagged
     assert result.category_applied_input_types.violence == inputs
+
+
+async def test_a_text_to_be_reviewed_flags_nothing_beside_a_picture(service: Service, connect: Connect) -> None:
+    to_review = make_text_verdict(verdict=SafetyVerdict.REVIEW, category="violence", scores={"violence": 0.6})
+    screen = TextScreen(judge=lambda prompt, negative_prompt="", tier=Tier.FREE: to_review)
+    served = replace(service, admission=replace(service.admission, screen=screen))
+    async with connect(served=served) as http:
+        parts: Any = [{"type": "text", "text": "a lake"}, picture(data_url("blue"))]
+        (result,) = (await client_of(http).moderations.create(input=parts)).results
+    assert not result.flagged
+    assert result.model_extra is not None
+    assert result.model_extra["mezzotint"]["verdict"] == "review"
+
+
+@pytest.mark.parametrize(
+    ("given", "param", "message"),
+    [
+        (7, "input", '"input": Input should be a valid string.'),
+        ([{"type": "video"}], "input", "Input tag 'video'"),
+        ([{"type": "image_url", "image_url": {}}], "url", '"url": Field required.'),
+        ([{"type": "text", "text": "a", "language": "en"}], "language", 'There is no field "language".'),
+    ],
+)
+async def test_what_is_wrong_in_an_input_is_named(connect: Connect, given: Any, param: str, message: str) -> None:
+    async with connect() as http:
+        error = (await http.post("/v1/moderations", json={"input": given})).json()["error"]
+    assert error["param"] == param
+    assert message in error["message"]
 
 
 @pytest.mark.parametrize(
