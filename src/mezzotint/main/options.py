@@ -62,7 +62,8 @@ def report_errors() -> Iterator[None]:
     try:
         yield
     except MezzotintError as error:
-        print(f"mezzotint: {error}\n  {error.hint}  [{error.code}]", file=sys.stderr)  # noqa: T201
+        lines = (*f"mezzotint: {error}".split("\n"), f"  {error.hint}  [{error.code}]")
+        print("\n".join(map(make_printable, lines)), file=sys.stderr)  # noqa: T201
         is_usage = isinstance(error, SettingInvalid | ArgumentInvalid)
         raise typer.Exit(ExitCode.USAGE if is_usage else ExitCode.FAILED) from error
     except DeviceLost as error:
@@ -71,8 +72,14 @@ def report_errors() -> Iterator[None]:
         raise typer.Exit(ExitCode.DEVICE_LOST) from error
 
 
+def make_printable(text: object) -> str:
+    """One line without control characters: texts of strangers do nothing to a terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in str(text))
+
+
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns that people read and `awk` splits (on two spaces)."""
-    widths = [max(len(str(row[column])) for row in (head, *rows)) for column in range(len(head))]
-    for row in (head, *rows):
-        typer.echo("  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    lines = [[make_printable(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    for line in lines:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())

@@ -79,29 +79,44 @@ def read_credentials(data: bytes, anchors: str = "") -> ContentCredentials:
         return ContentCredentials(validity=Validity.INVALID, problems=(report["problem"],))
     manifest = _active(report)
     results = report.get("validation_results", NOTHING).get("activeManifest", NOTHING)
-    found = {one["label"]: one.get("data", NOTHING) for one in manifest.get("assertions", [])}
-    facts = found.get(GENERATION, NOTHING)
-    actions = [one for one in found.get("c2pa.actions.v2", NOTHING).get("actions", []) if isinstance(one, dict)]
+    found = {one["label"]: one.get("data") for one in manifest.get("assertions", [])}
+    facts = _read_object(found.get(GENERATION))
+    actions = _read_objects(_read_object(found.get("c2pa.actions.v2")).get("actions"))
     signature = manifest.get("signature_info", NOTHING)
-    generator = (manifest.get("claim_generator_info") or [NOTHING])[0]
-    kinds = [one["digitalSourceType"].rpartition("/")[2] for one in actions if "digitalSourceType" in one]
-    model = facts.get("model", NOTHING)
+    generator = next(iter(_read_objects(manifest.get("claim_generator_info"))), NOTHING)
+    kinds = [kind.rpartition("/")[2] for one in actions if (kind := _read_text(one, "digitalSourceType"))]
+    model = _read_object(facts.get("model"))
     return ContentCredentials(
         validity=Validity(report["validation_state"].lower()),
         problems=tuple(one["code"] for one in results.get("failure", []) if one["code"] != UNTRUSTED),
-        signer=signature.get("common_name"),
-        issuer=signature.get("issuer"),
-        software=" ".join(filter(None, (generator.get("name"), generator.get("version")))) or None,
-        made_at=next((one["when"] for one in actions if "when" in one), None),
-        actions=tuple(one["action"] for one in actions if "action" in one),
+        signer=_read_text(signature, "common_name"),
+        issuer=_read_text(signature, "issuer"),
+        software=" ".join(filter(None, (_read_text(generator, "name"), _read_text(generator, "version")))) or None,
+        made_at=next((when for one in actions if (when := _read_text(one, "when"))), None),
+        actions=tuple(action for one in actions if (action := _read_text(one, "action"))),
         digital_source=kinds[0] if kinds else None,
-        job=facts.get("job"),
-        model=model.get("name"),
-        model_sha256=model.get("sha256"),
-        source_sha256=facts.get("source", NOTHING).get("sha256"),
-        styles=tuple(facts.get("styles", ())),
-        recipe=facts.get("recipe"),
+        job=_read_text(facts, "job"),
+        model=_read_text(model, "name"),
+        model_sha256=_read_text(model, "sha256"),
+        source_sha256=_read_text(_read_object(facts.get("source")), "sha256"),
+        styles=tuple(_read_objects(facts.get("styles"))),
+        recipe=_read_object(facts.get("recipe")) or None,
     )
+
+
+def _read_object(found: Any) -> dict[str, Any]:
+    """Anybody may sign a manifest of any form: what is no object is taken as an empty one."""
+    return found if isinstance(found, dict) else NOTHING
+
+
+def _read_objects(found: Any) -> list[dict[str, Any]]:
+    """The objects of a list."""
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def _read_text(found: Mapping[str, Any], name: str) -> str | None:
+    text = found.get(name)
+    return text if isinstance(text, str) else None
 
 
 def _read_report(data: bytes, anchors: str) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ from mezzotint.media import convert_picture
 from mezzotint.media.metadata.png_text import add_text, read_texts
 from mezzotint.provenance import Identity, NoPicture, PictureSigner, Validity, read_credentials
 from mezzotint.provenance.authority import AuthorityFiles, make_authority
-from mezzotint.provenance.manifest import Model, describe_job
+from mezzotint.provenance.manifest import GENERATION, Model, describe_job
 from tests.making import NOW, make_job
 from tests.unit.provenance.conftest import FORMATS, draw
 
@@ -130,6 +130,17 @@ def test_without_its_root_a_signer_is_valid_but_not_trusted(
     for anchors in ("", AuthorityFiles(folder).root.read_text()):
         found = read_credentials(signed, anchors)
         assert (found.validity, found.problems) == (Validity.VALID, ())
+
+
+@pytest.mark.parametrize("odd", ["text", 7, None, [1], {"name": 5, "sha256": []}], ids=str)
+def test_a_strangers_manifest_may_have_any_form(signer: PictureSigner, root: str, odd: object) -> None:
+    facts = dict.fromkeys(("job", "model", "source", "styles", "recipe"), odd)
+    for data in (facts, odd):
+        assertions = [MANIFEST["assertions"][0], {"label": GENERATION, "data": data}]
+        signed = signer.sign(draw("PNG"), {**MANIFEST, "assertions": assertions})
+        found = read_credentials(signed, root)
+        assert (found.validity, found.model, found.source_sha256) == (Validity.TRUSTED, None, None)
+        assert found.actions == ("c2pa.created",)
 
 
 def test_a_signature_by_another_key_under_the_same_chain_is_invalid(

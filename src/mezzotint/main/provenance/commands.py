@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mezzotint.main.options import Data, ExitCode, report_errors
+from mezzotint.main.options import Data, ExitCode, make_printable, report_errors
 
 if TYPE_CHECKING:
     from mezzotint.provenance import ContentCredentials
@@ -69,7 +69,7 @@ def verify(
         if watermark or settings.watermark:
             lines.append(("mark", _describe_mark(content, find_watermark_key(settings))))
         for name, text in lines:
-            typer.echo(f"  {name:<9}{text}")
+            typer.echo(f"  {name:<9}{make_printable(text)}")
         raise typer.Exit(ExitCode.DONE if found.validity is Validity.TRUSTED else ExitCode.UNPROVEN)
 
 
@@ -91,6 +91,7 @@ def _describe(found: "ContentCredentials") -> list[tuple[str, str]]:
         "software": found.software,
         "model": model,
         "job": found.job,
+        "styles": ", ".join(f"{one.get('name')} {one.get('weight')}  {one.get('sha256')}" for one in found.styles),
         "source": found.source_sha256,
         "recipe": found.recipe and ", ".join(f"{name}: {value}" for name, value in found.recipe.items()),
     }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mezzotint.domain.task import Task
-from mezzotint.main.options import report_errors
+from mezzotint.main.options import make_printable, report_errors
 
 if TYPE_CHECKING:
     from mezzotint.media.metadata import FileMetadata
@@ -70,11 +70,11 @@ def _describe(file: Path, found: "FileMetadata") -> str:
     assert found.recipe is not None, "checked by the caller"
     values = asdict(found.recipe)
     lines = [f"{file}: {found.kind}, written by {found.origin}  {found.recipe.software or ''}".rstrip()]
-    lines += [f"  {title:<9}{_write(values[name])}" for name, title in TITLES.items() if values[name] not in (None, "")]
+    lines += [f"  {title:<9}{values[name]}" for name, title in TITLES.items() if values[name] not in (None, "")]
     if found.recipe.vae is not None:
-        lines.append(f"  {'vae':<9}{_write(found.recipe.vae.name)}")
+        lines.append(f"  {'vae':<9}{found.recipe.vae.name}")
     if found.recipe.embeddings:
-        names = ", ".join(_write(one.name) for one in found.recipe.embeddings)
+        names = ", ".join(one.name for one in found.recipe.embeddings)
         lines.append(f"  {'embedded':<9}{names}")
     if found.recipe.width is not None:
         lines.append(f"  {'size':<9}{found.recipe.width} x {found.recipe.height}")
@@ -82,9 +82,4 @@ def _describe(file: Path, found: "FileMetadata") -> str:
     if found.recipe.task is Task.EDIT:  # its words alone draw something else
         again = "open the file on the page, or send POST /v1/jobs the fields of --json with the picture as source"
     lines.append(f"  {'again':<9}{again}")
-    return "\n".join(lines)
-
-
-def _write(value: object) -> str:
-    """Control characters of a file from outside do nothing to the terminal."""
-    return "".join(letter if letter.isprintable() else " " for letter in str(value))
+    return "\n".join(map(make_printable, lines))

@@ -4,12 +4,15 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from mezzotint.domain.drawing.recipe import Recipe
 from mezzotint.domain.task import Task
 from mezzotint.main.commands import app
+from mezzotint.main.options import print_table
 from mezzotint.media.metadata import embed_recipe
+from mezzotint.media.metadata.png_text import add_text
 from tests.making import make_parameters
 from tests.making_pictures import encode, noise
 
@@ -41,6 +44,21 @@ def test_an_edit_tells_its_guidance_and_that_it_began_with_a_picture(tmp_path: P
     assert "  img cfg  2.0\n" in out
     assert "imagine" not in out
     assert "with the picture as source" in out
+
+
+def test_texts_of_a_strangers_file_do_nothing_to_the_terminal(tmp_path: Path) -> None:
+    odd = replace(RECIPE, prompt="a \x1b[2Jcat", model="m\x9b1m", software="S\x1b]0;title\x07")
+    file, other = tmp_path / "odd.png", tmp_path / "other.png"
+    file.write_bytes(embed_recipe(encode(noise(64, 48), "PNG"), odd))
+    other.write_bytes(add_text(encode(noise(64, 48), "PNG"), "work\x1b[1mflow", "x"))
+    for told in (*inspect(str(file))[1:], inspect(str(other))[2]):
+        assert not [letter for letter in told if not letter.isprintable() and letter != "\n"]
+    assert "work [1mflow" in inspect(str(other))[2]
+
+
+def test_a_table_keeps_its_lines_whatever_strangers_wrote(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("why",), [("a\nb\x1b[1m",)])
+    assert capsys.readouterr().out == "why\na b [1m\n"
 
 
 def test_files_that_tell_nothing_or_are_no_picture_are_named(tmp_path: Path) -> None:
