@@ -162,10 +162,10 @@ class NotKnown(StartError):
 
 
 class ArgumentInvalid(StartError):
-    """A name or a password does not follow its rules."""
+    """An argument of a command cannot be used."""
 
     code = "argument_invalid"
-    hint = "Nothing was changed; try again with one that does."
+    hint = "Nothing was changed. Correct what the message names and run the command again."
 
 
 class RecipeMissing(StartError):

@@ -6,6 +6,7 @@ addresses of ordinary prose pass: (ratio 16:9), (John 3:16), (note: 3), std::vec
 """
 
 import re
+from math import isfinite
 
 from mezzotint.domain.drawing.prompt_weights import MAX_WEIGHT, read_weights
 from mezzotint.domain.refusal import Refusal, RefusalCode, refuse
@@ -69,7 +70,10 @@ def check_weights(text: str, *, param: str, model: str, weighs_words: bool) -> R
         return refusal
     for piece in read_weights(text):
         if not abs(piece.weight) <= MAX_WEIGHT:
-            message = f'The weight {piece.weight:g} of "{piece.text.strip()[:_MAX_QUOTED]}" is out of bounds.'
+            words = piece.text.strip()[:_MAX_QUOTED]
+            message = f'The weight of "{words}" is no number.'
+            if isfinite(piece.weight):
+                message = f'The weight {piece.weight:g} of "{words}" is out of bounds.'
             hint = f"Choose from {-MAX_WEIGHT:g} to {MAX_WEIGHT:g}, nested ones multiplied; 1 changes nothing."
             return refuse(RefusalCode.PARAMETER_INVALID, message, hint, param)
     return None
