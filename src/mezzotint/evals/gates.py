@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.resources import files
+from math import isfinite
 from pathlib import Path
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from mezzotint.domain.errors import SettingInvalid
 from mezzotint.evals.result import EvalResult, Figure, Suite
@@ -29,7 +31,7 @@ class GateOutcome(StrEnum):
 class Gate(BaseModel):
     """Bounds of one figure. Every bound that is given must hold."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     at_least: float | None = None
     at_most: float | None = None
@@ -37,7 +39,13 @@ class Gate(BaseModel):
     below: float | None = None
     max_drop: float | None = None
     max_rise: float | None = None
-    min_num: int = 0
+    min_num: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _check_bounds(self) -> Self:
+        if not self.describe():
+            raise ValueError("it has no bound, so that nothing could fail it")
+        return self
 
     def describe(self) -> str:
         bounds = (
@@ -100,7 +108,9 @@ def _judge_figure(figure: Figure | None, gate: Gate, before: Figure | None) -> t
         if figure.low is not None and figure.high is not None:
             reason += f": the value lies between {figure.low:.3g} and {figure.high:.3g}, which is too wide to judge by"
         return GateOutcome.WITHHELD, reason
-    if gate.is_relative and (before is None or before.value is None):
+    if not isfinite(figure.value):  # it is neither above nor below any bound
+        return GateOutcome.FAILED, "it is not a number"
+    if gate.is_relative and (before is None or before.value is None or not isfinite(before.value)):
         return GateOutcome.WITHHELD, "no accepted run to compare with; `mezzotint eval accept` keeps one"
     broken = list(_broken_bounds(figure.value, gate, before.value if before and before.value is not None else None))
     return (GateOutcome.FAILED, "; ".join(broken)) if broken else (GateOutcome.PASSED, "")

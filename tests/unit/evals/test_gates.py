@@ -25,6 +25,8 @@ def outcome(gate: Gate, figure: Figure, accepted: EvalResult | None = None) -> G
         (Gate(at_most=0.5), 0.5, GateOutcome.PASSED),
         (Gate(below=0.5), 0.5, GateOutcome.FAILED),
         (Gate(at_least=0.1, below=0.5), 0.6, GateOutcome.FAILED),
+        (Gate(at_least=0.1, below=0.5), float("nan"), GateOutcome.FAILED),
+        (Gate(max_drop=0.1), float("nan"), GateOutcome.FAILED),
     ],
 )
 def test_a_gate_holds_its_bounds(gate: Gate, value: float, expected: GateOutcome) -> None:
@@ -69,7 +71,16 @@ def test_a_file_replaces_a_gate_and_keeps_the_others(tmp_path: Path) -> None:
     assert gates["golden_adversarial.stopped"] == load_gates()[Suite.SAFETY]["golden_adversarial.stopped"]
 
 
-@pytest.mark.parametrize("text", ["[safety.x]\nat_leest = 1\n", "[weather.x]\nat_least = 1\n", "no toml"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[safety.x]\nat_leest = 1\n",
+        "[weather.x]\nat_least = 1\n",
+        "no toml",
+        "[safety.x]\nmin_num = 5\n",
+        "[safety.x]\nat_least = nan\n",
+    ],
+)
 def test_a_file_that_is_no_list_of_gates_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "gates.toml"
     path.write_text(text)
