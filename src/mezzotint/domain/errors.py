@@ -84,7 +84,7 @@ class ModelUnsupported(StartError):
     """Jobs cannot give the model what it needs in every call."""
 
     code = "model_unsupported"
-    hint = "Serve the model without that part, or another one; see docs/how-to/another-model.md."
+    hint = "See docs/how-to/another-model.md for the models that are served, and their forms."
 
 
 class StyleInvalid(StartError):

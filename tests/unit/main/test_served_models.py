@@ -10,7 +10,7 @@ import torch
 from diffusers import AutoencoderTiny
 
 from mezzotint.config import read_settings
-from mezzotint.domain.errors import SettingInvalid
+from mezzotint.domain.errors import ModelMissing, SettingInvalid
 from mezzotint.domain.tier import Tier
 from mezzotint.engine.models import files
 from mezzotint.main import served_models
@@ -124,6 +124,12 @@ def test_one_model_or_a_list_but_not_both(tmp_path: Path) -> None:
         find_models(read_settings(models=toml, model="owner/name"))
     (offer,) = find_models(read_settings(model="starter"))
     assert (offer.info.name, offer.entry.warm) == ("mezzotint-starter", True)
+
+
+def test_a_path_that_the_system_does_not_look_at_is_named(tmp_path: Path) -> None:
+    for more in ("", "x.safetensors"):
+        with pytest.raises(ModelMissing, match="cannot be read: File name too long"):
+            find_models(read_settings(model="x" * 5000 + more))
 
 
 def test_exact_mode_is_the_default_on_a_processor_and_a_choice_on_a_gpu() -> None:

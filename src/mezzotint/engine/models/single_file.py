@@ -74,9 +74,13 @@ def find_checkpoint(source: str) -> Path | None:
     """The file that `source` names; None: it names something else. Raises: ModelMissing, ModelUnsupported."""
     path = Path(source).expanduser()
     is_named_so = path.suffix.lower() in WEIGHTS_SUFFIXES
-    if path.is_dir() or not (is_named_so or path.exists()):
+    try:
+        is_folder, is_there = path.is_dir(), path.exists()
+    except OSError as error:  # a folder that may not be searched, a name that is too long
+        raise ModelMissing(f"{source[:200]!r} cannot be read: {error.strerror}") from error
+    if is_folder or not (is_named_so or is_there):
         return None
-    if not path.exists():
+    if not is_there:
         raise ModelMissing(f"there is no file {source!r}")
     if path.suffix.lower() in {".ckpt", ".bin", ".pt", ".pth"}:
         raise ModelUnsupported(

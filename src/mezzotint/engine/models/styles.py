@@ -5,6 +5,7 @@ diffusers' `save` functions write of a denoiser alone.
 """
 
 import json
+import re
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,13 @@ HUB_NAME = "pytorch_lora_weights.safetensors"
 """The file that diffusers' `save_lora_weights` writes, and looks for in a hub repository."""
 PEFT_PREFIX = "base_model.model."
 PREFIXES = ("unet.", "transformer.", "transformer_2.", "text_encoder.", "text_encoder_2.", "text_encoder_3.")
+FACTOR = re.compile(r"\.lora(?:_linear_layer)?\.(down|up)\.")
 UNSUPPORTED_KEYS = {"dora_scale": "DoRA", "hada_": "LoHa", "lora_mid": "LoCon with a middle", "oft_": "OFT"}
 """Parts of names -> the kind of adapter that diffusers would drop in part, or not load."""
 NAMED = 3
 """Tensors that a message names at most."""
+TRIED = "style"
+"""The adapter name under which a style is loaded to see whether it fits."""
 
 
 def locate_style(source: str, revision: str | None = None) -> Path:
@@ -71,13 +75,16 @@ def check_style_file(path: Path, max_bytes: int) -> None:
 
 
 def check_style_values(path: Path) -> None:
-    """Read every tensor, one after the other. Raises: StyleInvalid for numbers that are none."""
+    """Read every tensor, one after the other. Raises: StyleInvalid for integers, NaN and infinity."""
     import torch
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as opened:
         for name in opened.keys():  # noqa: SIM118 - it is no mapping
             tensor = opened.get_tensor(name)
+            if not (tensor.is_floating_point() or name.endswith("alpha")):
+                kind = str(tensor.dtype).removeprefix("torch.")
+                raise StyleInvalid(f"{path} holds numbers of the type {kind} in {name}, not floating point")
             if tensor.is_floating_point() and not torch.isfinite(tensor.float()).all():
                 raise StyleInvalid(f"{path} holds NaN or infinity in {name}")
 
@@ -85,29 +92,40 @@ def check_style_values(path: Path) -> None:
 def check_style_fits(path: Path, folder: Path) -> None:
     """Load a style into a model without weights. Raises: StyleInvalid unless every tensor has its place there."""
     import torch
+    from diffusers.utils import logging
 
     pipeline = build_empty_pipeline(folder)
     kind = type(pipeline).__name__
     if not hasattr(pipeline, "load_lora_weights"):
         raise StyleInvalid(f"{path} fits no {kind}: diffusers loads no styles for it")
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.CRITICAL)  # diffusers would log every tensor of a style that does not fit
     try:
         expected = _list_converted(pipeline, path)
-        load_style(pipeline, path, BUILT_IN_STYLE)
+        load_style(pipeline, path, TRIED)
     except Exception as error:  # whatever a converter raises at names and shapes of another model
         reason = (str(error).strip() or type(error).__name__).splitlines()
-        told = next((line.strip() for line in reason if "size mismatch" in line), reason[0])[:300]
+        told = next((line.strip() for line in reason if "size mismatch" in line), reason[0])
+        told = told.replace(f".{TRIED}.", ".")[:300]
         raise StyleInvalid(f"{path} does not fit {folder.name} ({kind}): {told}") from error
-    num_placed = sum(
-        key.endswith(f".{BUILT_IN_STYLE}.weight")
-        for module in vars(pipeline).values()
+    finally:
+        logging.set_verbosity(verbosity)
+    placed = [
+        f"{part}.{key}".replace(f".{TRIED}.", ".")
+        for part, module in pipeline.components.items()
         if isinstance(module, torch.nn.Module)
         for key, _ in module.named_parameters()
-    )
-    if num_placed != len(expected):
-        names = _name_some([name for name in expected if not _has_place(pipeline, name)] or expected)
+        if key.endswith(f".{TRIED}.weight")
+    ]
+    if len(placed) > len(expected):
+        given = set(map(_rename_factor, expected))
+        lacking = [name for name in placed if name not in given]
+        raise StyleInvalid(f"{path} is not whole: it lacks {len(lacking)} tensors, such as {_name_some(lacking)}")
+    if len(placed) < len(expected):
+        strange = [name for name in expected if _rename_factor(name) not in set(placed)]
         raise StyleInvalid(
-            f"{path} does not fit {folder.name} ({kind}): {len(expected) - num_placed} of {len(expected)} tensors have "
-            f"no place there, such as {names}"
+            f"{path} does not fit {folder.name} ({kind}): {len(strange)} of {len(expected)} tensors have no place "
+            f"there, such as {_name_some(strange)}"
         )
 
 
@@ -168,13 +186,9 @@ def _list_converted(pipeline: Any, path: Path) -> list[str]:
     return [name for name in converted if "lora" in name and not name.endswith("alpha")]
 
 
-def _has_place(pipeline: Any, name: str) -> bool:
-    """Say whether a tensor's name begins with the path of a module of the pipeline."""
-    part, _, rest = name.partition(".")
-    module = getattr(pipeline, part, None)
-    if module is None:
-        return False
-    return any(rest.startswith(f"{path}.") for path, _ in module.named_modules() if path.count(".") > 1)
+def _rename_factor(name: str) -> str:
+    """The name by which PEFT keeps a factor: diffusers has called them `lora.down` and `lora.up`, too."""
+    return FACTOR.sub(lambda found: f".lora_{'A' if found[1] == 'down' else 'B'}.", name)
 
 
 def _read_header(path: Path) -> list[str]:

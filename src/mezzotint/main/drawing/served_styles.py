@@ -43,7 +43,12 @@ def find_styles(settings: Settings, offers: Sequence[ServedModel]) -> tuple[Serv
 
 
 def _find_style(settings: Settings, entry: StyleEntry, offers: Sequence[ServedModel]) -> ServedStyle:
-    path = styles.locate_style(entry.source, entry.revision)
+    try:
+        path = styles.locate_style(entry.source, entry.revision)
+    except OSError as error:
+        raise StyleInvalid(
+            f"the style {entry.name!r}: {entry.source[:200]!r} cannot be read: {error.strerror}"
+        ) from error
     fits = [offer for offer in offers if entry.models is None or offer.info.name in entry.models]
     try:
         if entry.source == styles.BUILT_IN_STYLE:

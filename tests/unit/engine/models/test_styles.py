@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from mezzotint.domain.errors import StyleInvalid
 from mezzotint.engine.models.files import locate
@@ -79,12 +79,36 @@ def test_numbers_that_are_none_are_found(tmp_path: Path, factors: Factors) -> No
         (lambda factors: make_factors(sdxl().unet), "does not fit"),
         (lambda factors: {name: (down[:, :5], up) for name, (down, up) in factors.items()}, "size mismatch"),
         (lambda factors: {f"nowhere.{name}": both for name, both in factors.items()}, "does not fit"),
-        (lambda factors: factors | {"nowhere.to_q": (torch.ones(4, 8), torch.ones(8, 4))}, "2 of .*nowhere"),
+        (
+            lambda factors: factors | {"nowhere.to_q": (torch.ones(4, 8), torch.ones(8, 4))},
+            r"2 of .*such as unet.nowhere.to_q.lora.down.weight, unet.nowhere.to_q.lora.up.weight$",
+        ),
     ],
 )
-def test_a_style_of_another_model_is_named(tmp_path: Path, factors: Factors, change: Any, said: str) -> None:
+def test_a_style_of_another_model_is_named(
+    tmp_path: Path, factors: Factors, change: Any, said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(StyleInvalid, match=said):
         check_style_fits(write_style(tmp_path / "ink.safetensors", change(factors)), STARTER)
+    assert "size mismatch" not in "".join(capfd.readouterr()), "the message says it once"
+
+
+def test_a_style_that_lacks_half_of_a_pair_is_named(tmp_path: Path, factors: Factors) -> None:
+    path = write_style(tmp_path / "ink.safetensors", factors, "peft")
+    tensors = load_file(path)
+    missing = sorted(tensors)[0]
+    del tensors[missing]
+    save_file(tensors, path)
+    with pytest.raises(StyleInvalid, match=f"lacks 1 tensors, such as {missing}$"):
+        check_style_fits(path, STARTER)
+
+
+def test_integers_are_no_style(tmp_path: Path, factors: Factors) -> None:
+    path = write_style(tmp_path / "ink.safetensors", factors)
+    name = next(iter(tensors := load_file(path)))
+    save_file(tensors | {name: tensors[name].to(torch.int32)}, path)
+    with pytest.raises(StyleInvalid, match=f"int32 in {name}"):
+        check_style_values(path)
 
 
 def test_a_style_is_found_as_a_file_a_folder_or_by_its_name(tmp_path: Path, factors: Factors) -> None:
