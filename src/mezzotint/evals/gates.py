@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.resources import files
-from math import isfinite
 from pathlib import Path
 from typing import Self
 
@@ -108,9 +107,7 @@ def _judge_figure(figure: Figure | None, gate: Gate, before: Figure | None) -> t
         if figure.low is not None and figure.high is not None:
             reason += f": the value lies between {figure.low:.3g} and {figure.high:.3g}, which is too wide to judge by"
         return GateOutcome.WITHHELD, reason
-    if not isfinite(figure.value):  # it is neither above nor below any bound
-        return GateOutcome.FAILED, "it is not a number"
-    if gate.is_relative and (before is None or before.value is None or not isfinite(before.value)):
+    if gate.is_relative and (before is None or before.value is None):
         return GateOutcome.WITHHELD, "no accepted run to compare with; `mezzotint eval accept` keeps one"
     broken = list(_broken_bounds(figure.value, gate, before.value if before and before.value is not None else None))
     return (GateOutcome.FAILED, "; ".join(broken)) if broken else (GateOutcome.PASSED, "")
