@@ -9,6 +9,7 @@ import base64
 import codecs
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from html import unescape
 from urllib.parse import unquote
 
@@ -43,8 +44,12 @@ _READ_BACKWARDS = frozenset(word[::-1] for word in _COMMON) - _COMMON - _ORDINAR
 _MIN_COMMON = 2
 
 
+@lru_cache(64)
 def list_decoded(text: str) -> tuple[str, ...]:
-    """The texts that encodings hide in this one, at most `MAX_DECODED`. text: as it was sent, its case kept."""
+    """The texts that encodings hide in this one, at most `MAX_DECODED`. text: as it was sent, its case kept.
+
+    The rules and the heads ask one after the other.
+    """
     text = text[:_MAX_CHARS]
     found = dict.fromkeys(decoded for decoded in _decode(text) if decoded != text and len(decoded) >= _MIN_CHARS)
     return tuple(found)[:MAX_DECODED]

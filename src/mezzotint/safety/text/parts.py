@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mezzotint.safety.text.encoder import EncodedText, Span
 
@@ -36,8 +37,9 @@ class Parts:
 
 
 def list_parts(text: str, encoded: EncodedText, *, has_fragments: bool) -> Parts:
-    counted = _list_counted(text, encoded)
-    fragments = _list_rows(text, encoded, _FRAGMENT_END, MAX_FRAGMENTS, 2) if has_fragments else []
+    places = _Places(text, np.array([start for start, _ in encoded.offsets], dtype=np.int64))
+    counted = _list_counted(places)
+    fragments = _list_rows(places.cut(_FRAGMENT_END), MAX_FRAGMENTS, 2) if has_fragments else []
     return Parts(tuple(dict.fromkeys((*counted, *fragments))), len(counted))
 
 
@@ -47,28 +49,35 @@ def list_char_spans(text: str, encoded: EncodedText, spans: Sequence[Span]) -> l
     return [(0, len(text)), *((offsets[start][0], offsets[end - 1][1]) for start, end in spans[1:])]
 
 
-def _list_counted(text: str, encoded: EncodedText) -> list[Span]:
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """starts: the first character of each token."""
+
+    text: str
+    starts: NDArray[np.int64]
+
+    def cut(self, end: re.Pattern[str]) -> list[int]:
+        """Places between tokens where the pattern cuts the text, with its beginning and its end."""
+        ends = [match.end() for match in end.finditer(self.text)]
+        inner: list[int] = np.searchsorted(self.starts, ends).tolist() if ends else []
+        return sorted({0, len(self.starts), *inner})
+
+
+def _list_counted(places: _Places) -> list[Span]:
     """The whole, then sentences, clauses (and two and three of them in a row) and windows."""
-    num = len(encoded)
+    num = len(places.starts)
     spans = [(0, num)]
-    cuts = _list_cuts(text, encoded, _SENTENCE_END)
+    cuts = places.cut(_SENTENCE_END)
     if len(cuts) > 2:
         spans += [(start, end) for start, end in pairwise(cuts) if end - start >= MIN_SENTENCE]
-    spans += _list_rows(text, encoded, _CLAUSE_END, MAX_CLAUSES, 3)
+    spans += _list_rows(places.cut(_CLAUSE_END), MAX_CLAUSES, 3)
     if num > WINDOW + STRIDE:
         spans += [(start, min(start + WINDOW, num)) for start in range(0, num - STRIDE, STRIDE)]
     return list(dict.fromkeys(spans))
 
 
-def _list_rows(text: str, encoded: EncodedText, end: re.Pattern[str], most: int, length: int) -> list[Span]:
-    """The first `most` pieces that the pattern ends, and rows of up to `length` of them."""
-    cuts = _list_cuts(text, encoded, end)[: most + 1]
+def _list_rows(cuts: Sequence[int], most: int, length: int) -> list[Span]:
+    """The first `most` pieces between cuts, and rows of up to `length` of them."""
+    cuts = cuts[: most + 1]
     rows = [(cuts[at], last) for at in range(len(cuts)) for last in cuts[at + 1 : at + 1 + length]]
     return [(start, last) for start, last in rows if last - start > MIN_SENTENCE]
-
-
-def _list_cuts(text: str, encoded: EncodedText, end: re.Pattern[str]) -> list[int]:
-    """Places between tokens where the pattern cuts the text, with its beginning and its end."""
-    starts = np.fromiter((start for start, _ in encoded.offsets), dtype=np.int64, count=len(encoded))
-    ends = [match.end() for match in end.finditer(text)]
-    return sorted({0, len(encoded), *(int(at) for at in np.searchsorted(starts, ends))})

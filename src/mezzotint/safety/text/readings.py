@@ -6,6 +6,7 @@ Training and serving prepare texts alike.
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mezzotint.safety.text.decodings import list_decoded
 from mezzotint.safety.text.disguise.restore import restore_words
@@ -72,8 +73,12 @@ def list_scored_readings(text: str) -> ScoredReadings:
     return ScoredReadings(tuple(dict.fromkeys(found))[:MAX_READINGS_IN_ALL], len(meant))
 
 
+@lru_cache(256)
 def list_restored(prepared: str) -> tuple[str, ...]:
-    """Find what is written backwards in the text, or else its words restored where they are disguised."""
+    """Find what is written backwards in the text, or else its words restored where they are disguised.
+
+    The rules and the heads ask one after the other.
+    """
     if backwards := list_reversed(prepared):
         return backwards
     restored = restore_words(prepared)

@@ -63,6 +63,22 @@ def test_the_logit_is_the_sum_of_the_weights_by_the_root_of_their_number(tmp_pat
     assert head.score("", [(0, 0)]) == pytest.approx(np.array([[0.0, -2.0]]))
 
 
+def test_parts_that_are_scored_together_score_as_each_by_itself(tmp_path: Path) -> None:
+    chance = np.random.default_rng(7)
+    weights = chance.integers(-128, 128, (NUM_BUCKETS, 2), np.int8)
+    head = LexicalHead(tmp_path, write_head(tmp_path, weights))
+    text = "calm water, calm   water: the wound bleeds! calm water 红苹果"
+    parts = [(0, len(text)), *np.sort(chance.integers(0, len(text) + 1, (40, 2)), axis=1).tolist()]
+    together = head.score(text, parts)
+    assert np.array_equal(together, np.concatenate([head.score(text, [part]) for part in parts]))
+    ngrams = Ngrams(text)
+    for (start, end), logits in zip(parts, together, strict=True):
+        numbers = ngrams.list_numbers(start, end)
+        mean = weights[numbers].sum(axis=0, dtype=np.int64) / np.sqrt(max(len(numbers), 1))
+        expected = (mean * [0.5, 1.0] + [0.0, -1.0]) * [1, 2]
+        assert logits == pytest.approx(expected, rel=1e-5, abs=1e-5)
+
+
 def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
     entry = write_head(tmp_path, np.zeros((10, 2), np.int8))
     with pytest.raises(ModelCorrupt, match="shape"):

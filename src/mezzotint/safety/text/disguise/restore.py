@@ -9,8 +9,10 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from functools import cache, lru_cache
 from itertools import groupby, pairwise
+from typing import NamedTuple
 
 from mezzotint.safety.text.disguise.guesses import MASKS, UNKNOWN, UNKNOWN_LETTER, Guess, Guesser
 from mezzotint.safety.text.disguise.vocabulary import LONGEST, Vocabulary, load_vocabulary
@@ -44,8 +46,7 @@ _LONE_PARTS = frozenset("aioyeи")
 _ONE_LETTER_WORDS = frozenset("aioyeuàèéóвискяоуаiźwz")
 
 
-@dataclass(frozen=True, slots=True)
-class _Atom:
+class _Atom(NamedTuple):
     """A run of letters and digits. start, end: in the text. piece: number of the run without spaces around it."""
 
     key: str
@@ -57,8 +58,15 @@ class _Atom:
     languages: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Edge:
+class _Link(Enum):
+    """How an atom may belong to the word of the one before it."""
+
+    NONE = auto()
+    LETTERS = auto()
+    PARTS = auto()
+
+
+class _Edge(NamedTuple):
     """A way to read the atoms from one place to another. word: empty where the text stays as it is."""
 
     first: int
@@ -164,13 +172,14 @@ class Restorer:
                 yield edge
                 guessed.add(text.text[edge.start : edge.end])
             at += len(members)
+        links = _list_links(text)
         for at, atom in enumerate(atoms):
             if not atom.is_known and len(atom.key) > 1 and (atom.key in guessed or len(guessed) < MAX_GUESSED):
                 guessed.add(atom.key)
                 for guess in self._guess_atom(text, atom):
                     if guess.is_sure or text.may_hold(guess) or (guess.is_near and self._is_harmful(guess.word, atom)):
                         yield _Edge(at, at + 1, atom.start, atom.end, guess.word, guess.cost)
-            yield from self._join(text, at)
+            yield from self._join(text, at, links)
 
     def _is_misspelt(self, atoms: Sequence[_Atom]) -> bool:
         unknown = sum(not atom.is_known and not self._is_compound(atom) for atom in atoms)
@@ -204,24 +213,19 @@ class Restorer:
             return None
         return _Edge(first, first + len(atoms), start, start + len(piece), guess.word, guess.cost)
 
-    def _join(self, text: "_Text", first: int) -> Iterator[_Edge]:
+    def _join(self, text: "_Text", first: int, links: Sequence["_Link"]) -> Iterator[_Edge]:
         """Words that were split: the atoms from `first` on, put together."""
         atoms = text.atoms
         key, penalty, has_unknown = atoms[first].key, 0.0, not atoms[first].is_known
-        if first and text.text[atoms[first].start - 1] in _HIDING:
+        if not key.isalpha() or (first and text.text[atoms[first].start - 1] in _HIDING):
             return
         for at in range(first + 1, min(len(atoms), first + LONGEST)):
-            atom, before = atoms[at], atoms[at - 1]
+            atom, link = atoms[at], links[at]
             key += atom.key
-            if len(key) > LONGEST or not key.isalpha():
-                return
-            if not _HIDING.isdisjoint(text.text[before.end : atom.start] + text.text[atom.end : atom.end + 1]):
+            if link is _Link.NONE or len(key) > LONGEST:
                 return
             has_unknown |= not atom.is_known
-            are_letters = len(atom.key) == 1 and len(before.key) == 1
-            if not _SEPARATORS.issuperset(text.text[before.end : atom.start]) and not are_letters:
-                return
-            if are_letters:
+            if link is _Link.LETTERS:
                 penalty += _JOIN_LETTERS
             else:
                 penalty += _JOIN_PARTS if has_unknown else _JOIN_WORDS
@@ -259,6 +263,20 @@ class _Text:
     def may_hold(self, guess: Guess) -> bool:
         """Say whether a guess is to be believed here. Words of other languages have more forms than the list."""
         return self.is_misspelt and not (guess.is_edited and self.language != "en")
+
+
+def _list_links(text: _Text) -> list[_Link]:
+    """By atom. The first has none."""
+    return [_Link.NONE, *(_link(text.text, one, other) for one, other in pairwise(text.atoms))]
+
+
+def _link(text: str, before: _Atom, atom: _Atom) -> _Link:
+    between = text[before.end : atom.start]
+    if not atom.key.isalpha() or not _HIDING.isdisjoint(between + text[atom.end : atom.end + 1]):
+        return _Link.NONE
+    if len(atom.key) == 1 and len(before.key) == 1:
+        return _Link.LETTERS
+    return _Link.PARTS if _SEPARATORS.issuperset(between) else _Link.NONE
 
 
 def _name_language(atoms: Sequence[_Atom]) -> str:
@@ -305,7 +323,6 @@ def load_restorer() -> Restorer:
     return Restorer(load_vocabulary())
 
 
-@lru_cache(256)
 def restore_words(prepared: str) -> str | None:
     """The likeliest reading of the text's words, if another is likelier than the text as it stands."""
     return load_restorer().restore(prepared)

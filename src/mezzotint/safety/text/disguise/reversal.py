@@ -30,9 +30,9 @@ def list_reversed(prepared: str) -> tuple[str, ...]:
 
 def _find_backwards(text: str, vocabulary: Vocabulary) -> tuple[str, ...]:
     """The part of the text that has the likeliest words when read backwards: as a whole, and word by word."""
-    words = list(_WORD.finditer(text))[:_MAX_WORDS]
-    if all(word[0] in vocabulary.costs for word in words):
+    if all(map(vocabulary.costs.__contains__, _WORD.findall(text)[:_MAX_WORDS])):
         return ()
+    words = list(_WORD.finditer(text))[:_MAX_WORDS]
     gains = [_gain(word[0], vocabulary) for word in words]
     best, start, total, first, last = 0.0, 0, 0.0, 0, -1
     for at, gain in enumerate(gains):
