@@ -44,8 +44,9 @@ BLEND = 0.4  # share of the strong head where it is asked
 # harmful more often than the text.
 PART_DISCOUNT = 0.75
 # Of the most suspicious part, which the strong head reads beside the whole: its share there, and what is taken off both
-# heads' logit of `any`. A part raises no other output.
-PART_BLEND, STRONG_PART_DISCOUNT = 0.6, 0.6
+# heads' logit of `any`. A part raises no other output. None below the lowest logit is read: with 5.2, the highest
+# logit of a strong head so far, its score would still be under the threshold.
+PART_BLEND, STRONG_PART_DISCOUNT, MIN_PART_LOGIT = 0.6, 0.6, -1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +152,8 @@ def _add_strong(
     final = BLEND * (raw * table[:, 0] + table[:, 1]) + (1 - BLEND) * fast
     part = score_strong(model, parts)[:, 0] * table[0, 0] + table[0, 1]
     blended = PART_BLEND * part + (1 - PART_BLEND) * np.array(of_part, np.float32) - STRONG_PART_DISCOUNT
-    final[:, 0] = np.maximum(final[:, 0], blended)
+    is_read = np.array(of_part) >= MIN_PART_LOGIT
+    final[is_read, 0] = np.maximum(final[is_read, 0], blended[is_read])
     return final, table
 
 
@@ -222,7 +224,11 @@ def _write(asked: argparse.Namespace, tables: dict[str, Array], suggested: dict[
         }
     content["part_discount"] = PART_DISCOUNT
     if asked.strong:
-        content["strong_part"] = {"share": PART_BLEND, "discount": STRONG_PART_DISCOUNT}
+        content["strong_part"] = {
+            "share": PART_BLEND,
+            "discount": STRONG_PART_DISCOUNT,
+            "min_logit": MIN_PART_LOGIT,
+        }
     content["suggested_thresholds"] = suggested
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     (asked.heads / "heads.json").write_text(text, encoding="utf-8")

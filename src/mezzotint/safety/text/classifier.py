@@ -97,9 +97,10 @@ class TextClassifier:
         strong = dict(zip(self._strong.outputs, map(float, self._strong.score(fast.worst)), strict=True))
         share = self._share
         blended = {name: share * strong[name] + (1 - share) * fast.logits.get(name, strong[name]) for name in strong}
-        if self._strong_part is not None and fast.part and ANY in blended:
+        rule = self._strong_part
+        if rule is not None and fast.part and fast.part_any >= rule.min_logit and ANY in blended:
             read = strong if fast.part == fast.worst else dict(zip(strong, self._strong.score(fast.part), strict=True))
-            blended[ANY] = max(blended[ANY], self._strong_part.blend(float(read[ANY]), fast.part_any))
+            blended[ANY] = max(blended[ANY], rule.blend(float(read[ANY]), fast.part_any))
         return to_scores({**fast.logits, **blended})
 
     def _has_strong(self, language: Language) -> bool:

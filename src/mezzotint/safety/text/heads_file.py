@@ -51,11 +51,13 @@ class Blend(BaseModel):
 class StrongPart(BaseModel):
     """How a part that the strong head reads beside the whole is scored for `any`.
 
-    share: of the strong head's logit beside the fast one's. discount: taken off both together.
+    share: of the strong head's logit beside the fast one's. discount: taken off both together. min_logit: the fast one
+    from which a part is read; below it no answer of the strong head would reach a threshold.
     """
 
     share: Annotated[float, Field(ge=0, le=1)]
     discount: Annotated[float, Field(ge=0)]
+    min_logit: float = -1.0
 
     def blend(self, strong: float, fast: float) -> float:
         return self.share * strong + (1 - self.share) * fast - self.discount

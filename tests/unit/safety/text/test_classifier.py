@@ -10,6 +10,7 @@ from mezzotint.domain.errors import ModelCorrupt, ModelMissing
 from mezzotint.policy.safety.categories import ANY
 from mezzotint.policy.safety.document import LanguageGroup
 from mezzotint.safety.text.classifier import MAX_STRONG_CHARS, TextClassifier
+from mezzotint.safety.text.encoder import EncodedText
 from mezzotint.safety.text.heads_file import StrongPart, heads_folder, read_heads, verify_file
 from mezzotint.safety.text.readings import prepare_text
 
@@ -97,6 +98,16 @@ def test_embeddings_are_those_of_the_package_that_brings_the_weights(classifier:
         assert float(ours @ package.encode(prepare_text(text))) > 0.999
 
 
+def test_parts_that_are_embedded_together_are_embedded_as_each_by_itself(classifier: TextClassifier) -> None:
+    encoder = classifier._encoder
+    encoded = encoder.encode_text(CRUEL, 500)
+    parts = [(0, len(encoded)), (0, 1), (2, 9), (5, len(encoded))]
+    alone = np.concatenate([encoder.embed_spans(encoded, [part]) for part in parts])
+    assert np.abs(encoder.embed_spans(encoded, parts) - alone).max() < 1e-6
+    short = EncodedText(encoded.offsets[2:9], encoded.features[[0, *range(3, 10), -1]])
+    assert np.abs(encoder.embed_spans(short, [(0, 7)])[0] - alone[2]).max() < 1e-6
+
+
 def test_a_head_that_is_damaged_or_missing_is_refused(tmp_path: Path) -> None:
     folder = copytree(heads_folder(), tmp_path / "heads")
     fast = read_heads(folder).fast
@@ -167,9 +178,12 @@ def test_the_strong_head_reads_the_most_suspicious_part_of_a_text_too(
     assert head.read == [SANDWICH, fast.part]
     assert "stab" in fast.part
     assert "garden" not in fast.part
+    monkeypatch.setattr(classifier, "_strong_part", StrongPart(share=0.5, discount=0.5, min_logit=fast.part_any + 1))
+    assert classifier.score_strong(fast) != with_part
+    assert len(head.read) == 3, "a part of a low logit is not read"
     monkeypatch.setattr(classifier, "_strong_part", None)
     alone = classifier.score_strong(classifier.score_fast(SANDWICH))
-    assert len(head.read) == 3, "heads that name no such part have it read nowhere"
+    assert len(head.read) == 4, "heads that name no such part have it read nowhere"
     assert with_part is not None
     assert alone is not None
     assert with_part[ANY] > 0.9 > alone[ANY]
