@@ -71,11 +71,17 @@ def test_the_keyboard_is_enough(server: Server, browser: Browser) -> None:
     with window(browser, server.url, server.token("typist")) as tab:
         keys, page = tab.page.keyboard, tab.page
         expect(tab.prompt).to_be_focused()
+        page.locator("summary", has_text="More options").press("Enter")
+        page.get_by_label("Sampler").select_option("DDIM")
+        page.get_by_label("Eta").fill("0.5")
+        tab.prompt.focus()
         keys.type("a green heart")
         keys.press("Shift+Enter")
         keys.type("shining --steps 8")
         keys.press("Enter")
         tab.picture("a green heart shining").wait_for()
+        for told in ("SamplerDDIM", "Eta0.5"):
+            expect(page.locator(".details")).to_contain_text(told)
         expect(tab.prompt).to_be_focused()
 
         def tab_to(name: str) -> None:
@@ -102,6 +108,9 @@ def test_the_keyboard_is_enough(server: Server, browser: Browser) -> None:
 
 def test_a_narrow_screen_never_scrolls_sideways(server: Server, browser: Browser) -> None:
     with window(browser, server.url, server.token("narrow"), viewport={"width": 360, "height": 740}) as tab:
+        assert tab.sideways_px() == 0
+        tab.page.get_by_text("More options").click()
+        expect(tab.page.get_by_label("Sampler")).to_be_visible()
         assert tab.sideways_px() == 0
         long = "a_very_long_word_without_any_place_to_break_it_" * 3
         tab.make(f"{long} --steps 80")

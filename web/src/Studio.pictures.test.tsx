@@ -41,6 +41,38 @@ test("a picture of mine is varied and enlarged, where the model can", async () =
   ]);
 });
 
+test("options that the model heeds go with a prompt and with an edit, and stay in the browser", async () => {
+  const seen = open({
+    "GET /v1/model": () => json({ ...model, tasks: ["generate", "edit"], image_guidance: 1.5, max_clip_skip: 2, embeddings: ["charm"] }),
+    "GET /v1/images": () => json({ images: [anOwnImage()], next_cursor: null }),
+    "GET /v1/jobs/j1": () => json(aJob({ state: "succeeded", images: [anImage()] })),
+    "POST /v1/jobs": () => accepted(aJob({ id: "j2" })),
+  });
+  await userEvent.click(await screen.findByText("More options"));
+  expect(screen.queryByLabelText("Eta")).toBeNull();
+  await userEvent.selectOptions(screen.getByLabelText("Sampler"), "DDIM");
+  await userEvent.type(screen.getByLabelText("Eta"), "0.5");
+  await userEvent.type(screen.getByLabelText("Clip skip"), "2");
+  await userEvent.type(screen.getByLabelText("Image guidance"), "3");
+  await userEvent.type(screen.getByLabelText("Change this picture"), "make it green{Enter}");
+  await userEvent.type(box(), "a cat");
+  await userEvent.click(screen.getByRole("button", { name: "charm" }));
+  await userEvent.type(box(), "{Enter}");
+  const drawn = { sampler: "DDIM", eta: 0.5, clip_skip: 2 };
+  expect(seen.filter((request) => request.method === "POST").map((request) => request.body)).toEqual([
+    { prompt: "make it green", task: "edit", source: "aa", ...drawn, image_guidance: 3, new: true },
+    { prompt: "a cat charm", ...drawn, new: true },
+  ]);
+  cleanup();
+  open({ "GET /v1/model": () => json({ ...model, samplers: [], eta_samplers: [] }) });
+  await screen.findByText("More options"); // a model that heeds none of them
+  cleanup();
+  open();
+  await userEvent.click(await screen.findByText("More options: 2 chosen"));
+  await userEvent.click(screen.getByRole("button", { name: "As usual" }));
+  await screen.findByText("More options");
+});
+
 test("one of several models is chosen for what is drawn, not for what is enlarged", async () => {
   const seen = open({
     "GET /v1/models": () => json({ object: "list", data: [{ id: "starter" }, { id: "ink" }] }),

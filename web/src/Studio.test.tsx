@@ -51,6 +51,11 @@ test("a chosen style goes with every prompt that names none itself", async () =>
     { prompt: "a cat", styles: [{ name: "woodcut" }], new: true },
     { prompt: "a dog --style ink:.5", new: true },
   ]);
+  await userEvent.click(screen.getByText("More options"));
+  await userEvent.type(screen.getByLabelText("Weight of woodcut"), "0.5");
+  await userEvent.clear(box());
+  await userEvent.type(box(), "a heron{Enter}");
+  expect(seen.at(-1)?.body).toEqual({ prompt: "a heron", styles: [{ name: "woodcut", weight: 0.5 }], new: true });
 });
 
 test("Shift+Enter writes a line, and an input method's Enter sends nothing", async () => {

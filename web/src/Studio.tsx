@@ -16,6 +16,9 @@ import { useModelName } from "./features/model/useModelName";
 import { useStyles } from "./features/model/useStyles";
 import { SpeedChoice } from "./features/model/SpeedChoice";
 import { atSpeed, useSpeed } from "./features/model/useSpeed";
+import { MoreOptions } from "./features/options/MoreOptions";
+import { withOptions } from "./features/options/options";
+import { useOptions } from "./features/options/useOptions";
 import { again } from "./features/prompt/again";
 import { keepDraft, takeDraft } from "./features/prompt/draft";
 import { PromptBox } from "./features/prompt/PromptBox";
@@ -36,7 +39,9 @@ export function Studio({ client }: { client: Client }) {
   const modelName = model.names.find((name) => name === wantedModel) ?? null;
   const styles = useStyles(client, model.model?.name ?? null);
   const [wantedStyle, setWantedStyle] = useState<string | null>(null);
-  const style = styles?.find(({ name }) => name === wantedStyle)?.name ?? null;
+  const style = styles?.find(({ name }) => name === wantedStyle) ?? null;
+  const [weight, setWeight] = useState<number | null>(null);
+  const [options, setOptions] = useOptions();
   const [wantedSpeed, setWantedSpeed] = useSpeed();
   const speeds = model.model?.speeds ?? null;
   const speed = speeds?.find((one) => one === wantedSpeed) ?? null;
@@ -114,6 +119,16 @@ export function Studio({ client }: { client: Client }) {
     box.current?.focus();
   }
 
+  function chooseStyle(name: string | null) {
+    setWantedStyle(name);
+    setWeight(null);
+  }
+
+  function withStyle(text: string): Asked {
+    if (style === null || hasStyle(text)) return { prompt: text };
+    return { prompt: text, styles: [weight === null ? { name: style.name } : { name: style.name, weight }] };
+  }
+
   return (
     <main className="studio">
       <div className="desk">
@@ -124,14 +139,25 @@ export function Studio({ client }: { client: Client }) {
           choice={
             <>
               <ModelChoice names={model.names} chosen={modelName} onChoose={setWantedModel} />
-              <StyleChoice styles={styles} chosen={style} onChoose={setWantedStyle} />
+              <StyleChoice styles={styles} chosen={style?.name ?? null} onChoose={chooseStyle} />
               <SpeedChoice speeds={speeds} chosen={speed} onChoose={setWantedSpeed} />
             </>
+          }
+          options={
+            <MoreOptions
+              model={model.model}
+              options={options}
+              style={style}
+              weight={weight}
+              onChoose={setOptions}
+              onWeigh={setWeight}
+              onWord={(word) => use(`${prompt.trimEnd()} ${word}`.trimStart())}
+            />
           }
           isSending={isSending}
           problem={problem}
           onChange={setPrompt}
-          onSubmit={(text) => void make(style === null || hasStyle(text) ? { prompt: text } : { prompt: text, styles: [{ name: style }] })}
+          onSubmit={(text) => void make(withOptions(withStyle(text), options, model.model))}
           onDismiss={() => {
             setProblem(null);
             box.current?.focus();
@@ -147,6 +173,7 @@ export function Studio({ client }: { client: Client }) {
           model={model.model}
           onCancel={(id) => jobs.cancel([id])}
           onAsk={(asked) => void make(asked)}
+          onRework={(asked) => void make(withOptions(asked, options, model.model))}
           onUse={use}
           loadOrigins={client.origins}
           loadFile={client.file}

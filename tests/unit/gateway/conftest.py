@@ -144,7 +144,8 @@ def able(service: Service) -> Service:
     return replace(
         service,
         admission=replace(
-            service.admission, model=replace(service.admission.model, tasks=tuple(set(Task) - {Task.EDIT}))
+            service.admission,
+            model=replace(service.admission.model, tasks=tuple(task for task in Task if task is not Task.EDIT)),
         ),
     )
 

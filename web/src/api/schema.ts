@@ -2994,6 +2994,11 @@ export interface components {
         ModelView: {
             /** About */
             about: string;
+            /**
+             * Default Sampler
+             * @description of jobs that name none; null: the model's own
+             */
+            default_sampler: string | null;
             /** Default Steps */
             default_steps: number;
             /**

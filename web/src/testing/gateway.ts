@@ -97,6 +97,7 @@ export function aJob(changes: Partial<Job> = {}): Job {
       eta: 0,
       guidance_rescale: 0,
       clip_skip: null,
+      image_guidance: null,
       styles: [],
       vae: null,
       embeddings: [],

@@ -17,6 +17,13 @@ export const model = {
   max_px: 128,
   default_steps: 30,
   tasks: ["generate", "variation", "upscale"],
+  samplers: ["DDIM", "DPM++ 2M Karras"],
+  default_sampler: null,
+  eta_samplers: ["DDIM"],
+  rescale_tasks: ["generate"],
+  max_clip_skip: 0,
+  image_guidance: null,
+  embeddings: [],
   license: "Apache-2.0",
   load_another: "mezzotint serve --model black-forest-labs/FLUX.1-schnell",
 };

@@ -54,6 +54,7 @@ class ModelView(BaseModel):
     default_steps: int
     tasks: list[Task]
     samplers: list[str]
+    default_sampler: str | None = Field(description="of jobs that name none; null: the model's own")
     eta_samplers: list[str | None] = Field(description="samplers that heed `eta` of a job; null: the model's own")
     rescale_tasks: list[Task] = Field(description="tasks that heed `guidance_rescale` of a job")
     max_clip_skip: int = Field(description="the most that `clip_skip` of a job may be; 0: it is refused")

@@ -10,6 +10,8 @@ interface Props {
   examples: readonly string[] | null;
   /** Stands beside the button. */
   choice: ReactNode;
+  /** Stands below the box. */
+  options: ReactNode;
   isSending: boolean;
   problem: Problem | null;
   onChange: (prompt: string) => void;
@@ -19,7 +21,7 @@ interface Props {
   onFile: (file: File) => void;
 }
 
-export function PromptBox({ box, prompt, examples, choice, isSending, problem, ...on }: Props) {
+export function PromptBox({ box, prompt, examples, choice, options, isSending, problem, ...on }: Props) {
   const { onChange, onSubmit, onDismiss, onFile } = on;
   const id = useId();
   const [isOver, setIsOver] = useState(false);
@@ -94,6 +96,7 @@ export function PromptBox({ box, prompt, examples, choice, isSending, problem, .
           </button>
         </div>
       </div>
+      {options}
       <ProblemNote id={`${id}-problem`} problem={problem} onDismiss={onDismiss} />
       {examples === null && <div className="examples" />}
       {examples !== null && examples.length > 0 && (

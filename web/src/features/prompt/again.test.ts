@@ -60,6 +60,11 @@ test("a picture's source and strength stay, with another seed too", () => {
   });
 });
 
+test("an edit stays one, as near to its picture", () => {
+  const edit = { task: "edit", source: "aa", image_guidance: 2 } as const;
+  expect(again(made("make it red --seed 7", edit))).toEqual({ prompt: "make it red --seed 7", model: "ink", ...edit });
+});
+
 test("an enlargement takes its source and its scale, and no settings of drawing", () => {
   const upscale = { task: "upscale", source: "aa", scale: 4 } as const;
   expect(again(made("a cat", upscale))).toEqual({ prompt: "a cat", ...upscale });

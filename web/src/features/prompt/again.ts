@@ -8,7 +8,7 @@ export function canAskAgain(job: Job): boolean {
 
 /** The request that makes a job once more, with its source, its model and its settings. */
 export function again(job: Job): Asked {
-  const { task, source, mask, strength, scale, seed, sampler, styles, eta, guidance_rescale, clip_skip } = job.parameters;
+  const { task, source, mask, strength, scale, seed, sampler, styles, eta, guidance_rescale, clip_skip, image_guidance } = job.parameters;
   if (task === "upscale") return withoutNulls({ prompt: job.prompt, task, source, scale });
   const kept = hasParameters(job.prompt) ? {} : settings(job); // a field may not repeat what the prompt says
   return withoutNulls({
@@ -23,6 +23,7 @@ export function again(job: Job): Asked {
     eta: eta === 0 || /--eta\b/i.test(job.prompt) ? null : eta,
     guidance_rescale: guidance_rescale === 0 || /--rescale\b/i.test(job.prompt) ? null : guidance_rescale,
     clip_skip: /--clip-skip\b/i.test(job.prompt) ? null : clip_skip,
+    image_guidance,
     styles: styles.length === 0 || hasStyle(job.prompt) ? null : styles.map(({ name, weight }) => ({ name, weight })),
     speed: job.parameters.speed === "exact" || /--speed\b/i.test(job.prompt) ? null : job.parameters.speed,
     seed: hasSeed(job.prompt) ? null : seed,

@@ -18,6 +18,7 @@ export function Details({ job, image }: { job: Job; image: Image }) {
     ["Eta", parameters.eta === 0 ? null : String(parameters.eta)],
     ["Rescaled", parameters.guidance_rescale === 0 ? null : String(parameters.guidance_rescale)],
     ["Clip skip", parameters.clip_skip === null ? null : String(parameters.clip_skip)],
+    ["Image guidance", parameters.image_guidance === null ? null : String(parameters.image_guidance)],
     ["Autoencoder", parameters.vae?.name ?? null],
     ["Embeddings", parameters.embeddings.map(({ name }) => name).join(", ") || null],
     ["Without", isDrawn ? parameters.negative_prompt || null : null],

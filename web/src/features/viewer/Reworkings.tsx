@@ -1,5 +1,6 @@
 import type { Asked, Model, OwnImage, Task } from "../../api/types";
 import { withoutSeed, withoutShape } from "../prompt/words";
+import { EditForm } from "./EditForm";
 
 interface Props {
   image: OwnImage;
@@ -7,7 +8,7 @@ interface Props {
   onAsk: (asked: Asked) => void;
 }
 
-/** New pictures made of this one: near to it, further away, or with more pixels. */
+/** New pictures made of this one: near to it, further away, with more pixels, or changed as words tell. */
 export function Reworkings({ image, model, onAsk }: Props) {
   const source = image.png_url.replace(/^.*\/|\.png$/g, "");
   const vary = (strength: number) => onAsk({ prompt: withoutSeed(image.prompt), task: "variation", source, strength });
@@ -20,20 +21,23 @@ export function Reworkings({ image, model, onAsk }: Props) {
   ];
   const isTooLarge = model.tasks.includes("variation") && Math.max(image.width, image.height) > model.max_px;
   return (
-    <div className="actions reworkings" role="group" aria-label="Make of this picture">
-      {buttons.map(
-        ([task, label, ask]) =>
-          model.tasks.includes(task) && (
-            <button key={label} type="button" onClick={ask}>
-              {label}
-            </button>
-          ),
-      )}
-      {isTooLarge && (
-        <p className="quiet">
-          Varied, it becomes smaller: {model.name} draws up to {model.max_px} px a side.
-        </p>
-      )}
-    </div>
+    <>
+      <div className="actions reworkings" role="group" aria-label="Make of this picture">
+        {buttons.map(
+          ([task, label, ask]) =>
+            model.tasks.includes(task) && (
+              <button key={label} type="button" onClick={ask}>
+                {label}
+              </button>
+            ),
+        )}
+        {isTooLarge && (
+          <p className="quiet">
+            Varied, it becomes smaller: {model.name} draws up to {model.max_px} px a side.
+          </p>
+        )}
+      </div>
+      {model.tasks.includes("edit") && <EditForm onEdit={(prompt) => onAsk({ prompt, task: "edit", source })} />}
+    </>
   );
 }

@@ -22,13 +22,15 @@ interface Props {
   /** What draws, once that is known. */
   model: Model | null;
   onAsk: (asked: Asked) => void;
+  /** Hears of another picture to be made of this one. */
+  onRework: (asked: Asked) => void;
   onUse: (prompt: string) => void;
   loadOrigins: (job: string) => Promise<readonly Origin[]>;
   loadFile: (job: string, name: string) => Promise<Blob>;
 }
 
 /** A job at work, or a picture, named and dated like a print. */
-export function Viewer({ shown, job, model, onCancel, onAsk, onUse, loadOrigins, loadFile }: Props) {
+export function Viewer({ shown, job, model, onCancel, onAsk, onRework, onUse, loadOrigins, loadFile }: Props) {
   const article = useRef<HTMLElement>(null);
   if (shown === null) return <NothingYet />;
 
@@ -85,7 +87,7 @@ export function Viewer({ shown, job, model, onCancel, onAsk, onUse, loadOrigins,
               Use this prompt
             </button>
           </div>
-          {model !== null && <Reworkings image={image} model={model} onAsk={onAsk} />}
+          {model !== null && <Reworkings image={image} model={model} onAsk={onRework} />}
           {job !== null && <Details job={job} image={image} />}
           {job !== null && (
             <Provenance key={image.png_url} load={() => loadOrigins(job.id)} png={image.png_url.replace(/^.*\/|\.png$/g, "")} />
