@@ -5,7 +5,10 @@ LeaseLost the result is thrown away: another worker holds the job. At a Checkpoi
 checkpoint, then to step 0.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Self
+
+from mezzotint.domain.ids import JobId
+from mezzotint.domain.refusal import APPEAL_HINT
 
 
 class MezzotintError(Exception):
@@ -189,10 +192,17 @@ class JobFault(MezzotintError):
 
 
 class ImageBlocked(JobFault):
-    """The finished picture did not pass the image filter and was not kept."""
+    """The finished picture did not pass the image filter and is not delivered."""
 
     code = "image_blocked"
     hint = "Change the prompt or the seed."
+
+    @classmethod
+    def of_job(cls, job: JobId, message: str) -> Self:
+        """The fault with the way to appeal against it."""
+        fault = cls(message)
+        fault.hint = f"{cls.hint} {APPEAL_HINT.format(id=job)}"
+        return fault
 
 
 class ImageInReview(JobFault):

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+APPEAL_HINT = "If that is a mistake, appeal: POST /v1/appeals with the refusal {id}."
+
 
 class RefusalCode(StrEnum):
     """Stable codes of everything that a request can be refused for."""

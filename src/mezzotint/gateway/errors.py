@@ -96,7 +96,7 @@ ERRORS: dict[str, ErrorKind] = {
     "storage_unavailable": ErrorKind(503, "The database or the object store does not answer."),
     "storage_full": ErrorKind(503, "The disk of the data folder is full."),
     "signing_failed": ErrorKind(503, "The picture's content credentials could not be signed."),
-    "image_blocked": ErrorKind(400, "The finished picture did not pass the image filter and was not kept."),
+    "image_blocked": ErrorKind(400, "The finished picture did not pass the image filter and is not delivered."),
     "image_in_review": ErrorKind(400, "An operator looks at the finished picture before it is delivered."),
     "review_not_found": ErrorKind(404, "No picture of that job waits for a review."),
     "internal_error": ErrorKind(500, "The server failed; the request can be repeated."),

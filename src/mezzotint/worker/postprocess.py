@@ -173,10 +173,9 @@ async def _withhold(
     else:
         category = next((one.category for one in held if one.category), "")
         about = f" ({SafetyCategory(category).about})" if category in set(SafetyCategory) else ""
-        fault = ImageBlocked(f"The finished picture did not pass the image filter{about} and was not kept.")
-        appeal = f"If that is a mistake, appeal: POST /v1/appeals with the refusal {held[0].job}."
-        fault.hint = f"{ImageBlocked.hint} {appeal}"
-        error = JobError.of(fault)
+        end = "was not kept" if held[0].key is None else "is not delivered"
+        message = f"The finished picture did not pass the image filter{about} and {end}."
+        error = JobError.of(ImageBlocked.of_job(held[0].job, message))
     return replace(ending, error=error, held=tuple(held))
 
 

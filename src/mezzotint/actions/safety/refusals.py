@@ -4,10 +4,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from mezzotint.domain.claims import Claims
-from mezzotint.domain.refusal import Refusal
+from mezzotint.domain.refusal import APPEAL_HINT, Refusal
 from mezzotint.store import Refusals
-
-APPEAL_HINT = "If that is a mistake, appeal: POST /v1/appeals with the refusal {id}."
 
 
 async def keep_refusal(refusals: Refusals, refusal: Refusal, text: str, claims: Claims, now: datetime) -> Refusal:

@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, RowMapping, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from mezzotint.domain.errors import ImageInReview
 from mezzotint.domain.ids import JobId, OwnerId, TenantId
 from mezzotint.domain.job import JobState
 from mezzotint.domain.refusal import SafetyEvidence
@@ -56,13 +57,15 @@ class Appeals:
             return None
 
     async def find_blocked_picture(self, job: JobId) -> KeptRefusal | None:
-        """The refusal of a finished picture, which has the job's id. None: the job was not blocked."""
+        """The refusal of a finished picture, which has the job's id. None: the job was not blocked, or its picture
+        waits for a review: nothing is refused yet."""
         blocked = select(jobs).where(jobs.c.id == job, jobs.c.state == JobState.BLOCKED)
         of_job = select(held_images).where(held_images.c.job == job).order_by(held_images.c.position).limit(1)
         async with self._database.read() as connection:
             row = (await connection.execute(blocked)).mappings().first()
             held = (await connection.execute(of_job)).mappings().first()
-        return None if row is None else blocked_picture_of(row, held)
+        is_refused = row is not None and row["error"]["code"] != ImageInReview.code
+        return blocked_picture_of(row, held) if row is not None and is_refused else None
 
     async def find_of(self, refusal: str) -> Appeal | None:
         """The appeal against a refusal."""

@@ -81,7 +81,8 @@ class HeldImages:
                 values: dict[str, Any] = {"state": JobState.SUCCEEDED, "error": None}
                 await transition(connection, [JobChange(row=locked[0], at=change.at, values=values)])
             else:
-                denied = JobError.of(ImageBlocked("An operator looked at the finished picture and did not release it."))
+                message = "An operator looked at the finished picture and did not release it."
+                denied = JobError.of(ImageBlocked.of_job(job, message))
                 await connection.execute(update(jobs).where(jobs.c.id == job).values(error=fields_of(denied)))
             action = AuditAction.PICTURE_RELEASED if state is HeldState.RELEASED else AuditAction.PICTURE_DENIED
             entry = AuditEntry(

@@ -117,10 +117,14 @@ async def test_a_denied_picture_stays_blocked_and_is_not_kept(
 ) -> None:
     job = await end_job(service, SafetyVerdict.REVIEW)
     decision = {"release": False, "reason": "gore"}
-    assert (await admin.post(f"/v1/admin/reviews/{job.id}", json=decision)).status_code == 204
+    appeal = {"refusal_id": job.id, "explanation": "stage blood"}
     async with connect("ada") as ada:
+        assert (await ada.post("/v1/appeals", json=appeal)).status_code == 404, "nothing is refused yet"
+        assert (await admin.post(f"/v1/admin/reviews/{job.id}", json=decision)).status_code == 204
         read = (await ada.get(f"/v1/jobs/{job.id}")).json()
+        assert (await ada.post("/v1/appeals", json=appeal)).status_code == 201
     assert (read["state"], read["error"]["code"], read["images"]) == ("blocked", "image_blocked", [])
+    assert f"POST /v1/appeals with the refusal {job.id}" in read["error"]["hint"]
     assert contents(tmp_path) == []
 
 
@@ -129,7 +133,9 @@ async def test_the_original_of_a_blocked_picture_is_kept_only_where_the_policy_s
     service: Service, admin: httpx.AsyncClient, tmp_path: Path, days: int, num_files: int
 ) -> None:
     job = await end_job(service, SafetyVerdict.BLOCK, OriginalsPolicy(blocked_days=days))
-    assert (job.state, job.error and job.error.code) == (JobState.BLOCKED, "image_blocked")
+    assert job.error is not None
+    assert (job.state, job.error.code) == (JobState.BLOCKED, "image_blocked")
+    assert ("was not kept" in job.error.message) is (num_files == 0)
     assert len(contents(tmp_path)) == num_files
     assert not any(mark in data for data in contents(tmp_path) for mark in (b"PNG", b"WEBP"))
     answer = await admin.get(f"/v1/admin/reviews/{job.id}/0.png")
