@@ -5,6 +5,7 @@ from dataclasses import replace
 from mezzotint.actions.screen import TextScreen
 from mezzotint.actions.upload import JudgePicture, Uploader, decode_picture, view_picture
 from mezzotint.domain.claims import Claims
+from mezzotint.domain.ids import Sha256
 from mezzotint.domain.refusal import Refusal
 from mezzotint.media import content_hash
 from mezzotint.media.uploads import Reading
@@ -23,11 +24,15 @@ async def moderate_picture(
 ) -> ImageVerdict | Refusal:
     """Judge a picture file, which is not kept. A refusal where it cannot be read."""
 
-    def decode_and_judge() -> ImageVerdict | Refusal:
+    def decode_and_judge() -> tuple[ImageVerdict, Sha256] | Refusal:
         decoded = decode_picture(uploader, data, Reading.PICTURE)
-        return decoded if isinstance(decoded, Refusal) else judge(view_picture(decoded), claims.tier)
+        if isinstance(decoded, Refusal):
+            return decoded
+        return judge(view_picture(decoded), claims.tier), content_hash(decoded.png)
 
     judged = await uploader.threads.run(claims.tenant, decode_and_judge)
-    if isinstance(judged, ImageVerdict) and await uploader.is_listed([content_hash(data)]):
-        return replace(judged, verdict=SafetyVerdict.BLOCK)
-    return judged
+    if isinstance(judged, Refusal):
+        return judged
+    verdict, content = judged
+    is_listed = await uploader.is_listed([content, content_hash(data)])
+    return replace(verdict, verdict=SafetyVerdict.BLOCK) if is_listed else verdict

@@ -113,11 +113,13 @@ def test_pictures_are_judged_again_and_taken_down(data: Path) -> None:
     assert plain.exit_code == 0, plain.output
     (found,) = csv.DictReader(StringIO(plain.stdout))
     assert (found["found_in"], found["category"], found["png"]) == ("prompt", "violence", PICTURES[1].png_hash)
+    assert (found["before"], found["now"], found["score_before"]) == ("allow", "block", "")
     assert "3 pictures judged; 1 found" in plain.stderr
     over = run(data, "audit", "pictures", "--class", "sexual", "--score-over", "0", "--format", "json")
     lines = [json.loads(line) for line in over.stdout.splitlines()]
     assert {line["png"] for line in lines} == shown(data)
     assert all(line["category"] == "sexual" and 0 < line["score"] <= 1 for line in lines)
+    assert {(line["before"], line["now"], line["score_before"]) for line in lines} == {("allow", "allow", None)}
     assert run(data, "audit", "pictures", "--until", "2026-01-01").stderr.endswith("0 pictures judged; 0 found\n")
     taken = run(data, "audit", "pictures", "--class", "violence", "--take-down", "--yes")
     assert taken.exit_code == 0, taken.output

@@ -50,7 +50,12 @@ class PictureAudit:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditFinding:
     """picture: its `seq`. category: empty where no category is named. score: the highest of that class, 0..1; None
-    where the text alone was stopped."""
+    where the text alone was stopped.
+
+    verdict_before: with which the picture was delivered (its prompt was let pass). verdict_now: of today's filters, on
+    picture and prompt. score_before: of the same class at the time: the picture's, or the prompt's where it alone was
+    found; None where none was kept.
+    """
 
     picture: int
     job: JobId
@@ -60,3 +65,6 @@ class AuditFinding:
     found_in: FoundIn
     category: str
     score: float | None
+    verdict_before: str = ""
+    verdict_now: str = ""
+    score_before: float | None = None

@@ -90,7 +90,9 @@ class PictureSelection:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredPicture:
     """A picture as its row has it. webp: None for an upload. seq: its place among those of its kind. tier: of its
-    job. pdq, pdq_quality: as in `PictureHash`; None of uploads, and of pictures from before they were kept."""
+    job. pdq, pdq_quality: as in `PictureHash`; None of uploads, and of pictures from before they were kept. verdict,
+    scores: of the image filter when it was delivered. prompt_scores: of the text filter when its job was admitted.
+    """
 
     seq: int
     kind: PictureKind
@@ -105,6 +107,9 @@ class StoredPicture:
     pdq: str | None = None
     pdq_quality: int | None = None
     created_at: datetime | None = None
+    verdict: str = "allow"
+    scores: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    prompt_scores: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

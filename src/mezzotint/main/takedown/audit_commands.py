@@ -25,10 +25,12 @@ from mezzotint.policy.safety.takedown import MAX_NAMED
 if TYPE_CHECKING:
     from mezzotint.actions.takedown.audit import AuditWork
     from mezzotint.actions.takedown.work import TakedownWork
+    from mezzotint.safety.image.perceptual_hash import HashIndex
     from mezzotint.store import Database, Store
 
 app = typer.Typer(help="Judge pictures that were delivered again, by today's filters.", no_args_is_help=True)
-HEAD = ("made", "tenant", "job", "found_in", "category", "score", "png")
+HEAD = ("made", "tenant", "job", "found_in", "category", "before", "now", "score_before", "score", "png")
+SCORES = ("score_before", "score")
 
 
 class OutputFormat(StrEnum):
@@ -148,13 +150,15 @@ async def print_findings(found: AsyncIterator[AuditFinding], format: OutputForma
         writer.writerow(HEAD)
     async for one in found:
         number += 1
-        score = "" if one.score is None else f"{one.score:.3f}"
-        row = (one.made_at.isoformat(), one.tenant, one.job, one.found_in, one.category, score, one.png)
+        scores = [one.score_before, one.score]
+        verdicts = (one.verdict_before, one.verdict_now)
+        shown = ["" if score is None else f"{score:.3f}" for score in scores]
+        row = (one.made_at.isoformat(), one.tenant, one.job, one.found_in, one.category, *verdicts, *shown, one.png)
         match format:
             case OutputFormat.TABLE:
                 rows.append(row)
             case OutputFormat.JSON:
-                typer.echo(json.dumps({**dict(zip(HEAD, row, strict=True)), "score": one.score}))
+                typer.echo(json.dumps({**dict(zip(HEAD, row, strict=True)), **dict(zip(SCORES, scores, strict=True))}))
             case OutputFormat.CSV:
                 writer.writerow(row)
     if format is OutputFormat.TABLE:
@@ -192,13 +196,18 @@ def with_audits(settings: Settings, work: "Callable[[AuditWork], Coroutine[None,
     Raises: DatabaseMissing, StoreUnusable, SettingInvalid, RulesInvalid, ModelMissing, ModelCorrupt.
     """
     from mezzotint.actions.takedown.audit import AuditWork
+    from mezzotint.actions.takedown.blocklist import BlocklistReader
     from mezzotint.main.takedown.wiring import with_takedowns
     from mezzotint.safety.image.loading import load_postfilter
     from mezzotint.safety.policy_file import load_policy
 
     image_filter = load_postfilter(load_policy(settings.safety_policy))
 
+    def apply(index: "HashIndex") -> None:
+        image_filter.blocked_pictures = index
+
     async def work_on(store: "Store", takedowns: "TakedownWork") -> None:
+        await BlocklistReader(store.takedowns, apply).refresh()
         await work(AuditWork(audits=store.picture_audits, work=takedowns, judge=image_filter.check))
 
     with_takedowns(settings, work_on)

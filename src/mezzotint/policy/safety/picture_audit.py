@@ -20,6 +20,7 @@ def find_faults(
     if picture.job is None or picture.created_at is None or not (in_prompt or seen):
         return None
     category, score = seen or (prompt_category or "", None)
+    now = SafetyVerdict.BLOCK if in_prompt or verdict is None else verdict.verdict
     return AuditFinding(
         picture=picture.seq,
         job=picture.job,
@@ -29,7 +30,16 @@ def find_faults(
         found_in=FoundIn.PROMPT if seen is None else FoundIn.BOTH if in_prompt else FoundIn.PICTURE,
         category=category,
         score=score,
+        verdict_before=picture.verdict,
+        verdict_now=now.value,
+        score_before=picture.prompt_scores.get(category) if seen is None else _find_kept(picture, category),
     )
+
+
+def _find_kept(picture: StoredPicture, category: str) -> float | None:
+    """The picture's score of the category when it was delivered."""
+    kept = [one[category] for one in picture.scores.values() if category in one]
+    return max((score for score in kept if score is not None), default=None)
 
 
 def _look_at_verdict(criteria: AuditCriteria, verdict: ImageVerdict) -> tuple[str, float | None] | None:

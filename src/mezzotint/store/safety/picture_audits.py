@@ -92,4 +92,7 @@ def finding_of(row: RowMapping) -> AuditFinding:
         found_in=FoundIn(row["found_in"]),
         category=row["category"],
         score=row["score"],
+        verdict_before=row["verdict_before"],
+        verdict_now=row["verdict_now"],
+        score_before=row["score_before"],
     )

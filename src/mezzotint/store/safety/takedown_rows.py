@@ -80,6 +80,9 @@ def drawn_picture_of(row: RowMapping) -> StoredPicture:
         pdq=row["pdq"],
         pdq_quality=row["pdq_quality"],
         created_at=row["created_at"],
+        verdict=row["verdict"],
+        scores=row["scores"] or {},
+        prompt_scores=(row["screening"] or {}).get("scores", {}),
     )
 
 

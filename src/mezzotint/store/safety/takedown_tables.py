@@ -96,4 +96,7 @@ findings = Table(
     Column("found_in", String(8), nullable=False),
     Column("category", String(40), nullable=False),
     Column("score", Float),
+    Column("verdict_before", String(8), nullable=False, server_default=""),  # empty: an audit from before it was kept
+    Column("verdict_now", String(8), nullable=False, server_default=""),
+    Column("score_before", Float),
 )

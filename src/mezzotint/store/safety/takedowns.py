@@ -314,7 +314,8 @@ async def _change_phase(connection: AsyncConnection, takedown: Takedown, phase: 
 
 
 def _with_prompts() -> Select[Any]:
-    return select(images, jobs.c.raw_prompt, jobs.c.parameters, jobs.c.tier).join(jobs, jobs.c.id == images.c.job)
+    of_job = jobs.c.raw_prompt, jobs.c.parameters, jobs.c.tier, jobs.c.screening
+    return select(images, *of_job).join(jobs, jobs.c.id == images.c.job)
 
 
 def _drawn(selection: PictureSelection, after: int, last: int, limit: int | None) -> Select[Any]:
