@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -15,7 +16,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from mezzotint.domain.errors import SettingInvalid
 from mezzotint.policy.safety.categories import SafetyCategory
 
-_BUILT_IN = ("rules.toml", "rules_languages.toml", "rules_deeds.toml")
 AGE_PLACE = "{minor age}"  # in a term, stands for every age below 18, in digits and in words
 _UNITS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _TEENS = ("ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen")
@@ -79,15 +79,21 @@ class Rules(_RulesModel):
                     yield from _fill_ages(term, [f"{tens} {unit}" for tens in _TENS for unit in _UNITS])
 
 
+def list_rule_files() -> list[Traversable]:
+    """The built-in files: the rules, then the terms of each category and those that make a text harmless."""
+    folder = files("mezzotint.safety.text")
+    terms = sorted(folder.joinpath("terms").iterdir(), key=lambda file: file.name)
+    return [folder.joinpath("rules.toml"), *(file for file in terms if file.name.endswith(".toml"))]
+
+
 def load_rules(path: Path | None) -> Rules:
     """The built-in rules, and those of the file added to them: lists of the same name grow, nothing is taken away.
 
     Raises: RulesInvalid, naming the file and what is wrong.
     """
     rules = Rules(categories={one.value: Category(about=one.about, hint=one.hint) for one in SafetyCategory})
-    for name in _BUILT_IN:
-        text = files("mezzotint.safety.text").joinpath(name).read_text(encoding="utf-8")
-        rules = _add_rules(rules, Rules.model_validate(tomllib.loads(text)))
+    for file in list_rule_files():
+        rules = _add_rules(rules, Rules.model_validate(tomllib.loads(file.read_text(encoding="utf-8"))))
     if path is not None:
         rules = _add_rules(rules, _read(path))
     for problem in _list_problems(rules):
