@@ -327,7 +327,7 @@ class Execution:
         self.run.num_calls += 1
         self.run.num_passes += 1
         if self.forecaster is not None:
-            self.forecaster.learn(call, self._locate(call), output)
+            return self.forecaster.learn(call, self._locate(call), output)
         return output
 
     def _locate(self, call: Call) -> Place:

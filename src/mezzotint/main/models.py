@@ -11,7 +11,7 @@ import typer
 from mezzotint.config import Settings, read_settings
 from mezzotint.domain.errors import ArgumentInvalid, NotKnown, OutputUnwritable
 from mezzotint.domain.model import ForecastPolicy, Speed
-from mezzotint.engine.forecasting.calibration import Calibration
+from mezzotint.engine.forecasting.calibration import Calibration, is_current
 from mezzotint.engine.models import files
 from mezzotint.engine.models.describe import write_card
 from mezzotint.main.drawing.trial_drawing import draw_smallest, smallest_px
@@ -83,7 +83,8 @@ def check(
         prepare_data_folder(settings.data)
         findings = Findings.of(settings.data)
         found = self_test_model(settings, offer, findings)
-        findings.capabilities[offer.info.name] = json.dumps({"stamp": weights_stamp(offer), **asdict(found)})
+        kept = {"stamp": weights_stamp(offer), **asdict(found), "forecast": found.forecast.to_document()}
+        findings.capabilities[offer.info.name] = json.dumps(kept)
         side = smallest_px(offer)
         typer.echo(f"{offer.info.name}: checked")
         for title, value in (
@@ -191,14 +192,14 @@ def weights_stamp(offer: ServedModel) -> str:
 
 def choose_speeds(settings: Settings, offers: Sequence[ServedModel]) -> tuple[ServedModel, ...]:
     """The models with their speeds. Bounds are the entry's, else those that `mezzotint models check` found in this data
-    folder, else the card's."""
+    folder under today's rule, else the card's."""
     known = Findings.of(settings.data).capabilities
     return tuple(_choose_speeds(offer, read_findings(known, offer)) for offer in offers)
 
 
 def _choose_speeds(offer: ServedModel, findings: dict[str, object] | None) -> ServedModel:
     found = offer.info.forecast
-    if findings is not None and "forecast" in findings:
+    if findings is not None and is_current(findings.get("forecast")):
         calibration = Calibration.from_document(findings["forecast"])
         settings = {speed: calibration.settings(speed.value) for speed in Speed}
         found = ForecastPolicy(bounds={speed: one.bound for speed, one in settings.items() if one is not None})

@@ -10,6 +10,7 @@ import pytest
 from mezzotint.config import Settings
 from mezzotint.domain.model import ForecastPolicy, Speed
 from mezzotint.domain.tier import Tier
+from mezzotint.engine.forecasting.settings import RULE
 from mezzotint.engine.models.catalog import ForecastEntry, ModelsInvalid, read_catalog
 from mezzotint.main.models import choose_speeds, weights_stamp
 from mezzotint.main.served_models import Findings, ServedModel, find_models
@@ -33,10 +34,12 @@ def bounds(settings: Settings, offer: ServedModel) -> dict[Speed, float]:
     return dict(found.info.forecast.bounds)
 
 
-def keep_findings(settings: Settings, offer: ServedModel, stamp: str, fast: dict[str, float] | None) -> None:
+def keep_findings(
+    settings: Settings, offer: ServedModel, stamp: str, fast: dict[str, float] | None, rule: int = RULE
+) -> None:
     known: Any = Findings.of(settings.data).capabilities
     found = {"stamp": stamp, "batch": "yes", "resume": "yes", "exclusive": False}
-    known[offer.info.name] = json.dumps({**found, "forecast": {"balanced": None, "fast": fast}})
+    known[offer.info.name] = json.dumps({**found, "forecast": {"rule": rule, "balanced": None, "fast": fast}})
 
 
 FOUND = {"bound": 0.3, "psnr_db": 50.0, "worst_db": 45.0, "distance": 0.001, "saved": 0.6}
@@ -53,6 +56,8 @@ def test_what_a_check_found_of_these_weights_counts_before_the_card(settings: Se
     assert bounds(settings, starter) == {}, "the check found none"
     keep_findings(settings, starter, "other weights", FOUND)
     assert bounds(settings, starter) == CARD
+    keep_findings(settings, starter, weights_stamp(starter), FOUND, rule=RULE - 1)
+    assert bounds(settings, starter) == CARD, "a bound of another rule says nothing of today's pictures"
 
 
 def test_the_list_of_models_counts_before_both(settings: Settings, starter: ServedModel) -> None:

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mezzotint.engine.forecasting.settings import ForecastSettings
+from mezzotint.engine.forecasting.settings import RULE, ForecastSettings
 
-BOUNDS = (0.03, 0.05, 0.1, 0.2, 0.4)
+BOUNDS = (0.03, 0.05, 0.1, 0.15, 0.2, 0.4)
 LEAST_SAVED = 0.1  # a smaller share of the passes is not worth another picture
 
 
@@ -58,8 +58,9 @@ class Calibration:
         chosen = self.trials().get(speed)
         return None if chosen is None else ForecastSettings(bound=chosen.bound)
 
-    def to_document(self) -> dict[str, dict[str, float] | None]:
-        return {name: None if trial is None else asdict(trial) for name, trial in self.trials().items()}
+    def to_document(self) -> dict[str, dict[str, float] | int | None]:
+        trials = {name: None if trial is None else asdict(trial) for name, trial in self.trials().items()}
+        return {"rule": RULE, **trials}
 
     @classmethod
     def from_document(cls, document: Any) -> "Calibration":
@@ -70,6 +71,11 @@ class Calibration:
     def trials(self) -> dict[str, Trial | None]:
         """The chosen trials by speed."""
         return {"balanced": self.balanced, "fast": self.fast}
+
+
+def is_current(document: Any) -> bool:
+    """Say whether `to_document` made it, for the rule by which steps are foretold today."""
+    return isinstance(document, Mapping) and document.get("rule") == RULE
 
 
 def choose_bounds(trials: Sequence[Trial]) -> Calibration:

@@ -15,6 +15,12 @@ RENEWED = 1 / 3
 """The share of an expected error that counts where a sampler draws fresh noise at each step, which takes the place of
 much that the error changed. So one bound gives pictures about as near with Euler a as with DDIM."""
 
+EARLY_SHARE = 1 / 4
+EARLY_WEIGHT = 8.0
+"""An error in the first quarter of the steps counts eight times: there a picture's layout is decided. At one seed in
+300 of the starter model an error at step 0 of 50 arrived in the picture a hundred times as large as at others, at step
+10 fifteen times, at step 20 four times."""
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -56,6 +62,11 @@ def expect_error(lines: Sequence[Line], at: float) -> float:
     size = math.hypot(*(line.size for line in lines))
     error = math.hypot(*(line.error_at(at) for line in lines)) / size if size > 0 else math.inf
     return error if math.isfinite(error) else math.inf
+
+
+def weigh_error(error: float, *, step: int, num_steps: int) -> float:
+    """The expected error of a step as it counts against the bound. step: of its sampler, from 0."""
+    return error * (EARLY_WEIGHT if step < EARLY_SHARE * num_steps else 1.0)
 
 
 def is_eligible(settings: ForecastSettings, *, step: int, steps_left: int, in_row: int) -> bool:

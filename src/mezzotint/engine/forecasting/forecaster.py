@@ -19,8 +19,9 @@ from mezzotint.engine.checkpoint.output_shapes import (
 )
 from mezzotint.engine.errors import CannotMerge
 from mezzotint.engine.forecasting.clean import Conversion, adds_noise, find_conversions, fits
-from mezzotint.engine.forecasting.decide import RENEWED, expect_error, is_eligible
-from mezzotint.engine.forecasting.history import CallHistory, restore_history
+from mezzotint.engine.forecasting.correct import carries_errors, weigh_miss
+from mezzotint.engine.forecasting.decide import RENEWED, expect_error, is_eligible, weigh_error
+from mezzotint.engine.forecasting.history import CallHistory, add_finite, restore_history
 from mezzotint.engine.forecasting.settings import ForecastSettings
 from mezzotint.engine.proxy import Call
 from mezzotint.engine.tree import tensors_in
@@ -59,6 +60,8 @@ class Forecaster:
         self._unplaced: list[tuple[Call, Place, Any]] = []  # calls before a sampler's first step, and their answers
         self._spent = 0.0  # expected error since the last pass
         self._in_row = 0
+        self._num_uncorrected = 0  # steps foretold before the pass in progress
+        self._carries_errors = False
         self._is_foretelling = False
         self._has_skipped_control = False
 
@@ -70,40 +73,54 @@ class Forecaster:
         times = [] if timesteps is None else [float(time) for time in torch.as_tensor(timesteps).flatten().tolist()]
         self._times = times[getattr(sampler, "begin_index", None) or 0 :]
         self._conversions = find_conversions(sampler, self._times) if adds_noise(sampler) else None
+        self._carries_errors = carries_errors(sampler, self._times)
         self._calls, self._spent, self._in_row, self._is_foretelling = [], 0.0, 0, False
         unplaced, self._unplaced = self._unplaced, []
         for call, place, output in unplaced:
             self._learn(call, Place(place.phase, 0, 0, place.path), output)
 
-    def learn(self, call: Call, place: Place, output: Any) -> None:
-        """Remember the answer of a pass."""
+    def learn(self, call: Call, place: Place, output: Any) -> Any:
+        """Remember the answer of a pass. Returns that to go on with, which makes good what foretold ones missed."""
         if place.phase == 0:
+            self._num_uncorrected = self._in_row
             self._spent, self._in_row = 0.0, 0
         if place.step == len(self._times) and place.phase < MAX_CALLS:  # the sampler says its times at its first step
             self._unplaced.append((call, place, output))
-        else:
-            self._learn(call, place, output)
+            return output
+        return self._learn(call, place, output)
 
-    def _learn(self, call: Call, place: Place, output: Any) -> None:
+    def _learn(self, call: Call, place: Place, output: Any) -> Any:
         if not (place.step < len(self._times) and place.phase <= min(len(self._calls), MAX_CALLS - 1)):
-            return
+            return output
         key, form, values = self._key(call, place), describe_output(output), list(tensors_in(output))
         if place.phase == len(self._calls) or self._calls[place.phase].key != key:
             self._calls[place.phase : place.phase + 1] = [CallHistory(key, form)]
         history = self._calls[place.phase]
         if self._is_control(key):
-            return
+            return output
         sample = _read_sample(call)
         num_bytes = sum(value.numel() * value.element_size() for value in values)
         is_small = sample is not None and num_bytes <= MAX_ANSWER_PER_SAMPLE * sample.numel() * sample.element_size()
         if not is_small or has_opaque(form) or not values or not all(v.is_floating_point() for v in values):
             history.answers = []
-            return
+            return output
         conversion = self._conversion(place.step)
         if conversion is None or sample is None:
-            history.add(self._times[place.step], values, output, ())
-        elif len(values) == 1 and fits(sample, values[0]):
+            return self._correct(history, place, values, output)
+        if len(values) == 1 and fits(sample, values[0]):
             history.add(self._times[place.step], [conversion.to_clean(sample, values[0])], output, [sample])
+        return output
+
+    def _correct(self, history: CallHistory, place: Place, values: list[torch.Tensor], output: Any) -> Any:
+        """Add the answer to its history, and make good in it what the foretold ones right before it missed."""
+        line = [answer.time for answer in history.answers]
+        misses = history.add(self._times[place.step], values, output, ())
+        if not (misses and self._carries_errors and self._num_uncorrected):
+            return output
+        factor = weigh_miss(self._times, place.step, self._num_uncorrected, *line)
+        return history.shape_answer(
+            [add_finite(value, miss, factor) for value, miss in zip(history.answers[-1].values, misses, strict=True)]
+        )
 
     def end_step(self, num_calls: int) -> None:
         """Forget the calls that the step did not have."""
@@ -152,6 +169,7 @@ class Forecaster:
             known = [line for line in lines if line is not None]
             if len(known) == len(lines):
                 error = expect_error(known, self._times[place.step]) * (1.0 if conversion is None else RENEWED)
+                error = weigh_error(error, step=place.step, num_steps=len(self._times))
         # a call may wait for turns and be asked about in each: a "no" changes nothing
         self._is_foretelling = self._spent + error < self.settings.bound
         if self._is_foretelling:

@@ -43,24 +43,29 @@ class CallHistory:
     measured: torch.Tensor | None = None
     read: list[float] | None = None
 
-    def add(self, time: float, values: Sequence[torch.Tensor], output: Any, also: Sequence[torch.Tensor]) -> None:
+    def add(
+        self, time: float, values: Sequence[torch.Tensor], output: Any, also: Sequence[torch.Tensor]
+    ) -> list[torch.Tensor]:
         """Add an answer. values: to be extrapolated. output: the answer itself. also: what may not be great either.
 
-        A sampler may ask twice at one time: then the later answer counts.
+        Returns how far the line before missed each value, in float32; nothing where there was no line. A sampler may
+        ask twice at one time: then the later answer counts.
         """
+        misses = []
         taken = tuple(value.detach().clone(memory_format=torch.contiguous_format) for value in values)
         if self.answers and self.answers[-1].time == time:
             self.answers.pop()
         if len(self.answers) == 2:
             before, last = self.answers
             foreseen = _extend(before, last, time)
-            miss = _norm([value.float() - line for value, line in zip(taken, foreseen, strict=True)])
+            misses = [value.float() - line for value, line in zip(taken, foreseen, strict=True)]
             own = list(tensors_in(output))
             # miss and size keep an infinity or a NaN that is anywhere in the answer
             largest = torch.stack([value.detach().abs().amax().float() for value in (*own, *taken, *also)]).amax()
-            self.measured, self.read = torch.stack([miss, _norm(own), largest]), None
+            self.measured, self.read = torch.stack([_norm(misses), _norm(own), largest]), None
             self.reach = abs((time - last.time) * (time - before.time))
         self.answers = [*self.answers, Answer(time, taken)][-2:]
+        return misses
 
     def line(self, gain: float) -> Line | None:
         """The line through both answers; None before it was measured and read."""
@@ -110,6 +115,12 @@ def restore_history(described: Any, device: torch.device) -> CallHistory:
         if history.measured.shape != (NUM_MEASURED,):
             raise CheckpointCorrupt("its forecasts have another form")
     return history
+
+
+def add_finite(value: torch.Tensor, change: torch.Tensor, factor: float) -> torch.Tensor:
+    """value + factor * change in value's dtype, where that is finite; elsewhere the value."""
+    changed = (value.float() + factor * change).to(value.dtype)
+    return torch.where(changed.isfinite(), changed, value)
 
 
 def _finite(value: Any) -> float:

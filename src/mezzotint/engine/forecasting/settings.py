@@ -3,18 +3,23 @@
 import math
 from dataclasses import dataclass
 
+RULE = 2
+"""The number of the rule that decides what is foretold and makes good what it missed; another rule draws other pictures
+within the same bound, so checkpoints and calibrations name it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForecastSettings:
     """The steps of a run that may be foretold rather than computed.
 
-    bound: relative error of the denoiser's answers that may be expected to add up since the last pass. max_in_row:
-    steps foretold in a row. first_steps, last_steps: never foretold; of each sampler of the run, counted in its steps.
+    bound: relative error of the denoiser's answers that may be expected to add up since the last pass; in the first
+    quarter of the steps it counts eight times (`decide.weigh_error`). max_in_row: steps foretold in a row. first_steps,
+    last_steps: never foretold; of each sampler of the run, counted in its steps.
     Raises: ValueError for values out of range.
     """
 
     bound: float
-    max_in_row: int = 3
+    max_in_row: int = 5
     first_steps: int = 3
     last_steps: int = 2
 
@@ -27,4 +32,4 @@ class ForecastSettings:
 
     def describe(self) -> str:
         """The settings as a checkpoint's fingerprint holds them."""
-        return f"{self.bound!r} {self.max_in_row} {self.first_steps} {self.last_steps}"
+        return f"{RULE} {self.bound!r} {self.max_in_row} {self.first_steps} {self.last_steps}"

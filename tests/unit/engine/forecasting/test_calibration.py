@@ -7,7 +7,7 @@ import torch
 
 from mezzotint.engine import ForecastSettings, Hub
 from mezzotint.engine.forecasting.calibrate import calibrate, measure_distance, measure_psnr
-from mezzotint.engine.forecasting.calibration import Calibration, Trial, choose_bounds
+from mezzotint.engine.forecasting.calibration import Calibration, Trial, choose_bounds, is_current
 from tests.conformance.engine.test_samplers import SAMPLERS
 from tests.conformance.engine.zoo.classic import text_to_image
 
@@ -40,6 +40,8 @@ def test_a_model_that_does_not_reach_a_quality_draws_without_forecasts(bad: Tria
 def test_a_calibration_comes_back_from_its_document_and_nothing_from_another() -> None:
     found = choose_bounds([trial(0.05, 61, 0.4)])
     assert Calibration.from_document(found.to_document()) == found
+    assert is_current(found.to_document())
+    assert not any(is_current(other) for other in (None, [], {"balanced": None, "fast": None}, {"rule": 1}))
     for other in (None, [], {"balanced": 3, "fast": {"bound": "x"}}, {"fast": trial(0.0, 61, 0.4)}):
         assert Calibration.from_document(other) == Calibration()
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mezzotint.engine import ForecastSettings
-from mezzotint.engine.forecasting.decide import Line, expect_error, is_eligible
+from mezzotint.engine.forecasting.decide import Line, expect_error, is_eligible, weigh_error
 
 
 def line(**changes: Any) -> Line:
@@ -60,7 +60,7 @@ def test_answers_of_zero_and_no_answers_give_no_forecast() -> None:
 
 @pytest.mark.parametrize(
     ("step", "steps_left", "in_row", "expected"),
-    [(3, 3, 0, True), (2, 20, 0, False), (10, 2, 0, False), (10, 10, 3, False), (10, 10, 2, True), (10, 0, 0, False)],
+    [(3, 3, 0, True), (2, 20, 0, False), (10, 2, 0, False), (10, 10, 5, False), (10, 10, 4, True), (10, 0, 0, False)],
 )
 def test_first_and_last_steps_and_long_rows_take_passes(
     step: int, steps_left: int, in_row: int, expected: bool
@@ -84,3 +84,8 @@ def test_first_and_last_steps_and_long_rows_take_passes(
 def test_settings_out_of_range_are_refused_by_name(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         ForecastSettings(**({"bound": 0.1} | wrong))
+
+
+def test_an_error_in_the_first_quarter_of_the_steps_counts_eight_times() -> None:
+    weights = [weigh_error(0.01, step=step, num_steps=10) for step in range(10)]
+    assert weights == [0.08] * 3 + [0.01] * 7
