@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mezzotint.domain.errors import SettingInvalid
@@ -18,6 +18,17 @@ from mezzotint.policy.safety.guard_formats import GuardFormat
 STARTER = "starter"
 MIN_FREE_BYTES = 64 * 1024 * 1024
 """Less room than this on the disk of the data folder, and a server would fail within minutes."""
+
+
+def _strip_secret(secret: SecretStr) -> SecretStr:
+    """Files of secrets end with a line break, which no header takes: the error about it would show the secret."""
+    text = secret.get_secret_value().strip()
+    if not all("!" <= letter <= "~" for letter in text):
+        raise ValueError("it is sent in a header: ASCII letters, digits and signs without blanks")
+    return SecretStr(text)
+
+
+HeaderSecret = Annotated[SecretStr, AfterValidator(_strip_secret)]
 
 
 class Settings(BaseSettings):
@@ -177,7 +188,7 @@ class Settings(BaseSettings):
         pattern=r"^https?://[^\s/?#]+[^\s#]*$",
         description="instead of `provenance_key`: URL of a remote signer, such as a KMS behind a small proxy",
     )
-    provenance_signer_token: SecretStr | None = Field(None, description="bearer token that the remote signer wants")
+    provenance_signer_token: HeaderSecret | None = Field(None, description="bearer token that the remote signer wants")
     watermark: bool = Field(
         False,
         description="whether pictures of 256 px a side and more bear an invisible mark that names their job; changes "
@@ -208,7 +219,7 @@ class Settings(BaseSettings):
         "`openai` (moderations)",
     )
     guard_model: str = Field("", description="the guard's model, as its API names it")
-    guard_key: SecretStr | None = Field(None, description="API key of the guard")
+    guard_key: HeaderSecret | None = Field(None, description="API key of the guard")
     guard_timeout_s: float = Field(2.0, gt=0, le=60, description="seconds that the guard may take for an answer")
     guard_away: Literal["open", "closed"] = Field(
         "open",
@@ -221,11 +232,11 @@ class Settings(BaseSettings):
     token_secret: SecretStr | None = Field(
         None, description="key that signs tokens, 32 bytes or more; default: made once in the data folder"
     )
-    token: SecretStr | None = Field(None, description="bearer token that `mezzotint imagine --server` sends")
-    eval_judge_key: SecretStr | None = Field(
+    token: HeaderSecret | None = Field(None, description="bearer token that `mezzotint imagine --server` sends")
+    eval_judge_key: HeaderSecret | None = Field(
         None, description="bearer key of the judge that `mezzotint eval aesthetic --judge` asks"
     )
-    metrics_token: SecretStr | None = Field(
+    metrics_token: HeaderSecret | None = Field(
         None, description="bearer token that reads `/metrics`; without it only the server's own machine may"
     )
     max_connections: int = Field(
@@ -351,5 +362,7 @@ def read_settings(**flags: Any) -> Settings:
         return Settings(**{name: value for name, value in flags.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
-        name = first["loc"][0]
-        raise SettingInvalid(f"{name}: {first['msg']} (got {first['input']!r})") from error
+        name = str(first["loc"][0])
+        is_secret = "SecretStr" in str(Settings.model_fields[name].annotation)
+        got = "" if is_secret else f" (got {first['input']!r})"
+        raise SettingInvalid(f"{name}: {first['msg']}{got}") from error

@@ -3,6 +3,8 @@
 The key is a file, or lies behind a remote signer (a KMS or an HSM) that never gives it away.
 """
 
+import json
+import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -100,11 +102,17 @@ class RemoteSigner:
         """Raises: httpx.HTTPError, ValueError."""
         body = {"algorithm": self.algorithm.value, "digest": b64encode(_digest(self.algorithm, data)).decode()}
         headers = {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
-        answer = httpx.post(self.url, json=body, headers=headers, timeout=REMOTE_TIMEOUT_S)
-        answer.raise_for_status()
-        if len(answer.content) > MAX_ANSWER_BYTES:
-            raise ValueError("the answer is too long")
-        found = answer.json()
+        until, content = time.monotonic() + REMOTE_TIMEOUT_S, bytearray()
+        with httpx.stream("POST", self.url, json=body, headers=headers, timeout=REMOTE_TIMEOUT_S) as answer:
+            answer.raise_for_status()
+            for part in answer.iter_bytes():
+                content += part
+                if len(content) > MAX_ANSWER_BYTES or time.monotonic() > until:
+                    raise ValueError("the answer is too long, or comes too slowly")
+        try:
+            found = json.loads(content)
+        except RecursionError as error:
+            raise ValueError("the answer is nested too deeply") from error
         text = found.get("signature") if isinstance(found, dict) else None
         if not isinstance(text, str):
             raise ValueError('the answer has no "signature"')

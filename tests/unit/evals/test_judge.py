@@ -143,6 +143,7 @@ def test_a_wrong_key_and_a_server_that_is_away_are_told(server: JudgeServer) -> 
         ('{"composition": 2}', None),
         ("I cannot grade this.", None),
         ("}{", None),
+        ('{"a": ' + "[" * 20_000 + "}", None),
     ],
 )
 def test_only_whole_grades_from_one_to_five_count(

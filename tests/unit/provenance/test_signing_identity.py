@@ -41,8 +41,11 @@ USAGES = (
 
 
 @contextmanager
-def running_signer(key: Path, broken: list[bool]) -> Iterator[str]:
-    """A remote signer, as a small proxy before a KMS is: it gets digests, and answers in DER. Yields its URL."""
+def running_signer(key: Path, broken: list[bool], odd: bytes = b"") -> Iterator[str]:
+    """A remote signer, as a small proxy before a KMS is: it gets digests, and answers in DER. Yields its URL.
+
+    odd: its answer, in place of a signature.
+    """
     private = load_pem_private_key(key.read_bytes(), None)
     assert isinstance(private, ec.EllipticCurvePrivateKey)
 
@@ -54,7 +57,7 @@ def running_signer(key: Path, broken: list[bool]) -> Iterator[str]:
                 self.send_error(503 if is_known else 401)
                 return
             signature = private.sign(b64decode(body["digest"]), ec.ECDSA(Prehashed(hashes.SHA256())))
-            answer = json.dumps({"signature": b64encode(signature).decode()}).encode()
+            answer = odd or json.dumps({"signature": b64encode(signature).decode()}).encode()
             self.send_response(200)
             self.send_header("content-length", str(len(answer)))
             self.end_headers()
@@ -92,6 +95,15 @@ def test_a_remote_signer_with_another_key_is_refused(authority: AuthorityFiles, 
     make_authority(tmp_path / "other")
     with (
         running_signer(AuthorityFiles(tmp_path / "other").key, [False]) as url,
+        pytest.raises(IdentityInvalid, match="does not sign for"),
+    ):
+        Identity.from_remote(authority.chain, url, "let me")
+
+
+@pytest.mark.parametrize("odd", [b"{}", b"no", b"[" * 60_000, b" " * 70_000, b'{"signature": "MAA="}'], ids=len)
+def test_a_remote_signer_that_answers_something_else_is_refused(authority: AuthorityFiles, odd: bytes) -> None:
+    with (
+        running_signer(authority.key, [False], odd) as url,
         pytest.raises(IdentityInvalid, match="does not sign for"),
     ):
         Identity.from_remote(authority.chain, url, "let me")

@@ -136,7 +136,7 @@ def read_grades(answer: httpx.Response) -> Grades | None:
         text = answer.json()["choices"][0]["message"]["content"]
         found = text[text.index("{") : text.rindex("}") + 1]
         return Grades.model_validate(json.loads(found))
-    except (KeyError, IndexError, TypeError, AttributeError, ValueError, ValidationError):
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, ValidationError, RecursionError):
         return None
 
 

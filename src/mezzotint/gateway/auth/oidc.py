@@ -83,7 +83,10 @@ def read_keys(data: bytes) -> dict[str, jwt.PyJWK]:
     """The usable keys of a JSON Web Key Set. Raises: ValueError for what is not one."""
     if len(data) > MAX_KEYS_BYTES:
         raise ValueError(f"more than {MAX_KEYS_BYTES} bytes of keys")
-    document = json.loads(data)
+    try:
+        document = json.loads(data)
+    except RecursionError as error:
+        raise ValueError("the key set is nested too deeply") from error
     entries = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(entries, list):
         raise ValueError('a key set has a list "keys"')

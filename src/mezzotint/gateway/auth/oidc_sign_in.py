@@ -160,7 +160,7 @@ def _read_object(body: bytes) -> Mapping[str, Any]:
     """Raises: SignInFailed."""
     try:
         document = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SignInFailed("the provider's answer is no JSON") from error
     if not isinstance(document, dict):
         raise SignInFailed("the provider's answer is no JSON object")

@@ -91,7 +91,7 @@ class SpotPoller:
         try:
             said = json.loads(text)
             return f"the cloud will {said['action']} this machine at {said['time']}"
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise NoMetadata(f"{ACTION_PATH} answered something else") from error
 
     async def _ask_gcp(self) -> str | None:

@@ -3,6 +3,7 @@
 from base64 import b64encode
 from dataclasses import replace
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +13,8 @@ from openai import AsyncOpenAI
 from PIL import Image
 
 from mezzotint.actions.screen import TextScreen
+from mezzotint.domain.ids import TenantId
+from mezzotint.domain.safety.takedown import PictureSelection
 from mezzotint.domain.tier import Tier
 from mezzotint.gateway import Service
 from mezzotint.gateway.openai.moderations import MAX_TEXT, MAX_TEXTS
@@ -140,9 +143,11 @@ async def test_it_wants_a_key(connect: Connect) -> None:
             await client.moderations.create(input="a lake")
 
 
-async def test_nothing_of_what_was_judged_is_kept(connect: Connect) -> None:
+async def test_nothing_of_what_was_judged_is_kept(service: Service, connect: Connect, tmp_path: Path) -> None:
     async with connect() as http:
         await client_of(http).moderations.create(input=CRUEL)
         await client_of(http).moderations.create(input=[picture(data_url("red"))])
         assert (await http.get("/v1/jobs")).json()["jobs"] == []
-        assert (await http.get("/v1/uploads")).status_code in {404, 405}
+    assert await service.safety.refusals.page(9) == []
+    assert await service.takedowns.takedowns.list_uploads(PictureSelection(tenant=TenantId("ada")), 0, 9) == []
+    assert [path for path in (tmp_path / "objects").rglob("*") if path.is_file()] == []
