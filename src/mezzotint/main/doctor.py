@@ -87,12 +87,15 @@ def _find_package(name: str, **missing: Any) -> Finding:
 
 def _vision() -> Iterator[Finding]:
     """Report models that need torchvision; a torchvision that does not load keeps transformers from loading, too."""
+    from mezzotint.engine.models.structure import advise_torchvision
+
     try:
         metadata.version("torchvision")
     except metadata.PackageNotFoundError:
         yield Finding(
             what="vision models",
-            found="models with Qwen's or Pixtral's processors (Qwen-Image-Edit, Kandinsky 5, FLUX.2) need torchvision",
+            found="models with Qwen's or Pixtral's processors (Qwen-Image-Edit, Kandinsky 5, FLUX.2 but for klein) need"
+            f" torchvision, which is not installed: {advise_torchvision()}",
         )
         return
     try:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import diffusers
 import pytest
+import torch
 
 from mezzotint.domain.errors import ModelMissing, ModelUnsupported
 from mezzotint.engine.models.describe import describe_model
@@ -51,15 +52,22 @@ def test_a_pipeline_that_no_job_can_feed_is_refused_with_what_it_needs(name: str
 
 
 @pytest.mark.parametrize("name", ["Qwen2VLProcessor", "PixtralProcessor", "Qwen2VLVideoProcessor"])
+@pytest.mark.parametrize(
+    ("torch_version", "advice"),
+    [
+        ("2.13.0", r"pip install 'mezzotint\[vision\]' brings torchvision"),
+        ("2.13.0+cu130", r"pip install 'mezzotint\[vision\]' brings torchvision"),
+        ("2.13.0+cpu", r"take the torchvision of torch 2.13.0 from the index that this torch"),
+    ],
+)
 def test_a_processor_that_needs_torchvision_says_how_to_get_it(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, torch_version: str, advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(torch, "__version__", torch_version)
     monkeypatch.setattr("mezzotint.engine.models.structure.find_spec", lambda package: None)
     index = {"_class_name": "QwenImageEditPipeline", "processor": ["transformers", name]}
     (tmp_path / "model_index.json").write_text(json.dumps(index))
-    with pytest.raises(
-        ModelMissing, match=rf"{name}, its processor, .* torchvision: pip install 'mezzotint\[vision\]'"
-    ):
+    with pytest.raises(ModelMissing, match=rf"{name}, its processor, .* torchvision: {advice}"):
         check_structure(tmp_path)
 
 

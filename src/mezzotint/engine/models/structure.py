@@ -54,9 +54,22 @@ def _check_packages(index: dict[str, Any], folder: Path) -> None:
             needed = ("torchvision",)
         if missing := [package for package in needed if find_spec(package) is None]:
             raise ModelMissing(
-                f"{folder}: {name}, its {part}, needs the Python package {missing[0]}: pip install 'mezzotint[vision]'"
-                " brings torchvision"
+                f"{folder}: {name}, its {part}, needs the Python package {missing[0]}: {advise_torchvision()}"
             )
+
+
+def advise_torchvision() -> str:
+    """Say how to get torchvision beside this torch. A wheel that is built with CUDA does not load beside a torch that
+    is not, and then keeps transformers from loading."""
+    import torch
+
+    version, _, local = str(torch.__version__).partition("+")
+    if local.startswith("cpu"):
+        return (
+            f"take the torchvision of torch {version} from the index that this torch ({version}+{local}) came from;"
+            " what other indexes have for the extra `vision` does not load beside it"
+        )
+    return "pip install 'mezzotint[vision]' brings torchvision"
 
 
 def build_empty_pipeline(folder: Path) -> Any:
