@@ -10,9 +10,10 @@ from mezzotint.domain.drawing.named_weights import NamedWeights
 from mezzotint.domain.drawing.options import MAX_ETA
 from mezzotint.domain.drawing.recipe import Recipe
 from mezzotint.domain.drawing.sampler import find_sampler
+from mezzotint.domain.ids import Sha256
 from mezzotint.domain.model import ModelInfo, Speed
 from mezzotint.domain.prompt import MAX_SENT_SEED, AspectRatio, Prompt
-from mezzotint.domain.style import MAX_STYLE_WEIGHT, StyleInfo, WantedStyle
+from mezzotint.domain.style import MAX_STYLE_WEIGHT, StyleChoice, StyleInfo, WantedStyle
 from mezzotint.domain.task import Task
 from mezzotint.policy.admission.permutations import escape_text
 from mezzotint.policy.admission.prompt import render_prompt
@@ -60,7 +61,6 @@ def plan_again(recipe: Recipe, models: Sequence[ModelInfo], styles: Sequence[Sty
     if recipe.task is Task.UPSCALE:
         fields = {name: fields[name] for name in ("prompt", "task", "source", "scale")}
     given = {name: value for name, value in fields.items() if value is not None}
-    kept = {style["name"] for style in given.get("styles", ())}
     typed = replace(
         recipe,
         model=given.get("model"),
@@ -70,7 +70,7 @@ def plan_again(recipe: Recipe, models: Sequence[ModelInfo], styles: Sequence[Sty
         eta=given.get("eta"),
         guidance_rescale=given.get("guidance_rescale"),
         clip_skip=given.get("clip_skip"),
-        styles=tuple(style for style in recipe.styles if style.name in kept),
+        styles=tuple(StyleChoice(**one, sha256=Sha256("")) for one in given.get("styles", ())),
     )
     return DrawAgain(typed=type_recipe(typed), fields=given, notes=tuple(notes))
 
@@ -111,10 +111,11 @@ def _keep_styles(
     recipe: Recipe, model: ModelInfo, styles: Sequence[StyleInfo], notes: list[str]
 ) -> list[dict[str, Any]]:
     fitting = {style.name: style for style in styles if model.name in style.models}
-    kept = []
+    kept: list[dict[str, Any]] = []
     for style in recipe.styles:
         known = fitting.get(style.name)
-        if known is None or abs(style.weight) > MAX_STYLE_WEIGHT:
+        is_repeated = any(one["name"] == style.name for one in kept)
+        if known is None or is_repeated or not abs(style.weight) <= MAX_STYLE_WEIGHT:  # NaN is within no bound
             notes.append(f'The style "{style.name[:80]}" cannot be had so for {model.name}; it is left out.')
             continue
         if style.sha256 not in ("", known.sha256):

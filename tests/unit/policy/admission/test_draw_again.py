@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from mezzotint.domain.drawing.recipe import Recipe
 from mezzotint.domain.ids import Sha256
 from mezzotint.domain.refusal import Refusal
@@ -71,3 +73,13 @@ def test_styles_that_can_be_had_are_named_again_and_others_said() -> None:
     other = plan_again(replace(RECIPE, styles=styles[:1]), [MODEL], [replace(ink, sha256=Sha256("bb"))])
     assert "another file" in other.notes[0]
     assert "styles" not in plan_again(RECIPE, [MODEL], [ink]).fields
+
+
+@pytest.mark.parametrize("weights", [(0.8, 0.5), (float("nan"), 0.8), (0.8, float("nan")), (0.8, 1e9)])
+def test_of_a_style_that_stands_twice_or_with_an_odd_weight_one_is_named(weights: tuple[float, ...]) -> None:
+    ink = StyleInfo(name="ink", sha256=Sha256("aa"), models=(MODEL.name,))
+    styles = tuple(StyleChoice(name="ink", weight=weight, sha256=Sha256("")) for weight in weights)
+    again = plan_again(replace(RECIPE, styles=styles), [MODEL], [ink])
+    assert again.fields["styles"] == [{"name": "ink", "weight": 0.8}]
+    assert again.typed.count("--style") == 1
+    assert len([note for note in again.notes if '"ink"' in note]) == 1
