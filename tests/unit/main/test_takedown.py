@@ -128,6 +128,17 @@ def test_pictures_are_judged_again_and_taken_down(data: Path) -> None:
     assert [line.split()[1] for line in listed[1:]] == ["done"] * 4
     again = run(data, "audit", "pictures", "--resume", listed[-1].split()[0], "--format", "csv")
     assert again.stdout == plain.stdout
+    smaller = draw_pixels(1).resize((96, 96))
+
+    async def draw_copy(database: Database) -> None:
+        work = make_work(database, Objects(data / "objects"))
+        await finish_with(work.backing, encode_picture(smaller), tenant="bob", at=NOW)
+
+    on_database(data, draw_copy)
+    copied = run(data, "audit", "pictures", "--tenant", "bob", "--format", "json")
+    (line,) = [json.loads(line) for line in copied.stdout.splitlines()]
+    assert (line["found_in"], line["before"], line["now"]) == ("picture", "allow", "block")
+    assert line["score"] > 0.87, "the share of the bits that agree with the picture that was taken down"
     assert run(data, "audit", "pictures", "--class", "nonsense").exit_code == 2
     assert run(data, "audit", "pictures", "--resume", "aud_0").exit_code == 1
 
