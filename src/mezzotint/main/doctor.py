@@ -33,7 +33,6 @@ EXTRAS = {
     "ray": "fleet",
     "nudenet": "nsfw-regions",
     "nvidia-ml-py": "nvml",
-    "torchvision": "vision",
 }
 RECOMMENDED_FREE_BYTES = 2 * 1024**3
 
@@ -90,7 +89,7 @@ def _vision() -> Iterator[Finding]:
     from mezzotint.engine.models.structure import advise_torchvision
 
     try:
-        metadata.version("torchvision")
+        version = metadata.version("torchvision")
     except metadata.PackageNotFoundError:
         yield Finding(
             what="vision models",
@@ -104,6 +103,8 @@ def _vision() -> Iterator[Finding]:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         advice = "install the torchvision of this torch's release and index, or uninstall it"
         yield Finding(what="vision models", found=f"torchvision does not load: {reason}", advice=advice, is_fatal=True)
+        return
+    yield Finding(what="vision models", found=f"torchvision {version}")
 
 
 def _device(settings: Settings) -> Finding:
