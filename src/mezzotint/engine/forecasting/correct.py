@@ -12,18 +12,10 @@ from typing import Any
 
 from mezzotint.engine.forecasting.clean import adds_noise
 
-INTEGRATORS = frozenset(
-    {
-        "DDIMScheduler",
-        "DEISMultistepScheduler",
-        "DPMSolverMultistepScheduler",
-        "EulerDiscreteScheduler",
-        "FlowMatchEulerDiscreteScheduler",
-        "UniPCMultistepScheduler",
-    }
-)
-"""Samplers each of whose answers counts over one step in all, by their classes or those that these derive from. Others
-weigh answers otherwise, such as Heun's, which asks twice a step."""
+INTEGRATORS = frozenset({"DDIMScheduler", "EulerDiscreteScheduler", "FlowMatchEulerDiscreteScheduler"})
+"""Samplers each of whose answers counts over its own step alone, by their classes or those that these derive from.
+Others weigh answers otherwise: Heun's asks twice a step, and DPM++ 2M sets each answer against the one before, so that
+a changed one misleads it."""
 
 
 def carries_errors(sampler: Any, times: Sequence[float]) -> bool:

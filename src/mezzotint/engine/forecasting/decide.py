@@ -15,6 +15,9 @@ RENEWED = 1 / 3
 """The share of an expected error that counts where a sampler draws fresh noise at each step, which takes the place of
 much that the error changed. So one bound gives pictures about as near with Euler a as with DDIM."""
 
+LASTING = 4.0
+"""An error that no pass makes good (`correct.py`) counts four times, so that one bound gives pictures about as near
+with any sampler."""
 EARLY_SHARE = 1 / 4
 EARLY_WEIGHT = 8.0
 """An error in the first quarter of the steps counts eight times: there a picture's layout is decided. At one seed in
@@ -64,9 +67,10 @@ def expect_error(lines: Sequence[Line], at: float) -> float:
     return error if math.isfinite(error) else math.inf
 
 
-def weigh_error(error: float, *, step: int, num_steps: int) -> float:
-    """The expected error of a step as it counts against the bound. step: of its sampler, from 0."""
-    return error * (EARLY_WEIGHT if step < EARLY_SHARE * num_steps else 1.0)
+def weigh_error(error: float, *, step: int, num_steps: int, lasts: bool) -> float:
+    """The expected error of a step as it counts against the bound. step: of its sampler, from 0. lasts: no pass makes
+    it good."""
+    return error * (EARLY_WEIGHT if step < EARLY_SHARE * num_steps else 1.0) * (LASTING if lasts else 1.0)
 
 
 def is_eligible(settings: ForecastSettings, *, step: int, steps_left: int, in_row: int) -> bool:

@@ -169,7 +169,7 @@ class Forecaster:
             known = [line for line in lines if line is not None]
             if len(known) == len(lines):
                 error = expect_error(known, self._times[place.step]) * (1.0 if conversion is None else RENEWED)
-                error = weigh_error(error, step=place.step, num_steps=len(self._times))
+                error = weigh_error(error, step=place.step, num_steps=len(self._times), lasts=not self._carries_errors)
         # a call may wait for turns and be asked about in each: a "no" changes nothing
         self._is_foretelling = self._spent + error < self.settings.bound
         if self._is_foretelling:

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-RULE = 2
+RULE = 3
 """The number of the rule that decides what is foretold and makes good what it missed; another rule draws other pictures
 within the same bound, so checkpoints and calibrations name it."""
 

@@ -87,5 +87,9 @@ def test_settings_out_of_range_are_refused_by_name(wrong: dict[str, Any]) -> Non
 
 
 def test_an_error_in_the_first_quarter_of_the_steps_counts_eight_times() -> None:
-    weights = [weigh_error(0.01, step=step, num_steps=10) for step in range(10)]
+    weights = [weigh_error(0.01, step=step, num_steps=10, lasts=False) for step in range(10)]
     assert weights == [0.08] * 3 + [0.01] * 7
+
+
+def test_an_error_that_no_pass_makes_good_counts_four_times() -> None:
+    assert weigh_error(0.01, step=5, num_steps=10, lasts=True) == 0.04
