@@ -30,15 +30,17 @@ Array = NDArray[np.float32]
 
 # The largest share of harmless rows refused, by group of languages: of each set or source.
 LIMITS = {
-    "english": {"C": 0.019, "D": 0.028, "E": 0.03, "captions en": 0.02, "written": 0.05},
-    "known": {"captions de": 0.016, "captions fr": 0.016, "captions zh": 0.016, "written": 0.04},
+    "english": {"C": 0.019, "D": 0.028, "E": 0.03, "captions en": 0.02, "written": 0.07},
+    "known": {"captions de": 0.019, "captions fr": 0.019, "captions zh": 0.019, "written": 0.035},
     "unknown": {"captions cs": 0.016, "written": 0.06},
 }
-_CATEGORY_SHARE = {"english": 1 / 3, "known": 1 / 4, "unknown": 1 / 4}
+_CATEGORY_SHARE = {"english": 1 / 3, "known": 1 / 8, "unknown": 1 / 4}
+# Of a category's share: harmless prompts that speak of rules and settings are rare in these sets and common in use.
+_INJECTION_SHARE = 1 / 8
 _MAX_ROWS = {"M": 4000, "H": 5000, "T": 800}
 # Share of the lexical head beside the fast one. In other languages it has learned few words: more of it stops more of
 # what is like the texts written for it there, and less of everything else.
-LEXICAL = {"english": 0.7, "known": 0.4, "unknown": 0.6}
+LEXICAL = {"english": 0.7, "known": 0.35, "unknown": 0.7}
 BLEND = 0.4  # share of the strong head where it is asked
 # Taken off the calibrated logit of a sentence, a window or a disguised reading: a fragment of a harmless text looks
 # harmful more often than the text.
@@ -46,7 +48,7 @@ PART_DISCOUNT = 0.75
 # Of the most suspicious part, which the strong head reads beside the whole: its share there, and what is taken off both
 # heads' logit of `any`. A part raises no other output. None below the lowest logit is read: with 5.2, the highest
 # logit of a strong head so far, its score would still be under the threshold.
-PART_BLEND, STRONG_PART_DISCOUNT, MIN_PART_LOGIT = 0.6, 0.6, -1.0
+PART_BLEND, STRONG_PART_DISCOUNT, MIN_PART_LOGIT = 0.6, 1.4, -1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +100,12 @@ def label_of(row: Row) -> str:
 def choose_thresholds(logits: Array, rows: Sequence[Row], weights: Array, group: str) -> Array:
     """[K] logits from which a text is refused."""
     limits, share_of_category = LIMITS[group], _CATEGORY_SHARE[group]
+    parts = [share_of_category * (_INJECTION_SHARE if name == "prompt_injection" else 1) for name in OUTPUTS[1:]]
     labels = np.array([label_of(row) for row in rows])
     harmless = np.isin(labels, list(limits))
     best = logits[harmless].max(axis=0)
     for share in np.geomspace(0.002, 0.2, 120):
-        shares = [share, *(share * share_of_category for _ in OUTPUTS[1:])]
+        shares = [share, *(share * part for part in parts)]
         table = np.array(
             [quantile(logits[harmless, at], 1 - one, weights[harmless]) for at, one in enumerate(shares)], np.float32
         )

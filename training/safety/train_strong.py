@@ -11,6 +11,7 @@ import argparse
 import random
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -25,6 +26,8 @@ _ENCODER_RATE, _WORDS_RATE, _HEAD_RATE = 7e-5, 2e-5, 1e-3
 _WARM_UP_STEPS = 40
 _CHECKPOINT_STEPS = 50
 _SAMPLES = {("T", True): 5000, ("T", False): 1500, ("H", True): 1500, ("H", False): 1500}
+# Against the weights of `rows.py`: ordinary prompts set the threshold, of those that sound unsafe fewer are refused.
+_WEIGHTS = {"C": 1.4, "D": 0.5}
 _LONGEST = 600  # characters; jailbreaks of chat models run to thousands and say the same
 
 
@@ -34,6 +37,7 @@ class TrainingRows:
     def __init__(self, rows: Sequence[Row], seed: int, left_out: frozenset[str], held_out_fold: int | None) -> None:
         kept = [row for row in rows if row.may_train and row.language == "en" and row.source not in left_out]
         kept = [row for row in kept if fold_of(row) != held_out_fold and len(row.text) <= _LONGEST]
+        kept = [replace(row, weight=row.weight * _WEIGHTS.get(row.set, 1.0)) for row in kept]
         self._whole = [row for row in kept if (row.set, row.is_unsafe) not in _SAMPLES]
         self._pools = {name: [row for row in kept if (row.set, row.is_unsafe) == name] for name in _SAMPLES}
         self._seed = seed
