@@ -1,6 +1,7 @@
 """A job's parameters as the keyword arguments of a stock pipeline call."""
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,9 @@ def call_kwargs(pipeline: "DiffusionPipeline", parameters: Parameters) -> dict[s
     # a call without one has the text or None that the pipeline says: PixArt's and Sana's fail at None
     default = accepted["negative_prompt"].default if "negative_prompt" in accepted else None
     empty = default if isinstance(default, str) else None
+    guidance, _ = find_guidance(type(pipeline))
+    if guidance == "true_cfg_scale":  # without a text against which it weighs the prompt, such a family does not guide
+        empty = " "
     slots = {
         "prompt": Slot(value=parameters.prompt, is_required=True),
         "negative_prompt": Slot(
@@ -43,6 +47,7 @@ def call_kwargs(pipeline: "DiffusionPipeline", parameters: Parameters) -> dict[s
         ),
         "num_inference_steps": Slot(value=parameters.num_steps, is_required=True),
         "guidance_scale": Slot(value=parameters.guidance_scale, is_required=False),
+        guidance: Slot(value=parameters.guidance_scale, is_required=False),
         "width": Slot(value=parameters.width, is_required=parameters.source is None),
         "height": Slot(value=parameters.height, is_required=parameters.source is None),
         "generator": Slot(value=torch.Generator("cpu").manual_seed(parameters.seed), is_required=True),
@@ -65,6 +70,23 @@ def call_kwargs(pipeline: "DiffusionPipeline", parameters: Parameters) -> dict[s
         if slot.is_required and name not in accepted:
             raise RunFailed(f"{type(pipeline).__name__} takes no {name}")
     return {name: slot.value for name, slot in slots.items() if name in accepted}
+
+
+def find_guidance(pipeline: Any) -> tuple[str, float]:
+    """Find the argument of a pipeline class that weighs the words, and its usual value; 1: the class draws without.
+
+    Qwen-Image's is `true_cfg_scale`; its `guidance_scale` is for distilled models. FLUX's `true_cfg_scale` is 1 unless
+    asked for, so that it stays as it is.
+    """
+    parameters = inspect.signature(pipeline.__call__).parameters
+    name = "true_cfg_scale" if read_default_scale(parameters, "true_cfg_scale") > 1 else "guidance_scale"
+    return name, read_default_scale(parameters, name)
+
+
+def read_default_scale(parameters: Mapping[str, inspect.Parameter], name: str) -> float:
+    """The default of an argument of a call; 1 where it has none, which is no guidance."""
+    default = parameters[name].default if name in parameters else None
+    return float(default) if isinstance(default, int | float) else 1.0
 
 
 def count_skipped(pipeline: "DiffusionPipeline", clip_skip: int | None) -> int | None:

@@ -23,7 +23,7 @@ from mezzotint.domain.job import Parameters
 from mezzotint.domain.task import Task
 from mezzotint.engine.canvas import Canvas, place_source
 from mezzotint.engine.models.weighted_prompts import is_weighing, weigh_words
-from mezzotint.engine.request import call_kwargs
+from mezzotint.engine.request import call_kwargs, read_default_scale
 from mezzotint.engine.samplers import with_sampler
 
 PICTURE_FIRST = re.compile(r"Pix2Pix|Edit|Upscale|SuperResolution|Refiner|ImageTo|Adapter|ControlNet|Layered|Img2Img")
@@ -236,8 +236,8 @@ def takes_negative_prompt(pipeline: Any) -> bool:
     for kind in (pipeline, *classes_of(pipeline.__name__).values()):
         parameters = inspect.signature(kind.__call__).parameters
         # guidance heeds it: the real one, where a distilled model has its own beside it
-        scale = getattr(parameters.get("true_cfg_scale", parameters.get("guidance_scale")), "default", None)
-        if "negative_prompt" not in parameters or not isinstance(scale, int | float) or scale <= 1:
+        name = "true_cfg_scale" if "true_cfg_scale" in parameters else "guidance_scale"
+        if "negative_prompt" not in parameters or read_default_scale(parameters, name) <= 1:
             return False
     return True
 

@@ -11,6 +11,8 @@ from diffusers import (
     FluxPipeline,
     HunyuanDiTPipeline,
     PixArtAlphaPipeline,
+    QwenImageImg2ImgPipeline,
+    QwenImagePipeline,
     SanaPipeline,
     SanaSprintPipeline,
     StableDiffusionPipeline,
@@ -43,6 +45,18 @@ def test_no_negative_prompt_is_none_and_not_an_empty_one() -> None:
 
 def test_transformer_pipelines_take_the_same_parameters() -> None:
     assert call_kwargs(bare(FluxPipeline), make_parameters())["guidance_scale"] == 3.5
+
+
+@pytest.mark.parametrize("kind", [QwenImagePipeline, QwenImageImg2ImgPipeline])
+def test_qwen_image_is_guided_by_its_real_scale_against_a_blank_text(kind: type) -> None:
+    """Without a negative prompt its call draws unguided, however high the scale."""
+    kwargs = call_kwargs(bare(kind), make_parameters())
+    assert (kwargs["true_cfg_scale"], kwargs["negative_prompt"]) == (3.5, " ")
+    assert call_kwargs(bare(kind), replace(make_parameters(), negative_prompt="leaf"))["negative_prompt"] == "leaf"
+
+
+def test_the_real_scale_of_a_distilled_model_stays_off() -> None:
+    assert "true_cfg_scale" not in call_kwargs(bare(FluxPipeline), make_parameters())
 
 
 @pytest.mark.parametrize("kind", [PixArtAlphaPipeline, HunyuanDiTPipeline, SanaPipeline])

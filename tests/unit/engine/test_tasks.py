@@ -15,6 +15,7 @@ from mezzotint.domain.task import Task
 from mezzotint.engine import Hub, Run, Tasks
 from mezzotint.engine.canvas import place_source
 from mezzotint.engine.models import files, load
+from mezzotint.engine.request import find_guidance
 from mezzotint.engine.tasks import takes_negative_prompt
 from tests.making import make_parameters
 
@@ -172,3 +173,19 @@ def test_source_and_mask_of_another_size_are_brought_to_it_alike(source: Image.I
 )
 def test_it_is_known_beforehand_whether_a_negative_prompt_is_heeded(pipeline: str, heeds: bool) -> None:
     assert takes_negative_prompt(getattr(diffusers, pipeline)) is heeds
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "guidance"),
+    [
+        ("StableDiffusionPipeline", 7.5),
+        ("FluxPipeline", 3.5),
+        ("QwenImagePipeline", 4.0),
+        ("QwenImageEditPlusPipeline", 4.0),
+        ("Flux2KleinPipeline", 4.0),
+        ("DiTPipeline", 4.0),
+        ("StableCascadeCombinedPipeline", 1.0),  # it has a scale for each of its two models
+    ],
+)
+def test_the_usual_guidance_is_of_the_argument_that_guides(pipeline: str, guidance: float) -> None:
+    assert find_guidance(getattr(diffusers, pipeline))[1] == guidance

@@ -133,7 +133,6 @@ def _complete_card(folder: Path, index: dict[str, Any], scheduler: dict[str, Any
     card = read_card(folder)
     if card.keys() >= READ_OFF_CLASSES:
         return card
-    import inspect
 
     try:
         import diffusers
@@ -143,6 +142,7 @@ def _complete_card(folder: Path, index: dict[str, Any], scheduler: dict[str, Any
         raise ModelMissing(f"{folder}: {untold} are unknown without diffusers: {told_by}") from error
 
     from mezzotint.engine.early_stop import works_with_estimates
+    from mezzotint.engine.request import find_guidance
     from mezzotint.engine.tasks import (
         find_image_guidance,
         find_unmet_need,
@@ -163,11 +163,10 @@ def _complete_card(folder: Path, index: dict[str, Any], scheduler: dict[str, Any
     tasks = tasks_of(pipeline, unet.get("in_channels"))
     if not tasks:
         raise ModelUnsupported(f"{folder} is a {pipeline.__name__}: no task here gives its denoiser what it reads")
-    guidance = getattr(inspect.signature(pipeline.__call__).parameters.get("guidance_scale"), "default", None)
     samplers = [part for part in index if part.endswith("scheduler") and is_present(index, part)]
     estimates = scheduler.get("_class_name") in ESTIMATING and works_with_estimates(scheduler)
     found = {
-        "default_guidance": float(guidance) if isinstance(guidance, int | float) else 1.0,
+        "default_guidance": find_guidance(pipeline)[1],
         "tasks": tasks,
         "takes_negative_prompt": takes_negative_prompt(pipeline),
         "can_stop": samplers == ["scheduler"] and estimates,
