@@ -52,7 +52,12 @@ from mezzotint.main.served_models import (
     upscaler_name,
 )
 from mezzotint.main.stores import check_objects, migrate_database, open_backing, open_database, read_retention
-from mezzotint.main.takedown.wiring import configure_takedowns, follow_blocklist, read_http_client
+from mezzotint.main.takedown.wiring import (
+    build_blocklist_reader,
+    configure_takedowns,
+    follow_blocklist,
+    read_http_client,
+)
 from mezzotint.main.worker import (
     FinishingTools,
     build_worker,
@@ -155,10 +160,13 @@ class ServerProcess:
         text_filter = build_text_filter(settings, follower.read_current)
         screen = build_screen(settings, text_filter)
         image_filter = await load_image_filter(settings, metrics, follower)
+        blocklist = build_blocklist_reader(store.takedowns, image_filter)
         worker = None
         if settings.worker:
             finishing = FinishingTools(
-                image_filter=image_filter, job_provenance=self.signing.build_job_provenance(settings, store.tenants)
+                image_filter=image_filter,
+                refresh_blocklist=blocklist.refresh,
+                job_provenance=self.signing.build_job_provenance(settings, store.tenants),
             )
             worker = build_worker(
                 settings,
@@ -228,7 +236,7 @@ class ServerProcess:
             )
             async with (
                 backing.bus.running(background),
-                background.running(sweep, follow_blocklist(store.takedowns, image_filter, background)),
+                background.running(sweep, follow_blocklist(blocklist, background)),
             ):
                 if worker is None:
                     maintenance = Maintenance(

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -44,7 +44,7 @@ from mezzotint.main.served_models import (
     upscaler_name,
 )
 from mezzotint.main.stores import check_objects, make_worker_id, migrate_database, open_backing, open_database
-from mezzotint.main.takedown.wiring import follow_blocklist
+from mezzotint.main.takedown.wiring import build_blocklist_reader, follow_blocklist
 from mezzotint.metrics import Metrics
 from mezzotint.policy.fleet.reconcile import ActorReport, WorkerStage
 from mezzotint.provenance import JobProvenance
@@ -126,8 +126,10 @@ async def _run_worker(
     models = find_worker_models(settings, catalog, upscaler)
     follower = await follow_overrides(store, metrics)
     image_filter = await load_image_filter(settings, metrics, follower)
+    blocklist = build_blocklist_reader(store.takedowns, image_filter)
     finishing = FinishingTools(
         image_filter=image_filter,
+        refresh_blocklist=blocklist.refresh,
         job_provenance=signing.build_job_provenance(settings, store.tenants),
     )
     worker = build_worker(settings, database, backing, models=models, finishing=finishing, background=background)
@@ -141,7 +143,7 @@ async def _run_worker(
             start_http_server(settings.worker_metrics_port, addr="127.0.0.1", registry=metrics.registry)
         async with (
             backing.bus.running(background),
-            background.running(follow_blocklist(store.takedowns, image_filter, background)),
+            background.running(follow_blocklist(blocklist, background)),
             background.running(background.run_forever("safety overrides", REFRESH_S, follower.refresh)),
             start_worker(settings, worker, catalog, upscaler, on_broken),
             watch_for_spot_notice(settings, worker, stop.set, store.fleet_counts),
@@ -170,6 +172,7 @@ class FinishingTools:
     """The steps that finished pictures pass."""
 
     image_filter: PostFilter
+    refresh_blocklist: Callable[[], Awaitable[None]]
     job_provenance: JobProvenance
 
 
@@ -232,6 +235,7 @@ def build_worker(
         fleet=(workers, Devices(database)) if database.is_postgres else None,
         routing=routing,
         job_provenance=finishing.job_provenance,
+        refresh_blocklist=finishing.refresh_blocklist,
         background=background,
     )
 

@@ -38,6 +38,8 @@ async def finish_job(jobs: LeasedJobs, leased: LeasedJob, report: RunEnded) -> N
         return
     load_s = report.begun_at - leased.claimed_at if report.begun_at is not None else None
     storage = PictureStorage(objects=jobs.backing.objects, originals=jobs.backing.originals)
+    if jobs.refresh_blocklist is not None:  # a picture drawn again after its takedown is not delivered
+        await jobs.retry_while_away(jobs.refresh_blocklist)
     try:
         tools = UNTOUCHED
         if (provenance := jobs.job_provenance) is not None:

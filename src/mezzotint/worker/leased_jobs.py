@@ -96,6 +96,7 @@ class LeasedJobs:
     models: ModelStates
     image_filter: ImageFilter
     job_provenance: JobProvenance | None
+    refresh_blocklist: Callable[[], Awaitable[None]] | None = None
     health: HealthCounts = field(default_factory=HealthCounts)
     send: Callable[[Command], None] = field(init=False)
     by_id: dict[JobId, LeasedJob] = field(default_factory=dict)

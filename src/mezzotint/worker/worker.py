@@ -6,7 +6,7 @@ last checkpoint elsewhere, or here after a restart.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -56,7 +56,8 @@ class Worker:
     """drain: None where operators cannot drain it. fleet: where the health of workers is kept and
     judged; None: it is not. find_device: the identity of its device, once the models are ready;
     None: its health is not judged. routing: the regions whose jobs it takes; None: all. job_provenance: None where
-    pictures are stored as they are."""
+    pictures are stored as they are. refresh_blocklist: lets the image filter know the pictures taken down until now;
+    None where it knows none."""
 
     backing: BackingServices
     image_filter: ImageFilter
@@ -68,6 +69,7 @@ class Worker:
     find_device: Callable[[], str] | None = None
     routing: RegionRouting | None = None
     job_provenance: JobProvenance | None = None
+    refresh_blocklist: Callable[[], Awaitable[None]] | None = None
     background: BackgroundTasks = field(default_factory=BackgroundTasks)
     is_device_busy: bool = field(default=False, init=False)
     """After a stop: whether the device's thread still computes."""
@@ -83,6 +85,7 @@ class Worker:
             models=ModelStates(metrics=self.backing.metrics),
             image_filter=self.image_filter,
             job_provenance=self.job_provenance,
+            refresh_blocklist=self.refresh_blocklist,
         )
         if self.drain is not None:
             self._jobs.health = self.drain.health

@@ -199,7 +199,7 @@ def test_an_audit_that_was_killed_goes_on_where_it_was(data: Path) -> None:
 
 def test_the_image_filter_of_a_process_follows_the_blocklist(data: Path) -> None:
     from mezzotint.background import BackgroundTasks
-    from mezzotint.main.takedown.wiring import follow_blocklist
+    from mezzotint.main.takedown.wiring import build_blocklist_reader, follow_blocklist
     from mezzotint.policy.safety.verdicts import SafetyVerdict
     from mezzotint.safety.image.postfilter import PostFilter
     from mezzotint.safety.policy_file import load_policy
@@ -211,7 +211,8 @@ def test_the_image_filter_of_a_process_follows_the_blocklist(data: Path) -> None
 
     async def follow(database: Database) -> None:
         background = BackgroundTasks()
-        async with background.running(follow_blocklist(Store(database).takedowns, image_filter, background)):
+        reader = build_blocklist_reader(Store(database).takedowns, image_filter)
+        async with background.running(follow_blocklist(reader, background)):
             async with asyncio.timeout(30):
                 while image_filter.check(smaller).verdict is not SafetyVerdict.BLOCK:
                     await asyncio.sleep(0.01)  # the task tells nobody that it has read

@@ -9,6 +9,9 @@ from PIL import Image as Pixels
 from mezzotint.actions.cancel import cancel
 from mezzotint.domain.errors import NotFinite, StorageUnavailable
 from mezzotint.domain.job import CheckpointRef, JobState
+from mezzotint.safety.image.perceptual_hash import HashIndex, hash_picture
+from mezzotint.safety.image.postfilter import PostFilter
+from mezzotint.safety.policy_file import load_policy
 from mezzotint.worker import leased_jobs
 from mezzotint.worker.dispatch import give_all_back, handle_report
 from mezzotint.worker.finish import fail_job, finish_job, requeue_preempted_job, settle_lost_job
@@ -16,6 +19,7 @@ from mezzotint.worker.job_states import LeaseState
 from mezzotint.worker.leased_jobs import LeasedJob
 from mezzotint.worker.messages import PreemptReason, RunEnded, RunPreempted, TaskFailed
 from tests.making import NOW
+from tests.making_takedowns import draw_pixels
 from tests.unit.worker.checkpoints.test_save import TakenSnapshot
 from tests.unit.worker.conftest import Leases
 
@@ -35,6 +39,21 @@ async def test_pictures_end_their_job_and_its_place_is_free(leases: Leases) -> N
     assert leases.jobs.by_id == {}
     assert leases.jobs.backing.bus.work.is_set()
     assert leases.jobs.pace_s == pytest.approx(2.0 / leased.job.parameters.cost), "2 GPU-seconds for all its steps"
+
+
+async def test_a_picture_drawn_again_is_blocked_as_soon_as_it_is_taken_down(leases: Leases) -> None:
+    image_filter = PostFilter([], load_policy(None))
+    taken = draw_pixels(0)
+
+    async def refresh() -> None:
+        found = hash_picture(taken)
+        image_filter.blocked_pictures = HashIndex([(found.pdq, found)])
+
+    leases.jobs.image_filter, leases.jobs.refresh_blocklist = image_filter, refresh
+    leased, other = await leases.lease(state=LeaseState.FINISHING), await leases.lease(state=LeaseState.FINISHING)
+    await finish_job(leases.jobs, leased, replace(end_run(leased), pictures=(taken.resize((96, 96)),)))
+    await finish_job(leases.jobs, other, replace(end_run(other), pictures=(draw_pixels(1),)))
+    assert [(await leases.row(one)).state for one in (leased, other)] == [JobState.BLOCKED, JobState.SUCCEEDED]
 
 
 async def test_a_result_after_the_lease_is_not_written(leases: Leases) -> None:

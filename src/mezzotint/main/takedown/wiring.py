@@ -40,15 +40,18 @@ def read_http_client(settings: Settings) -> PublicOnlyClient:
     return client
 
 
-def follow_blocklist(
-    takedowns: Takedowns, image_filter: PostFilter, background: BackgroundTasks
-) -> Coroutine[None, None, None]:
-    """The task by which the image filter blocks copies of pictures that any process took down."""
+def build_blocklist_reader(takedowns: Takedowns, image_filter: PostFilter) -> BlocklistReader:
+    """Build the reader by which the image filter blocks copies of pictures that any process took down."""
 
     def apply(index: HashIndex) -> None:
         image_filter.blocked_pictures = index
 
-    return background.run_forever("blocklist", REFRESH_S, BlocklistReader(takedowns, apply).refresh)
+    return BlocklistReader(takedowns, apply)
+
+
+def follow_blocklist(reader: BlocklistReader, background: BackgroundTasks) -> Coroutine[None, None, None]:
+    """Build the task by which previews and uploads know of takedowns; finished pictures have it read for each."""
+    return background.run_forever("blocklist", REFRESH_S, reader.refresh)
 
 
 def configure_takedowns(
