@@ -199,8 +199,7 @@ def _edits_alone(pipeline: str) -> bool:
 def find_image_guidance(pipeline: Any) -> float | None:
     """Find the usual `image_guidance_scale` of a pipeline class that edits; None: it takes none."""
     scale = inspect.signature(pipeline.__call__).parameters.get("image_guidance_scale")
-    is_taken = pipeline.__name__ in EDITORS and scale is not None
-    return float(scale.default) if is_taken and scale is not None else None
+    return float(scale.default) if pipeline.__name__ in EDITORS and scale is not None else None
 
 
 def _can_inpaint(classes: Mapping[Task, type]) -> bool:

@@ -73,7 +73,7 @@ def report_errors() -> Iterator[None]:
 
 
 def make_printable(text: object) -> str:
-    """One line without control characters: texts of strangers do nothing to a terminal."""
+    """Replace what is not printable by blanks, so that texts of strangers do nothing to a terminal."""
     return "".join(letter if letter.isprintable() else " " for letter in str(text))
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from mezzotint.actions.maintain import measure_fleet
 from mezzotint.domain.errors import LeaseLost
-from mezzotint.domain.fleet.desired_fleet import DesiredFleet, FleetDecision, FleetPhase, PoolTarget
+from mezzotint.domain.fleet.desired_fleet import FleetDecision, PoolTarget
 from mezzotint.domain.fleet.fleet_worker import FleetWorker, FleetWorkerId
 from mezzotint.domain.fleet.rollout import Release
 from mezzotint.domain.fleet.rollout_phase import RolloutPhase
@@ -21,18 +21,10 @@ from mezzotint.store.fleet.counts import FleetCount, FleetCounts, FleetNumbers
 from mezzotint.store.fleet.fleet_rows import FleetChanges, FleetRows
 from mezzotint.store.fleet.rollouts import Rollouts
 from mezzotint.store.fleet.waiting import read_waiting
-from tests.making import NOW, make_job
+from tests.making import NOW, make_desired_fleet, make_job
 
 pytestmark = pytest.mark.anyio
-WANTED = DesiredFleet(
-    document={"pools": [{"name": "desk", "max": 2}]},
-    digest="d",
-    phase=FleetPhase.UP,
-    namespace="mezzotint-1",
-    ray_address="127.0.0.1:1",
-    version="0.1.0",
-    changed_at=NOW,
-)
+WANTED = make_desired_fleet({"name": "desk", "max": 2})
 WORKER = FleetWorker(
     id=FleetWorkerId("desk-1"),
     pool="desk",

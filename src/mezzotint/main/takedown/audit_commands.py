@@ -25,7 +25,6 @@ from mezzotint.policy.safety.takedown import MAX_NAMED
 if TYPE_CHECKING:
     from mezzotint.actions.takedown.audit import AuditWork
     from mezzotint.actions.takedown.work import TakedownWork
-    from mezzotint.safety.image.perceptual_hash import HashIndex
     from mezzotint.store import Database, Store
 
 app = typer.Typer(help="Judge pictures that were delivered again, by today's filters.", no_args_is_help=True)
@@ -196,18 +195,14 @@ def with_audits(settings: Settings, work: "Callable[[AuditWork], Coroutine[None,
     Raises: DatabaseMissing, StoreUnusable, SettingInvalid, RulesInvalid, ModelMissing, ModelCorrupt.
     """
     from mezzotint.actions.takedown.audit import AuditWork
-    from mezzotint.actions.takedown.blocklist import BlocklistReader
-    from mezzotint.main.takedown.wiring import with_takedowns
+    from mezzotint.main.takedown.wiring import build_blocklist_reader, with_takedowns
     from mezzotint.safety.image.loading import load_postfilter
     from mezzotint.safety.policy_file import load_policy
 
     image_filter = load_postfilter(load_policy(settings.safety_policy))
 
-    def apply(index: "HashIndex") -> None:
-        image_filter.blocked_pictures = index
-
     async def work_on(store: "Store", takedowns: "TakedownWork") -> None:
-        await BlocklistReader(store.takedowns, apply).refresh()
+        await build_blocklist_reader(store.takedowns, image_filter).refresh()
         await work(AuditWork(audits=store.picture_audits, work=takedowns, judge=image_filter.check))
 
     with_takedowns(settings, work_on)

@@ -49,7 +49,7 @@ class Blend(BaseModel):
 
 
 class StrongPart(BaseModel):
-    """How a part that the strong head reads beside the whole is scored for `any`.
+    """The rule by which a part that the strong head reads beside the whole is scored for `any`.
 
     share: of the strong head's logit beside the fast one's. discount: taken off both together. min_logit: the fast one
     from which a part is read; below it no answer of the strong head would reach a threshold.

@@ -37,6 +37,7 @@ class Parts:
 
 
 def list_parts(text: str, encoded: EncodedText, *, has_fragments: bool) -> Parts:
+    """List the parts of a text. has_fragments: fragments between commas are candidates, too."""
     places = _Places(text, np.array([start for start, _ in encoded.offsets], dtype=np.int64))
     counted = _list_counted(places)
     fragments = _list_rows(places.cut(_FRAGMENT_END), MAX_FRAGMENTS, 2) if has_fragments else []

@@ -59,7 +59,7 @@ class _Atom(NamedTuple):
 
 
 class _Link(Enum):
-    """How an atom may belong to the word of the one before it."""
+    """The ways in which an atom may belong to the word of the one before it."""
 
     NONE = auto()
     LETTERS = auto()
